@@ -1,0 +1,167 @@
+"""Every error that this program raises on purpose, in one tree.
+
+The wire carries a code and a few parameters, never a sentence: each client makes the
+sentence in its own language. ``close_code`` is the WebSocket close code (RFC 6455 7.4) used
+when the error ends a connection, ``http_status`` what the HTTP face answers.
+
+    ChatError
+      RemoteError      the peer broke the protocol; a third one closes the connection
+        Malformed, TooBig, UnknownType, Unexpected
+      LinkBroken       a record did not open, or came out of turn; always closes
+      Refusal          the peer asked for something that it cannot have
+        AuthFailed, BadVersion, NickTaken, BadNick, NickPinned, BadRoom, RoomFull,
+        ServerFull, RateLimited, TooLong, Stale, Gone, Repeated, TooManyAttempts, TimedOut
+      KeyUnusable      key material that does not load or a wrap that does not open
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ChatError(Exception):
+    """Root of the tree.  ``params`` are the JSON-safe values that go with the code."""
+
+    code: ClassVar[str] = "internal"
+    close_code: ClassVar[int] = 1011
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, **params: int | float | str) -> None:
+        super().__init__(self.code)
+        self.params = params
+
+
+class RemoteError(ChatError):
+    """The peer sent something that the specification does not allow."""
+
+    code, close_code, http_status = "malformed", 1008, 400
+
+
+class Malformed(RemoteError):
+    """Not JSON, a field missing or of another type, text where a key should be."""
+
+
+class TooBig(RemoteError):
+    """Longer than a limit of the specification or of this server."""
+
+    code, close_code, http_status = "too_big", 1009, 413
+
+
+class UnknownType(RemoteError):
+    """A frame type that this version does not have."""
+
+    code = "unknown_type"
+
+
+class Unexpected(RemoteError):
+    """A frame that exists, at a moment when it means nothing."""
+
+    code = "unexpected"
+
+
+class LinkBroken(ChatError):
+    """A record that does not open or whose counter is not the next one."""
+
+    code, close_code, http_status = "link_broken", 1008, 400
+
+
+class Refusal(ChatError):
+    """Understood, and not granted."""
+
+    code, close_code, http_status = "refused", 1008, 403
+
+
+class AuthFailed(Refusal):
+    """The password or token was not proven; which of them, or why, is not said."""
+
+    code, http_status = "auth_failed", 401
+
+
+class BadVersion(Refusal):
+    """The two sides speak different versions of the protocol."""
+
+    code, http_status = "bad_version", 400
+
+
+class NickTaken(Refusal):
+    """Another live member has this nickname, or one that is the same when folded."""
+
+    code, http_status = "nick_taken", 409
+
+
+class BadNick(Refusal):
+    """Not a nickname by the rules of ``protocol.names``."""
+
+    code, http_status = "bad_nick", 400
+
+
+class NickPinned(Refusal):
+    """A token fixes its nickname, and this is another one."""
+
+    code, http_status = "nick_pinned", 403
+
+
+class BadRoom(Refusal):
+    """Not a room name by the rules of ``protocol.names``."""
+
+    code, http_status = "bad_room", 400
+
+
+class RoomFull(Refusal):
+    """The room has as many members as wraps and rosters are bounded for."""
+
+    code, close_code, http_status = "room_full", 1013, 503
+
+
+class ServerFull(Refusal):
+    """One of the server's tables is at its bound: connections, rooms, names."""
+
+    code, close_code, http_status = "server_full", 1013, 503
+
+
+class RateLimited(Refusal):
+    """Too many in the window; ``retry_after`` is in seconds."""
+
+    code, http_status = "rate_limited", 429
+
+
+class TooManyAttempts(Refusal):
+    """Too many failed proofs from one address; ``retry_after`` is in seconds."""
+
+    code, http_status = "too_many_attempts", 429
+
+
+class TooLong(Refusal):
+    """A text over ``MAX_MESSAGE_SIZE``; ``limit`` is in bytes of UTF-8."""
+
+    code, http_status = "too_long", 413
+
+
+class Stale(Refusal):
+    """Sealed for a membership that is too far in the past: seal it anew."""
+
+    code = "stale"
+
+
+class Gone(Refusal):
+    """The member that this was for is no longer there."""
+
+    code, http_status = "gone", 404
+
+
+class Repeated(Refusal):
+    """A second wrap for one sender, epoch and recipient, or a number used before."""
+
+    code = "repeated"
+
+
+class TimedOut(Refusal):
+    """The handshake did not finish within its deadline, or nothing was heard for too long."""
+
+    code, close_code, http_status = "timed_out", 1008, 408
+
+
+class KeyUnusable(ChatError):
+    """A public key that does not load, or a wrap that does not open.  Never told to the peer."""
+
+    code = "key_unusable"

@@ -1,0 +1,85 @@
+"""Invite links: where a room is, and the secret that opens it, in one line to pass on.
+
+    cmdchat://host[:port]/room[#secret]
+    cmdchats://host[:port]/room[?fp=SHA-256 of the certificate, in hex][#secret]
+
+``cmdchats`` is over TLS. Room and secret are percent-encoded UTF-8, an IPv6 address stands in
+brackets, and port 1000 may be left out. What is after ``#`` never goes over the wire.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
+
+from protocol.errors import Malformed
+
+DEFAULT_PORT = 1000
+
+_PREFIX = re.compile(r"cmdchats?://", re.IGNORECASE)
+_LINK = re.compile(
+    r"""(?P<scheme>cmdchats?)://
+        (?:\[(?P<literal>[0-9a-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[^\s/:?#@\[\]%]+))
+        (?::(?P<port>[0-9]{1,5}))?
+        (?:/(?P<room>[^\s/?#]*))?
+        (?:\?fp=(?P<fingerprint>[0-9a-f]{64}))?
+        (?:\#(?P<secret>.*))?""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Invite:
+    """What a link says. ``room`` and ``secret`` are None where it says nothing of them.
+
+    ``fingerprint`` is 64 lower-case hex digits. The room's name is not checked here.
+    """
+
+    host: str
+    port: int = DEFAULT_PORT
+    room: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    tls: bool = False
+    fingerprint: str | None = None
+
+    def link(self) -> str:
+        """The link that ``parse_invite`` reads back as this invite."""
+        parts = ["cmdchats://" if self.tls else "cmdchat://"]
+        parts.append(f"[{self.host}]" if ":" in self.host else self.host)
+        parts.append("" if self.port == DEFAULT_PORT else f":{self.port}")
+        parts.append("/" + quote(self.room or "", safe=""))
+        parts.append(f"?fp={self.fingerprint}" if self.fingerprint else "")
+        parts.append("#" + quote(self.secret, safe="") if self.secret else "")
+        return "".join(parts)
+
+
+def is_invite(text: str) -> bool:
+    """Whether ``text`` is meant as a link, complete or not."""
+    return _PREFIX.match(text.strip()) is not None
+
+
+def parse_invite(text: str) -> Invite:
+    """Read a link; raises ``Malformed``, which names no part of it (it holds a secret)."""
+    found = _LINK.fullmatch(text.strip())
+    if found is None:
+        raise Malformed
+    tls = found["scheme"].lower() == "cmdchats"
+    port = int(found["port"] or DEFAULT_PORT)
+    if not 1 <= port <= 65535 or (found["fingerprint"] and not tls):
+        raise Malformed
+    return Invite(
+        host=found["literal"] or found["host"],
+        port=port,
+        room=_decoded(found["room"]),
+        secret=_decoded(found["secret"]),
+        tls=tls,
+        fingerprint=found["fingerprint"].lower() if found["fingerprint"] else None,
+    )
+
+
+def _decoded(text: str | None) -> str | None:
+    try:
+        return unquote(text, errors="strict") if text else None
+    except UnicodeDecodeError:
+        raise Malformed from None

@@ -1,0 +1,41 @@
+"""Numbers of the specification, then numbers of this implementation.
+
+The first block is on the wire: both sides must agree, and ``docs/PROTOCOL.md`` cites it.  The
+second may differ between two programs that still understand each other.  Sizes are in bytes,
+times in seconds.
+"""
+
+from __future__ import annotations
+
+# Specification
+
+VERSION = 1
+NONCE_BYTES = 16
+LOG_ID_BYTES = 16
+POST_ID_BYTES = 16
+SHARE_BYTES = 32  # a CPace share, and a scalar
+
+NICK_CHARS = 32
+ROOM_CHARS = 64
+ROOM_MEMBERS = 256  # bounds rosters and the wraps of one epoch
+
+RECORD_PAD = 256  # records are padded to a multiple of this
+RECORD_BYTES = 64 * 1024  # a record is smaller, or carries one frame
+HANDSHAKE_BYTES = 16 * 1024  # a frame in clear
+STRIKES = 3  # refused frames before the connection is closed
+SEEN_BYTES = 64 * 1024  # received since the last ``seen``: time for the next
+
+EPOCH_POSTS = 1000  # posts of one chain, and the farthest that a reader advances it
+CHANGES_BEHIND = 64  # how old a post's ``change`` may be, counted in changes
+TRANSCRIPT_POSTS = 4096  # public posts remembered of one ``change``
+PAD_FROM = 64  # a plaintext is padded to a power of two, from here on
+
+COUNTER_MAX = 2**53 - 1  # what JSON numbers of other languages still hold exactly
+
+# Implementation
+
+SLICE_BYTES = 40 * 1024  # more in one record costs more than it saves (docs/PERFORMANCE.md)
+LOG_ENTRIES = 4096
+LOG_BYTES = 8 * 1024 * 1024
+PRIVATE_BYTES = 1024 * 1024  # wraps and private posts waiting for one member
+FRAMES_IN_RECORD = 1024

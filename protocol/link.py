@@ -1,0 +1,310 @@
+"""The link between one client and the server: handshake and records as state machines.
+
+    client                                   server
+      |                      greeting (clear) |  version, nonce
+      | hello (clear)                         |  keys of this connection, CPace share
+      |                           key (clear) |  K0 wrapped for those keys, CPace share
+      | confirm (record)                      |  identity, signature over the three frames
+      |                      welcome (record) |
+
+The link keys come from K0 *and* from the password-authenticated exchange: who has not the
+password gets a record that does not open, and nothing to try guesses on offline.  See
+``docs/PROTOCOL.md``, "Link".
+
+Neither class does I/O: texts go in, texts come out, and a ChatError says why not.  Neither is
+safe for two threads at once; their callers hold the link's lock.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from protocol import limits
+from protocol.errors import AuthFailed, BadVersion, KeyUnusable, LinkBroken, Malformed, Unexpected
+from protocol.frames import (
+    CLIENT_FRAMES,
+    Confirm,
+    Greeting,
+    Hello,
+    Key,
+    Refused,
+    decode_clear,
+    from_object,
+    parse_record,
+)
+from protocol.keys import Bundle, Identity, Recipient, RecipientKeys, digest, labelled
+from protocol.pake import Pake
+
+CHANNEL = labelled("cmdchat link 1")  # CPace's channel identifier
+PASSWORD, TOKEN = "password", "token"  # noqa: S105  # the two kinds of proof, not secrets
+_COUNTER_BYTES = 8
+
+
+class Sealer:
+    """One direction of a link, the sending end: numbers, pads and seals records."""
+
+    def __init__(self, key: bytes) -> None:
+        self._fernet = _fernet(key)
+        self._next = 0
+
+    def seal(self, frames: Iterable[bytes]) -> str:
+        """One record that carries ``frames``, each encoded already."""
+        plain = b"%s[%s]" % (self._next.to_bytes(_COUNTER_BYTES, "big"), b",".join(frames))
+        self._next += 1
+        padded = plain.ljust(-(-len(plain) // limits.RECORD_PAD) * limits.RECORD_PAD)
+        return self._fernet.encrypt_at_time(padded, 0).decode("ascii")
+
+
+class Opener:
+    """One direction of a link, the receiving end."""
+
+    def __init__(self, key: bytes) -> None:
+        self._fernet = _fernet(key)
+        self._next = 0
+
+    def open(self, text: str) -> Sequence[Any]:
+        """The unread frames of the next record (``protocol.frames.from_object`` reads them).
+
+        Raises LinkBroken for anything that the other end did not seal as its next record,
+        Malformed where it did, but what is inside is not a list.
+        """
+        try:
+            plain = self._fernet.decrypt(text.encode("ascii"))
+        except (InvalidToken, UnicodeEncodeError):
+            raise LinkBroken() from None
+        if plain[:_COUNTER_BYTES] != self._next.to_bytes(_COUNTER_BYTES, "big"):
+            raise LinkBroken()
+        self._next += 1
+        return parse_record(plain[_COUNTER_BYTES:])
+
+
+def _fernet(key: bytes) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(key))
+
+
+def _derive(secret: bytes, salt: bytes, label: str) -> bytes:
+    return HKDF(hashes.SHA256(), 32, salt, labelled(label)).derive(secret)
+
+
+class _Transcript:
+    """The frames of the handshake, byte for byte as they were on the wire."""
+
+    def __init__(self) -> None:
+        self._frames: list[bytes] = []
+
+    def add(self, text: str) -> None:
+        self._frames.append(text.encode())
+
+    def keys(self, secret: bytes, isk: bytes) -> tuple[bytes, bytes]:
+        """The keys from client to server and from server to client (HKDF, RFC 5869)."""
+        salt = digest("cmdchat transcript 1", *self._frames)
+        return (
+            _derive(secret + isk, salt, "cmdchat link client 1"),
+            _derive(secret + isk, salt, "cmdchat link server 1"),
+        )
+
+    def to_sign(self, fingerprint: bytes) -> bytes:
+        """What ``confirm`` signs: these very frames, by this very bundle."""
+        return labelled("cmdchat confirm 1", *self._frames, fingerprint)
+
+
+def token_name(sid: bytes, token_id: str) -> bytes:
+    """How ``hello`` names a token: a hash that no other handshake repeats, 32 bytes."""
+    return digest("cmdchat token name 1", sid, token_id.encode())
+
+
+def _wrap_info(hello: str) -> bytes:
+    return labelled("cmdchat link key 1", hashlib.sha256(hello.encode()).digest())
+
+
+def _public(recipient: Recipient) -> bytes:
+    return labelled("cmdchat link recipient 1", recipient.rsa, recipient.kem)
+
+
+def _expect(text: str, kind: type[Any]) -> Any:
+    frame = decode_clear(text)
+    if not isinstance(frame, kind):
+        raise Unexpected()
+    return frame
+
+
+class ServerLink:
+    """The server's end, in the order: greeting, receive_hello, key, receive_confirm.
+
+    Afterwards ``seal`` and ``open`` carry records.
+    """
+
+    def __init__(self) -> None:
+        self._transcript = _Transcript()
+        self._nonce = secrets.token_bytes(limits.NONCE_BYTES)
+        self._hello = ""
+        self.sid = b""
+        self.hello: Hello | None = None
+        self.sealer: Sealer | None = None
+        self._opener: Opener | None = None
+
+    def greeting(self) -> str:
+        """Frame 0."""
+        text = Greeting(limits.VERSION, self._nonce).encode().decode()
+        self._transcript.add(text)
+        return text
+
+    def receive_hello(self, text: str) -> Hello:
+        """Frame 1; afterwards ``sid`` is known.  Raises RemoteError or BadVersion."""
+        hello: Hello = _expect(text, Hello)
+        if hello.version != limits.VERSION:
+            raise BadVersion()
+        if hello.proof not in (PASSWORD, TOKEN) or (hello.proof == TOKEN) != bool(hello.token):
+            raise Malformed()
+        self._transcript.add(text)
+        self._hello, self.hello = text, hello
+        self.sid = self._nonce + hello.nonce
+        return hello
+
+    def key(self, prs: bytes) -> str:
+        """Frame 2, for the ``prs`` (see ``protocol.pake``) of what the client will prove.
+
+        Raises Malformed if the client's keys are none, AuthFailed for a share on which CPace
+        must end.
+        """
+        hello = self.hello
+        if hello is None or self.sealer is not None:
+            raise Unexpected()
+        client = Recipient(hello.rsa, hello.kem)
+        secret = secrets.token_bytes(32)
+        try:
+            wrapped = client.wrap(secret, _wrap_info(self._hello))
+        except KeyUnusable:
+            raise Malformed() from None
+        pake = Pake(prs, CHANNEL, self.sid)
+        isk = pake.finish_responder(hello.share, _public(client), wrapped)
+        text = Key(wrapped, pake.share).encode().decode()
+        self._transcript.add(text)
+        receiving, sending = self._transcript.keys(secret, isk)
+        self.sealer, self._opener = Sealer(sending), Opener(receiving)
+        return text
+
+    def receive_confirm(self, text: str) -> Confirm:
+        """Frame 3.  Raises AuthFailed unless it opens and holds a valid signature."""
+        try:
+            (value,) = self.open(text)
+        except (LinkBroken, ValueError):
+            raise AuthFailed() from None
+        confirm = from_object(value, CLIENT_FRAMES)
+        if not isinstance(confirm, Confirm):
+            raise Unexpected()
+        bundle = confirm.bundle
+        if not bundle.verify(confirm.sig, self._transcript.to_sign(bundle.fingerprint)):
+            raise AuthFailed()
+        return confirm
+
+    def seal(self, frames: Iterable[bytes]) -> str:
+        """A record for the client; raises Unexpected before ``key``."""
+        if self.sealer is None:
+            raise Unexpected()
+        return self.sealer.seal(frames)
+
+    def open(self, text: str) -> Sequence[Any]:
+        """See Opener.open; raises Unexpected before ``key``."""
+        if self._opener is None:
+            raise Unexpected()
+        return self._opener.open(text)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What the client proves: ``prs`` as in ``protocol.pake``; ``token_id`` for a token."""
+
+    prs: bytes
+    token_id: str | None = None
+
+
+class ClientLink:
+    """The client's end: receive_greeting, receive_key; afterwards ``seal`` and ``open``.
+
+    ``keys`` are for this connection only.  A refusal in clear is returned by nothing here: the
+    caller asks ``refusal_in_clear`` first, and believes it for no more than "did not work".
+    """
+
+    def __init__(self, identity: Identity, credentials: Credentials, keys: RecipientKeys) -> None:
+        self._identity, self._credentials, self._keys = identity, credentials, keys
+        self._transcript = _Transcript()
+        self._pake: Pake | None = None
+        self._hello = ""
+        self._sealer: Sealer | None = None
+        self._opener: Opener | None = None
+
+    def receive_greeting(self, text: str) -> str:
+        """Frame 0 in, frame 1 out.  Raises RemoteError or BadVersion."""
+        greeting: Greeting = _expect(text, Greeting)
+        if greeting.version != limits.VERSION:
+            raise BadVersion()
+        if self._pake is not None:
+            raise Unexpected()
+        nonce = secrets.token_bytes(limits.NONCE_BYTES)
+        sid = greeting.nonce + nonce
+        pake = self._pake = Pake(self._credentials.prs, CHANNEL, sid)
+        token_id = self._credentials.token_id
+        hello = Hello(
+            limits.VERSION,
+            nonce,
+            PASSWORD if token_id is None else TOKEN,
+            self._keys.public.rsa,
+            self._keys.public.kem,
+            pake.share,
+            None if token_id is None else token_name(sid, token_id),
+        )
+        self._hello = hello.encode().decode()
+        self._transcript.add(text)
+        self._transcript.add(self._hello)
+        return self._hello
+
+    def receive_key(
+        self, text: str, nick: str, room: str, resume: tuple[bytes, int, int] | None = None
+    ) -> str:
+        """Frame 2 in, frame 3 out; ``resume`` is a log id and what ``seen`` would say.
+
+        Raises RemoteError, KeyUnusable for a wrap that does not open, AuthFailed for a share
+        on which CPace must end.
+        """
+        key: Key = _expect(text, Key)
+        if self._pake is None or self._sealer is not None:
+            raise Unexpected()
+        secret = self._keys.unwrap(key.wrapped, _wrap_info(self._hello))
+        isk = self._pake.finish_initiator(key.share, _public(self._keys.public), key.wrapped)
+        self._transcript.add(text)
+        sending, receiving = self._transcript.keys(secret, isk)
+        self._sealer, self._opener = Sealer(sending), Opener(receiving)
+        bundle: Bundle = self._identity.bundle
+        signature = self._identity.sign(self._transcript.to_sign(bundle.fingerprint))
+        confirm = Confirm(nick, room, bundle, signature, *(resume or ()))
+        return self._sealer.seal([confirm.encode()])
+
+    def seal(self, frames: Iterable[bytes]) -> str:
+        """A record for the server; raises Unexpected before ``receive_key``."""
+        if self._sealer is None:
+            raise Unexpected()
+        return self._sealer.seal(frames)
+
+    def open(self, text: str) -> Sequence[Any]:
+        """See Opener.open; raises Unexpected before ``receive_key``."""
+        if self._opener is None:
+            raise Unexpected()
+        return self._opener.open(text)
+
+
+def refusal_in_clear(text: str) -> Refused | None:
+    """The refusal that ``text`` is, if it is one in clear.  Anybody may have sent it."""
+    if not text.startswith("{"):
+        return None  # records are Fernet tokens: they begin with gAAAA
+    frame = decode_clear(text)
+    return frame if isinstance(frame, Refused) else None
