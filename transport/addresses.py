@@ -1,0 +1,42 @@
+"""Addresses of this machine, as they are shown to people."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+# Documentation addresses (RFC 5737, RFC 3849): routed like any other, and nobody is there.
+_ELSEWHERE = {
+    socket.AF_INET: ("192.0.2.1", 9),
+    socket.AF_INET6: ("2001:db8::1", 9),
+}
+
+
+def default_route_address(ipv6: bool = False) -> str | None:
+    """The address that this machine's packets to elsewhere would bear, None if they could not go.
+
+    A datagram socket is connected and asked; nothing is sent.
+    """
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(_ELSEWHERE[family])
+        return str(probe.getsockname()[0])
+    return None
+
+
+def in_url(host: str) -> str:
+    """``host`` as it stands before ``:port``: IPv6 addresses go in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def wake_listener(listener: socket.socket) -> None:
+    """Make an ``accept`` or a selector that waits on ``listener`` return, on any system."""
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+        return
+    # Where a listening socket cannot be shut down, somebody has to knock.
+    host, port = listener.getsockname()[:2]
+    loopback = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
+    here = loopback if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
+    with contextlib.suppress(OSError):
+        socket.create_connection((here, port), timeout=1.0).close()

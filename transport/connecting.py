@@ -1,0 +1,276 @@
+"""The client's side of a WebSocket: websocket-client, with its traps dealt with.
+
+websocket-client does the upgrade, frames, masks, answers pings.  It gets a ready stream, so its own
+way to connect, which obeys ``http_proxy`` and its kin and has no total deadline, is not used.  It
+does not bound what it receives (``_Feed`` does), keeps cookies for the whole process (thrown away),
+follows redirects (not here), checks UTF-8 in pure Python (switched off, ``bytes.decode`` is
+stricter anyway), and logs (silenced).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+
+import websocket
+
+from .errors import Closed, Unreachable
+from .sockets import Interrupted, Stream
+from .tls import TlsStream
+from .websocket import Allowance, WebSocket
+
+_RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
+_SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
+_TLS_ALERT = b"\x15"
+_BUSY = (429, 503)
+
+_LIBRARY_ERRORS = (OSError, ValueError, websocket.WebSocketException)
+
+logging.getLogger("websocket").setLevel(logging.CRITICAL + 1)
+
+
+class _Feed:
+    """The socket as websocket-client sees it."""
+
+    def __init__(self, stream: Stream, send_timeout: float) -> None:
+        self._stream = stream
+        self._send_timeout = send_timeout
+        self.allowance = Allowance(_RESPONSE_BYTES)
+        self.waiting = True  # whether send waits
+        self.first: bytes | None = None
+
+    def recv(self, size: int) -> bytes:
+        data = self._stream.recv(size)
+        self.allowance.spend(len(data))
+        if self.first is None:
+            self.first = data[:1]
+        return data
+
+    def send(self, data: bytes) -> int:
+        sent = self._stream.send(data)
+        if self.waiting:
+            self._stream.flush(time.monotonic() + self._send_timeout)
+        return sent
+
+    def close(self) -> None:
+        self._stream.abort()  # the descriptor is freed by who opened it
+
+    def gettimeout(self) -> None:
+        return None
+
+    def settimeout(self, timeout: float | None) -> None:
+        pass
+
+
+class ClientWebSocket(WebSocket):
+    """See ``connect``."""
+
+    def __init__(
+        self, stream: Stream, feed: _Feed, host: str, path: str, max_message_size: int
+    ) -> None:
+        self._stream, self._feed = stream, feed
+        self._closed = False
+        self._over = False  # the receiving thread's
+        self._max_message_size = max_message_size
+        self._library = websocket.WebSocket(enable_multithread=True, skip_utf8_validation=True)
+        try:
+            self._library.connect(  # type: ignore[no-untyped-call]
+                "ws://server" + path,  # only the path is used
+                socket=feed,
+                host=host,
+                suppress_origin=True,
+                redirect_limit=0,
+            )
+        finally:
+            _forget_cookies()
+        feed.allowance = Allowance.of_message(max_message_size)
+
+    def receive(self, timeout: float | None = None) -> str | None:
+        if self._over:
+            raise Closed
+        if timeout is not None:
+            timeout = time.monotonic() + max(timeout, 0.001)  # at least one look
+        self._stream.set_deadline(timeout)
+        try:
+            return self._next()
+        except (Interrupted, websocket.WebSocketTimeoutException):
+            return None  # the library goes on in the middle of the frame next time
+        except Exception:  # whatever it was, the connection is over
+            self._over = True
+            self.abort()
+            raise Closed from None
+
+    def _next(self) -> str:
+        opcode, data = self._library.recv_data()
+        if opcode != websocket.ABNF.OPCODE_TEXT or len(data) > self._max_message_size * 4:
+            raise Closed
+        self._feed.allowance.renew()
+        text = bytes(data).decode()
+        if len(text) > self._max_message_size:
+            raise Closed
+        return text
+
+    def wake(self) -> None:
+        self._stream.interrupt()
+
+    def send(self, data: str) -> None:
+        if self._closed:
+            raise Closed
+        try:
+            self._library.send(data)
+        except _LIBRARY_ERRORS:
+            self.abort()
+            raise Closed from None
+
+    @property
+    def backlog(self) -> int:
+        return self._stream.backlog
+
+    def flush(self, deadline: float) -> None:
+        try:
+            self._stream.flush(deadline)
+        except OSError:
+            self.abort()
+            raise Closed from None
+
+    def close(self, code: int = 1000) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._feed.waiting = False
+        with contextlib.suppress(*_LIBRARY_ERRORS):
+            self._library.send_close(code)
+
+    def abort(self) -> None:
+        self._closed = True
+        self._stream.abort()
+
+    def finish(self, deadline: float) -> None:
+        self.close()
+        with contextlib.suppress(OSError):
+            self._stream.flush(deadline)
+            self._stream.shutdown()
+            self._stream.set_deadline(deadline)
+            while not self._over and self._drain():
+                pass
+        self._over = True
+        self._stream.close()
+
+    def _drain(self) -> bool:
+        with contextlib.suppress(Interrupted):
+            return bool(self._stream.recv(64 * 1024))
+        return True
+
+
+def _forget_cookies() -> None:
+    # A server could mark a client with one, and know it again under another nickname.
+    with contextlib.suppress(AttributeError):
+        websocket._handshake.CookieJar.jar.clear()
+
+
+def connect(
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None,
+    server_hostname: str | None,
+    timeout: float,
+    max_message_size: int,
+    path: str,
+    send_timeout: float,
+    opened: Callable[[Stream], None] | None,
+) -> ClientWebSocket:
+    """See ``websocket.connect``."""
+    deadline = time.monotonic() + timeout
+    failure = Unreachable("network")
+    targets = _addresses(host, port)
+    for index, (family, address) in enumerate(targets):
+        now = time.monotonic()
+        # An address that swallows everything must leave time for the next one.
+        share = now + (deadline - now) / (len(targets) - index)
+        try:
+            stream = _stream(family, tls, server_hostname or host)
+        except OSError:  # a family that this system does not have
+            continue
+        try:
+            if opened is not None:
+                opened(stream)
+            _dial(stream, address, share)
+            if isinstance(stream, TlsStream):
+                stream.handshake(deadline)
+            header = _host_header(host, port, 80 if tls is None else 443)
+            stream.set_deadline(deadline)
+            return _upgraded(stream, header, path, max_message_size, send_timeout)
+        except Unreachable as error:
+            stream.close()
+            failure = error
+            if error.reason not in ("refused", "timeout", "network"):
+                break  # somebody answered
+        except BaseException:
+            stream.close()
+            raise
+    raise failure
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
+    if not 0 < port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
+        raise Unreachable("network")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Unreachable("name") from None
+    return [(entry[0], entry[4]) for entry in found]
+
+
+def _stream(family: int, tls: ssl.SSLContext | None, hostname: str) -> Stream:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if tls is None:
+            return Stream(sock, bound=_SEND_BYTES, interruptible=True)
+        return TlsStream(
+            sock, tls, server_hostname=hostname, bound=_SEND_BYTES, interruptible=True
+        )
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _dial(stream: Stream, address: Any, deadline: float) -> None:
+    try:
+        stream.connect(address, deadline)
+    except ConnectionRefusedError:
+        raise Unreachable("refused") from None
+    except TimeoutError:
+        raise Unreachable("timeout") from None
+    except OSError:
+        raise Unreachable("network") from None
+
+
+def _host_header(host: str, port: int, default: int) -> str:
+    if not host.isascii():
+        with contextlib.suppress(UnicodeError):
+            host = host.encode("idna").decode()
+    if ":" in host:
+        host = f"[{host}]"
+    return host if port == default else f"{host}:{port}"
+
+
+def _upgraded(
+    stream: Stream, host: str, path: str, max_message_size: int, send_timeout: float
+) -> ClientWebSocket:
+    feed = _Feed(stream, send_timeout)
+    try:
+        return ClientWebSocket(stream, feed, host, path, max_message_size)
+    except (TimeoutError, websocket.WebSocketTimeoutException):
+        raise Unreachable("timeout") from None
+    except (OSError, websocket.WebSocketConnectionClosedException):
+        raise Unreachable("needs_tls" if feed.first == _TLS_ALERT else "network") from None
+    except websocket.WebSocketBadStatusException as error:
+        raise Unreachable("busy" if error.status_code in _BUSY else "not_websocket") from None
+    except Exception:  # whatever it is, it does not speak as it should
+        raise Unreachable("needs_tls" if feed.first == _TLS_ALERT else "not_websocket") from None

@@ -1,0 +1,67 @@
+"""What goes wrong below the protocol.  Nothing here carries text of the peer's."""
+
+from __future__ import annotations
+
+from protocol.errors import ChatError, Malformed
+
+
+class Closed(ChatError):
+    """The connection is over.  Whether politely, by force or by accident means nothing."""
+
+    code = "closed"
+
+
+class Unreachable(ChatError):
+    """No connection came about; ``reason`` is stable and one of
+
+    ``name`` (does not resolve), ``refused``, ``timeout``, ``network`` (anything else of TCP),
+    ``not_websocket`` (another service answered), ``busy`` (the server has no room now),
+    ``needs_tls`` (the server speaks TLS), or one of ``TlsFailed``.
+    """
+
+    code = "unreachable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class TlsFailed(Unreachable):
+    """TLS was not agreed; ``reason`` is one of
+
+    ``self_signed``, ``unknown_ca``, ``wrong_host``, ``expired`` (or not yet valid), ``fingerprint``
+    (not the pinned certificate), ``not_tls`` (the peer speaks something else), ``protocol``
+    (no common version or cipher, an alert), ``timeout``, ``network``.
+    """
+
+    code = "tls_failed"
+
+
+class CertificateUnusable(ChatError):
+    """A file that TLS was to use does not serve; ``reason`` is one of
+
+    ``missing``, ``unreadable``, ``damaged`` (not PEM, or no such thing in it), ``encrypted`` (the
+    key asks for a passphrase), ``mismatch`` (the key is another certificate's), ``fingerprint``
+    (not 64 hexadecimal digits).  ``path`` is the file, where one is to blame.
+    """
+
+    code = "certificate_unusable"
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason=reason, path=path)
+        self.reason = reason
+        self.path = path
+
+
+class CannotListen(ChatError):
+    """The address cannot be served; ``reason`` is ``name``, ``in_use``, ``denied``, ``address``."""
+
+    code = "cannot_listen"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class BadUpgrade(Malformed):
+    """The headers do not ask for a WebSocket as RFC 6455 4.2.1 wants it; nothing was sent."""

@@ -1,0 +1,457 @@
+"""One connected stream socket, made safe for several threads.
+
+The libraries above assume sockets that they do not have: simple-websocket calls ``send`` where it
+means ``sendall`` and does so from two threads; ``close`` does not wake a thread that waits in
+``recv``; a timeout of http.server's cuts frames in two; a buffered ``rfile`` swallows what comes
+with the request.  ``Stream`` looks enough like a socket for them and does what they mean:
+
+* One thread reads.  ``recv`` waits for data, the end, ``abort`` or the total deadline.
+* Any thread writes.  ``send`` takes the whole of what it is given into a bounded buffer under one
+  lock and never blocks; what the system has not taken yet is the ``backlog``, and ``flush`` waits
+  for it outside the lock.
+* Any thread may end it.  ``abort`` wakes all that wait.  ``close`` frees the descriptor, but only
+  after the last thread that waits on it has left: its number is reused at once by the next
+  connection, and a thread still in ``poll`` would wait on, or write to, a stranger's socket.
+
+Lock order: ``_writing``, then (in TLS) the machine's, then ``_living``; all are leaves for the
+rest of the program, and none is held while waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import math
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .errors import CannotListen
+
+RECV_BYTES = 64 * 1024
+SEND_BYTES = 256 * 1024  # default bound of what the system has not taken
+LISTEN_BACKLOG = 1024  # a few hundred clients that come back at once must find room
+_BLIND_WAIT = 0.5  # seconds; where shutdown() may not wake select()
+
+_LONG_WAIT = 86400.0  # poll() counts milliseconds in an int; waits are repeated anyway
+
+_UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1))
+_HAS_POLL = hasattr(select, "poll")
+
+
+class Interrupted(Exception):
+    """``interrupt`` was called while, or before, ``recv`` waited.  Nothing read is lost."""
+
+
+class _Waiter:
+    """Waits until one descriptor, or a second one beside it, is ready; used by one thread."""
+
+    def __init__(self, sock: socket.socket, write: bool, beside: socket.socket | None) -> None:
+        self._sock, self._write, self._beside = sock, write, beside
+        self._poll: Any = None
+        if _HAS_POLL:  # select() cannot take descriptors from 1024 on
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLOUT if write else select.POLLIN)
+            if beside is not None:
+                self._poll.register(beside.fileno(), select.POLLIN)
+
+    def wait(self, seconds: float | None) -> bool:
+        """True once ready, in error or shut down; False if ``seconds`` passed (maybe earlier)."""
+        if self._poll is not None:
+            limit = None if seconds is None else math.ceil(min(seconds, _LONG_WAIT) * 1000)
+            return bool(self._poll.poll(limit))
+        seconds = _BLIND_WAIT if seconds is None else min(seconds, _BLIND_WAIT)
+        reading = [] if self._write else [self._sock]
+        if self._beside is not None:
+            reading.append(self._beside)
+        writing = [self._sock] if self._write else []
+        # Windows reports a failed connect() in the third set only.
+        return any(select.select(reading, writing, [self._sock], seconds))
+
+
+class Stream:
+    """A connected TCP (or socketpair) socket; ``bound`` limits the backlog, in bytes.
+
+    With ``interruptible`` another thread can call ``recv`` back with ``interrupt``; it costs a pair
+    of sockets, so the server does without.  Errors are ``OSError``; passed deadlines are
+    ``TimeoutError``, which is one.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        bound: int = SEND_BYTES,
+        interruptible: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):  # a socketpair has no such option
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = sock
+        self._bound = bound
+        self._clock = clock
+        self._bell = socket.socketpair() if interruptible else None
+        if self._bell is not None:
+            for end in self._bell:
+                end.setblocking(False)
+        self._interrupted = False
+
+        self._writing = threading.Lock()
+        self._out = bytearray()
+
+        self._ahead = b""  # read and not handed out yet, from _at on; the reading thread's
+        self._at = 0
+        self._reader: _Waiter | None = None
+        self._deadline: float | None = None
+        self._timeout: float | None = None
+
+        self._living = threading.Lock()
+        self._inside = 0  # threads that wait on the descriptor
+        self._closing = False
+        self._released = False
+        self.aborted = False
+        self.on_abort: Callable[[], None] | None = None  # must not block, nor use the stream
+
+    def connect(self, address: Any, deadline: float) -> None:
+        """Connect a fresh socket.  Raises OSError, TimeoutError past ``deadline``."""
+        if not self._enter():
+            raise ConnectionAbortedError
+        try:
+            failure = self._sock.connect_ex(address)
+            if failure in _UNDER_WAY:
+                self._await_connection(deadline)
+                failure = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        finally:
+            self._leave()
+        if self.aborted:
+            raise ConnectionAbortedError
+        if failure:
+            raise OSError(failure, os.strerror(failure))  # of the subclass that the number has
+
+    def _await_connection(self, deadline: float) -> None:
+        waiter = _Waiter(self._sock, True, None)
+        # In slices: shutdown() does not wake everywhere what waits for a connection.
+        while not self.aborted:
+            if waiter.wait(min(self._left(deadline) or 0.0, _BLIND_WAIT)):
+                return
+
+    # Reading
+
+    def set_deadline(self, deadline: float | None) -> None:
+        """All reading must be done by ``deadline`` (the clock's time); None lifts it."""
+        self._deadline = deadline
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """At most ``size`` bytes; b"" at the end.  Raises TimeoutError, Interrupted, OSError."""
+        if self._interrupted:
+            self._answer_interrupt()
+        if not self._ahead:
+            self._ahead = self._fill()
+        return self._take(size)
+
+    def peek(self) -> bytes:
+        """What can be read without waiting, or else what comes next; nothing is consumed."""
+        if not self._ahead:
+            self._ahead = self._fill()
+        return self._ahead[self._at :]
+
+    def _take(self, size: int) -> bytes:
+        end = self._at + size
+        data = self._ahead[self._at : end]
+        if end < len(self._ahead):
+            self._at = end
+        else:
+            self._ahead, self._at = b"", 0
+        return data
+
+    def _fill(self) -> bytes:
+        """The next bytes for the reader, b"" at the end."""
+        return self._receive(self._deadline)
+
+    def _receive(self, deadline: float | None) -> bytes:
+        """The next bytes of the network, b"" at the end."""
+        if not self._enter():
+            return b""
+        try:
+            if self._reader is None:
+                bell = self._bell[0] if self._bell else None
+                self._reader = _Waiter(self._sock, False, bell)
+            while not self.aborted:
+                ready = self._reader.wait(self._left(deadline))
+                if self._interrupted:
+                    self._answer_interrupt()
+                if not ready or self.aborted:
+                    continue
+                with contextlib.suppress(BlockingIOError, InterruptedError):
+                    return self._sock.recv(RECV_BYTES)
+            return b""
+        finally:
+            self._leave()
+
+    def _left(self, deadline: float | None) -> float | None:
+        if deadline is None:
+            return None
+        left = deadline - self._clock()
+        if left <= 0:  # also where data is ready: a byte a second must not go on for ever
+            raise TimeoutError
+        return left
+
+    def interrupt(self) -> None:
+        """Make a ``recv`` that waits, or else the next one, raise Interrupted."""
+        if self._bell is None:
+            raise ValueError("not interruptible")
+        with self._living:
+            if self._released or self._interrupted:
+                return
+            self._interrupted = True
+            with contextlib.suppress(BlockingIOError, InterruptedError):
+                self._bell[1].send(b"\0")
+
+    def _answer_interrupt(self) -> None:
+        with self._living:
+            self._interrupted = False
+            if self._bell is not None and not self._released:
+                with contextlib.suppress(BlockingIOError, InterruptedError):
+                    self._bell[0].recv(16)
+        raise Interrupted
+
+    # Writing
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that the system has not taken yet."""
+        return len(self._out)
+
+    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+        """Take all of ``data``, in one piece and without blocking; its length.
+
+        What does not go out at once waits for ``flush``.  Raises OSError when the connection is
+        over, also when more than the bound would wait: then it is cut.
+        """
+        with self._writing:
+            if self.aborted:
+                raise ConnectionAbortedError
+            self._dispatch(self._wire(data))
+        return len(data)
+
+    def _wire(self, data: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
+        """What stands for ``data`` on the network."""
+        return data
+
+    def _dispatch(self, wire: bytes | bytearray | memoryview) -> None:
+        """Hand ``wire`` to the system as far as it takes it; the rest waits.  ``_writing`` held."""
+        sent = 0
+        if not self._out:
+            with contextlib.suppress(BlockingIOError, InterruptedError):
+                sent = self._sock.send(wire)
+            if sent == len(wire):
+                return
+        self._out += memoryview(wire)[sent:]
+        if len(self._out) > self._bound:
+            self.abort()
+            raise ConnectionAbortedError
+
+    def flush(self, deadline: float) -> None:
+        """Wait until the system has taken everything; past ``deadline`` the connection is cut.
+
+        Raises TimeoutError then, and OSError if the connection ends otherwise.
+        """
+        waiter: _Waiter | None = None
+        while self._push():
+            if not self._enter():
+                raise ConnectionAbortedError
+            try:
+                waiter = waiter or _Waiter(self._sock, True, None)
+                waiter.wait(self._left(deadline))
+            except TimeoutError:
+                self.abort()
+                raise
+            finally:
+                self._leave()
+
+    def _push(self) -> int:
+        """Send on without waiting; what is left."""
+        with self._writing:
+            if self.aborted:
+                raise ConnectionAbortedError
+            if self._out:
+                with contextlib.suppress(BlockingIOError, InterruptedError):
+                    del self._out[: self._sock.send(self._out[:RECV_BYTES])]
+            return len(self._out)
+
+    def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
+        """Send and wait until it is gone, by the deadline if one is set; for http.server."""
+        self.send(data)
+        self.flush(math.inf if self._deadline is None else self._deadline)
+
+    # Ending
+
+    def abort(self) -> None:
+        """End the connection at once and wake every thread that waits; from any thread."""
+        with self._living:
+            if self.aborted:
+                return
+            self.aborted = True
+            if not self._released:
+                with contextlib.suppress(OSError):  # the peer may have been faster
+                    self._sock.shutdown(socket.SHUT_RDWR)
+        if self.on_abort is not None:
+            self.on_abort()
+
+    def shutdown(self, how: int = socket.SHUT_WR) -> None:
+        """Tell the peer that nothing more comes; best effort."""
+        with self._living:
+            if not self._released:
+                self._sock.shutdown(how)
+
+    def close(self) -> None:
+        """End the connection and free its descriptor as soon as nobody waits on it any more."""
+        self.abort()
+        with self._living:
+            self._closing = True
+            free = not self._inside
+        if free:
+            self._release()
+
+    def _enter(self) -> bool:
+        with self._living:
+            if self._closing:
+                return False
+            self._inside += 1
+            return True
+
+    def _leave(self) -> None:
+        with self._living:
+            self._inside -= 1
+            free = self._closing and not self._inside
+        if free:
+            self._release()
+
+    def _release(self) -> None:
+        # Under both locks: nobody is in the middle of a send() or shutdown() on this number.
+        with self._writing, self._living:
+            self._released = True
+            self._sock.close()
+            for end in self._bell or ():
+                end.close()
+
+    # What http.server and websocket-client expect of a socket
+
+    def makefile(self, mode: str = "rb", buffering: int = 0) -> RequestFile:
+        """The reading side for http.server; it takes nothing that ``recv`` would then miss."""
+        if mode != "rb":
+            raise ValueError("only for reading")
+        return RequestFile(self)
+
+    def fileno(self) -> int:
+        """The descriptor, -1 once it is free."""
+        return self._sock.fileno()
+
+    def getpeername(self) -> Any:
+        """The peer's address.  Raises OSError once the connection is over."""
+        return self._sock.getpeername()
+
+    def getsockname(self) -> Any:
+        """The own address."""
+        return self._sock.getsockname()
+
+    def setsockopt(self, *arguments: Any) -> None:
+        """As the socket's."""
+        self._sock.setsockopt(*arguments)
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Remembered and nothing else: time is limited by ``set_deadline`` and ``flush``."""
+        self._timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        """What ``settimeout`` was given."""
+        return self._timeout
+
+
+class RequestFile(io.BufferedIOBase):
+    """http.server's ``rfile``: whole lines at a time, yet nothing is read that it does not ask for.
+
+    The base class's ``readline`` looks at ``peek`` first and takes what belongs to the line.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def peek(self, size: int = 0) -> bytes:
+        """What is there without waiting, or else what comes next."""
+        return self._stream.peek()
+
+    def read(self, size: int | None = -1) -> bytes:
+        """``size`` bytes, fewer only at the end of the stream.  Reads to the end if negative."""
+        if size is None or size < 0:
+            size = sys.maxsize
+        parts = []
+        while size > 0:
+            part = self._stream.recv(size)
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def read1(self, size: int = -1) -> bytes:
+        """What is there, at most ``size`` bytes."""
+        return self._stream.recv(size if size >= 0 else RECV_BYTES)
+
+
+def listen(host: str, port: int, backlog: int = LISTEN_BACKLOG) -> socket.socket:
+    """A listening socket on the first address of ``host`` that works; "" and "::" mean all.
+
+    Raises CannotListen.
+    """
+    if not 0 <= port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
+        raise CannotListen("address")
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (socket.gaierror, UnicodeError):
+        raise CannotListen("name") from None
+    failure = "address"
+    for family, kind, proto, _name, address in found:
+        try:
+            return _listening(family, kind, proto, address, backlog)
+        except PermissionError:
+            failure = "denied"
+        except OSError as error:
+            failure = "in_use" if _in_use(error) else "address"
+    raise CannotListen(failure)
+
+
+def _in_use(error: OSError) -> bool:
+    return error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None))
+
+
+def _listening(family: int, kind: int, proto: int, address: Any, backlog: int) -> socket.socket:
+    sock = socket.socket(family, kind, proto)
+    try:
+        if sys.platform == "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(
+                socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1
+            )
+        sock.bind(address)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,147 @@
+"""One WebSocket, the same on both sides, over a plain or a TLS ``Stream``.
+
+Text messages only; compression, subprotocols and WebSocket pings are not used.  Ping and close
+frames can be forged by anybody between the two, so they mean nothing beyond "alive" and "lost".
+
+Threads: one thread calls ``receive`` and ``finish``.  ``send``, ``wake``, ``close`` and ``abort``
+are for any thread.
+"""
+
+from __future__ import annotations
+
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+
+from .errors import Closed
+from .sockets import Stream
+
+_SPARE_BYTES = 64 * 1024  # pings, and frames' headers
+_CHAR_BYTES = 4
+
+
+class Allowance:
+    """How many bytes a peer may send until something whole has come; more can only be a flood.
+
+    A message cut into crumbs, empty fragments, pings without end: none of it grows into anything
+    that a bound on messages would see.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
+
+    @classmethod
+    def of_message(cls, max_message_size: int) -> Allowance:
+        """For messages of ``max_message_size`` characters."""
+        return cls(max_message_size * _CHAR_BYTES + _SPARE_BYTES)
+
+    def renew(self) -> None:
+        """Something whole has come."""
+        self._left = self._limit
+
+    def spend(self, size: int) -> None:
+        """Raises Closed once too much has come."""
+        self._left -= size
+        if self._left < 0:
+            raise Closed
+
+
+class WebSocket(ABC):
+    """What both sides offer.  Every method but ``close``, ``abort``, ``wake`` may raise Closed."""
+
+    @abstractmethod
+    def receive(self, timeout: float | None = None) -> str | None:
+        """The next message; None once ``timeout`` seconds passed or ``wake`` was called.
+
+        After the end it first hands out what had come, then raises Closed.
+        """
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Make a ``receive`` that waits, or else the next one, return None."""
+
+    @abstractmethod
+    def send(self, data: str) -> None:
+        """Send one message.
+
+        The server's side never waits: the socket takes what it can, and the rest is the
+        ``backlog``, of which the receiving thread is told by ``wake``.  The client's side waits
+        until all is gone.
+        """
+
+    @property
+    @abstractmethod
+    def backlog(self) -> int:
+        """Bytes that the socket did not take yet."""
+
+    @abstractmethod
+    def flush(self, deadline: float) -> None:
+        """Wait until there is no backlog; past ``deadline`` (monotonic) the connection is cut."""
+
+    @abstractmethod
+    def close(self, code: int = 1000) -> None:
+        """Say goodbye: a close frame, best effort, without waiting.  Nothing is sent after it."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Cut the connection and wake whoever waits on it."""
+
+    @abstractmethod
+    def finish(self, deadline: float) -> None:
+        """Close politely until ``deadline`` (monotonic), then by force; frees everything.
+
+        What was sent before still arrives if the peer takes it in time; what comes is dropped.
+        For the receiving thread.  Never raises.
+        """
+
+
+def accept(
+    stream: Stream,
+    headers: Iterable[tuple[str, str]],
+    *,
+    max_message_size: int,
+    name: str = "client",
+) -> WebSocket:
+    """The server's side, after http.server has read the request's headers off ``stream``.
+
+    Answers 101 and lifts the stream's deadline.  A message of more than ``max_message_size``
+    characters ends the connection.  ``name`` goes into the reading thread's.  To close the stream
+    after ``finish`` stays the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
+    """
+    from . import accepting  # each side's library is loaded only where it is used
+
+    return accepting.accept(stream, headers, max_message_size, name)
+
+
+def connect(
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    timeout: float = 10.0,
+    max_message_size: int,
+    path: str = "/",
+    send_timeout: float = 10.0,
+    opened: Callable[[Stream], None] | None = None,
+) -> WebSocket:
+    """The client's side: tries each address of ``host``, then TLS if given, then the upgrade.
+
+    All of it together takes at most ``timeout`` seconds (the system's name service aside).
+    ``server_hostname`` is the name on the certificate if it is not ``host``.  ``opened`` gets each
+    stream before it is used, so that another thread can abort it; what it raises ends the attempt.
+    A ``send`` that takes longer than ``send_timeout`` cuts the connection.  Raises Unreachable.
+    """
+    from . import connecting
+
+    return connecting.connect(
+        host,
+        port,
+        tls=tls,
+        server_hostname=server_hostname,
+        timeout=timeout,
+        max_message_size=max_message_size,
+        path=path,
+        send_timeout=send_timeout,
+        opened=opened,
+    )
