@@ -1,0 +1,346 @@
+"""Settings: command line, then environment, then ``.env``, then default.
+
+The only reader of the environment and of ``.env``. Everything that is known about a setting
+is its row in ``table``. ``server_settings`` and its siblings make frozen values out of the
+sources; they are pure but for the secret files, whose reader can be passed. What is wrong is
+a ``SettingsError``: one complete sentence that never contains a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import i18n
+from i18n import _
+from protocol.limits import PAD_FROM, RECORD_PAD
+from settings.dotenv import near_misses, parse_dotenv, read_dotenv
+from settings.errors import MissingSetting, SettingsError
+from settings.sources import Args, Given, Sources, both, first_line, missing
+from settings.table import (
+    ADMIN_PASSWORDS,
+    IN_INVITE,
+    INVITES,
+    NOT_YET,
+    PASSWORDS,
+    ROOM_SECRETS,
+    ROWS,
+    TABLE,
+    Setting,
+    env_example,
+    table_rows,
+)
+
+__all__ = [
+    "NOT_YET",
+    "ROWS",
+    "TABLE",
+    "Args",
+    "ClientSettings",
+    "MissingSetting",
+    "ServerSettings",
+    "Setting",
+    "SettingsError",
+    "TokenSettings",
+    "client_settings",
+    "env_example",
+    "environment",
+    "first_line",
+    "has_invite",
+    "language",
+    "near_misses",
+    "parse_dotenv",
+    "read_dotenv",
+    "sealed_size",
+    "server_settings",
+    "table_rows",
+    "token_settings",
+]
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What ``serve`` needs. Times in seconds, sizes in bytes; None where nothing is set."""
+
+    host: str
+    port: int  # 0: any that is free
+    password: str = field(repr=False)
+    max_messages_per_window: int
+    rate_limit_window: float
+    heartbeat_interval: float
+    heartbeat_timeout: float
+    max_message_size: int
+    max_payload_size: int
+    ssl_cert: str | None
+    ssl_key: str | None
+    force_ssl: bool
+    language: str
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """What ``connect`` needs. Times in seconds; None where nothing is set.
+
+    Exactly one of ``password`` and ``token`` is set. ``username`` is None only with a token.
+    ``ssl_fingerprint`` is 64 lower-case hex digits. ``use_ssl`` is already true where a
+    fingerprint, a CA file or the invite link implies it.
+    """
+
+    server: str
+    port: int
+    username: str | None
+    password: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+    use_ssl: bool
+    ssl_ca: str | None
+    ssl_fingerprint: str | None
+    room: str
+    room_secret: str | None = field(repr=False)
+    render_time: float
+    messages_to_show: int
+    listen: bool
+    bell: bool
+    history: bool
+    reconnect: bool
+    renderer: str  # rich, minimal, json
+    language: str
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    """What ``token`` needs: mint one for ``username``, or revoke ``revoke`` (token or its id).
+
+    Exactly one of the two is set. ``ttl`` is in seconds.
+    """
+
+    server: str
+    port: int
+    username: str | None
+    revoke: str | None = field(repr=False)
+    ttl: int
+    password: str = field(repr=False)
+    use_ssl: bool
+    ssl_ca: str | None
+    ssl_fingerprint: str | None
+    language: str
+
+
+
+def environment() -> dict[str, str]:
+    """The process's environment, as it is now."""
+    return dict(os.environ)
+
+
+def server_settings(
+    args: Args,
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    answers: Mapping[str, str] | None = None,
+    read_line: Callable[[str], str] = first_line,
+) -> ServerSettings:
+    """The settings of ``serve``; all sources are by setting's name, ``answers`` go first.
+
+    Raises ``SettingsError``, and ``MissingSetting`` where a password is the only thing missing.
+    """
+    sources = Sources(args, environ, dotenv, answers or {}, read_line)
+    values = sources.plain("server")
+    values["language"] = values["language"] or _system_language(environ)
+    _check_server(values)
+    password = sources.secret(ADMIN_PASSWORDS)
+    if password is None:
+        raise missing(ADMIN_PASSWORDS)
+    return ServerSettings(**values, **password)
+
+
+def client_settings(
+    args: Args,
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    answers: Mapping[str, str] | None = None,
+    read_line: Callable[[str], str] = first_line,
+) -> ClientSettings:
+    """The settings of ``connect``; all sources are by setting's name, ``answers`` go first.
+
+    Raises ``SettingsError``, and ``MissingSetting`` for the first that only the user can tell.
+    """
+    sources = Sources(args, environ, dotenv, answers or {}, read_line)
+    values = sources.plain("client")
+    values["language"] = values["language"] or _system_language(environ)
+    # Two at once is told before anybody is asked for anything.
+    credential = sources.choose(PASSWORDS)
+    secret, invite = sources.choose(ROOM_SECRETS), sources.choose(INVITES)
+    values["room_secret"] = None
+    if invite is not None:
+        values.update(_from_invite(sources, invite))
+    elif secret is not None:
+        values.update(sources.secret(ROOM_SECRETS) or {})
+    _imply_tls(values)
+    if values["server"] is None:
+        raise missing(("CLIENT_SERVER",))
+    if values["username"] is None and not (credential and credential.row.name == "CLIENT_TOKEN"):
+        raise missing(("CLIENT_USERNAME",))
+    if credential is None:
+        raise missing(PASSWORDS)
+    values.update({"password": None, "token": None}, **(sources.secret(PASSWORDS) or {}))
+    return ClientSettings(**values)
+
+
+def token_settings(
+    args: Args,
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    answers: Mapping[str, str] | None = None,
+    read_line: Callable[[str], str] = first_line,
+) -> TokenSettings:
+    """The settings of ``token``: a client of a server whose password it knows.
+
+    ``args`` has ``<USERNAME>`` to mint or ``<TOKEN>`` to revoke, and perhaps ``--ttl``. Without
+    ``CLIENT_SERVER`` this machine's server is asked, where its own settings say that it listens.
+    """
+    sources = Sources(args, environ, dotenv, answers or {}, read_line)
+    rows = ("CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "--ttl", "<USERNAME>")
+    values = {ROWS[name].field: sources.value(name) for name in rows}
+    values["server"], values["port"] = _server_to_ask(sources)
+    values["language"] = language(args, environ, dotenv)
+    _imply_tls(values)
+    revoked = sources.secret(("<TOKEN>",))
+    if revoked is None and values["username"] is None:
+        raise missing(("<USERNAME>",))
+    # It is one password: who runs the server has it under that name, who chats under the other.
+    password = sources.secret(ADMIN_PASSWORDS) or sources.secret(PASSWORDS[:2])
+    if password is None:
+        raise missing(ADMIN_PASSWORDS)
+    return TokenSettings(**{"revoke": None, **values, **(revoked or {}), **password})
+
+
+def language(args: Args, environ: Mapping[str, str], dotenv: Mapping[str, str]) -> str:
+    """The language to use; raises ``SettingsError`` if the one asked for is not there."""
+    chosen = Sources(args, environ, dotenv).value("CMD_CHAT_LANGUAGE")
+    return chosen or _system_language(environ)
+
+
+def has_invite(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> bool:
+    """Whether an invite link is set, so that the command line need not name a server."""
+    sources = Sources({}, environ, dotenv)
+    return any(sources.find(name) for name in INVITES)
+
+
+def sealed_size(message_bytes: int) -> int:
+    """An upper bound, in bytes, for the WebSocket message that carries a text of this size.
+
+    The worst text is all control characters, which JSON writes as six bytes each. It is padded
+    to a power of two, sealed for the room, put into a frame (for one member alone with the
+    wrapped key beside it), and that is padded and sealed for the link.
+    """
+    plain = max(PAD_FROM, 1 << (6 * message_bytes + _BESIDE_TEXT - 1).bit_length())
+    frame = _fernet_size(plain) + _BESIDE_BOX
+    return _fernet_size(frame + 2 * RECORD_PAD)  # its counter, and padding
+
+
+_BESIDE_TEXT = 512  # the other fields of a sealed text: id, kind, what was seen
+_BESIDE_BOX = 4096  # the other fields of a post: signature, numbers, a wrapped key
+
+
+def _fernet_size(size: int) -> int:
+    # Version, time and IV; AES-CBC, which always pads; HMAC (the Fernet specification).
+    token = 1 + 8 + 16 + (size // 16 + 1) * 16 + 32
+    return (token + 2) // 3 * 4
+
+
+def _check_server(values: Mapping[str, Any]) -> None:
+    if values["heartbeat_interval"] >= values["heartbeat_timeout"]:
+        sentence = _(
+            "HEARTBEAT_INTERVAL ({interval} seconds) must be shorter than "
+            "HEARTBEAT_TIMEOUT ({timeout} seconds)."
+        )
+        raise SettingsError(
+            sentence.format(
+                interval=values["heartbeat_interval"], timeout=values["heartbeat_timeout"]
+            )
+        )
+    needed = sealed_size(values["max_message_size"])
+    if needed > values["max_payload_size"]:
+        sentence = _(
+            "MAX_PAYLOAD_SIZE ({payload} bytes) is too small for a message of MAX_MESSAGE_SIZE "
+            "({message} bytes), which needs up to {needed} bytes once it is sealed."
+        )
+        raise SettingsError(
+            sentence.format(
+                payload=values["max_payload_size"],
+                message=values["max_message_size"],
+                needed=needed,
+            )
+        )
+    _check_certificate(values)
+
+
+def _check_certificate(values: Mapping[str, Any]) -> None:
+    if bool(values["ssl_cert"]) != bool(values["ssl_key"]):
+        there, lacking = ("SSL_CERT_PATH", "SSL_KEY_PATH")
+        if values["ssl_key"]:
+            there, lacking = lacking, there
+        sentence = _("{there} is set without {lacking} ({flag}); TLS needs both.")
+        raise SettingsError(
+            sentence.format(there=there, lacking=lacking, flag=ROWS[lacking].flag)
+        )
+    if values["force_ssl"] and not values["ssl_cert"]:
+        raise SettingsError(
+            _(
+                "FORCE_SSL needs a TLS certificate: set SSL_CERT_PATH (--ssl-cert) and "
+                "SSL_KEY_PATH (--ssl-key)."
+            )
+        )
+
+
+def _from_invite(sources: Sources, given: Given) -> dict[str, Any]:
+    """What the link says; it goes before what sources of lower priority say."""
+    for name in IN_INVITE:
+        other = sources.find(name)
+        if other is not None and other.rank <= given.rank:
+            raise both(given, other)
+    from protocol.errors import ChatError
+    from protocol.invite import parse_invite
+
+    link = sources.secret(INVITES)
+    try:
+        invite = parse_invite((link or {})["invite"])
+        values: dict[str, Any] = {
+            "server": ROWS["CLIENT_SERVER"].kind.parse(invite.host),
+            "port": invite.port,
+            "room": ROWS["CLIENT_ROOM"].kind.parse(invite.room or ROWS["CLIENT_ROOM"].default),
+            "room_secret": invite.secret,
+        }
+    except ChatError:
+        why = _("an invite link looks like cmdchat://host:port/room#secret")
+        raise given.wrong(why) from None
+    except ValueError as error:
+        raise given.wrong(str(error)) from None
+    if invite.tls:
+        values["use_ssl"] = True
+    pinned = sources.find("CLIENT_SSL_FINGERPRINT")
+    if invite.fingerprint and (pinned is None or pinned.rank > given.rank):
+        values["ssl_fingerprint"] = invite.fingerprint
+    return values
+
+
+def _imply_tls(values: dict[str, Any]) -> None:
+    # Whoever names a certificate does not mean to connect in clear.
+    if values["ssl_fingerprint"] or values["ssl_ca"]:
+        values["use_ssl"] = True
+
+
+def _server_to_ask(sources: Sources) -> tuple[str, int]:
+    if sources.find("CLIENT_SERVER"):
+        return sources.value("CLIENT_SERVER"), sources.value("CLIENT_PORT")
+    host = sources.value("SERVER_HOST")
+    port = sources.value("CLIENT_PORT" if sources.find("CLIENT_PORT") else "SERVER_PORT")
+    return _ANY_ADDRESS.get(host, host), port
+
+
+def _system_language(environ: Mapping[str, str]) -> str:
+    wanted = i18n.from_locale(environ)
+    return wanted if wanted == i18n.DEFAULT or wanted in i18n.available() else i18n.DEFAULT

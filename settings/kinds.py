@@ -1,0 +1,223 @@
+"""Kinds of settings: how a value is written, and which ones are allowed.
+
+Each kind has one method, ``parse(text)``, which gives the value or raises ``ValueError`` with
+what the value must be, in the user's language. An error never repeats the text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import i18n
+from i18n import _
+
+KB, MB = 1024, 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Text:
+    """Any text that a terminal can show."""
+
+    def parse(self, text: str) -> str:
+        """The text, trimmed."""
+        text = text.strip()
+        if not text.isprintable():
+            raise ValueError(_("it must not contain control characters"))
+        return text
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Any text, kept as it is."""
+
+    def parse(self, text: str) -> str:
+        """The text."""
+        return text
+
+
+@dataclass(frozen=True)
+class Host:
+    """An IP address, in brackets or not, or a host name."""
+
+    def parse(self, text: str) -> str:
+        """The host, without brackets."""
+        host = text.strip()
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        if re.fullmatch(r"[\w.-]*[^\W\d][\w.-]*", host) or _is_address(host):
+            return host
+        raise ValueError(_("it must be a host name or an IP address, without http:// or a port"))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number."""
+
+    low: int
+    high: int
+
+    def parse(self, text: str) -> int:
+        """The number."""
+        if re.fullmatch(r"[0-9]{1,12}", text.strip()) and self.low <= int(text) <= self.high:
+            return int(text)
+        sentence = _("it must be a whole number from {low} to {high}")
+        raise ValueError(sentence.format(low=self.low, high=self.high))
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """A time in seconds, decimals allowed."""
+
+    low: float
+    high: float
+
+    def parse(self, text: str) -> float:
+        """The number of seconds."""
+        text = text.strip()
+        if re.fullmatch(r"[0-9]{1,12}\.?[0-9]*|\.[0-9]+", text):
+            if self.low <= float(text) <= self.high:
+                return float(text)
+        sentence = _("it must be a number of seconds from {low} to {high}")
+        raise ValueError(sentence.format(low=self.low, high=self.high))
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of bytes, also as ``10KB`` or ``1MB``."""
+
+    low: int
+    high: int
+    _units = {"": 1, "b": 1, "kb": KB, "mb": MB}
+
+    def parse(self, text: str) -> int:
+        """The number of bytes."""
+        found = re.fullmatch(r"([0-9]{1,12})\s*([a-z]*)", text.strip().lower())
+        if found and found[2] in self._units:
+            size = int(found[1]) * self._units[found[2]]
+            if self.low <= size <= self.high:
+                return size
+        sentence = _("it must be a size from {low} to {high}, such as 10KB, 1MB or 5000 (bytes)")
+        raise ValueError(sentence.format(low=_size(self.low), high=_size(self.high)))
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Yes or no."""
+
+    _words = {
+        **dict.fromkeys(("true", "yes", "on", "1"), True),
+        **dict.fromkeys(("false", "no", "off", "0"), False),
+    }
+
+    def parse(self, text: str) -> bool:
+        """The truth of the word."""
+        try:
+            return self._words[text.strip().lower()]
+        except KeyError:
+            sentence = _("it must be true or false (also yes and no, on and off, 1 and 0)")
+            raise ValueError(sentence) from None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def parse(self, text: str) -> str:
+        """The word, in lower case."""
+        word = text.strip().lower()
+        if word in self.words:
+            return word
+        raise ValueError(_("it must be one of: {words}").format(words=", ".join(self.words)))
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """SHA-256 of a certificate, in hex, with or without colons."""
+
+    def parse(self, text: str) -> str:
+        """64 lower-case hex digits."""
+        digits = re.sub(r"[\s:]", "", text).lower()
+        if re.fullmatch(r"[0-9a-f]{64}", digits):
+            return digits
+        sentence = _("it must be the SHA-256 fingerprint of a certificate: 64 hex digits")
+        raise ValueError(sentence)
+
+
+@dataclass(frozen=True)
+class Nick:
+    """A nickname by the protocol's rules."""
+
+    def parse(self, text: str) -> str:
+        """The nickname in its normal form."""
+        from protocol.errors import ChatError
+        from protocol.names import check_nick
+
+        try:
+            return check_nick(text.strip())
+        except ChatError:
+            sentence = _(
+                "a nickname has 1 to 32 letters, digits, dots, dashes or underscores of one "
+                "alphabet, and is none of the words that the program calls itself by"
+            )
+            raise ValueError(sentence) from None
+
+
+@dataclass(frozen=True)
+class RoomName:
+    """A room's name by the protocol's rules."""
+
+    def parse(self, text: str) -> str:
+        """The name in its normal form."""
+        from protocol.errors import ChatError
+        from protocol.names import check_room
+
+        try:
+            return check_room(text.strip())
+        except ChatError:
+            sentence = _("a room name has 1 to 64 letters, digits, dots, dashes or underscores")
+            raise ValueError(sentence) from None
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language that there is a catalogue for."""
+
+    def parse(self, text: str) -> str:
+        """The language's code."""
+        code = i18n.match(text)
+        if code == i18n.DEFAULT:
+            return code
+        if code is None:
+            known = ", ".join(f"{code} ({name})" for code, name in i18n.LANGUAGES.items())
+            raise ValueError(_("the languages are {languages}").format(languages=known))
+        usable = i18n.available()
+        if code not in usable:
+            sentence = _("there is no translation for it yet; there is: {languages}")
+            raise ValueError(sentence.format(languages=", ".join(usable)))
+        return code
+
+
+Kind = (
+    Text | Secret | Host | Whole | Seconds | Size | Switch | Choice | Fingerprint | Nick
+    | RoomName | Language
+)  # fmt: skip
+
+
+def _is_address(text: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _size(count: int) -> str:
+    for unit, name in ((MB, "MB"), (KB, "KB")):
+        if count % unit == 0:
+            return f"{count // unit}{name}"
+    return str(count)

@@ -1,0 +1,163 @@
+"""Where values come from, and which source wins: answers, command line, environment, ``.env``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from i18n import N_, _
+from settings.errors import MissingSetting, SettingsError, reason
+from settings.table import GROUPED, NOT_YET, QUESTIONS, ROWS, TABLE, Setting, default
+
+Args = Mapping[str, str | bool | None]  # by setting; True: a flag without its value, so ask
+
+_FILE_BYTES = 64 * 1024  # more is no password
+_SHOWN_CHARS = 60  # of a wrong value
+
+_PROMPT, _COMMAND, _ENVIRONMENT, _DOTENV = (
+    N_("your answer"), N_("command line"), N_("environment"), N_(".env")
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that some source has; a smaller ``rank`` goes first."""
+
+    row: Setting
+    rank: int
+    source: str
+    value: str = field(repr=False)
+    ask: bool = False  # a flag without its value
+
+    def label(self) -> str:
+        """The setting and its source, for sentences."""
+        where = _(self.source)
+        if self.row.side == "token":  # nothing but its place on the command line has a name
+            return f"{self.row.flag or self.row.word} ({where})"
+        if self.source == _COMMAND:
+            where += f", {self.row.flag or self.row.word}"
+        return f"{self.row.name} ({where})"
+
+    def parse(self) -> Any:
+        """The value; raises ``SettingsError``."""
+        try:
+            self.value.encode("utf-8")
+            value = self.row.kind.parse(self.value)
+        except UnicodeEncodeError:
+            raise self.wrong(_("it is not valid UTF-8")) from None
+        except ValueError as error:
+            raise self.wrong(str(error)) from None
+        if self.row.name in NOT_YET and value != default(self.row.name):
+            sentence = _("{setting} cannot be used: {why}.")
+            why = _(NOT_YET[self.row.name])
+            raise SettingsError(sentence.format(setting=self.label(), why=why))
+        return value
+
+    def wrong(self, why: str) -> SettingsError:
+        """The error that says which value of which source cannot be used, and why."""
+        if self.row.secret:
+            sentence = _("{setting} cannot be used: {why}.")
+        else:
+            sentence = _("{setting} cannot be {value}: {why}.")
+        shown = self.value if len(self.value) <= _SHOWN_CHARS else self.value[:_SHOWN_CHARS] + "…"
+        return SettingsError(sentence.format(setting=self.label(), value=repr(shown), why=why))
+
+
+def first_line(path: str) -> str:
+    """The first line of a file, without its end; raises ``OSError`` and ``UnicodeError``."""
+    with open(path, "rb") as file:
+        line = file.readline(_FILE_BYTES)
+    return line.decode("utf-8-sig").rstrip("\r\n")
+
+
+class Sources:
+    """The places where values come from, first to last."""
+
+    def __init__(
+        self,
+        args: Args,
+        environ: Mapping[str, str],
+        dotenv: Mapping[str, str],
+        answers: Mapping[str, str] | None = None,
+        read_line: Callable[[str], str] = first_line,
+    ) -> None:
+        self._ranked: tuple[tuple[str, Args | Mapping[str, str]], ...] = (
+            (_PROMPT, answers or {}),
+            (_COMMAND, args),
+            (_ENVIRONMENT, environ),
+            (_DOTENV, dotenv),
+        )
+        self._read_line = read_line
+
+    def find(self, name: str) -> Given | None:
+        """The first value that is not empty."""
+        for rank, (source, values) in enumerate(self._ranked):
+            value = values.get(name)
+            if value is True:
+                return Given(ROWS[name], rank, source, "", ask=True)
+            if value and value.strip():
+                return Given(ROWS[name], rank, source, value)
+        return None
+
+    def value(self, name: str) -> Any:
+        """The setting's value, or its default (None where there is none)."""
+        given = self.find(name)
+        return default(name) if given is None else given.parse()
+
+    def choose(self, names: tuple[str, ...]) -> Given | None:
+        """The one of ``names`` that counts; two from the same source are an error."""
+        found = [given for given in map(self.find, names) if given]
+        first = min((given.rank for given in found), default=0)
+        best = [given for given in found if given.rank == first]
+        if len(best) > 1:
+            raise both(best[0], best[1])
+        return best[0] if best else None
+
+    def secret(self, names: tuple[str, ...]) -> dict[str, Any] | None:
+        """Field and text of what ``choose`` finds, read from its file where it names one."""
+        given = self.choose(names)
+        if given is None:
+            return None
+        if given.ask:
+            raise missing((given.row.name,))
+        text = given.parse()
+        if given.row.name.endswith("_FILE"):
+            try:
+                text = self._read_line(text)
+            except (OSError, UnicodeError) as error:
+                raise given.wrong(reason(error)) from None
+            if not text:
+                raise given.wrong(_("the first line of that file is empty"))
+        return {given.row.field: text}
+
+    def plain(self, side: str) -> dict[str, Any]:
+        """Field and value of every setting of a side that stands for itself alone."""
+        rows = (row for row in TABLE if row.side in (side, "both") and row.name not in GROUPED)
+        return {row.field: self.value(row.name) for row in rows}
+
+
+def both(one: Given, other: Given) -> SettingsError:
+    """The error for two settings of which only one can count."""
+    sentence = _("{one} and {other} are both set; keep one of them.")
+    return SettingsError(sentence.format(one=one.label(), other=other.label()))
+
+
+def missing(names: tuple[str, ...]) -> MissingSetting:
+    """The error for settings of which one is needed; the first is the one to ask for."""
+    ways = ", ".join(_way(ROWS[name]) for name in names)
+    if len(names) == 1:
+        sentence = _("A value is missing: set {settings}.")
+    else:
+        sentence = _("A value is missing: set one of {settings}.")
+    asked = ROWS[names[0]]
+    return MissingSetting(
+        sentence.format(settings=ways), asked.name, _(QUESTIONS[asked.name]), asked.secret
+    )
+
+
+def _way(row: Setting) -> str:
+    flag = row.flag or row.word
+    if row.side == "token":
+        return _("{flag} on the command line").format(flag=flag)
+    return _("{setting} ({flag} on the command line)").format(setting=row.name, flag=flag)

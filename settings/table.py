@@ -1,0 +1,220 @@
+"""The table of all settings: what parsing, help, ``.env.example`` and the README are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from i18n import N_
+from settings.kinds import (
+    KB,
+    MB,
+    Choice,
+    Fingerprint,
+    Host,
+    Kind,
+    Language,
+    Nick,
+    RoomName,
+    Seconds,
+    Secret,
+    Size,
+    Switch,
+    Text,
+    Whole,
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row: a name in the environment and in ``.env``, and what it means.
+
+    ``field`` is the one in ``ServerSettings`` or ``ClientSettings``; rows that are chosen
+    between (``PASSWORDS`` and the like) may share one. ``flag`` is the option on
+    the command line, ``word`` its value's or the positional's name there; a flag with
+    ``implies`` takes no value and stands for that one.
+    """
+
+    name: str
+    side: str  # "server", "client", "both"; "token": on its command line only
+    field: str
+    kind: Kind
+    help: str
+    default: str = ""
+    flag: str = ""
+    short: str = ""
+    word: str = ""
+    implies: str = ""
+    secret: bool = False
+    optional: bool = False  # the flag alone means: ask for it
+    flag_help: str = ""  # where the flag says the opposite of the setting
+
+
+_PATH = "PATH"
+_YES = "true"
+
+TABLE: tuple[Setting, ...] = (
+    Setting("SERVER_HOST", "server", "host", Host(),
+            N_("address to listen on; 0.0.0.0 is every IPv4 address of this machine, :: IPv6 too"),
+            "0.0.0.0", word="IP_ADDRESS"),  # noqa: S104 - a chat server is there to be reached
+    Setting("SERVER_PORT", "server", "port", Whole(0, 65535),
+            N_("port to listen on; 0 takes one that is free"), "1000", word="PORT"),
+    Setting("ADMIN_PASSWORD", "server", "password", Secret(),
+            N_("password that everybody needs to connect, and that mints tokens (required)"),
+            flag="--password", short="-p", word="PASSWORD", secret=True),
+    Setting("ADMIN_PASSWORD_FILE", "server", "password", Text(),
+            N_("file whose first line is that password"), flag="--password-file", word=_PATH),
+    Setting("MAX_MESSAGES_PER_WINDOW", "server", "max_messages_per_window", Whole(1, 1_000_000),
+            N_("messages that one member may send within the rate limit window"), "10"),
+    Setting("RATE_LIMIT_WINDOW", "server", "rate_limit_window", Seconds(0.001, 86400),
+            N_("length of the rate limit window, in seconds"), "60.0"),
+    Setting("HEARTBEAT_INTERVAL", "server", "heartbeat_interval", Seconds(0.01, 86400),
+            N_("seconds between two heartbeats"), "30.0"),
+    Setting("HEARTBEAT_TIMEOUT", "server", "heartbeat_timeout", Seconds(0.02, 86400),
+            N_("seconds of silence after which a connection is cut"), "60.0"),
+    Setting("MAX_MESSAGE_SIZE", "server", "max_message_size", Size(1, 64 * KB),
+            N_("longest message, in bytes of UTF-8"), "10KB"),
+    Setting("MAX_PAYLOAD_SIZE", "server", "max_payload_size", Size(64 * KB, 16 * MB),
+            N_("largest WebSocket message; a sealed text has to fit"), "1MB"),
+    Setting("SSL_CERT_PATH", "server", "ssl_cert", Text(),
+            N_("TLS certificate (PEM); with it the server speaks TLS only"),
+            flag="--ssl-cert", word=_PATH),
+    Setting("SSL_KEY_PATH", "server", "ssl_key", Text(),
+            N_("key of the TLS certificate (PEM, not encrypted)"),
+            flag="--ssl-key", word=_PATH),
+    Setting("FORCE_SSL", "server", "force_ssl", Switch(),
+            N_("refuse to start without a TLS certificate"), "false",
+            flag="--force-ssl", implies=_YES),
+    Setting("CLIENT_SERVER", "client", "server", Host(),
+            N_("address of the server"), word="SERVER"),
+    Setting("CLIENT_PORT", "client", "port", Whole(1, 65535),
+            N_("port of the server"), "1000", word="PORT"),
+    Setting("CLIENT_USERNAME", "client", "username", Nick(),
+            N_("your nickname; a token already has one"), word="USERNAME"),
+    Setting("CLIENT_PASSWORD", "client", "password", Secret(),
+            N_("password of the server"), word="PASSWORD", secret=True),
+    Setting("CLIENT_PASSWORD_FILE", "client", "password", Text(),
+            N_("file whose first line is that password"), flag="--password-file", word=_PATH),
+    Setting("CLIENT_TOKEN", "client", "token", Secret(),
+            N_("token to connect with, in place of the password"),
+            flag="--token", short="-t", word="TOKEN", secret=True),
+    Setting("CLIENT_USE_SSL", "client", "use_ssl", Switch(),
+            N_("connect over TLS"), "false", flag="--ssl", implies=_YES),
+    Setting("CLIENT_SSL_CA", "client", "ssl_ca", Text(),
+            N_("certificates (PEM) to trust in place of the system's; implies TLS"),
+            flag="--ssl-ca", word=_PATH),
+    Setting("CLIENT_SSL_FINGERPRINT", "client", "ssl_fingerprint", Fingerprint(),
+            N_("the one certificate to trust, by its SHA-256 in hex; implies TLS"),
+            flag="--ssl-fingerprint", word="SHA256"),
+    Setting("CLIENT_ROOM", "client", "room", RoomName(),
+            N_("room to join"), "default", flag="--room", short="-r", word="ROOM"),
+    Setting("CLIENT_ROOM_SECRET", "client", "room_secret", Secret(),
+            N_("secret that all members of the room share"),
+            flag="--secret", word="PASSPHRASE", secret=True, optional=True),
+    Setting("CLIENT_ROOM_SECRET_FILE", "client", "room_secret", Text(),
+            N_("file whose first line is the room's secret"), flag="--secret-file", word=_PATH),
+    Setting("CLIENT_INVITE", "client", "invite", Secret(),
+            N_("invite link (cmdchat://…): server, port, room and its secret in one"),
+            flag="--invite", word="LINK", secret=True, optional=True),
+    Setting("CLIENT_INVITE_FILE", "client", "invite", Text(),
+            N_("file whose first line is an invite link"), flag="--invite-file", word=_PATH),
+    Setting("CLIENT_RENDER_TIME", "client", "render_time", Seconds(0.01, 10),
+            N_("shortest time between two redraws, in seconds"), "0.1"),
+    Setting("CLIENT_MESSAGES_TO_SHOW", "client", "messages_to_show", Whole(0, 5000),
+            N_("messages to show at once; 0 shows as many as fit"), "10"),
+    Setting("CLIENT_LISTEN", "client", "listen", Switch(),
+            N_("keep running when the input ends"), "false", flag="--listen", implies=_YES),
+    Setting("CLIENT_BELL", "client", "bell", Switch(),
+            N_("ring the terminal's bell when somebody mentions you"), "true",
+            flag="--no-bell", implies="false",
+            flag_help=N_("do not ring the bell when somebody mentions you")),
+    Setting("CLIENT_RECONNECT", "client", "reconnect", Switch(),
+            N_("connect again when the connection is lost"), "true",
+            flag="--no-reconnect", implies="false",
+            flag_help=N_("end when the connection is lost")),
+    Setting("ENABLE_LOCAL_HISTORY", "client", "history", Switch(),
+            N_("keep an encrypted history on this machine"), "false",
+            flag="--history", implies=_YES),
+    Setting("RENDERER_MODE", "client", "renderer", Choice(("rich", "minimal", "json")),
+            N_("how the chat looks: rich, minimal or json"), "rich",
+            flag="--renderer", word="{rich,minimal,json}"),
+    Setting("CMD_CHAT_LANGUAGE", "both", "language", Language(),
+            N_("language code, such as en; where it is not set the system's language decides"),
+            flag="--language", short="-l", word="CODE"),
+)  # fmt: skip
+
+# What only the command line of ``token`` has; no variable can have such a name.
+TOKEN_TABLE: tuple[Setting, ...] = (
+    Setting("<USERNAME>", "token", "username", Nick(),
+            N_("nickname that the token is for"), word="USERNAME"),
+    Setting("<TOKEN>", "token", "revoke", Secret(),
+            N_("token to revoke, or its part before the dot"), word="TOKEN", secret=True),
+    Setting("--ttl", "token", "ttl", Whole(1, 2_592_000),
+            N_("seconds until the token expires"), "3600", flag="--ttl", word="SECONDS"),
+)  # fmt: skip
+
+ROWS = {row.name: row for row in TABLE + TOKEN_TABLE}
+
+# Of these one is used: from the source of the highest priority, which must name only one.
+ADMIN_PASSWORDS = ("ADMIN_PASSWORD", "ADMIN_PASSWORD_FILE")
+PASSWORDS = ("CLIENT_PASSWORD", "CLIENT_PASSWORD_FILE", "CLIENT_TOKEN")
+ROOM_SECRETS = ("CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE")
+INVITES = ("CLIENT_INVITE", "CLIENT_INVITE_FILE")
+GROUPED = {*ADMIN_PASSWORDS, *PASSWORDS, *ROOM_SECRETS, *INVITES}
+
+# What an invite link says already.
+IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_ROOM", *ROOM_SECRETS)
+
+# Settings whose feature is still to come: anything but the default is refused.
+NOT_YET: dict[str, str] = {
+    "ENABLE_LOCAL_HISTORY": N_("local history is not part of this version yet"),
+}
+
+QUESTIONS = {
+    "ADMIN_PASSWORD": N_("Password that people will need to connect: "),
+    "CLIENT_SERVER": N_("Server address: "),
+    "CLIENT_USERNAME": N_("Your nickname: "),
+    "CLIENT_PASSWORD": N_("Password of the server: "),
+    "CLIENT_ROOM_SECRET": N_("Secret of the room: "),
+    "CLIENT_INVITE": N_("Invite link: "),
+    "<USERNAME>": N_("Nickname that the token is for: "),
+    "<TOKEN>": N_("Token to revoke: "),
+}
+
+
+def default(name: str) -> Any:
+    """The value of a setting that nothing sets; None where it has none."""
+    row = ROWS[name]
+    return row.kind.parse(row.default) if row.default else None
+
+
+def table_rows(side: str) -> list[tuple[str, str, str]]:
+    """Name, default (``-`` for none) and help line of each setting of a side, in English."""
+    rows = (row for row in TABLE if row.side == side)
+    return [(row.name, row.default or "-", _explained(row)) for row in rows]
+
+
+def _explained(row: Setting) -> str:
+    return f"{row.help} (not part of this version yet)" if row.name in NOT_YET else row.help
+
+
+_EXAMPLE_HEAD = """\
+# Settings of CMD CHAT. Copy this file to .env and take away the "#" before what you set.
+# The command line goes before the environment, the environment before this file.
+# Nothing is substituted in values; put one with spaces around it, or " #" in it, into quotes.
+# A password here is readable for everyone who can read the file: chmod 600 .env
+"""
+_SIDES = {"server": "Server", "client": "Client", "both": "Both"}
+
+
+def env_example() -> str:
+    """The text of ``.env.example``."""
+    parts = [_EXAMPLE_HEAD]
+    for side, title in _SIDES.items():
+        parts.append(f"\n# --- {title} ---\n")
+        for row in TABLE:
+            if row.side == side:
+                text = _explained(row)
+                parts.append(f"\n# {text[0].upper()}{text[1:]}.\n")
+                parts.append(f"#{row.name}={row.default}\n")
+    return "".join(parts)
