@@ -1,0 +1,269 @@
+"""The composition root: builds the parts, listens, serves, and stops in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from protocol.errors import ChatError
+from server import bounds
+from server.auth import Attempts, Password, Tokens
+from server.banner import banner, cannot_listen, certificate_unusable
+from server.connection import Connection, Parts, Rules
+from server.delivery import Pump, Receiver
+from server.gate import Gate
+from server.http import Face, Handler
+from server.limiter import SlidingWindows
+from server.listener import Listener
+from server.rooms import Rooms
+from server.sessions import Sessions
+from server.sweeper import Sweeper
+from settings import ServerSettings, sealed_size
+from transport import CannotListen, CertificateUnusable, tls
+from transport.sockets import SEND_BYTES, Stream
+from transport.websocket import WebSocket
+
+
+class _Visit:
+    """One connection, from accept to close."""
+
+    def __init__(self, stream: Stream, group: str) -> None:
+        self.stream, self.group = stream, group
+        self.proven = False
+        self.connection: Connection | None = None
+
+
+class ChatServer:
+    """One server.  ``start`` and ``stop``; everything in between happens in its threads.
+
+    Raises CannotListen or CertificateUnusable when it is made.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._tls = (
+            tls.server_context(settings.ssl_cert, settings.ssl_key)
+            if settings.ssl_cert is not None
+            else None
+        )
+        self._gate = Gate()
+        self._stopping = False
+        self._lock = threading.Lock()  # leaf; guards the set
+        self._visits: set[_Visit] = set()
+        self._listener = Listener(settings.host, settings.port, self._gate, self._serve)
+        self._parts = self._build(settings)
+        self._face = Face(
+            self._parts.password,
+            self._parts.tokens,
+            self._parts.attempts,
+            self._end_token,
+            self._parts.sweeper.poke,
+            self._tls is not None,
+            settings.max_payload_size,
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._listener.server_address[1])
+
+    def start(self) -> None:
+        """Start serving; returns at once."""
+        self._parts.pump.start()
+        self._parts.sweeper.start()
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Accept nobody, tell everyone, close politely, then cut: within STOP_SECONDS or so."""
+        self._stopping = True
+        self._listener.stop()
+        for visit in self._all_visits():
+            if visit.connection is not None:
+                visit.connection.hang_up("shutdown")
+            else:
+                visit.stream.abort()  # no chat: nothing to be polite about
+        if not self._gate.wait_empty(bounds.STOP_POLITE_SECONDS):
+            for visit in self._all_visits():
+                visit.stream.abort()
+            self._gate.wait_empty(bounds.STOP_SECONDS - bounds.STOP_POLITE_SECONDS)
+        self._parts.pump.stop()
+        self._parts.sweeper.stop()
+
+    def reload_certificate(self) -> None:
+        """Take up renewed certificate files; nobody is dropped.  Raises CertificateUnusable."""
+        if self._tls is not None and self._settings.ssl_cert is not None:
+            tls.reload(self._tls, self._settings.ssl_cert, self._settings.ssl_key)
+
+    def _build(self, settings: ServerSettings) -> Parts:
+        limit, window = settings.max_messages_per_window, settings.rate_limit_window
+        rules = Rules(
+            limit,
+            window,
+            settings.heartbeat_interval,
+            settings.heartbeat_timeout,
+            settings.max_message_size,
+            settings.max_payload_size,
+            sealed_size(settings.max_message_size),
+        )
+        rooms: Rooms[Receiver] = Rooms()
+        pump, tokens, attempts = Pump(), Tokens(), Attempts()
+        sessions = Sessions(rooms, pump.mark, settings.heartbeat_timeout)
+        # An epoch is made for a post, which may be refused and sealed again: hence twice.
+        posts, commands = SlidingWindows(limit, window), SlidingWindows(limit, window)
+        epochs = SlidingWindows(2 * limit, window)
+        jobs = [
+            sessions.sweep,
+            self._sweep_tokens,
+            attempts.sweep,
+            *(each.sweep for each in (posts, commands, epochs)),
+        ]
+        return Parts(
+            rules,
+            Password(settings.password),
+            tokens,
+            attempts,
+            rooms,
+            sessions,
+            pump,
+            Sweeper(jobs),
+            posts,
+            commands,
+            epochs,
+        )
+
+    def _sweep_tokens(self) -> float | None:
+        """End what expired tokens had opened."""
+        for token_id in self._parts.tokens.take_expired():
+            self._end_token(token_id, "expired")
+        return self._parts.tokens.next_expiry()
+
+    def _end_token(self, token_id: str, reason: str = "revoked") -> None:
+        """Throw out whoever came with this token, and end their graces."""
+        for session in self._parts.sessions.with_token(token_id):
+            session.hang_up(reason)
+            self._parts.sessions.end(session)
+
+    # One connection
+
+    def _serve(self, sock: Any, address: str, group: str) -> None:
+        """The whole life of one client's thread."""
+        bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
+        stream: Stream
+        if self._tls is not None:
+            stream = tls.TlsStream(sock, self._tls, bound=bound)
+        else:
+            stream = Stream(sock, bound=bound)
+        visit = _Visit(stream, group)
+        with self._lock:
+            self._visits.add(visit)
+        try:
+            if not self._stopping:
+                self._attend(visit, address)
+        finally:
+            stream.close()
+            with self._lock:
+                self._visits.discard(visit)
+            self._gate.leave(group, visit.proven)
+
+    def _attend(self, visit: _Visit, address: str) -> None:
+        # A peer that went, or that does not speak TLS, is nobody's business but its own.
+        with contextlib.suppress(ChatError, OSError):
+            if isinstance(visit.stream, tls.TlsStream):
+                visit.stream.handshake(time.monotonic() + bounds.REQUEST_SECONDS)
+            Handler(visit.stream, address, visit.group, self._face, partial(self._chat, visit))
+
+    def _chat(self, visit: _Visit, peer: WebSocket) -> None:
+        connection = Connection(self._parts, peer, visit.group, partial(self._prove, visit))
+        visit.connection = connection
+        if not self._stopping:
+            connection.run()
+
+    def _prove(self, visit: _Visit) -> None:
+        visit.proven = True
+        self._gate.prove()
+
+    def _all_visits(self) -> list[_Visit]:
+        with self._lock:
+            return list(self._visits)
+
+
+def run(settings: ServerSettings) -> int:
+    """Serve until told to stop; the exit status.  The main thread only waits for that."""
+    try:
+        server = ChatServer(settings)
+    except CannotListen as error:
+        return _fail(cannot_listen(error.reason, settings))
+    except CertificateUnusable as error:
+        return _fail(certificate_unusable(error.reason, error.path))
+    stop = _StopSignals(server)
+    server.start()
+    with contextlib.suppress(OSError):  # whoever read the banner may have gone
+        print(banner(settings, server.port), flush=True)
+    stop.wait()
+    server.stop()
+    return 0
+
+
+def _fail(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 2
+
+
+class _StopSignals:
+    """Ctrl-C, SIGTERM, and `q` with Enter on standard input; SIGHUP renews the certificate.
+
+    A second Ctrl-C ends the process on the spot.
+    """
+
+    def __init__(self, server: ChatServer) -> None:
+        self._server = server
+        self._events: SimpleQueue[str] = SimpleQueue()
+        self._interrupted = False
+        signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGTERM, lambda *_: self._events.put("stop"))
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: self._events.put("reload"))
+        # A daemon that reads with os.read: nothing at exit waits for it, or for its buffer.
+        threading.Thread(target=self._watch_input, name="stdin", daemon=True).start()
+
+    def wait(self) -> None:
+        """Until the server is to stop."""
+        while self._next() != "stop":
+            try:
+                self._server.reload_certificate()
+            except CertificateUnusable as error:
+                print(certificate_unusable(error.reason, error.path), file=sys.stderr, flush=True)
+
+    def _next(self) -> str:
+        while True:
+            try:
+                # On Windows a wait without end is deaf to Ctrl-C.
+                return self._events.get(timeout=0.5 if sys.platform == "win32" else None)
+            except Empty:
+                continue
+
+    def _interrupt(self, *_: object) -> None:
+        if self._interrupted:
+            os._exit(130)
+        self._interrupted = True
+        self._events.put("stop")
+
+    def _watch_input(self) -> None:
+        line = b""
+        with contextlib.suppress(OSError):  # no standard input at all
+            while read := os.read(0, 1024):
+                for byte in read:
+                    if byte not in b"\r\n":
+                        line = (line + bytes((byte,)))[-8:]
+                        continue
+                    if line.strip().lower() == b"q":
+                        self._events.put("stop")
+                        return
+                    line = b""

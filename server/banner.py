@@ -1,0 +1,85 @@
+"""What the server says to whoever started it: one banner, or one sentence of what to do."""
+
+from __future__ import annotations
+
+from i18n import _
+from settings import ServerSettings
+from transport import tls
+from transport.addresses import default_route_address, in_url
+
+_WIDTH = 60
+_EVERYWHERE = {"0.0.0.0": False, "::": True, "": False}  # noqa: S104  # compared, not bound
+
+
+def banner(settings: ServerSettings, port: int) -> str:
+    """The lines that a server prints when it has started."""
+    host, reachable = _shown_host(settings.host)
+    secure = settings.ssl_cert is not None
+    scheme = ("https://", "wss://") if secure else ("http://", "ws://")
+    lines = [
+        _("Server Address: {address}").format(address=f"{in_url(host)}:{port}"),
+        _("Protocol: {http} (WebSocket: {ws})").format(http=scheme[0], ws=scheme[1]),
+        _("Connect with: {command}").format(command=_connect_command(settings, host, port)),
+    ]
+    if not reachable:
+        lines.append(_("No network was found: only this machine can connect."))
+    lines.append(_("Messages are end-to-end encrypted: this server cannot read them."))
+    lines.append(_("Stop with: q and Enter, or Ctrl-C"))
+    rule = "=" * _WIDTH
+    return "\n".join([rule, "  " + _("CMD CHAT SERVER STARTED"), rule, *_indented(lines), rule])
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _shown_host(host: str) -> tuple[str, bool]:
+    """The address to show for what was bound, and whether other machines can reach it."""
+    if host not in _EVERYWHERE:
+        return host, True
+    found = default_route_address(ipv6=_EVERYWHERE[host]) or default_route_address()
+    return (found, True) if found is not None else ("127.0.0.1", False)
+
+
+def _connect_command(settings: ServerSettings, host: str, port: int) -> str:
+    command = f"python cmd_chat.py connect {host} {port} <username> <password>"
+    if settings.ssl_cert is None:
+        return command
+    command += " --ssl"
+    if tls.is_self_signed(settings.ssl_cert):
+        command += f" --ssl-fingerprint {tls.fingerprint_of(settings.ssl_cert)}"
+    return command
+
+
+def cannot_listen(reason: str, settings: ServerSettings) -> str:
+    """Why ``serve`` cannot use its address, and what to try."""
+    where = f"{in_url(settings.host)}:{settings.port}"
+    other = settings.port + 10000 if settings.port < 1024 else settings.port + 1
+    if other > 65535:
+        other = settings.port - 1
+    sentences = {
+        "in_use": _("Port {port} is in use by another program: try port {other}."),
+        "denied": _(
+            "Port {port} needs rights that this user does not have: try port {other}."
+        ),
+        "name": _("The address {where} cannot be resolved: use one of this machine's addresses."),
+    }
+    sentence = sentences.get(
+        reason, _("The address {where} is not one of this machine's: try 0.0.0.0 or 127.0.0.1.")
+    )
+    return sentence.format(port=settings.port, other=other, where=where)
+
+
+def certificate_unusable(reason: str, path: str) -> str:
+    """Why the TLS files cannot be used, and what to do."""
+    sentences = {
+        "missing": _("The file {path} is not there: check --ssl-cert and --ssl-key."),
+        "unreadable": _("The file {path} cannot be read: check its permissions."),
+        "damaged": _("The file {path} is not a certificate or key in PEM form."),
+        "encrypted": _(
+            "The key {path} is encrypted: decrypt it first, for example with openssl pkey."
+        ),
+        "mismatch": _("The key {path} does not belong to the certificate: check both files."),
+    }
+    sentence = sentences.get(reason, _("The TLS file {path} cannot be used."))
+    return sentence.format(path=path)

@@ -1,0 +1,51 @@
+"""Every bound of the server that is not on the wire, each with its reason.
+
+Sizes are in bytes, times in seconds.  Whatever a stranger can make grow has a line here.
+"""
+
+from __future__ import annotations
+
+# One thread and some 70 KB for each: what one process is meant for (docs/PERFORMANCE.md).
+CONNECTIONS = 4096
+# One household or one company behind one address, and a stranger cannot take every place.
+CONNECTIONS_OF_ADDRESS = 512
+# Who has proven nothing yet must not keep members out.
+UNPROVEN = 1024
+
+# The TLS handshake, request line, headers and form together; a person's browser takes 0.1 s.
+REQUEST_SECONDS = 10.0
+# From the greeting to a `confirm` that opened, not counting the wait for one's turn.
+HANDSHAKE_SECONDS = 10.0
+# For the turn itself: longer than the longest delay after failures.
+TURN_SECONDS = 30.0
+HEADER_BYTES = 16 * 1024
+FORM_BYTES = 8 * 1024
+
+# Handshakes of one address that are past `key` at once: RSA and HPKE for them cost CPU.
+OPEN_HANDSHAKES = 8
+# The first failures are typing mistakes and cost nothing; then the delay doubles to its end.
+FREE_FAILURES = 3
+FIRST_DELAY = 0.25
+LONGEST_DELAY = 5.0
+FORGET_FAILURES = 15 * 60.0
+# Addresses with failures; beyond it the oldest is forgotten first.
+ADDRESSES = 16384
+
+ROOMS = 4096
+TOKENS = 1024
+# A member's answers that are kept for a `ref` that comes again: more than a client has open.
+ANSWERS = 256
+# Sliding windows kept at once; the table drops those that are empty first.
+WINDOWS = 32768
+# How many of a fingerprint's windows one address may use: people share addresses.
+ADDRESS_SHARE = 10
+
+PUMP_THREADS = 2
+# Rosters are sent in frames of about this size.
+ROSTER_BYTES = 40 * 1024
+# Rooms named in one answer to `list_rooms`.
+ROOMS_LISTED = 512
+
+# Stopping: members get what was accepted, then the reason, then are cut.
+STOP_POLITE_SECONDS = 2.5
+STOP_SECONDS = 4.0

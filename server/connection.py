@@ -1,0 +1,553 @@
+"""One client's thread: it proves, joins, and then handles that client's frames, one by one.
+
+This thread alone opens the client's records and changes its session.  What goes out is the
+business of the client's ``Outlet``; this thread only finishes what the socket did not take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from protocol import frames, limits
+from protocol.errors import (
+    ChatError,
+    NickPinned,
+    NickTaken,
+    RateLimited,
+    Refusal,
+    RemoteError,
+    Repeated,
+    TimedOut,
+    TooBig,
+    TooLong,
+    Unexpected,
+)
+from protocol.link import TOKEN, ServerLink
+from protocol.names import check_nick, check_room, room_key
+from server import bounds
+from server.auth import Attempts, Password, Token, Tokens, random_prs
+from server.delivery import Outlet, Pump, Receiver, entered
+from server.limiter import SlidingWindows
+from server.rooms import Member, Room, Rooms
+from server.sessions import Session, Sessions
+from server.sweeper import Sweeper
+from transport import Closed
+
+
+class Peer(Protocol):
+    """What is used of ``transport.websocket.WebSocket``."""
+
+    @property
+    def backlog(self) -> int: ...
+
+    def receive(self, timeout: float | None = None) -> str | None: ...
+
+    def send(self, data: str, /) -> None: ...
+
+    def wake(self) -> None: ...
+
+    def flush(self, deadline: float) -> None: ...
+
+    def close(self, code: int = 1000) -> None: ...
+
+    def finish(self, deadline: float) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What members have to obey; sizes in bytes, times in seconds."""
+
+    rate_limit: int
+    rate_window: float
+    heartbeat_interval: float
+    heartbeat_timeout: float
+    max_message_size: int
+    max_payload_size: int
+    max_box_size: int  # the longest token that a text of max_message_size is sealed into
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What all connections share; ``server.app`` puts it together."""
+
+    rules: Rules
+    password: Password
+    tokens: Tokens
+    attempts: Attempts
+    rooms: Rooms[Receiver]
+    sessions: Sessions
+    pump: Pump
+    sweeper: Sweeper
+    posts: SlidingWindows
+    commands: SlidingWindows
+    epochs: SlidingWindows
+    clock: Callable[[], float] = time.monotonic
+
+
+class Over(Exception):
+    """The client said goodbye, or was told to go.
+
+    Its session ends without a grace, unless another connection has taken it over.
+    """
+
+
+class Connection:
+    """One client, from the greeting to the end.  ``run`` is the whole life of its thread."""
+
+    def __init__(
+        self, parts: Parts, peer: Peer, group: str, on_proven: Callable[[], None]
+    ) -> None:
+        self._parts, self._peer, self._group = parts, peer, group
+        self._on_proven = on_proven
+        self._link = ServerLink()
+        self._outlet = Outlet(self._link, peer, parts.pump.mark)
+        self._token: Token | None = None
+        self._reason: str | None = None  # set by hang_up: why this connection is to end
+        self._gave_up = threading.Event()
+        self._proven = False
+        self._strikes = 0
+        self._received = 0
+        self._heard = 0.0
+
+    def run(self) -> None:
+        """Handshake, then frames until the end.  Raises nothing that a client can cause."""
+        try:
+            try:
+                session = self._enter()
+            except ChatError as error:
+                self._refuse_entry(error)
+                return
+            self._live(session)
+        except Closed:
+            pass  # before there was a session: nothing is left to do
+        finally:
+            self._peer.abort()
+
+    def hang_up(self, reason: str) -> None:
+        """From any thread: say ``reason`` and go.  Returns at once."""
+        self._reason = self._reason or reason
+        self._gave_up.set()
+        self._peer.wake()
+
+    # Coming in
+
+    def _enter(self) -> Session:
+        deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
+        self._peer.send(self._link.greeting())
+        hello = self._link.receive_hello(self._receive_by(deadline))
+        if hello.proof == TOKEN and hello.token is not None:
+            self._token = self._parts.tokens.find(self._link.sid, hello.token)
+            prs = self._token.prs if self._token is not None else random_prs()
+        else:
+            prs = self._parts.password.prs
+        confirm = self._prove(prs)
+        return self._join(confirm)
+
+    def _prove(self, prs: bytes) -> frames.Confirm:
+        """Frames 2 and 3.  An attempt counts as failed unless `confirm` opens."""
+        attempts = self._parts.attempts
+        attempts.begin(self._group)
+        proven = False
+        try:
+            if self._gave_up.wait(attempts.delay(self._group)):
+                raise Closed()
+            deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
+            self._peer.send(self._link.key(prs))
+            confirm = self._link.receive_confirm(self._receive_by(deadline))
+            proven = self._proven = True
+            self._on_proven()
+        finally:
+            attempts.end(self._group, proven)
+            if not proven:
+                self._parts.sweeper.poke(bounds.FORGET_FAILURES)
+        return confirm
+
+    def _receive_by(self, deadline: float) -> str:
+        """One text of the handshake.  Raises TimedOut, TooBig or Closed."""
+        while (left := deadline - self._parts.clock()) > 0:
+            if self._reason is not None:
+                raise Closed()
+            text = self._peer.receive(left)
+            if text is not None:
+                if len(text) > limits.HANDSHAKE_BYTES:
+                    raise TooBig(limit=limits.HANDSHAKE_BYTES)
+                return text
+        raise TimedOut()
+
+    def _join(self, confirm: frames.Confirm) -> Session:
+        known = self._parts.sessions.find(confirm.bundle.fingerprint)
+        if known is not None:
+            if confirm.log is not None and self._resume(known, confirm):
+                return known
+            known.hang_up("replaced")
+            self._parts.sessions.end(known)
+        return self._join_anew(confirm)
+
+    def _resume(self, session: Session, confirm: frames.Confirm) -> bool:
+        """Take the place of the session's connection, if its log goes on where it says."""
+        with session.turn:
+            room, member = session.room, session.member
+            if session.over or room is None or member is None or room.log_id != confirm.log:
+                return False
+            if session.token_id != (self._token.id if self._token is not None else None):
+                return False
+            old, hang_up = session.outlet, session.hang_up
+            if old is not None:
+                # Before the cursor is set back: it must not move on for the old connection.
+                session.outlet = None
+                old.detach()
+                hang_up("replaced")
+            if not room.resume(member, confirm.seq or 0, confirm.number or 0):
+                return False
+            resumed = frames.Entered(
+                room.name, room.log_id, member.id, confirm.seq or 0, 0, True, 0
+            )
+            self._attach(session, [resumed.encode()])
+        return True
+
+    def _join_anew(self, confirm: frames.Confirm) -> Session:
+        nick = self._granted_nick(confirm.nick)
+        room_name = check_room(confirm.room)
+        token_id = self._token.id if self._token is not None else None
+        session = Session(nick, confirm.bundle, token_id)
+        self._parts.sessions.add(session)
+        try:
+            room, member, snapshot = self._parts.rooms.enter(
+                room_name, session, nick, confirm.bundle
+            )
+        except Refusal:
+            self._parts.sessions.end(session)
+            raise
+        with session.turn:
+            session.room, session.member = room, member
+            self._attach(session, entered(snapshot))
+        self._parts.pump.mark(room)
+        return session
+
+    def _attach(self, session: Session, replies: list[bytes]) -> None:
+        """Make this connection the session's; `welcome` is the first that it carries."""
+        rules = self._parts.rules
+        welcome = frames.Welcome(
+            session.nick,
+            rules.heartbeat_interval,
+            rules.heartbeat_timeout,
+            rules.max_message_size,
+            rules.max_payload_size,
+            rules.rate_limit,
+            rules.rate_window,
+        )
+        room, member = session.room, session.member
+        if room is None or member is None:
+            raise AssertionError("a session without a room has nothing to attach")
+        self._outlet.attach(room, member, [welcome.encode(), *replies])
+        session.lost_at = None
+        session.hang_up = self.hang_up
+        session.outlet = self._outlet
+
+    def _granted_nick(self, wanted: str) -> str:
+        """The nickname that this client gets.  Raises BadNick, NickPinned or NickTaken."""
+        if self._token is not None:
+            if wanted and check_nick(wanted) != self._token.nick:
+                raise NickPinned()
+            return self._token.nick
+        nick = check_nick(wanted)
+        if self._parts.tokens.holds(nick):
+            raise NickTaken()
+        return nick
+
+    def _refuse_entry(self, error: ChatError) -> None:
+        """Tell a code and end: in clear before `confirm` has opened, in a record afterwards."""
+        refused = _refusal(error).encode()
+        if self._proven:
+            self._peer.send(self._link.seal([refused]))
+        else:
+            self._peer.send(refused.decode())
+        self._say_goodbye(error.close_code)
+
+    # Being here
+
+    def _live(self, session: Session) -> None:
+        """Frames until the end; then the session is over, or in its grace."""
+        over = False
+        try:
+            self._serve(session)
+        except Over:
+            over = True
+            self._say_goodbye(1000)
+        except Closed:
+            pass
+        except ChatError as error:
+            # What the last frame did to this connection is not the identity's fault: it may
+            # come back within its grace.
+            with contextlib.suppress(Closed):
+                self._outlet.reply(_refusal(error).encode())
+                self._outlet.deliver()
+                self._say_goodbye(error.close_code)
+        finally:
+            self._part(session, over)
+
+    def _part(self, session: Session, over: bool) -> None:
+        sessions, sweeper = self._parts.sessions, self._parts.sweeper
+        if over:
+            with session.turn:
+                mine = session.outlet is self._outlet
+            if mine:
+                sessions.end(session)
+        elif sessions.lose(session, self._outlet):
+            sweeper.poke(self._parts.rules.heartbeat_timeout)
+
+    def _serve(self, session: Session) -> None:
+        rules, clock = self._parts.rules, self._parts.clock
+        self._heard = clock()
+        beat = self._heard + rules.heartbeat_interval
+        self._outlet.deliver()
+        if self._token is not None and not self._parts.tokens.is_live(self._token.id):
+            self._reason = self._reason or "revoked"  # between the proof and the session
+        while True:
+            if self._peer.backlog:
+                # Nothing more is sealed before the socket has taken the rest, so what is held
+                # for this client is one record; and nothing more is read from it either.
+                self._peer.flush(clock() + rules.heartbeat_timeout)
+                self._outlet.deliver()
+                continue
+            if self._reason is not None:
+                self._end(self._reason)
+            text = self._peer.receive(max(0.0, min(beat, self._silent_at()) - clock()))
+            if text is not None:
+                self._receive(session, text)
+            elif clock() >= self._silent_at():
+                raise TimedOut()
+            if clock() >= beat or self._received >= limits.SEEN_BYTES:
+                beat = clock() + rules.heartbeat_interval
+                self._received = 0
+                self._outlet.reply(frames.Seen(session.taken).encode())
+                self._outlet.deliver()
+
+    def _silent_at(self) -> float:
+        return self._heard + self._parts.rules.heartbeat_timeout
+
+    def _end(self, reason: str) -> None:
+        """Hand over what is in the log, then the reason; always raises."""
+        self._drain(self._parts.clock() + bounds.STOP_POLITE_SECONDS)
+        self._outlet.reply(frames.Bye(reason).encode())
+        self._outlet.deliver()
+        raise Over()
+
+    def _say_goodbye(self, close_code: int) -> None:
+        """The polite end: all that was said goes out, then a close frame, for a moment at most."""
+        deadline = self._parts.clock() + bounds.STOP_POLITE_SECONDS
+        with contextlib.suppress(Closed):
+            self._drain(deadline)
+            self._peer.close(close_code)
+        self._peer.finish(deadline)
+
+    def _drain(self, deadline: float) -> None:
+        self._outlet.deliver()
+        while self._peer.backlog:
+            self._peer.flush(deadline)
+            self._outlet.deliver()
+
+    def _receive(self, session: Session, text: str) -> None:
+        """One record: each frame is handled or refused by itself; the third refusal ends it."""
+        self._received += len(text)
+        values = self._link.open(text)
+        self._heard = self._parts.clock()
+        for value in values:
+            after: list[Receiver] = []
+            try:
+                frame = frames.from_object(value, frames.CLIENT_FRAMES)
+                with session.turn:
+                    if session.outlet is not self._outlet:
+                        raise Closed()  # another connection has taken its place
+                    replies = self._handle(session, frame, after)
+            except RemoteError as error:
+                replies = [_refusal(error).encode()]
+                self._strikes += 1
+            self._outlet.reply(*replies)
+            for receiver in after:
+                receiver.deliver()
+            if self._strikes >= limits.STRIKES:
+                break
+        self._outlet.deliver()
+        if self._strikes >= limits.STRIKES:
+            self._end("protocol")
+
+    # Handling frames: session.turn is held, replies are returned
+
+    def _handle(
+        self, session: Session, frame: frames.Frame, after: list[Receiver]
+    ) -> list[bytes]:
+        """What ``frame`` is answered with; ``after`` collects who has to be delivered to."""
+        if isinstance(frame, frames.Seen):
+            return self._on_seen(session, frame)
+        if isinstance(frame, frames.Keys):
+            return self._on_keys(session, frame)
+        if isinstance(frame, frames.Bye):
+            raise Over()
+        if isinstance(frame, frames.Confirm):
+            raise Unexpected()
+        return self._on_request(session, frame, after)
+
+    def _on_request(
+        self, session: Session, frame: frames.Frame, after: list[Receiver]
+    ) -> list[bytes]:
+        """A frame with a ``ref``: it is taken once, and answered the same way ever after."""
+        ref: int = getattr(frame, "ref")  # noqa: B009  # each of the five kinds has one
+        if ref <= session.taken:
+            known = session.answered(ref)
+            return [known if known is not None else _refusal(Repeated(), ref).encode()]
+        try:
+            answer = self._act(session, frame, after)
+        except Refusal as error:
+            answer = [_refusal(error, ref).encode()]
+        return [session.answer(ref, answer[0]), *answer[1:]]
+
+    def _act(self, session: Session, frame: frames.Frame, after: list[Receiver]) -> list[bytes]:
+        if isinstance(frame, frames.Post):
+            return self._on_post(session, frame)
+        if isinstance(frame, frames.Private):
+            return self._on_private(session, frame, after)
+        if isinstance(frame, frames.Nick):
+            return self._on_nick(session, frame)
+        if isinstance(frame, frames.Enter):
+            return self._on_enter(session, frame)
+        if isinstance(frame, frames.ListRooms):
+            return self._on_list_rooms(session, frame)
+        raise Unexpected()
+
+    def _on_post(self, session: Session, post: frames.Post) -> list[bytes]:
+        room, member = _place(session)
+        self._check_box(post.box)
+        self._count(self._parts.posts, session)
+        try:
+            seq = room.post(member, post)
+        except ChatError:
+            self._uncount(self._parts.posts, session)
+            raise
+        self._parts.pump.mark(room)
+        return [frames.Accepted(post.ref, seq).encode()]
+
+    def _on_private(
+        self, session: Session, private: frames.Private, after: list[Receiver]
+    ) -> list[bytes]:
+        room, member = _place(session)
+        self._check_box(private.box)
+        self._count(self._parts.posts, session)
+        try:
+            after.append(room.send_private(member, private))
+        except ChatError:
+            self._uncount(self._parts.posts, session)
+            raise
+        return [frames.Accepted(private.ref).encode()]
+
+    def _on_keys(self, session: Session, wraps: frames.Keys) -> list[bytes]:
+        room, member = _place(session)
+        epochs = {wrap.epoch for wrap in wraps.wraps}
+        if len(epochs) > 1:
+            raise Unexpected()
+        if epochs and max(epochs) > session.epoch:
+            # An epoch is made for a post; who makes many posts nothing.
+            if self._parts.epochs.take(session.bundle.fingerprint):
+                raise Unexpected()
+            session.epoch = max(epochs)
+        for wrap in wraps.wraps:
+            with contextlib.suppress(Repeated):
+                room.add_wrap(member, wrap)
+        # They go out with the post that follows them.
+        self._parts.pump.mark(room)
+        return []
+
+    def _on_seen(self, session: Session, seen: frames.Seen) -> list[bytes]:
+        room, member = _place(session)
+        room.confirm(member, seen.seq, seen.number or 0)
+        return []
+
+    def _on_nick(self, session: Session, wanted: frames.Nick) -> list[bytes]:
+        room, member = _place(session)
+        self._count(self._parts.commands, session)
+        if session.token_id is not None:
+            raise NickPinned()
+        nick = check_nick(wanted.nick)
+        if self._parts.tokens.holds(nick):
+            raise NickTaken()
+        if nick == session.nick:
+            return [frames.Accepted(wanted.ref).encode()]
+        self._parts.sessions.rename(session, nick)
+        seq = room.rename(member, nick)
+        self._parts.pump.mark(room)
+        return [frames.Accepted(wanted.ref, seq).encode()]
+
+    def _on_enter(self, session: Session, wanted: frames.Enter) -> list[bytes]:
+        room, member = _place(session)
+        self._count(self._parts.commands, session)
+        name = check_room(wanted.room)
+        answer = frames.Accepted(wanted.ref).encode()
+        if room_key(name) == room_key(room.name):
+            return [answer]
+        # Into the new one first: if it is full, nothing has happened.
+        new_room, new_member, snapshot = self._parts.rooms.enter(
+            name, session, session.nick, session.bundle
+        )
+        session.room, session.member, session.epoch = new_room, new_member, 0
+        self._outlet.attach(new_room, new_member, entered(snapshot, wanted.ref))
+        self._parts.rooms.leave(room, member)
+        self._parts.pump.mark(room)
+        self._parts.pump.mark(new_room)
+        return [answer]
+
+    def _on_list_rooms(self, session: Session, wanted: frames.ListRooms) -> list[bytes]:
+        self._count(self._parts.commands, session)
+        rooms = self._parts.rooms.listing()
+        listed = tuple(rooms[: bounds.ROOMS_LISTED])
+        return [frames.RoomLines(wanted.ref, listed, len(rooms)).encode()]
+
+    def _check_box(self, box: frames.Box) -> None:
+        rules = self._parts.rules
+        if len(box.data) > rules.max_box_size:
+            raise TooLong(limit=rules.max_message_size)
+
+    def _count(self, windows: SlidingWindows, session: Session) -> None:
+        """Count one for the fingerprint and one for the address.  Raises RateLimited."""
+        wait = windows.take(session.bundle.fingerprint)
+        if wait:
+            raise RateLimited(retry_after=_seconds(wait))
+        wait = windows.take(self._group, bounds.ADDRESS_SHARE)
+        if wait:
+            windows.give_back(session.bundle.fingerprint)
+            raise RateLimited(retry_after=_seconds(wait))
+        self._parts.sweeper.poke(self._parts.rules.rate_window)
+
+    def _uncount(self, windows: SlidingWindows, session: Session) -> None:
+        """What was counted came to nothing through no fault of the sender's."""
+        windows.give_back(session.bundle.fingerprint)
+        windows.give_back(self._group)
+
+
+def _place(session: Session) -> tuple[Room[Receiver], Member[Receiver]]:
+    if session.room is None or session.member is None:
+        raise Unexpected()
+    return session.room, session.member
+
+
+def _seconds(wait: float) -> float:
+    """Rounded up to a tenth: who waits this long does not come too early."""
+    return math.ceil(wait * 10) / 10
+
+
+def _refusal(error: ChatError, ref: int | None = None) -> frames.Refused:
+    """The frame that says ``error``: its code and the two parameters that the wire knows."""
+    retry_after, limit = error.params.get("retry_after"), error.params.get("limit")
+    return frames.Refused(
+        error.code,
+        ref,
+        float(retry_after) if retry_after is not None else None,
+        int(limit) if limit is not None else None,
+    )

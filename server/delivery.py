@@ -1,0 +1,204 @@
+"""Delivery: from rooms' logs to members' links.
+
+An ``Outlet`` is the sending half of one client's link.  Anyone may ask it to ``deliver``; it
+never waits for anyone.  The ``Pump`` is a few threads that go over a room's members whenever
+something was appended.  While a round is under way more posts arrive, and the next round
+carries them all: batches grow with the load by themselves.
+
+Locks: ``Outlet._lock``, then ``Room._lock``.  The outlet's lock covers the record counter,
+sealing and handing bytes to the socket, none of which blocks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+from typing import Protocol
+
+from protocol import frames, limits
+from server import bounds
+from server.rooms import Member, Room, Snapshot
+from transport import Closed
+
+
+class Receiver(Protocol):
+    """Whoever has a place in a room: its session, with or without a connection just now."""
+
+    def deliver(self) -> None: ...
+
+
+class Sealing(Protocol):
+    """The half of ``protocol.link.ServerLink`` that is needed here."""
+
+    def seal(self, encoded: Iterable[bytes], /) -> str: ...
+
+
+class Sending(Protocol):
+    """The half of ``transport.websocket.WebSocket`` that is needed here."""
+
+    @property
+    def backlog(self) -> int: ...
+
+    def send(self, data: str, /) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+def entered(snapshot: Snapshot, ref: int | None = None) -> list[bytes]:
+    """``entered`` and the roster after it, encoded, for somebody who is new in the room."""
+    frame = frames.Entered(
+        snapshot.room,
+        snapshot.log_id,
+        snapshot.member_id,
+        snapshot.seq,
+        len(snapshot.lines),
+        False,
+        snapshot.missed,
+        ref,
+    )
+    found = [frame.encode()]
+    part: list[bytes] = []
+    size = 0
+    for line in snapshot.lines:
+        if part and size + len(line) > bounds.ROSTER_BYTES:
+            found.append(_roster(part))
+            part, size = [], 0
+        part.append(line)
+        size += len(line)
+    found.append(_roster(part))
+    return found
+
+
+def _roster(lines: list[bytes]) -> bytes:
+    return b'{"type":"roster","members":[%s]}' % b",".join(lines)
+
+
+class Outlet:
+    """The sending half of one client's link; ``deliver`` may be called by any thread."""
+
+    def __init__(
+        self, link: Sealing, peer: Sending, on_rejoin: Callable[[Room[Receiver]], None]
+    ) -> None:
+        self._link, self._peer, self._on_rejoin = link, peer, on_rejoin
+        self._lock = threading.Lock()  # guards all below and the link's counter; before Room._lock
+        self._replies: deque[bytes] = deque()
+        self._room: Room[Receiver] | None = None
+        self._member: Member[Receiver] | None = None
+        self._due = False  # only ever set, or cleared by the holder of the lock: see deliver
+
+    def attach(
+        self, room: Room[Receiver], member: Member[Receiver], replies: Iterable[bytes]
+    ) -> None:
+        """From now on send ``member``'s slices, after ``replies``; what was before is over."""
+        with self._lock:
+            self._room, self._member = room, member
+            self._replies.extend(replies)
+
+    def detach(self) -> None:
+        """Send no more slices: the member's cursor belongs to another connection now."""
+        with self._lock:
+            self._room = self._member = None
+
+    def reply(self, *encoded: bytes) -> None:
+        """Put frames for this client alone, outside any log, before what comes next."""
+        with self._lock:
+            self._replies.extend(encoded)
+
+    def deliver(self) -> None:
+        """Send what there is, as far as the socket takes it.  Never blocks.
+
+        Whoever finds the lock taken leaves a mark and goes; the holder looks at the mark after
+        letting go, so nothing that was appended before this call stays behind.
+        """
+        self._due = True
+        rejoined: Room[Receiver] | None = None
+        while self._due and self._lock.acquire(blocking=False):
+            try:
+                self._due = False
+                rejoined = self._send_locked() or rejoined
+            except Closed:
+                pass  # the member's own thread finds out by itself, and decides what it means
+            finally:
+                self._lock.release()
+        if rejoined is not None:
+            self._on_rejoin(rejoined)
+
+    def _send_locked(self) -> Room[Receiver] | None:
+        """Records until all is sent or the socket is full; a room that has to hear of it."""
+        rejoined = None
+        while not self._peer.backlog:
+            found = self._replies_locked()
+            if not found and self._room is not None and self._member is not None:
+                taken = self._room.take(self._member)
+                if isinstance(taken, Snapshot):
+                    self._replies.extend(entered(taken))
+                    rejoined = self._room
+                    continue
+                found = taken
+            if not found:
+                return rejoined
+            self._peer.send(self._link.seal(found))
+        # The member's own thread may wait for its socket; this one may not.
+        self._peer.wake()
+        return rejoined
+
+    def _replies_locked(self) -> list[bytes]:
+        """The replies that fit one record."""
+        found: list[bytes] = []
+        size = 0
+        while self._replies and (not found or size + len(self._replies[0]) < limits.SLICE_BYTES):
+            found.append(self._replies.popleft())
+            size += len(found[-1])
+        return found
+
+
+class Pump:
+    """A few threads that deliver to the members of rooms in which something was appended."""
+
+    def __init__(self, threads: int = bounds.PUMP_THREADS) -> None:
+        self._rooms: SimpleQueue[Room[Receiver] | None] = SimpleQueue()
+        self._lock = threading.Lock()  # leaf; guards the two sets
+        self._queued: set[Room[Receiver]] = set()  # waiting or in a round
+        self._again: set[Room[Receiver]] = set()  # marked while in a round
+        self._threads = [
+            threading.Thread(target=self._run, name=f"pump-{number}", daemon=True)
+            for number in range(1, threads + 1)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def mark(self, room: Room[Receiver]) -> None:
+        """Something was appended to ``room``.  Returns at once."""
+        with self._lock:
+            if room in self._queued:
+                self._again.add(room)
+                return
+            self._queued.add(room)
+        self._rooms.put(room)
+
+    def stop(self) -> None:
+        """End the threads after the rounds that are queued, and join them."""
+        for _ in self._threads:
+            self._rooms.put(None)
+        for thread in self._threads:
+            thread.join(bounds.STOP_SECONDS)
+
+    def _run(self) -> None:
+        while (room := self._rooms.get()) is not None:
+            for receiver in room.owners():
+                receiver.deliver()
+            self._finish(room)
+
+    def _finish(self, room: Room[Receiver]) -> None:
+        """One room is in one round at a time: two at once would only make batches smaller."""
+        with self._lock:
+            if room not in self._again:
+                self._queued.discard(room)
+                return
+            self._again.discard(room)
+        self._rooms.put(room)

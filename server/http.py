@@ -1,0 +1,313 @@
+"""The HTTP face: the upgrade to the chat, tokens, and a sign of life.
+
+Every answer is a fixed text for a code, never built from what came in.  Nothing is logged, no
+software is named.  Each request is alone on its connection and has a few seconds in all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import json
+import math
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import parse_qsl
+
+from protocol.errors import BadNick, ChatError, Malformed, ServerFull
+from protocol.frames import parse
+from protocol.names import check_nick
+from server import bounds
+from server.auth import Attempts, Password, Tokens
+from transport import BadUpgrade
+from transport.sockets import Stream
+from transport.websocket import WebSocket, accept
+
+TTL_DEFAULT, TTL_MOST = 3600, 2_592_000
+
+# code: (status, the sentence)
+ANSWERS: dict[str, tuple[HTTPStatus, str]] = {
+    "bad_request": (HTTPStatus.BAD_REQUEST, "The request cannot be understood."),
+    "bad_fields": (HTTPStatus.BAD_REQUEST, "A field is missing or has a wrong value."),
+    "bad_nick": (HTTPStatus.BAD_REQUEST, "The user name is not a valid nickname."),
+    "auth_failed": (HTTPStatus.UNAUTHORIZED, "The admin password is wrong."),
+    "insecure": (
+        HTTPStatus.FORBIDDEN,
+        "Tokens are handed out over TLS or on the server's own machine only.",
+    ),
+    "not_found": (HTTPStatus.NOT_FOUND, "There is nothing at this address."),
+    "bad_method": (HTTPStatus.METHOD_NOT_ALLOWED, "This method is not for this address."),
+    "timed_out": (HTTPStatus.REQUEST_TIMEOUT, "The request took too long."),
+    "too_big": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large."),
+    "too_many_attempts": (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many failed attempts: wait before the next.",
+    ),
+    "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong."),
+    "server_full": (HTTPStatus.SERVICE_UNAVAILABLE, "The server is full."),
+}
+_CODE_OF_STATUS = {
+    404: "not_found",
+    405: "bad_method",
+    408: "timed_out",
+    413: "too_big",
+    414: "too_big",
+    431: "too_big",
+    501: "bad_method",
+}
+ABOUT = (
+    "This is a CMD CHAT server: an end-to-end encrypted chat for the terminal.\n"
+    "Connect with: python cmd_chat.py connect SERVER PORT USERNAME\n"
+)
+_METHODS = {
+    "/": "GET",
+    "/health": "GET",
+    "/generate_token": "POST",
+    "/revoke_token": "POST",
+}
+
+
+@dataclass(frozen=True)
+class Face:
+    """What the routes need of the server."""
+
+    password: Password
+    tokens: Tokens
+    attempts: Attempts
+    on_revoked: Callable[[str], None]
+    poke: Callable[[float], None]
+    tls: bool
+    max_payload_size: int
+
+
+class _HeaderLines:
+    """``rfile`` with a bound on what request line and headers take together."""
+
+    def __init__(self, lines: Any, most: int) -> None:
+        self._lines, self._left = lines, most
+
+    def readline(self, size: int = -1) -> bytes:
+        line: bytes = self._lines.readline(min(size, self._left + 1) if size >= 0 else self._left)
+        self._left -= len(line)
+        if self._left < 0:
+            raise http.client.LineTooLong("header")
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lines, name)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request on one connection.
+
+    ``group`` is whose failures count together (``server.auth``); ``chat`` serves an upgraded
+    connection to its end.
+    """
+
+    rbufsize = 0  # a buffer would swallow a first frame that comes with the upgrade
+    protocol_version = "HTTP/1.1"
+    connection: Stream
+
+    def __init__(
+        self,
+        stream: Stream,
+        address: str,
+        group: str,
+        face: Face,
+        chat: Callable[[WebSocket], None],
+    ) -> None:
+        self._face, self._group, self._address, self._chat = face, group, address, chat
+        super().__init__(stream, (address, 0), None)  # type: ignore[arg-type]  # a Stream will do
+
+    def setup(self) -> None:
+        """Give the whole request, byte for byte, one deadline."""
+        super().setup()
+        self.connection.set_deadline(time.monotonic() + bounds.REQUEST_SECONDS)
+        self.rfile = _HeaderLines(self.rfile, bounds.HEADER_BYTES)  # type: ignore[assignment]
+
+    def handle(self) -> None:
+        """One request; whatever a client does, nothing is raised and nothing printed."""
+        self.close_connection = True
+        try:
+            self.handle_one_request()
+        except http.client.LineTooLong:
+            self._answer("too_big")
+        except OSError:
+            pass  # cut, or too slow to be told
+
+    def do_GET(self) -> None:  # noqa: N802  # http.server's name
+        """The upgrade, and the pages."""
+        path = self._path()
+        if path == "/" and self.headers.get("Upgrade", "").lower() == "websocket":
+            self._upgrade()
+        elif path == "/":
+            self._respond(HTTPStatus.OK, "text/plain; charset=utf-8", ABOUT.encode())
+        elif path == "/health":
+            self._respond_json(HTTPStatus.OK, {"status": "ok"})
+        else:
+            self._answer("bad_method" if path in _METHODS else "not_found")
+
+    def do_POST(self) -> None:  # noqa: N802
+        """The forms."""
+        routes = {"/generate_token": self._generate_token, "/revoke_token": self._revoke_token}
+        route = routes.get(self._path())
+        if route is None:
+            self._answer("bad_method" if self._path() in _METHODS else "not_found")
+            return
+        try:
+            fields = self._form()
+            if fields is not None:
+                route(fields)
+        except BadNick:
+            self._answer("bad_nick")
+        except Malformed:
+            self._answer("bad_fields")
+        except ServerFull:
+            self._answer("server_full")
+
+    def _path(self) -> str:
+        return self.path.partition("?")[0]
+
+    def _upgrade(self) -> None:
+        try:
+            peer = accept(
+                self.connection, self.headers.items(), max_message_size=self._face.max_payload_size
+            )
+        except BadUpgrade:
+            self._answer("bad_request")
+            return
+        except ChatError:
+            return
+        self._chat(peer)
+
+    # Forms
+
+    def _form(self) -> dict[str, Any] | None:
+        """The fields, after the password was proven; None if that was answered already."""
+        if not self._face.tls and not _is_loopback(self._address):
+            self._answer("insecure")
+            return None
+        length = self.headers.get("Content-Length", "")
+        if "Transfer-Encoding" in self.headers or not re.fullmatch(r"[0-9]{1,9}", length):
+            raise Malformed()
+        if int(length) > bounds.FORM_BYTES:
+            self._answer("too_big")
+            return None
+        wait = self._face.attempts.retry_after(self._group)
+        if wait:
+            self._answer("too_many_attempts", {"Retry-After": str(math.ceil(wait))})
+            return None
+        fields = self._fields(self.rfile.read(int(length)))
+        password = fields.get("admin_password")
+        if not isinstance(password, str):
+            raise Malformed()
+        if not self._face.password.matches(password):
+            self._face.attempts.fail(self._group)
+            self._face.poke(bounds.FORGET_FAILURES)
+            self._answer("auth_failed")
+            return None
+        return fields
+
+    def _fields(self, body: bytes) -> dict[str, Any]:
+        kind = self.headers.get_content_type()
+        if kind == "application/json":
+            fields = parse(body)
+        elif kind == "application/x-www-form-urlencoded":
+            fields = _form_fields(body)
+        else:
+            raise Malformed()
+        if not isinstance(fields, dict):
+            raise Malformed()
+        return fields
+
+    def _generate_token(self, fields: dict[str, Any]) -> None:
+        username, ttl = fields.get("username"), _whole(fields.get("ttl", TTL_DEFAULT))
+        if not isinstance(username, str) or not 1 <= ttl <= TTL_MOST:
+            raise Malformed()
+        nick = check_nick(username)
+        token = self._face.tokens.mint(nick, ttl)
+        self._face.poke(ttl)
+        self._respond_json(
+            HTTPStatus.OK, {"token": token, "username": nick, "expires_in": ttl}
+        )
+
+    def _revoke_token(self, fields: dict[str, Any]) -> None:
+        token = fields.get("token")
+        if not isinstance(token, str):
+            raise Malformed()
+        token_id = self._face.tokens.revoke(token)
+        if token_id is not None:
+            self._face.on_revoked(token_id)
+        self._respond_json(HTTPStatus.OK, {"revoked": token_id is not None})
+
+    # Answers
+
+    def _answer(self, code: str, headers: dict[str, str] | None = None) -> None:
+        status, sentence = ANSWERS[code]
+        if code == "bad_method" and self.command:
+            headers = {"Allow": _METHODS.get(self._path(), "GET")}
+        self._respond_json(status, {"error": code, "message": sentence}, headers)
+
+    def _respond_json(
+        self, status: HTTPStatus, body: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> None:
+        text = json.dumps(body).encode() + b"\n"
+        self._respond(status, "application/json", text, headers)
+
+    def _respond(
+        self,
+        status: HTTPStatus,
+        kind: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.send_response_only(status)
+        own = {"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"}
+        for name, value in {**own, "Cache-Control": "no-store", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What http.server itself refuses, told in our form and without its words."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self._answer(_CODE_OF_STATUS.get(int(code), "bad_request"))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # http.server's name
+        """Nothing is logged."""
+
+
+def _is_loopback(address: str) -> bool:
+    with contextlib.suppress(ValueError):
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+        return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+    return False
+
+
+def _form_fields(body: bytes) -> dict[str, Any]:
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8"), keep_blank_values=True, strict_parsing=True, max_num_fields=16,
+            errors="strict",
+        )
+    except ValueError:
+        raise Malformed() from None
+    if len(dict(pairs)) != len(pairs):
+        raise Malformed()
+    return dict(pairs)
+
+
+def _whole(value: Any) -> int:
+    """A whole number, as JSON has it or as a form does.  Raises Malformed."""
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return int(value)
+    raise Malformed()

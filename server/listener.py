@@ -1,0 +1,82 @@
+"""The listening socket and one thread for each connection, from accept to close."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from collections.abc import Callable
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+from server.auth import address_group
+from server.gate import Gate
+from transport.addresses import wake_listener
+from transport.sockets import listen
+
+# A socket just accepted, the peer's address, its group.
+Serve = Callable[[Any, str, str], None]
+
+
+class Listener(ThreadingHTTPServer):
+    """http.server's server, with its accept loop made to sleep until something comes.
+
+    Raises CannotListen if the address cannot be used.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, host: str, port: int, gate: Gate, serve: Serve) -> None:
+        self._gate, self._serve = gate, serve
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._accept, name="accept", daemon=True)
+        sock = listen(host, port)
+        address = sock.getsockname()
+        # Without HTTPServer's own __init__, which would bind, and look up our name.
+        socketserver.BaseServer.__init__(self, address, socketserver.BaseRequestHandler)
+        self.socket = sock
+        self.server_address = address
+
+    def start(self) -> None:
+        """Start accepting; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Accept nobody any more and free the address."""
+        self._stopping.set()
+        wake_listener(self.socket)
+        self._thread.join()
+        self.server_close()
+
+    def _accept(self) -> None:
+        # Not serve_forever: it wakes twice a second to see whether it is to stop.
+        while not self._stopping.is_set():
+            self.handle_request()
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept; where descriptors have run out, wait a little instead of spinning."""
+        try:
+            return self.socket.accept()
+        except OSError:
+            self._stopping.wait(0.1)
+            raise
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether there is a place for it, before any thread is started."""
+        return self._gate.enter(address_group(client_address[0]))
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start its thread; if that fails, its place is free again."""
+        address = client_address[0]
+        group = address_group(address)
+        thread = threading.Thread(
+            target=self._serve, args=(request, address, group), name="client", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads
+            self._gate.leave(group, proven=False)
+            self.shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing of a connection is ever printed."""

@@ -1,0 +1,439 @@
+"""Rooms: each an append-only log in memory, with members as cursors into it.
+
+A member's slice of the log after its cursor is everything at once: what is new, the
+catch-up after a lost connection, and the batch under load.  Entries for one member alone
+(wrapped chains, private posts) wait in that member's own queue, each tagged with the place
+in the log that it precedes.
+
+Locks: ``Rooms._lock``, then ``Room._lock``, then nothing.  Inside them only data moves: no
+I/O, no cryptography, no callback.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import deque
+from typing import Generic, NamedTuple, TypeVar
+
+from protocol import frames, limits
+from protocol.errors import Gone, Repeated, RoomFull, ServerFull, Stale, Unexpected
+from protocol.keys import Bundle
+from protocol.names import room_key
+from server import bounds
+
+Owner = TypeVar("Owner")
+# Nearly all members stand at one of very few places.
+_SLICES_KEPT = 4
+
+
+class Entry(NamedTuple):
+    """One entry of a log, encoded once for everybody."""
+
+    seq: int
+    encoded: bytes
+    sender: int = 0  # of a post: the member id, and
+    change: int = 0  # the membership that it was sealed for, and
+    stub: bytes = b""  # what its sender sees in its place
+
+
+class Waiting(NamedTuple):
+    """Something for one member alone: its number, the log position it precedes, the frame."""
+
+    number: int
+    after: int
+    encoded: bytes
+
+
+class Slice(NamedTuple):
+    """Encoded entries up to ``to``; ``oldest`` is the smallest ``change`` of its posts."""
+
+    to: int
+    encoded: bytes
+    oldest: int
+
+
+class Wrapped(NamedTuple):
+    """Which epoch a sender's wraps are of, and who has one."""
+
+    epoch: int
+    recipients: set[int]
+
+
+class Member(Generic[Owner]):
+    """One client's presence in one room.  All fields are guarded by the room's lock.
+
+    ``id`` is never used again, not even by the same client coming back; ``owner`` is whatever
+    the caller wants to find again.
+    """
+
+    def __init__(self, owner: Owner, member_id: int, nick: str, bundle: Bundle) -> None:
+        self.owner, self.id, self.nick, self.bundle = owner, member_id, nick, bundle
+        self.joined = 0
+        self.cursor = 0
+        self.confirmed = 0
+        self.line = b""
+        self.own: deque[int] = deque()  # numbers of own posts after the cursor
+        self.waiting: deque[Waiting] = deque()
+        self.unconfirmed: deque[Waiting] = deque()
+        self.private_bytes = 0
+        self.private_number = 0
+        self.behind = False
+        self.wrapped = Wrapped(0, set())
+
+    def encode_line(self) -> None:
+        """Encode the member for rosters anew, after something changed."""
+        line = frames.MemberLine(self.id, self.nick, self.joined, self.bundle)
+        self.line = line.encode()
+
+
+class Snapshot(NamedTuple):
+    """What somebody who comes in has to know, taken in one step."""
+
+    room: str
+    log_id: bytes
+    member_id: int
+    seq: int
+    missed: int
+    lines: list[bytes]
+
+
+class Room(Generic[Owner]):
+    """One conversation.  Every public method is thread-safe and none performs I/O."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.log_id = secrets.token_bytes(limits.LOG_ID_BYTES)
+        self._lock = threading.Lock()  # guards all below; after Rooms._lock
+        self._members: dict[int, Member[Owner]] = {}
+        self._log: deque[Entry] = deque()
+        self._bytes = 0
+        self._seq = 0
+        self._changes: deque[int] = deque(maxlen=limits.CHANGES_BEHIND + 1)
+        self._slices: dict[int, Slice] = {}
+
+    # Membership
+
+    def join(self, member: Member[Owner]) -> Snapshot:
+        """Add ``member`` at the log's end.  Raises RoomFull."""
+        with self._lock:
+            if len(self._members) >= limits.ROOM_MEMBERS:
+                raise RoomFull()
+            self._members[member.id] = member
+            self._arrive_locked(member)
+            self._append_locked(
+                b'{"type":"joined","seq":%d,"member":%s}' % (self._seq, member.line)
+            )
+            return self._snapshot_locked(member, missed=0)
+
+    def leave(self, member: Member[Owner]) -> bool:
+        """Remove ``member``; whether anybody is left.  Harmless if it is gone already."""
+        with self._lock:
+            if self._members.pop(member.id, None) is not None:
+                self._change_locked()
+                self._append_locked(frames.Left(self._seq, member.id).encode())
+            return bool(self._members)
+
+    def rename(self, member: Member[Owner], nick: str) -> int:
+        """Give ``member`` another nickname; the number of the entry that says so."""
+        with self._lock:
+            self._require_locked(member)
+            member.nick = nick
+            member.encode_line()
+            self._change_locked()
+            self._append_locked(frames.Renamed(self._seq, member.id, nick).encode())
+            return self._seq
+
+    def resume(self, member: Member[Owner], seq: int, number: int) -> bool:
+        """Go on after ``seq`` and private ``number``; False if that is not there any more."""
+        with self._lock:
+            if member.id not in self._members or member.behind:
+                return False
+            seq = max(seq, member.joined)
+            if not self._first_locked() - 1 <= seq <= self._seq:
+                return False
+            self._confirm_locked(member, seq, number)
+            member.cursor = seq
+            member.own = deque(
+                entry.seq for entry in self._log if entry.seq > seq and entry.sender == member.id
+            )
+            member.waiting = deque((*member.unconfirmed, *member.waiting))
+            member.unconfirmed.clear()
+            return True
+
+    def count(self) -> int:
+        """How many members there are."""
+        with self._lock:
+            return len(self._members)
+
+    def owners(self) -> list[Owner]:
+        """The owners of all members, as they are now."""
+        with self._lock:
+            return [member.owner for member in self._members.values()]
+
+    # What members send
+
+    def post(self, member: Member[Owner], post: frames.Post) -> int:
+        """Append a post; its number.  Raises Stale, or Gone if ``member`` is not here."""
+        box = post.box
+        # Encoded before the lock: inside it, only the number is put in front.
+        rest = frames.Posted(0, member.id, post.change, box).encode().partition(b',"from":')[2]
+        with self._lock:
+            self._require_locked(member)
+            self._require_change_locked(member, post.change)
+            self._seq += 1
+            stub = b'{"type":"own_posted","seq":%d,"ref":%d}' % (self._seq, post.ref)
+            encoded = b'{"type":"posted","seq":%d,"from":%s' % (self._seq, rest)
+            member.own.append(self._seq)
+            self._append_locked(encoded, member.id, post.change, stub)
+            return self._seq
+
+    def add_wrap(self, member: Member[Owner], wrap: frames.Wrap) -> Owner | None:
+        """Put ``wrap`` into its recipient's queue; the owner, or None if there is nothing to do.
+
+        A second wrap for one sender, epoch and recipient changes nothing: after a lost
+        connection the same ones come again.  Raises Repeated for an epoch of the past.
+        """
+        with self._lock:
+            self._require_locked(member)
+            if wrap.epoch < member.wrapped.epoch:
+                raise Repeated()
+            if wrap.epoch > member.wrapped.epoch:
+                member.wrapped = Wrapped(wrap.epoch, set())
+            target = self._members.get(wrap.to)
+            if target is None or target is member or wrap.to in member.wrapped.recipients:
+                return None
+            member.wrapped.recipients.add(wrap.to)
+            self._enqueue_locked(target, "key_for", member.id, wrap=wrap)
+            return target.owner
+
+    def send_private(self, member: Member[Owner], private: frames.Private) -> Owner:
+        """Put a private post into its recipient's queue; the owner.  Raises Gone or Stale."""
+        with self._lock:
+            self._require_locked(member)
+            target = self._members.get(private.wrap.to)
+            if target is None or target is member:
+                raise Gone()
+            self._require_change_locked(member, private.change)
+            if private.change < target.joined:
+                raise Stale()
+            self._enqueue_locked(target, "private_for", member.id, private=private)
+            return target.owner
+
+    def confirm(self, member: Member[Owner], seq: int, number: int) -> None:
+        """``member`` has everything up to ``seq`` and private ``number``: it can go."""
+        with self._lock:
+            self._confirm_locked(member, min(seq, member.cursor), number)
+            self._trim_locked()
+
+    # What members get
+
+    def take(self, member: Member[Owner]) -> list[bytes] | Snapshot:
+        """The next frames for ``member``, and move its cursor; an empty list if there are none.
+
+        About ``SLICE_BYTES`` at most: ask again.  A Snapshot instead if it fell off the log's
+        end or overran its queue: it is a newcomer now, and all others are told so.  Only the
+        holder of the member's link lock may call this, so that order on the link is the log's.
+        """
+        with self._lock:
+            if member.id not in self._members:
+                return []
+            if member.behind or member.cursor < self._first_locked() - 1:
+                return self._rejoin_locked(member)
+            if not member.waiting:
+                return self._take_slice_locked(member, self._seq)
+            found: list[bytes] = []
+            size = 0
+            while member.waiting and size < limits.SLICE_BYTES:
+                first = member.waiting[0]
+                if first.after > member.cursor:
+                    found += self._take_slice_locked(member, first.after)
+                    size += len(found[-1])
+                else:
+                    member.unconfirmed.append(member.waiting.popleft())
+                    found.append(first.encoded)
+                    size += len(first.encoded)
+            return found
+
+    # Inside the lock
+
+    def _require_locked(self, member: Member[Owner]) -> None:
+        if member.id not in self._members:
+            raise Gone()
+
+    def _require_change_locked(self, member: Member[Owner], change: int) -> None:
+        if not member.joined <= change <= self._changes[-1]:
+            raise Unexpected() if change > self._changes[-1] else Stale()
+        if change < self._changes[0]:
+            raise Stale()
+
+    def _first_locked(self) -> int:
+        """The number of the log's first entry that is still there."""
+        return self._log[0].seq if self._log else self._seq + 1
+
+    def _change_locked(self) -> None:
+        """Take the next number for a change of membership."""
+        self._seq += 1
+        self._changes.append(self._seq)
+
+    def _arrive_locked(self, member: Member[Owner]) -> None:
+        self._change_locked()
+        member.joined = member.cursor = member.confirmed = self._seq
+        member.encode_line()
+        member.own.clear()
+        member.waiting.clear()
+        member.unconfirmed.clear()
+        member.private_bytes = 0
+        member.behind = False
+        for other in self._members.values():
+            other.wrapped.recipients.discard(member.id)
+
+    def _rejoin_locked(self, member: Member[Owner]) -> Snapshot:
+        missed = self._seq - member.cursor
+        self._arrive_locked(member)
+        self._append_locked(frames.Rejoined(self._seq, member.id).encode())
+        return self._snapshot_locked(member, missed)
+
+    def _snapshot_locked(self, member: Member[Owner], missed: int) -> Snapshot:
+        lines = [other.line for other in self._members.values()]
+        return Snapshot(self.name, self.log_id, member.id, self._seq, missed, lines)
+
+    def _append_locked(
+        self, encoded: bytes, sender: int = 0, change: int = 0, stub: bytes = b""
+    ) -> None:
+        self._log.append(Entry(self._seq, encoded, sender, change, stub))
+        self._bytes += len(encoded)
+        if self._bytes > limits.LOG_BYTES or len(self._log) > limits.LOG_ENTRIES:
+            self._trim_locked()
+            while self._bytes > limits.LOG_BYTES or len(self._log) > limits.LOG_ENTRIES:
+                self._drop_first_locked()
+
+    def _trim_locked(self) -> None:
+        """Let go of what every member has confirmed."""
+        needed = min((member.confirmed for member in self._members.values()), default=self._seq)
+        while self._log and self._log[0].seq <= needed:
+            self._drop_first_locked()
+        if not self._log:
+            self._slices.clear()
+
+    def _drop_first_locked(self) -> None:
+        self._bytes -= len(self._log.popleft().encoded)
+
+    def _confirm_locked(self, member: Member[Owner], seq: int, number: int) -> None:
+        member.confirmed = max(member.confirmed, seq)
+        while member.unconfirmed and member.unconfirmed[0].number <= number:
+            member.private_bytes -= len(member.unconfirmed.popleft().encoded)
+
+    def _enqueue_locked(
+        self,
+        target: Member[Owner],
+        kind: str,
+        sender: int,
+        *,
+        wrap: frames.Wrap | None = None,
+        private: frames.Private | None = None,
+    ) -> None:
+        target.private_number += 1
+        number = target.private_number
+        frame: frames.Frame
+        if private is not None:
+            frame = frames.PrivateFor(number, sender, private.change, private.wrap, private.box)
+        else:
+            assert wrap is not None  # noqa: S101  # one of the two, by the callers above
+            frame = frames.KeyFor(number, sender, wrap)
+        encoded = frame.encode()
+        target.private_bytes += len(encoded)
+        if target.private_bytes > limits.PRIVATE_BYTES:
+            target.behind = True  # and its queue goes when it is next looked at
+            return
+        target.waiting.append(Waiting(number, self._seq, encoded))
+
+    def _take_slice_locked(self, member: Member[Owner], end: int) -> list[bytes]:
+        """One ``log`` frame after the cursor and up to ``end``, in a list; or an empty one."""
+        start = member.cursor
+        if start >= end:
+            return []
+        piece = self._slice_locked(start, end)
+        own = bool(member.own) and member.own[0] <= piece.to
+        if own or piece.oldest < member.joined:
+            encoded = self._entries_for_locked(member, start, piece.to)
+        else:
+            encoded = piece.encoded
+        member.cursor = piece.to
+        return [encoded]
+
+    def _slice_locked(self, start: int, end: int) -> Slice:
+        """The shared slice after ``start``; encoded once for all who stand at the same place."""
+        known = self._slices.get(start)
+        if known is not None and known.to <= end:
+            return known
+        found: list[bytes] = []
+        size, to, oldest = 0, start, self._seq
+        first = start + 1 - self._first_locked()
+        for index in range(first, first + end - start):
+            entry = self._log[index]
+            if found and size + len(entry.encoded) > limits.SLICE_BYTES:
+                break
+            found.append(entry.encoded)
+            size += len(entry.encoded)
+            to = entry.seq
+            if entry.sender:
+                oldest = min(oldest, entry.change)
+        piece = Slice(to, frames.encode_log(to, found), oldest)
+        if len(self._slices) >= _SLICES_KEPT:
+            self._slices.clear()
+        self._slices[start] = piece
+        return piece
+
+    def _entries_for_locked(self, member: Member[Owner], start: int, to: int) -> bytes:
+        """The same for one member: own posts as stubs, nothing sealed before it came."""
+        first = start + 1 - self._first_locked()
+        found = []
+        for index in range(first, first + to - start):
+            entry = self._log[index]
+            if entry.sender == member.id:
+                member.own.popleft()
+                found.append(entry.stub)
+            elif not entry.sender or entry.change >= member.joined:
+                found.append(entry.encoded)
+        return frames.encode_log(to, found)
+
+
+class Rooms(Generic[Owner]):
+    """All rooms.  A room is made by whoever comes in first, and gone with the last."""
+
+    def __init__(self, most: int = bounds.ROOMS) -> None:
+        self._most = most
+        self._lock = threading.Lock()  # guards both fields; before Room._lock
+        self._rooms: dict[str, Room[Owner]] = {}  # key: room_key(name)
+        self._last_id = 0
+
+    def enter(
+        self, name: str, owner: Owner, nick: str, bundle: Bundle
+    ) -> tuple[Room[Owner], Member[Owner], Snapshot]:
+        """A new member in the room called ``name``.  Raises ServerFull or RoomFull."""
+        with self._lock:
+            room = self._rooms.get(room_key(name))
+            if room is None:
+                if len(self._rooms) >= self._most:
+                    raise ServerFull()
+                room = self._rooms[room_key(name)] = Room(name)
+            self._last_id += 1
+            member = Member(owner, self._last_id, nick, bundle)
+            return room, member, room.join(member)
+
+    def leave(self, room: Room[Owner], member: Member[Owner]) -> None:
+        """Take ``member`` out; the room goes with its last one."""
+        with self._lock:
+            if not room.leave(member) and self._rooms.get(room_key(room.name)) is room:
+                del self._rooms[room_key(room.name)]
+
+    def listing(self) -> list[frames.RoomLine]:
+        """All rooms by name, with the number of their members."""
+        with self._lock:
+            lines = [frames.RoomLine(room.name, room.count()) for room in self._rooms.values()]
+        return sorted(lines, key=lambda line: room_key(line.room))
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._rooms)

@@ -1,0 +1,169 @@
+"""Who is here: nicknames, and the grace after a lost connection.
+
+A ``Session`` is one client's presence on the server, with a connection or, for a while,
+without one.  It outlives its connection by ``HEARTBEAT_TIMEOUT``, so that the same identity
+can take its place again and nobody else notices.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from protocol.errors import NickTaken
+from protocol.keys import Bundle
+from protocol.names import nick_key
+from server import bounds
+from server.delivery import Outlet, Receiver
+from server.rooms import Member, Room, Rooms
+
+
+def _no_connection(_: str) -> None:
+    """There is nothing to hang up."""
+
+
+class Session:
+    """One client's presence.
+
+    ``turn`` is held while one of its frames is handled, and while another connection takes its
+    place: so a frame is handled wholly before the change or not at all.  Lock order:
+    ``Session.turn``, then any other.  ``hang_up`` tells the connection's own thread to say a
+    reason and go; it returns at once.
+    """
+
+    def __init__(self, nick: str, bundle: Bundle, token_id: str | None) -> None:
+        self.turn = threading.Lock()  # guards all below, but for reading `outlet`
+        self.nick, self.bundle, self.token_id = nick, bundle, token_id
+        self.outlet: Outlet | None = None
+        self.hang_up: Callable[[str], None] = _no_connection
+        self.room: Room[Receiver] | None = None
+        self.member: Member[Receiver] | None = None
+        self.lost_at: float | None = None
+        self.over = False
+        self.taken = 0  # the highest `ref`
+        self.epoch = 0  # the highest epoch of its wraps
+        self._answers: OrderedDict[int, bytes] = OrderedDict()
+
+    def deliver(self) -> None:
+        """Send what there is, if there is a connection.  Never blocks."""
+        outlet = self.outlet
+        if outlet is not None:
+            outlet.deliver()
+
+    def answer(self, ref: int, encoded: bytes) -> bytes:
+        """Remember the first answer to ``ref``; returns it."""
+        self.taken = ref
+        self._answers[ref] = encoded
+        while len(self._answers) > bounds.ANSWERS:
+            self._answers.popitem(last=False)
+        return encoded
+
+    def answered(self, ref: int) -> bytes | None:
+        """The first answer to a ``ref`` that came before, if it is still known."""
+        return self._answers.get(ref)
+
+
+class Sessions:
+    """All sessions, by nickname and by fingerprint.  Thread-safe.
+
+    ``rooms`` are left when a session ends; ``on_change`` hears of a room that somebody left.
+    """
+
+    def __init__(
+        self,
+        rooms: Rooms[Receiver],
+        on_change: Callable[[Room[Receiver]], None],
+        grace: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rooms, self._on_change, self._grace, self._clock = rooms, on_change, grace, clock
+        self._lock = threading.Lock()  # leaf; guards the two tables
+        self._by_nick: dict[str, Session] = {}  # key: nick_key(nick)
+        self._by_print: dict[bytes, Session] = {}  # key: fingerprint
+
+    def find(self, fingerprint: bytes) -> Session | None:
+        """The session of this identity, connected or in its grace."""
+        with self._lock:
+            return self._by_print.get(fingerprint)
+
+    def add(self, session: Session) -> None:
+        """Let a new session in.  Raises NickTaken, also while its own old one is there."""
+        with self._lock:
+            key = nick_key(session.nick)
+            if key in self._by_nick or session.bundle.fingerprint in self._by_print:
+                raise NickTaken()
+            self._by_nick[key] = session
+            self._by_print[session.bundle.fingerprint] = session
+
+    def rename(self, session: Session, nick: str) -> None:
+        """Take another nickname.  The caller holds ``session.turn``.  Raises NickTaken."""
+        with self._lock:
+            if self._by_nick.get(nick_key(nick), session) is not session:
+                raise NickTaken()
+            del self._by_nick[nick_key(session.nick)]
+            self._by_nick[nick_key(nick)] = session
+            session.nick = nick
+
+    def lose(self, session: Session, outlet: Outlet) -> bool:
+        """The connection behind ``outlet`` is gone: the grace begins.
+
+        False if another connection has taken its place already, or the session is over.
+        """
+        with session.turn:
+            if session.outlet is not outlet or session.over:
+                return False
+            session.outlet, session.hang_up = None, _no_connection
+            session.lost_at = self._clock()
+            return True
+
+    def end(self, session: Session, lost_at: float | None = None) -> None:
+        """Leave the room and free the nickname.  Harmless if it happened already.
+
+        With ``lost_at``, only if its connection is still the one that was lost then.
+        """
+        with session.turn:
+            if session.over or (lost_at is not None and session.lost_at != lost_at):
+                return
+            session.over = True
+            session.outlet = None
+            with self._lock:
+                del self._by_nick[nick_key(session.nick)]
+                del self._by_print[session.bundle.fingerprint]
+            room, member = session.room, session.member
+            if room is not None and member is not None:
+                self._rooms.leave(room, member)
+        if room is not None:
+            self._on_change(room)
+
+    def sweep(self) -> float | None:
+        """End the graces that are over; seconds until the next one, None if there is none."""
+        now = self._clock()
+        with self._lock:
+            sessions = list(self._by_nick.values())
+        nearest = None
+        for session in sessions:
+            lost_at = session.lost_at
+            if lost_at is None:
+                continue
+            left = lost_at + self._grace - now
+            if left > 0:
+                nearest = left if nearest is None else min(nearest, left)
+            else:
+                self.end(session, lost_at)
+        return nearest
+
+    def with_token(self, token_id: str) -> list[Session]:
+        """The sessions that a token opened."""
+        with self._lock:
+            return [session for session in self._by_nick.values() if session.token_id == token_id]
+
+    def live(self) -> list[Session]:
+        """All sessions."""
+        with self._lock:
+            return list(self._by_nick.values())
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._by_nick)
