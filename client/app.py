@@ -1,0 +1,205 @@
+"""The composition root: builds the parts, reads lines, and knows how it ended."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from client import commands, events, wording
+from client.connection import ATTEMPT_SECONDS, Connection
+from client.console.start import Console
+from client.session import Session
+from i18n import _
+from protocol import pake
+from protocol.keys import Identity
+from protocol.link import Credentials
+from settings import ClientSettings, environment
+from transport import CertificateUnusable, tls
+from transport.addresses import in_url
+from transport.sockets import Stream
+from transport.websocket import WebSocket, connect
+
+EXIT_LEFT, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_LOST = 0, 2, 3, 4, 5
+EXIT_INTERRUPTED = 130
+QUIT_SECONDS = 2.0  # for the answers to lines that are under way when somebody leaves
+# Before `welcome` has told how large a message can be; a hostile server can send no more.
+MAX_INCOMING = 8 * 1024 * 1024
+_LOOK_SECONDS = 0.2  # while something else than the queue is waited for
+
+
+def run(settings: ClientSettings) -> int:
+    """Chat until the end; the exit status."""
+    try:
+        context = _tls_context(settings)
+    except CertificateUnusable as error:
+        print(_unusable(error), file=sys.stderr)
+        return EXIT_USAGE
+    return _Client(settings, context).run()
+
+
+def _unusable(error: CertificateUnusable) -> str:
+    if error.reason == "fingerprint":
+        return _("--ssl-fingerprint takes the 64 hexadecimal digits of a SHA-256.")
+    if error.reason in ("missing", "unreadable"):
+        return _("The file {path} cannot be read: check --ssl-ca.").format(path=error.path)
+    return _("The file {path} holds no certificate in PEM form: check --ssl-ca.").format(
+        path=error.path
+    )
+
+
+def _tls_context(settings: ClientSettings) -> tls.Context | None:
+    if not settings.use_ssl:
+        return None
+    return tls.client_context(settings.ssl_ca, settings.ssl_fingerprint)
+
+
+def _credentials(settings: ClientSettings) -> Credentials:
+    """What is proven to the server; takes a tenth of a second for a password (scrypt)."""
+    if settings.token is not None:
+        token_id, _, secret = settings.token.partition(".")
+        return Credentials(pake.token_prs(secret.encode()), token_id)
+    return Credentials(pake.password_prs(settings.password or ""))
+
+
+class _Client:
+    """One run of the client.  ``_news`` wakes the main thread: joined, ended, interrupted."""
+
+    def __init__(self, settings: ClientSettings, context: tls.Context | None) -> None:
+        self._settings, self._context = settings, context
+        self._server = f"{in_url(settings.server)}:{settings.port}"
+        # Not an Event: only this may be put into by a signal handler at any moment.
+        self._news: SimpleQueue[str] = SimpleQueue()
+        self._quitting = False
+        self._console = Console(
+            settings.renderer,
+            environment(),
+            bell=settings.bell,
+            complete=self._complete,
+            on_gone=self._quit,
+        )
+        identity = Identity()
+        self._session = Session(
+            identity,
+            self._server,
+            settings.username or "",
+            settings.room,
+            self._console.screen.show,
+            self._send,
+            self._quit,
+        )
+        if settings.room_secret is not None:
+            self._session.set_secret(settings.room, settings.room_secret)
+        self._connection = Connection(
+            self._dial,
+            identity,
+            _credentials(settings),
+            self._session,
+            self._console.screen.show,
+            self._tell,
+            settings.reconnect,
+        )
+
+    def run(self) -> int:
+        """The main thread: reads lines until there are no more, or nobody to send them to."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._interrupt)
+        with self._console:
+            self._connection.start()
+            news = self._news.get()
+            if news == "joined":
+                self._read_lines()
+                return self._leave()
+            self._connection.leave()
+            return EXIT_INTERRUPTED if news == "interrupted" else self._ended()
+
+    def _read_lines(self) -> None:
+        while not self._quitting:
+            line = self._console.input.next_line()
+            if line is None:
+                return
+            commands.run_line(line, self._session, self._console.renderer)
+            # A pipe that brings more than can be sent has to wait.
+            while not (self._quitting or self._session.wait_capacity(_LOOK_SECONDS)):
+                if self._connection.over:
+                    return
+
+    def _leave(self) -> int:
+        """Why reading has ended decides what is waited for, and the exit status."""
+        pipe_ended = not self._quitting and self._console.input.ended == "end"
+        if pipe_ended and self._settings.listen:
+            while not self._quitting and not self._connection.over:
+                self._news.get()
+        elif pipe_ended:
+            self._await_answers(self._connection.timeout)
+        elif not self._connection.over:
+            self._await_answers(QUIT_SECONDS)
+        if self._connection.over:
+            return self._ended()
+        left_over = self._session.give_up("disconnected")
+        self._connection.leave()
+        if not pipe_ended or self._settings.listen:
+            return EXIT_LEFT
+        if left_over:
+            return EXIT_LOST
+        return EXIT_REFUSED if self._session.refused else EXIT_LEFT
+
+    def _await_answers(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._connection.over and time.monotonic() < end:
+            if self._session.wait_answered(_LOOK_SECONDS):
+                return
+
+    def _ended(self) -> int:
+        """The reader thread has ended by itself: say why, and what to do next."""
+        ending = self._connection.ending
+        self._session.give_up("disconnected")
+        if ending.kind == "left":
+            return EXIT_LEFT
+        screen = self._console.screen
+        if self._connection.joined:
+            screen.show(events.Disconnected(ending.reason))
+        if ending.kind == "unreachable":
+            screen.diagnose(wording.unreachable(ending.reason, self._server))
+            return EXIT_UNREACHABLE
+        if ending.kind == "refused":
+            screen.diagnose(wording.refused(ending.reason, ending.params))
+            return EXIT_REFUSED
+        screen.diagnose(wording.lost(ending.reason))
+        return EXIT_LOST
+
+    # Called by other threads, and by signal handlers
+
+    def _send(self) -> None:
+        self._connection.send()
+
+    def _tell(self, news: str) -> None:
+        self._news.put(news)
+        if news == "ended":
+            self._console.input.stop()
+
+    def _quit(self) -> None:
+        self._quitting = True
+        self._news.put("quit")
+
+    def _interrupt(self, number: int, _frame: object) -> None:
+        if self._quitting and number == signal.SIGINT:
+            raise KeyboardInterrupt  # the second one does not wait for anything
+        self._quitting = True
+        self._news.put("interrupted")
+        self._console.input.stop()
+
+    def _dial(self, opened: Callable[[Stream], None]) -> WebSocket:
+        return connect(
+            self._settings.server,
+            self._settings.port,
+            tls=self._context,
+            timeout=ATTEMPT_SECONDS,
+            max_message_size=MAX_INCOMING,
+            opened=opened,
+        )
+
+    def _complete(self, before: str) -> tuple[int, list[str]]:
+        return commands.complete(before, self._session.nicks(), self._session.known_rooms())

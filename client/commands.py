@@ -1,0 +1,326 @@
+"""The command table, and what a typed line means.
+
+Everything that is known about a command is its row in ``COMMANDS``: parsing, completion,
+``/help`` and the README's table are made from it. A handler only says which action is meant;
+the actions themselves are the session's (``Actions``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from client.events import CommandView, Error, Event, Help
+from i18n import N_, _
+
+RENDERERS = ("rich", "minimal", "json")
+PEOPLE = ("rich", "minimal")  # renderers that somebody looks at
+
+# Kinds of arguments. The last two take the rest of the line.
+COMMAND, NICK, ROOM, OK = "command", "nick", "room", "ok"
+TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secret
+_REST = (TEXT, SECRET)
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Actions(Protocol):
+    """What the session does for a line. Called by the input thread only."""
+
+    def say(self, text: str, kind: str = "text") -> None:
+        """Post to the room that is shown; ``kind`` is ``text`` or ``action``."""
+
+    def private(self, nick: str, text: str) -> None:
+        """Post to one member of the room."""
+
+    def refuse(self, text: str, reason: str) -> None:
+        """Hand a line back with ``NotSent``, for the room that is shown."""
+
+    def rename(self, nick: str) -> None:
+        """Ask for another nickname."""
+
+    def switch(self, room: str, secret: str | None) -> None:
+        """Go to another room; without a secret, the one that was given for it before is used."""
+
+    def rooms(self) -> None:
+        """Answer with ``RoomList``."""
+
+    def who(self) -> None:
+        """Answer with ``MemberList``."""
+
+    def verify(self, nick: str | None, confirm: bool) -> None:
+        """Answer with ``Verification``, or mark that member as verified."""
+
+    def invite(self) -> None:
+        """Answer with ``Invite``."""
+
+    def clear(self) -> None:
+        """Forget what was shown."""
+
+    def quit(self) -> None:
+        """Leave."""
+
+    def emit(self, event: Event) -> None:
+        """Show an event that did not need the session."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One command as typed: who acts, its arguments by place, and the renderer in use."""
+
+    client: Actions
+    arguments: tuple[str, ...]
+    renderer: str
+
+    def argument(self, place: int) -> str | None:
+        return self.arguments[place] if place < len(self.arguments) else None
+
+
+@dataclass(frozen=True)
+class Command:
+    """One row. ``kinds`` has a kind for each argument, of which the first ``required`` must be
+    there; ``help`` is a message to translate when it is shown."""
+
+    name: str
+    aliases: tuple[str, ...]
+    usage: str
+    kinds: tuple[str, ...]
+    required: int
+    help: str
+    run: Callable[[Call], None]
+    where: tuple[str, ...] = RENDERERS
+
+    def written(self) -> str:
+        """The command as one types it, such as ``/nick NAME``."""
+        return f"/{self.name} {self.usage}".rstrip()
+
+
+class _Misused(Exception):
+    """The arguments are not what the row asks for."""
+
+
+def _help(call: Call) -> None:
+    wanted = call.argument(0)
+    if wanted is None:
+        rows = tuple(row for row in COMMANDS if call.renderer in row.where)
+    else:
+        row = find(wanted.removeprefix("/"))
+        if row is None:
+            call.client.emit(_unknown(wanted.removeprefix("/")))
+            return
+        rows = (row,)
+    call.client.emit(Help(tuple(_view(row) for row in rows)))
+
+
+def _view(row: Command) -> CommandView:
+    text = _(row.help)
+    if row.aliases:
+        others = ", ".join(f"/{alias}" for alias in row.aliases)
+        text = _("{help} Also: {aliases}.").format(help=text, aliases=others)
+    return CommandView(row.written(), text)
+
+
+def _nick(call: Call) -> None:
+    call.client.rename(call.arguments[0])
+
+
+def _room(call: Call) -> None:
+    call.client.switch(call.arguments[0], call.argument(1))
+
+
+def _rooms(call: Call) -> None:
+    call.client.rooms()
+
+
+def _who(call: Call) -> None:
+    call.client.who()
+
+
+def _me(call: Call) -> None:
+    call.client.say(call.arguments[0], kind="action")
+
+
+def _msg(call: Call) -> None:
+    call.client.private(call.arguments[0], call.arguments[1])
+
+
+def _verify(call: Call) -> None:
+    confirm = call.argument(1)
+    if confirm is not None and confirm.casefold() != "ok":
+        raise _Misused
+    call.client.verify(call.argument(0), confirm is not None)
+
+
+def _invite(call: Call) -> None:
+    call.client.invite()
+
+
+def _clear(call: Call) -> None:
+    call.client.clear()
+
+
+def _quit(call: Call) -> None:
+    call.client.quit()
+
+
+COMMANDS = (
+    Command("help", (), "[command]", (COMMAND,), 0, N_("Show the commands, or one."), _help),
+    Command("nick", (), "NAME", (NICK,), 1, N_("Change your nickname."), _nick),
+    Command(
+        "room", ("join",), "NAME [secret]", (ROOM, SECRET), 1,
+        N_("Go to another room, which begins to exist when you enter it."), _room,
+    ),
+    Command("rooms", ("list",), "", (), 0, N_("List the rooms and how many are in each."), _rooms),
+    Command("who", ("names",), "", (), 0, N_("List who is in this room."), _who),
+    Command("me", (), "ACTION", (TEXT,), 1, N_("Say what you are doing."), _me),
+    Command("msg", (), "NICK TEXT", (NICK, TEXT), 2, N_("Write to one member alone."), _msg),
+    Command(
+        "verify", (), "[NICK [ok]]", (NICK, OK), 0,
+        N_("Show the digits to compare, so that nobody can be in between; ok: they were equal."),
+        _verify,
+    ),
+    Command("invite", (), "", (), 0, N_("Make a link that lets others into this room."), _invite),
+    Command("clear", (), "", (), 0, N_("Clear what is on the screen."), _clear, PEOPLE),
+    Command("quit", ("exit",), "", (), 0, N_("Leave the chat."), _quit),
+)  # fmt: skip
+
+_BY_WORD = {word: row for row in COMMANDS for word in (row.name, *row.aliases)}
+
+
+def find(word: str) -> Command | None:
+    """The row of a command or alias, without its ``/``; None if there is no such command."""
+    return _BY_WORD.get(word.casefold())
+
+
+def nearest(word: str) -> Command | None:
+    """The command that was probably meant."""
+    close = difflib.get_close_matches(word.casefold(), _BY_WORD, n=1, cutoff=0.5)
+    return _BY_WORD[close[0]] if close else None
+
+
+def run_line(line: str, client: Actions, renderer: str = "minimal") -> None:
+    """Do what a line says: a command where it starts with ``/``, else a message to the room.
+
+    Never raises for anything that can be typed. Refusals are ``Error`` events with the codes
+    ``unknown_command``, ``usage`` and ``not_here``, and ``not_text`` through ``refuse``.
+    """
+    if not line.strip():
+        return
+    if _LONE_SURROGATE.search(line):  # bytes of a pipe that are not UTF-8
+        client.refuse(line, "not_text")
+    elif line.startswith("//"):
+        client.say(line[1:])
+    elif line.startswith("/"):
+        _run_command(line, client, renderer)
+    elif line.strip() == "q" and renderer in PEOPLE:
+        client.quit()
+    else:
+        client.say(line)
+
+
+def _run_command(line: str, client: Actions, renderer: str) -> None:
+    word, rest = _first_word(line[1:])
+    row = find(word)
+    if row is None:
+        client.emit(_unknown(word))
+    elif renderer not in row.where:
+        text = _("/{command} has no meaning for this renderer.").format(command=row.name)
+        client.emit(Error("not_here", text))
+    else:
+        try:
+            row.run(Call(client, _arguments(row, rest), renderer))
+        except _Misused:
+            client.emit(Error("usage", _("Write it so: {usage}").format(usage=row.written())))
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    """The first word, and what comes after the one space that ends it."""
+    found = re.match(r"(\S*)\s?", text)
+    assert found is not None  # noqa: S101  # the pattern matches anything
+    return found[1], text[found.end():]
+
+
+def _arguments(row: Command, rest: str) -> tuple[str, ...]:
+    """Cut what follows the command into its arguments; raises ``_Misused``."""
+    found: list[str] = []
+    for kind in row.kinds:
+        if kind in _REST:
+            argument, rest = (rest.rstrip() if kind == SECRET else rest.strip()), ""
+        else:
+            argument, rest = _first_word(rest.lstrip())
+        if not argument:
+            break
+        found.append(argument)
+    if rest.strip() or len(found) < row.required:
+        raise _Misused
+    return tuple(found)
+
+
+def _unknown(word: str) -> Error:
+    """The answer to an unknown command. Only its first word is repeated: the rest may be a
+    secret, or a message for one person."""
+    meant = nearest(word)
+    if meant is None:
+        text = _("There is no command /{word}. /help lists them; //{word} sends it as a message.")
+        return Error("unknown_command", text.format(word=word))
+    text = _(
+        "There is no command /{word}. Did you mean /{meant}? //{word} sends it as a message."
+    )
+    return Error("unknown_command", text.format(word=word, meant=meant.name))
+
+
+def may_remember(line: str) -> bool:
+    """Whether a line may enter the input history: one with a secret never does, nor one that
+    a slip of the finger kept from being such a command."""
+    if not line.startswith("/") or line.startswith("//"):
+        return True
+    word, rest = _first_word(line[1:])
+    row = find(word) or nearest(word)
+    return row is None or SECRET not in row.kinds or len(rest.split()) <= row.kinds.index(SECRET)
+
+
+def complete(
+    before: str, nicks: Iterable[str] = (), rooms: Iterable[str] = ()
+) -> tuple[int, list[str]]:
+    """What could stand where the word under the cursor begins.
+
+    ``before`` is the line up to the cursor. Returns the index where the word starts and what
+    may replace it from there to the cursor, in the order in which Tab offers them.
+    """
+    start = max((place.end() for place in re.finditer(r"\s", before)), default=0)
+    word = before[start:]
+    if before.startswith("/") and not before.startswith("//"):
+        return start, _complete_command(before[:start], word, nicks, rooms)
+    ending = ": " if start == 0 else " "
+    mark = "@" if word.startswith("@") else ""
+    if not word:
+        return start, []
+    return start, [mark + nick + ending for nick in _matching(word[len(mark):], nicks)]
+
+
+def _complete_command(
+    earlier: str, word: str, nicks: Iterable[str], rooms: Iterable[str]
+) -> list[str]:
+    if not earlier:
+        return [f"/{name} " for name in _matching(word[1:], (row.name for row in COMMANDS))]
+    command, *given = earlier[1:].split()
+    row = find(command)
+    if row is None or not row.kinds:
+        return []
+    kind = row.kinds[min(len(given), len(row.kinds) - 1)]
+    if len(given) >= len(row.kinds) and kind not in _REST:
+        return []
+    choices = {
+        COMMAND: [row.name for row in COMMANDS], NICK: nicks, ROOM: rooms, OK: ["ok"], TEXT: nicks,
+    }  # fmt: skip
+    if kind == TEXT and not word:
+        return []
+    return [f"{name} " for name in _matching(word, choices.get(kind, ()))]
+
+
+def _matching(prefix: str, names: Iterable[str]) -> list[str]:
+    folded = prefix.casefold()
+    return sorted(name for name in names if name.casefold().startswith(folded))

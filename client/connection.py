@@ -1,0 +1,311 @@
+"""The reader thread: connects, joins, receives, and comes back when the connection is lost.
+
+Sending is done by whoever has something to send, one at a time; a thread that finds another
+one sending leaves it the rest.  So the reader never waits for a writer, and goes on emptying
+the network while the network takes nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from client import events
+from client.outbox import records
+from client.session import Session
+from i18n import _
+from protocol import frames, limits
+from protocol.errors import ChatError, TimedOut, Unexpected, UnknownType
+from protocol.keys import Identity, RecipientKeys
+from protocol.link import ClientLink, Credentials, refusal_in_clear
+from transport import Closed, Unreachable
+from transport.sockets import Stream
+from transport.websocket import WebSocket
+
+ATTEMPT_SECONDS = 10.0
+FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds between attempts, before jitter
+UNPROVEN_HANDSHAKES = 3  # in a row that got `key` and no valid `welcome`: somebody is in between
+_NAMES_TO_TRY = range(2, 10)
+_LONGEST_BASE = limits.NICK_CHARS - 2
+_GOODBYE_SECONDS = 2.0
+_FINAL = ("revoked", "expired")  # goodbyes after which coming back is of no use
+_PASSING = ("server_full", "room_full", "too_many_attempts", "timed_out", "rate_limited")
+
+
+class Refused(ChatError):
+    """The server does not let this client in; ``refusal`` says why.
+
+    Unless ``proven``, anybody in between may have said so.
+    """
+
+    def __init__(self, refusal: frames.Refused, proven: bool) -> None:
+        super().__init__()
+        self.refusal, self.proven = refusal, proven
+
+
+class Gone(ChatError):
+    """The server has said goodbye, inside a record; ``reason`` is its code."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why the reader thread has ended: ``kind`` is left, unreachable, refused or lost."""
+
+    kind: str
+    reason: str = ""
+    params: Mapping[str, float] = field(default_factory=dict)
+
+
+class Connection:
+    """Keeps one session connected.
+
+    ``dial`` opens a WebSocket to the server; it hands each stream that it tries to the function
+    that it is given, so that leaving need not wait for an answer.  ``tell`` hears ``joined``
+    when a room was entered for the first time, and ``ended`` when there is nothing more to come.
+
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[Callable[[Stream], None]], WebSocket],
+        identity: Identity,
+        credentials: Credentials,
+        session: Session,
+        emit: Callable[[events.Event], None],
+        tell: Callable[[str], None],
+        reconnect: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._dial, self._identity, self._credentials = dial, identity, credentials
+        self._session, self._emit, self._tell = session, emit, tell
+        self._reconnect, self._clock = reconnect, clock
+        self._sending = threading.Lock()  # leaf; guards the link's sending half
+        self._due = False  # see send
+        self._peer: WebSocket | None = None
+        self._link: ClientLink | None = None
+        self._leaving = threading.Event()
+        self._stream: Stream | None = None
+        self._proven = False
+        self._unproven = 0
+        self._interval, self._timeout = ATTEMPT_SECONDS, ATTEMPT_SECONDS
+        self.joined = False
+        self.over = False
+        self.ending = Ending("left")
+        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+
+    @property
+    def timeout(self) -> float:
+        """``HEARTBEAT_TIMEOUT`` as the server told it, in seconds."""
+        return self._timeout
+
+    def start(self) -> None:
+        """Start connecting; returns at once."""
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Say goodbye and end; returns when the thread has ended, or a moment later."""
+        self._leaving.set()
+        peer = self._peer
+        if peer is not None:
+            self._session.outgoing.append(frames.Bye("left").encode())
+            self.send()
+            peer.wake()
+        elif self._stream is not None:
+            self._stream.abort()
+        self._thread.join(_GOODBYE_SECONDS + 1.0)
+
+    def send(self) -> None:
+        """Send what the session has put into ``outgoing``; never waits for another sender."""
+        self._due = True
+        while self._due and self._sending.acquire(blocking=False):
+            try:
+                self._due = False
+                self._send_locked()
+            except Closed:
+                return  # the reader thread finds out by itself
+            finally:
+                self._sending.release()
+
+    def _send_locked(self) -> None:
+        peer, link = self._peer, self._link
+        if peer is None or link is None:
+            return
+        while found := records(self._session.outgoing):
+            peer.send(link.seal(found))
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            self.ending = self._keep_connected()
+        finally:
+            self._session.lose()
+            self.over = True
+            self._tell("ended")
+
+    def _keep_connected(self) -> Ending:
+        attempt = 0
+        while not self._leaving.is_set():
+            ending = self._one_connection()
+            if ending is not None or self._leaving.is_set():
+                return ending or Ending("left")
+            if self._unproven >= UNPROVEN_HANDSHAKES:
+                return Ending("lost", "unproven")
+            if not self._reconnect:
+                return Ending("lost", "lost")
+            if self._proven:
+                attempt = 0
+            attempt += 1
+            self._wait(attempt)
+        return Ending("left")
+
+    def _one_connection(self) -> Ending | None:
+        """One connection from dialling to its end; None if there is to be another."""
+        self._proven = False
+        first = not self.joined
+        try:
+            self._join()
+            self._receive_all()
+        except Refused as refused:
+            return self._on_refused(refused, first)
+        except Gone as gone:
+            return Ending("refused", gone.reason) if gone.reason in _FINAL else None
+        except Unreachable as error:
+            return Ending("unreachable", error.reason) if first else None
+        except TimedOut:
+            return Ending("unreachable", "timeout") if not self.joined else None
+        except ChatError:
+            return Ending("unreachable", "not_websocket") if not self.joined else None
+        finally:
+            self._disconnect()
+        return None
+
+    def _join(self) -> None:
+        """Dial, prove, and be let in; tries other nicknames if its own was taken meanwhile."""
+        wanted = self._session.nick
+        names = [wanted]
+        if self.joined:
+            names += [f"{wanted[:_LONGEST_BASE]}-{number}" for number in _NAMES_TO_TRY]
+        for name in names:
+            try:
+                self._handshake(name)
+            except Refused as refused:
+                if not refused.proven or refused.refusal.code != "nick_taken" or len(names) == 1:
+                    raise
+                taken = refused
+                self._disconnect()
+                continue
+            if name != wanted:
+                text = _("The nickname {wanted} is taken: you are {name} now.")
+                self._emit(events.Notice(text.format(wanted=wanted, name=name)))
+            return
+        raise taken
+
+    def _handshake(self, nick: str) -> None:
+        deadline = self._clock() + ATTEMPT_SECONDS
+        keys = RecipientKeys()
+        peer = self._dial(self._opened)
+        self._peer = peer
+        link = ClientLink(self._identity, self._credentials, keys)
+        peer.send(link.receive_greeting(self._receive_clear(peer, deadline)))
+        key = self._receive_clear(peer, deadline)
+        self._unproven += 1
+        session = self._session
+        peer.send(link.receive_key(key, nick, session.room, session.resume_point()))
+        text = self._receive_clear(peer, deadline)
+        first, *rest = link.open(text)
+        welcome = frames.from_object(first, frames.SERVER_FRAMES)
+        self._unproven = 0  # whoever sealed this knows what we know
+        self._proven = True
+        if isinstance(welcome, frames.Refused):
+            raise Refused(welcome, proven=True)
+        if not isinstance(welcome, frames.Welcome):
+            raise Unexpected()
+        self._interval = max(welcome.heartbeat_interval, 0.05)
+        self._timeout = max(welcome.heartbeat_timeout, self._interval)
+        session.welcome(welcome)
+        with self._sending:
+            self._link = link
+        self._take(rest)
+
+    def _receive_clear(self, peer: WebSocket, deadline: float) -> str:
+        """The next text of the handshake.  Raises Refused for a refusal in clear."""
+        while (left := deadline - self._clock()) > 0:
+            if self._leaving.is_set():
+                raise Closed()
+            text = peer.receive(left)
+            if text is not None:
+                refusal = refusal_in_clear(text)
+                if refusal is not None:
+                    raise Refused(refusal, proven=False)
+                return text
+        raise TimedOut()
+
+    def _receive_all(self) -> None:
+        """Records until the end, and heartbeats; always raises in the end."""
+        peer, link = self._peer, self._link
+        if peer is None or link is None:
+            raise Closed()
+        heard = self._clock()
+        beat, received = heard + self._interval, 0
+        while not self._leaving.is_set():
+            text = peer.receive(max(0.0, min(beat, heard + self._timeout) - self._clock()))
+            if text is not None:
+                values = link.open(text)
+                heard = self._clock()
+                received += len(text)
+                self._take(values)
+            elif self._clock() >= heard + self._timeout:
+                raise TimedOut()
+            if self._clock() >= beat or received >= limits.SEEN_BYTES:
+                beat, received = self._clock() + self._interval, 0
+                self._session.outgoing.append(self._session.seen())
+                self.send()
+
+    def _take(self, values: Sequence[Any]) -> None:
+        for value in values:
+            try:
+                frame = frames.from_object(value, frames.SERVER_FRAMES)
+            except UnknownType:
+                continue  # of a later version; what matters has a version of its own
+            if isinstance(frame, frames.Bye):
+                raise Gone(frame.reason)
+            self._session.receive(frame)
+        if not self.joined and self._session.resume_point() is not None:
+            self.joined = True
+            self._tell("joined")
+
+    def _on_refused(self, refused: Refused, first: bool) -> Ending | None:
+        """None if there is to be another attempt."""
+        refusal = refused.refusal
+        if not first and (not refused.proven or refusal.code in _PASSING):
+            return None
+        return Ending("refused", refusal.code, {"retry_after": refusal.retry_after or 0.0})
+
+    def _disconnect(self) -> None:
+        with self._sending:
+            peer, self._peer, self._link = self._peer, None, None
+        self._session.lose()
+        if peer is not None:
+            peer.finish(self._clock() + _GOODBYE_SECONDS if self._leaving.is_set() else 0.0)
+
+    def _opened(self, stream: Stream) -> None:
+        """A stream is being dialled: leaving aborts it."""
+        self._stream = stream
+        if self._leaving.is_set():
+            stream.abort()
+
+    def _wait(self, attempt: int) -> None:
+        delay = min(FIRST_DELAY * 2.0 ** min(attempt - 1, 16), LONGEST_DELAY)
+        # Jitter, so that a thousand clients do not come back in one moment.
+        delay = round(delay * random.uniform(0.5, 1.0), 1)  # noqa: S311  # nothing secret
+        self._emit(events.Reconnecting(attempt, delay))
+        self._leaving.wait(delay)

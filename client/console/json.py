@@ -1,0 +1,36 @@
+"""The json renderer: one object a line, for programs. Its keys are a contract (README)."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timezone
+
+from client.events import SCREEN_ONLY, Event
+
+# A lone surrogate cannot be written as UTF-8; the others would be obeyed by a terminal on which
+# somebody looks at the output, or taken for a line end by a program that reads it. Any of them
+# may be escaped in JSON (RFC 8259 7), and means the same then.
+_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+class Json:
+    """Renders each event as one JSON object; what is only for a person's screen is left out."""
+
+    def lines(self, event: Event, when: datetime, columns: int | None = None) -> list[str]:
+        if isinstance(event, SCREEN_ONLY):
+            return []
+        found = {"event": event.name, "time": _rfc3339(when), **event.fields()}
+        text = json.dumps(found, ensure_ascii=False, separators=(", ", ": "))
+        return [_ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)]
+
+    def prompt(self) -> str:
+        return ""
+
+    def rings(self, event: Event) -> bool:
+        return False
+
+
+def _rfc3339(when: datetime) -> str:
+    utc = when.astimezone(timezone.utc)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,276 @@
+"""Events in words: what a person reads of each, as rows of styled spans.
+
+Pure: a ``Layout`` remembers only which room and nickname are shown. Text from elsewhere passes
+``visible`` here, on the one way by which it can reach a terminal. The line breaks of a message
+become rows of their own that begin under its text, so that no message can look like a line of
+somebody else's.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from client import events, wording
+from client.console.folding import INDENT, Row, Span
+from client.console.widths import pad, width
+from i18n import _, plural
+from protocol.names import nick_key, visible
+
+_PUNCTUATION = "@.,:;!?()[]{}<>\"'`*_~-…。、，：；！？「」«»"
+
+
+class Layout:
+    """Turns one client's events into rows."""
+
+    def __init__(self) -> None:
+        self.room = ""
+        self.nick = ""
+        self._greeted = False
+        self._shapes: dict[type[events.Event], Callable[..., list[Row]]] = {
+            events.Connected: self._connected,
+            events.Message: self._message,
+            events.Unreadable: self._unreadable,
+            events.Joined: self._joined,
+            events.Left: self._left,
+            events.Renamed: self._renamed,
+            events.RoomEntered: self._room_entered,
+            events.RoomList: self._room_list,
+            events.MemberList: self._member_list,
+            events.Verification: self._verification,
+            events.NickVerified: self._nick_verified,
+            events.Invite: self._invite,
+            events.Help: self._help,
+            events.Notice: self._notice,
+            events.NotSent: self._not_sent,
+            events.Error: self._error,
+            events.Warning: self._warning,
+            events.Missed: self._missed,
+            events.Reconnecting: self._reconnecting,
+            events.Reconnected: self._reconnected,
+            events.Disconnected: self._disconnected,
+            events.Cleared: self._cleared,
+        }
+
+    def rows(self, event: events.Event, when: datetime) -> list[Row]:
+        """The rows of an event that happened at ``when`` (local time); none if it has no place."""
+        shape = self._shapes.get(type(event))
+        if shape is None:
+            return []
+        rows = shape(event)
+        first, indent = rows[0], Span(" " * INDENT)
+        clock = Span(f"{when:%H:%M} ", "time")
+        return [
+            Row((clock, *first.spans), first.indent),
+            *(Row((indent, *row.spans), row.indent) for row in rows[1:]),
+        ]
+
+    def mentions(self, event: events.Event) -> bool:
+        """Whether an event calls this client's person: a private message, or the nickname."""
+        if not isinstance(event, events.Message) or event.mine:
+            return False
+        return event.private or is_mentioned(self.nick, event.text)
+
+    def prompt(self) -> str:
+        """What stands before the line being typed."""
+        return f"{one_line(self.room)}> "
+
+    # How each event reads. Every method returns at least one row.
+
+    def _connected(self, event: events.Connected) -> list[Row]:
+        self.room, self.nick = event.room, event.nick
+        rows = [
+            _row(
+                _("Connected to {server} as {nick}. You are in room {room}: {members}."),
+                server=event.server, nick=event.nick, room=event.room,
+                members=wording.members(len(event.members)),
+            )
+        ]  # fmt: skip
+        if not self._greeted:
+            self._greeted = True
+            rows += [
+                _row(_("To send a message, type it and press Enter.")),
+                _row(_("For the commands, type /help.")),
+                _row(_("To leave, type q or /quit.")),
+            ]
+        return rows
+
+    def _message(self, event: events.Message) -> list[Row]:
+        nick = Span(one_line(event.sender), f"nick:{nick_key(event.sender)}")
+        style = "mention" if self.mentions(event) and not event.private else ""
+        lines = text_lines(event.text)
+        begin = self._message_begin(event, nick)
+        first = Row((*begin, Span(lines[0], style)))
+        return [first, *(Row((Span(line, style),)) for line in lines[1:])]
+
+    def _message_begin(self, event: events.Message, nick: Span) -> tuple[Span, ...]:
+        to = one_line(event.to or "")
+        if event.private and event.mine:
+            who = Span(to, f"nick:{nick_key(event.to or '')}")
+            return _around(_("you, to {nick} alone:"), who)
+        if event.private:
+            return _around(_("{nick}, to you alone:"), nick)
+        if event.kind == "action":
+            return (Span("* "), nick, Span(" "))
+        return (nick, Span(": "))
+
+    def _unreadable(self, event: events.Unreadable) -> list[Row]:
+        text = _("A message from {nick} cannot be read: {reason}.")
+        return [_row(text, "quiet", nick=event.sender, reason=wording.unreadable(event.reason))]
+
+    def _joined(self, event: events.Joined) -> list[Row]:
+        return [_row(_("{nick} has joined."), "quiet", nick=event.nick)]
+
+    def _left(self, event: events.Left) -> list[Row]:
+        return [_row(_("{nick} has left."), "quiet", nick=event.nick)]
+
+    def _renamed(self, event: events.Renamed) -> list[Row]:
+        if nick_key(event.old) == nick_key(self.nick):
+            self.nick = event.nick
+            return [_row(_("You are called {nick} now."), "quiet", nick=event.nick)]
+        text = _("{old} is called {nick} now.")
+        return [_row(text, "quiet", old=event.old, nick=event.nick)]
+
+    def _room_entered(self, event: events.RoomEntered) -> list[Row]:
+        self.room = event.room
+        count = wording.members(len(event.members))
+        return [_row(_("You are in room {room} now: {members}."), room=event.room, members=count)]
+
+    def _room_list(self, event: events.RoomList) -> list[Row]:
+        title = plural("{count} room:", "{count} rooms:", len(event.rooms))
+        cells = [(view.room, wording.members(view.count)) for view in event.rooms]
+        return [_title(title.format(count=len(event.rooms))), *table(cells)]
+
+    def _member_list(self, event: events.MemberList) -> list[Row]:
+        title = _("Room {room}, {members}:").format(
+            room=one_line(event.room), members=wording.members(len(event.members))
+        )
+        cells = [(view.nick, self._standing(view.nick, view.verified)) for view in event.members]
+        return [_title(title), *table(cells)]
+
+    def _standing(self, nick: str, verified: bool) -> str:
+        if nick_key(nick) == nick_key(self.nick):
+            return _("you")
+        return _("verified") if verified else _("not verified")
+
+    def _verification(self, event: events.Verification) -> list[Row]:
+        cells = [
+            (view.nick, view.code, self._standing(view.nick, view.verified))
+            for view in event.members
+        ]
+        return [
+            _title(_("Code of room {room}:").format(room=one_line(event.room))),
+            _row("{code}", code=event.room_code),
+            *table(cells),
+            _row(
+                _(
+                    "Compare the digits by telephone or face to face. If they are equal on both "
+                    "sides, nobody is in between: /verify NICK ok."
+                )
+            ),
+        ]
+
+    def _nick_verified(self, event: events.NickVerified) -> list[Row]:
+        return [_row(_("{nick} is verified now."), nick=event.nick)]
+
+    def _invite(self, event: events.Invite) -> list[Row]:
+        return [
+            _row(_("This link lets others in. Whoever has it can read this room:")),
+            _row("{link}", link=event.link),
+        ]
+
+    def _help(self, event: events.Help) -> list[Row]:
+        cells = [(view.command, view.help) for view in event.commands]
+        return [_title(_("Commands:")), *table(cells)]
+
+    def _notice(self, event: events.Notice) -> list[Row]:
+        return _texts(event.text)
+
+    def _not_sent(self, event: events.NotSent) -> list[Row]:
+        reason = wording.not_sent(event.reason, {"retry_after": event.retry_after})
+        rows = [_row(_("Not sent: {reason}. Your text was:"), "alarm", reason=reason)]
+        return rows + _texts(event.text)
+
+    def _error(self, event: events.Error) -> list[Row]:
+        return _texts(_("Error: {text}").format(text=event.text), "alarm")
+
+    def _warning(self, event: events.Warning) -> list[Row]:
+        return _texts(_("Warning: {text}").format(text=event.text), "alarm")
+
+    def _missed(self, event: events.Missed) -> list[Row]:
+        text = plural(
+            "You have missed {count} message in {room}.",
+            "You have missed {count} messages in {room}.",
+            event.count,
+        )
+        return [_row(text, "quiet", count=str(event.count), room=event.room)]
+
+    def _reconnecting(self, event: events.Reconnecting) -> list[Row]:
+        text = _("The connection is lost. Attempt {attempt} begins in {wait}.")
+        wait = wording.seconds(event.delay)
+        return [_row(text, "alarm", attempt=str(event.attempt), wait=wait)]
+
+    def _reconnected(self, event: events.Reconnected) -> list[Row]:
+        if event.resumed:
+            return [_row(_("The connection is back; nothing was lost."))]
+        return [_row(_("The connection is back; you have joined the room anew."))]
+
+    def _disconnected(self, event: events.Disconnected) -> list[Row]:
+        return [_row("{text}", "alarm", text=wording.disconnected(event.reason))]
+
+    def _cleared(self, _event: events.Cleared) -> list[Row]:
+        # Shown only where the output is one that cannot be cleared.
+        return [_row(_("What was written here cannot be cleared."), "quiet")]
+
+
+def one_line(text: str) -> str:
+    """A text from elsewhere made safe for a terminal, on one line."""
+    return visible(text).replace("\n", "␊")
+
+
+def text_lines(text: str) -> list[str]:
+    """The lines of a message, each made safe for a terminal; never empty."""
+    return visible(text).split("\n")
+
+
+def is_mentioned(nick: str, text: str) -> bool:
+    """Whether a nickname stands in a text as a word, or after an ``@``."""
+    key = nick_key(nick)
+    if not key:
+        return False
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return f"@{key}" in folded or any(
+        key in (word, word.strip(_PUNCTUATION)) for word in folded.split()
+    )
+
+
+def table(cells: Sequence[Sequence[str]]) -> list[Row]:
+    """Rows whose columns stand under each other; the last column folds under itself."""
+    shown = [[one_line(cell) for cell in row] for row in cells]
+    if not shown:
+        return []
+    columns = [max(map(width, column)) for column in zip(*shown, strict=True)]
+    indent = INDENT + sum(columns[:-1]) + 2 * (len(columns) - 1)
+    return [
+        Row((Span("  ".join(map(pad, row, columns)).rstrip()),), indent) for row in shown
+    ]
+
+
+def _row(sentence: str, style: str = "", **values: str) -> Row:
+    safe = {name: one_line(value) for name, value in values.items()}
+    return Row((Span(sentence.format(**safe), style),))
+
+
+def _title(text: str) -> Row:
+    return Row((Span(text, "title"),))
+
+
+def _texts(text: str, style: str = "") -> list[Row]:
+    return [Row((Span(line, style),)) for line in text_lines(text)]
+
+
+def _around(sentence: str, nick: Span) -> tuple[Span, ...]:
+    """A translated sentence with the nickname in its own style, and a space behind it."""
+    before, _mark, after = sentence.partition("{nick}")
+    return (Span(before), nick, Span(after + " "))

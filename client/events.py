@@ -1,0 +1,271 @@
+"""What the client tells its renderer: one frozen dataclass for each event.
+
+The names and keys are a contract with programs that read ``--renderer json``; the table in
+``README.md`` is compared with this file by a test.  ``time`` is added by the renderer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class MemberView:
+    """One line of a member list."""
+
+    nick: str
+    verified: bool
+
+
+@dataclass(frozen=True)
+class RoomView:
+    """One line of the room list; ``count`` is the number of members."""
+
+    room: str
+    count: int
+
+
+@dataclass(frozen=True)
+class CodeView:
+    """One line of ``/verify``: ``code`` is the digits to compare with that member."""
+
+    nick: str
+    code: str
+    verified: bool
+
+
+@dataclass(frozen=True)
+class CommandView:
+    """One line of ``/help``: how the command is written, and what it does."""
+
+    command: str
+    help: str
+
+
+class Event:
+    """Base of all events; ``name`` is the JSON ``event``."""
+
+    name: ClassVar[str]
+    # Python has keywords that the contract uses as keys.
+    _renamed: ClassVar[dict[str, str]] = {"sender": "from", "mine": "self"}
+
+    def fields(self) -> dict[str, Any]:
+        """The event's keys and JSON-safe values, without ``event`` and ``time``."""
+        return {
+            self._renamed.get(field.name, field.name): _plain(getattr(self, field.name))
+            for field in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, (MemberView, RoomView, CodeView, CommandView)):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return value
+
+
+@dataclass(frozen=True)
+class Connected(Event):
+    name = "connected"
+    server: str
+    nick: str
+    room: str
+    members: tuple[MemberView, ...]
+
+
+@dataclass(frozen=True)
+class Message(Event):
+    """``mine``: one's own, once the server has taken it.  ``seq`` is None for private ones."""
+
+    name = "message"
+    room: str
+    sender: str
+    text: str
+    seq: int | None
+    mine: bool
+    private: bool
+    verified: bool
+    kind: str
+    to: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        found = super().fields()
+        if not self.private:
+            del found["to"]
+        return found
+
+
+@dataclass(frozen=True)
+class Unreadable(Event):
+    """``reason``: name, no_key, secret, replay, damaged."""
+
+    name = "unreadable"
+    room: str
+    sender: str
+    seq: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Joined(Event):
+    name = "joined"
+    room: str
+    nick: str
+
+
+@dataclass(frozen=True)
+class Left(Event):
+    name = "left"
+    room: str
+    nick: str
+
+
+@dataclass(frozen=True)
+class Renamed(Event):
+    name = "renamed"
+    room: str
+    old: str
+    nick: str
+
+
+@dataclass(frozen=True)
+class RoomEntered(Event):
+    name = "room"
+    room: str
+    members: tuple[MemberView, ...]
+
+
+@dataclass(frozen=True)
+class RoomList(Event):
+    name = "rooms"
+    rooms: tuple[RoomView, ...]
+
+
+@dataclass(frozen=True)
+class MemberList(Event):
+    name = "members"
+    room: str
+    members: tuple[MemberView, ...]
+
+
+@dataclass(frozen=True)
+class Verification(Event):
+    name = "verify"
+    room: str
+    room_code: str
+    members: tuple[CodeView, ...]
+
+
+@dataclass(frozen=True)
+class NickVerified(Event):
+    name = "nick_verified"
+    nick: str
+
+
+@dataclass(frozen=True)
+class Invite(Event):
+    name = "invite"
+    link: str
+
+
+@dataclass(frozen=True)
+class Help(Event):
+    name = "help"
+    commands: tuple[CommandView, ...]
+
+
+@dataclass(frozen=True)
+class Notice(Event):
+    name = "notice"
+    text: str
+
+
+@dataclass(frozen=True)
+class NotSent(Event):
+    """A line that was not taken, handed back; exactly one for each refused line."""
+
+    name = "not_sent"
+    room: str
+    text: str
+    reason: str
+    retry_after: float | None = None
+
+    def fields(self) -> dict[str, Any]:
+        found = super().fields()
+        if self.retry_after is None:
+            del found["retry_after"]
+        return found
+
+
+@dataclass(frozen=True)
+class Error(Event):
+    """A refusal without a line."""
+
+    name = "error"
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Warning(Event):  # noqa: A001  # the contract's word
+    name = "warning"
+    code: str
+    nick: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Missed(Event):
+    name = "missed"
+    room: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Reconnecting(Event):
+    """``delay`` is in seconds from now."""
+
+    name = "reconnecting"
+    attempt: int
+    delay: float
+
+
+@dataclass(frozen=True)
+class Reconnected(Event):
+    """``resumed``: the same member went on; false for a new join."""
+
+    name = "reconnected"
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class Disconnected(Event):
+    name = "disconnected"
+    reason: str
+
+
+# What only a person's screen shows; a program that reads JSON sees none of it.
+
+
+@dataclass(frozen=True)
+class Sending(Event):
+    """A line of one's own is on its way; ``ref`` finds it again when it is taken or refused."""
+
+    name = "sending"
+    ref: int
+    room: str
+    text: str
+    kind: str
+    to: str | None = None
+
+
+@dataclass(frozen=True)
+class Cleared(Event):
+    """``/clear``: forget what was shown."""
+
+    name = "cleared"
+
+
+SCREEN_ONLY = (Sending, Cleared)

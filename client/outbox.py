@@ -1,0 +1,101 @@
+"""Lines on their way: typed, sealed, and not yet known to be taken.
+
+A line is sealed when it is sent, not when it is typed.  After a lost connection what was
+sealed goes again byte for byte; what a server has not acknowledged by the time there is
+another room to talk to is handed back, never sent to whoever is there now.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from client.posts import Sealed
+from protocol import frames, limits
+from protocol.frames import Keys, Post, Private, Wrap
+
+_WRAPS_IN_FRAME = 20  # a wrap takes 1.9 KB of JSON: a frame of them stays under SLICE_BYTES
+
+# Lines that may be sealed and unanswered at once: fewer than the answers a server remembers.
+OPEN_LINES = 64
+
+
+@dataclass
+class Line:
+    """One line of a person's.  ``to`` and ``target`` (id and fingerprint): for one member."""
+
+    room: str
+    text: str
+    kind: str
+    guarded: bool  # everybody was verified when Enter was pressed
+    to: str | None = None
+    target: tuple[int, bytes] | None = None
+    ref: int = 0
+    post_id: bytes | None = None
+    change: int = 0
+    signature: bytes = b""
+    encoded: tuple[bytes, ...] = field(default=(), repr=False)
+    seq: int | None = None  # once accepted
+
+    def seal(self, ref: int, sealed: Sealed) -> None:
+        """Take the frames that carry the line: wraps first, then the post."""
+        self.ref, self.post_id = ref, sealed.id
+        self.change, self.signature = sealed.change, sealed.box.sig
+        if self.target is not None:
+            post: frames.Frame = Private(ref, sealed.change, sealed.wraps[0], sealed.box)
+            self.encoded = (post.encode(),)
+        else:
+            post = Post(ref, sealed.change, sealed.box)
+            self.encoded = (*_keys(sealed.wraps), post.encode())
+
+
+def _keys(wraps: tuple[Wrap, ...]) -> list[bytes]:
+    starts = range(0, len(wraps), _WRAPS_IN_FRAME)
+    return [Keys(wraps[start : start + _WRAPS_IN_FRAME]).encode() for start in starts]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Go to another room, once the lines before it are answered."""
+
+    room: str
+
+
+class Outbox:
+    """Lines by how far they have come.  Not thread-safe: the session's lock covers it."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Line | Switch] = deque()
+        self.open: dict[int, Line] = {}  # key: ref; sealed, no answer yet
+        self.taken: dict[int, Line] = {}  # key: ref; accepted, not yet seen in the log
+
+    @property
+    def empty(self) -> bool:
+        """Whether each line has been answered, and seen in its place."""
+        return not (self.waiting or self.open or self.taken)
+
+    def answered(self) -> bool:
+        """Whether nothing is waiting for the server's answer."""
+        return not (self.waiting or self.open)
+
+    def again(self) -> list[bytes]:
+        """What has been sealed and not answered, in order, byte for byte."""
+        return [part for line in self.open.values() for part in line.encoded]
+
+    def give_up(self) -> list[Line]:
+        """All lines that no server has acknowledged, in order; they are forgotten here."""
+        lines = list(self.open.values())
+        lines += [line for line in self.waiting if isinstance(line, Line)]
+        self.open.clear()
+        self.waiting.clear()
+        return lines
+
+
+def records(outgoing: deque[bytes]) -> list[bytes]:
+    """Take the frames that fit the next record off ``outgoing``; empty if there are none."""
+    found: list[bytes] = []
+    size = 0
+    while outgoing and (not found or size + len(outgoing[0]) <= limits.SLICE_BYTES):
+        found.append(outgoing.popleft())
+        size += len(found[-1])
+    return found

@@ -1,0 +1,622 @@
+"""What this client knows: its room, its lines under way, and what to do about each frame.
+
+Actions come from the input thread, frames from the reader thread; one lock covers all state.
+Nothing here touches the network: frames to send are put into ``outgoing``, and ``on_outgoing``
+says so.  Everything that is to be seen is emitted as an event, in order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from client import codes, events, wording
+from client.events import CodeView, MemberView
+from client.outbox import OPEN_LINES, Line, Outbox, Switch
+from client.posts import Opened
+from client.sealing import Sealing
+from client.transcript import Pair
+from client.trust import Finding
+from i18n import _
+from protocol import frames
+from protocol.errors import BadNick, BadRoom, Gone, KeyUnusable, Malformed, Unexpected
+from protocol.keys import Identity
+from protocol.names import check_nick, check_room, nick_key, room_key, visible
+
+WAITING_LINES = 1000  # typed while nothing can be sent; one more has to wait its turn to be read
+
+Emit = Callable[[events.Event], None]
+
+
+@dataclass
+class _Arrival:
+    """``entered`` has come, and not yet the whole roster."""
+
+    entered: frames.Entered
+    lines: list[frames.MemberLine]
+
+
+class Session:
+    """One client's state; also ``client.commands.Actions`` for typed lines.
+
+    ``salts``: of room keys, what each room's secret adds to its keys.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        server: str,
+        nick: str,
+        room: str,
+        emit: Emit,
+        on_outgoing: Callable[[], None],
+        on_quit: Callable[[], None],
+    ) -> None:
+        self._lock = threading.Lock()  # guards all below
+        self._changed = threading.Condition(self._lock)
+        self._server, self._nick, self._room = server, nick, room
+        self._shown_room = room
+        self._emit, self._on_outgoing, self._on_quit = emit, on_outgoing, on_quit
+        self._sealing = Sealing(identity)
+        self._secrets: dict[str, tuple[str, bytes]] = {}  # key: room key; the secret, its salt
+        self._outbox = Outbox()
+        self._requests: dict[int, str] = {}  # key: ref; `switch`, or another kind
+        self._switching = False
+        self._arrival: _Arrival | None = None
+        self._compared: dict[str, bytes] = {}  # key: nick key; whose code was shown, for `ok`
+        self._computing = False
+        self._last_ref = 0
+        self._log: bytes | None = None
+        self._seq = 0
+        self._number = 0
+        self._id = 0
+        self._live = False
+        self._max_message_size = 0
+        self._heard_rooms: tuple[str, ...] = ()
+        self.outgoing: deque[bytes] = deque()
+        self.refused = 0  # lines handed back
+
+    # What the connection asks and tells
+
+    @property
+    def nick(self) -> str:
+        """The nickname as granted, or as wanted."""
+        return self._nick
+
+    @property
+    def room(self) -> str:
+        """The room that is shown."""
+        return self._shown_room
+
+    def rename_before_joining(self, nick: str) -> None:
+        """The wanted one was taken when coming back: try this one."""
+        with self._lock:
+            self._nick = nick
+
+    def resume_point(self) -> tuple[bytes, int, int] | None:
+        """Log id, last number, last number for oneself alone; None before the first room."""
+        with self._lock:
+            return None if self._log is None else (self._log, self._seq, self._number)
+
+    def seen(self) -> bytes:
+        """The heartbeat frame, encoded."""
+        with self._lock:
+            return frames.Seen(self._seq, self._number).encode()
+
+    def welcome(self, welcome: frames.Welcome) -> None:
+        """The server has let this client in."""
+        with self._lock:
+            self._max_message_size = welcome.max_message_size
+            self._nick = welcome.nick
+
+    def lose(self) -> None:
+        """The connection is gone: nothing can be sent until there is another."""
+        with self._lock:
+            self._live = False
+            self._arrival = None
+            self.outgoing.clear()
+
+    def receive(self, frame: frames.Frame) -> None:
+        """Take one frame of the server's.  Raises ChatError for what no server may send."""
+        with self._lock:
+            self._receive_locked(frame)
+            self._advance_locked()
+            self._changed.notify_all()
+        self._on_outgoing()
+
+    def wait_answered(self, seconds: float) -> bool:
+        """Whether each line was accepted or refused within ``seconds``."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._outbox.empty, seconds)
+
+    def wait_capacity(self, seconds: float) -> bool:
+        """Whether another line can be taken within ``seconds``."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: len(self._outbox.waiting) < WAITING_LINES, seconds
+            )
+
+    def give_up(self, reason: str) -> int:
+        """Hand back what no server has acknowledged; how many lines that were."""
+        with self._lock:
+            lines = self._outbox.give_up()
+            for line in lines:
+                self._hand_back_locked(line, reason)
+            return len(lines)
+
+    # Actions, from the input thread
+
+    def say(self, text: str, kind: str = "text") -> None:
+        """Post to the room that is shown."""
+        with self._lock:
+            guarded = self._sealing.all_verified()
+            self._enqueue_locked(Line(self._shown_room, text, kind, guarded))
+        self._on_outgoing()
+
+    def private(self, nick: str, text: str) -> None:
+        """Post to one member: to whoever bears the nickname now, and to nobody else later."""
+        with self._lock:
+            line = Line(self._shown_room, text, "text", self._sealing.all_verified(), nick)
+            found = self._find_locked(nick)
+            if found is None or found.id == self._id:
+                self._hand_back_locked(line, "gone")
+                return
+            line.to, line.target = found.nick, (found.id, found.bundle.fingerprint)
+            line.guarded = self._sealing.is_verified(found.bundle.fingerprint)
+            self._enqueue_locked(line)
+        self._on_outgoing()
+
+    def refuse(self, text: str, reason: str) -> None:
+        """Hand a line back that cannot be sent as it is."""
+        with self._lock:
+            self._hand_back_locked(Line(self._shown_room, text, "text", False), reason)
+
+    def rename(self, nick: str) -> None:
+        """Ask for another nickname."""
+        try:
+            wanted = check_nick(nick)
+        except BadNick:
+            self._error("bad_nick")
+            return
+        with self._lock:
+            self._request_locked("nick", lambda ref: frames.Nick(ref, wanted))
+        self._on_outgoing()
+
+    def switch(self, room: str, secret: str | None) -> None:
+        """Go to another room, after the lines that are under way."""
+        try:
+            wanted = check_room(room)
+        except BadRoom:
+            self._error("bad_room")
+            return
+        if secret is not None:
+            self.set_secret(wanted, secret)
+        with self._lock:
+            if room_key(wanted) == room_key(self._shown_room):
+                self._emit(events.Notice(_("You are in this room already.")))
+                return
+            self._outbox.waiting.append(Switch(wanted))
+            self._shown_room = wanted
+            self._advance_locked()
+        self._on_outgoing()
+
+    def set_secret(self, room: str, secret: str) -> None:
+        """From the next time that ``room`` is entered, its messages need ``secret``.
+
+        Takes a moment (scrypt), without the lock.
+        """
+        salt = codes.secret_salt(secret, room)
+        with self._lock:
+            self._secrets[room_key(room)] = (secret, salt)
+
+    def rooms(self) -> None:
+        """Ask which rooms there are."""
+        with self._lock:
+            self._request_locked("rooms", frames.ListRooms)
+        self._on_outgoing()
+
+    def who(self) -> None:
+        """Say who is in the room."""
+        with self._lock:
+            self._emit(events.MemberList(self._room, self._views_locked()))
+
+    def verify(self, nick: str | None, confirm: bool) -> None:
+        """Show the digits to compare, or take it that they were equal."""
+        with self._lock:
+            if confirm and nick is not None:
+                self._confirm_locked(nick)
+                return
+            if self._computing:
+                return  # the answer is on its way
+            try:
+                pairs = self._sealing.code_pairs()
+                others = self._members_locked() if nick is None else [self._named_locked(nick)]
+                wanted = [
+                    (member, self._sealing.code_pairs(member.nick))
+                    for member in others
+                    if member.id != self._id and nick is not None
+                ]
+            except Gone:
+                self._emit(events.Error("gone", wording.refusal("gone")))
+                return
+            self._computing = True
+            room = self._room
+        # scrypt takes a tenth of a second: neither the typing nor the drawing waits for it.
+        threading.Thread(
+            target=self._compute_codes, args=(room, pairs, wanted), name="scrypt", daemon=True
+        ).start()
+
+    def invite(self) -> None:
+        """Make a link into this room."""
+        self._error("not_here")
+
+    def clear(self) -> None:
+        """Forget what was shown."""
+        self._emit(events.Cleared())
+
+    def quit(self) -> None:
+        """Leave."""
+        self._on_quit()
+
+    def emit(self, event: events.Event) -> None:
+        """Show an event in its place among the others."""
+        with self._lock:
+            self._emit(event)
+
+    # Lines: the lock is held
+
+    def _enqueue_locked(self, line: Line) -> None:
+        if len(line.text.encode("utf-8", "surrogatepass")) > self._max_message_size:
+            self._hand_back_locked(line, "too_long")
+        elif len(self._outbox.waiting) >= WAITING_LINES:
+            self._hand_back_locked(line, "disconnected")
+        else:
+            self._outbox.waiting.append(line)
+            self._advance_locked()
+
+    def _advance_locked(self) -> None:
+        """Seal and send what can be: lines in order, a switch when all before it is answered."""
+        waiting = self._outbox.waiting
+        while self._live and waiting and not self._switching:
+            head = waiting[0]
+            if isinstance(head, Switch):
+                if self._outbox.open:
+                    return
+                waiting.popleft()
+                self._switching = True
+                self._request_locked("switch", lambda ref, to=head.room: frames.Enter(ref, to))  # type: ignore[misc]
+            elif len(self._outbox.open) >= OPEN_LINES:
+                return
+            else:
+                waiting.popleft()
+                self._seal_locked(head)
+
+    def _seal_locked(self, line: Line) -> None:
+        reason = self._why_not_locked(line)
+        if reason is not None:
+            self._hand_back_locked(line, reason)
+            return
+        try:
+            text = visible(line.text)
+            if line.target is None:
+                sealed = self._sealing.seal(line.kind, text, line.post_id)
+            else:
+                sealed = self._sealing.seal_private(*line.target, line.kind, text, line.post_id)
+        except (Gone, KeyUnusable):
+            self._hand_back_locked(line, "gone")
+            return
+        except Malformed:
+            self._hand_back_locked(line, "not_text")
+            return
+        self._warn_locked(sealed.findings)
+        first = line.ref == 0
+        line.seal(self._next_ref_locked(), sealed)
+        self._outbox.open[line.ref] = line
+        self.outgoing.extend(line.encoded)
+        if first:
+            self._emit(events.Sending(line.ref, line.room, line.text, line.kind, line.to))
+
+    def _why_not_locked(self, line: Line) -> str | None:
+        """Why ``line`` is not to be sealed now, though it was wanted when it was typed."""
+        if room_key(line.room) != room_key(self._room):
+            return "gone"
+        verified = (
+            self._sealing.all_verified()
+            if line.target is None
+            else self._sealing.is_verified(line.target[1])
+        )
+        return "unverified" if line.guarded and not verified else None
+
+    def _hand_back_locked(
+        self, line: Line, reason: str, retry_after: float | None = None
+    ) -> None:
+        self.refused += 1
+        self._emit(events.NotSent(line.room, line.text, reason, retry_after))
+
+    def _request_locked(self, kind: str, make: Callable[[int], frames.Frame]) -> None:
+        if not self._live:
+            self._emit(events.Error("disconnected", wording.refusal("disconnected")))
+            return
+        ref = self._next_ref_locked()
+        self._requests[ref] = kind
+        self.outgoing.append(make(ref).encode())
+
+    def _next_ref_locked(self) -> int:
+        self._last_ref += 1
+        return self._last_ref
+
+    # Frames: the lock is held
+
+    def _receive_locked(self, frame: frames.Frame) -> None:
+        if isinstance(frame, frames.Log):
+            self._on_log_locked(frame)
+        elif isinstance(frame, frames.Accepted):
+            self._on_accepted_locked(frame)
+        elif isinstance(frame, frames.Refused):
+            self._on_refused_locked(frame)
+        elif isinstance(frame, frames.KeyFor):
+            self._number = frame.number
+            self._warn_locked(self._sealing.add_wrap(frame.sender, frame.wrap))
+        elif isinstance(frame, frames.PrivateFor):
+            self._on_private_locked(frame)
+        elif isinstance(frame, frames.Entered):
+            self._on_entered_locked(frame)
+        elif isinstance(frame, frames.Roster):
+            self._on_roster_locked(frame)
+        elif isinstance(frame, frames.RoomLines):
+            self._requests.pop(frame.ref, None)
+            self._heard_rooms = tuple(line.room for line in frame.rooms)
+            listed = tuple(events.RoomView(line.room, line.count) for line in frame.rooms)
+            self._emit(events.RoomList(listed))
+        elif not isinstance(frame, frames.Seen):
+            raise Unexpected()
+
+    def _on_entered_locked(self, entered: frames.Entered) -> None:
+        if not entered.resumed:
+            self._arrival = _Arrival(entered, [])
+            return
+        if entered.log != self._log or entered.id != self._id or self._arrival is not None:
+            raise Unexpected()
+        self._live = True
+        self.outgoing.extend(self._outbox.again())
+        self._emit(events.Reconnected(True))
+
+    def _on_roster_locked(self, roster: frames.Roster) -> None:
+        arrival = self._arrival
+        if arrival is None:
+            raise Unexpected()
+        arrival.lines.extend(roster.members)
+        if len(arrival.lines) > arrival.entered.members:
+            raise Unexpected()
+        if len(arrival.lines) == arrival.entered.members:
+            self._arrival = None
+            self._arrive_locked(arrival.entered, arrival.lines)
+
+    def _arrive_locked(
+        self, entered: frames.Entered, lines: list[frames.MemberLine]
+    ) -> None:
+        """A new stay in a room: at first, after `/room`, anew after a loss or falling behind."""
+        first, returning = self._log is None, not self._live
+        switched = entered.ref is not None and self._requests.pop(entered.ref, "") == "switch"
+        self._settle_locked(returning)
+        self._log, self._id = entered.log, entered.id
+        self._seq, self._number = entered.seq, 0
+        self._room = entered.room
+        if switched or first or returning:
+            self._switching = False
+        if first or returning:
+            self._shown_room = entered.room
+        self._live = True
+        salt = self._secrets.get(room_key(entered.room), ("", b""))[1]
+        findings = self._sealing.enter(
+            entered.room, entered.log, entered.id, lines, entered.seq, salt
+        )
+        views = self._views_locked()
+        if first:
+            self._emit(events.Connected(self._server, self._nick, entered.room, views))
+        else:
+            if returning:
+                self._emit(events.Reconnected(False))
+            if entered.missed:
+                self._emit(events.Missed(entered.room, entered.missed))
+            self._emit(events.RoomEntered(entered.room, views))
+        self._warn_locked(findings)
+
+    def _settle_locked(self, returning: bool) -> None:
+        """What was accepted is shown; on a new connection, what was not is handed back."""
+        for line in self._outbox.taken.values():
+            self._show_own_locked(line)
+        self._outbox.taken.clear()
+        if returning:
+            for line in self._outbox.give_up():
+                self._hand_back_locked(line, "disconnected")
+            self._requests.clear()
+
+    def _on_accepted_locked(self, accepted: frames.Accepted) -> None:
+        line = self._outbox.open.pop(accepted.ref, None)
+        if line is None:
+            if self._requests.get(accepted.ref) != "switch":  # that one waits for `entered`
+                self._requests.pop(accepted.ref, None)
+        elif line.target is not None:
+            self._show_own_locked(line)
+        else:
+            line.seq = accepted.seq
+            self._outbox.taken[accepted.ref] = line
+
+    def _on_refused_locked(self, refused: frames.Refused) -> None:
+        ref = refused.ref
+        line = self._outbox.open.pop(ref, None) if ref is not None else None
+        if line is not None:
+            if refused.code == "stale":  # the membership moved on meanwhile: seal it anew
+                self._seal_locked(line)
+            else:
+                self._hand_back_locked(line, refused.code, refused.retry_after)
+            return
+        if ref is not None and self._requests.pop(ref, "") == "switch":
+            self._switching = False
+            self._shown_room = self._room
+        params: dict[str, int | float | str] = {}
+        if refused.retry_after is not None:
+            params["retry_after"] = refused.retry_after
+        if refused.limit is not None:
+            params["limit"] = refused.limit
+        self._emit(events.Error(refused.code, wording.refusal(refused.code, params)))
+
+    def _on_private_locked(self, post: frames.PrivateFor) -> None:
+        self._number = post.number
+        opened, findings = self._sealing.open_private(
+            post.sender, post.change, post.wrap, post.box
+        )
+        if isinstance(opened, Opened):
+            self._emit(
+                events.Message(
+                    self._room, opened.nick, opened.text, None, False, True, opened.verified,
+                    opened.kind, self._nick,
+                )  # fmt: skip
+            )
+        elif opened is not None:
+            self._emit(events.Unreadable(self._room, opened.nick, None, opened.reason))
+        self._warn_locked(findings)
+
+    def _on_log_locked(self, log: frames.Log) -> None:
+        if self._arrival is not None or self._log is None:
+            raise Unexpected()
+        for entry in log.entries:
+            self._on_entry_locked(entry)
+        self._seq = max(self._seq, log.to)
+
+    def _on_entry_locked(self, entry: frames.Frame) -> None:
+        if isinstance(entry, frames.Posted):
+            self._on_posted_locked(entry)
+        elif isinstance(entry, frames.OwnPosted):
+            self._on_own_locked(entry)
+        elif isinstance(entry, frames.Joined):
+            self._warn_locked(self._sealing.joined(entry.seq, entry.member))
+            self._emit(events.Joined(self._room, entry.member.nick))
+        elif isinstance(entry, frames.Left):
+            nick = self._nick_of_locked(entry.id)
+            self._warn_locked(self._sealing.left(entry.seq, entry.id))
+            self._emit(events.Left(self._room, nick))
+        elif isinstance(entry, frames.Renamed):
+            old = self._nick_of_locked(entry.id)
+            self._warn_locked(self._sealing.renamed(entry.seq, entry.id, entry.nick))
+            if entry.id == self._id:
+                self._nick = entry.nick
+            self._emit(events.Renamed(self._room, old, entry.nick))
+        elif isinstance(entry, frames.Rejoined):
+            self._warn_locked(self._sealing.rejoined(entry.seq, entry.id))
+
+    def _on_posted_locked(self, post: frames.Posted) -> None:
+        opened, findings = self._sealing.open(post.seq, post.sender, post.change, post.box)
+        if isinstance(opened, Opened):
+            self._emit(
+                events.Message(
+                    self._room, opened.nick, opened.text, post.seq, False, False,
+                    opened.verified, opened.kind,
+                )  # fmt: skip
+            )
+        else:
+            self._emit(events.Unreadable(self._room, opened.nick, post.seq, opened.reason))
+        self._warn_locked(findings)
+
+    def _on_own_locked(self, own: frames.OwnPosted) -> None:
+        line = self._outbox.open.pop(own.ref, None) or self._outbox.taken.pop(own.ref, None)
+        if line is None:
+            return  # shown already, when the answer came before a new stay
+        self._sealing.own(own.seq, line.change, line.signature)
+        line.seq = own.seq
+        self._show_own_locked(line)
+
+    def _show_own_locked(self, line: Line) -> None:
+        private = line.target is not None
+        self._emit(
+            events.Message(
+                line.room, self._nick, visible(line.text), line.seq, True, private, True,
+                line.kind, line.to,
+            )  # fmt: skip
+        )
+
+    # Members and codes
+
+    def _views_locked(self) -> tuple[MemberView, ...]:
+        members = sorted(self._members_locked(), key=lambda member: nick_key(member.nick))
+        return tuple(
+            MemberView(member.nick, self._sealing.is_verified(member.bundle.fingerprint))
+            for member in members
+        )
+
+    def _members_locked(self) -> tuple[frames.MemberLine, ...]:
+        return self._sealing.members()
+
+    def _find_locked(self, nick: str) -> frames.MemberLine | None:
+        try:
+            return self._sealing.find(nick)
+        except Gone:
+            return None
+
+    def _named_locked(self, nick: str) -> frames.MemberLine:
+        found = self._find_locked(nick)
+        if found is None or found.id == self._id:
+            raise Gone()
+        return found
+
+    def _nick_of_locked(self, member: int) -> str:
+        nicks = [line.nick for line in self._members_locked() if line.id == member]
+        return nicks[0] if nicks else f"#{member}"
+
+    def _confirm_locked(self, nick: str) -> None:
+        """`/verify NICK ok`: what counts is whose code was shown, not who has the name now."""
+        shown = self._compared.get(nick_key(nick))
+        found = self._find_locked(nick)
+        try:
+            if shown is None or found is None:
+                raise Gone()
+            self._sealing.verify(nick, shown)
+        except Gone:
+            text = _("First compare the digits that /verify {nick} shows.").format(nick=nick)
+            self._emit(events.Error("not_compared", text))
+            return
+        self._emit(events.NickVerified(found.nick))
+
+    def _compute_codes(
+        self,
+        room: str,
+        pairs: tuple[Pair, ...],
+        wanted: list[tuple[frames.MemberLine, tuple[Pair, ...]]],
+    ) -> None:
+        room_code = codes.room_code(room, pairs)
+        views = []
+        for member, two in wanted:
+            views.append((member, codes.room_code(room, two)))
+        with self._lock:
+            self._computing = False
+            for member, _code in views:
+                self._compared[nick_key(member.nick)] = member.bundle.fingerprint
+            found = tuple(
+                CodeView(
+                    member.nick, code, self._sealing.is_verified(member.bundle.fingerprint)
+                )
+                for member, code in views
+            )
+            self._emit(events.Verification(room, room_code, found))
+
+    def _warn_locked(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            text = wording.warning(finding.code, finding.nick)
+            self._emit(events.Warning(finding.code, finding.nick, text))
+
+    def _error(self, code: str) -> None:
+        with self._lock:
+            self._emit(events.Error(code, wording.refusal(code)))
+
+    def known_rooms(self) -> list[str]:
+        """Rooms that this client has heard of, for completion."""
+        with self._lock:
+            return sorted({self._room, *self._heard_rooms})
+
+    def nicks(self) -> list[str]:
+        """Who is in the room, for completion."""
+        with self._lock:
+            return [member.nick for member in self._members_locked()]

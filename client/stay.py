@@ -1,0 +1,70 @@
+"""One stay in one room: everything that begins with joining and goes with leaving."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+from client.chains import Chain, Keyring, Place
+from client.roster import Entry, Moments, Roster
+
+DELIVERED = 1024  # wraps and private posts that a resume may bring a second time
+
+
+class Recent:
+    """The last ``size`` values that were added."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Hashable, None] = OrderedDict()
+
+    def add(self, value: Hashable) -> bool:
+        """Remember ``value``; False if it was there already."""
+        new = value not in self._values
+        self._values[value] = None
+        if len(self._values) > self._size:
+            self._values.popitem(last=False)
+        return new
+
+
+class Stay:
+    """What belongs to one stay in one room, and goes with it."""
+
+    def __init__(self, key: str, log_id: bytes, me: int, salt: bytes, moments: Moments) -> None:
+        self.key = key
+        self.log_id = log_id
+        self.me = me
+        self.salt = salt
+        self.moments = moments
+        self.seq = moments.now.change  # of the last entry of the log
+        self.chain: Chain | None = None  # one's own, at its next unsealed number
+        self.holders: set[int] = set()  # ids of members that have it
+        self.unusable: set[int] = set()  # ids of members whose keys do not load
+        self.keyrings: dict[int, Keyring] = {}  # key: sender's id
+        self.delivered = Recent(DELIVERED)  # wraps, and signatures of private posts
+        self.differing: set[tuple[int, int]] = set()  # (sender's id, change) already named
+
+    @property
+    def roster(self) -> Roster:
+        return self.moments.now.roster
+
+    @property
+    def own(self) -> Entry:
+        entry = self.roster.get(self.me)
+        assert entry is not None  # noqa: S101  # enter puts it there, and nothing takes it away
+        return entry
+
+    def others(self) -> list[Entry]:
+        return [entry for entry in self.roster if entry.id != self.me]
+
+    def keyring(self, sender: int) -> Keyring:
+        return self.keyrings.setdefault(sender, Keyring())
+
+    def place(self, audience: bytes, sender: bytes) -> Place:
+        return Place(self.key, self.log_id, audience, sender)
+
+    def counts(self, seq: int) -> bool:
+        """Whether ``seq`` is the number of a new entry of the log."""
+        grows = seq > self.seq
+        self.seq = max(seq, self.seq)
+        return grows

@@ -1,0 +1,223 @@
+"""Sentences for codes: what happened, and what to do next, in the language that is set.
+
+Codes come over the wire or from this program; a code that is not known here gets a general
+sentence, because a newer server may have more of them. Parameters may come from the server:
+they are made visible and cut short.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from i18n import N_, _, plural
+from protocol.names import visible
+
+_SHOWN_CHARS = 80  # of a parameter that came from elsewhere
+
+Params = Mapping[str, object]
+
+_REFUSALS: dict[str, str] = {
+    "auth_failed": N_("The server did not accept the password or token; check it and try again."),
+    "bad_version": N_(
+        "The server speaks another version of the protocol; use the same version on both sides."
+    ),
+    "nick_taken": N_("Somebody here has that nickname already; choose another one."),
+    "bad_nick": N_(
+        "That is no nickname: use 1 to 32 letters, digits, dots, dashes or underscores "
+        "of one alphabet."
+    ),
+    "nick_pinned": N_("Your token fixes your nickname; connect with a password to choose one."),
+    "bad_room": N_(
+        "That is no room name: use 1 to 64 letters, digits, dots, dashes or underscores."
+    ),
+    "room_full": N_("That room is full; try another room, or later."),
+    "server_full": N_("The server is full; try again later."),
+    "rate_limited": N_("Too many at once; try again in {wait}."),
+    "too_many_attempts": N_("Too many failed attempts from your address; try again in {wait}."),
+    "too_long": N_("The message is longer than this server takes; make it shorter."),
+    "stale": N_("The room had changed since that was written; send it again."),
+    "gone": N_("That member is not here any more; /who shows who is."),
+    "repeated": N_("The server has that already; nothing more needs to be done."),
+    "timed_out": N_("The server heard nothing for too long; check the connection and try again."),
+    "malformed": N_("The server did not understand this client; use the same version on both."),
+    "too_big": N_("That is larger than the server takes; send less at once."),
+    "unknown_type": N_("The server does not know this request; use the same version on both."),
+    "unexpected": N_("The server did not expect this request now; connect again if that persists."),
+    "link_broken": N_(
+        "The encrypted link was disturbed and has been cut; if that goes on, somebody may be "
+        "tampering with it."
+    ),
+    "internal": N_("The server failed at that; try again, and tell whoever runs it."),
+}
+_REFUSED = N_("The server refused that ({code}); try something else, or ask whoever runs it.")
+
+_NOT_SENT: dict[str, str] = {
+    "rate_limited": N_("too many messages at once; send it again in {wait}"),
+    "too_long": N_("it is longer than this server takes; make it shorter"),
+    "disconnected": N_("the connection was lost; send it again when it is back"),
+    "gone": N_("that member is not here any more; /who shows who is"),
+    "unverified": N_(
+        "somebody who is not verified has come in since; look with /who and send it again"
+    ),
+    "stale": N_("the room had changed since; send it again"),
+    "repeated": N_("the server has counted it already; send it again if it does not appear"),
+    "not_text": N_("it is not UTF-8 text; send it in that encoding"),
+    "shutdown": N_("the server is shutting down; send it again when it is back"),
+    "room_full": N_("the room is full; try another one"),
+    "too_big": N_("it is larger than the server takes; send less at once"),
+    "timed_out": N_("the server did not answer in time; if it does not appear, send it again"),
+    "alone": N_("nobody else is in the room; wait until somebody comes"),
+    "no_such_nick": N_("nobody here has that nickname; /who shows who is here"),
+}
+_NOT_TAKEN = N_("it was refused ({code}); change it, or send it again later")
+
+_UNREADABLE: dict[str, str] = {
+    "name": N_("it was signed under another nickname, so it may be forged; ask by another way"),
+    "no_key": N_("its key has not arrived; ask for it to be sent again"),
+    "secret": N_("its sender uses another room secret; agree on one and give it with /room"),
+    "replay": N_("it is an old message sent once more; you need not do anything"),
+    "damaged": N_("it was damaged on the way; ask for it to be sent again"),
+}
+_CLOSED_BOX = N_("for a reason that this version does not know ({code}); update this client")
+
+_WARNINGS: dict[str, str] = {
+    "other_keys": N_(
+        "{nick} has other keys than before; compare codes anew with /verify before you trust "
+        "this nickname."
+    ),
+    "transcript": N_(
+        "{nick} is being shown another room than you; say nothing secret, and compare codes "
+        "with /verify."
+    ),
+    "unverified_member": N_(
+        "{nick} is here and has not been verified; compare codes with /verify."
+    ),
+    "replay": N_("An old message of {nick} was sent once more, and refused."),
+    "forged": N_("A message that claims to be from {nick} is not; it was refused."),
+    "bad_wrap": N_("A key from {nick} does not open, so their messages stay unreadable."),
+    "bad_bundle": N_("The keys of {nick} cannot be used, so they cannot read you."),
+    "bad_roster": N_("The server's list of members contradicts itself; trust nobody unverified."),
+}
+_WARNED = N_("Something is not as it should be ({code}); compare codes with /verify.")
+
+_DISCONNECTED: dict[str, str] = {
+    "shutdown": N_("The server is shutting down; connect again when it is back."),
+    "timed_out": N_("Nothing was heard from the other side for too long; connect again."),
+    "too_slow": N_("This connection could not keep up with the room; connect again."),
+    "revoked": N_("Your token has been revoked; ask for a new one."),
+    "expired": N_("Your token has expired; ask for a new one."),
+    "replaced": N_("This client has connected from somewhere else; this connection ended."),
+    "lost": N_("The connection was lost; connect again when the network is back."),
+    "quit": N_("You have left the chat."),
+    "protocol": N_("The two sides did not understand each other; use the same version on both."),
+}
+_CUT = N_("The connection ended ({code}); connect again.")
+
+_UNREACHABLE: dict[str, str] = {
+    "refused": N_("Nobody listens at {server}; check address and port, and that it was started."),
+    "timeout": N_("{server} did not answer in time; check the address, the port and any firewall."),
+    "name": N_("The name in {server} is not known; check how it is spelt, or use the IP address."),
+    "not_websocket": N_(
+        "What answers at {server} is not a chat server, or wants TLS; check the port or add --ssl."
+    ),
+    "network": N_("There is no way to {server}; check that this machine is on the network."),
+    "self_signed": N_(
+        "The certificate of {server} is self-signed; compare its fingerprint with the server's "
+        "banner and give it with --ssl-fingerprint."
+    ),
+    "unknown_ca": N_(
+        "The certificate of {server} comes from an authority that is not known here; give that "
+        "authority's file with --ssl-ca, or the fingerprint with --ssl-fingerprint."
+    ),
+    "wrong_host": N_(
+        "The certificate of {server} is for another name; connect by the name that is in it, "
+        "or give its fingerprint with --ssl-fingerprint."
+    ),
+    "expired": N_(
+        "The certificate of {server} is not valid today; have it renewed, or give its "
+        "fingerprint with --ssl-fingerprint."
+    ),
+    "fingerprint": N_(
+        "The certificate of {server} is not the one that you named; ask for its fingerprint by "
+        "a way that you trust and give it with --ssl-fingerprint."
+    ),
+    "not_tls": N_("{server} does not speak TLS; leave out --ssl if you accept that."),
+    "tls": N_("No secure connection to {server} came about; check its certificate."),
+}
+_AWAY = N_("{server} cannot be reached ({code}); check address and port, then try again.")
+
+
+def refusal(code: str, params: Params | None = None) -> str:
+    """The text of an ``error`` event; ``params`` are those of the refusal."""
+    return _sentence(_REFUSALS, _REFUSED, code, params)
+
+
+def not_sent(reason: str, params: Params | None = None) -> str:
+    """Why a line was handed back, as the end of "Not sent: …"."""
+    return _sentence(_NOT_SENT, _NOT_TAKEN, reason, params)
+
+
+def unreadable(reason: str) -> str:
+    """Why a message cannot be read, as the end of "cannot be read: …"."""
+    return _sentence(_UNREADABLE, _CLOSED_BOX, reason)
+
+
+def warning(code: str, nick: str | None = None) -> str:
+    """The text of a ``warning`` event."""
+    return _sentence(_WARNINGS, _WARNED, code, {"nick": _("somebody") if nick is None else nick})
+
+
+def disconnected(reason: str) -> str:
+    """Why the connection ended for good."""
+    return _sentence(_DISCONNECTED, _CUT, reason)
+
+
+def unreachable(reason: str, server: str) -> str:
+    """The exit sentence when the server cannot be reached; ``server`` is host and port."""
+    return _sentence(_UNREACHABLE, _AWAY, reason, {"server": server})
+
+
+def refused(code: str, params: Params | None = None) -> str:
+    """The exit sentence when the server does not let this client in."""
+    return refusal(code, params)
+
+
+def lost(reason: str) -> str:
+    """The exit sentence when the connection was lost and did not come back."""
+    return disconnected(reason)
+
+
+def members(count: int) -> str:
+    """So many members."""
+    return plural("{count} member", "{count} members", count).format(count=count)
+
+
+def seconds(amount: object) -> str:
+    """A time to wait, in whole seconds, never less than it is; any value is allowed."""
+    if isinstance(amount, (int, float)) and math.isfinite(amount):
+        count = max(1, math.ceil(amount))
+        return plural("{count} second", "{count} seconds", count).format(count=count)
+    return _("a while")
+
+
+class _Values(dict[str, str]):
+    """Values for a sentence; one that is missing leaves a mark instead of raising."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _sentence(
+    table: Mapping[str, str], general: str, code: str, params: Params | None = None
+) -> str:
+    given = dict(params or {})
+    values = _Values({key: _shown(value) for key, value in given.items()})
+    values["wait"] = seconds(given.get("retry_after"))
+    values["code"] = _shown(code)
+    return _(table.get(code, general)).format_map(values)
+
+
+def _shown(value: object) -> str:
+    text = visible(str(value)).replace("\n", " ")
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
