@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Protocol
 
 from client import commands, events, wording
 from client.connection import ATTEMPT_SECONDS, Connection
@@ -14,11 +15,11 @@ from client.console.start import Console
 from client.session import Session
 from i18n import _
 from protocol import pake
+from protocol.invite import Invite
 from protocol.keys import Identity
 from protocol.link import Credentials
 from settings import ClientSettings, environment
 from transport import CertificateUnusable, tls
-from transport.addresses import in_url
 from transport.sockets import Stream
 from transport.websocket import WebSocket, connect
 
@@ -33,14 +34,28 @@ _LOOK_SECONDS = 0.2  # while something else than the queue is waited for
 def run(settings: ClientSettings) -> int:
     """Chat until the end; the exit status."""
     try:
-        context = _tls_context(settings)
+        context = tls_context(settings)
     except CertificateUnusable as error:
-        print(_unusable(error), file=sys.stderr)
+        print(unusable(error), file=sys.stderr)
         return EXIT_USAGE
     return _Client(settings, context).run()
 
 
-def _unusable(error: CertificateUnusable) -> str:
+class _Tls(Protocol):
+    """The TLS part of the settings of several commands."""
+
+    @property
+    def use_ssl(self) -> bool: ...
+
+    @property
+    def ssl_ca(self) -> str | None: ...
+
+    @property
+    def ssl_fingerprint(self) -> str | None: ...
+
+
+def unusable(error: CertificateUnusable) -> str:
+    """What to do about a file or fingerprint that TLS cannot use."""
     if error.reason == "fingerprint":
         return _("--ssl-fingerprint takes the 64 hexadecimal digits of a SHA-256.")
     if error.reason in ("missing", "unreadable"):
@@ -50,7 +65,8 @@ def _unusable(error: CertificateUnusable) -> str:
     )
 
 
-def _tls_context(settings: ClientSettings) -> tls.Context | None:
+def tls_context(settings: _Tls) -> tls.Context | None:
+    """How to check the server's certificate, None without TLS.  Raises CertificateUnusable."""
     if not settings.use_ssl:
         return None
     return tls.client_context(settings.ssl_ca, settings.ssl_fingerprint)
@@ -69,7 +85,13 @@ class _Client:
 
     def __init__(self, settings: ClientSettings, context: tls.Context | None) -> None:
         self._settings, self._context = settings, context
-        self._server = f"{in_url(settings.server)}:{settings.port}"
+        self._address = Invite(
+            settings.server,
+            settings.port,
+            tls=settings.use_ssl,
+            fingerprint=settings.ssl_fingerprint,
+        )
+        self._last_words = ""
         # Not an Event: only this may be put into by a signal handler at any moment.
         self._news: SimpleQueue[str] = SimpleQueue()
         self._quitting = False
@@ -83,7 +105,7 @@ class _Client:
         identity = Identity()
         self._session = Session(
             identity,
-            self._server,
+            self._address,
             settings.username or "",
             settings.room,
             self._console.screen.show,
@@ -107,13 +129,19 @@ class _Client:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._interrupt)
         with self._console:
-            self._connection.start()
-            news = self._news.get()
-            if news == "joined":
-                self._read_lines()
-                return self._leave()
-            self._connection.leave()
-            return EXIT_INTERRUPTED if news == "interrupted" else self._ended()
+            status = self._chat()
+        if self._last_words:
+            print(self._last_words, file=sys.stderr)
+        return status
+
+    def _chat(self) -> int:
+        self._connection.start()
+        news = self._news.get()
+        if news == "joined":
+            self._read_lines()
+            return self._leave()
+        self._connection.leave()
+        return EXIT_INTERRUPTED if news == "interrupted" else self._ended()
 
     def _read_lines(self) -> None:
         while not self._quitting:
@@ -158,16 +186,15 @@ class _Client:
         self._session.give_up("disconnected")
         if ending.kind == "left":
             return EXIT_LEFT
-        screen = self._console.screen
         if self._connection.joined:
-            screen.show(events.Disconnected(ending.reason))
+            self._console.screen.show(events.Disconnected(ending.reason))
         if ending.kind == "unreachable":
-            screen.diagnose(wording.unreachable(ending.reason, self._server))
+            self._last_words = wording.unreachable(ending.reason, self._address.server)
             return EXIT_UNREACHABLE
         if ending.kind == "refused":
-            screen.diagnose(wording.refused(ending.reason, ending.params))
+            self._last_words = wording.refused(ending.reason, ending.params)
             return EXIT_REFUSED
-        screen.diagnose(wording.lost(ending.reason))
+        self._last_words = wording.lost(ending.reason)
         return EXIT_LOST
 
     # Called by other threads, and by signal handlers
@@ -183,6 +210,7 @@ class _Client:
     def _quit(self) -> None:
         self._quitting = True
         self._news.put("quit")
+        self._console.input.stop()
 
     def _interrupt(self, number: int, _frame: object) -> None:
         if self._quitting and number == signal.SIGINT:

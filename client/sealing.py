@@ -201,6 +201,17 @@ class Sealing:
             raise Gone()
         return (room.own.pair, entry.pair)
 
+    def guard(self, salt: bytes) -> bool:
+        """From now on the room has a secret (``codes.secret_salt``); False if others are here.
+
+        They would not know it, and could not read what comes next.
+        """
+        room = self._here()
+        if room.others():
+            return False
+        room.salt = salt
+        return True
+
     # Sealing
 
     @property

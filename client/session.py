@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client import codes, events, wording
 from client.events import CodeView, MemberView
@@ -22,6 +22,7 @@ from client.trust import Finding
 from i18n import _
 from protocol import frames
 from protocol.errors import BadNick, BadRoom, Gone, KeyUnusable, Malformed, Unexpected
+from protocol.invite import Invite, is_loopback
 from protocol.keys import Identity
 from protocol.names import check_nick, check_room, nick_key, room_key, visible
 
@@ -41,13 +42,13 @@ class _Arrival:
 class Session:
     """One client's state; also ``client.commands.Actions`` for typed lines.
 
-    ``salts``: of room keys, what each room's secret adds to its keys.
+    ``address`` is what invite links say of the server.
     """
 
     def __init__(
         self,
         identity: Identity,
-        server: str,
+        address: Invite,
         nick: str,
         room: str,
         emit: Emit,
@@ -56,7 +57,7 @@ class Session:
     ) -> None:
         self._lock = threading.Lock()  # guards all below
         self._changed = threading.Condition(self._lock)
-        self._server, self._nick, self._room = server, nick, room
+        self._address, self._nick, self._room = address, nick, room
         self._shown_room = room
         self._emit, self._on_outgoing, self._on_quit = emit, on_outgoing, on_quit
         self._sealing = Sealing(identity)
@@ -249,8 +250,29 @@ class Session:
         ).start()
 
     def invite(self) -> None:
-        """Make a link into this room."""
-        self._error("not_here")
+        """Make a link into this room; where one is alone, with a new secret if it has none."""
+        with self._lock:
+            room = self._room
+            secret = self._secrets.get(room_key(room), ("", b""))[0]
+        if not secret:
+            secret = codes.new_secret()
+            salt = codes.secret_salt(secret, room)  # takes a moment: without the lock
+            with self._lock:
+                if self._log is None or room_key(self._room) != room_key(room):
+                    return
+                if not self._sealing.guard(salt):
+                    text = _(
+                        "This room has no secret, and others are here: agree on one, and let "
+                        "everybody go to a new room with /room NAME SECRET."
+                    )
+                    self._emit(events.Notice(text))
+                    return
+                self._secrets[room_key(room)] = (secret, salt)
+        with self._lock:
+            self._emit(events.Invite(replace(self._address, room=room, secret=secret).link()))
+            if is_loopback(self._address.host):
+                text = _("The link names this machine: from another one, use its address instead.")
+                self._emit(events.Notice(text))
 
     def clear(self) -> None:
         """Forget what was shown."""
@@ -415,7 +437,7 @@ class Session:
         )
         views = self._views_locked()
         if first:
-            self._emit(events.Connected(self._server, self._nick, entered.room, views))
+            self._emit(events.Connected(self._address.server, self._nick, entered.room, views))
         else:
             if returning:
                 self._emit(events.Reconnected(False))

@@ -9,6 +9,7 @@ brackets, and port 1000 may be left out. What is after ``#`` never goes over the
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
@@ -43,6 +44,12 @@ class Invite:
     tls: bool = False
     fingerprint: str | None = None
 
+    @property
+    def server(self) -> str:
+        """Host and port as people write them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
     def link(self) -> str:
         """The link that ``parse_invite`` reads back as this invite."""
         parts = ["cmdchats://" if self.tls else "cmdchat://"]
@@ -57,6 +64,14 @@ class Invite:
 def is_invite(text: str) -> bool:
     """Whether ``text`` is meant as a link, complete or not."""
     return _PREFIX.match(text.strip()) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` means the machine itself, wherever it is read."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() in ("localhost", "localhost.localdomain")
 
 
 def parse_invite(text: str) -> Invite:

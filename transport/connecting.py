@@ -15,7 +15,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import websocket
 
@@ -28,6 +28,8 @@ _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
 _SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
 _TLS_ALERT = b"\x15"
 _BUSY = (429, 503)
+
+Result = TypeVar("Result")
 
 _LIBRARY_ERRORS = (OSError, ValueError, websocket.WebSocketException)
 
@@ -186,7 +188,28 @@ def connect(
     opened: Callable[[Stream], None] | None,
 ) -> ClientWebSocket:
     """See ``websocket.connect``."""
+
+    def upgrade(stream: Stream, header: str) -> ClientWebSocket:
+        return _upgraded(stream, header, path, max_message_size, send_timeout)
+
     deadline = time.monotonic() + timeout
+    return reach(host, port, upgrade, deadline, tls, server_hostname, opened)
+
+
+def reach(
+    host: str,
+    port: int,
+    use: Callable[[Stream, str], Result],
+    deadline: float,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    opened: Callable[[Stream], None] | None = None,
+) -> Result:
+    """What ``use`` makes of the first address of ``host`` that answers.
+
+    ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header.  A
+    stream is closed when anything is raised.  Raises Unreachable.
+    """
     failure = Unreachable("network")
     targets = _addresses(host, port)
     for index, (family, address) in enumerate(targets):
@@ -203,9 +226,8 @@ def connect(
             _dial(stream, address, share)
             if isinstance(stream, TlsStream):
                 stream.handshake(deadline)
-            header = _host_header(host, port, 80 if tls is None else 443)
             stream.set_deadline(deadline)
-            return _upgraded(stream, header, path, max_message_size, send_timeout)
+            return use(stream, _host_header(host, port, 80 if tls is None else 443))
         except Unreachable as error:
             stream.close()
             failure = error

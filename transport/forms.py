@@ -1,0 +1,54 @@
+"""A form sent to a server's HTTP face, and its answer: http.client over a ``Stream``."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from .errors import Unreachable
+from .sockets import Stream
+from .tls import Context
+
+ANSWER_BYTES = 64 * 1024
+
+
+def post_form(
+    host: str,
+    port: int,
+    path: str,
+    fields: Mapping[str, str],
+    *,
+    tls: Context | None = None,
+    timeout: float = 10.0,
+) -> tuple[int, bytes]:
+    """The status and body of the answer to ``fields``, which are sent to ``path``.
+
+    Raises Unreachable, also if what answers is no HTTP server.
+    """
+    from .connecting import reach  # with websocket-client, which only a client needs
+
+    def ask(stream: Stream, header: str) -> tuple[int, bytes]:
+        with contextlib.closing(stream):
+            return _ask(stream, header, path, urlencode(dict(fields)))
+
+    return reach(host, port, ask, time.monotonic() + timeout, tls)
+
+
+def _ask(stream: Any, header: str, path: str, body: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("server")
+    connection.sock = stream
+    kind = "application/x-www-form-urlencoded"
+    try:
+        connection.request("POST", path, body, {"Host": header, "Content-Type": kind})
+        answer = connection.getresponse()
+        return answer.status, answer.read(ANSWER_BYTES)
+    except TimeoutError:
+        raise Unreachable("timeout") from None
+    except OSError:
+        raise Unreachable("network") from None
+    except (http.client.HTTPException, ValueError):
+        raise Unreachable("not_websocket") from None
