@@ -74,6 +74,11 @@ class ChatServer:
         """The port that is listened on."""
         return int(self._listener.server_address[1])
 
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._tls is not None
+
     def start(self) -> None:
         """Start serving; returns at once."""
         self._parts.pump.start()
@@ -217,9 +222,10 @@ def _fail(sentence: str) -> int:
 
 
 class _StopSignals:
-    """Ctrl-C, SIGTERM, and `q` with Enter on standard input; SIGHUP renews the certificate.
+    """Ctrl-C, SIGTERM, and `q` with Enter on standard input.  A second Ctrl-C ends at once.
 
-    A second Ctrl-C ends the process on the spot.
+    SIGHUP has a renewed certificate taken up; without TLS it means what it always meant: the
+    terminal has gone.
     """
 
     def __init__(self, server: ChatServer) -> None:
@@ -229,7 +235,8 @@ class _StopSignals:
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, lambda *_: self._events.put("stop"))
         if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: self._events.put("reload"))
+            meaning = "reload" if server.secure else "stop"
+            signal.signal(signal.SIGHUP, lambda *_: self._events.put(meaning))
         # A daemon that reads with os.read: nothing at exit waits for it, or for its buffer.
         threading.Thread(target=self._watch_input, name="stdin", daemon=True).start()
 

@@ -1,0 +1,55 @@
+# Needs python3 (3.10 or later) with venv, and nothing else.
+# Every target sets up what it needs.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+HOST   ?= 127.0.0.1
+PORT   ?= 10000
+NAME   ?= $(USER)
+SOURCES := cmd_chat.py settings i18n protocol transport server client
+
+.PHONY: setup serve connect test lint types soak clean
+
+# What chatting needs. The sources are compiled ahead, since running writes nothing.
+setup: $(VENV)/ready
+	@$(PY) -m compileall -q $(SOURCES)
+
+$(VENV)/ready: requirements.txt
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# A server for trying things out, on this machine only, with a password made for this run.
+serve: setup
+	@password=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(12))'); \
+	echo "Password (shown only once): $$password"; \
+	echo "Join from another terminal:  make connect NAME=alice"; \
+	ADMIN_PASSWORD="$$password" exec $(PY) cmd_chat.py serve $(HOST) $(PORT)
+
+connect: setup
+	@exec $(PY) cmd_chat.py connect $(HOST) $(PORT) $(NAME)
+
+test: setup $(VENV)/ready-dev
+	$(PY) -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/ready-dev
+	$(PY) -m ruff check --no-cache .
+
+types: $(VENV)/ready-dev
+	$(PY) -m mypy
+
+# Thousands of random histories, from SEED, instead of the suite's fixed sample.
+SEED     ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))')
+EXAMPLES ?= 2000
+soak: setup $(VENV)/ready-dev
+	@echo "SEED=$(SEED) EXAMPLES=$(EXAMPLES)"
+	CMD_CHAT_SOAK=$(EXAMPLES) CMD_CHAT_SEED=$(SEED) $(PY) -m pytest -m soak --timeout 7200
+
+clean:
+	rm -rf $(VENV) .venvs dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
