@@ -1,0 +1,553 @@
+"""Real servers and clients as processes, through pipes and through a terminal of our own.
+
+Nothing here sleeps: everything waits for output, for an event or for the end of a process, with
+a deadline that only keeps a broken program from hanging the tests.  No threads either, but for
+the ``Relay``, so that whatever a test leaks is the program's.  Every process ends with its
+``with`` block, however the block ends.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import os
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = ROOT / "cmd_chat.py"
+DEADLINE = 20.0  # seconds; only against hanging
+PASSWORD = "correct horse battery"  # of every server here
+
+Event = dict[str, Any]
+P = TypeVar("P", bound="Program")
+
+_SETTINGS = ("CLIENT_", "SERVER_", "ADMIN_", "SSL_", "MAX_", "RATE_", "HEARTBEAT_")
+_LOOSE = {"MAX_MESSAGES_PER_WINDOW": "100000"}
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without any setting of the program, in English, and ``extra``."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_SETTINGS) and name not in ("NO_COLOR", "COLORTERM")
+    }
+    kept.update(CMD_CHAT_LANGUAGE="en", PYTHONDONTWRITEBYTECODE="1")
+    kept.update(extra or {})
+    return kept
+
+
+class Program:
+    """One process of the program; its standard output and standard error are read as they come.
+
+    ``command`` is the whole command line; by default, ``arguments`` of ``cmd_chat.py``.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        *,
+        command: Sequence[str] | None = None,
+        before: Sequence[str] = (),
+        cwd: Path | None = None,
+        stdin: int | None = subprocess.PIPE,
+    ) -> None:
+        self.command = [*before, *(command or [sys.executable, str(PROGRAM), *arguments])]
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(env),
+            cwd=cwd or Path(__file__).parent,
+            bufsize=0,
+        )
+        self.out, self.err = b"", b""
+        self._selector = selectors.DefaultSelector()
+        for name, pipe in (("out", self.process.stdout), ("err", self.process.stderr)):
+            assert pipe is not None
+            self._selector.register(pipe, selectors.EVENT_READ, name)
+
+    def __enter__(self: P) -> P:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+        if error is not None and hasattr(error, "add_note"):  # from Python 3.11 on
+            error.add_note(f"{self.command}:\n{self.told()}")
+
+    def told(self) -> str:
+        """All of its output so far, for a message about what went wrong."""
+        return f"{self.out.decode('utf-8', 'replace')}\n{self.err.decode('utf-8', 'replace')}"
+
+    # What it writes
+
+    def wait_for(self, done: Callable[[], bool]) -> None:
+        """Read its output until ``done``; fails if it ends, or after the deadline, before that."""
+        end = time.monotonic() + DEADLINE
+        while not done():
+            assert self._read(end), f"nothing more comes from {self.command}:\n{self.told()}"
+
+    def _read(self, end: float) -> bool:
+        """Take up what comes next; False at the end of both outputs, and when time is up."""
+        if not self._selector.get_map():
+            return False
+        ready = self._selector.select(max(0.0, end - time.monotonic()))
+        for key, _mask in ready:
+            data = os.read(key.fd, 65536)
+            if key.data == "out":
+                self.out += data
+                self.took(data)
+            else:
+                self.err += data
+            if not data:
+                self._selector.unregister(key.fileobj)
+        return bool(ready)
+
+    def took(self, data: bytes) -> None:
+        """New bytes of standard output; empty at its end."""
+
+    # What it is told
+
+    def write(self, data: bytes) -> None:
+        """Bytes for its standard input."""
+        assert self.process.stdin is not None
+        while data:
+            data = data[os.write(self.process.stdin.fileno(), data) :]
+
+    def end_input(self) -> None:
+        """Close its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    # How it ends
+
+    def end(self) -> int:
+        """Its exit status, once it has ended by itself."""
+        end = time.monotonic() + DEADLINE
+        while self._read(end):
+            pass
+        return self.process.wait(max(0.1, end - time.monotonic()))
+
+    def kill(self) -> None:
+        """End it now, also if it is stopped or has ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._selector.close()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    @property
+    def errors(self) -> str:
+        """What it has written to standard error so far."""
+        return self.err.decode()
+
+
+# Servers
+
+
+class Server(Program):
+    """A server on a free port of the loopback interface; ready when it has been made."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        **options: Any,
+    ) -> None:
+        env = {"ADMIN_PASSWORD": PASSWORD, **_LOOSE, **(settings or {})}
+        super().__init__(["serve", host, str(port)], env, **options)
+        try:
+            self.wait_for(lambda: self.out.count(b"=" * 60) == 3)
+            found = re.search(rb"connect \S+ (\d+) <username>", self.out)
+            assert found is not None, self.told()
+        except BaseException:
+            self.kill()
+            raise
+        self.host, self.port = host, int(found[1])
+
+    @property
+    def banner(self) -> list[str]:
+        return self.out.decode().splitlines()
+
+
+# Clients through pipes
+
+
+class Client(Program):
+    """A client with ``--renderer json``.  Events are taken in the order in which they come."""
+
+    def __init__(
+        self,
+        server: Server | tuple[str, int],
+        nick: str,
+        *options: str,
+        settings: Mapping[str, str] | None = None,
+        joined: bool = True,
+        **other: Any,
+    ) -> None:
+        host, port = (server.host, server.port) if isinstance(server, Server) else server
+        self.nick = nick
+        self.events: list[Event] = []
+        self._taken = 0
+        self._rest = b""
+        words = ["connect", host, str(port), nick, "--renderer", "json", *options]
+        super().__init__(words, {"CLIENT_PASSWORD": PASSWORD, **(settings or {})}, **other)
+        if joined:
+            try:
+                self.next("connected")
+            except BaseException:
+                self.kill()
+                raise
+
+    def took(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self.events += [json.loads(line) for line in lines]
+
+    def say(self, *lines: str) -> None:
+        """Lines for its standard input."""
+        self.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+
+    def next(self, name: str, **wanted: Any) -> Event:
+        """The next event called ``name`` with these values; others before it are passed over.
+
+        A key that is no Python name is written with a ``_`` behind it: ``from_``, ``self_``.
+        """
+        values = {key.rstrip("_"): value for key, value in wanted.items()}
+        found: list[Event] = []
+
+        def arrived() -> bool:
+            while not found and self._taken < len(self.events):
+                event = self.events[self._taken]
+                self._taken += 1
+                if event["event"] == name and values.items() <= event.items():
+                    found.append(event)
+            return bool(found)
+
+        self.wait_for(arrived)
+        return found[0]
+
+    def all(self, name: str, **wanted: Any) -> list[Event]:
+        """All events called ``name`` with these values that have come so far."""
+        values = {key.rstrip("_"): value for key, value in wanted.items()}
+        return [
+            event
+            for event in self.events
+            if event["event"] == name and values.items() <= event.items()
+        ]
+
+    def texts(self, **wanted: Any) -> list[str]:
+        """The texts of the messages that have come so far."""
+        return [event["text"] for event in self.all("message", **wanted)]
+
+    def finish(self, *lines: str) -> int:
+        """Say the last lines, end the input; the exit status."""
+        if lines:
+            self.say(*lines)
+        self.end_input()
+        return self.end()
+
+
+def run_client(
+    address: Server | tuple[str, int],
+    *options: str,
+    text: str = "",
+    nick: str = "alice",
+    settings: Mapping[str, str] | None = None,
+) -> Client:
+    """A client that has got ``text`` as its whole input and has ended."""
+    with Client(address, nick, *options, settings=settings, joined=False) as client:
+        client.write(text.encode())
+        client.end_input()
+        client.end()
+        return client
+
+
+# Clients on a terminal
+
+# The terminal has to become the controlling one, or Ctrl-C would be a byte like any other.
+_ON_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Terminal:
+    """A program on a terminal of ``columns`` x ``rows``, looked at through pyte."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        columns: int = 80,
+        rows: int = 24,
+    ) -> None:
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        import pyte
+
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.Stream(self.screen)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.output = b""
+        self._fd, self._line = pty.openpty()
+        fcntl.ioctl(self._line, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.before = termios.tcgetattr(self._line)
+        program = [sys.executable, str(PROGRAM), *arguments]
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _ON_TERMINAL, *program],
+            stdin=self._line,
+            stdout=self._line,
+            stderr=self._line,
+            env=environment({"TERM": "xterm-256color", **(env or {})}),
+            cwd=Path(__file__).parent,
+        )
+        os.set_blocking(self._fd, False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._fd, selectors.EVENT_READ)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._selector.close()
+        os.close(self._fd)
+        os.close(self._line)
+
+    def type(self, text: str) -> None:
+        """Press these keys."""
+        data = text.encode()
+        while data:
+            with contextlib.suppress(BlockingIOError):
+                data = data[os.write(self._fd, data) :]
+            self._read(0.0)
+
+    def _read(self, seconds: float) -> None:
+        if not self._selector.select(seconds):
+            return
+        with contextlib.suppress(OSError):  # the program has gone
+            data = os.read(self._fd, 65536)
+            self.output += data
+            self._stream.feed(self._decoder.decode(data))
+
+    def lines(self) -> list[str]:
+        """What is on the screen, a string for each row."""
+        # pyte leaves an empty cell behind each wide character; so does nobody who reads.
+        return [line.rstrip() for line in self.screen.display]
+
+    def shown(self) -> str:
+        return "\n".join(self.lines())
+
+    def sees(self, pattern: str) -> re.Match[str]:
+        """Wait until the screen shows what ``pattern`` matches."""
+        end = time.monotonic() + DEADLINE
+        while (found := re.search(pattern, self.shown())) is None:
+            left = end - time.monotonic()
+            ended = self.process.poll() is not None
+            assert left > 0, f"{pattern!r} does not come:\n{self.shown()}"
+            self._read(min(left, 0.1))
+            assert not ended or re.search(pattern, self.shown()), (
+                f"ended before {pattern!r} came:\n{self.shown()}"
+            )
+        return found
+
+    def settings(self) -> list[Any]:
+        """The terminal's settings now, as ``termios`` gives them."""
+        import termios
+
+        return termios.tcgetattr(self._line)
+
+    def end(self) -> int:
+        """Its exit status, once it has ended by itself."""
+        end = time.monotonic() + DEADLINE
+        while self.process.poll() is None:
+            assert time.monotonic() < end, f"does not end:\n{self.shown()}"
+            self._read(0.02)
+        self._read(0.0)
+        return self.process.returncode
+
+
+def terminal_client(
+    server: Server,
+    nick: str,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    columns: int = 80,
+    rows: int = 24,
+) -> Terminal:
+    """A client on a terminal."""
+    words = ["connect", server.host, str(server.port), nick, *options]
+    return Terminal(words, {"CLIENT_PASSWORD": PASSWORD, **(env or {})}, columns=columns, rows=rows)
+
+
+# The network
+
+
+def free_port() -> int:
+    """A port of the loopback interface on which nobody listened a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Relay:
+    """A TCP relay to a server, whose connections can be cut while the server lives on.
+
+    ``address`` is where to connect.  ``cut`` ends all connections; while ``closed``, new ones end
+    at once.  ``cut_after`` counts bytes of either direction, and cuts when so many have passed.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = ("127.0.0.1", int(self._listener.getsockname()[1]))
+        self._wake, self._woken = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        for sock in (self._listener, self._woken):
+            self._selector.register(sock, selectors.EVENT_READ)
+        self._lock = threading.Lock()  # guards all below
+        self._orders: list[str] = []
+        self._left: int | None = None
+        self._other: dict[socket.socket, socket.socket] = {}
+        self.cuts = 0
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="relay")
+
+    def __enter__(self) -> Relay:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._order("end")
+        self._thread.join()
+        self._end(*self._other)
+        self._selector.close()
+        for sock in (self._listener, self._wake, self._woken):
+            sock.close()
+
+    def cut(self, closed: bool = False) -> None:
+        """End all connections; with ``closed``, those that are tried from now on, too."""
+        self._order("close" if closed else "cut")
+
+    def open(self) -> None:
+        """Relay new connections again."""
+        self._order("open")
+
+    def cut_after(self, count: int) -> None:
+        """Cut when ``count`` more bytes have passed."""
+        with self._lock:
+            self._left = count
+
+    def _order(self, order: str) -> None:
+        with self._lock:
+            self._orders.append(order)
+        self._wake.send(b"\0")
+
+    def _run(self) -> None:
+        while True:
+            for key, _mask in self._selector.select():
+                if key.fileobj is self._woken:
+                    if self._obey():
+                        return
+                elif key.fileobj is self._listener:
+                    self._accept()
+                elif isinstance(key.fileobj, socket.socket):
+                    self._pass_on(key.fileobj)
+
+    def _obey(self) -> bool:
+        self._woken.recv(64)
+        with self._lock:
+            orders, self._orders = self._orders, []
+        for order in orders:
+            self._closed = order == "close"
+            if order in ("cut", "close"):
+                self._cut_all()
+        return "end" in orders
+
+    def _accept(self) -> None:
+        near = self._listener.accept()[0]
+        if self._closed:
+            near.close()
+            return
+        far = socket.create_connection(("127.0.0.1", self._port))
+        for one, other in ((near, far), (far, near)):
+            self._other[one] = other
+            self._selector.register(one, selectors.EVENT_READ)
+
+    def _pass_on(self, sock: socket.socket) -> None:
+        other = self._other.get(sock)
+        if other is None:
+            return  # cut a moment ago
+        data, full = self._take(sock)
+        with contextlib.suppress(OSError):
+            other.sendall(data)
+        if full:
+            self._cut_all()
+        elif not data:
+            self._end(sock, other)
+
+    def _take(self, sock: socket.socket) -> tuple[bytes, bool]:
+        """What has come, and whether that is as much as may pass."""
+        try:
+            data = sock.recv(65536)
+        except OSError:
+            return b"", False
+        with self._lock:
+            if self._left is None:
+                return data, False
+            data = data[: self._left]
+            self._left -= len(data)
+            if self._left:
+                return data, False
+            self._left = None
+            return data, True
+
+    def _cut_all(self) -> None:
+        self._end(*self._other)
+        self.cuts += 1
+
+    def _end(self, *socks: socket.socket) -> None:
+        for sock in socks:
+            self._selector.unregister(sock)
+            del self._other[sock]
+            sock.close()
+
+
+def stop_process(program: Program) -> None:
+    """SIGSTOP, and wait until it has stopped."""
+    program.signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, program.process.pid, os.WSTOPPED)

@@ -1,0 +1,296 @@
+"""The command table, typed lines, and the sentences for codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from client import wording
+from client.commands import COMMANDS, RENDERERS, complete, find, may_remember, run_line
+from client.events import Error, Event, Help
+from protocol import errors
+
+
+class Recorder:
+    """Writes down what a line asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.events: list[Event] = []
+
+    def say(self, text: str, kind: str = "text") -> None:
+        self.calls.append(("say", text, kind))
+
+    def private(self, nick: str, text: str) -> None:
+        self.calls.append(("private", nick, text))
+
+    def refuse(self, text: str, reason: str) -> None:
+        self.calls.append(("refuse", text, reason))
+
+    def rename(self, nick: str) -> None:
+        self.calls.append(("rename", nick))
+
+    def switch(self, room: str, secret: str | None) -> None:
+        self.calls.append(("switch", room, secret))
+
+    def rooms(self) -> None:
+        self.calls.append(("rooms",))
+
+    def who(self) -> None:
+        self.calls.append(("who",))
+
+    def verify(self, nick: str | None, confirm: bool) -> None:
+        self.calls.append(("verify", nick, confirm))
+
+    def invite(self) -> None:
+        self.calls.append(("invite",))
+
+    def clear(self) -> None:
+        self.calls.append(("clear",))
+
+    def quit(self) -> None:
+        self.calls.append(("quit",))
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def run(line: str, renderer: str = "minimal") -> Recorder:
+    client = Recorder()
+    run_line(line, client, renderer)
+    return client
+
+
+def error(line: str, renderer: str = "minimal") -> Error:
+    """The one error that a line is answered with; nothing else may have happened."""
+    client = run(line, renderer)
+    assert client.calls == []
+    (event,) = client.events
+    assert isinstance(event, Error)
+    return event
+
+
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ("hello", ("say", "hello", "text")),
+        ("  hello ", ("say", "  hello ", "text")),
+        ("one\ntwo", ("say", "one\ntwo", "text")),
+        ("//x", ("say", "/x", "text")),
+        ("///", ("say", "//", "text")),
+        (" /quit", ("say", " /quit", "text")),
+        ("quit", ("say", "quit", "text")),
+        ("/nick bob", ("rename", "bob")),
+        ("/nick   bob  ", ("rename", "bob")),
+        ("/NICK bob", ("rename", "bob")),
+        ("/room dev", ("switch", "dev", None)),
+        ("/room dev ", ("switch", "dev", None)),
+        ("/join dev", ("switch", "dev", None)),
+        ("/room dev open sesame  ", ("switch", "dev", "open sesame")),
+        ("/room dev  two spaces", ("switch", "dev", " two spaces")),
+        ("/rooms", ("rooms",)),
+        ("/list", ("rooms",)),
+        ("/who", ("who",)),
+        ("/names", ("who",)),
+        ("/me waves  at all", ("say", "waves  at all", "action")),
+        ("/msg bob hi there", ("private", "bob", "hi there")),
+        ("/msg bob one\ntwo", ("private", "bob", "one\ntwo")),
+        ("/verify", ("verify", None, False)),
+        ("/verify bob", ("verify", "bob", False)),
+        ("/verify bob OK", ("verify", "bob", True)),
+        ("/invite", ("invite",)),
+        ("/clear", ("clear",)),
+        ("/quit", ("quit",)),
+        ("/exit ", ("quit",)),
+        ("q", ("quit",)),
+    ],
+)
+def test_a_line_is_one_action(line: str, call: tuple[Any, ...]) -> None:
+    client = run(line)
+    assert client.calls == [call]
+    assert client.events == []
+
+
+@pytest.mark.parametrize("line", ["", "   ", "\t", "\n"])
+def test_blank_lines_are_nothing(line: str) -> None:
+    client = run(line)
+    assert client.calls == [] and client.events == []
+
+
+def test_q_is_a_message_for_programs() -> None:
+    assert run("q", "json").calls == [("say", "q", "text")]
+    assert run("q", "rich").calls == [("quit",)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/nick", "/nick a b", "/room", "/rooms x", "/who me", "/me", "/me   ", "/msg", "/msg bob",
+        "/msg bob  ", "/verify bob okay", "/verify bob ok ok", "/invite x", "/quit now",
+        "/help a b",
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_answered_with_the_usage(line: str) -> None:
+    event = error(line)
+    row = find(line[1:].split()[0])
+    assert row is not None
+    assert event.code == "usage"
+    assert row.written() in event.text
+
+
+def test_an_unknown_command_is_answered_with_the_nearest_and_never_sent() -> None:
+    event = error("/rom dev hush")
+    assert event.code == "unknown_command"
+    assert "/room?" in event.text
+    assert "hush" not in event.text  # it may be a secret
+
+
+@pytest.mark.parametrize("line", ["/", "/ x", "/zzzzzzzz", "/{0}", "/\x1b[2J"])
+def test_what_resembles_no_command_points_to_help(line: str) -> None:
+    event = error(line)
+    assert event.code == "unknown_command"
+    assert "/help" in event.text
+
+
+def test_a_line_that_is_not_text_is_handed_back() -> None:
+    line = b"caf\xe9".decode("utf-8", "surrogateescape")
+    assert run(line).calls == [("refuse", line, "not_text")]
+    assert run("/room x " + line).calls == [("refuse", "/room x " + line, "not_text")]
+
+
+def test_clear_is_not_for_programs() -> None:
+    assert error("/clear", "json").code == "not_here"
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_help_has_every_command_of_the_renderer(renderer: str) -> None:
+    (event,) = run("/help", renderer).events
+    assert isinstance(event, Help)
+    shown = {view.command.split()[0] for view in event.commands}
+    assert shown == {f"/{row.name}" for row in COMMANDS if renderer in row.where}
+
+
+@pytest.mark.parametrize("line", ["/help join", "/help /room", "/help room"])
+def test_help_for_one_command(line: str) -> None:
+    (event,) = run(line).events
+    assert isinstance(event, Help)
+    (view,) = event.commands
+    assert view.command == "/room NAME [secret]"
+    assert "/join" in view.help
+
+
+def test_help_for_an_unknown_command() -> None:
+    assert error("/help rom").code == "unknown_command"
+
+
+def test_rows_agree_with_themselves() -> None:
+    words = [word for row in COMMANDS for word in (row.name, *row.aliases)]
+    assert len(words) == len(set(words))
+    for row in COMMANDS:
+        assert row.required <= len(row.kinds), row.name
+        assert bool(row.usage) == bool(row.kinds), row.name
+        assert row.help.endswith("."), row.name
+        assert set(row.where) <= set(RENDERERS), row.name
+
+
+@pytest.mark.parametrize("line", ["/room dev hush", "/join dev hush", "/rom dev hush", "/ROOM a b"])
+def test_lines_with_a_secret_are_not_remembered(line: str) -> None:
+    assert not may_remember(line)
+
+
+@pytest.mark.parametrize("line", ["hello", "/room dev", "//room dev x", "/msg bob x y", "/q a b"])
+def test_other_lines_are_remembered(line: str) -> None:
+    assert may_remember(line)
+
+
+@pytest.mark.parametrize(
+    ("before", "answer"),
+    [
+        ("/ro", (0, ["/room ", "/rooms "])),
+        ("/zz", (0, [])),
+        ("/nick ", (6, ["Alba ", "alice ", "bob "])),
+        ("/msg al", (5, ["Alba ", "alice "])),
+        ("/msg bob al", (9, ["Alba ", "alice "])),
+        ("/room d", (6, ["default ", "dev "])),
+        ("/room dev d", (10, [])),
+        ("/help ver", (6, ["verify "])),
+        ("/verify bob ", (12, ["ok "])),
+        ("/verify bob ok b", (15, [])),
+        ("/who b", (5, [])),
+        ("al", (0, ["Alba: ", "alice: "])),
+        ("ask bo", (4, ["bob "])),
+        ("ask @bo", (4, ["@bob "])),
+        ("hi\nbo", (3, ["bob "])),
+        ("hello ", (6, [])),
+        ("", (0, [])),
+    ],
+)
+def test_completion(before: str, answer: tuple[int, list[str]]) -> None:
+    assert complete(before, ["alice", "bob", "Alba"], ["dev", "default"]) == answer
+
+
+def all_errors(kind: type[errors.ChatError]) -> set[type[errors.ChatError]]:
+    """The tree of ``protocol.errors``; what other modules derive from it is never on the wire."""
+    below = [each for each in kind.__subclasses__() if each.__module__ == errors.__name__]
+    return {kind}.union(*(all_errors(each) for each in below))
+
+
+LOCAL = {"key_unusable", "refused"}  # never on the wire, or only a base of others
+
+
+def test_every_code_of_the_error_tree_has_a_sentence() -> None:
+    codes = {error.code for error in all_errors(errors.ChatError)} - LOCAL
+    for code in codes:
+        assert code not in wording.refusal(code, {"retry_after": 3, "limit": 4}), code
+
+
+WORDINGS = [
+    wording.refusal, wording.not_sent, wording.unreadable, wording.warning, wording.disconnected,
+    lambda code: wording.unreachable(code, "chat.example:1000"), wording.refused, wording.lost,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", WORDINGS)
+@pytest.mark.parametrize(
+    "code", ["", "of_tomorrow", "{0.__class__}", "\x1b[2J", "x" * 9999, "a\nb"]
+)
+def test_unknown_codes_get_a_general_sentence(sentence: Any, code: str) -> None:
+    text = sentence(code)
+    assert text.strip() and text.isprintable()
+    assert len(text) < 300
+
+
+def test_sentences_are_single_and_say_what_to_do() -> None:
+    tables = [
+        wording._REFUSALS, wording._DISCONNECTED, wording._UNREACHABLE, wording._WARNINGS,
+    ]  # fmt: skip
+    for table in tables:
+        for code, text in table.items():
+            assert text.endswith("."), code
+            assert ". " not in text, code
+
+
+def test_waits_are_whole_and_have_the_right_form() -> None:
+    assert "try again in 1 second." in wording.refusal("rate_limited", {"retry_after": 0.2})
+    assert "in 13 seconds" in wording.not_sent("rate_limited", {"retry_after": 12.01})
+    for strange in (None, "\x1b[2J", float("nan"), float("inf"), [1]):
+        assert "a while" in wording.refusal("rate_limited", {"retry_after": strange})
+
+
+@pytest.mark.parametrize(
+    ("reason", "flag"),
+    [
+        ("self_signed", "--ssl-fingerprint"), ("unknown_ca", "--ssl-ca"),
+        ("wrong_host", "--ssl-fingerprint"), ("fingerprint", "--ssl-fingerprint"),
+        ("expired", "--ssl-fingerprint"), ("not_tls", "--ssl"), ("not_websocket", "--ssl"),
+    ],
+)  # fmt: skip
+def test_an_unreachable_server_comes_with_the_flag_that_helps(reason: str, flag: str) -> None:
+    text = wording.unreachable(reason, "chat.example:1000")
+    assert flag in text and "chat.example:1000" in text
+
+
+def test_the_transcript_warning_names_the_member() -> None:
+    text = wording.warning("transcript", "alice")
+    assert text.startswith("alice is being shown another room than you")

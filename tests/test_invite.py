@@ -1,0 +1,83 @@
+"""Invite links: what a link says comes back from it, and everything else is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.errors import Malformed
+from protocol.invite import Invite, is_invite, parse_invite
+
+FP = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("invite", "link"),
+    [
+        (Invite("localhost", 1000, "team", "s"), "cmdchat://localhost/team#s"),
+        (Invite("a.example", 99, "team", None), "cmdchat://a.example:99/team"),
+        (Invite("::1", 99, "café", "a b#c"), "cmdchat://[::1]:99/caf%C3%A9#a%20b%23c"),
+        (Invite("a", 1000, "r", "s", True, FP), f"cmdchats://a/r?fp={FP}#s"),
+        (Invite("a", 1000, "r", "s", True), "cmdchats://a/r#s"),
+        (Invite("a"), "cmdchat://a/"),
+    ],
+)
+def test_a_link_and_its_invite(invite: Invite, link: str) -> None:
+    assert invite.link() == link
+    assert parse_invite(link) == invite
+
+
+@pytest.mark.parametrize(
+    ("link", "invite"),
+    [
+        ("cmdchat://a", Invite("a")),
+        (" CMDCHATS://a/r?fp=" + FP.upper() + "#s\n", Invite("a", 1000, "r", "s", True, FP)),
+        ("cmdchat://a/r#", Invite("a", room="r")),
+        ("cmdchat://a/r#?fp=x", Invite("a", room="r", secret="?fp=x")),
+        ("cmdchat://[fe80::1%25eth0]/r", Invite("fe80::1%25eth0", room="r")),
+    ],
+)
+def test_other_ways_to_write_a_link(link: str, invite: Invite) -> None:
+    assert parse_invite(link) == invite
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "", "a", "http://a/r", "cmdchat:a", "cmdchat://", "cmdchat:///r", "cmdchat://a:0/r",
+        "cmdchat://a:65536/r", "cmdchat://a:x/r", "cmdchat://a:/r", "cmdchat://me@a/r",
+        "cmdchat://a/r/s", "cmdchat://a/r s", f"cmdchat://a/r?fp={FP}", "cmdchats://a/r?fp=12",
+        "cmdchats://a/r?x=1", "cmdchat://::1/r", "cmdchat://a/%FF", "cmdchat://a/r#%FF",
+    ],
+)  # fmt: skip
+def test_what_is_no_link_is_refused_and_not_repeated(link: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse_invite(link)
+    assert caught.value.params == {}
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(room=texts, secret=texts, port=st.integers(1, 65535), tls=st.booleans())
+def test_every_room_and_secret_come_back(room: str, secret: str, port: int, tls: bool) -> None:
+    invite = Invite("chat.example.org", port, room, secret, tls)
+    assert parse_invite(invite.link()) == invite
+    assert invite.link().isascii() and not set(" \n") & set(invite.link())
+
+
+@given(st.text() | texts.map(lambda text: "cmdchat://" + text))
+def test_any_text_is_an_invite_or_malformed(text: str) -> None:
+    try:
+        invite = parse_invite(text)
+    except Malformed:
+        return
+    assert is_invite(text)
+    assert parse_invite(invite.link()) == invite
+
+
+@pytest.mark.parametrize("text", ["cmdchat://", " CmdChats://x", "cmdchat://a b"])
+def test_a_link_is_recognised_by_its_beginning(text: str) -> None:
+    assert is_invite(text)
+    assert not is_invite("localhost" + text.strip())

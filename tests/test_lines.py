@@ -1,0 +1,531 @@
+"""Keys, the line editor, and the typed line on a real terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import struct
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from typing import Any
+
+import pyte
+import pytest
+
+from client import events
+from client.commands import complete, may_remember
+from client.console.keys import Key, KeyDecoder, WindowsDecoder
+from client.console.lines import Entered, Leave, LineEditor, LineView, Redraw
+from client.console.reading import QUIT
+from client.console.start import Console
+from client.console.typed import AnsiLine, DumbLine, Size
+
+NOON = datetime(2026, 5, 4, 12, 1, tzinfo=timezone.utc)
+DEADLINE = 20.0  # against hanging only
+
+# Keys
+
+
+def decoded(*pieces: bytes) -> list[Key]:
+    decoder = KeyDecoder()
+    return [key for piece in pieces for key in decoder.feed(piece)]
+
+
+SEQUENCES = [
+    (b"\r", "enter"), (b"\n", "enter"), (b"\t", "tab"), (b"\x7f", "backspace"), (b"\x08", "ctrl-h"),
+    (b"\x01", "ctrl-a"), (b"\x1a", "ctrl-z"), (b"\x03", "ctrl-c"), (b"\x0c", "ctrl-l"),
+    (b"\x1b[A", "up"), (b"\x1b[B", "down"), (b"\x1b[C", "right"), (b"\x1b[D", "left"),
+    (b"\x1bOA", "up"), (b"\x1bOD", "left"), (b"\x1bOH", "home"), (b"\x1bOF", "end"),
+    (b"\x1b[H", "home"), (b"\x1b[F", "end"), (b"\x1b[1~", "home"), (b"\x1b[4~", "end"),
+    (b"\x1b[7~", "home"), (b"\x1b[8~", "end"), (b"\x1b[3~", "delete"), (b"\x1b[5~", "page-up"),
+    (b"\x1b[6~", "page-down"), (b"\x1b[Z", "backtab"), (b"\x1b[1;5D", "word-left"),
+    (b"\x1b[1;3C", "word-right"), (b"\x1b[1;2D", "left"), (b"\x1bb", "word-left"),
+    (b"\x1bf", "word-right"), (b"\x1b\r", "newline"), (b"\x1b\n", "newline"),
+    (b"\x1b[13;3u", "newline"), (b"\x1b\x7f", "ctrl-w"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "name"), SEQUENCES)
+def test_a_key_however_it_arrives(data: bytes, name: str) -> None:
+    assert decoded(data) == [Key(name)]
+    assert decoded(*(bytes([byte]) for byte in data)) == [Key(name)]
+    assert decoded(b"a" + data + b"b") == [Key("text", "a"), Key(name), Key("text", "b")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1b[I", b"\x1b[O", b"\x1b[99~", b"\x1b[?1;2c", b"\x1b]0;title\x07", b"\x1b]11;rgb\x1b\\",
+        b"\x1bP1$r\x1b\\", b"\x1bx", b"\x1bOR", b"\xc2\x9b", b"\x00", b"\x1c", b"\x1b[<0;1;1M",
+    ],
+)  # fmt: skip
+def test_what_is_not_known_does_nothing(data: bytes) -> None:
+    assert decoded(data + b"b") == [Key("text", "b")]
+    assert decoded(*(bytes([byte]) for byte in data), b"b") == [Key("text", "b")]
+
+
+def test_letters_of_several_bytes_may_arrive_in_pieces() -> None:
+    data = "aü日👩".encode()
+    assert decoded(data) == [Key("text", "aü日👩")]
+    assert "".join(key.text for key in decoded(*(bytes([b]) for b in data))) == "aü日👩"
+    assert decoded(b"\xff\xfea") == [Key("text", "\ufffd\ufffda")]
+
+
+def test_a_lone_escape_is_forgotten_when_nothing_follows() -> None:
+    decoder = KeyDecoder()
+    assert decoder.feed(b"\x1b") == [] and decoder.pending
+    decoder.flush()
+    assert not decoder.pending
+    assert decoder.feed(b"[A") == [Key("text", "[A")]
+
+
+def test_a_sequence_without_end_is_given_up() -> None:
+    decoder = KeyDecoder()
+    decoder.feed(b"\x1b[" + b"1" * 200)
+    decoder.feed(b"\x1b]" + b"x" * 5000)
+    assert not decoder.pending
+    assert decoder.feed(b"a") == [Key("text", "a")]
+
+
+def test_a_paste_is_one_text() -> None:
+    data = b"\x1b[200~one\rtwo\r\nthree\t.\x1b[31m\x07\r\x1b[201~x"
+    expected = [Key("paste", "one\ntwo\nthree   .[31m"), Key("text", "x")]
+    assert decoded(data) == expected
+    assert decoded(*(bytes([byte]) for byte in data)) == expected
+
+
+# Scan codes as in Microsoft's table for _getch and _getwch.
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        ("\xe0H", "up"), ("\xe0P", "down"), ("\xe0K", "left"), ("\xe0M", "right"),
+        ("\xe0G", "home"), ("\xe0O", "end"), ("\xe0S", "delete"), ("\xe0I", "page-up"),
+        ("\xe0Q", "page-down"),
+        ("\x00H", "up"), ("\xe0s", "word-left"), ("\xe0t", "word-right"), ("\x08", "backspace"),
+        ("\r", "enter"), ("\t", "tab"), ("\x03", "ctrl-c"), ("\x00\x1c", "newline"),
+    ],
+)  # fmt: skip
+def test_keys_of_a_windows_console(characters: str, name: str) -> None:
+    assert WindowsDecoder().feed(characters + "b") == [Key(name), Key("text", "b")]
+
+
+def test_letters_of_a_windows_console() -> None:
+    keys = WindowsDecoder().feed("a\xe0 ü\ud83d\ude00\x00;")
+    assert "".join(key.text for key in keys) == "aà ü😀"
+
+
+# The editor
+
+
+def typed(*keys: str, editor: LineEditor | None = None) -> LineEditor:
+    """An editor after these keys; a name in angle brackets, or text."""
+    editor = editor or LineEditor()
+    for key in keys:
+        named = key.startswith("<") and key.endswith(">")
+        editor.press(Key(key[1:-1]) if named else Key("text", key))
+    return editor
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown"),
+    [
+        (["abc"], "abc|"),
+        (["abc", "<left>", "<ctrl-b>", "x"], "ax|bc"),
+        (["abc", "<home>", "<right>", "<ctrl-f>", "x"], "abx|c"),
+        (["abc", "<left>", "<left>", "<left>", "<left>", "<right>"], "a|bc"),
+        (["abc", "<ctrl-a>", "<delete>", "<ctrl-d>"], "|c"),
+        (["abc", "<backspace>", "<ctrl-h>"], "a|"),
+        (["<backspace>", "<delete>", "<left>", "<right>", "<up>", "<down>"], "|"),
+        (["one two  ", "<ctrl-w>"], "one |"),
+        (["one two", "<word-left>", "<word-left>", "x", "<word-right>"], "xone| two"),
+        (["one two", "<home>", "<word-right>", "<word-right>"], "one two|"),
+        (["one two", "<word-left>", "<ctrl-u>"], "|two"),
+        (["one two", "<word-left>", "<ctrl-k>"], "one |"),
+        (["one two", "<ctrl-w>", "<home>", "<ctrl-y>", "<ctrl-y>"], "twotwo|one "),
+        (["a", "<newline>", "bc", "<home>", "x"], "a\nx|bc"),
+        (["ab", "<newline>", "c", "<up-nowhere>", "<ctrl-a>", "<left>", "<ctrl-a>"], "|ab\nc"),
+        (["👩\u200d👩\u200d👧b", "<left>", "<left>"], "|👩\u200d👩\u200d👧b"),
+        (["a👩\u200d👩\u200d👧", "<backspace>"], "a|"),
+        (["e\u0301x", "<home>", "<right>"], "e\u0301|x"),
+        (["日本", "<left>", "<delete>"], "日|"),
+        (["e", "<home>", "x", "<right>", "\u0301"], "xe\u0301|"),
+        (["ex", "<left>", "\u0301"], "e\u0301|x"),
+        (["🇫x🇷", "<left>", "<backspace>"], "🇫🇷|"),
+        (["abc", "<ctrl-c>"], "|"),
+        (["abc", "<f1>", "<page-up>"], "abc|"),
+    ],
+)
+def test_editing(keys: list[str], shown: str) -> None:
+    editor = typed(*keys)
+    assert editor.text[: editor.cursor] + "|" + editor.text[editor.cursor :] == shown
+
+
+def test_enter_finishes_the_line() -> None:
+    editor = typed("one", "<newline>", "two", "<left>")
+    assert editor.press(Key("enter")) == Entered("one\ntwo")
+    assert editor.view() == LineView()
+
+
+@pytest.mark.parametrize("name", ["ctrl-c", "ctrl-d"])
+def test_leaving_needs_an_empty_line(name: str) -> None:
+    editor = typed("a")
+    assert editor.press(Key(name)) is None
+    typed("<ctrl-c>", editor=editor)
+    assert editor.press(Key(name)) == Leave()
+
+
+def test_ctrl_l_asks_for_the_line_again() -> None:
+    assert LineEditor().press(Key("ctrl-l")) == Redraw()
+
+
+def test_history_keeps_the_line_that_is_not_finished() -> None:
+    editor = typed("one", "<enter>", "two", "<enter>", "two", "<enter>", " ", "<enter>", "dra")
+    texts: list[str] = []
+    for key in ("up", "up", "up", "down", "down", "down"):
+        editor.press(Key(key))
+        texts.append(editor.text)
+    assert texts == ["two", "one", "one", "two", "dra", "dra"]
+
+
+def test_history_never_has_a_secret() -> None:
+    editor = LineEditor(remember=may_remember)
+    typed("/who", "<enter>", "/room dev hush", "<enter>", "<up>", editor=editor)
+    assert editor.text == "/who"
+
+
+def test_tab_goes_round_and_back() -> None:
+    editor = LineEditor(lambda before: complete(before, ["alice", "alan"]))
+    typed("al", editor=editor)
+    texts = []
+    for key in ("tab", "tab", "tab", "backtab"):
+        editor.press(Key(key))
+        texts.append(editor.text)
+    assert texts == ["alan: ", "alice: ", "alan: ", "alice: "]
+    typed("hi", editor=editor)
+    assert editor.text == "alice: hi"
+    typed("<tab>", editor=editor)
+    assert editor.text == "alice: hi"
+
+
+def test_tab_completes_in_the_middle() -> None:
+    editor = LineEditor(lambda before: complete(before, ["alice"]))
+    typed("hey al you", "<left>", "<left>", "<left>", "<left>", "<tab>", editor=editor)
+    assert editor.text == "hey alice  you"
+    assert editor.cursor == len("hey alice ")
+
+
+def test_a_paste_is_inserted_whole() -> None:
+    editor = typed("ab", "<left>")
+    editor.press(Key("paste", "1\n2"))
+    assert editor.text == "a1\n2b" and editor.cursor == 4
+
+
+# The typed line, as pictures of a terminal
+
+
+def emulated(columns: int, rows: int) -> tuple[Any, Callable[[str], None]]:
+    screen = pyte.Screen(columns, rows)
+    stream = pyte.Stream(screen)
+    # The kernel turns a line feed into both movements.
+    return screen, lambda text: stream.feed(text.replace("\n", "\r\n"))
+
+
+def shown(screen: Any) -> list[str]:
+    """The lines of an emulated screen, down to the last one that is not empty."""
+    lines = [line.rstrip() for line in screen.display]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+@pytest.mark.parametrize("cursor", range(0, 31))
+def test_a_long_line_is_erased_and_painted_whole(cursor: int) -> None:
+    screen, write = emulated(12, 8)
+    size, line = Size(12, 8), AnsiLine()
+    view = LineView("abcdefghijklmnopqrstuvwxyz0123", cursor)
+    write(line.paint("r> ", view, size))
+    for number in range(3):
+        write(line.erase(size) + f"event {number}\n" + line.paint("r> ", view, size))
+    assert shown(screen) == [
+        "event 0", "event 1", "event 2", "r> abcdefgh", "ijklmnopqrs", "tuvwxyz0123",
+    ]  # fmt: skip
+    row, column = divmod(cursor + 3, 11)
+    if (row, column) == (3, 0):
+        row, column = 2, 11  # the end of the last row
+    elif column == 0:
+        row, column = row, 0
+    assert (screen.cursor.y - 3, screen.cursor.x) in {(row, column), (row - 1, 11)}
+
+
+def test_wide_and_hostile_characters_are_measured_as_shown() -> None:
+    screen, write = emulated(20, 5)
+    size, line = Size(20, 5), AnsiLine()
+    write(line.change("> ", LineView("日本\u202ex\ny", 3), size))
+    assert [text.replace(" ", "") for text in shown(screen)] == [">日本<U+202E>x", "y"]
+    assert (screen.cursor.y, screen.cursor.x) == (0, 14)
+
+
+def test_a_line_higher_than_the_screen_shows_the_part_around_the_cursor() -> None:
+    screen, write = emulated(10, 4)
+    size, line = Size(10, 4), AnsiLine()
+    text = "\n".join(str(number) for number in range(20))
+    for cursor in (0, 20, len(text), 5, 0):
+        write(line.change("> ", LineView(text, cursor), size))
+    assert shown(screen)[0] == "> 0"
+    assert (screen.cursor.y, screen.cursor.x) == (0, 2)
+
+
+def test_a_line_is_erased_whole_after_the_terminal_has_become_narrower() -> None:
+    screen, write = emulated(10, 8)
+    line = AnsiLine()
+    line.paint("> ", LineView("abcdefghijklmn\nopqrstuvwxyzab", 29), Size(40, 8))
+    write("before\n> abcdefgh\nijklmn\nopqrstuvwx\nyzab")  # as the terminal folded it anew
+    write(line.erase(Size(10, 8)) + "event\n")
+    assert shown(screen) == ["before", "event"]
+
+
+def test_a_dumb_terminal_is_only_added_to() -> None:
+    size, line = Size(80, 24), DumbLine()
+    written = line.paint("> ", LineView(), size)
+    for text in ("h", "hi", "hi!", "hi"):
+        written += line.change("> ", LineView(text, len(text)), size)
+    written += line.erase(size) + "event\n" + line.paint("> ", LineView("hi", 2), size)
+    written += line.change("> ", LineView("other", 5), size)
+    written += line.change("> ", LineView(entered=True), size)
+    written += line.erase(size) + line.finish()
+    assert written == "> hi!\b \b\nevent\n> hi\n> other\n> \n"
+    assert line.wipe() == ""
+
+
+# A real terminal
+
+
+class Person:
+    """Sits at a terminal: types on the master side of a pty and looks at the screen."""
+
+    def __init__(self, columns: int = 40, rows: int = 10) -> None:
+        self.master, self.slave = os.openpty()
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.screen = pyte.Screen(columns, rows)
+        self.raw = b""
+        self._stream = pyte.ByteStream(self.screen)
+
+    def types(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def sees(self, *lines: str) -> None:
+        """Wait until the screen ends in these lines."""
+        self.waits(lambda: shown(self.screen)[-len(lines) :] == list(lines))
+
+    def waits(self, happened: Callable[[], bool]) -> None:
+        until = time.monotonic() + DEADLINE
+        while not happened():
+            left = until - time.monotonic()
+            assert left > 0, shown(self.screen)
+            if select.select([self.master], [], [], min(left, 0.2))[0]:
+                data = os.read(self.master, 65536)
+                self.raw += data
+                self._stream.feed(data)
+
+    def settings(self) -> list[Any]:
+        return termios.tcgetattr(self.slave)
+
+
+class Chat:
+    """A console on a person's terminal; its lines are read by a thread of its own."""
+
+    def __init__(self, person: Person, renderer: str, environ: dict[str, str]) -> None:
+        self.lines: list[str] = []
+        self._stack = ExitStack()
+        stdin = self._stack.enter_context(open(os.dup(person.slave)))
+        stdout = self._stack.enter_context(open(os.dup(person.slave), "w", encoding="utf-8"))
+        self.console = self._stack.enter_context(
+            Console(
+                renderer, environ, stdin=stdin, stdout=stdout, stderr=stdout, now=lambda: NOON,
+                complete=lambda before: complete(before, ["bob"], ["default"]),
+            )
+        )  # fmt: skip
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while (line := self.console.input.next_line()) is not None:
+            self.lines.append(line)
+
+    def hears(self, text: str) -> None:
+        fields: dict[str, Any] = {"seq": 1, "mine": False, "private": False, "verified": True}
+        self.console.screen.show(events.Message("default", "bob", text, kind="text", **fields))
+
+    def joins(self) -> None:
+        self.console.screen.show(events.Connected("here:1000", "alice", "default", ()))
+
+    def close(self) -> None:
+        self.console.input.stop()
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
+        self._stack.close()
+
+
+@pytest.fixture
+def person() -> Iterator[Person]:
+    person = Person()
+    yield person
+    os.close(person.master)
+    os.close(person.slave)
+
+
+@pytest.fixture
+def chats(person: Person) -> Iterator[Callable[..., Chat]]:
+    opened: list[Chat] = []
+
+    def open_chat(renderer: str = "minimal", **environ: str) -> Chat:
+        opened.append(Chat(person, renderer, {"TERM": "xterm", **environ}))
+        return opened[-1]
+
+    yield open_chat
+    for chat in opened:
+        chat.close()
+
+
+@pytest.mark.parametrize("renderer", ["minimal", "rich"])
+def test_an_incoming_message_leaves_the_typed_line_whole(
+    person: Person, chats: Callable[..., Chat], renderer: str
+) -> None:
+    chat = chats(renderer)
+    chat.joins()
+    person.types("a half-typed line that takes more than one row")
+    person.sees("default> a half-typed line that takes m", "ore than one row")
+    chat.hears("hello 日本")
+    person.sees("default> a half-typed line that takes m", "ore than one row")
+    person.waits(lambda: "hello" in "".join(shown(person.screen)))
+    lines = [line.replace(" ", "") for line in shown(person.screen)]
+    assert lines[-3] == "12:01bob:hello日本"
+    person.types("\x01\x1b[C<\x05>\r")
+    person.sees("default>")
+    person.waits(lambda: bool(chat.lines))
+    assert chat.lines == ["a< half-typed line that takes more than one row>"]
+    assert "half-typed" not in "".join(shown(person.screen))
+
+
+def test_editing_keys_arrive(person: Person, chats: Callable[..., Chat]) -> None:
+    chat = chats()
+    person.types("/wx\x7fho\r/ro\t\x1b[Z\x17one\x1b\rtwo\r\x1b[A")
+    person.waits(lambda: len(chat.lines) == 2)
+    assert chat.lines == ["/who", "one\ntwo"]
+    person.sees("> one", "two")
+    person.types("\x03\x1b[200~three\rlines\rpasted\r\x1b[201~")
+    person.sees("> three", "lines", "pasted")
+    person.types("\r")
+    person.waits(lambda: len(chat.lines) == 3)
+    assert chat.lines[-1] == "three\nlines\npasted"
+
+
+def test_ctrl_c_clears_first_and_leaves_then(person: Person, chats: Callable[..., Chat]) -> None:
+    chat = chats()
+    person.types("oops")
+    person.sees("> oops")
+    person.types("\x03")
+    person.sees(">")
+    person.types("bye\r\x03")
+    person.waits(lambda: chat.console.input.ended == QUIT)
+    assert chat.lines == ["bye"]
+
+
+def test_keys_after_stop_are_nobodys(person: Person) -> None:
+    source = Chat(person, "minimal", {"TERM": "xterm"})
+    source.console.input.stop()
+    person.types("never\r")
+    source.close()
+    assert source.lines == []
+
+
+def test_the_terminal_is_as_before_after_leaving(person: Person) -> None:
+    before = person.settings()
+    chat = Chat(person, "minimal", {"TERM": "xterm"})
+    chat.joins()
+    assert person.settings() != before
+    person.types("rest of a line")
+    person.sees("default> rest of a line")
+    chat.close()
+    assert person.settings() == before
+    person.waits(lambda: person.raw.endswith(b"\x1b[?2004l"))  # pasting is as before
+    assert "rest of a line" not in "".join(shown(person.screen))
+    assert person.screen.cursor.x == 0
+
+
+def test_the_terminal_is_as_before_after_an_exception(person: Person) -> None:
+    before = person.settings()
+    with open(os.dup(person.slave)) as stdin, open(os.dup(person.slave), "w") as stdout:
+        with pytest.raises(RuntimeError):
+            with Console("rich", {"TERM": "xterm"}, stdin=stdin, stdout=stdout):
+                assert person.settings() != before
+                raise RuntimeError("a bug")
+        assert person.settings() == before
+
+
+def test_nothing_of_a_message_is_obeyed(person: Person, chats: Callable[..., Chat]) -> None:
+    chat = chats("rich")
+    chat.joins()
+    person.types("typing")
+    chat.hears("\x1b[2J\x1b[H\x1b]0;owned\x07\x9b31mgone\r\nnext")
+    person.waits(lambda: "next" in "".join(shown(person.screen)))
+    person.sees("default> typing")
+    lines = shown(person.screen)
+    assert lines[-2] == "      next"
+    assert any(line.startswith("12:01 bob: ␛[2J") for line in lines)
+    assert person.screen.title == ""
+
+
+def test_diagnostics_do_not_break_the_line(person: Person, chats: Callable[..., Chat]) -> None:
+    chat = chats()
+    person.types("typing")
+    person.sees("> typing")
+    chat.console.screen.diagnose("something")
+    person.sees("something", "> typing")
+
+
+def test_clear_empties_the_screen(person: Person, chats: Callable[..., Chat]) -> None:
+    chat = chats()
+    chat.joins()
+    chat.hears("secret")
+    person.waits(lambda: "secret" in "".join(shown(person.screen)))
+    chat.console.screen.show(events.Cleared())
+    person.waits(lambda: shown(person.screen) == ["default>"])
+
+
+def test_a_dumb_terminal_gets_no_sequences(person: Person, chats: Callable[..., Chat]) -> None:
+    chat = chats("rich", TERM="dumb")
+    chat.joins()
+    person.types("hel")
+    person.sees("default> hel")
+    chat.hears("hello")
+    person.sees("default> hel", "12:01 bob: hello", "default> hel")
+    person.types("lo\rnext\r")
+    person.waits(lambda: len(chat.lines) == 2)
+    person.sees("default> hello", "default> next", "default>")
+    assert b"\x1b" not in person.raw
+
+
+def test_a_mention_rings_and_a_flood_does_not_lose_the_line(
+    person: Person, chats: Callable[..., Chat]
+) -> None:
+    chat = chats("rich")
+    chat.joins()
+    person.types("typing")
+
+    def much() -> None:
+        for number in range(500):
+            chat.hears(f"message {number}")
+
+    flood = threading.Thread(target=much)
+    flood.start()
+    person.sees("12:01 bob: message 499", "default> typing")
+    flood.join(DEADLINE)
+    assert b"\a" not in person.raw
+    chat.hears("alice!")
+    person.waits(lambda: b"\a" in person.raw)

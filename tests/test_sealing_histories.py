@@ -1,0 +1,467 @@
+"""Random histories of a room with an honest server, over the real sealing cores.
+
+People join, leave, change rooms and nicknames, fall behind, are told of it late, and talk all
+the while; frames wait on their way in both directions.  Whatever happens:
+
+* a post is opened by exactly those who were there at its ``change`` and still are;
+* nobody else ever held a key that opens it;
+* everybody sees each text once, in the log's order;
+* nobody finds anything wrong.
+
+The suite runs a fixed sample.  ``CMD_CHAT_SOAK`` asks for that many histories instead, and
+``CMD_CHAT_SEED`` says from where.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from client import boxes
+from client.chains import ROOM_AUDIENCE, Chain, Place, member_audience
+from client.posts import Opened, Sealed
+from client.sealing import Sealing
+from protocol.errors import Gone
+from protocol.frames import Box, MemberLine, Wrap
+from protocol.keys import Identity
+
+PEOPLE = ("ann", "ben", "cat", "dan", "eve")
+ROOMS = ("den", "attic")
+SALTS = {"den": b"", "attic": bytes(range(32))}
+
+# Small, so that a history of fifty steps reaches them.
+EPOCH_POSTS = 4
+CHANGES_BEHIND = 3
+
+
+@functools.cache
+def identity(name: str) -> Identity:
+    return Identity()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the log: ``what`` is post, joined, left, renamed or rejoined."""
+
+    what: str
+    who: int
+    nick: str = ""
+    line: MemberLine | None = None
+    sealed: Sealed | None = None
+
+
+@dataclass
+class Log:
+    """A room as the server has it."""
+
+    name: str
+    log_id: bytes
+    entries: list[Entry] = field(default_factory=list)
+    members: dict[int, Person] = field(default_factory=dict)
+    changes: list[int] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return len(self.entries)
+
+    def append(self, entry: Entry) -> int:
+        self.entries.append(entry)
+        if entry.what != "post":
+            self.changes.append(self.end)
+        return self.end
+
+    def roster(self) -> list[MemberLine]:
+        return [person.line for person in self.members.values()]
+
+    def takes(self, sender: Person, change: int) -> bool:
+        """Whether a post sealed at ``change`` is not too old."""
+        return change in self.changes[-CHANGES_BEHIND - 1 :] and sender.line.joined <= change
+
+
+@dataclass
+class Person:
+    """A client and its place at the server."""
+
+    name: str
+    core: Sealing
+    line: MemberLine
+    log: Log | None = None
+    cursor: int = 0
+    queue: deque[tuple[int, tuple[object, ...]]] = field(default_factory=deque)
+    confirmed: list[tuple[int, tuple[object, ...]]] = field(default_factory=list)
+    outbox: deque[tuple[str, Sealed, str]] = field(default_factory=deque)
+    refused: list[tuple[Sealed, str]] = field(default_factory=list)
+    fresh: list[MemberLine] | None = None  # a roster on its way: it fell behind
+    expected: dict[tuple[bytes, int], str] = field(default_factory=dict)
+    shown: dict[tuple[bytes, int], str] = field(default_factory=dict)
+    whispers: list[str] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A sealed post, for those who should not be able to open it."""
+
+    place: Place
+    salt: bytes
+    box: Box
+    present: frozenset[bytes]
+
+
+class Histories(RuleBasedStateMachine):
+    """Every rule is something that really happens; checks stand where it is judged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.random = random.Random(0)  # noqa: S311  # for the outsiders' sample only
+        self.ids = 0
+        self.texts = 0
+        self.logs: dict[str, Log] = {}
+        self.people: list[Person] = []
+        self.records: list[Record] = []
+        self.wraps: list[tuple[Place, bytes, Wrap]] = []  # with the recipient's fingerprint
+
+    @initialize()
+    def begin(self) -> None:
+        for name in PEOPLE:
+            line = MemberLine(0, name, 0, identity(name).bundle)
+            self.people.append(Person(name, Sealing(identity(name)), line))
+        for person in self.people[:3]:
+            self.go(person, "den")
+
+    people_numbers = st.integers(0, len(PEOPLE) - 1)
+
+    # Coming and going
+
+    def go(self, person: Person, room: str) -> None:
+        log = self.logs.get(room)
+        if log is None:
+            self.ids += 1
+            log = self.logs[room] = Log(room, self.ids.to_bytes(16, "big"))
+        self.ids += 1
+        person.line = replace(person.line, id=self.ids, joined=log.end + 1)
+        person.log = log
+        person.cursor = log.append(Entry("joined", self.ids, line=person.line))
+        log.members[self.ids] = person
+        self.enter(person, log.roster())
+
+    def enter(self, person: Person, roster: list[MemberLine]) -> None:
+        """A new stay: what waited of the old one is not sent."""
+        assert person.log is not None
+        person.outbox.clear()
+        person.refused.clear()
+        room, own, salt = person.log.name, person.line, SALTS[person.log.name]
+        findings = person.core.enter(room, person.log.log_id, own.id, roster, own.joined, salt)
+        assert findings == []
+
+    def drop(self, person: Person) -> None:
+        """Out of the room, as the server sees it."""
+        log = person.log
+        assert log is not None
+        self.forget(person)
+        del log.members[person.line.id]
+        log.append(Entry("left", person.line.id))
+        person.log = None
+        if not log.members:
+            del self.logs[log.name]
+
+    def forget(self, person: Person) -> None:
+        """What is still on its way to ``person`` never arrives."""
+        assert person.log is not None
+        log_id = person.log.log_id
+        person.expected = {
+            (log, seq): text
+            for (log, seq), text in person.expected.items()
+            if log != log_id or seq <= person.cursor
+        }
+        del person.whispers[len(person.heard) :]
+        person.queue.clear()
+        person.confirmed.clear()
+        person.fresh = None
+
+    @rule(who=people_numbers, room=st.sampled_from(ROOMS))
+    def arrive_or_switch(self, who: int, room: str) -> None:
+        """Join, change rooms, or lose the connection and join the same room anew."""
+        person = self.people[who]
+        if person.log is not None:
+            self.drop(person)
+        self.go(person, room)
+
+    @rule(who=people_numbers)
+    def leave(self, who: int) -> None:
+        person = self.people[who]
+        if person.log is not None:
+            self.drop(person)
+
+    @rule(who=people_numbers, number=st.integers(0, 2))
+    def rename(self, who: int, number: int) -> None:
+        person = self.people[who]
+        nick = f"{person.name}{number}"
+        if person.log is not None and nick != person.line.nick:
+            person.line = replace(person.line, nick=nick)
+            person.log.append(Entry("renamed", person.line.id, nick=nick))
+
+    @rule(who=people_numbers)
+    def fall_behind(self, who: int) -> None:
+        """The server gives up on its place in the log: it will get a fresh roster."""
+        person = self.people[who]
+        if person.log is not None:
+            self.forget(person)
+            person.cursor = person.log.append(Entry("rejoined", person.line.id))
+            person.line = replace(person.line, joined=person.cursor)
+            person.fresh = person.log.roster()
+
+    # Talking
+
+    def text(self) -> str:
+        self.texts += 1
+        return f"text {self.texts}"
+
+    @rule(who=people_numbers, flush=st.booleans())
+    def say(self, who: int, flush: bool) -> None:
+        person = self.people[who]
+        if person.log is None:
+            return
+        text = self.text()
+        sealed = person.core.seal("text", text)
+        assert sealed.findings == ()
+        self.record(person, sealed, ROOM_AUDIENCE, person.core.members())
+        person.outbox.append(("post", sealed, text))
+        if flush:
+            self.server_takes(who, 99)
+
+    @rule(who=people_numbers, to=st.integers(0, 9))
+    def whisper(self, who: int, to: int) -> None:
+        person = self.people[who]
+        others = [line for line in person.core.members() if line.id != person.line.id]
+        if person.log is None or not others:
+            return
+        other = others[to % len(others)]
+        text, keys = self.text(), other.bundle.fingerprint
+        sealed = person.core.seal_private(other.id, keys, "action", text)
+        self.record(person, sealed, member_audience(other.id, keys), (other,))
+        person.outbox.append(("private", sealed, text))
+
+    def record(
+        self, person: Person, sealed: Sealed, audience: bytes, present: tuple[MemberLine, ...]
+    ) -> None:
+        assert person.log is not None
+        by_id = {line.id: line.bundle.fingerprint for line in present}
+        keys = identity(person.name).fingerprint
+        place = Place(person.log.name, person.log.log_id, audience, keys)
+        self.wraps += [(place, by_id[wrap.to], wrap) for wrap in sealed.wraps]
+        here = frozenset({keys, *by_id.values()})
+        self.records.append(Record(place, SALTS[person.log.name], sealed.box, here))
+        # Nobody who is not there holds a key of this epoch from this number on or before it.
+        holders = {
+            holder
+            for known, holder, wrap in self.wraps
+            if (known, wrap.epoch) == (place, sealed.box.epoch) and wrap.n <= sealed.box.n
+        }
+        assert holders == here - {keys}
+
+    @rule(who=people_numbers, count=st.integers(1, 3))
+    def server_takes(self, who: int, count: int) -> None:
+        """Frames of a client reach the server."""
+        person = self.people[who]
+        while person.outbox and person.log is not None and count:
+            count -= 1
+            kind, sealed, text = person.outbox.popleft()
+            if kind == "private":
+                self.take_private(person, sealed, text)
+                continue
+            for wrap in sealed.wraps:
+                self.queue(person, wrap.to, ("wrap", person.line.id, wrap))
+            if not self.take_post(person, sealed, text):
+                person.refused.append((sealed, text))
+
+    def queue(self, sender: Person, to: int, item: tuple[object, ...]) -> bool:
+        assert sender.log is not None
+        member = sender.log.members.get(to)
+        if member is not None:
+            member.queue.append((sender.log.end + 1, item))
+        return member is not None
+
+    def take_private(self, person: Person, sealed: Sealed, text: str) -> None:
+        """Its receiver has to have been there at ``change``, as for any post."""
+        log, to = person.log, sealed.wraps[0].to
+        assert log is not None
+        member = log.members.get(to)
+        if member is None or not log.takes(person, sealed.change):
+            return  # gone, or stale: the line is handed back
+        if member.line.joined <= sealed.change:
+            self.queue(person, to, ("private", person.line.id, sealed))
+            member.whispers.append(text)
+
+    def take_post(self, person: Person, sealed: Sealed, text: str) -> bool:
+        log = person.log
+        assert log is not None
+        if not log.takes(person, sealed.change):
+            return False
+        seq = log.append(Entry("post", person.line.id, sealed=sealed))
+        for member in log.members.values():
+            if member is not person and member.line.joined <= sealed.change:
+                member.expected[log.log_id, seq] = text
+        return True
+
+    @rule(who=people_numbers)
+    def seal_anew(self, who: int) -> None:
+        """Lines that were refused as too old: the client catches up and seals them again."""
+        person = self.people[who]
+        if person.log is None or not person.refused:
+            return
+        self.read(person, 9999)  # it may find itself joining anew: then nothing is left to send
+        refused, person.refused = person.refused, []
+        for stale, text in refused:
+            sealed = person.core.seal("text", text, stale.id)
+            self.record(person, sealed, ROOM_AUDIENCE, person.core.members())
+            person.outbox.append(("post", sealed, text))
+
+    # Hearing
+
+    @rule(who=people_numbers, count=st.integers(1, 8))
+    def client_reads(self, who: int, count: int) -> None:
+        if self.people[who].log is not None:
+            self.read(self.people[who], count)
+
+    @rule(who=people_numbers)
+    def resume(self, who: int) -> None:
+        """What was not confirmed comes again, behind nothing of the log."""
+        person = self.people[who]
+        if person.log is not None:
+            person.queue.extendleft(reversed(person.confirmed))
+            person.confirmed.clear()
+
+    def read(self, person: Person, count: int) -> None:
+        """The client works off what the server has for it."""
+        log = person.log
+        assert log is not None
+        if person.fresh is not None:
+            roster, person.fresh = person.fresh, None
+            self.enter(person, roster)
+        while count:
+            count -= 1
+            if person.queue and person.queue[0][0] <= person.cursor + 1:
+                person.confirmed.append(person.queue[0])
+                self.hand_over(person, person.queue.popleft()[1])
+            elif person.cursor < log.end:
+                person.cursor += 1
+                person.confirmed.clear()
+                self.follow(person, person.cursor, log.entries[person.cursor - 1])
+            else:
+                return
+
+    def hand_over(self, person: Person, item: tuple[object, ...]) -> None:
+        kind, sender, what = item
+        assert isinstance(sender, int)
+        if isinstance(what, Wrap):
+            assert person.core.add_wrap(sender, what) == []
+            return
+        assert kind == "private" and isinstance(what, Sealed)
+        opened, findings = person.core.open_private(sender, what.change, what.wraps[0], what.box)
+        assert findings == []
+        if opened is not None:
+            assert isinstance(opened, Opened) and opened.kind == "action"
+            person.heard.append(opened.text)
+            assert person.heard == person.whispers[: len(person.heard)]
+
+    def follow(self, person: Person, seq: int, entry: Entry) -> None:
+        """One entry of the log."""
+        core = person.core
+        if entry.sealed is not None:
+            self.follow_post(person, seq, entry.who, entry.sealed)
+        elif entry.line is not None:
+            assert core.joined(seq, entry.line) == []
+        elif entry.what == "left":
+            assert core.left(seq, entry.who) == []
+        elif entry.what == "renamed":
+            assert core.renamed(seq, entry.who, entry.nick) == []
+        else:
+            assert core.rejoined(seq, entry.who) == []
+
+    def follow_post(self, person: Person, seq: int, sender: int, sealed: Sealed) -> None:
+        if sender == person.line.id:
+            person.core.own(seq, sealed.change, sealed.box.sig)
+        elif person.line.joined <= sealed.change:
+            assert person.log is not None
+            opened, findings = person.core.open(seq, sender, sealed.change, sealed.box)
+            assert findings == []
+            assert isinstance(opened, Opened), opened
+            person.shown[person.log.log_id, seq] = opened.text
+            assert opened.id == sealed.id
+
+    # At the end
+
+    def teardown(self) -> None:
+        for number, person in enumerate(self.people):
+            if person.log is not None:
+                self.server_takes(number, 999)
+                self.seal_anew(number)
+                self.server_takes(number, 999)
+        for person in self.people:
+            if person.log is not None:
+                self.read(person, 9999)
+            assert person.shown == person.expected
+            assert list(person.shown) == list(person.expected)
+            assert len(set(person.shown.values())) == len(person.shown)
+            assert person.heard == person.whispers
+        for record in self.random.sample(self.records, min(2, len(self.records))):
+            self.outsiders_try(record)
+
+    def outsiders_try(self, record: Record) -> None:
+        """Everybody who was not there, with every key that it was ever given."""
+        outsiders = {identity(name).fingerprint: identity(name) for name in PEOPLE}
+        for place, holder, wrap in self.wraps:
+            if holder in record.present or place.sender != record.place.sender:
+                continue
+            info = place.wrap_info(holder, wrap.epoch, wrap.n)
+            chain = Chain(record.box.epoch, wrap.n, outsiders[holder].unwrap(wrap.wrapped, info))
+            for n in range(wrap.n, wrap.n + EPOCH_POSTS):
+                known = replace(chain.at(n), n=record.box.n)
+                assert boxes.unseal(record.box.data, known, record.place, record.salt) is None
+
+    @precondition(lambda self: self.logs)
+    @rule(who=people_numbers)
+    def nobody_whispers_to_who_is_gone(self, who: int) -> None:
+        person = self.people[who]
+        if person.log is not None:
+            with pytest.raises(Gone):
+                person.core.seal_private(10**9, bytes(32), "text", "hello?")
+
+
+def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room layer's promises, over a fixed sample or, for the soak, over a seeded one."""
+    monkeypatch.setattr("client.sealing.EPOCH_POSTS", EPOCH_POSTS)
+    monkeypatch.setattr("client.roster.CHANGES_BEHIND", CHANGES_BEHIND)
+    soak = int(os.environ.get("CMD_CHAT_SOAK", "0"))
+    machine: type[Histories] = Histories
+    if soak:
+        start = int(os.environ.get("CMD_CHAT_SEED", "1"))
+        print(f"CMD_CHAT_SEED={start}")  # noqa: T201
+        machine = seed(start)(Histories)
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=soak or 40,
+            stateful_step_count=60,
+            derandomize=not soak,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=(Phase.generate, Phase.shrink),
+        ),
+    )

@@ -1,0 +1,746 @@
+"""Settings: what wins, what is refused and in which words, and that nothing secret is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from hypothesis import given
+from hypothesis import strategies as st
+
+import i18n
+import settings
+from protocol.invite import Invite
+from settings import MissingSetting, SettingsError
+from settings.kinds import Seconds, Size, Switch, Text, Whole
+from settings.table import GROUPED, QUESTIONS, default
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVER = {"ADMIN_PASSWORD": "hunter2"}
+CLIENT = {"CLIENT_SERVER": "localhost", "CLIENT_USERNAME": "alice", "CLIENT_PASSWORD": "hunter2"}
+
+
+@pytest.fixture(autouse=True)
+def only_english_and_french(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(i18n, "available", lambda: ["en", "fr"])
+
+
+def server(
+    args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
+) -> settings.ServerSettings:
+    return settings.server_settings(args or {}, environ or {}, dotenv or {}, **more)
+
+
+def client(
+    args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
+) -> settings.ClientSettings:
+    return settings.client_settings(args or {}, environ or {}, dotenv or {}, **more)
+
+
+def token(
+    args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
+) -> settings.TokenSettings:
+    return settings.token_settings(args or {}, environ or {}, dotenv or {}, **more)
+
+
+def refusal(make: Callable[[], object]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        make()
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and "\n" not in sentence
+    return sentence
+
+
+# Defaults and priority
+
+
+def test_the_server_has_the_documented_defaults() -> None:
+    assert server(SERVER) == settings.ServerSettings(
+        host="0.0.0.0",
+        port=1000,
+        password="hunter2",
+        max_messages_per_window=10,
+        rate_limit_window=60.0,
+        heartbeat_interval=30.0,
+        heartbeat_timeout=60.0,
+        max_message_size=10_240,
+        max_payload_size=1_048_576,
+        ssl_cert=None,
+        ssl_key=None,
+        force_ssl=False,
+        language="en",
+    )
+
+
+def test_the_client_has_the_documented_defaults() -> None:
+    assert client(CLIENT) == settings.ClientSettings(
+        server="localhost",
+        port=1000,
+        username="alice",
+        password="hunter2",
+        token=None,
+        use_ssl=False,
+        ssl_ca=None,
+        ssl_fingerprint=None,
+        room="default",
+        room_secret=None,
+        render_time=0.1,
+        messages_to_show=10,
+        listen=False,
+        bell=True,
+        history=False,
+        reconnect=True,
+        renderer="rich",
+        language="en",
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "environ", "dotenv", "port"),
+    [
+        ({"SERVER_PORT": "1"}, {"SERVER_PORT": "2"}, {"SERVER_PORT": "3"}, 1),
+        ({"SERVER_PORT": None}, {"SERVER_PORT": "2"}, {"SERVER_PORT": "3"}, 2),
+        ({}, {}, {"SERVER_PORT": "3"}, 3),
+        ({"SERVER_PORT": ""}, {"SERVER_PORT": ""}, {"SERVER_PORT": "3"}, 3),
+        ({}, {"SERVER_PORT": "  "}, {"SERVER_PORT": ""}, 1000),
+    ],
+)
+def test_command_line_then_environment_then_dotenv_then_default(
+    args: Any, environ: Any, dotenv: Any, port: int
+) -> None:
+    """An empty value counts as none at all."""
+    assert server({**SERVER, **args}, environ, dotenv).port == port
+
+
+def test_answers_of_the_user_go_first() -> None:
+    assert client({**CLIENT}, answers={"CLIENT_USERNAME": "bob"}).username == "bob"
+
+
+def test_every_row_reaches_its_field() -> None:
+    """No row is forgotten, and no field is filled by nothing."""
+    for side, kind in (("server", settings.ServerSettings), ("client", settings.ClientSettings)):
+        fields = {field.name for field in dataclasses.fields(kind)}
+        rows = {row.field for row in settings.TABLE if row.side in (side, "both")}
+        assert rows - fields <= {"invite"}
+        assert fields <= rows
+
+
+def test_every_default_is_allowed_by_its_own_row() -> None:
+    for row in settings.TABLE:
+        value = default(row.name)
+        assert (value is None) == (row.default == "")
+
+
+# Values
+
+WRONG = {
+    "SERVER_HOST": ["http://a", "a b", "localhost:1000", "9000", "[::1]:5", "a/b", "::zz", "\x1b"],
+    "SERVER_PORT": ["-1", "65536", "1e3", "ten", "1000.0", "١٠", "1_0"],
+    "MAX_MESSAGES_PER_WINDOW": ["0", "-3", "1.5"],
+    "RATE_LIMIT_WINDOW": ["0", "nan", "inf", "1e2", "-1", "60s", "."],
+    "MAX_MESSAGE_SIZE": ["0", "10XB", "1.5KB", "KB", "65KB", "-1"],
+    "FORCE_SSL": ["maybe", "2", "truee"],
+    "SSL_CERT_PATH": ["a\x00b", "a\nb"],
+    "CLIENT_PORT": ["0", "70000"],
+    "CLIENT_USERNAME": ["a b", "x" * 33, "a\u202eb"],
+    "CLIENT_ROOM": ["a b", "x" * 65, "#room"],
+    "CLIENT_SSL_FINGERPRINT": ["ab", "z" * 64, "a" * 65],
+    "CLIENT_RENDER_TIME": ["0", "11"],
+    "CLIENT_MESSAGES_TO_SHOW": ["-1", "5001"],
+    "CLIENT_BELL": ["quiet"],
+    "RENDERER_MODE": ["fancy"],
+    "CMD_CHAT_LANGUAGE": ["xx", "english"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts]
+)
+def test_a_wrong_value_names_setting_source_and_what_is_allowed(name: str, text: str) -> None:
+    make: Callable[..., object] = client if settings.ROWS[name].side == "client" else server
+    base = {**SERVER, **CLIENT}
+    sentence = refusal(lambda: make({}, {**base, name: text}))
+    assert sentence.startswith(f"{name} (environment) cannot be ")
+    assert len(sentence.split(": ", 1)[1]) > 20
+    assert sentence.isprintable()
+    others = {key: value for key, value in base.items() if key != name}
+    assert f"{name} (.env) " in refusal(lambda: make({}, others, {name: text}))
+    row = settings.ROWS[name]
+    if row.flag or row.word:
+        on_line = f"{name} (command line, {row.flag or row.word}) "
+        assert on_line in refusal(lambda: make({**base, name: text}))
+
+
+def test_a_long_wrong_value_is_cut() -> None:
+    assert len(refusal(lambda: client({**CLIENT, "CLIENT_ROOM": "x y" * 5000}))) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("10KB", 10_240), ("1mb", 1_048_576), ("5000", 5000), (" 2 Kb ", 2048), ("7b", 7)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert Size(1, 1_048_576).parse(text) == size
+
+
+def test_a_size_says_its_bounds_in_the_units_that_people_write() -> None:
+    with pytest.raises(ValueError, match="from 1 to 64KB"):
+        Size(1, 65_536).parse("1MB")
+
+
+@pytest.mark.parametrize("text", ["true", "YES", "On", " 1 "])
+def test_words_for_yes(text: str) -> None:
+    assert Switch().parse(text) is True
+
+
+@pytest.mark.parametrize("text", ["false", "No", "OFF", "0"])
+def test_words_for_no(text: str) -> None:
+    assert Switch().parse(text) is False
+
+
+@pytest.mark.parametrize(("text", "value"), [("5", 5.0), ("0.25", 0.25), (".5", 0.5), ("3.", 3.0)])
+def test_seconds(text: str, value: float) -> None:
+    assert Seconds(0, 10).parse(text) == value
+
+
+@given(st.text())
+def test_a_number_is_a_number_or_refused(text: str) -> None:
+    for kind in (Whole(1, 9), Seconds(0.1, 9), Size(1, 9)):
+        try:
+            assert 0.1 <= kind.parse(text) <= 9
+        except ValueError as error:
+            assert "must be" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("localhost", "localhost"),
+        ("chat.example.org", "chat.example.org"),
+        ("192.168.1.100", "192.168.1.100"),
+        ("::1", "::1"),
+        ("[fe80::1]", "fe80::1"),
+        ("bücher.example", "bücher.example"),
+    ],
+)
+def test_hosts(text: str, host: str) -> None:
+    assert client({**CLIENT, "CLIENT_SERVER": text}).server == host
+
+
+def test_a_fingerprint_may_have_colons() -> None:
+    digits = "AB" * 32
+    colons = ":".join(["AB"] * 32)
+    for text in (digits, colons):
+        made = client({**CLIENT, "CLIENT_SSL_FINGERPRINT": text})
+        assert made.ssl_fingerprint == digits.lower()
+
+
+def test_what_is_not_utf8_is_refused_without_showing_a_secret() -> None:
+    sentence = refusal(lambda: server({"ADMIN_PASSWORD": "hunter2\udcff"}))
+    assert sentence == (
+        "ADMIN_PASSWORD (command line, --password) cannot be used: it is not valid UTF-8."
+    )
+    assert "SSL_CERT_PATH" in refusal(lambda: server({**SERVER, "SSL_CERT_PATH": "\udcff"}))
+
+
+def test_flags_stand_for_what_they_imply() -> None:
+    made = client({**CLIENT, "CLIENT_BELL": "false", "CLIENT_RECONNECT": "false",
+                   "CLIENT_LISTEN": "true"})  # fmt: skip
+    assert (made.bell, made.reconnect, made.listen) == (False, False, True)
+
+
+# Secrets
+
+
+def test_no_secret_is_in_a_repr() -> None:
+    made = [
+        server({"ADMIN_PASSWORD": "hunter2"}),
+        client({**CLIENT, "CLIENT_ROOM_SECRET": "hunter2"}),
+        client({"CLIENT_SERVER": "a", "CLIENT_TOKEN": "hunter2"}),
+        token({"<TOKEN>": "hunter2", "ADMIN_PASSWORD": "hunter2"}),
+        Invite("a", secret="hunter2"),
+    ]
+    assert all("hunter2" not in repr(each) for each in made)
+
+
+def test_secrets_are_kept_as_they_are() -> None:
+    assert server({"ADMIN_PASSWORD": " a #b "}).password == " a #b "
+
+
+@pytest.mark.parametrize(
+    "content", [b"hunter2", b"hunter2\n", b"hunter2\r\nrest\n", b"\xef\xbb\xbfhunter2\n"]
+)
+def test_a_password_file_gives_its_first_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "pw"
+    path.write_bytes(content)
+    assert server({"ADMIN_PASSWORD_FILE": str(path)}).password == "hunter2"
+    base = {"CLIENT_SERVER": "a", "CLIENT_USERNAME": "alice"}
+    assert client({**base, "CLIENT_PASSWORD_FILE": str(path)}).password == "hunter2"
+    made = client({**CLIENT, "CLIENT_ROOM_SECRET_FILE": str(path)})
+    assert made.room_secret == "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"", "empty"), (b"\nx", "empty"), (b"\xff\xfe", "UTF-8")]
+)
+def test_a_password_file_without_a_password_is_refused(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    path = tmp_path / "pw"
+    path.write_bytes(content)
+    sentence = refusal(lambda: server({}, {"ADMIN_PASSWORD_FILE": str(path)}))
+    assert sentence.startswith("ADMIN_PASSWORD_FILE (environment) cannot be '")
+    assert why in sentence
+
+
+def test_a_password_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    for path in (str(tmp_path / "none"), str(tmp_path)):
+        sentence = refusal(partial(server, {"ADMIN_PASSWORD_FILE": path}))
+        assert "ADMIN_PASSWORD_FILE (command line, --password-file)" in sentence
+        assert "cannot be read" in sentence
+
+
+@pytest.mark.parametrize(
+    ("make", "one", "other"),
+    [
+        (server, "ADMIN_PASSWORD", "ADMIN_PASSWORD_FILE"),
+        (client, "CLIENT_PASSWORD", "CLIENT_PASSWORD_FILE"),
+        (client, "CLIENT_PASSWORD", "CLIENT_TOKEN"),
+        (client, "CLIENT_PASSWORD_FILE", "CLIENT_TOKEN"),
+        (client, "CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE"),
+        (client, "CLIENT_INVITE", "CLIENT_INVITE_FILE"),
+    ],
+)
+def test_two_from_one_source_are_refused_and_the_higher_source_wins(
+    make: Callable[..., Any], one: str, other: str
+) -> None:
+    base = {"CLIENT_USERNAME": "alice"}
+    if "INVITE" not in one:
+        base["CLIENT_SERVER"] = "a"
+    if "SECRET" in one or "INVITE" in one:
+        base["CLIENT_PASSWORD"] = "x"
+    value = "cmdchat://a" if "INVITE" in one else "hunter2"
+
+    def read_line(path: str) -> str:
+        assert path == value
+        return value
+
+    for source in range(3):
+        sources: list[dict[str, str]] = [{}, {}, base]
+        sources[source] = {**sources[source], one: value, other: value}
+        sentence = refusal(partial(make, *sources, read_line=read_line))
+        assert one in sentence and other in sentence and "hunter2" not in sentence
+    make({one: value}, {other: value}, base, read_line=read_line)
+    make({}, {other: value}, {**base, one: value}, read_line=read_line)
+
+
+def test_password_or_token_the_source_of_higher_priority_wins() -> None:
+    base = {"CLIENT_SERVER": "a", "CLIENT_USERNAME": "alice"}
+    made = client({**base, "CLIENT_TOKEN": "id.secret"}, {"CLIENT_PASSWORD": "pw"})
+    assert (made.token, made.password) == ("id.secret", None)
+    made = client({**base, "CLIENT_PASSWORD": "pw"}, {"CLIENT_TOKEN": "id.secret"})
+    assert (made.token, made.password) == (None, "pw")
+
+
+# What is missing
+
+
+@pytest.mark.parametrize(
+    ("given_", "name", "hidden", "ways"),
+    [
+        ({}, "CLIENT_SERVER", False, ["SERVER"]),
+        ({"CLIENT_SERVER": "a"}, "CLIENT_USERNAME", False, ["USERNAME"]),
+        (
+            {"CLIENT_SERVER": "a", "CLIENT_USERNAME": "alice"},
+            "CLIENT_PASSWORD",
+            True,
+            ["PASSWORD", "--password-file", "CLIENT_TOKEN", "--token"],
+        ),
+        ({**CLIENT, "CLIENT_ROOM_SECRET": True}, "CLIENT_ROOM_SECRET", True, ["--secret"]),
+        ({"CLIENT_INVITE": True}, "CLIENT_INVITE", True, ["--invite"]),
+    ],
+)
+def test_what_is_missing_is_named_with_its_ways(
+    given_: settings.Args, name: str, hidden: bool, ways: list[str]
+) -> None:
+    with pytest.raises(MissingSetting) as caught:
+        client(given_)
+    missing = caught.value
+    assert (missing.name, missing.hidden) == (name, hidden)
+    assert missing.question.endswith(": ")
+    assert all(way in str(missing) for way in [name, *ways])
+
+
+def test_a_server_without_a_password_names_setting_and_flag() -> None:
+    with pytest.raises(MissingSetting) as caught:
+        server()
+    assert caught.value.name == "ADMIN_PASSWORD" and caught.value.hidden
+    for way in ("ADMIN_PASSWORD", "--password", "ADMIN_PASSWORD_FILE", "--password-file"):
+        assert way in str(caught.value)
+
+
+def test_answers_complete_what_is_missing() -> None:
+    answers: dict[str, str] = {}
+    typed = {"CLIENT_SERVER": "a", "CLIENT_USERNAME": "alice", "CLIENT_PASSWORD": "pw",
+             "CLIENT_ROOM_SECRET": "s"}  # fmt: skip
+    asked: list[str] = []
+    while len(asked) < 10:
+        try:
+            made = client({"CLIENT_ROOM_SECRET": True}, answers=answers)
+            break
+        except MissingSetting as missing:
+            asked.append(missing.name)
+            answers[missing.name] = typed[missing.name]
+    assert sorted(asked) == sorted(typed)
+    assert (made.server, made.username) == ("a", "alice")
+    assert (made.password, made.room_secret) == ("pw", "s")
+
+
+def test_a_wrong_answer_is_named_as_one() -> None:
+    sentence = refusal(lambda: client({**CLIENT}, answers={"CLIENT_USERNAME": "a b"}))
+    assert sentence.startswith("CLIENT_USERNAME (your answer) cannot be 'a b'")
+
+
+def test_mistakes_are_told_before_anything_is_asked() -> None:
+    with pytest.raises(SettingsError) as caught:
+        client({"CLIENT_PORT": "x"})
+    assert not isinstance(caught.value, MissingSetting)
+
+
+def test_a_token_needs_no_username() -> None:
+    made = client({"CLIENT_SERVER": "a", "CLIENT_TOKEN": "id.secret"})
+    assert made.username is None
+
+
+def test_every_secret_that_can_be_asked_for_has_a_question() -> None:
+    for name in ("ADMIN_PASSWORD", "CLIENT_SERVER", "CLIENT_USERNAME", "CLIENT_PASSWORD"):
+        assert QUESTIONS[name]
+    for row in settings.TABLE:
+        assert not row.optional or row.name in QUESTIONS
+
+
+# What does not fit together
+
+
+def test_the_heartbeat_interval_is_shorter_than_its_timeout() -> None:
+    sentence = refusal(lambda: server({**SERVER, "HEARTBEAT_INTERVAL": "60"}))
+    assert "HEARTBEAT_INTERVAL" in sentence and "HEARTBEAT_TIMEOUT" in sentence
+    server({**SERVER, "HEARTBEAT_INTERVAL": "59.9"})
+
+
+def test_a_sealed_message_fits_the_payload() -> None:
+    sizes = {"MAX_MESSAGE_SIZE": "64KB", "MAX_PAYLOAD_SIZE": "900KB"}
+    sentence = refusal(lambda: server({**SERVER, **sizes}))
+    assert "MAX_MESSAGE_SIZE" in sentence and "MAX_PAYLOAD_SIZE" in sentence
+    assert str(settings.sealed_size(65_536)) in sentence
+    server({**SERVER, "MAX_MESSAGE_SIZE": "64KB"})
+
+
+@pytest.mark.parametrize("size", [1, 10, 63, 64, 84, 85, 86, 1000, 10_240, 20_000, 65_536])
+def test_the_bound_for_a_sealed_message_holds_for_the_worst_text(size: int) -> None:
+    """Built as the design says, with the longest escapes, wraps and numbers there are."""
+    key = Fernet(Fernet.generate_key())
+    number = 2**53 - 1
+    beside = {"id": "i" * 22, "kind": "action", "seen": [number, "h" * 43], "to": "n" * 128}
+    text = json.dumps({**beside, "text": "\x01" * size}, ensure_ascii=False).encode()
+    padded = text.ljust(max(64, 1 << (len(text) - 1).bit_length()))
+    box = {"epoch": number, "n": number, "sig": "s" * 86,
+           "data": key.encrypt_at_time(padded, 0).decode()}  # fmt: skip
+    wrap = {"to": number, "epoch": number, "n": number, "data": "w" * 1856}
+    frame = {"type": "private", "ref": number, "change": number, "wrap": wrap, "box": box}
+    record = bytes(8) + json.dumps([frame], ensure_ascii=False).encode()
+    record += b" " * (-len(record) % 256)
+    needed = len(key.encrypt_at_time(record, 0))
+    assert needed <= settings.sealed_size(size) <= 2 * needed + 16_384
+
+
+@pytest.mark.parametrize(
+    ("given_", "names"),
+    [
+        ({"SSL_CERT_PATH": "c"}, ["SSL_CERT_PATH", "SSL_KEY_PATH", "--ssl-key"]),
+        ({"SSL_KEY_PATH": "k"}, ["SSL_CERT_PATH", "SSL_KEY_PATH", "--ssl-cert"]),
+        ({"FORCE_SSL": "true"}, ["FORCE_SSL", "--ssl-cert", "--ssl-key"]),
+    ],
+)
+def test_half_a_certificate_is_refused(given_: dict[str, str], names: list[str]) -> None:
+    sentence = refusal(lambda: server({**SERVER, **given_}))
+    assert all(name in sentence for name in names)
+
+
+def test_a_certificate_and_its_key_may_come_from_two_places() -> None:
+    made = server({**SERVER, "SSL_CERT_PATH": "c"}, {"SSL_KEY_PATH": "k"}, {"FORCE_SSL": "yes"})
+    assert (made.ssl_cert, made.ssl_key, made.force_ssl) == ("c", "k", True)
+
+
+@pytest.mark.parametrize(
+    "given_", [{"CLIENT_SSL_CA": "ca.pem"}, {"CLIENT_SSL_FINGERPRINT": "a" * 64}]
+)
+def test_whoever_names_a_certificate_connects_over_tls(given_: dict[str, str]) -> None:
+    assert client({**CLIENT, **given_}).use_ssl
+
+
+def test_what_is_not_there_yet_is_refused_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(settings.NOT_YET, "CLIENT_LISTEN", "listening is not there yet")
+    client({**CLIENT, "CLIENT_LISTEN": "no"})
+    sentence = refusal(lambda: client(CLIENT, {"CLIENT_LISTEN": "1"}))
+    assert sentence == "CLIENT_LISTEN (environment) cannot be used: listening is not there yet."
+
+
+# Invite links
+
+LINK = "cmdchats://chat.example.org:99/caf%C3%A9?fp=" + "ab" * 32 + "#s%20e"
+PERSON = {"CLIENT_USERNAME": "alice", "CLIENT_PASSWORD": "pw"}
+
+
+def test_an_invite_link_says_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "invite"
+    path.write_text(LINK + "\n")
+    for given_ in ({"CLIENT_INVITE": LINK}, {"CLIENT_INVITE_FILE": str(path)}):
+        made = client({**PERSON, **given_})
+        assert (made.server, made.port, made.room) == ("chat.example.org", 99, "café")
+        assert (made.room_secret, made.use_ssl) == ("s e", True)
+        assert made.ssl_fingerprint == "ab" * 32
+
+
+def test_an_invite_goes_before_settings_of_lower_priority() -> None:
+    dotenv = {"CLIENT_ROOM": "other", "CLIENT_SERVER": "b", "CLIENT_PORT": "7",
+              "CLIENT_ROOM_SECRET": "x", "CLIENT_SSL_FINGERPRINT": "c" * 64}  # fmt: skip
+    made = client(PERSON, {"CLIENT_INVITE": LINK}, dotenv)
+    assert made == client({**PERSON, "CLIENT_INVITE": LINK})
+    bare = client(PERSON, {"CLIENT_INVITE": "cmdchat://a"}, dotenv)
+    assert (bare.server, bare.port, bare.room, bare.room_secret) == ("a", 1000, "default", None)
+
+
+@pytest.mark.parametrize(
+    "name", ["CLIENT_ROOM", "CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE", "CLIENT_SERVER"]
+)
+def test_an_invite_and_what_it_says_already_are_refused_together(name: str) -> None:
+    for invite in (LINK, True):
+        sentence = refusal(partial(client, {**PERSON, "CLIENT_INVITE": invite, name: "x"}))
+        assert name in sentence and "CLIENT_INVITE" in sentence and "s%20e" not in sentence
+    assert name in refusal(lambda: client({**PERSON, name: "x"}, {}, {"CLIENT_INVITE": LINK}))
+
+
+def test_a_fingerprint_of_ones_own_goes_before_the_links() -> None:
+    made = client({**PERSON, "CLIENT_SSL_FINGERPRINT": "c" * 64}, {"CLIENT_INVITE": LINK})
+    assert made.ssl_fingerprint == "c" * 64
+
+
+@pytest.mark.parametrize(
+    "link", ["http://a", "cmdchat://", "cmdchat://a/b c", "cmdchat://a/%FF", "cmdchat://9",
+             "cmdchat://a/bad%20room#hunter2"]
+)  # fmt: skip
+def test_a_broken_link_is_refused_without_showing_it(link: str) -> None:
+    sentence = refusal(lambda: client({**PERSON, "CLIENT_INVITE": link}))
+    assert sentence.startswith("CLIENT_INVITE (command line, --invite) cannot be used: ")
+    assert "hunter2" not in sentence
+
+
+def test_it_is_known_whether_an_invite_is_set() -> None:
+    assert settings.has_invite({}, {"CLIENT_INVITE_FILE": "x"})
+    assert not settings.has_invite({"CLIENT_INVITE": ""}, {})
+
+
+# Tokens
+
+
+def test_a_token_is_asked_of_this_machines_own_server() -> None:
+    made = token({"<USERNAME>": "alice", "--ttl": "60"}, {}, {**SERVER, "SERVER_PORT": "7"})
+    assert made == settings.TokenSettings(
+        server="127.0.0.1", port=7, username="alice", revoke=None, ttl=60, password="hunter2",
+        use_ssl=False, ssl_ca=None, ssl_fingerprint=None, language="en",
+    )  # fmt: skip
+
+
+def test_a_token_is_asked_of_another_server() -> None:
+    environ = {"CLIENT_SERVER": "far", "SERVER_PORT": "7", "CLIENT_PASSWORD": "pw",
+               "CLIENT_USE_SSL": "yes"}  # fmt: skip
+    made = token({"<USERNAME>": "alice"}, environ)
+    assert (made.server, made.port, made.password, made.ttl) == ("far", 1000, "pw", 3600)
+    assert made.use_ssl
+
+
+def test_a_token_is_revoked() -> None:
+    made = token({"<TOKEN>": "id.secret", **SERVER})
+    assert (made.revoke, made.username) == ("id.secret", None)
+
+
+@pytest.mark.parametrize("ttl", ["0", "2592001", "soon"])
+def test_a_ttl_has_bounds(ttl: str) -> None:
+    sentence = refusal(lambda: token({"<USERNAME>": "alice", "--ttl": ttl, **SERVER}))
+    assert sentence == (
+        f"--ttl (command line) cannot be '{ttl}': it must be a whole number from 1 to 2592000."
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "name"),
+    [(SERVER, "<USERNAME>"), ({"<TOKEN>": True, **SERVER}, "<TOKEN>"),
+     ({"<USERNAME>": "alice"}, "ADMIN_PASSWORD")],
+)  # fmt: skip
+def test_what_a_token_lacks_is_named(args: settings.Args, name: str) -> None:
+    with pytest.raises(MissingSetting) as caught:
+        token(args)
+    assert caught.value.name == name
+
+
+# Language
+
+
+@pytest.mark.parametrize(
+    ("args", "environ", "dotenv", "language"),
+    [
+        ({"CMD_CHAT_LANGUAGE": "fr"}, {"CMD_CHAT_LANGUAGE": "en"}, {}, "fr"),
+        ({}, {"LANG": "en_GB.UTF-8"}, {"CMD_CHAT_LANGUAGE": "FR"}, "fr"),
+        ({}, {"LANG": "fr_CA.UTF-8"}, {}, "fr"),
+        ({}, {"LANG": "de_DE.UTF-8"}, {}, "en"),  # ours, but without a catalogue in this test
+        ({}, {}, {}, "en"),
+    ],
+)
+def test_the_language_is_chosen_or_the_locales(
+    args: Any, environ: Any, dotenv: Any, language: str
+) -> None:
+    assert settings.language(args, environ, dotenv) == language
+    assert client({**CLIENT, **args}, environ, dotenv).language == language
+    assert server({**SERVER, **args}, environ, dotenv).language == language
+
+
+def test_an_unknown_language_lists_the_thirteen_by_their_own_names() -> None:
+    sentence = refusal(lambda: settings.language({}, {"CMD_CHAT_LANGUAGE": "klingon"}, {}))
+    assert all(f"{code} ({name})" in sentence for code, name in i18n.LANGUAGES.items())
+
+
+def test_a_language_without_a_catalogue_says_which_have_one() -> None:
+    sentence = refusal(lambda: settings.language({"CMD_CHAT_LANGUAGE": "de"}, {}, {}))
+    assert sentence.endswith("there is no translation for it yet; there is: en, fr.")
+
+
+# .env
+
+
+def dotenv(text: str) -> dict[str, str]:
+    return settings.parse_dotenv(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("K=v", "v"),
+        ("export K=v", "v"),
+        ("  export\tK = v  ", "v"),
+        ("K=", ""),
+        ("K= # nothing", ""),
+        ("K=a b", "a b"),
+        ("K=a # b", "a"),
+        ("K=a#b", "a#b"),
+        ("K=#b", "#b"),
+        ("K=a'b\"", "a'b\""),
+        ("K='a # b'", "a # b"),
+        ("K='a\\n$b'", "a\\n$b"),
+        ("K=''", ""),
+        ('K="a # b" # c', "a # b"),
+        ('K="a\\n\\t\\"\\\\\\$\\x"', 'a\n\t"\\$\\x'),
+        ("K='a\nb'", "a\nb"),
+        ("K=$HOME", "$HOME"),
+        ("K=a=b", "a=b"),
+        ("K=1\nK=2", "2"),
+        ("# K=1\n\n   # x\nK=2", "2"),
+    ],
+)
+def test_lines_of_dotenv(line: str, value: str) -> None:
+    for text in (line, line + "\n", line.replace("\n", "\r\n") + "\r\nX=y\r\n"):
+        assert dotenv(text)["K"] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("K", 1), ("\nK v", 2), ("A=1\nK='x", 2), ("A='1\n2'\nK=\"x\n", 3), ("K='a'b", 1), ("=v", 1)],
+)
+def test_a_line_of_another_form_is_named_by_its_number_alone(text: str, number: int) -> None:
+    sentence = refusal(lambda: dotenv(text))
+    assert sentence == f".env line {number} is not of the form NAME=value."
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        dotenv(text)
+    except SettingsError as error:
+        assert "NAME=value" in str(error)
+
+
+@given(st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"])))
+def test_a_quoted_value_comes_back_as_it_was(value: str) -> None:
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    assert dotenv(f'K="{quoted}" # "c"\nL=1') == {"K": value, "L": "1"}
+
+
+def test_a_dotenv_file_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes("\ufeffSERVER_PORT=7\r\nADMIN_PASSWORD='pässword'\r\n".encode())
+    read = settings.read_dotenv(path)
+    assert read == {"SERVER_PORT": "7", "ADMIN_PASSWORD": "pässword"}
+    assert server({}, {}, read).port == 7
+
+
+def test_no_dotenv_is_an_empty_one(tmp_path: Path) -> None:
+    assert settings.read_dotenv(tmp_path / ".env") == {}
+
+
+@pytest.mark.parametrize("content", [None, b"K=\xff", "K=v".encode("utf-16"), b"#" * 2**20 + b"##"])
+def test_a_dotenv_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / ".env"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    assert str(path) in refusal(lambda: settings.read_dotenv(path))
+
+
+def test_near_misses_are_named_and_foreign_names_are_not() -> None:
+    names = {"SERVER_PROT": "1", "admin_password": "x", "DATABASE_URL": "y", "SERVER_PORT": "1"}
+    sentences = settings.near_misses(names)
+    assert sentences == [
+        ".env has SERVER_PROT, which is no setting; is SERVER_PORT meant?",
+        ".env has admin_password, which is no setting; is ADMIN_PASSWORD meant?",
+    ]
+
+
+# Documents
+
+
+def test_the_example_file_is_the_table() -> None:
+    """Anew: python -c "import settings; print(settings.env_example(), end='')" > .env.example"""
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == settings.env_example()
+
+
+def test_the_example_file_sets_nothing_and_everything() -> None:
+    """As it stands it changes nothing; without its marks it has every default."""
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert settings.parse_dotenv(text) == {}
+    lines = [line[1:] for line in text.split("\n") if line[:1] == "#" and "=" in line[:30]]
+    values = settings.parse_dotenv("\n".join(lines))
+    assert values == {row.name: row.default for row in settings.TABLE}
+    assert server(SERVER, {}, values) == server(SERVER)
+    assert client(CLIENT, {}, values) == client(CLIENT)
+
+
+def test_the_readmes_rows_have_name_default_and_words() -> None:
+    rows = {side: settings.table_rows(side) for side in ("server", "client", "both")}
+    assert sum(map(len, rows.values())) == len(settings.TABLE)
+    assert ("SERVER_PORT", "1000") in [row[:2] for row in rows["server"]]
+    assert ("CLIENT_PASSWORD", "-") in [row[:2] for row in rows["client"]]
+    assert all(row[2] for side in rows.values() for row in side)
+
+
+def test_the_groups_are_rows() -> None:
+    assert GROUPED <= set(settings.ROWS)
+    assert Text().parse(" a ") == "a"

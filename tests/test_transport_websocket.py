@@ -1,0 +1,812 @@
+from __future__ import annotations
+
+import contextlib
+import http.client
+import logging
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto import events as ws_events
+from wsproto.extensions import PerMessageDeflate
+
+from tests import transport_kit
+from tests.transport_kit import LONG, Certificate, Task, soon, tcp_pair, until
+from transport import BadUpgrade, Closed, Unreachable, accepting, connecting, sockets, tls
+from transport.sockets import Stream
+from transport.tls import TlsStream
+from transport.websocket import Allowance, WebSocket, accept, connect
+
+pytestmark = pytest.mark.timeout(60)
+certificate = transport_kit.certificate
+no_thread_left = transport_kit.no_thread_left
+
+SIZE = 100_000  # max_message_size in these tests
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: server\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def frame(payload: bytes, opcode: int = 1, fin: bool = True) -> bytes:
+    """A client's frame, masked with zeros."""
+    first, size = opcode | (0x80 if fin else 0), len(payload)
+    if size < 126:
+        head = struct.pack("!BB", first, 0x80 | size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", first, 0x80 | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, 0x80 | 127, size)
+    return head + bytes(4) + payload
+
+
+def accepted(stream: Stream, name: str = "client") -> WebSocket:
+    """What http.server does, then ``accept``."""
+    lines = stream.makefile("rb", 0)
+    assert lines.readline() == b"GET / HTTP/1.1\r\n"
+    headers = http.client.parse_headers(lines)
+    return accept(stream, headers.items(), max_message_size=SIZE, name=name)
+
+
+class Raw:
+    """A client by hand, and the server's end of its connection."""
+
+    def __init__(self, first: bytes = UPGRADE, bound: int = sockets.SEND_BYTES) -> None:
+        self.sock, far = tcp_pair()
+        self.stream = Stream(far, bound=bound)
+        self.sock.sendall(first)
+        self.server = accepted(self.stream)
+        self.head = self._head()
+
+    def _head(self) -> bytes:
+        found = b""
+        while not found.endswith(b"\r\n\r\n"):
+            found += self.sock.recv(1)
+        return found
+
+    def flood(self, data: bytes) -> None:
+        """Send until the server has cut the connection; nothing is read."""
+        with pytest.raises(OSError):
+            while True:
+                self.sock.sendall(data)
+
+
+@contextlib.contextmanager
+def raw(*arguments: Any, **options: Any) -> Iterator[Raw]:
+    peer = Raw(*arguments, **options)
+    try:
+        yield peer
+    finally:
+        peer.server.abort()
+        peer.server.finish(soon())
+        peer.stream.close()
+        peer.sock.close()
+        assert peer.stream.fileno() == -1
+
+
+@contextlib.contextmanager
+def listening(serve: Callable[[socket.socket], Any]) -> Iterator[int]:
+    """A port; ``serve`` gets each connection, one after the other."""
+    with sockets.listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        over = threading.Event()
+
+        def run() -> None:
+            while True:
+                sock, _address = listener.accept()
+                with sock:
+                    if over.is_set():
+                        return
+                    sock.settimeout(LONG)
+                    with contextlib.suppress(OSError):
+                        serve(sock)
+
+        task = Task(run)
+        try:
+            yield port
+        finally:
+            over.set()
+            socket.create_connection(("127.0.0.1", port)).close()
+            task.result()
+
+
+@pytest.fixture(params=["plain", "tls"])
+def pair(
+    request: pytest.FixtureRequest, certificate: Certificate
+) -> Iterator[tuple[WebSocket, WebSocket]]:
+    """A client's and a server's WebSocket, connected to each other."""
+    found: list[WebSocket] = []  # the server's
+
+    def serve(sock: socket.socket) -> None:
+        if request.param == "tls":
+            context = tls.server_context(certificate.cert_path, certificate.key_path)
+            secured = TlsStream(sock, context, bound=1 << 24)
+            secured.handshake(soon())
+            stream: Stream = secured
+        else:
+            stream = Stream(sock, bound=1 << 24)
+        server = accepted(stream)
+        found.append(server)
+        ready.set()
+        over.wait(LONG)
+        server.finish(soon())
+        stream.close()
+
+    ready, over = threading.Event(), threading.Event()
+    context = tls.client_context(certificate.cert_path) if request.param == "tls" else None
+    with listening(serve) as port:
+        client = connect("localhost", port, tls=context, timeout=LONG, max_message_size=SIZE)
+        assert ready.wait(LONG)
+        yield client, found[0]
+        over.set()
+        client.finish(soon())
+
+
+TEXTS = ["", "a", "a" * 125, "b" * 126, "c" * 65535, "d" * 65536, "é🙂\0" * 1000, "e" * SIZE]
+
+
+def test_texts_of_all_sizes_arrive(pair: Any) -> None:
+    for sender, receiver in (pair, pair[::-1]):
+        sending = Task(lambda s=sender: [s.send(text) for text in TEXTS])
+        for text in TEXTS:
+            got = None
+            while got is None:
+                got = receiver.receive(LONG)
+                receiver.flush(soon())
+                sender.flush(soon())
+            assert got == text
+        sending.result()
+
+
+def test_both_directions_and_many_senders_at_once(pair: Any) -> None:
+    client, server = pair
+
+    def send(end: WebSocket, mark: str) -> None:
+        for number in range(100):
+            end.send(f"{mark}{number}" + "." * (number * 37))
+            end.flush(soon())
+
+    def receive(end: WebSocket) -> list[str]:
+        found: list[str] = []
+        while len(found) < 200:
+            text = end.receive(LONG)
+            if text is not None:
+                found.append(text.rstrip("."))
+        return found
+
+    senders = [Task(send, end, mark) for end in pair for mark in "ab"]
+    receivers = [Task(receive, end) for end in pair]
+    for task in receivers:
+        found = task.result()
+        for mark in "ab":
+            assert [t for t in found if t[0] == mark] == [f"{mark}{n}" for n in range(100)]
+    for task in senders:
+        task.result()
+
+
+def test_wake_and_timeout_end_a_wait_and_lose_nothing(pair: Any) -> None:
+    for end, other in (pair, pair[::-1]):
+        assert end.receive(0.001) is None
+        assert end.receive(0) is None
+        end.wake()
+        end.wake()
+        assert end.receive(LONG) is None
+        waiting = Task(end.receive)
+        end.wake()
+        assert waiting.result() is None
+        other.send("after")
+        assert end.receive(LONG) == "after"
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_the_end_comes_after_what_was_sent_before_it(pair: Any, who: int) -> None:
+    end, other = pair[who], pair[1 - who]
+    other.send("one")
+    other.send("two")
+    other.close()
+    with pytest.raises(Closed):
+        other.send("three")
+    assert [end.receive(LONG), end.receive(LONG)] == ["one", "two"]
+    for _ in range(2):
+        with pytest.raises(Closed):
+            end.receive(LONG)
+    with pytest.raises(Closed):
+        end.send("late")
+    with pytest.raises(Closed):
+        end.flush(soon())
+    end.close()
+    end.abort()
+
+
+def test_finish_delivers_what_was_sent_and_frees_everything(pair: Any) -> None:
+    client, server = pair
+    client.send("last words")
+    finishing = Task(client.finish, soon())
+    assert server.receive(LONG) == "last words"
+    with pytest.raises(Closed):
+        server.receive(LONG)
+    finishing.result()
+    assert client._stream.fileno() == -1
+    client.finish(soon())
+
+
+def test_abort_wakes_both_ends(pair: Any) -> None:
+    client, server = pair
+    waiting = [Task(end.receive) for end in pair]
+    until(lambda: client._stream._inside and server._stream._inside)
+    server.abort()
+    for task in waiting:
+        with pytest.raises(Closed):
+            task.result()
+
+
+def test_a_send_to_a_deaf_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(sock: socket.socket) -> None:
+        stream = Stream(sock)
+        server = accepted(stream)
+        server._mail.wait_for_room = lambda: over.wait(LONG)  # type: ignore[attr-defined]
+        over.wait(LONG)
+        server.abort()
+        server.finish(soon())
+        stream.close()
+
+    over = threading.Event()
+    with listening(serve) as port:
+        client = connect("127.0.0.1", port, max_message_size=SIZE, send_timeout=0.05)
+        with pytest.raises(Closed):
+            while True:
+                client.send("x" * SIZE)
+        over.set()
+        client.finish(soon())
+
+
+# The server's side
+
+
+def test_a_frame_that_comes_with_the_upgrade_is_not_lost() -> None:
+    with raw(UPGRADE + frame(b"eager") + frame(b"second")) as peer:
+        assert peer.server.receive(LONG) == "eager"
+        assert peer.server.receive(LONG) == "second"
+        assert b"101" in peer.head
+
+
+def test_compression_is_not_agreed() -> None:
+    client = WSConnection(ConnectionType.CLIENT)
+    request = ws_events.Request("server", "/", extensions=[PerMessageDeflate()])
+    with raw(client.send(request)) as peer:
+        assert b"sec-websocket-extensions" not in peer.head.lower()
+        client.receive_data(peer.head)
+        accepted_, = client.events()
+        assert isinstance(accepted_, ws_events.AcceptConnection)
+        # And the other implementation's view of ours:
+        peer.sock.sendall(client.send(ws_events.TextMessage("héllo" * 100)))
+        assert peer.server.receive(LONG) == "héllo" * 100
+        peer.server.send("wörld" * 30000)
+        answer = ""
+        while len(answer) < 150000:
+            client.receive_data(peer.sock.recv(65536))
+            for event in client.events():
+                assert isinstance(event, ws_events.TextMessage)
+                answer += event.data
+            peer.server.flush(soon())
+        assert answer == "wörld" * 30000
+
+
+def headers_of(text: bytes) -> list[tuple[str, str]]:
+    lines = text.decode("latin-1").split("\r\n")[1:-2]
+    return [(name, value) for name, value in (line.split(": ", 1) for line in lines)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"Upgrade: websocket", b"Upgrade: h2c"),
+        (b"Connection: Upgrade", b"Connection: close"),
+        (b"Version: 13", b"Version: 12"),
+        (b"Host: server\r\n", b""),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"short"),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhlIHNhbXBsZSBub25jZQ==\x01"),
+        (b"Version: 13", b"Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+        (b"Host: server", b"Host: \xff"),
+    ],
+)
+def test_a_wrong_upgrade_is_refused_with_nothing_sent(old: bytes, new: bytes) -> None:
+    near, far = tcp_pair()
+    stream = Stream(far)
+    assert old in UPGRADE
+    with near:
+        with pytest.raises(BadUpgrade) as caught:
+            accept(stream, headers_of(UPGRADE.replace(old, new)), max_message_size=SIZE)
+        assert caught.value.http_status == 400
+        stream.send(b"answer")  # http.server's
+        assert near.recv(100) == b"answer"
+        stream.close()
+
+
+def test_odd_but_right_upgrades_are_taken() -> None:
+    odd = UPGRADE.replace(b"Connection: Upgrade", b"Connection: keep-alive\r\nConnection: upgrade")
+    odd = odd.replace(b"websocket\r", b"WebSocket\r").replace(b": server", b": " + b"a" * 70)
+    odd = odd.replace(b"Version: 13", b"Version: 13\r\nX: \xff\r\nSec-WebSocket-Protocol: chat")
+    with raw(odd + frame(b"in")) as peer:
+        assert peer.server.receive(LONG) == "in"
+        assert b"sec-websocket-protocol" not in peer.head.lower()
+
+
+def test_an_upgrade_whose_client_has_gone_is_closed() -> None:
+    near, far = tcp_pair()
+    near.close()
+    stream = Stream(far)
+    stream.abort()
+    with pytest.raises(Closed):
+        accept(stream, headers_of(UPGRADE), max_message_size=SIZE)
+    stream.close()
+
+
+def test_without_a_thread_to_be_had_the_connection_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(self: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(accepting._Reader, "start", start)
+    near, far = tcp_pair()
+    stream = Stream(far)
+    with near, pytest.raises(Closed):
+        accept(stream, headers_of(UPGRADE), max_message_size=SIZE)
+    stream.close()
+
+
+def test_fragments_become_one_message_and_pings_are_answered_between() -> None:
+    with raw() as peer:
+        peer.sock.sendall(
+            frame("h\xe9".encode()[:2], 1, False)
+            + frame(b"ping!", 9)
+            + frame("h\xe9".encode()[2:], 0, False)
+            + frame(b"", 0, False)
+            + frame(b"llo", 0)
+        )
+        assert peer.server.receive(LONG) == "héllo"
+        assert peer.sock.recv(7) == b"\x8a\x05ping!"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        pytest.param(frame(b"x" * (SIZE + 1)), id="too big"),
+        pytest.param(frame(b"x" * SIZE, 1, False) + frame(b"xx", 0), id="too big in parts"),
+        pytest.param(frame(b"\xff\xfe"), id="invalid UTF-8"),
+        pytest.param(frame(b"\xc3", 1, False) + frame(b"", 0), id="UTF-8 cut off"),
+        pytest.param(frame(b"binary", 2), id="binary"),
+        pytest.param(frame(b"bin", 2, False) + frame(b"ary", 0), id="binary in parts"),
+        pytest.param(b"\x81\x05hello", id="not masked"),
+        pytest.param(b"\xff" * 100, id="reserved bits"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="HTTP"),
+        pytest.param(frame(b"", 0), id="nothing to continue"),
+        pytest.param(frame(b"", 3), id="unknown opcode"),
+        pytest.param(frame(b"a", 9, False), id="ping in parts"),
+        pytest.param(frame(b"\x03", 8), id="close with half a code"),
+        pytest.param(frame(b"\x03\xe8\xff\xff", 8), id="close with junk"),
+        pytest.param(frame(b"\x03\xe8", 8) + b"more", id="close"),
+        pytest.param(b"\x81\xff" + b"\x7f" + b"\xff" * 11, id="a frame of 2 ** 63 bytes"),
+    ],
+)
+def test_what_is_not_a_text_message_ends_the_connection(junk: bytes) -> None:
+    with raw() as peer:
+        peer.sock.sendall(frame(b"fine") + junk)
+        peer.sock.shutdown(socket.SHUT_WR)
+        assert peer.server.receive(LONG) == "fine"
+        with pytest.raises(Closed):
+            peer.server.receive(LONG)
+        with pytest.raises(Closed):
+            peer.server.send("late")
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        pytest.param(frame(b"x", 1, False), frame(b"", 0, False), id="empty fragments"),
+        pytest.param(b"", frame(b"p" * 125, 9), id="pings"),
+        pytest.param(b"", frame(b"", 10), id="pongs"),
+    ],
+)
+def test_floods_that_never_become_a_message_are_cut(first: bytes, then: bytes) -> None:
+    with raw() as peer:
+        peer.sock.sendall(first)
+        flooding = Task(peer.flood, then * 1000)
+        with pytest.raises(Closed):
+            while True:  # the wake-ups are for the backlog of pongs
+                peer.server.receive(LONG)
+        peer.stream.close()
+        flooding.result()
+
+
+def fill(peer: Raw, text: bytes) -> tuple[int, bytes]:
+    """Send messages until the server stops reading.
+
+    How many went out, and what is to be sent yet of the last of them.
+    """
+    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    one, sent = frame(text), 0
+    several = one * (1 + 4096 // len(one))
+    mail = peer.server._mail  # type: ignore[attr-defined]
+    peer.sock.settimeout(0.05)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            sent += peer.sock.send(several[sent % len(one) :])
+    until(lambda: mail._reader_waits)
+    peer.sock.settimeout(LONG)
+    return -(-sent // len(one)), one[sent % len(one) or len(one) :]
+
+
+@pytest.mark.parametrize("size", [0, 10, 50_000])
+def test_who_floods_with_messages_is_not_read_until_they_are_taken(size: int) -> None:
+    with raw() as peer:
+        mail = peer.server._mail  # type: ignore[attr-defined]
+        sent, rest = fill(peer, b"x" * size)
+        # What one more read brought may be over the bound, no more.
+        spare = accepting.RECV_BYTES // (6 + size) + 1
+        assert len(mail._messages) <= accepting.WAITING_MESSAGES + spare
+        assert mail._come <= accepting.WAITING_CHARS + SIZE
+        assert sent > len(mail._messages)
+        sending = Task(peer.sock.sendall, rest)
+        for _ in range(sent):
+            assert peer.server.receive(LONG) == "x" * size
+        sending.result()
+
+
+def test_abort_releases_a_reader_that_waits_for_room() -> None:
+    with raw() as peer:
+        fill(peer, b"x" * 1000)
+        peer.stream.abort()  # the stream's, of which the WebSocket knows nothing
+        library = peer.server._library  # type: ignore[attr-defined]
+        library.thread.join(LONG)
+        assert not library.thread.is_alive()
+        with pytest.raises(Closed):
+            while True:
+                assert peer.server.receive(LONG) == "x" * 1000
+
+
+def test_send_never_blocks_and_its_rest_wakes_the_receiver() -> None:
+    with raw(bound=1 << 25) as peer:
+        waiting = Task(peer.server.receive)
+        sent = 0
+        while not peer.server.backlog:
+            peer.server.send("x" * 60_000)
+            sent += 60_000 + 4
+        assert waiting.result() is None
+        reading = Task(peer.sock.makefile("rb").read, sent)
+        peer.server.flush(soon())
+        assert peer.server.backlog == 0
+        assert len(reading.result()) == sent
+
+
+def test_flush_past_its_deadline_cuts_the_connection() -> None:
+    with raw(bound=1 << 25) as peer:
+        while not peer.server.backlog:
+            peer.server.send("x" * 60_000)
+        with pytest.raises(Closed):
+            peer.server.flush(time.monotonic())
+        with pytest.raises(Closed):
+            while True:
+                peer.server.receive(LONG)
+
+
+def test_finish_waits_for_the_peer_only_until_its_deadline() -> None:
+    with raw() as peer:
+        peer.server.send("bye")
+        peer.server.finish(time.monotonic() + 0.01)
+        assert peer.sock.recv(100)[:9] == b"\x81\x03bye\x88\x02\x03\xe8"
+
+
+def test_a_peer_that_answers_the_close_is_done_with_at_once() -> None:
+    with raw() as peer:
+        finishing = Task(peer.server.finish, soon())
+        assert peer.sock.recv(4) == b"\x88\x02\x03\xe8"
+        peer.sock.sendall(frame(b"unread") + frame(b"\x03\xe8", 8))
+        finishing.result()
+
+
+def test_the_reading_thread_has_a_name_and_is_a_daemon() -> None:
+    with raw() as peer:
+        thread = peer.server._library.thread  # type: ignore[attr-defined]
+        assert (thread.name, thread.daemon) == ("client-reader", True)
+
+
+# The client's side
+
+
+def reason(port: int, host: str = "127.0.0.1", **options: Any) -> str:
+    options = {"timeout": LONG, "max_message_size": SIZE, **options}
+    with pytest.raises(Unreachable) as caught:
+        connect(host, port, **options)
+    return caught.value.reason
+
+
+def read_request(sock: socket.socket) -> bytes:
+    found = b""
+    while not found.endswith(b"\r\n\r\n"):
+        byte = sock.recv(1)
+        if not byte:
+            raise ConnectionAbortedError
+        found += byte
+    return found
+
+
+def answering(answer: bytes) -> Callable[[socket.socket], None]:
+    def serve(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(answer)
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(65536):
+            pass
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "not_websocket"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "not_websocket"),
+        (b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\n\r\n", "not_websocket"),
+        (b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n", "not_websocket"),
+        (b"HTTP/1.1 503 Full\r\nContent-Length: 0\r\n\r\n", "busy"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "not_websocket"),
+        (b"\xff\xfe\r\n\r\n", "not_websocket"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x" * 1_000_000, "not_websocket"),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 9999999\r\n\r\n" + b"x" * 100_000, "not_websocket"),
+        (b"HTTP/1.1 404 No\r\nContent-Length: -\r\n\r\n", "not_websocket"),
+        (b"\x15\x03\x01\x00\x02\x02\x28", "needs_tls"),
+        (b"", "network"),
+    ],
+)
+def test_why_a_server_is_not_ours(answer: bytes, expected: str) -> None:
+    with listening(answering(answer)) as port:
+        assert reason(port) == expected
+
+
+def test_why_there_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sockets.listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+    assert reason(port) == "refused"
+    assert reason(port, "a" * 70) == "name"
+    assert reason(port, "a..b") == "name"
+    assert reason(70000) == "network"
+    assert reason(0) == "network"
+
+
+def test_one_deadline_covers_everything() -> None:
+    def silent(sock: socket.socket) -> None:
+        while sock.recv(65536):
+            pass
+
+    with listening(silent) as port:
+        assert reason(port, timeout=0.05) == "timeout"
+        assert reason(port, timeout=0.05, tls=tls.client_context()) == "timeout"
+
+
+def test_tls_reasons_come_through(certificate: Certificate) -> None:
+    def serve(sock: socket.socket) -> None:
+        stream = TlsStream(sock, context)
+        with contextlib.suppress(Unreachable):
+            stream.handshake(soon())
+        stream.close()
+
+    context = tls.server_context(certificate.cert_path, certificate.key_path)
+    trusting = tls.client_context(certificate.cert_path)
+    with listening(serve) as port:
+        assert reason(port, tls=tls.client_context()) == "self_signed"
+        assert reason(port, tls=trusting, server_hostname="other") == "wrong_host"
+        assert reason(port, tls=tls.client_context(fingerprint="0" * 64)) == "fingerprint"
+        assert reason(port, tls=trusting) == "network"  # it closes after the handshake
+        assert reason(port) == "needs_tls"
+
+
+def handshake_answer(request: bytes) -> bytes:
+    server = WSConnection(ConnectionType.SERVER)
+    server.receive_data(request)
+    list(server.events())
+    return server.send(ws_events.AcceptConnection())
+
+
+def sending(data: bytes, asked: list[bytes] | None = None) -> Callable[[socket.socket], None]:
+    """A server by hand that upgrades, sends ``data`` and waits for the end."""
+
+    def serve(sock: socket.socket) -> None:
+        request = read_request(sock)
+        if asked is not None:
+            asked.append(request)
+        sock.sendall(handshake_answer(request) + data)
+        while sock.recv(65536):
+            pass
+
+    return serve
+
+
+def test_the_request_says_no_more_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    asked: list[bytes] = []
+    with listening(sending(b"\x81\x02hi", asked)) as port:
+        client = connect("localhost", port, max_message_size=SIZE)
+        assert client.receive(LONG) == "hi"
+        client.finish(soon())
+    names = sorted(line.split(b":")[0] for line in asked[0].split(b"\r\n")[1:-2])
+    assert names == [
+        b"Connection",
+        b"Host",
+        b"Sec-WebSocket-Key",
+        b"Sec-WebSocket-Version",
+        b"Upgrade",
+    ]
+    assert f"Host: localhost:{port}\r\n".encode() in asked[0]
+
+
+def test_cookies_are_not_kept() -> None:
+    asked: list[bytes] = []
+
+    def serve(sock: socket.socket) -> None:
+        request = read_request(sock)
+        asked.append(request)
+        answer = handshake_answer(request)[:-2] + b"Set-Cookie: id=1; Domain=server\r\n\r\n"
+        sock.sendall(answer)
+        while sock.recv(65536):
+            pass
+
+    with listening(serve) as port:
+        for _ in range(2):
+            connect("127.0.0.1", port, max_message_size=SIZE).finish(soon())
+    assert len(asked) == 2
+    assert b"ookie" not in asked[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "default", "header"),
+    [
+        ("::1", 8000, 80, "[::1]:8000"),
+        ("::1", 80, 80, "[::1]"),
+        ("chat.example", 443, 443, "chat.example"),
+        ("chat.example", 80, 443, "chat.example:80"),
+        ("bücher.example", 1, 80, "xn--bcher-kva.example:1"),
+    ],
+)
+def test_the_host_header(host: str, port: int, default: int, header: str) -> None:
+    assert connecting._host_header(host, port, default) == header
+
+
+def test_each_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sockets.listen("127.0.0.1", 0) as listener:
+        closed = listener.getsockname()[1]
+    with listening(sending(b"\x81\x02hi")) as port:
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", closed)),
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: found)
+        client = connect("both.example", 1234, max_message_size=SIZE)
+        assert client.receive(LONG) == "hi"
+        client.finish(soon())
+        found[1] = found[0]
+        assert reason(1234, "both.example") == "refused"
+        monkeypatch.undo()
+
+
+def test_an_attempt_can_be_aborted_from_outside() -> None:
+    opened: list[Stream] = []
+    with listening(lambda sock: sock.recv(65536) and sock.recv(1)) as port:
+        attempt = Task(
+            lambda: connect(
+                "127.0.0.1", port, timeout=LONG, max_message_size=SIZE, opened=opened.append
+            )
+        )
+        until(lambda: opened and opened[0]._reader)
+        opened[0].abort()
+        with pytest.raises(Unreachable):
+            attempt.result()
+        assert opened[0].fileno() == -1
+
+
+def server_frame(payload: bytes, first: int = 0x81) -> bytes:
+    if len(payload) < 126:
+        return bytes((first, len(payload))) + payload
+    return struct.pack("!BBQ", first, 127, len(payload)) + payload
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        pytest.param(server_frame(b"x" * 1001), id="too big"),
+        pytest.param(server_frame(b"x" * 100_000), id="far too big"),
+        pytest.param(b"\x81\x7f" + b"\x7f" + b"\xff" * 7 + b"x" * 1000000, id="2 ** 63"),
+        pytest.param(b"\x01\x00" + b"\x00\x00" * 500_000, id="empty fragments"),
+        pytest.param(b"\x89\x00" * 500_000, id="pings"),
+        pytest.param(b"\x8a\x00" * 500_000, id="pongs"),
+        pytest.param(server_frame(b"\xff\xfe"), id="invalid UTF-8"),
+        pytest.param(server_frame(b"binary", 0x82), id="binary"),
+        pytest.param(b"\xf1\x01a", id="reserved bits"),
+        pytest.param(b"\x80\x01a", id="nothing to continue"),
+        pytest.param(b"\x88\x01a", id="close with half a code"),
+        pytest.param(b"\x88\x02\x03\xe8", id="close"),
+        pytest.param(b"\x88\x00", id="close without a code"),
+        pytest.param(b"\x89\x7e\x00\x7e" + b"p" * 126, id="a long ping"),
+    ],
+)
+def test_a_server_that_sends_junk_is_left(
+    junk: bytes, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with listening(sending(b"\x81\x04fine" + junk)) as port:
+        client = connect("127.0.0.1", port, max_message_size=1000)
+        assert client.receive(LONG) == "fine"
+        for _ in range(2):
+            with pytest.raises(Closed):
+                client.receive(LONG)
+        with pytest.raises(Closed):
+            client.send("late")
+        client.finish(soon())
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_wait_may_end_in_the_middle_of_a_frame() -> None:
+    go = threading.Semaphore(0)
+    parts = [b"\x81", b"\x7e\x00", b"\xc8", b"a" * 100, b"b" * 99, b"b\x01\x01c", b"\x80\x00"]
+
+    def serve(sock: socket.socket) -> None:
+        sock.sendall(handshake_answer(read_request(sock)))
+        for part in parts:
+            assert go.acquire(timeout=LONG)
+            sock.sendall(part)
+        while sock.recv(65536):
+            pass
+
+    with listening(serve) as port:
+        client = connect("127.0.0.1", port, max_message_size=SIZE)
+        found: list[str] = []
+        for _ in parts:
+            assert client.receive(0.005) is None
+            go.release()
+            text = client.receive(0.02)
+            found += [text] if text else []
+        while len(found) < 2:
+            text = client.receive(LONG)
+            found += [text] if text else []
+        assert found == ["a" * 100 + "b" * 100, "c"]
+        client.finish(soon())
+
+
+def test_finish_of_a_client_does_not_wait_longer_than_it_may() -> None:
+    with listening(sending(b"")) as port:
+        client = connect("127.0.0.1", port, max_message_size=SIZE)
+        client.finish(time.monotonic() + 0.01)
+        assert client._stream.fileno() == -1  # type: ignore[attr-defined]
+
+
+# The parts
+
+
+def test_an_allowance_is_used_up_and_renewed() -> None:
+    allowance = Allowance(10)
+    allowance.spend(10)
+    allowance.renew()
+    allowance.spend(9)
+    with pytest.raises(Closed):
+        allowance.spend(2)
+
+
+def test_a_bell_keeps_one_ring() -> None:
+    bell = accepting.Bell()
+    assert not bell.wait(0)
+    bell.ring()
+    bell.ring()
+    assert bell.wait()
+    assert not bell.wait(0)
+    waiting = Task(bell.wait, 1e12)
+    bell.ring()
+    assert waiting.result()
