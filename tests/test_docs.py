@@ -1,0 +1,85 @@
+"""README and documents say what the code does: tables, links, commands."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import settings
+from client import events
+from client.commands import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+PYTHON_FILE = r"`((?:protocol|transport|server|client|tests|tools)/[\w/]+\.py)`"
+
+
+def section(title: str) -> str:
+    """What stands under a heading, up to the next one."""
+    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found is not None, title
+    return found[1]
+
+
+def table(text: str) -> list[list[str]]:
+    """The rows of the tables in ``text``, without their heads."""
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def test_every_setting_is_in_the_readme_with_its_default() -> None:
+    written = table(section("Server settings")) + table(section("Client settings"))
+    rows = [row for side in ("server", "client", "both") for row in settings.table_rows(side)]
+    assert written == [[f"`{name}`", default, text] for name, default, text in rows]
+
+
+def test_every_command_is_in_the_readme_with_its_help() -> None:
+    written = {row[0]: row[1] for row in table(section("Client"))}
+    for command in COMMANDS:
+        names = [command.written(), *(f"/{alias}" for alias in command.aliases)]
+        cell = next(cell for cell in written if cell.startswith(f"`{names[0]}`"))
+        assert all(f"`{name}`" in cell for name in names), cell
+        assert written[cell] == command.help
+    assert len(written) == len(COMMANDS)
+
+
+def test_every_json_event_is_in_the_readme_with_its_keys() -> None:
+    written: dict[str, str] = {}
+    for cell, keys in table(section("Programs")):
+        for name in re.findall(r"`(\w+)`", cell):
+            written[name] = keys
+    kinds = [kind for kind in events.Event.__subclasses__() if kind not in events.SCREEN_ONLY]
+    assert set(written) == {kind.name for kind in kinds}
+    for kind in kinds:
+        for field in fields(kind):  # type: ignore[arg-type]  # every event is a dataclass
+            key = kind._renamed.get(field.name, field.name)
+            assert f"`{key}`" in written[kind.name], (kind.name, key)
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (document.parent / target).exists(), (document.name, target)
+
+
+def test_modules_that_documents_name_exist() -> None:
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        for name in re.findall(PYTHON_FILE, text):
+            assert (ROOT / name).exists(), (document.name, name)
+
+
+def test_every_named_thread_is_in_the_ledger() -> None:
+    """A thread's name in the code has its line in docs/DESIGN.md."""
+    ledger = (ROOT / "docs/DESIGN.md").read_text(encoding="utf-8")
+    names = set()
+    for folder in ("server", "client", "transport"):
+        for path in (ROOT / folder).rglob("*.py"):
+            source = path.read_text(encoding="utf-8")
+            names |= set(re.findall(r'\bname=f?"([a-z]+)[-{"]', source)) - {"json"}
+    assert names, "no thread is named at all"
+    for name in names:
+        assert f"`{name}" in ledger, name
