@@ -11,6 +11,7 @@ sealing and handing bytes to the socket, none of which blocks.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,6 +22,9 @@ from protocol import frames, limits
 from server import bounds
 from server.rooms import Member, Room, Snapshot
 from transport import Closed
+
+# Replies up to this size, in bytes, share a record with a slice: together they stay in bounds.
+_BESIDE_SLICE = 8 * 1024
 
 
 class Receiver(Protocol):
@@ -86,6 +90,7 @@ class Outlet:
         self._replies: deque[bytes] = deque()
         self._room: Room[Receiver] | None = None
         self._member: Member[Receiver] | None = None
+        self._rejoined: deque[Room[Receiver]] = deque()  # rooms that have to hear of it
         self._due = False  # only ever set, or cleared by the holder of the lock: see deliver
 
     def attach(
@@ -113,36 +118,41 @@ class Outlet:
         letting go, so nothing that was appended before this call stays behind.
         """
         self._due = True
-        rejoined: Room[Receiver] | None = None
         while self._due and self._lock.acquire(blocking=False):
             try:
                 self._due = False
-                rejoined = self._send_locked() or rejoined
+                self._send_locked()
             except Closed:
                 pass  # the member's own thread finds out by itself, and decides what it means
             finally:
                 self._lock.release()
-        if rejoined is not None:
-            self._on_rejoin(rejoined)
+        with contextlib.suppress(IndexError):  # whoever is first tells them
+            while True:
+                self._on_rejoin(self._rejoined.popleft())
 
-    def _send_locked(self) -> Room[Receiver] | None:
-        """Records until all is sent or the socket is full; a room that has to hear of it."""
-        rejoined = None
+    def _send_locked(self) -> None:
+        """Records until all is sent or the socket is full."""
         while not self._peer.backlog:
-            found = self._replies_locked()
-            if not found and self._room is not None and self._member is not None:
-                taken = self._room.take(self._member)
-                if isinstance(taken, Snapshot):
-                    self._replies.extend(entered(taken))
-                    rejoined = self._room
-                    continue
-                found = taken
+            found = self._next_locked()
             if not found:
-                return rejoined
+                return
             self._peer.send(self._link.seal(found))
         # The member's own thread may wait for its socket; this one may not.
         self._peer.wake()
-        return rejoined
+
+    def _next_locked(self) -> list[bytes]:
+        """The frames of the next record: replies, and beside them what is new in the room."""
+        found = self._replies_locked()
+        if self._replies or sum(map(len, found)) > _BESIDE_SLICE:
+            return found
+        if self._room is None or self._member is None:
+            return found
+        taken = self._room.take(self._member)
+        if not isinstance(taken, Snapshot):
+            return found + taken
+        self._replies.extend(entered(taken))
+        self._rejoined.append(self._room)
+        return found or self._replies_locked()
 
     def _replies_locked(self) -> list[bytes]:
         """The replies that fit one record."""
