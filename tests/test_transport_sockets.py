@@ -74,6 +74,17 @@ def test_what_the_system_does_not_take_is_the_backlog_until_flushed(make_pair: A
     assert reading.result() == data + b"tail"
 
 
+def test_nothing_overtakes_the_backlog(make_pair: Any) -> None:
+    client, server = make_pair(bound=2 * BIG)
+    server.send(b"a" * BIG)
+    assert server.backlog
+    start = read_exactly(client, BIG // 8)  # now the system would take more
+    server.send(b"tail")
+    reading = Task(read_exactly, client, BIG - len(start) + 4)
+    server.flush(soon())
+    assert start + reading.result() == b"a" * BIG + b"tail"
+
+
 def test_over_the_bound_the_connection_is_cut(make_pair: Any) -> None:
     client, server = make_pair(bound=100_000)
     with pytest.raises(OSError):

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(60)
 certificate = transport_kit.certificate
 no_thread_left = transport_kit.no_thread_left
 
-SIZE = 100_000  # max_message_size in these tests
+SIZE = 70_000  # max_message_size in these tests
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: server\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

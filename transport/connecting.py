@@ -39,11 +39,9 @@ logging.getLogger("websocket").setLevel(logging.CRITICAL + 1)
 class _Feed:
     """The socket as websocket-client sees it."""
 
-    def __init__(self, stream: Stream, send_timeout: float) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._send_timeout = send_timeout
         self.allowance = Allowance(_RESPONSE_BYTES)
-        self.waiting = True  # whether send waits
         self.first: bytes | None = None
 
     def recv(self, size: int) -> bytes:
@@ -54,10 +52,8 @@ class _Feed:
         return data
 
     def send(self, data: bytes) -> int:
-        sent = self._stream.send(data)
-        if self.waiting:
-            self._stream.flush(time.monotonic() + self._send_timeout)
-        return sent
+        # Without waiting: an answer to a ping must not hold the receiving thread.
+        return self._stream.send(data)
 
     def close(self) -> None:
         self._stream.abort()  # the descriptor is freed by who opened it
@@ -73,9 +69,16 @@ class ClientWebSocket(WebSocket):
     """See ``connect``."""
 
     def __init__(
-        self, stream: Stream, feed: _Feed, host: str, path: str, max_message_size: int
+        self,
+        stream: Stream,
+        feed: _Feed,
+        host: str,
+        path: str,
+        max_message_size: int,
+        send_timeout: float,
     ) -> None:
         self._stream, self._feed = stream, feed
+        self._send_timeout = send_timeout
         self._closed = False
         self._over = False  # the receiving thread's
         self._max_message_size = max_message_size
@@ -125,6 +128,7 @@ class ClientWebSocket(WebSocket):
             raise Closed
         try:
             self._library.send(data)
+            self._stream.flush(time.monotonic() + self._send_timeout)
         except _LIBRARY_ERRORS:
             self.abort()
             raise Closed from None
@@ -144,7 +148,6 @@ class ClientWebSocket(WebSocket):
         if self._closed:
             return
         self._closed = True
-        self._feed.waiting = False
         with contextlib.suppress(*_LIBRARY_ERRORS):
             self._library.send_close(code)
 
@@ -285,9 +288,9 @@ def _host_header(host: str, port: int, default: int) -> str:
 def _upgraded(
     stream: Stream, host: str, path: str, max_message_size: int, send_timeout: float
 ) -> ClientWebSocket:
-    feed = _Feed(stream, send_timeout)
+    feed = _Feed(stream)
     try:
-        return ClientWebSocket(stream, feed, host, path, max_message_size)
+        return ClientWebSocket(stream, feed, host, path, max_message_size, send_timeout)
     except (TimeoutError, websocket.WebSocketTimeoutException):
         raise Unreachable("timeout") from None
     except (OSError, websocket.WebSocketConnectionClosedException):

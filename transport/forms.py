@@ -13,6 +13,8 @@ from .errors import Unreachable
 from .sockets import Stream
 from .tls import Context
 
+_TLS_ALERT = "\x15"
+
 ANSWER_BYTES = 64 * 1024
 
 
@@ -50,5 +52,8 @@ def _ask(stream: Any, header: str, path: str, body: str) -> tuple[int, bytes]:
         raise Unreachable("timeout") from None
     except OSError:
         raise Unreachable("network") from None
+    except http.client.BadStatusLine as error:
+        needs_tls = error.line.startswith(_TLS_ALERT)
+        raise Unreachable("needs_tls" if needs_tls else "not_websocket") from None
     except (http.client.HTTPException, ValueError):
         raise Unreachable("not_websocket") from None

@@ -1,0 +1,1 @@
+"""Measurements: each prints a table, asserts nothing, and is run by hand or by ``make``."""
