@@ -128,8 +128,7 @@ class _Client:
         """The main thread: reads lines until there are no more, or nobody to send them to."""
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._interrupt)
-        with self._console:
-            status = self._chat()
+        status = self._chat()
         if self._last_words:
             print(self._last_words, file=sys.stderr)
         return status
@@ -137,11 +136,13 @@ class _Client:
     def _chat(self) -> int:
         self._connection.start()
         news = self._news.get()
-        if news == "joined":
+        if news != "joined":
+            self._connection.leave()
+            return EXIT_INTERRUPTED if news == "interrupted" else self._ended()
+        # Not before: while the keyboard is not seized, Ctrl-C ends an attempt that hangs.
+        with self._console:
             self._read_lines()
             return self._leave()
-        self._connection.leave()
-        return EXIT_INTERRUPTED if news == "interrupted" else self._ended()
 
     def _read_lines(self) -> None:
         while not self._quitting:
@@ -160,25 +161,26 @@ class _Client:
         if pipe_ended and self._settings.listen:
             while not self._quitting and not self._connection.over:
                 self._news.get()
-        elif pipe_ended:
-            self._await_answers(self._connection.timeout)
-        elif not self._connection.over:
-            self._await_answers(QUIT_SECONDS)
+        wants_away = self._quitting or not pipe_ended
+        self._await_answers(QUIT_SECONDS if wants_away else self._connection.timeout)
         if self._connection.over:
             return self._ended()
         left_over = self._session.give_up("disconnected")
         self._connection.leave()
-        if not pipe_ended or self._settings.listen:
+        if wants_away or self._quitting:
             return EXIT_LEFT
         if left_over:
             return EXIT_LOST
         return EXIT_REFUSED if self._session.refused else EXIT_LEFT
 
     def _await_answers(self, seconds: float) -> None:
+        """Wait for the answers to what was typed; who is told to leave does not wait that long."""
         end = time.monotonic() + seconds
         while not self._connection.over and time.monotonic() < end:
             if self._session.wait_answered(_LOOK_SECONDS):
                 return
+            if self._quitting:
+                end = min(end, time.monotonic() + QUIT_SECONDS)
 
     def _ended(self) -> int:
         """The reader thread has ended by itself: say why, and what to do next."""
@@ -214,7 +216,10 @@ class _Client:
 
     def _interrupt(self, number: int, _frame: object) -> None:
         if self._quitting and number == signal.SIGINT:
-            raise KeyboardInterrupt  # the second one does not wait for anything
+            # The second one does not wait for anything; nor may a third one break off the way
+            # out, on which the terminal is restored.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            raise KeyboardInterrupt
         self._quitting = True
         self._news.put("interrupted")
         self._console.input.stop()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from client import events
+from client import events, wording
 from client.outbox import records
 from client.session import Session
 from i18n import _
@@ -95,6 +95,7 @@ class Connection:
         self._stream: Stream | None = None
         self._proven = False
         self._unproven = 0
+        self._reason = "lost"  # why the last connection ended
         self._interval, self._timeout = ATTEMPT_SECONDS, ATTEMPT_SECONDS
         self.joined = False
         self.over = False
@@ -160,7 +161,7 @@ class Connection:
             if self._unproven >= UNPROVEN_HANDSHAKES:
                 return Ending("lost", "unproven")
             if not self._reconnect:
-                return Ending("lost", "lost")
+                return Ending("lost", self._reason)
             if self._proven:
                 attempt = 0
             attempt += 1
@@ -169,7 +170,7 @@ class Connection:
 
     def _one_connection(self) -> Ending | None:
         """One connection from dialling to its end; None if there is to be another."""
-        self._proven = False
+        self._proven, self._reason = False, "lost"
         first = not self.joined
         try:
             self._join()
@@ -177,7 +178,9 @@ class Connection:
         except Refused as refused:
             return self._on_refused(refused, first)
         except Gone as gone:
-            return Ending("refused", gone.reason) if gone.reason in _FINAL else None
+            if gone.reason in _FINAL:
+                return Ending("refused", gone.reason)
+            self._on_gone(gone.reason)
         except Unreachable as error:
             return Ending("unreachable", error.reason) if first else None
         except TimedOut:
@@ -219,10 +222,12 @@ class Connection:
         key = self._receive_clear(peer, deadline)
         self._unproven += 1
         session = self._session
-        peer.send(link.receive_key(key, nick, session.room, session.resume_point()))
+        peer.send(link.receive_key(key, nick, session.room_to_join(), session.resume_point()))
         text = self._receive_clear(peer, deadline)
-        first, *rest = link.open(text)
-        welcome = frames.from_object(first, frames.SERVER_FRAMES)
+        values = link.open(text)
+        if not values:
+            raise Unexpected()
+        welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
         self._unproven = 0  # whoever sealed this knows what we know
         self._proven = True
         if isinstance(welcome, frames.Refused):
@@ -234,7 +239,7 @@ class Connection:
         session.welcome(welcome)
         with self._sending:
             self._link = link
-        self._take(rest)
+        self._take(values[1:])
 
     def _receive_clear(self, peer: WebSocket, deadline: float) -> str:
         """The next text of the handshake.  Raises Refused for a refusal in clear."""
@@ -289,6 +294,12 @@ class Connection:
         if not first and (not refused.proven or refusal.code in _PASSING):
             return None
         return Ending("refused", refusal.code, {"retry_after": refusal.retry_after or 0.0})
+
+    def _on_gone(self, reason: str) -> None:
+        """The server has said why it ends this connection; the next one may be welcome."""
+        self._reason = reason
+        if self._reconnect and not self._leaving.is_set():
+            self._emit(events.Notice(wording.disconnected(reason)))
 
     def _disconnect(self) -> None:
         with self._sending:

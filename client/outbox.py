@@ -1,4 +1,4 @@
-"""Lines on their way: typed, sealed, and not yet known to be taken.
+"""Lines and requests on their way: typed, sealed, and not yet known to be taken.
 
 A line is sealed when it is sent, not when it is typed.  After a lost connection what was
 sealed goes again byte for byte; what a server has not acknowledged by the time there is
@@ -61,6 +61,14 @@ class Switch:
     room: str
 
 
+@dataclass(frozen=True)
+class Request:
+    """What was asked of the server and not answered yet; ``kind``: switch, nick or rooms."""
+
+    kind: str
+    encoded: bytes
+
+
 class Outbox:
     """Lines by how far they have come.  Not thread-safe: the session's lock covers it."""
 
@@ -68,19 +76,23 @@ class Outbox:
         self.waiting: deque[Line | Switch] = deque()
         self.open: dict[int, Line] = {}  # key: ref; sealed, no answer yet
         self.taken: dict[int, Line] = {}  # key: ref; accepted, not yet seen in the log
+        self.requests: dict[int, Request] = {}  # key: ref, of the same series
 
     @property
     def empty(self) -> bool:
         """Whether each line has been answered, and seen in its place."""
-        return not (self.waiting or self.open or self.taken)
+        return not (self.waiting or self.open or self.taken or self.requests)
 
     def answered(self) -> bool:
         """Whether nothing is waiting for the server's answer."""
         return not (self.waiting or self.open)
 
     def again(self) -> list[bytes]:
-        """What has been sealed and not answered, in order, byte for byte."""
-        return [part for line in self.open.values() for part in line.encoded]
+        """What has been sealed or asked and not answered, in order, byte for byte."""
+        parts = {ref: line.encoded for ref, line in self.open.items()}
+        parts.update((ref, (request.encoded,)) for ref, request in self.requests.items())
+        # In the order of the refs: what is below the last one taken, a server takes for old.
+        return [part for ref in sorted(parts) for part in parts[ref]]
 
     def give_up(self) -> list[Line]:
         """All lines that no server has acknowledged, in order; they are forgotten here."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from client import codes, events, wording
 from client.events import CodeView, MemberView
-from client.outbox import OPEN_LINES, Line, Outbox, Switch
+from client.outbox import OPEN_LINES, Line, Outbox, Request, Switch
 from client.posts import Opened
 from client.sealing import Sealing
 from client.transcript import Pair
@@ -24,6 +24,7 @@ from protocol import frames
 from protocol.errors import BadNick, BadRoom, Gone, KeyUnusable, Malformed, Unexpected
 from protocol.invite import Invite, is_loopback
 from protocol.keys import Identity
+from protocol.limits import ROOM_MEMBERS
 from protocol.names import check_nick, check_room, nick_key, room_key, visible
 
 WAITING_LINES = 1000  # typed while nothing can be sent; one more has to wait its turn to be read
@@ -63,12 +64,14 @@ class Session:
         self._sealing = Sealing(identity)
         self._secrets: dict[str, tuple[str, bytes]] = {}  # key: room key; the secret, its salt
         self._outbox = Outbox()
-        self._requests: dict[int, str] = {}  # key: ref; `switch`, or another kind
         self._switching = False
+        self._asked = room  # what the last handshake asked for
+        self._switching_to = ""
         self._arrival: _Arrival | None = None
         self._compared: dict[str, bytes] = {}  # key: nick key; whose code was shown, for `ok`
         self._computing = False
         self._last_ref = 0
+        self._awaited = 0  # the number in the log of what was accepted last
         self._log: bytes | None = None
         self._seq = 0
         self._number = 0
@@ -96,6 +99,12 @@ class Session:
         with self._lock:
             self._nick = nick
 
+    def room_to_join(self) -> str:
+        """What a handshake asks for: the room that is shown.  Another one is not entered."""
+        with self._lock:
+            self._asked = self._shown_room
+            return self._asked
+
     def resume_point(self) -> tuple[bytes, int, int] | None:
         """Log id, last number, last number for oneself alone; None before the first room."""
         with self._lock:
@@ -107,10 +116,10 @@ class Session:
             return frames.Seen(self._seq, self._number).encode()
 
     def welcome(self, welcome: frames.Welcome) -> None:
-        """The server has let this client in."""
+        """The server has let this client in.  Raises ChatError for a nickname that is no text."""
         with self._lock:
             self._max_message_size = welcome.max_message_size
-            self._nick = welcome.nick
+            self._nick = _own_nick(welcome.nick)
 
     def lose(self) -> None:
         """The connection is gone: nothing can be sent until there is another."""
@@ -128,9 +137,12 @@ class Session:
         self._on_outgoing()
 
     def wait_answered(self, seconds: float) -> bool:
-        """Whether each line was accepted or refused within ``seconds``."""
+        """Whether each line was accepted or refused, each command answered, within ``seconds``."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._outbox.empty, seconds)
+            return self._changed.wait_for(self._answered_locked, seconds)
+
+    def _answered_locked(self) -> bool:
+        return self._outbox.empty and not self._computing and self._seq >= self._awaited
 
     def wait_capacity(self, seconds: float) -> bool:
         """Whether another line can be taken within ``seconds``."""
@@ -307,7 +319,7 @@ class Session:
                 if self._outbox.open:
                     return
                 waiting.popleft()
-                self._switching = True
+                self._switching, self._switching_to = True, head.room
                 self._request_locked("switch", lambda ref, to=head.room: frames.Enter(ref, to))  # type: ignore[misc]
             elif len(self._outbox.open) >= OPEN_LINES:
                 return
@@ -343,7 +355,7 @@ class Session:
     def _why_not_locked(self, line: Line) -> str | None:
         """Why ``line`` is not to be sealed now, though it was wanted when it was typed."""
         if room_key(line.room) != room_key(self._room):
-            return "gone"
+            return "left_room"
         verified = (
             self._sealing.all_verified()
             if line.target is None
@@ -362,8 +374,9 @@ class Session:
             self._emit(events.Error("disconnected", wording.refusal("disconnected")))
             return
         ref = self._next_ref_locked()
-        self._requests[ref] = kind
-        self.outgoing.append(make(ref).encode())
+        request = Request(kind, make(ref).encode())
+        self._outbox.requests[ref] = request
+        self.outgoing.append(request.encoded)
 
     def _next_ref_locked(self) -> int:
         self._last_ref += 1
@@ -388,7 +401,7 @@ class Session:
         elif isinstance(frame, frames.Roster):
             self._on_roster_locked(frame)
         elif isinstance(frame, frames.RoomLines):
-            self._requests.pop(frame.ref, None)
+            self._outbox.requests.pop(frame.ref, None)
             self._heard_rooms = tuple(line.room for line in frame.rooms)
             listed = tuple(events.RoomView(line.room, line.count) for line in frame.rooms)
             self._emit(events.RoomList(listed))
@@ -396,14 +409,37 @@ class Session:
             raise Unexpected()
 
     def _on_entered_locked(self, entered: frames.Entered) -> None:
+        if self._arrival is not None or not self._expected_locked(entered):
+            raise Unexpected()
         if not entered.resumed:
             self._arrival = _Arrival(entered, [])
             return
-        if entered.log != self._log or entered.id != self._id or self._arrival is not None:
-            raise Unexpected()
         self._live = True
         self.outgoing.extend(self._outbox.again())
         self._emit(events.Reconnected(True))
+
+    def _expected_locked(self, entered: frames.Entered) -> bool:
+        """Whether it was asked for, or is this very stay going on.
+
+        Where a server leads people elsewhere, their room's secret would not count, and what
+        they type would reach whoever it puts there.
+        """
+        same = entered.log == self._log and entered.id == self._id
+        if entered.resumed:
+            return same and not self._live
+        if not 1 <= entered.members <= ROOM_MEMBERS:
+            return False
+        wanted = self._asked
+        if self._live and entered.ref is None:  # it has fallen behind
+            if not same:
+                return False
+            wanted = self._room
+        elif entered.ref is not None:
+            request = self._outbox.requests.get(entered.ref)
+            if not self._live or request is None or request.kind != "switch":
+                return False
+            wanted = self._switching_to
+        return room_key(entered.room) == room_key(wanted)
 
     def _on_roster_locked(self, roster: frames.Roster) -> None:
         arrival = self._arrival
@@ -421,10 +457,10 @@ class Session:
     ) -> None:
         """A new stay in a room: at first, after `/room`, anew after a loss or falling behind."""
         first, returning = self._log is None, not self._live
-        switched = entered.ref is not None and self._requests.pop(entered.ref, "") == "switch"
+        switched = entered.ref is not None and self._answer_locked(entered.ref) == "switch"
         self._settle_locked(returning)
         self._log, self._id = entered.log, entered.id
-        self._seq, self._number = entered.seq, 0
+        self._seq, self._number, self._awaited = entered.seq, 0, 0
         self._room = entered.room
         if switched or first or returning:
             self._switching = False
@@ -435,6 +471,7 @@ class Session:
         findings = self._sealing.enter(
             entered.room, entered.log, entered.id, lines, entered.seq, salt
         )
+        findings += self._take_own_nick_locked(returning)
         views = self._views_locked()
         if first:
             self._emit(events.Connected(self._address.server, self._nick, entered.room, views))
@@ -446,6 +483,20 @@ class Session:
             self._emit(events.RoomEntered(entered.room, views))
         self._warn_locked(findings)
 
+    def _take_own_nick_locked(self, returning: bool) -> list[Finding]:
+        """One's nickname as the roster has it: posts are signed with that one.
+
+        It may have changed unseen only while one was here: on the way to another room.
+        """
+        own, before = self._member_locked(self._id), self._nick
+        if own is None or not own.nick or nick_key(own.nick) == nick_key(before):
+            return []
+        self._nick = _own_nick(own.nick)
+        if returning:
+            return [Finding("bad_roster", self._nick)]
+        self._emit(events.Renamed(self._room, before, self._nick))
+        return []
+
     def _settle_locked(self, returning: bool) -> None:
         """What was accepted is shown; on a new connection, what was not is handed back."""
         for line in self._outbox.taken.values():
@@ -454,18 +505,29 @@ class Session:
         if returning:
             for line in self._outbox.give_up():
                 self._hand_back_locked(line, "disconnected")
-            self._requests.clear()
+            self._outbox.requests.clear()
+
+    def _answer_locked(self, ref: int) -> str:
+        """The kind of the request that has been answered; empty if there is none."""
+        request = self._outbox.requests.pop(ref, None)
+        return "" if request is None else request.kind
 
     def _on_accepted_locked(self, accepted: frames.Accepted) -> None:
         line = self._outbox.open.pop(accepted.ref, None)
         if line is None:
-            if self._requests.get(accepted.ref) != "switch":  # that one waits for `entered`
-                self._requests.pop(accepted.ref, None)
+            self._on_done_locked(accepted)
         elif line.target is not None:
             self._show_own_locked(line)
         else:
             line.seq = accepted.seq
             self._outbox.taken[accepted.ref] = line
+
+    def _on_done_locked(self, accepted: frames.Accepted) -> None:
+        """A request was accepted: what it has changed is in the log, or comes as `entered`."""
+        request = self._outbox.requests.get(accepted.ref)
+        if request is not None and request.kind != "switch":
+            del self._outbox.requests[accepted.ref]
+            self._awaited = accepted.seq or 0
 
     def _on_refused_locked(self, refused: frames.Refused) -> None:
         ref = refused.ref
@@ -476,7 +538,7 @@ class Session:
             else:
                 self._hand_back_locked(line, refused.code, refused.retry_after)
             return
-        if ref is not None and self._requests.pop(ref, "") == "switch":
+        if ref is not None and self._answer_locked(ref) == "switch":
             self._switching = False
             self._shown_room = self._room
         params: dict[str, int | float | str] = {}
@@ -514,21 +576,32 @@ class Session:
             self._on_posted_locked(entry)
         elif isinstance(entry, frames.OwnPosted):
             self._on_own_locked(entry)
-        elif isinstance(entry, frames.Joined):
-            self._warn_locked(self._sealing.joined(entry.seq, entry.member))
-            self._emit(events.Joined(self._room, entry.member.nick))
-        elif isinstance(entry, frames.Left):
-            nick = self._nick_of_locked(entry.id)
-            self._warn_locked(self._sealing.left(entry.seq, entry.id))
-            self._emit(events.Left(self._room, nick))
-        elif isinstance(entry, frames.Renamed):
-            old = self._nick_of_locked(entry.id)
-            self._warn_locked(self._sealing.renamed(entry.seq, entry.id, entry.nick))
-            if entry.id == self._id:
-                self._nick = entry.nick
-            self._emit(events.Renamed(self._room, old, entry.nick))
+        elif isinstance(entry, (frames.Joined, frames.Left, frames.Renamed)):
+            self._on_change_locked(entry)
         elif isinstance(entry, frames.Rejoined):
             self._warn_locked(self._sealing.rejoined(entry.seq, entry.id))
+
+    def _on_change_locked(self, entry: frames.Joined | frames.Left | frames.Renamed) -> None:
+        """Somebody comes, goes or is renamed; what cannot be is warned of, and is not shown."""
+        member = entry.member.id if isinstance(entry, frames.Joined) else entry.id
+        before = self._member_locked(member)
+        if isinstance(entry, frames.Joined):
+            findings = self._sealing.joined(entry.seq, entry.member)
+        elif isinstance(entry, frames.Left):
+            findings = self._sealing.left(entry.seq, entry.id)
+        else:
+            nick = _own_nick(entry.nick) if member == self._id else entry.nick
+            findings = self._sealing.renamed(entry.seq, member, nick)
+        after = self._member_locked(member)
+        self._warn_locked(findings)
+        if before is None and after is not None:
+            self._emit(events.Joined(self._room, after.nick))
+        elif before is not None and after is None:
+            self._emit(events.Left(self._room, before.nick))
+        elif before is not None and after is not None and before.nick != after.nick:
+            if member == self._id:
+                self._nick = after.nick
+            self._emit(events.Renamed(self._room, before.nick, after.nick))
 
     def _on_posted_locked(self, post: frames.Posted) -> None:
         opened, findings = self._sealing.open(post.seq, post.sender, post.change, post.box)
@@ -584,9 +657,8 @@ class Session:
             raise Gone()
         return found
 
-    def _nick_of_locked(self, member: int) -> str:
-        nicks = [line.nick for line in self._members_locked() if line.id == member]
-        return nicks[0] if nicks else f"#{member}"
+    def _member_locked(self, member: int) -> frames.MemberLine | None:
+        return next((line for line in self._members_locked() if line.id == member), None)
 
     def _confirm_locked(self, nick: str) -> None:
         """`/verify NICK ok`: what counts is whose code was shown, not who has the name now."""
@@ -623,10 +695,11 @@ class Session:
                 for member, code in views
             )
             self._emit(events.Verification(room, room_code, found))
+            self._changed.notify_all()
 
     def _warn_locked(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
-            text = wording.warning(finding.code, finding.nick)
+            text = wording.warning(finding.code, finding.nick, finding.loud)
             self._emit(events.Warning(finding.code, finding.nick, text))
 
     def _error(self, code: str) -> None:
@@ -642,3 +715,12 @@ class Session:
         """Who is in the room, for completion."""
         with self._lock:
             return [member.nick for member in self._members_locked()]
+
+
+def _own_nick(nick: str) -> str:
+    """``nick``, if it is text: the next handshake has to say it.  Raises Malformed."""
+    try:
+        nick.encode()
+    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
+        raise Malformed() from None
+    return nick

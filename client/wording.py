@@ -40,6 +40,8 @@ _REFUSALS: dict[str, str] = {
     "gone": N_("That member is not here any more; /who shows who is."),
     "repeated": N_("The server has that already; nothing more needs to be done."),
     "timed_out": N_("The server heard nothing for too long; check the connection and try again."),
+    "revoked": N_("Your token has been revoked; ask whoever runs the server for a new one."),
+    "expired": N_("Your token has expired; ask whoever runs the server for a new one."),
     "malformed": N_("The server did not understand this client; use the same version on both."),
     "too_big": N_("That is larger than the server takes; send less at once."),
     "unknown_type": N_("The server does not know this request; use the same version on both."),
@@ -48,6 +50,7 @@ _REFUSALS: dict[str, str] = {
         "The encrypted link was disturbed and has been cut; if that goes on, somebody may be "
         "tampering with it."
     ),
+    "disconnected": N_("There is no connection just now; try again when it is back."),
     "internal": N_("The server failed at that; try again, and tell whoever runs it."),
 }
 _REFUSED = N_("The server refused that ({code}); try something else, or ask whoever runs it.")
@@ -57,6 +60,7 @@ _NOT_SENT: dict[str, str] = {
     "too_long": N_("it is longer than this server takes; make it shorter"),
     "disconnected": N_("the connection was lost; send it again when it is back"),
     "gone": N_("that member is not here any more; /who shows who is"),
+    "left_room": N_("you are not in that room; go there and send it again"),
     "unverified": N_(
         "somebody who is not verified has come in since; look with /who and send it again"
     ),
@@ -86,6 +90,10 @@ _WARNINGS: dict[str, str] = {
         "{nick} has other keys than before; compare codes anew with /verify before you trust "
         "this nickname."
     ),
+    "other_keys_loud": N_(
+        "ATTENTION: {nick} was verified, and has other keys now. Somebody else may be using this "
+        "nickname: say nothing secret before you have compared codes anew with /verify."
+    ),
     "transcript": N_(
         "{nick} is being shown another room than you; say nothing secret, and compare codes "
         "with /verify."
@@ -109,6 +117,10 @@ _DISCONNECTED: dict[str, str] = {
     "expired": N_("Your token has expired; ask for a new one."),
     "replaced": N_("This client has connected from somewhere else; this connection ended."),
     "lost": N_("The connection was lost; connect again when the network is back."),
+    "unproven": N_(
+        "Several times in a row what answered could not prove that it knows the password; "
+        "somebody may be in between, or the password has changed."
+    ),
     "quit": N_("You have left the chat."),
     "protocol": N_("The two sides did not understand each other; use the same version on both."),
 }
@@ -121,6 +133,8 @@ _UNREACHABLE: dict[str, str] = {
     "not_websocket": N_(
         "What answers at {server} is not a chat server, or wants TLS; check the port or add --ssl."
     ),
+    "needs_tls": N_("{server} speaks TLS only; add --ssl, or --ssl-fingerprint from its banner."),
+    "busy": N_("{server} takes no more connections now; try again in a while."),
     "network": N_("There is no way to {server}; check that this machine is on the network."),
     "self_signed": N_(
         "The certificate of {server} is self-signed; compare its fingerprint with the server's "
@@ -143,7 +157,10 @@ _UNREACHABLE: dict[str, str] = {
         "a way that you trust and give it with --ssl-fingerprint."
     ),
     "not_tls": N_("{server} does not speak TLS; leave out --ssl if you accept that."),
-    "tls": N_("No secure connection to {server} came about; check its certificate."),
+    "protocol": N_(
+        "TLS with {server} ended before its certificate was seen; check that it speaks TLS 1.2 "
+        "or newer, and that nothing in between breaks it."
+    ),
 }
 _AWAY = N_("{server} cannot be reached ({code}); check address and port, then try again.")
 
@@ -163,9 +180,10 @@ def unreadable(reason: str) -> str:
     return _sentence(_UNREADABLE, _CLOSED_BOX, reason)
 
 
-def warning(code: str, nick: str | None = None) -> str:
-    """The text of a ``warning`` event."""
-    return _sentence(_WARNINGS, _WARNED, code, {"nick": _("somebody") if nick is None else nick})
+def warning(code: str, nick: str | None = None, loud: bool = False) -> str:
+    """The text of a ``warning`` event; ``loud``: it is about somebody who was verified."""
+    key = f"{code}_loud" if loud and f"{code}_loud" in _WARNINGS else code
+    return _sentence(_WARNINGS, _WARNED, key, {"nick": _("somebody") if nick is None else nick})
 
 
 def disconnected(reason: str) -> str:
