@@ -91,8 +91,8 @@ _WARNINGS: dict[str, str] = {
         "this nickname."
     ),
     "other_keys_loud": N_(
-        "ATTENTION: {nick} was verified, and has other keys now. Somebody else may be using this "
-        "nickname: say nothing secret before you have compared codes anew with /verify."
+        "ATTENTION: {nick} was verified and has other keys now, so this may be somebody else; "
+        "say nothing secret before you have compared codes anew with /verify."
     ),
     "transcript": N_(
         "{nick} is being shown another room than you; say nothing secret, and compare codes "
