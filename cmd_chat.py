@@ -12,9 +12,13 @@ import argparse
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TextIO, TypeVar
+
+if sys.version_info < (3, 10):  # noqa: UP036 - said here, before newer syntax says it worse
+    sys.exit("CMD CHAT needs Python 3.10 or newer.")
 
 sys.dont_write_bytecode = True  # the program leaves no files behind
 
@@ -24,6 +28,7 @@ import settings  # noqa: E402
 from i18n import N_, _  # noqa: E402
 from settings import (  # noqa: E402
     NOT_YET,
+    QUESTIONS,
     ROWS,
     ClientSettings,
     MissingSetting,
@@ -401,16 +406,22 @@ def _note_exposed(args: Arguments) -> None:
         if isinstance(value, str) and value and ROWS[name].secret and ROWS[name].side != "token"
     ]
     if exposed:
-        _say(
-            _(
-                "Note: others on this machine can see {words} on the command line, for example "
-                "with ps. Use a file, the environment ({settings}) or .env instead, or leave it "
-                "out and be asked."
-            ).format(
-                words=", ".join(row.word for row in exposed),
-                settings=", ".join(row.name for row in exposed),
-            )
+        sentence = _(
+            "Note: others on this machine can see {words} on the command line, for example "
+            "with ps. Safer: {ways}."
         )
+        words = ", ".join(row.word for row in exposed)
+        ways = ", ".join(way for row in exposed for way in _safer_ways(row))
+        _say(sentence.format(words=words, ways=ways))
+
+
+def _safer_ways(row: Setting) -> list[str]:
+    file = ROWS.get(f"{row.name}_FILE")
+    ways = [file.flag] if file else []
+    ways.append(_("{setting} in the environment or in .env").format(setting=row.name))
+    if row.name in QUESTIONS:
+        ways.append(_("the hidden prompt"))
+    return ways
 
 
 # Starting
@@ -449,7 +460,8 @@ _STARTS: dict[str, Callable[[Arguments, Environ, Environ], int]] = {
 
 
 def _harden() -> None:
-    """No core dumps, where the system lets us: they would put keys and texts on the disk."""
+    """Neither core dumps, where the system lets us, nor stack traces: both show keys and texts."""
+    threading.excepthook = lambda args: _unexpected(args.exc_type)
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -516,6 +528,11 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _unexpected(kind: type[BaseException]) -> None:
+    """The last resort. Only the kind of the error is told: the rest may hold what is secret."""
+    _say(_("Something unexpected happened ({kind}).").format(kind=kind.__name__))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; ``argv`` is without its name. Returns the exit status."""
     try:
@@ -534,9 +551,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return LEFT
-    except Exception as error:  # the last resort; only its kind is told, the rest may be secret
-        kind = type(error).__name__
-        _say(_("Something unexpected happened ({kind}); the program ends.").format(kind=kind))
+    except Exception as error:  # a bug of ours, and no reason to show its innards
+        _unexpected(type(error))
         return BROKEN
 
 

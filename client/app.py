@@ -76,7 +76,8 @@ def _credentials(settings: ClientSettings) -> Credentials:
     """What is proven to the server; takes a tenth of a second for a password (scrypt)."""
     if settings.token is not None:
         token_id, _, secret = settings.token.partition(".")
-        return Credentials(pake.token_prs(secret.encode()), token_id)
+        # Half a token is refused like any other that is wrong.
+        return Credentials(pake.token_prs(secret.encode() or b"-"), token_id)
     return Credentials(pake.password_prs(settings.password or ""))
 
 

@@ -145,6 +145,7 @@ class Connection:
     # The thread
 
     def _run(self) -> None:
+        self.ending = Ending("lost", "internal")  # until there is a better reason
         try:
             self.ending = self._keep_connected()
         finally:

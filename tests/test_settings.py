@@ -442,7 +442,7 @@ def test_a_sealed_message_fits_the_payload() -> None:
     server({**SERVER, "MAX_MESSAGE_SIZE": "64KB"})
 
 
-@pytest.mark.parametrize("size", [1, 10, 63, 64, 84, 85, 86, 1000, 10_240, 20_000, 65_536])
+@pytest.mark.parametrize("size", [1, 10, 63, 64, 84, 85, 86, 1000, 10_240, 11_000, 20_000, 65_536])
 def test_the_bound_for_a_sealed_message_holds_for_the_worst_text(size: int) -> None:
     """Built as the design says, with the longest escapes, wraps and numbers there are."""
     key = Fernet(Fernet.generate_key())
@@ -530,8 +530,10 @@ def test_an_invite_and_what_it_says_already_are_refused_together(name: str) -> N
 
 
 def test_a_fingerprint_of_ones_own_goes_before_the_links() -> None:
-    made = client({**PERSON, "CLIENT_SSL_FINGERPRINT": "c" * 64}, {"CLIENT_INVITE": LINK})
-    assert made.ssl_fingerprint == "c" * 64
+    own = {"CLIENT_SSL_FINGERPRINT": "c" * 64}
+    for args, environ in (({**PERSON, **own}, {}), (PERSON, own)):
+        made = client(args, {"CLIENT_INVITE": LINK, **environ})
+        assert made.ssl_fingerprint == "c" * 64
 
 
 @pytest.mark.parametrize(
@@ -649,6 +651,7 @@ def dotenv(text: str) -> dict[str, str]:
         ('K="a # b" # c', "a # b"),
         ('K="a\\n\\t\\"\\\\\\$\\x"', 'a\n\t"\\$\\x'),
         ("K='a\nb'", "a\nb"),
+        ('K="a\\\nb"', "a\\\nb"),
         ("K=$HOME", "$HOME"),
         ("K=a=b", "a=b"),
         ("K=1\nK=2", "2"),
