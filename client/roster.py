@@ -74,10 +74,6 @@ class Roster:
         wanted = nick_key(nick)
         return next((entry for entry in self if entry.key == wanted), None)
 
-    def ids(self) -> set[int]:
-        """All members' ids."""
-        return set(self._entries)
-
     def pairs(self) -> tuple[Pair, ...]:
         """What codes and transcripts are made of."""
         return tuple(entry.pair for entry in self)

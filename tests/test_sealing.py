@@ -431,6 +431,27 @@ def test_a_secret_covers_private_posts_too() -> None:
     assert open_private(room, "bob", sealed) == shut("alice", "secret")
 
 
+def test_a_room_that_one_is_alone_in_can_be_given_a_secret() -> None:
+    salt = bytes(range(32))
+    room = Honest("alice", secrets={"bob": salt})
+    room.say("alice", "to nobody")
+    assert room.cores["alice"].guard(salt)
+    room.join("bob")
+    room.join("carol")
+    sealed = room.seal("alice")
+    room.wraps("alice", sealed)
+    assert room.post("alice", sealed) == {
+        "bob": (opened("alice", "hello", sealed), []),
+        "carol": shut("alice", "secret"),
+    }
+
+
+def test_a_room_with_others_in_it_is_not_given_a_secret() -> None:
+    room = Honest("alice", "bob")
+    assert not room.cores["alice"].guard(bytes(range(32)))
+    room.say("alice", "as before")
+
+
 # Codes
 
 
@@ -655,6 +676,15 @@ def test_a_log_never_goes_back() -> None:
     assert core.enter("den", LOG, 1, members, 7) == [Finding("bad_roster", None)]
     assert core.enter("den", LOG, 1, members, 8) == []
     assert core.enter("den", b"another log id 1", 1, members, 2) == []
+
+
+def test_which_logs_went_where_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.sealing._LOGS", 2)
+    core = Sealing(identity("alice"))
+    for number in (1, 2, 3):
+        assert core.enter("den", bytes([number]) * 16, 1, [line("alice", 1)], 5) == []
+    assert core.enter("den", bytes([1]) * 16, 1, [line("alice", 1)], 5) == []  # forgotten
+    assert core.enter("den", bytes([3]) * 16, 1, [line("alice", 1)], 5) != []
 
 
 @pytest.mark.parametrize(
