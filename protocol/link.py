@@ -101,6 +101,11 @@ class _Transcript:
     def __init__(self) -> None:
         self._frames: list[bytes] = []
 
+    def require(self, count: int) -> None:
+        """Raise Unexpected unless it holds ``count`` frames: each step has one moment."""
+        if len(self._frames) != count:
+            raise Unexpected()
+
     def add(self, text: str) -> None:
         self._frames.append(text.encode())
 
@@ -154,12 +159,14 @@ class ServerLink:
 
     def greeting(self) -> str:
         """Frame 0."""
+        self._transcript.require(0)
         text = Greeting(limits.VERSION, self._nonce).encode().decode()
         self._transcript.add(text)
         return text
 
     def receive_hello(self, text: str) -> Hello:
         """Frame 1; afterwards ``sid`` is known.  Raises RemoteError or BadVersion."""
+        self._transcript.require(1)
         hello: Hello = _expect(text, Hello)
         if hello.version != limits.VERSION:
             raise BadVersion()
@@ -176,8 +183,9 @@ class ServerLink:
         Raises Malformed if the client's keys are none, AuthFailed for a share on which CPace
         must end.
         """
+        self._transcript.require(2)
         hello = self.hello
-        if hello is None or self.sealer is not None:
+        if hello is None:
             raise Unexpected()
         client = Recipient(hello.rsa, hello.kem)
         secret = secrets.token_bytes(32)
@@ -245,11 +253,10 @@ class ClientLink:
 
     def receive_greeting(self, text: str) -> str:
         """Frame 0 in, frame 1 out.  Raises RemoteError or BadVersion."""
+        self._transcript.require(0)
         greeting: Greeting = _expect(text, Greeting)
         if greeting.version != limits.VERSION:
             raise BadVersion()
-        if self._pake is not None:
-            raise Unexpected()
         nonce = secrets.token_bytes(limits.NONCE_BYTES)
         sid = greeting.nonce + nonce
         pake = self._pake = Pake(self._credentials.prs, CHANNEL, sid)
@@ -277,10 +284,11 @@ class ClientLink:
         on which CPace must end.
         """
         key: Key = _expect(text, Key)
-        if self._pake is None or self._sealer is not None:
+        pake, self._pake = self._pake, None  # one attempt, whatever comes of it
+        if pake is None:
             raise Unexpected()
         secret = self._keys.unwrap(key.wrapped, _wrap_info(self._hello))
-        isk = self._pake.finish_initiator(key.share, _public(self._keys.public), key.wrapped)
+        isk = pake.finish_initiator(key.share, _public(self._keys.public), key.wrapped)
         self._transcript.add(text)
         sending, receiving = self._transcript.keys(secret, isk)
         self._sealer, self._opener = Sealer(sending), Opener(receiving)

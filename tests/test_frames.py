@@ -1,0 +1,472 @@
+"""Frames: what one says comes back from it, and everything else is refused, never coerced."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from protocol import frames, keys, limits
+from protocol.errors import ChatError, Malformed, TooBig, UnknownType
+from protocol.frames import (
+    CLEAR_FRAMES,
+    CLIENT_FRAMES,
+    LOG_ENTRIES,
+    SERVER_FRAMES,
+    Frame,
+    decode_clear,
+    encode_log,
+    from_object,
+    parse,
+    parse_record,
+)
+
+FEW = settings(derandomize=True, database=None, deadline=None, max_examples=8)
+SOME_MORE = settings(FEW, max_examples=60)
+MANY = settings(FEW, max_examples=150)
+
+# One strategy for each type of field
+
+count = st.integers(0, limits.COUNTER_MAX)
+flag = st.booleans()
+seconds = st.floats(0, 1e9)
+letters = st.characters(exclude_categories=["Cs"])
+nick, room, code = (st.text(letters, max_size=most) for most in (64, 128, 32))
+
+
+def raw(size: int) -> SearchStrategy[bytes]:
+    """Bytes whose ends vary: hypothesis is slow at long ones, and the middle says nothing."""
+    ends = st.tuples(st.binary(min_size=3, max_size=3), st.binary(min_size=3, max_size=3))
+    return ends.map(lambda pair: pair[0] + bytes(size - 6) + pair[1])
+
+
+KEY = Fernet.generate_key()
+token = st.binary(max_size=40).map(lambda text: Fernet(KEY).encrypt_at_time(text, 0))
+nonce, share, digest, signature = raw(16), raw(32), raw(32), raw(64)
+wrapped = raw(keys.WRAP_BYTES)
+bundle = st.builds(
+    keys.Bundle, st.builds(keys.Recipient, raw(keys.RSA_BYTES), raw(keys.KEM_BYTES)), raw(32)
+)
+box = st.builds(frames.Box, count, count, token, signature)
+wrap = st.builds(frames.Wrap, count, count, count, wrapped)
+member = st.builds(frames.MemberLine, count, nick, count, bundle)
+room_line = st.builds(frames.RoomLine, room, count)
+maybe = st.none()
+
+
+def some(items: SearchStrategy[Any]) -> SearchStrategy[tuple[Any, ...]]:
+    return st.lists(items, max_size=3).map(tuple)
+
+
+SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
+    kind: st.builds(kind, *arguments)
+    for kind, arguments in {
+        frames.Greeting: (count, nonce),
+        frames.Hello: (count, nonce, code, raw(256), raw(1216), share, maybe | digest),
+        frames.Key: (wrapped, share),
+        frames.Refused: (code, maybe | count, maybe | seconds, maybe | count),
+        frames.Confirm: (
+            nick, room, bundle, signature, maybe | nonce, maybe | count, maybe | count,
+        ),
+        frames.Post: (count, count, box),
+        frames.Keys: (some(wrap),),
+        frames.Private: (count, count, wrap, box),
+        frames.Nick: (count, nick),
+        frames.Enter: (count, room),
+        frames.ListRooms: (count,),
+        frames.Seen: (count, maybe | count),
+        frames.Bye: (code,),
+        frames.Welcome: (nick, seconds, seconds, count, count, count, seconds),
+        frames.Entered: (room, nonce, count, count, count, flag, count, maybe | count),
+        frames.Roster: (some(member),),
+        frames.Accepted: (count, maybe | count),
+        frames.RoomLines: (count, some(room_line), count),
+        frames.KeyFor: (count, count, wrap),
+        frames.PrivateFor: (count, count, count, wrap, box),
+        frames.Posted: (count, count, count, box),
+        frames.OwnPosted: (count, count),
+        frames.Joined: (count, member),
+        frames.Left: (count, count),
+        frames.Renamed: (count, count, nick),
+        frames.Rejoined: (count, count),
+    }.items()
+}  # fmt: skip
+ENTRIES = st.one_of([SAMPLES[kind] for kind in LOG_ENTRIES.values()])
+SAMPLES[frames.Log] = st.builds(frames.Log, count, some(ENTRIES))
+TABLES = {
+    "clear": CLEAR_FRAMES, "client": CLIENT_FRAMES, "server": SERVER_FRAMES, "log": LOG_ENTRIES,
+}  # fmt: skip
+ALL = {**CLEAR_FRAMES, **CLIENT_FRAMES, **SERVER_FRAMES, **LOG_ENTRIES}
+KINDS = pytest.mark.parametrize("kind", SAMPLES, ids=lambda kind: kind.__name__)
+
+
+def table_of(kind: type[Frame]) -> dict[str, type[Frame]]:
+    return next(table for table in TABLES.values() if kind in table.values())
+
+
+def test_every_kind_has_a_sample() -> None:
+    assert set(SAMPLES) == set(ALL.values())
+
+
+def test_types_are_unique() -> None:
+    for table in TABLES.values():
+        assert all(kind.kind == name for name, kind in table.items())
+    assert set(CLEAR_FRAMES) & set(CLIENT_FRAMES) == set()
+
+
+@KINDS
+def test_a_frame_comes_back(kind: type[Frame]) -> None:
+    @FEW
+    @given(SAMPLES[kind])
+    def comes_back(frame: Frame) -> None:
+        encoded = frame.encode()
+        assert from_object(parse(encoded), table_of(kind)) == frame
+        assert kind.from_object(frame.to_object()) == frame
+        assert json.loads(encoded)["type"] == kind.kind
+
+    comes_back()
+
+
+@given(st.lists(ENTRIES, max_size=4), count)
+@FEW
+def test_a_log_from_encoded_entries_is_the_same_frame(entries: list[Frame], to: int) -> None:
+    encoded = encode_log(to, [entry.encode() for entry in entries])
+    assert from_object(parse(encoded), SERVER_FRAMES) == frames.Log(to, tuple(entries))
+    assert encoded == frames.Log(to, tuple(entries)).encode()
+
+
+@pytest.mark.parametrize("kind", [CLEAR_FRAMES["greeting"], CLEAR_FRAMES["hello"]])
+def test_a_clear_frame_comes_back_from_its_text(kind: type[Frame]) -> None:
+    frame = example(kind)
+    assert decode_clear(frame.encode().decode()) == frame
+
+
+def test_json_is_utf8_without_spaces() -> None:
+    assert frames.Nick(1, "zoë漢").encode() == '{"type":"nick","ref":1,"nick":"zoë漢"}'.encode()
+
+
+def test_absent_keys_are_left_out() -> None:
+    assert frames.Seen(1).encode() == b'{"type":"seen","seq":1}'
+    assert frames.Posted(1, 2, 3, SOME_BOX).to_object()["from"] == 2
+
+
+# What is refused
+
+SOME_BUNDLE = keys.Bundle(keys.Recipient(b"\1" * 256, b"\2" * 1216), b"\3" * 32)
+SOME_BOX = frames.Box(1, 0, Fernet(KEY).encrypt_at_time(b"", 0), b"\4" * 64)
+SOME_WRAP = frames.Wrap(2, 1, 0, b"\5" * keys.WRAP_BYTES)
+SOME_MEMBER = frames.MemberLine(1, "alice", 1, SOME_BUNDLE)
+SOME: dict[str, Any] = {
+    "int": 7, "int | None": 7, "str": "text", "float": 1.5, "float | None": 1.5, "bool": True,
+    "Box": SOME_BOX, "Wrap": SOME_WRAP, "MemberLine": SOME_MEMBER, "keys.Bundle": SOME_BUNDLE,
+    "tuple[Wrap, ...]": (SOME_WRAP,), "tuple[MemberLine, ...]": (SOME_MEMBER,),
+    "tuple[RoomLine, ...]": (frames.RoomLine("den", 1),),
+    "tuple[Frame, ...]": (frames.Left(1, 1),),
+}  # fmt: skip
+SIZES = {
+    "nonce": 16, "share": 32, "token": 32, "rsa": 256, "kem": 1216, "wrapped": keys.WRAP_BYTES,
+    "sig": 64, "log": 16,
+}  # fmt: skip
+
+
+def example(kind: type[Frame]) -> Frame:
+    """One frame with all keys; made from the types of its fields."""
+    if kind is frames.Box:
+        return SOME_BOX
+    found = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # each is a dataclass
+        value = SOME.get(str(field.type))
+        found[field.name] = b"\6" * SIZES[field.name] if value is None else value
+    return kind(**found)
+
+
+EVERY: list[type[Frame]] = [*SAMPLES, frames.Box, frames.Wrap, frames.MemberLine, frames.RoomLine]
+KEYS = [
+    pytest.param(kind, key, optional, id=f"{kind.__name__}.{key}")
+    for kind in EVERY
+    for _, key, _, optional in kind._layout()
+]
+WRONG: dict[type, list[Any]] = {
+    int: [True, False, 7.0, 7.5, "7", -1, 2**53, 10**400, [7], {}],
+    float: [True, "1.5", -0.1, 1e10, 10**400, float("inf"), float("nan"), [], {}],
+    bool: [0, 1, "true", [], {}],
+    str: [7, 1.5, True, ["text"], {}, "x" * 5000],
+    list: [{}, "list", 7, True, [7], [None], [[]]],
+    dict: [[], "object", 7, True, {}],
+}
+
+
+@pytest.mark.parametrize(("kind", "key", "optional"), KEYS)
+def test_each_key_has_its_type(kind: type[Frame], key: str, optional: bool) -> None:
+    good = example(kind).to_object()
+    assert kind.from_object(good) == example(kind)
+    wrong = [value for value in WRONG[type(good[key])] if kind is not frames.Box or key != "data"
+             or value != "x" * 5000]  # fmt: skip
+    for value in wrong if optional else [*wrong, None]:
+        with pytest.raises(Malformed):
+            kind.from_object({**good, key: value})
+    del good[key]
+    if optional:
+        assert getattr(kind.from_object(good), key) is None
+        assert kind.from_object({**good, key: None}) == kind.from_object(good)
+    else:
+        with pytest.raises(Malformed):
+            kind.from_object(good)
+
+
+RAW_KEYS = [
+    pytest.param(kind, key, id=f"{kind.__name__}.{key}")
+    for kind in EVERY
+    for name, key, _, _ in kind._layout()
+    if isinstance(getattr(example(kind), name), bytes) and (kind, key) != (frames.Box, "data")
+]
+
+
+def spellings(text: str) -> list[str]:
+    """Other ways to write the same or nearly the same bytes."""
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    spare = {2: 16, 3: 4}.get(len(text) % 4, 0)
+    found = [text[:-1], text + "A", text + "=", text + "==", text + "\n", " " + text, "",
+             "+" + text[1:], "/" + text[1:], "é" + text[1:], "\ud800" + text[1:], text[:-4]]
+    if spare:
+        found.append(text[:-1] + last[last.index(text[-1]) | 1])
+    return [other for other in found if other != text]
+
+
+@pytest.mark.parametrize(("kind", "key"), RAW_KEYS)
+def test_binary_fields_have_one_spelling_and_one_size(kind: type[Frame], key: str) -> None:
+    good = example(kind).to_object()
+    for text in spellings(good[key]):
+        with pytest.raises(Malformed):
+            kind.from_object({**good, key: text})
+
+
+@pytest.mark.parametrize("name", ["rsa", "kem", "sign"])
+def test_bundles_are_as_strict(name: str) -> None:
+    good = SOME_BUNDLE.to_fields()
+    wrong: list[Any] = [*spellings(good[name]), None, 7, True, []]
+    for value in wrong:
+        with pytest.raises(Malformed):
+            frames.MemberLine.from_object(
+                {**SOME_MEMBER.to_object(), "bundle": {**good, name: value}}
+            )
+    with pytest.raises(Malformed):
+        keys.Bundle.from_fields({key: good[key] for key in good if key != name})
+
+
+@pytest.mark.parametrize("data", ["é", "\ud800", 7, None, True, ["gAAAA"]])
+def test_tokens_are_ascii(data: object) -> None:
+    with pytest.raises(Malformed):
+        frames.Box.from_object({**SOME_BOX.to_object(), "data": data})
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "most"),
+    [(frames.Keys, "wraps", 256), (frames.Roster, "members", 256),
+     (frames.RoomLines, "rooms", 512), (frames.Log, "entries", 4096)],
+)  # fmt: skip
+def test_lists_are_bounded(kind: type[Frame], key: str, most: int) -> None:
+    good = example(kind).to_object()
+    full = good[key] * most
+    assert len(getattr(kind.from_object({**good, key: full}), key)) == most
+    with pytest.raises(Malformed):
+        kind.from_object({**good, key: [*full, full[0]]})
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "most"),
+    [(frames.Nick, "nick", 64), (frames.Enter, "room", 128), (frames.Bye, "reason", 32)],
+)
+def test_texts_are_bounded(kind: type[Frame], key: str, most: int) -> None:
+    good = example(kind).to_object()
+    assert getattr(kind.from_object({**good, key: "漢" * most}), key) == "漢" * most
+    with pytest.raises(Malformed):
+        kind.from_object({**good, key: "x" * (most + 1)})
+
+
+@KINDS
+def test_unknown_keys_are_ignored(kind: type[Frame]) -> None:
+    frame = example(kind)
+    more = {**frame.to_object(), "later": {"a": [1]}, "": None, "kind": "x"}
+    assert from_object(more, table_of(kind)) == frame
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_unknown_types_and_those_of_another_table(table: dict[str, type[Frame]]) -> None:
+    others = {name for name in ALL if name not in table}
+    for name in others | {"", "later", "Seen", "\ud800", "__class__"}:
+        with pytest.raises(UnknownType):
+            from_object({"type": name}, table)
+
+
+@pytest.mark.parametrize("value", [None, 7, "seen", [], ["seen"], {}, {"type": None},
+                                   {"type": 7}, {"type": ["seen"]}, {"type": {}}])  # fmt: skip
+def test_what_is_no_frame(value: object) -> None:
+    with pytest.raises(Malformed):
+        from_object(value, CLIENT_FRAMES)
+
+
+def test_unknown_log_entries_are_not_skipped() -> None:
+    with pytest.raises(UnknownType):
+        from_object({"type": "log", "to": 1, "entries": [{"type": "later"}]}, SERVER_FRAMES)
+
+
+# JSON
+
+DEEP = 100_000
+BAD_JSON: dict[str, bytes] = {
+    "empty": b"",
+    "spaces": b"   ",
+    "cut": b'{"type":"seen"',
+    "two values": b"{}{}",
+    "duplicate key": b'{"a":1,"a":1}',
+    "duplicate key, deep": b'{"a":[{"b":{"c":1,"c":2}}]}',
+    "duplicate key, spelt otherwise": b'{"a":1,"\\u0061":1}',
+    "NaN": b'{"a":NaN}',
+    "Infinity": b'{"a":Infinity}',
+    "-Infinity": b"[-Infinity]",
+    "not UTF-8": b'{"a":"\xff"}',
+    "surrogate in UTF-8": b'{"a":"\xed\xa0\x80"}',
+    "UTF-16": '{"a":1}'.encode("utf-16"),
+    "byte order mark": b"\xef\xbb\xbf{}",
+    "overlong": b'{"a":"\xc0\xaf"}',
+    "deep list": b"[" * DEEP,
+    "deep list, closed": b"[" * DEEP + b"]" * DEEP,
+    "deep object": b'{"a":' * DEEP,
+    "endless number": b"1" * 100_000,
+    "single quotes": b"{'a':1}",
+    "comment": b"{}//",
+    "trailing comma": b"[1,]",
+    "control character": b'["\n"]',
+    "leading zero": b"[01]",
+    "plus": b"[+1]",
+    "hexadecimal": b"[0x1]",
+}
+
+
+@pytest.mark.parametrize("raw", BAD_JSON.values(), ids=BAD_JSON)
+def test_bad_json(raw: bytes) -> None:
+    for read in (parse, parse_record):
+        with pytest.raises(Malformed):
+            read(raw)
+    if len(raw) <= limits.HANDSHAKE_BYTES:
+        with pytest.raises(Malformed):
+            decode_clear(raw.decode("utf-8", "surrogateescape"))
+
+
+def test_huge_exponents_are_no_numbers_of_ours() -> None:
+    value = parse(b'{"type":"refused","code":"c","retry_after":1e999}')
+    with pytest.raises(Malformed):
+        from_object(value, SERVER_FRAMES)
+
+
+@pytest.mark.parametrize("text", ["\ud800", '{"type":"\ud800"}', '{"a":"x\udfff"}'])
+def test_half_surrogates_are_no_text(text: str) -> None:
+    with pytest.raises(Malformed):
+        decode_clear(text)
+
+
+def test_clear_frames_are_bounded_in_bytes() -> None:
+    frame = example(frames.Greeting).to_object()
+    empty = len(json.dumps({**frame, "later": ""}, separators=(",", ":")))
+
+    def padded(filling: str) -> str:
+        return json.dumps({**frame, "later": filling}, separators=(",", ":"), ensure_ascii=False)
+
+    room = limits.HANDSHAKE_BYTES - empty
+    assert isinstance(decode_clear(padded("x" * room)), frames.Greeting)
+    for filling in ("x" * (room + 1), "é" * (room // 2 + 1), "漢" * room, "x" * 10**6):
+        with pytest.raises(TooBig) as caught:
+            decode_clear(padded(filling))
+        assert caught.value.params == {"limit": limits.HANDSHAKE_BYTES}
+
+
+def test_size_is_looked_at_before_anything_else() -> None:
+    with pytest.raises(TooBig):
+        decode_clear("[" * (limits.HANDSHAKE_BYTES + 1))
+
+
+def test_a_record_holds_a_bounded_list() -> None:
+    assert parse_record(b"[]" + b" " * 200) == []
+    assert parse_record(b'[{"type":"later"},7]') == [{"type": "later"}, 7]
+    full = b"[" + b",".join([b"7"] * limits.FRAMES_IN_RECORD) + b"]"
+    assert len(parse_record(full)) == limits.FRAMES_IN_RECORD
+    for raw in (b"{}", b"7", b'"[]"', b"null", full[:-1] + b",7]"):
+        with pytest.raises(Malformed):
+            parse_record(raw)
+
+
+# An object, or a ChatError
+
+scalars: SearchStrategy[Any] = st.sampled_from(
+    [None, True, False, 0, 1, -1, 7, 2**53, 10**400, 1.5, -0.0, float("inf"), float("nan"), "",
+     "x", "é", "\ud800", "A" * 22, "A" * 43, "seen", "log", "posted", [], {}]
+) | st.text(st.characters(), max_size=4)  # fmt: skip
+lists = st.lists(scalars, max_size=3)
+objects = st.dictionaries(
+    st.sampled_from(["type", "seq", "ref", "nick", "entries", "box", "later"]),
+    scalars | lists, max_size=4,
+)  # fmt: skip
+json_values = scalars | lists | objects | st.lists(objects, max_size=2)
+
+
+@st.composite
+def spoilt(draw: Callable[[SearchStrategy[Any]], Any]) -> Any:
+    """A good frame with something else in one place."""
+    value = example(draw(st.sampled_from(list(SAMPLES)))).to_object()
+    inside = value
+    while True:
+        key = draw(st.sampled_from(sorted(inside)))
+        if not isinstance(inside[key], dict) or draw(st.booleans()):
+            break
+        inside[key] = inside = dict(inside[key])
+    inside[key] = draw(json_values)
+    return value
+
+
+def harmless(read: Callable[[], Any]) -> None:
+    try:
+        read()
+    except ChatError as error:
+        assert type(error) in (Malformed, TooBig, UnknownType)
+
+
+@SOME_MORE
+@given(json_values | spoilt())
+def test_any_json_is_a_frame_or_refused(value: Any) -> None:
+    for table in TABLES.values():
+        harmless(lambda table=table: from_object(value, table))  # type: ignore[misc]
+    text = json.dumps(value)
+    harmless(lambda: decode_clear(text))
+    harmless(lambda: parse_record(f"[{text}]".encode()))
+
+
+@MANY
+@given(st.binary(max_size=60) | st.text('{}[]",:0123456789truefalsnie-+.\\ud8 ', max_size=60).map(
+    lambda text: text.encode()))  # fmt: skip
+def test_any_bytes_are_json_or_refused(raw: bytes) -> None:
+    harmless(lambda: parse_record(raw))
+    harmless(lambda: from_object(parse(raw), CLIENT_FRAMES))
+
+
+@MANY
+@given(st.text(st.characters(), max_size=60) | st.text('{}[]",:0123456789typ ', max_size=60))
+def test_any_text_is_a_clear_frame_or_refused(text: str) -> None:
+    harmless(lambda: decode_clear(text))
+
+
+@MANY
+@given(st.sampled_from(list(CLEAR_FRAMES.values())), st.data())
+def test_any_change_of_a_clear_frame_is_a_frame_or_refused(
+    kind: type[Frame], data: st.DataObject
+) -> None:
+    text = example(kind).encode().decode()
+    at = data.draw(st.integers(0, len(text) - 1))
+    harmless(lambda: decode_clear(text[:at] + data.draw(st.characters()) + text[at + 1 :]))
