@@ -19,7 +19,7 @@ from client.outbox import records
 from client.session import Session
 from i18n import _
 from protocol import frames, limits
-from protocol.errors import ChatError, TimedOut, Unexpected, UnknownType
+from protocol.errors import BadVersion, ChatError, TimedOut, Unexpected, UnknownType
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import ClientLink, Credentials, refusal_in_clear
 from transport import Closed, Unreachable
@@ -184,6 +184,8 @@ class Connection:
             self._on_gone(gone.reason)
         except Unreachable as error:
             return Ending("unreachable", error.reason) if first else None
+        except BadVersion as error:
+            return Ending("refused", error.code) if first else None
         except TimedOut:
             return Ending("unreachable", "timeout") if not self.joined else None
         except ChatError:
