@@ -15,7 +15,13 @@ from typing import Any
 from protocol.errors import ChatError
 from server import bounds
 from server.auth import Attempts, Password, Tokens
-from server.banner import banner, cannot_listen, certificate_unusable
+from server.banner import (
+    banner,
+    cannot_listen,
+    certificate_kept,
+    certificate_renewed,
+    certificate_unusable,
+)
 from server.connection import Connection, Parts, Rules
 from server.delivery import Pump, Receiver
 from server.gate import Gate
@@ -89,11 +95,20 @@ class ChatServer:
         """Accept nobody, tell everyone, close politely, then cut: within STOP_SECONDS or so."""
         self._stopping = True
         self._listener.stop()
-        for visit in self._all_visits():
-            if visit.connection is not None:
-                visit.connection.hang_up("shutdown")
-            else:
+        visits = self._all_visits()
+        for visit in visits:
+            if visit.connection is None:
                 visit.stream.abort()  # no chat: nothing to be polite about
+        connections = [visit.connection for visit in visits if visit.connection is not None]
+        # First nobody posts any more; then each gets all that was posted, and the reason.
+        for connection in connections:
+            connection.hush()
+        quiet_by = time.monotonic() + bounds.STOP_QUIET_SECONDS
+        for connection in connections:
+            if connection.member:
+                connection.quiet.wait(max(0.0, quiet_by - time.monotonic()))
+        for connection in connections:
+            connection.hang_up("shutdown")
         if not self._gate.wait_empty(bounds.STOP_POLITE_SECONDS):
             for visit in self._all_visits():
                 visit.stream.abort()
@@ -101,10 +116,14 @@ class ChatServer:
         self._parts.pump.stop()
         self._parts.sweeper.stop()
 
-    def reload_certificate(self) -> None:
-        """Take up renewed certificate files; nobody is dropped.  Raises CertificateUnusable."""
+    def reload_certificate(self) -> str:
+        """Take up renewed certificate files; nobody is dropped.  What to say of it.
+
+        Raises CertificateUnusable.
+        """
         if self._tls is not None and self._settings.ssl_cert is not None:
-            tls.reload(self._tls, self._settings.ssl_cert, self._settings.ssl_key)
+            self._tls = tls.server_context(self._settings.ssl_cert, self._settings.ssl_key)
+        return certificate_renewed(self._settings)
 
     def _build(self, settings: ServerSettings) -> Parts:
         limit, window = settings.max_messages_per_window, settings.rate_limit_window
@@ -152,8 +171,7 @@ class ChatServer:
     def _end_token(self, token_id: str, reason: str = "revoked") -> None:
         """Throw out whoever came with this token, and end their graces."""
         for session in self._parts.sessions.with_token(token_id):
-            session.hang_up(reason)
-            self._parts.sessions.end(session)
+            self._parts.sessions.end(session, reason=reason)
 
     # One connection
 
@@ -243,10 +261,15 @@ class _StopSignals:
     def wait(self) -> None:
         """Until the server is to stop."""
         while self._next() != "stop":
-            try:
-                self._server.reload_certificate()
-            except CertificateUnusable as error:
-                print(certificate_unusable(error.reason, error.path), file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # SIGHUP may mean that the terminal has gone, too
+                self._reload()
+
+    def _reload(self) -> None:
+        try:
+            print(self._server.reload_certificate(), flush=True)
+        except CertificateUnusable as error:
+            reason = certificate_unusable(error.reason, error.path)
+            print(reason, certificate_kept(), file=sys.stderr, flush=True)
 
     def _next(self) -> str:
         while True:

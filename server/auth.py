@@ -111,8 +111,10 @@ class Tokens:
             known = self._tokens.get(token_id)
             if known is None:
                 return None
-            if secret and not hmac.compare_digest(pake.token_prs(secret.encode()), known.prs):
-                return None
+            if secret:
+                given = pake.token_prs(secret.encode("utf-8", "surrogatepass"))
+                if not hmac.compare_digest(given, known.prs):
+                    return None
             del self._tokens[token_id]
         return token_id
 
@@ -122,9 +124,13 @@ class Tokens:
             self._expire_locked()
             return list(self._tokens.values())
 
-    def is_live(self, token_id: str) -> bool:
-        """Whether this token has neither expired nor been revoked."""
-        return any(token.id == token_id for token in self.live())
+    def why_ended(self, token_id: str) -> str | None:
+        """Why this token is no longer live, ``expired`` or ``revoked``; None while it is."""
+        with self._lock:
+            self._expire_locked()
+            if token_id in self._tokens:
+                return None
+            return "expired" if token_id in self._expired else "revoked"
 
     def holds(self, nick: str) -> bool:
         """Whether ``nick`` belongs to a live token."""
@@ -202,19 +208,22 @@ class Attempts:
                 del self._addresses[group]  # nothing left that needs the address
             self._turn.notify_all()
 
-    def retry_after(self, group: str) -> float:
-        """For the forms, which do not wait: seconds until the next guess, 0.0 if now."""
+    def guess(self, group: str, right: bool) -> float:
+        """A form came with the right password, or not; forms do not wait.
+
+        Seconds until the next guess may come: then this one did not count, and must not be
+        answered.  Otherwise 0.0.  In one step, or a hundred guesses at once would be one.
+        """
         now = self._clock()
         with self._turn:
             known = self._addresses.get(group)
-            if known is None:
-                return 0.0
-            return max(0.0, known.last + self._delay_of(known.failures) - now)
-
-    def fail(self, group: str) -> None:
-        """A form came with a wrong password."""
-        with self._turn:
-            self._fail_locked(self._get_locked(group))
+            if known is not None:
+                wait = known.last + self._delay_of(known.failures) - now
+                if wait > 0:
+                    return wait
+            if not right:
+                self._fail_locked(self._get_locked(group))
+        return 0.0
 
     def sweep(self) -> float | None:
         """Forget old failures; seconds until more can go, None if the table is empty."""

@@ -70,6 +70,17 @@ def cannot_listen(reason: str, settings: ServerSettings) -> str:
     return sentence.format(port=settings.port, other=other, where=where)
 
 
+def certificate_renewed(settings: ServerSettings) -> str:
+    """What is said when renewed TLS files have been taken up.  Raises CertificateUnusable."""
+    sentence = _("The TLS files were read again; the certificate's SHA-256 is {fingerprint}.")
+    return sentence.format(fingerprint=tls.fingerprint_of(settings.ssl_cert or ""))
+
+
+def certificate_kept() -> str:
+    """What is said, after the reason, when renewed TLS files cannot be used."""
+    return _("The server goes on with the certificate that it had.")
+
+
 def certificate_unusable(reason: str, path: str) -> str:
     """Why the TLS files cannot be used, and what to do."""
     sentences = {

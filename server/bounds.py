@@ -19,6 +19,8 @@ HANDSHAKE_SECONDS = 10.0
 # For the turn itself: longer than the longest delay after failures.
 TURN_SECONDS = 30.0
 HEADER_BYTES = 16 * 1024
+# After an answer, for what the client still sends: closing on it would take the answer back.
+LINGER_SECONDS = 2.0
 FORM_BYTES = 8 * 1024
 
 # Handshakes of one address that are past `key` at once: RSA and HPKE for them cost CPU.
@@ -46,6 +48,8 @@ ROSTER_BYTES = 40 * 1024
 # Rooms named in one answer to `list_rooms`.
 ROOMS_LISTED = 512
 
-# Stopping: members get what was accepted, then the reason, then are cut.
+# Stopping: for the frames that are being handled, then for members to get what was accepted,
+# and the reason; then they are cut.
+STOP_QUIET_SECONDS = 0.5
 STOP_POLITE_SECONDS = 2.5
 STOP_SECONDS = 4.0

@@ -10,9 +10,9 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from protocol import frames, limits
 from protocol.errors import (
@@ -112,6 +112,8 @@ class Connection:
         self._token: Token | None = None
         self._reason: str | None = None  # set by hang_up: why this connection is to end
         self._gave_up = threading.Event()
+        self._hushed = False  # set by hush: nothing more is read
+        self.quiet = threading.Event()  # nothing more is accepted from this client
         self._proven = False
         self._strikes = 0
         self._received = 0
@@ -122,6 +124,8 @@ class Connection:
         try:
             try:
                 session = self._enter()
+            except Closed:
+                return  # by the client, or because this server stops: there is nothing to refuse
             except ChatError as error:
                 self._refuse_entry(error)
                 return
@@ -129,7 +133,18 @@ class Connection:
         except Closed:
             pass  # before there was a session: nothing is left to do
         finally:
+            self.quiet.set()
             self._peer.abort()
+
+    @property
+    def member(self) -> bool:
+        """Whether this client has been let in."""
+        return self._proven
+
+    def hush(self) -> None:
+        """From any thread: accept nothing more, and wait for ``hang_up``.  Returns at once."""
+        self._hushed = True
+        self._peer.wake()
 
     def hang_up(self, reason: str) -> None:
         """From any thread: say ``reason`` and go.  Returns at once."""
@@ -161,7 +176,12 @@ class Connection:
                 raise Closed()
             deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
             self._peer.send(self._link.key(prs))
-            confirm = self._link.receive_confirm(self._receive_by(deadline))
+            text = self._receive_by(deadline)
+            try:
+                confirm = self._link.receive_confirm(text)
+            except RemoteError:
+                proven = self._proven = True  # it opened; what is inside is another matter
+                raise
             proven = self._proven = True
             self._on_proven()
         finally:
@@ -187,8 +207,7 @@ class Connection:
         if known is not None:
             if confirm.log is not None and self._resume(known, confirm):
                 return known
-            known.hang_up("replaced")
-            self._parts.sessions.end(known)
+            self._parts.sessions.end(known, reason="replaced")
         return self._join_anew(confirm)
 
     def _resume(self, session: Session, confirm: frames.Confirm) -> bool:
@@ -220,17 +239,24 @@ class Connection:
         session = Session(nick, confirm.bundle, token_id)
         self._parts.sessions.add(session)
         try:
-            room, member, snapshot = self._parts.rooms.enter(
-                room_name, session, nick, confirm.bundle
-            )
-        except Refusal:
+            room = self._enter_room(session, room_name)
+        except ChatError:
             self._parts.sessions.end(session)
             raise
-        with session.turn:
-            session.room, session.member = room, member
-            self._attach(session, entered(snapshot))
         self._parts.pump.mark(room)
         return session
+
+    def _enter_room(self, session: Session, name: str) -> Room[Receiver]:
+        """The session's first room.  Raises ServerFull or RoomFull."""
+        with session.turn:  # who ends it now finds either no room, or one that it has to leave
+            if session.over:
+                raise Closed()  # its identity came a second time, or its token was revoked
+            room, member, snapshot = self._parts.rooms.enter(
+                name, session, session.nick, session.bundle
+            )
+            session.room, session.member = room, member
+            self._attach(session, entered(snapshot))
+        return room
 
     def _attach(self, session: Session, replies: list[bytes]) -> None:
         """Make this connection the session's; `welcome` is the first that it carries."""
@@ -281,6 +307,8 @@ class Connection:
             self._serve(session)
         except Over:
             over = True
+            if self._reason is None:
+                self._leave(session)  # by itself: the others need not wait for a polite end
             self._say_goodbye(1000)
         except Closed:
             pass
@@ -292,35 +320,40 @@ class Connection:
                 self._outlet.deliver()
                 self._say_goodbye(error.close_code)
         finally:
-            self._part(session, over)
+            if over:
+                self._leave(session)
+            elif self._parts.sessions.lose(session, self._outlet):
+                self._parts.sweeper.poke(self._parts.rules.heartbeat_timeout)
 
-    def _part(self, session: Session, over: bool) -> None:
-        sessions, sweeper = self._parts.sessions, self._parts.sweeper
-        if over:
-            with session.turn:
-                mine = session.outlet is self._outlet
-            if mine:
-                sessions.end(session)
-        elif sessions.lose(session, self._outlet):
-            sweeper.poke(self._parts.rules.heartbeat_timeout)
+    def _leave(self, session: Session) -> None:
+        """End the session, unless it is another connection's now."""
+        with session.turn:
+            mine = session.outlet is self._outlet
+        if mine:
+            self._parts.sessions.end(session)
 
     def _serve(self, session: Session) -> None:
         rules, clock = self._parts.rules, self._parts.clock
         self._heard = clock()
         beat = self._heard + rules.heartbeat_interval
         self._outlet.deliver()
-        if self._token is not None and not self._parts.tokens.is_live(self._token.id):
-            self._reason = self._reason or "revoked"  # between the proof and the session
+        if self._token is not None:  # it may have ended between the proof and the session
+            self._reason = self._reason or self._parts.tokens.why_ended(self._token.id)
         while True:
             if self._peer.backlog:
                 # Nothing more is sealed before the socket has taken the rest, so what is held
-                # for this client is one record; and nothing more is read from it either.
+                # for this client is one record, and the answers to another one.
                 self._peer.flush(clock() + rules.heartbeat_timeout)
+                self._heard = clock()  # it takes what it gets, and nobody listened meanwhile
                 self._outlet.deliver()
-                continue
+                if self._outlet.owes:
+                    continue
+            if self._hushed:
+                self.quiet.set()
+                self._gave_up.wait(bounds.STOP_POLITE_SECONDS)
             if self._reason is not None:
                 self._end(self._reason)
-            text = self._peer.receive(max(0.0, min(beat, self._silent_at()) - clock()))
+            text = self._next_text(min(beat, self._silent_at()))
             if text is not None:
                 self._receive(session, text)
             elif clock() >= self._silent_at():
@@ -331,12 +364,22 @@ class Connection:
                 self._outlet.reply(frames.Seen(session.taken).encode())
                 self._outlet.deliver()
 
+    def _next_text(self, until: float) -> str | None:
+        """What comes next; None at ``until`` or when there is something else to do."""
+        if not self._peer.backlog:
+            return self._peer.receive(max(0.0, until - self._parts.clock()))
+        # Who takes more slowly than its room talks must be heard too.  The first look may
+        # have been told only that there is a backlog.
+        text = self._peer.receive(0.0)
+        return self._peer.receive(0.0) if text is None else text
+
     def _silent_at(self) -> float:
         return self._heard + self._parts.rules.heartbeat_timeout
 
     def _end(self, reason: str) -> None:
-        """Hand over what is in the log, then the reason; always raises."""
+        """Hand over what is in the log, then the reason, and nothing after it; always raises."""
         self._drain(self._parts.clock() + bounds.STOP_POLITE_SECONDS)
+        self._outlet.detach()
         self._outlet.reply(frames.Bye(reason).encode())
         self._outlet.deliver()
         raise Over()
@@ -358,7 +401,11 @@ class Connection:
     def _receive(self, session: Session, text: str) -> None:
         """One record: each frame is handled or refused by itself; the third refusal ends it."""
         self._received += len(text)
-        values = self._link.open(text)
+        values: Sequence[Any] = ()
+        try:
+            values = self._link.open(text)
+        except RemoteError as error:  # the client's own, and not what a record should be
+            self._strike(error)
         self._heard = self._parts.clock()
         for value in values:
             after: list[Receiver] = []
@@ -366,12 +413,11 @@ class Connection:
                 frame = frames.from_object(value, frames.CLIENT_FRAMES)
                 with session.turn:
                     if session.outlet is not self._outlet:
-                        raise Closed()  # another connection has taken its place
+                        break  # it is over, or another connection's now: hang_up has told why
                     replies = self._handle(session, frame, after)
+                self._outlet.reply(*replies)
             except RemoteError as error:
-                replies = [_refusal(error).encode()]
-                self._strikes += 1
-            self._outlet.reply(*replies)
+                self._strike(error)
             for receiver in after:
                 receiver.deliver()
             if self._strikes >= limits.STRIKES:
@@ -379,6 +425,10 @@ class Connection:
         self._outlet.deliver()
         if self._strikes >= limits.STRIKES:
             self._end("protocol")
+
+    def _strike(self, error: RemoteError) -> None:
+        self._outlet.reply(_refusal(error).encode())
+        self._strikes += 1
 
     # Handling frames: session.turn is held, replies are returned
 
@@ -506,8 +556,14 @@ class Connection:
     def _on_list_rooms(self, session: Session, wanted: frames.ListRooms) -> list[bytes]:
         self._count(self._parts.commands, session)
         rooms = self._parts.rooms.listing()
-        listed = tuple(rooms[: bounds.ROOMS_LISTED])
-        return [frames.RoomLines(wanted.ref, listed, len(rooms)).encode()]
+        listed: list[frames.RoomLine] = []
+        size = 0
+        for line in rooms[: bounds.ROOMS_LISTED]:
+            size += len(line.encode())
+            if size > bounds.ROSTER_BYTES:  # as large as a record should be
+                break
+            listed.append(line)
+        return [frames.RoomLines(wanted.ref, tuple(listed), len(rooms)).encode()]
 
     def _check_box(self, box: frames.Box) -> None:
         rules = self._parts.rules

@@ -90,6 +90,7 @@ class Outlet:
         self._replies: deque[bytes] = deque()
         self._room: Room[Receiver] | None = None
         self._member: Member[Receiver] | None = None
+        self._held: list[bytes] = []  # taken from the room, and to go out next
         self._rejoined: deque[Room[Receiver]] = deque()  # rooms that have to hear of it
         self._due = False  # only ever set, or cleared by the holder of the lock: see deliver
 
@@ -105,6 +106,7 @@ class Outlet:
         """Send no more slices: the member's cursor belongs to another connection now."""
         with self._lock:
             self._room = self._member = None
+            self._held = []
 
     def reply(self, *encoded: bytes) -> None:
         """Put frames for this client alone, outside any log, before what comes next."""
@@ -130,6 +132,11 @@ class Outlet:
             while True:
                 self._on_rejoin(self._rejoined.popleft())
 
+    @property
+    def owes(self) -> bool:
+        """Whether replies wait for the socket."""
+        return bool(self._replies)
+
     def _send_locked(self) -> None:
         """Records until all is sent or the socket is full."""
         while not self._peer.backlog:
@@ -142,6 +149,9 @@ class Outlet:
 
     def _next_locked(self) -> list[bytes]:
         """The frames of the next record: replies, and beside them what is new in the room."""
+        if self._held:
+            held, self._held = self._held, []
+            return held
         found = self._replies_locked()
         if self._replies or sum(map(len, found)) > _BESIDE_SLICE:
             return found
@@ -149,6 +159,9 @@ class Outlet:
             return found
         taken = self._room.take(self._member)
         if not isinstance(taken, Snapshot):
+            if found and sum(map(len, taken)) > limits.SLICE_BYTES:
+                self._held = taken  # one large post, which goes alone
+                return found
             return found + taken
         self._replies.extend(entered(taken))
         self._rejoined.append(self._room)
@@ -169,9 +182,10 @@ class Pump:
 
     def __init__(self, threads: int = bounds.PUMP_THREADS) -> None:
         self._rooms: SimpleQueue[Room[Receiver] | None] = SimpleQueue()
-        self._lock = threading.Lock()  # leaf; guards the two sets
+        self._lock = threading.Lock()  # leaf; guards the two sets and the flag
         self._queued: set[Room[Receiver]] = set()  # waiting or in a round
         self._again: set[Room[Receiver]] = set()  # marked while in a round
+        self._stopping = False
         self._threads = [
             threading.Thread(target=self._run, name=f"pump-{number}", daemon=True)
             for number in range(1, threads + 1)
@@ -192,7 +206,9 @@ class Pump:
         self._rooms.put(room)
 
     def stop(self) -> None:
-        """End the threads after the rounds that are queued, and join them."""
+        """End the threads after all rounds that are due, and join them."""
+        with self._lock:
+            self._stopping = True
         for _ in self._threads:
             self._rooms.put(None)
         for thread in self._threads:
@@ -200,15 +216,22 @@ class Pump:
 
     def _run(self) -> None:
         while (room := self._rooms.get()) is not None:
-            for receiver in room.owners():
-                receiver.deliver()
-            self._finish(room)
+            while self._round(room):
+                pass
 
-    def _finish(self, room: Room[Receiver]) -> None:
-        """One room is in one round at a time: two at once would only make batches smaller."""
+    def _round(self, room: Room[Receiver]) -> bool:
+        """Deliver to everyone in ``room``; whether the next round must follow at once.
+
+        One room is in one round at a time: two at once would only make batches smaller.
+        """
+        for receiver in room.owners():
+            receiver.deliver()
         with self._lock:
             if room not in self._again:
                 self._queued.discard(room)
-                return
+                return False
             self._again.discard(room)
+            if self._stopping:  # what is put into the queue now, nobody would take out again
+                return True
         self._rooms.put(room)
+        return False

@@ -123,6 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         chat: Callable[[WebSocket], None],
     ) -> None:
         self._face, self._group, self._address, self._chat = face, group, address, chat
+        self.command = ""  # until there is one
         super().__init__(stream, (address, 0), None)  # type: ignore[arg-type]  # a Stream will do
 
     def setup(self) -> None:
@@ -170,6 +171,11 @@ class Handler(BaseHTTPRequestHandler):
             self._answer("bad_fields")
         except ServerFull:
             self._answer("server_full")
+        except OSError:
+            raise
+        except Exception:
+            self._answer("internal")
+            raise
 
     def _path(self) -> str:
         return self.path.partition("?")[0]
@@ -199,20 +205,22 @@ class Handler(BaseHTTPRequestHandler):
         if int(length) > bounds.FORM_BYTES:
             self._answer("too_big")
             return None
-        wait = self._face.attempts.retry_after(self._group)
-        if wait:
-            self._answer("too_many_attempts", {"Retry-After": str(math.ceil(wait))})
-            return None
         fields = self._fields(self.rfile.read(int(length)))
         password = fields.get("admin_password")
         if not isinstance(password, str):
             raise Malformed()
-        if not self._face.password.matches(password):
-            self._face.attempts.fail(self._group)
+        return fields if self._is_password(password) else None
+
+    def _is_password(self, password: str) -> bool:
+        """Whether this is it; if not, or if it is not to be tried now, that is answered."""
+        right = self._face.password.matches(password)
+        wait = self._face.attempts.guess(self._group, right)
+        if wait:
+            self._answer("too_many_attempts", {"Retry-After": str(math.ceil(wait))})
+        elif not right:
             self._face.poke(bounds.FORGET_FAILURES)
             self._answer("auth_failed")
-            return None
-        return fields
+        return right and not wait
 
     def _fields(self, body: bytes) -> dict[str, Any]:
         kind = self.headers.get_content_type()
@@ -267,12 +275,22 @@ class Handler(BaseHTTPRequestHandler):
         body: bytes,
         headers: dict[str, str] | None = None,
     ) -> None:
+        self.request_version = self.protocol_version  # whatever was asked in, or could be read
         self.send_response_only(status)
         own = {"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"}
         for name, value in {**own, "Cache-Control": "no-store", **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Say that this was all, and let the client finish: a reset could overtake the answer."""
+        self.connection.shutdown()
+        self.connection.set_deadline(time.monotonic() + bounds.LINGER_SECONDS)
+        while self.connection.recv(bounds.FORM_BYTES):
+            pass
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What http.server itself refuses, told in our form and without its words."""

@@ -145,12 +145,15 @@ class Room(Generic[Owner]):
             return self._seq
 
     def resume(self, member: Member[Owner], seq: int, number: int) -> bool:
-        """Go on after ``seq`` and private ``number``; False if that is not there any more."""
+        """Go on after ``seq`` and private ``number``; False if that is not there any more.
+
+        Nor can anybody go on from before its join: it fell behind, or changed rooms, and what
+        told it so was lost with the connection.
+        """
         with self._lock:
             if member.id not in self._members or member.behind:
                 return False
-            seq = max(seq, member.joined)
-            if not self._first_locked() - 1 <= seq <= self._seq:
+            if not max(self._first_locked() - 1, member.joined) <= seq <= self._seq:
                 return False
             self._confirm_locked(member, seq, number)
             member.cursor = seq
@@ -204,11 +207,14 @@ class Room(Generic[Owner]):
             if target is None or target is member or wrap.to in member.wrapped.recipients:
                 return None
             member.wrapped.recipients.add(wrap.to)
-            self._enqueue_locked(target, "key_for", member.id, wrap=wrap)
+            self._enqueue_locked(target, member.id, wrap=wrap)
             return target.owner
 
     def send_private(self, member: Member[Owner], private: frames.Private) -> Owner:
-        """Put a private post into its recipient's queue; the owner.  Raises Gone or Stale."""
+        """Put a private post into its recipient's queue; the owner.  Raises Gone or Stale.
+
+        Gone also where the queue has no room: its owner loses its place with all that waits.
+        """
         with self._lock:
             self._require_locked(member)
             target = self._members.get(private.wrap.to)
@@ -217,7 +223,9 @@ class Room(Generic[Owner]):
             self._require_change_locked(member, private.change)
             if private.change < target.joined:
                 raise Stale()
-            self._enqueue_locked(target, "private_for", member.id, private=private)
+            self._enqueue_locked(target, member.id, private=private)
+            if target.behind:
+                raise Gone()
             return target.owner
 
     def confirm(self, member: Member[Owner], seq: int, number: int) -> None:
@@ -231,29 +239,21 @@ class Room(Generic[Owner]):
     def take(self, member: Member[Owner]) -> list[bytes] | Snapshot:
         """The next frames for ``member``, and move its cursor; an empty list if there are none.
 
-        About ``SLICE_BYTES`` at most: ask again.  A Snapshot instead if it fell off the log's
-        end or overran its queue: it is a newcomer now, and all others are told so.  Only the
-        holder of the member's link lock may call this, so that order on the link is the log's.
+        At most ``SLICE_BYTES``, or one entry: ask again.  A Snapshot instead if it fell off the
+        log's end or overran its queue: it is a newcomer now, and all others are told so.  Only
+        the holder of the member's link lock may call this: order on the link is the log's.
         """
         with self._lock:
             if member.id not in self._members:
                 return []
             if member.behind or member.cursor < self._first_locked() - 1:
                 return self._rejoin_locked(member)
-            if not member.waiting:
+            first = member.waiting[0] if member.waiting else None
+            if first is None:
                 return self._take_slice_locked(member, self._seq)
-            found: list[bytes] = []
-            size = 0
-            while member.waiting and size < limits.SLICE_BYTES:
-                first = member.waiting[0]
-                if first.after > member.cursor:
-                    found += self._take_slice_locked(member, first.after)
-                    size += len(found[-1])
-                else:
-                    member.unconfirmed.append(member.waiting.popleft())
-                    found.append(first.encoded)
-                    size += len(first.encoded)
-            return found
+            if first.after > member.cursor:
+                return self._take_slice_locked(member, first.after)
+            return self._take_waiting_locked(member)
 
     # Inside the lock
 
@@ -262,10 +262,10 @@ class Room(Generic[Owner]):
             raise Gone()
 
     def _require_change_locked(self, member: Member[Owner], change: int) -> None:
-        if not member.joined <= change <= self._changes[-1]:
-            raise Unexpected() if change > self._changes[-1] else Stale()
-        if change < self._changes[0]:
+        if change < max(member.joined, self._changes[0]):
             raise Stale()
+        if change not in self._changes:
+            raise Unexpected()
 
     def _first_locked(self) -> int:
         """The number of the log's first entry that is still there."""
@@ -327,7 +327,6 @@ class Room(Generic[Owner]):
     def _enqueue_locked(
         self,
         target: Member[Owner],
-        kind: str,
         sender: int,
         *,
         wrap: frames.Wrap | None = None,
@@ -347,6 +346,18 @@ class Room(Generic[Owner]):
             target.behind = True  # and its queue goes when it is next looked at
             return
         target.waiting.append(Waiting(number, self._seq, encoded))
+
+    def _take_waiting_locked(self, member: Member[Owner]) -> list[bytes]:
+        """What is for ``member`` alone and has its turn now."""
+        found: list[bytes] = []
+        size = 0
+        while member.waiting and member.waiting[0].after <= member.cursor:
+            size += len(member.waiting[0].encoded)
+            if found and size > limits.SLICE_BYTES:
+                break
+            member.unconfirmed.append(member.waiting.popleft())
+            found.append(member.unconfirmed[-1].encoded)
+        return found
 
     def _take_slice_locked(self, member: Member[Owner], end: int) -> list[bytes]:
         """One ``log`` frame after the cursor and up to ``end``, in a list; or an empty one."""

@@ -115,19 +115,25 @@ class Sessions:
             if session.outlet is not outlet or session.over:
                 return False
             session.outlet, session.hang_up = None, _no_connection
+            outlet.detach()  # a pump that still holds it must not move the cursor any more
             session.lost_at = self._clock()
             return True
 
-    def end(self, session: Session, lost_at: float | None = None) -> None:
+    def end(
+        self, session: Session, lost_at: float | None = None, reason: str | None = None
+    ) -> None:
         """Leave the room and free the nickname.  Harmless if it happened already.
 
-        With ``lost_at``, only if its connection is still the one that was lost then.
+        With ``lost_at``, only if its connection is still the one that was lost then.  With
+        ``reason``, its connection is told to say that and go.
         """
         with session.turn:
             if session.over or (lost_at is not None and session.lost_at != lost_at):
                 return
             session.over = True
             session.outlet = None
+            if reason is not None:  # before its next frame finds that there is no session
+                session.hang_up(reason)
             with self._lock:
                 del self._by_nick[nick_key(session.nick)]
                 del self._by_print[session.bundle.fingerprint]

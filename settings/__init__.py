@@ -25,6 +25,7 @@ from settings.table import (
     INVITES,
     NOT_YET,
     PASSWORDS,
+    QUESTIONS,
     ROOM_SECRETS,
     ROWS,
     TABLE,
@@ -35,6 +36,7 @@ from settings.table import (
 
 __all__ = [
     "NOT_YET",
+    "QUESTIONS",
     "ROWS",
     "TABLE",
     "Args",

@@ -20,7 +20,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -34,11 +35,15 @@ Event = dict[str, Any]
 P = TypeVar("P", bound="Program")
 
 _SETTINGS = ("CLIENT_", "SERVER_", "ADMIN_", "SSL_", "MAX_", "RATE_", "HEARTBEAT_")
+_GUESTS = count(1)
 _LOOSE = {"MAX_MESSAGES_PER_WINDOW": "100000"}
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without any setting of the program, in English, and ``extra``."""
+    """This process's environment without the program's settings, in English, and ``extra``.
+
+    An empty value takes a name out.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -46,13 +51,14 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     }
     kept.update(CMD_CHAT_LANGUAGE="en", PYTHONDONTWRITEBYTECODE="1")
     kept.update(extra or {})
-    return kept
+    return {name: value for name, value in kept.items() if value}
 
 
 class Program:
     """One process of the program; its standard output and standard error are read as they come.
 
-    ``command`` is the whole command line; by default, ``arguments`` of ``cmd_chat.py``.
+    ``command`` is the whole command line; by default, ``arguments`` of ``program``.  ``before`` is
+    put in front of it.
     """
 
     def __init__(
@@ -62,14 +68,15 @@ class Program:
         *,
         command: Sequence[str] | None = None,
         before: Sequence[str] = (),
+        program: Path = PROGRAM,
         cwd: Path | None = None,
-        stdin: int | None = subprocess.PIPE,
+        stdout: int = subprocess.PIPE,
     ) -> None:
-        self.command = [*before, *(command or [sys.executable, str(PROGRAM), *arguments])]
+        self.command = [*before, *(command or [sys.executable, str(program), *arguments])]
         self.process = subprocess.Popen(
             self.command,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             env=environment(env),
             cwd=cwd or Path(__file__).parent,
@@ -78,8 +85,8 @@ class Program:
         self.out, self.err = b"", b""
         self._selector = selectors.DefaultSelector()
         for name, pipe in (("out", self.process.stdout), ("err", self.process.stderr)):
-            assert pipe is not None
-            self._selector.register(pipe, selectors.EVENT_READ, name)
+            if pipe is not None:
+                self._selector.register(pipe, selectors.EVENT_READ, name)
 
     def __enter__(self: P) -> P:
         return self
@@ -132,6 +139,12 @@ class Program:
         assert self.process.stdin is not None
         while data:
             data = data[os.write(self.process.stdin.fileno(), data) :]
+
+    def close_output(self) -> None:
+        """Read its standard output no more."""
+        assert self.process.stdout is not None
+        self._selector.unregister(self.process.stdout)
+        self.process.stdout.close()
 
     def end_input(self) -> None:
         """Close its standard input."""
@@ -266,6 +279,27 @@ class Client(Program):
         """The texts of the messages that have come so far."""
         return [event["text"] for event in self.all("message", **wanted)]
 
+    def hears(self, *texts: str, **wanted: Any) -> None:
+        """Wait for as many messages: since it started, these and no others have come."""
+        self.wait_for(lambda: len(self.texts(**wanted)) >= len(texts))
+        assert self.texts(**wanted) == list(texts)
+
+    def meets(self, *nicks: str) -> None:
+        """Wait until it has been told of these, as there already or as coming."""
+        told = ("connected", "room")
+
+        def known() -> set[str]:
+            lists = [event["members"] for event in self.events if event["event"] in told]
+            here = {member["nick"] for members in lists for member in members}
+            return here | {event["nick"] for event in self.all("joined")}
+
+        self.wait_for(lambda: set(nicks) <= known())
+
+    def forget(self) -> None:
+        """As if nothing had come so far."""
+        self.events.clear()
+        self._taken = 0
+
     def finish(self, *lines: str) -> int:
         """Say the last lines, end the input; the exit status."""
         if lines:
@@ -274,14 +308,34 @@ class Client(Program):
         return self.end()
 
 
+@contextlib.contextmanager
+def people(
+    server: Server, room: str, *names: str, settings: Mapping[str, str] | None = None
+) -> Iterator[list[Client]]:
+    """Clients that start at once, and know of each other in a room."""
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(
+                Client(server, name, "--room", room, settings=settings, joined=False)
+            )
+            for name in names
+        ]
+        for client in clients:
+            client.next("connected")
+        for client in clients:
+            client.meets(*names)
+        yield clients
+
+
 def run_client(
     address: Server | tuple[str, int],
     *options: str,
     text: str = "",
-    nick: str = "alice",
+    nick: str = "",
     settings: Mapping[str, str] | None = None,
 ) -> Client:
     """A client that has got ``text`` as its whole input and has ended."""
+    nick = nick or f"guest-{next(_GUESTS)}"
     with Client(address, nick, *options, settings=settings, joined=False) as client:
         client.write(text.encode())
         client.end_input()
@@ -366,12 +420,12 @@ class Terminal:
             self._stream.feed(self._decoder.decode(data))
 
     def lines(self) -> list[str]:
-        """What is on the screen, a string for each row."""
-        # pyte leaves an empty cell behind each wide character; so does nobody who reads.
+        """What is on the screen, a string for each row, without spaces at its end."""
         return [line.rstrip() for line in self.screen.display]
 
     def shown(self) -> str:
-        return "\n".join(self.lines())
+        """The whole screen, a space at the end of each row."""
+        return " \n".join(self.lines()) + " "
 
     def sees(self, pattern: str) -> re.Match[str]:
         """Wait until the screen shows what ``pattern`` matches."""

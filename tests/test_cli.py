@@ -252,14 +252,25 @@ def test_the_exit_status(
         assert err.startswith("cmd_chat: ") and err.endswith(".\n")
 
 
-@pytest.mark.parametrize("line", ["connect h 1 al pw", "connect h --token x", "serve -p x",
-                                  "connect cmdchat://a#s", "connect --secret=s"])  # fmt: skip
-def test_a_secret_on_the_command_line_is_noted_once(
-    started: Started, capsys: pytest.CaptureFixture[str], line: str
+@pytest.mark.parametrize(
+    ("line", "word", "ways"),
+    [
+        ("connect h 1 al pw", "PASSWORD", "--password-file, CLIENT_PASSWORD in the environment or "
+         "in .env, the hidden prompt."),
+        ("connect h --token x", "TOKEN", "CLIENT_TOKEN in the environment or in .env."),
+        ("serve -p x", "PASSWORD", "--password-file, ADMIN_PASSWORD in the environment or in .env, "
+         "the hidden prompt."),
+        ("connect cmdchat://a#s", "LINK", "--invite-file, CLIENT_INVITE in the environment or in "
+         ".env, the hidden prompt."),
+    ],
+)  # fmt: skip
+def test_a_secret_on_the_command_line_is_noted_once_with_safer_ways(
+    started: Started, capsys: pytest.CaptureFixture[str], line: str, word: str, ways: str
 ) -> None:
     assert cmd_chat.main(line.split()) == 0
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "ps" in err and "environment" in err
+    assert err.count("\n") == 1 and f"see {word} on the command line" in err
+    assert err.endswith(f" Safer: {ways}\n")
 
 
 @pytest.mark.parametrize("line", ["connect h 1 al --secret", "serve --password-file f"])

@@ -4,7 +4,6 @@ import contextlib
 import faulthandler
 import functools
 import random
-import shutil
 import socket
 import ssl
 import threading
@@ -337,34 +336,6 @@ def test_why_files_do_not_serve(
     both = tmp_path / "both"
     both.write_bytes(Path(cert).read_bytes() + Path(key).read_bytes())
     tls.server_context(str(both))
-
-
-def test_a_reload_serves_the_new_pair_or_leaves_the_old(tmp_path: Path) -> None:
-    def served() -> str:
-        with serving(context) as (near, shaking):
-            client = TlsStream(
-                near, tls.client_context(fingerprint=expected), server_hostname="x"
-            )
-            client.handshake(soon())
-            shaking.result()
-            client.close()
-        return expected
-
-    first = make_certificate(tmp_path, "first")
-    second = make_certificate(tmp_path, "second")
-    cert, key = str(tmp_path / "cert"), str(tmp_path / "key")
-    shutil.copy(first.cert_path, cert)
-    shutil.copy(first.key_path, key)
-    context = tls.server_context(cert, key)
-    expected = tls.fingerprint_of(first.cert_path)
-    served()
-    shutil.copy(second.cert_path, cert)
-    assert unusable(lambda: tls.reload(context, cert, key)) == "mismatch"
-    served()
-    shutil.copy(second.key_path, key)
-    tls.reload(context, cert, key)
-    expected = tls.fingerprint_of(second.cert_path)
-    served()
 
 
 def test_who_vouches_for_itself(tmp_path: Path) -> None:

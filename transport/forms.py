@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import time
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlencode
 
 from .errors import Unreachable
@@ -40,9 +39,19 @@ def post_form(
     return reach(host, port, ask, time.monotonic() + timeout, tls)
 
 
-def _ask(stream: Any, header: str, path: str, body: str) -> tuple[int, bytes]:
+class _Held:
+    """The stream as http.client sees it, which closes it before it has read the answer's body."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.sendall, self.makefile = stream.sendall, stream.makefile
+
+    def close(self) -> None:
+        pass
+
+
+def _ask(stream: Stream, header: str, path: str, body: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("server")
-    connection.sock = stream
+    connection.sock = _Held(stream)
     kind = "application/x-www-form-urlencoded"
     try:
         connection.request("POST", path, body, {"Host": header, "Content-Type": kind})
@@ -53,7 +62,7 @@ def _ask(stream: Any, header: str, path: str, body: str) -> tuple[int, bytes]:
     except OSError:
         raise Unreachable("network") from None
     except http.client.BadStatusLine as error:
-        needs_tls = error.line.startswith(_TLS_ALERT)
+        needs_tls = str(error).startswith(_TLS_ALERT)
         raise Unreachable("needs_tls" if needs_tls else "not_websocket") from None
     except (http.client.HTTPException, ValueError):
         raise Unreachable("not_websocket") from None

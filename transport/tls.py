@@ -35,10 +35,6 @@ Context = ssl.SSLContext  # for those above, who do not import ssl
 _PLAIN_BYTES = 64 * 1024
 _ALERT = bytes.fromhex("15030100020228")  # RFC 8446 6.2: fatal, handshake_failure
 
-# OpenSSL copies a context's certificate for each new connection without a lock of its own, and
-# Python does not hold the interpreter's meanwhile: a reload in between would free it.
-_context_lock = threading.Lock()
-
 
 class TlsStream(Stream):
     """A ``Stream`` with TLS inside.  ``handshake`` comes first, in the connection's own thread.
@@ -62,13 +58,12 @@ class TlsStream(Stream):
         self._machine = threading.Lock()
         self._over = False  # the machine has ended; the reading thread's
         try:
-            with _context_lock:
-                self._tls = context.wrap_bio(
-                    self._incoming,
-                    self._outgoing,
-                    server_side=server_hostname is None,
-                    server_hostname=server_hostname,
-                )
+            self._tls = context.wrap_bio(
+                self._incoming,
+                self._outgoing,
+                server_side=server_hostname is None,
+                server_hostname=server_hostname,
+            )
         except ValueError:  # UnicodeError too: a name that no certificate could have
             self.close()
             raise TlsFailed("wrong_host") from None
@@ -212,6 +207,9 @@ class _PinnedContext(ssl.SSLContext):
 def server_context(cert_path: str, key_path: str | None = None) -> ssl.SSLContext:
     """TLS 1.2 or later with this certificate chain; ``key_path`` None: the key is in the same file.
 
+    A context is never changed afterwards: who renews a certificate makes another one (OpenSSL
+    copies a context's certificate for each connection without a lock of its own).
+
     Raises CertificateUnusable; never asks for a passphrase.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -219,15 +217,6 @@ def server_context(cert_path: str, key_path: str | None = None) -> ssl.SSLContex
     context.num_tickets = 0  # nobody resumes, and they would be sent to peers who only look in
     _load_chain(context, cert_path, key_path)
     return context
-
-
-def reload(context: ssl.SSLContext, cert_path: str, key_path: str | None = None) -> None:
-    """Serve new connections with a renewed certificate; a pair that is unusable changes nothing.
-
-    Raises CertificateUnusable.
-    """
-    server_context(cert_path, key_path)
-    _load_chain(context, cert_path, key_path)
 
 
 def client_context(ca_path: str | None = None, fingerprint: str | None = None) -> ssl.SSLContext:
@@ -282,8 +271,7 @@ def _load_chain(context: ssl.SSLContext, cert_path: str, key_path: str | None) -
     _readable(cert_path)
     _readable(key_path or cert_path)
     try:
-        with _context_lock:
-            context.load_cert_chain(cert_path, key_path, password=asked)
+        context.load_cert_chain(cert_path, key_path, password=asked)
     except _Encrypted:
         raise CertificateUnusable("encrypted", key_path or cert_path) from None
     except ssl.SSLError as error:

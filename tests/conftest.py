@@ -1,0 +1,154 @@
+"""What all tests share: threads that must end, keys made once, a server on a free port."""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import functools
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_hypothesis = tempfile.mkdtemp(prefix="cmdchat-hypothesis-")
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = _hypothesis  # running leaves nothing behind
+atexit.register(shutil.rmtree, _hypothesis, ignore_errors=True)
+
+import pytest  # noqa: E402  # the line above comes before hypothesis looks
+from hypothesis import settings as hypothesis_settings  # noqa: E402
+
+from protocol import pake  # noqa: E402
+from protocol.keys import Identity, RecipientKeys  # noqa: E402
+from server.app import ChatServer  # noqa: E402
+from settings import ServerSettings  # noqa: E402
+from tests.wire import LONG, PASSWORD, Wire  # noqa: E402
+
+# A fixed sample: what fails here fails for everybody.  `make soak` draws its own.
+hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
+hypothesis_settings.load_profile("suite")
+
+if not faulthandler.is_enabled():
+    faulthandler.enable()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test leaves a thread behind, or lets one die of an exception."""
+    died: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + LONG
+    for thread in set(threading.enumerate()) - before:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        assert not thread.is_alive(), f"{thread.name} still runs"
+    assert not died, died
+
+
+class IdentityPool:
+    """Identities and connection keys, made when first asked for and kept for the whole run.
+
+    Making an RSA key takes a tenth of a second; which one a test uses makes no difference.
+    """
+
+    def __init__(self) -> None:
+        self._identities: list[Identity] = []
+        self.keys = RecipientKeys()
+
+    def __getitem__(self, number: int) -> Identity:
+        while len(self._identities) <= number:
+            self._identities.append(Identity())
+        return self._identities[number]
+
+
+_pool: list[IdentityPool] = []
+
+
+def identity_pool() -> IdentityPool:
+    """The one pool of this run, for code that is no fixture."""
+    if not _pool:
+        _pool.append(IdentityPool())
+    return _pool[0]
+
+
+@pytest.fixture(scope="session")
+def pool() -> IdentityPool:
+    """The one pool of this run."""
+    return identity_pool()
+
+
+@pytest.fixture(scope="session")
+def prs() -> bytes:
+    """What proves ``PASSWORD``; scrypt takes a quarter of a second."""
+    return _password_prs(PASSWORD)
+
+
+_password_prs = functools.lru_cache(pake.password_prs)
+
+
+def server_settings(**changes: Any) -> ServerSettings:
+    """Settings for a server on a free loopback port, with limits that tests do not meet."""
+    values: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "password": PASSWORD,
+        "max_messages_per_window": 1000,
+        "rate_limit_window": 60.0,
+        "heartbeat_interval": 30.0,
+        "heartbeat_timeout": 60.0,
+        "max_message_size": 10 * 1024,
+        "max_payload_size": 1024 * 1024,
+        "ssl_cert": None,
+        "ssl_key": None,
+        "force_ssl": False,
+        "language": "en",
+    }
+    return ServerSettings(**{**values, **changes})
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ChatServer]]:
+    """Starts servers with the settings given; they are stopped afterwards."""
+    # The same result as ever, worked out once a run.
+    monkeypatch.setattr(pake, "password_prs", _password_prs)
+    servers: list[ChatServer] = []
+
+    def start(**changes: Any) -> ChatServer:
+        server = ChatServer(server_settings(**changes))
+        server.start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        if not server._stopping:  # by the test itself
+            server.stop()
+
+
+@pytest.fixture
+def server(serve: Callable[..., ChatServer]) -> ChatServer:
+    """A running server with the settings of ``server_settings``."""
+    return serve()
+
+
+@pytest.fixture
+def wires(pool: IdentityPool, prs: bytes) -> Iterator[Callable[..., Wire]]:
+    """Makes raw clients, connected and not yet proven; they are cut afterwards.
+
+    ``wires(server, 3)`` is one with the pool's identity 3; ``token=`` or ``prs=`` is what it
+    proves, by default the right password.
+    """
+    made: list[Wire] = []
+
+    def make(server: ChatServer, number: int = 0, **options: Any) -> Wire:
+        options.setdefault("prs", prs)
+        wire = Wire(server.port, pool[number], pool.keys, **options)
+        made.append(wire)
+        return wire
+
+    yield make
+    for wire in made:
+        wire.cut()

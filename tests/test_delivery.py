@@ -1,0 +1,577 @@
+"""From rooms' logs to members' links: nobody waits, nothing stays behind, records stay small."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol import frames, limits
+from protocol.keys import Bundle, Recipient
+from protocol.link import Sealer
+from server import bounds
+from server.delivery import Outlet, Pump, Receiver, entered
+from server.rooms import Member, Room, Snapshot
+from tests.wire import LONG, box, wrap
+from transport import Closed
+
+BUNDLE = Bundle(Recipient(bytes(256), bytes(1216)), bytes(32))
+_ids = iter(range(1, 1 << 30))
+
+
+class Peer:
+    """A socket that takes everything, or nothing more once it is full; and the link on it."""
+
+    def __init__(self) -> None:
+        self.records: list[list[Any]] = []
+        self.backlog = 0
+        self.full_after: int | None = None  # records that it takes, from now on
+        self.closed = False
+        self.wakes = 0
+        self.on_send: Callable[[], None] = lambda: None
+
+    def seal(self, encoded: Iterable[bytes], /) -> str:
+        """What Sealer does, without the sealing."""
+        assert self.backlog == 0, "sealed before the socket has taken the rest"
+        return "[" + ",".join(each.decode() for each in encoded) + "]"
+
+    def send(self, data: str, /) -> None:
+        """Take a record."""
+        if self.closed:
+            raise Closed()
+        self.on_send()
+        self.records.append(json.loads(data))
+        if self.full_after is not None:
+            self.full_after -= 1
+            if self.full_after <= 0:
+                self.backlog = len(data)
+
+    def flush(self) -> None:
+        """The network has taken all."""
+        self.backlog, self.full_after = 0, None
+
+    def wake(self) -> None:
+        """Count it."""
+        self.wakes += 1
+
+    def frames(self) -> list[Any]:
+        """All frames of all records."""
+        return [frame for record in self.records for frame in record]
+
+    def numbers(self) -> list[int]:
+        """The numbers of the log entries."""
+        logs = [frame for frame in self.frames() if frame["type"] == "log"]
+        return [entry["seq"] for log in logs for entry in log["entries"]]
+
+
+class Someone:
+    """A member with an outlet: what the pump finds in a room."""
+
+    def __init__(self, room: Room[Receiver], on_rejoin: Callable[[Any], None] | None = None):
+        self.peer = Peer()
+        self.rejoined: list[Any] = []
+        self.outlet = Outlet(self.peer, self.peer, on_rejoin or self.rejoined.append)
+        self.member: Member[Receiver] = Member(self, next(_ids), "someone", BUNDLE)
+        self.snapshot = room.join(self.member)
+
+    def deliver(self) -> None:
+        """As a session with a connection."""
+        self.outlet.deliver()
+
+    def attach(self, room: Room[Receiver], *replies: bytes) -> Someone:
+        """Its own thread has come so far."""
+        self.outlet.attach(room, self.member, replies)
+        return self
+
+
+def post(someone: Someone, change: int, size: int = 5, ref: int = 1) -> frames.Post:
+    """A post of ``size`` bytes."""
+    return frames.Post(ref, change, box(b"g" * size))
+
+
+@pytest.fixture
+def room() -> Room[Receiver]:
+    """An empty room."""
+    return Room("tea")
+
+
+@pytest.fixture
+def pump() -> Iterable[Pump]:
+    """A running pump."""
+    made = Pump()
+    made.start()
+    yield made
+    made.stop()
+
+
+def reply(number: int) -> bytes:
+    """An answer to something."""
+    return frames.Accepted(number).encode()
+
+
+# Outlets
+
+
+def test_nothing_is_sent_before_it_is_attached(room: Room[Receiver]) -> None:
+    """The pump passes a member by until its own thread has written `welcome`."""
+    alice = Someone(room)
+    room.post(alice.member, post(alice, 1))
+    alice.deliver()
+    assert alice.peer.records == []
+    alice.attach(room, b'{"type":"welcome"}')
+    alice.deliver()
+    assert [frame["type"] for frame in alice.peer.frames()] == ["welcome", "log"]
+
+
+def test_replies_come_before_slices(room: Room[Receiver]) -> None:
+    """In the order in which they were given."""
+    alice = Someone(room).attach(room, reply(1))
+    room.post(alice.member, post(alice, 1))
+    alice.outlet.reply(reply(2), reply(3))
+    alice.deliver()
+    frames_sent = alice.peer.frames()
+    assert [frame.get("ref") for frame in frames_sent[:3]] == [1, 2, 3]
+    assert frames_sent[3]["type"] == "log"
+
+
+def test_nothing_new_sends_nothing(room: Room[Receiver]) -> None:
+    """No empty records."""
+    alice = Someone(room).attach(room)
+    alice.deliver()
+    alice.deliver()
+    assert alice.peer.records == [] and alice.peer.wakes == 0
+
+
+def test_a_full_socket_is_left_to_its_own_thread(room: Room[Receiver]) -> None:
+    """Nothing more is sealed; that thread is woken, and goes on where it was."""
+    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    alice.deliver()
+    bob.peer.full_after = 1
+    change = bob.member.joined
+    for _ in range(3):
+        room.post(alice.member, post(alice, change))
+        bob.deliver()
+    alice.deliver()
+    assert bob.peer.numbers() == [3] and bob.peer.wakes >= 1
+    assert alice.peer.numbers() == [2, 3, 4, 5]
+    bob.peer.flush()
+    bob.deliver()
+    assert bob.peer.numbers() == [3, 4, 5]
+    assert len(bob.peer.records) == 2  # what came meanwhile is one
+
+
+def test_a_closed_peer_hurts_nobody(room: Room[Receiver]) -> None:
+    """Its own thread finds out; it can come back and gets all again."""
+    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    bob.peer.closed = True
+    seq = room.post(alice.member, post(alice, 2))
+    bob.deliver()
+    alice.deliver()
+    assert alice.peer.numbers() == [2, seq]
+    bob.peer.closed = False
+    assert room.resume(bob.member, bob.member.joined, 0)
+    bob.deliver()
+    assert bob.peer.numbers() == [seq]
+
+
+def test_after_detaching_no_slice_goes_out(room: Room[Receiver]) -> None:
+    """The cursor belongs to another connection; what was said to this one still goes."""
+    alice = Someone(room).attach(room)
+    room.post(alice.member, post(alice, 1))
+    alice.outlet.detach()
+    alice.outlet.reply(reply(1))
+    alice.deliver()
+    assert [frame["type"] for frame in alice.peer.frames()] == ["accepted"]
+    assert alice.member.cursor == alice.member.joined
+
+
+def test_detaching_forgets_what_waits_to_be_sealed(room: Room[Receiver]) -> None:
+    """A large post that was taken for the old connection is not sent on it."""
+    alice = Someone(room).attach(room)
+    bob = Someone(room).attach(room)
+    alice.deliver()
+    alice.peer.full_after = 1
+    alice.outlet.reply(reply(1))
+    room.post(bob.member, post(bob, 2, size=50_000))
+    alice.deliver()
+    assert alice.member.cursor == 3
+    alice.outlet.detach()
+    alice.peer.flush()
+    alice.deliver()
+    assert "posted" not in json.dumps(alice.peer.records)
+    assert room.resume(alice.member, 2, 0)
+    alice.attach(room)
+    alice.deliver()
+    assert alice.peer.numbers() == [2, 3]
+
+
+def test_changing_rooms(room: Room[Receiver]) -> None:
+    """What the old room still had to say is over; the new one begins with its replies."""
+    other: Room[Receiver] = Room("coffee")
+    alice = Someone(room).attach(room)
+    room.post(alice.member, post(alice, 1))
+    second: Member[Receiver] = Member(alice, next(_ids), "alice", BUNDLE)
+    snapshot = other.join(second)
+    alice.outlet.attach(other, second, entered(snapshot, 7))
+    other.post(second, post(alice, 1, ref=9))
+    alice.deliver()
+    kinds = [frame["type"] for frame in alice.peer.frames()]
+    assert kinds == ["entered", "roster", "log"]
+    assert alice.peer.frames()[0]["ref"] == 7
+    assert alice.peer.frames()[2]["entries"] == [{"type": "own_posted", "seq": 2, "ref": 9}]
+
+
+def test_falling_behind_is_told_with_a_roster(
+    room: Room[Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`entered` with what was missed, the roster, then the log goes on; the others hear."""
+    monkeypatch.setattr(limits, "LOG_ENTRIES", 4)
+    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    for _ in range(10):
+        room.post(alice.member, post(alice, 2))
+        alice.deliver()
+    bob.deliver()
+    first, second = bob.peer.frames()
+    assert first["type"] == "entered" and first["missed"] == 10 and not first["resumed"]
+    assert second["type"] == "roster" and len(second["members"]) == first["members"] == 2
+    assert bob.rejoined == [room]
+    room.post(alice.member, post(alice, first["seq"]))
+    bob.deliver()
+    assert bob.peer.numbers() == [first["seq"] + 1]
+
+
+def test_the_others_hear_of_a_rejoin_though_its_connection_breaks(
+    room: Room[Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entry is in the log: the room is marked whatever became of the snapshot."""
+    monkeypatch.setattr(limits, "LOG_ENTRIES", 4)
+    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    for _ in range(10):
+        room.post(alice.member, post(alice, 2))
+    bob.peer.closed = True
+    bob.deliver()
+    assert bob.rejoined == [room]
+
+
+def test_a_roster_is_split(room: Room[Receiver]) -> None:
+    """Into frames of about the size of a record, none empty, all members once."""
+    for number in range(limits.ROOM_MEMBERS - 1):
+        Someone(room).member.nick = f"n{number}"
+    found = entered(Someone(room).snapshot, 3)
+    assert json.loads(found[0])["members"] == limits.ROOM_MEMBERS
+    parts = [json.loads(each)["members"] for each in found[1:]]
+    assert len(parts) > 5 and all(parts)
+    ids = [line["id"] for part in parts for line in part]
+    assert len(set(ids)) == len(ids) == limits.ROOM_MEMBERS
+    assert all(len(each) <= bounds.ROSTER_BYTES + 100 for each in found)
+
+
+def test_an_empty_roster_is_one_frame() -> None:
+    """Whoever counts frames is not left waiting."""
+    found = entered(Snapshot("tea", bytes(16), 1, 1, 0, []))
+    assert [json.loads(each)["type"] for each in found] == ["entered", "roster"]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["post", "own", "wrap", "private", "reply", "deliver"]),
+                  st.sampled_from([10, 500, 5000, 20_000, 45_000, 60_000])),
+        max_size=40,
+    )
+)  # fmt: skip
+def test_records_stay_under_their_size(steps: list[tuple[str, int]]) -> None:
+    """Whatever is mixed: under 64 KB sealed, or one frame with one post in it."""
+    room: Room[Receiver] = Room("tea")
+    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    sealer = Sealer(bytes(32))
+    sealed: list[tuple[int, list[bytes]]] = []
+
+    def seal(encoded: Iterable[bytes]) -> str:
+        parts = list(encoded)
+        sealed.append((len(sealer.seal(parts)), parts))
+        return "[" + ",".join(each.decode() for each in parts) + "]"
+
+    alice.peer.seal = seal  # type: ignore[method-assign]
+    change = bob.member.joined
+    for number, (step, size) in enumerate(steps, 1):
+        if step == "post":
+            room.post(bob.member, post(bob, change, size))
+        elif step == "own":
+            room.post(alice.member, post(alice, change, size))
+        elif step == "wrap":
+            room.add_wrap(bob.member, wrap(alice.member.id, number))
+        elif step == "private":
+            told = frames.Private(1, change, wrap(alice.member.id), box(b"g" * size))
+            room.send_private(bob.member, told)
+        elif step == "reply":
+            alice.outlet.reply(*[reply(1)] * (size // 100))
+        else:
+            alice.deliver()
+    alice.deliver()
+    assert alice.member.cursor == room._seq and not alice.member.waiting
+    for size, parts in sealed:
+        alone = len(parts) == 1 and parts[0].count(b'"box"') <= 1
+        assert size <= limits.RECORD_BYTES or alone, (size, [len(each) for each in parts])
+
+
+def test_many_replies_and_a_slice_are_two_records(room: Room[Receiver]) -> None:
+    """Each of them may be as large as a record should be."""
+    alice = Someone(room).attach(room)
+    for _ in range(2):
+        room.post(alice.member, post(alice, 1))
+    bob = Someone(room).attach(room)
+    bob.deliver()
+    room.post(alice.member, post(alice, bob.member.joined, size=39_000))
+    bob.outlet.reply(*[reply(1)] * 1000)
+    bob.deliver()
+    replies, log = bob.peer.records
+    assert len(replies) == 1000 and [frame["type"] for frame in log] == ["log"]
+
+
+# Lost wake-ups: a thread is stopped at a point, and another comes by
+
+
+class Pause:
+    """Stops whoever comes to it until it is told to go on; only the first time."""
+
+    def __init__(self) -> None:
+        self.reached, self._go_on, self._used = threading.Event(), threading.Event(), False
+
+    def __call__(self) -> None:
+        if not self._used:
+            self._used = True
+            self.reached.set()
+            assert self._go_on.wait(LONG)
+
+    def wait(self) -> None:
+        """Until somebody stands here."""
+        assert self.reached.wait(LONG)
+
+    def go_on(self) -> None:
+        """Let it go."""
+        self._go_on.set()
+
+
+class PausingLock:
+    """A lock at which its holder pauses before, or after, letting go."""
+
+    def __init__(self, before: Callable[[], None], after: Callable[[], None]) -> None:
+        self._lock, self._before, self._after = threading.Lock(), before, after
+
+    def acquire(self, blocking: bool = True) -> bool:
+        """As the lock's."""
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        """As the lock's, with the pauses."""
+        self._before()
+        self._lock.release()
+        self._after()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize("point", ["sending", "nothing left", "letting go", "let go"])
+def test_no_wake_up_is_lost(room: Room[Receiver], point: str) -> None:
+    """Wherever the holder stands when the next post comes, both posts go out, once, in order.
+
+    The second thread never waits: it finds the lock taken, leaves its mark and goes.
+    """
+    alice = Someone(room).attach(room)
+    pause = Pause()
+    nothing = lambda: None  # noqa: E731
+    if point == "sending":
+        alice.peer.on_send = pause
+    elif point == "nothing left":
+        look = room.take
+
+        def looked(member: Member[Receiver]) -> list[bytes] | Snapshot:
+            taken = look(member)
+            if not taken:
+                pause()
+            return taken
+
+        room.take = looked  # type: ignore[method-assign]
+    else:
+        points = (pause, nothing) if point == "letting go" else (nothing, pause)
+        alice.outlet._lock = PausingLock(*points)  # type: ignore[assignment]
+    room.post(alice.member, post(alice, 1))
+    holder = threading.Thread(target=alice.deliver)
+    holder.start()
+    pause.wait()
+    room.post(alice.member, post(alice, 1))
+    alice.deliver()  # returns, though the holder stands still
+    pause.go_on()
+    holder.join(LONG)
+    assert alice.peer.numbers() == [2, 3]
+
+
+def test_many_threads_deliver_one_order(room: Room[Receiver]) -> None:
+    """Posting and delivering from everywhere at once: each entry once, in order."""
+    alice = Someone(room).attach(room)
+    others = [Someone(room).attach(room) for _ in range(3)]
+    change = others[-1].member.joined
+
+    def work(someone: Someone) -> None:
+        for _ in range(100):
+            room.post(someone.member, post(someone, change))
+            alice.deliver()
+
+    threads = [threading.Thread(target=work, args=(someone,)) for someone in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert alice.peer.numbers() == list(range(2, change + 301))
+
+
+# The pump
+
+
+class Crowd:
+    """A room as the pump sees it: whoever is there, and what happens when one is served."""
+
+    def __init__(self, *served: Callable[[], None]) -> None:
+        self.rounds = 0
+        self._served = served
+
+    def owners(self) -> list[Any]:
+        """A round begins."""
+        self.rounds += 1
+        return [_Served(each) for each in self._served]
+
+
+class _Served:
+    def __init__(self, deliver: Callable[[], None]) -> None:
+        self.deliver = deliver
+
+
+def test_the_pump_delivers_to_everyone(room: Room[Receiver], pump: Pump) -> None:
+    """Also past one whose socket is full, and past one that has gone."""
+    people = [Someone(room).attach(room) for _ in range(5)]
+    change = people[-1].member.joined
+    for someone in people:
+        someone.deliver()
+        someone.peer.records.clear()
+    full, gone = people[1], people[2]
+    full.peer.backlog = 1
+    gone.peer.closed = True
+    arrived = threading.Semaphore(0)
+    for someone in people:
+        someone.peer.on_send = arrived.release
+    seq = room.post(people[0].member, post(people[0], change))
+    pump.mark(room)
+    for _ in range(3):
+        assert arrived.acquire(timeout=LONG)
+    for someone in (people[0], people[3], people[4]):
+        until(lambda who=someone: who.peer.numbers() == [seq])  # type: ignore[misc]
+    assert full.peer.records == [] and gone.peer.records == []
+    full.peer.flush()
+    full.deliver()
+    assert full.peer.numbers() == [seq]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for another thread's last step."""
+    pause = threading.Event()
+    for _ in range(20_000):
+        if condition():
+            return
+        pause.wait(0.001)
+    raise AssertionError("never came true")
+
+
+def test_one_room_is_in_one_round_at_a_time(pump: Pump) -> None:
+    """Marks during a round make one more, not one each, and not one beside it."""
+    inside, most, lock = [0], [0], threading.Lock()
+    pause = Pause()
+
+    def serve() -> None:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        pause()
+        with lock:
+            inside[0] -= 1
+
+    crowd: Any = Crowd(serve, serve)
+    pump.mark(crowd)
+    pause.wait()
+    for _ in range(10):
+        pump.mark(crowd)
+    pause.go_on()
+    pump.stop()
+    assert most == [1]
+    assert crowd.rounds == 2
+
+
+def test_a_room_in_a_round_does_not_hold_up_another(pump: Pump) -> None:
+    """There is a second thread."""
+    pause, done = Pause(), threading.Event()
+    slow: Any = Crowd(pause)
+    quick: Any = Crowd(done.set)
+    pump.mark(slow)
+    pause.wait()
+    pump.mark(quick)
+    assert done.wait(LONG)
+    pause.go_on()
+
+
+def test_after_a_round_a_mark_makes_another(pump: Pump) -> None:
+    """Also when the first has long been over."""
+    served = threading.Semaphore(0)
+    crowd: Any = Crowd(served.release)
+    for _ in range(3):
+        pump.mark(crowd)
+        assert served.acquire(timeout=LONG)
+        until(lambda: crowd not in pump._queued)
+    assert crowd.rounds == 3
+
+
+def test_stopping_drains() -> None:
+    """What was marked before is delivered, also what was marked during a round."""
+    pump = Pump(threads=2)
+    pause = Pause()
+    first: Any = Crowd(pause)
+    others: list[Any] = [Crowd(lambda: None) for _ in range(20)]
+    pump.start()
+    pump.mark(first)
+    pause.wait()
+    for crowd in others:
+        pump.mark(crowd)
+    pump.mark(first)
+    stopping = threading.Thread(target=pump.stop)
+    stopping.start()
+    until(lambda: pump._stopping)
+    pause.go_on()
+    stopping.join(LONG)
+    assert [crowd.rounds for crowd in others] == [1] * 20
+    assert first.rounds == 2
+    assert not any(thread.is_alive() for thread in pump._threads)
+
+
+def test_a_rejoin_reaches_the_others_through_the_pump(
+    room: Room[Receiver], pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pump itself finds that somebody fell behind, and tells those it had served before."""
+    monkeypatch.setattr(limits, "LOG_ENTRIES", 4)
+    alice = Someone(room, pump.mark).attach(room)
+    bob = Someone(room, pump.mark).attach(room)
+    bob.peer.backlog = 1
+    for _ in range(10):
+        room.post(alice.member, post(alice, 2))
+        alice.deliver()
+    bob.peer.flush()
+    bob.deliver()
+    until(lambda: room._seq in alice.peer.numbers())
+    assert json.dumps(alice.peer.records).count('"rejoined"') == 1

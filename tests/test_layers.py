@@ -1,0 +1,272 @@
+"""The layers: imports run downwards only, and each kind of work is done in one place.
+
+Everything is found by reading the source, so nothing has to be imported for it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("protocol", "i18n", "settings", "transport", "server", "client")
+
+# Of ours, what each may import besides itself.
+BELOW: dict[str, set[str]] = {
+    "protocol": set(),
+    "i18n": set(),
+    "settings": {"protocol", "i18n"},
+    "transport": {"protocol", "settings", "i18n"},
+    "server": {"transport", "protocol", "settings", "i18n"},
+    "client": {"transport", "protocol", "settings", "i18n"},
+    "cmd_chat": set(PACKAGES),
+}
+
+# What has neither files nor sockets, threads, clocks or output in it.
+PURE = {
+    "__future__", "abc", "base64", "binascii", "collections", "contextlib", "dataclasses", "enum",
+    "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re", "secrets",
+    "string", "struct", "types", "typing", "unicodedata", "urllib.parse", "cryptography",
+}  # fmt: skip
+# Client code that is pure as well.
+PURE_CLIENT = {
+    "sealing", "chains", "roster", "stay", "transcript", "trust", "boxes", "posts", "codes",
+    "events", "commands", "wording",
+}  # fmt: skip
+
+NETWORK = {"socket", "ssl", "select", "simple_websocket", "websocket", "wsproto"}
+POSIX = {"termios", "tty", "pty", "fcntl", "resource", "pwd", "grp"}
+# Who may print: the renderers, the banner, the sentence at the end, the token that was asked for.
+WRITERS = {"cmd_chat.py", "server/app.py", "client/app.py", "client/token.py"}
+
+
+class Import:
+    """One imported module, by its full name, and whether that happens when it is imported."""
+
+    def __init__(self, path: Path, name: str, line: int, at_start: bool) -> None:
+        self.name, self.at_start = name, at_start
+        self.place = f"{path.relative_to(ROOT)}:{line}"
+        self.top = name.split(".")[0]
+
+    def within(self, names: set[str]) -> bool:
+        """Whether it is one of these modules, or inside one."""
+        parts = self.name.split(".")
+        return any(".".join(parts[: end + 1]) in names for end in range(len(parts)))
+
+
+def sources(*packages: str) -> list[Path]:
+    found = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    assert found
+    return found
+
+
+ALL = [ROOT / "cmd_chat.py", *sources(*PACKAGES)]
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """All imports, those inside functions and ``if`` as well, relative ones made absolute."""
+    module = tree(path)
+    inside = {
+        id(node)
+        for function in ast.walk(module)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = imported_from(path, node)
+        else:
+            continue
+        for name in names:
+            yield Import(path, name, node.lineno, id(node) not in inside)
+
+
+def imported_from(path: Path, node: ast.ImportFrom) -> list[str]:
+    module = node.module or ""
+    if node.level:
+        here = list(path.relative_to(ROOT).parent.parts)
+        module = ".".join([*here[: len(here) - node.level + 1], *module.split(".")]).rstrip(".")
+    # `from client import app` imports client.app.
+    return [f"{module}.{alias.name}" for alias in node.names]
+
+
+def wrong_ones(paths: list[Path]) -> list[str]:
+    """Imports of ours that do not run downwards."""
+    return [
+        f"{found.place} imports {found.name}"
+        for path in paths
+        for found in imports(path)
+        if found.top in BELOW
+        and found.top != package_of(path)
+        and found.top not in BELOW[package_of(path)]
+    ]
+
+
+def test_imports_run_downwards() -> None:
+    assert wrong_ones(ALL) == []
+
+
+def test_the_layers_have_an_order() -> None:
+    """No two packages may import each other, not even by a detour."""
+    order = ["protocol", "i18n", "settings", "transport", "server", "client", "cmd_chat"]
+    for place, name in enumerate(order):
+        assert BELOW[name] <= set(order[:place]), name
+    assert "server" not in BELOW["client"] and "client" not in BELOW["server"]
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("protocol", "import transport"),
+        ("protocol", "def f():\n    from settings import ROWS"),
+        ("transport", "from server.app import run"),
+        ("server", "if True:\n    import client.sealing"),
+        ("client", "from server import rooms"),
+        ("client", "import cmd_chat"),
+        ("server", "from ..client import app"),
+        ("i18n", "from protocol.names import visible"),
+    ],
+)
+def test_an_import_that_runs_upwards_is_found(
+    package: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    path = tmp_path / package / "part.py"
+    path.parent.mkdir()
+    path.write_text(line)
+    assert len(wrong_ones([path])) == 1
+    path.write_text(f"import os\nfrom {package} import other\nfrom . import third\n")
+    assert wrong_ones([path]) == []
+
+
+def test_the_protocol_is_pure() -> None:
+    wrong = [
+        f"{found.place} imports {found.name}"
+        for path in sources("protocol")
+        for found in imports(path)
+        if not found.within(PURE | {"protocol"})
+    ]
+    assert wrong == []
+
+
+def test_the_clients_cryptography_and_words_are_pure() -> None:
+    paths = [path for path in sources("client") if path.stem in PURE_CLIENT]
+    assert len(paths) >= len(PURE_CLIENT) - 1
+    ours = {"protocol", "i18n", "difflib"} | {f"client.{stem}" for stem in PURE_CLIENT}
+    # `from client import events` names a module of the list, too.
+    wrong = [
+        f"{found.place} imports {found.name}"
+        for path in paths
+        for found in imports(path)
+        if not found.within(PURE | ours)
+    ]
+    assert wrong == []
+
+
+def test_only_the_transport_knows_the_network() -> None:
+    wrong = [
+        f"{found.place} imports {found.name}"
+        for path in ALL
+        for found in imports(path)
+        if package_of(path) != "transport" and found.within(NETWORK)
+    ]
+    assert wrong == []
+
+
+def test_the_server_has_no_cryptography_of_rooms() -> None:
+    """It could not open a box if it wanted to."""
+    wrong = [
+        found.place
+        for path in sources("server")
+        for found in imports(path)
+        if found.within({"cryptography", "client"})
+    ]
+    assert wrong == []
+
+
+def test_nothing_posix_is_imported_at_the_start() -> None:
+    wrong = [
+        f"{found.place} imports {found.name}"
+        for path in ALL
+        for found in imports(path)
+        if found.within(POSIX) and found.at_start
+    ]
+    assert wrong == []
+
+
+# Writing to the terminal
+
+
+def outputs(path: Path) -> Iterator[str]:
+    """Where a file prints, or takes hold of a standard stream to write to."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Name) and node.id == "print":
+            yield f"{path.relative_to(ROOT)}:{node.lineno}"
+        if isinstance(node, ast.Attribute) and node.attr in ("stdout", "__stdout__", "__stderr__"):
+            yield f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_only_the_console_writes_to_the_terminal() -> None:
+    wrong = [
+        place
+        for path in ALL
+        if str(path.relative_to(ROOT)) not in WRITERS
+        and not path.is_relative_to(ROOT / "client" / "console")
+        for place in outputs(path)
+    ]
+    assert wrong == []
+
+
+def test_the_client_prints_to_standard_error_only() -> None:
+    """Standard output is the events'; what it says besides must not get among them."""
+    for node in ast.walk(tree(ROOT / "client" / "app.py")):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id == "print":
+                assert [keyword.arg for keyword in node.keywords][:1] == ["file"], node.lineno
+                assert ast.unparse(node.keywords[0].value) == "sys.stderr", node.lineno
+
+
+# What happens when a module is imported
+
+_QUIET_CALLS = {"open", "print", "input", "exec", "eval", "connect", "run", "Popen", "start"}
+
+
+def test_importing_does_nothing() -> None:
+    """No file, no socket, no thread: a module defines things, and no more."""
+    wrong = []
+    for path in ALL:
+        for statement in tree(path).body:
+            if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+                continue
+            if isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test):
+                continue  # run, not imported
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Call):
+                    name = ast.unparse(node.func).split(".")[-1]
+                    if name in _QUIET_CALLS:
+                        wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {name}")
+    assert wrong == []
+
+
+def test_each_package_says_what_it_is_for() -> None:
+    for init in sorted(path for path in ALL if path.name == "__init__.py"):
+        text = ast.get_docstring(tree(init))
+        assert text is not None and len(text.split()) >= 20, init
+
+
+def test_each_module_says_what_it_is_for() -> None:
+    for path in ALL:
+        assert ast.get_docstring(tree(path)), path

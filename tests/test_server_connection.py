@@ -1,0 +1,1465 @@
+"""One client's connection, over real loopback sockets, step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from protocol import frames, limits
+from protocol.keys import Identity
+from protocol.link import ClientLink, Credentials
+from server import bounds
+from server.app import ChatServer
+from server.connection import Connection
+from server.delivery import Outlet
+from tests.conftest import IdentityPool
+from tests.test_limiter import Clock
+from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, wrap
+from transport import Closed
+from transport.sockets import Stream
+
+Wires = Callable[..., Wire]
+Serve = Callable[..., ChatServer]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what another thread is about to do."""
+    pause = threading.Event()
+    deadline = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < deadline, "never came true"
+        pause.wait(0.002)
+
+
+def room_is(server: ChatServer, count: int) -> Callable[[], bool]:
+    """Whether so many members are somewhere."""
+    return lambda: sum(line.count for line in server._parts.rooms.listing()) == count
+
+
+def pair(server: ChatServer, wires: Wires) -> tuple[Wire, Wire, int]:
+    """Alice and Bob in one room, and the number of its last change."""
+    alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
+    assert [type(entry) for entry in alice.entries(2)] == [frames.Joined]
+    return alice, bob, 2
+
+
+# Coming in
+
+
+def test_what_a_client_has_to_obey(serve: Serve, wires: Wires) -> None:
+    """The welcome says it all; the roster has oneself in it."""
+    server = serve(max_messages_per_window=7, rate_limit_window=3.5, max_message_size=2048)
+    wire = wires(server, 0).join("Alice", "Tea")
+    assert wire.welcome == frames.Welcome("Alice", 30.0, 60.0, 2048, 1 << 20, 7, 3.5)
+    assert wire.entered is not None and wire.entered.room == "Tea"
+    line = frames.MemberLine(wire.id, "Alice", 1, wire.identity.bundle)
+    assert wire.roster == {"Alice": line}
+    assert wire.entered.seq == 1 and wire.entered.members == 1 and not wire.entered.resumed
+
+
+def failed(wire: Wire, nick: str = "alice") -> tuple[list[str], list[frames.Frame]]:
+    """All that comes in a handshake that proves nothing: kinds of texts, and the refusal."""
+    kinds = []
+    text = wire.text()
+    kinds.append(json.loads(text)["type"])
+    wire.peer.send(wire.link.receive_greeting(text))
+    text = wire.text()
+    kinds.append(f"{json.loads(text)['type']} {len(text)}")
+    wire.peer.send(wire.link.receive_key(text, nick, "default"))
+    text = wire.text()
+    kinds.append(text)
+    return kinds, wire.ended()
+
+
+def test_wrong_password_and_unknown_token_look_the_same(server: ChatServer, wires: Wires) -> None:
+    """The same texts, the same lengths, the same end; whether the nickname is taken or not."""
+    wires(server, 5).join("taken")
+    password = failed(wires(server, 0, prs=bytes(32)))
+    unknown = failed(wires(server, 1, token="AAAAAAAAAAAAAAAA.BBBB"))
+    taken = failed(wires(server, 2, prs=bytes(32)), "taken")
+    assert password == unknown == taken
+    assert password[0][2] == '{"type":"refused","code":"auth_failed"}' and password[1] == []
+
+
+def test_failures_are_charged_and_successes_are_not(server: ChatServer, wires: Wires) -> None:
+    """To the address; also a client that goes after `key` has made its guess."""
+    attempts = server._parts.attempts
+    wires(server, 0).join("alice")
+    assert len(attempts) == 0
+    failed(wires(server, 1, prs=bytes(32)))
+    until(lambda: attempts._addresses["127.0.0.1"].failures == 1)
+    gone = wires(server, 1)
+    gone.greet()
+    gone.text()
+    gone.cut()
+    until(lambda: attempts._addresses["127.0.0.1"].failures == 2)
+    before = wires(server, 1)
+    before.text()
+    before.cut()
+    wires(server, 1).join("bob")
+    assert attempts._addresses["127.0.0.1"].failures == 2
+
+
+def test_a_delay_is_waited_for_and_ends_with_the_connection(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After failures `key` comes later; stopping does not wait for it."""
+    monkeypatch.setattr(bounds, "FIRST_DELAY", 1e6)
+    monkeypatch.setattr(bounds, "LONGEST_DELAY", 1e6)
+    for _ in range(bounds.FREE_FAILURES):
+        failed(wires(server, 0, prs=bytes(32)))
+    until(lambda: server._parts.attempts.delay("127.0.0.1") > 0)
+    wire = wires(server, 0)
+    wire.greet()
+    assert wire.peer.receive(0.05) is None
+    server.stop()
+    assert wire.ended() == []
+
+
+def test_a_ninth_handshake_waits_for_its_turn(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets its `key` when one of the eight is through."""
+    monkeypatch.setattr(bounds, "OPEN_HANDSHAKES", 2)
+    first, second, third = (wires(server, number) for number in range(3))
+    for wire in (first, second):
+        wire.greet()
+        wire.key_text = wire.text()  # type: ignore[attr-defined]
+    third.greet()
+    assert third.peer.receive(0.05) is None
+    first.peer.send(first.link.receive_key(first.key_text, "one", "default"))  # type: ignore[attr-defined]
+    first.expect(frames.Welcome)
+    third.prove("three")
+    third.expect(frames.Welcome)
+
+
+def test_who_gets_no_turn_is_told_when_to_come_back(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for ever."""
+    monkeypatch.setattr(bounds, "OPEN_HANDSHAKES", 1)
+    begin = server._parts.attempts.begin
+    monkeypatch.setattr(server._parts.attempts, "begin", lambda group: begin(group, 0.01))
+    first, second = wires(server, 0), wires(server, 1)
+    first.greet()
+    first.text()
+    second.greet()
+    refused = second.refusal()
+    assert refused.code == "too_many_attempts"
+    assert refused.retry_after == bounds.LONGEST_DELAY
+    assert second.ended() == []
+
+
+def hello(wire: Wire, **changes: Any) -> str:
+    """The client's hello with some fields changed."""
+    fields = json.loads(wire.link.receive_greeting(wire.text()))
+    fields.update(changes)
+    return json.dumps({name: value for name, value in fields.items() if value != "absent"})
+
+
+def test_another_version(server: ChatServer, wires: Wires) -> None:
+    """Is told so."""
+    wire = wires(server, 0)
+    wire.peer.send(hello(wire, version=2))
+    assert wire.refusal().code == "bad_version"
+    assert wire.ended() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "malformed"),
+        ("null", "malformed"),
+        ("[]", "malformed"),
+        ("{}", "malformed"),
+        ('{"type": 5}', "malformed"),
+        ('{"type": "hello"}', "malformed"),
+        ('{"type": "hello", "type": "hello"}', "malformed"),
+        ('{"type": "nonsense"}', "unknown_type"),
+        ('{"type": "post"}', "unknown_type"),
+        ('{"type": "refused", "code": "x"}', "unexpected"),
+        ("[" * 10_000, "malformed"),
+        ('{"type": "' + "x" * limits.HANDSHAKE_BYTES + '"}', "too_big"),
+        ("\u00e9" * (limits.HANDSHAKE_BYTES - 10), "too_big"),
+        ("\ufeff{}", "malformed"),
+    ],
+)
+def test_what_is_no_hello(server: ChatServer, wires: Wires, text: str, code: str) -> None:
+    """Has a code, and ends it; no guess was made."""
+    wire = wires(server, 0)
+    wire.text()
+    wire.peer.send(text)
+    assert wire.refusal().code == code
+    assert wire.ended() == []
+    assert len(server._parts.attempts) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rsa": "A" * 342},
+        {"rsa": "absent"},
+        {"kem": "A" * 10},
+        {"proof": "nothing"},
+        {"proof": "\ud800"},
+        {"proof": "token"},
+        {"token": "A" * 43},
+        {"nonce": "AAAA"},
+        {"version": True},
+        {"version": "1"},
+        {"share": 7},
+    ],
+)
+def test_a_hello_that_is_wrong(server: ChatServer, wires: Wires, changes: dict[str, Any]) -> None:
+    """In one field: keys that are none, proofs that do not fit, types."""
+    wire = wires(server, 0)
+    wire.peer.send(hello(wire, **changes))
+    assert wire.refusal().code == "malformed"
+    assert wire.ended() == []
+
+
+def test_a_share_of_low_order(server: ChatServer, wires: Wires) -> None:
+    """On which CPace must end."""
+    wire = wires(server, 0)
+    wire.peer.send(hello(wire, share="A" * 43))
+    assert wire.refusal().code == "auth_failed"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "gAAAAA", "x" * limits.HANDSHAKE_BYTES, "\u00e9"])
+def test_what_is_no_confirm(server: ChatServer, wires: Wires, text: str) -> None:
+    """Is a failed proof, whatever it is."""
+    wire = wires(server, 0)
+    wire.greet()
+    wire.text()
+    wire.peer.send(text)
+    assert wire.refusal().code == "auth_failed"
+    assert wire.ended() == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [frames.Post(1, 1, box()).encode()],
+        [frames.Seen(0).encode(), frames.Seen(0).encode()],
+        [],
+        [b"5"],
+        [b'{"type":"confirm"}'],
+        [b'{"type":"nonsense"}'],
+        [b"}"],
+    ],
+)
+def test_frames_before_the_welcome(server: ChatServer, wires: Wires, sent: list[bytes]) -> None:
+    """Nothing but one `confirm` opens the door, also for who knows the password."""
+    wire = wires(server, 0)
+    wire.greet()
+    wire.link.receive_key(wire.text(), "alice", "default")
+    assert wire.link._sealer is not None
+    wire.link._sealer._next = 0  # as if it had not been made
+    wire.send_raw(*sent)
+    assert wire.refusal().code in ("auth_failed", "unexpected", "malformed", "unknown_type")
+    assert wire.ended() == []
+    assert len(server._parts.sessions) == 0
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_handshake_has_a_deadline(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """For each of its two answers."""
+    monkeypatch.setattr(bounds, "HANDSHAKE_SECONDS", 0.1)
+    wire = wires(server, 0)
+    if steps:
+        wire.greet()
+    wire.text()
+    assert wire.refusal().code == "timed_out"
+    assert wire.ended() == []
+    assert server._gate.wait_empty(LONG)
+
+
+@pytest.mark.parametrize(
+    ("nick", "room", "code"),
+    [
+        ("", "default", "bad_nick"),
+        ("a b", "default", "bad_nick"),
+        ("x" * 33, "default", "bad_nick"),
+        ("a\u0430", "default", "bad_nick"),
+        ("\ud800", "default", "bad_nick"),
+        ("alice", "", "bad_room"),
+        ("alice", "a/b", "bad_room"),
+        ("alice", "x" * 65, "bad_room"),
+        ("alice", "\ud800", "bad_room"),
+        ("alice", "\u202e", "bad_room"),
+    ],
+)
+def test_names_that_are_none(
+    server: ChatServer, wires: Wires, nick: str, room: str, code: str
+) -> None:
+    """Are refused in a record, and leave nothing behind."""
+    wire = wires(server, 0)
+    wire.greet()
+    confirm = json.loads(json.dumps({"nick": nick, "room": room}))
+    text = wire.text()
+    wire.link.receive_key(text, "x", "default")
+    identity, link = wire.identity, wire.link
+    assert link._sealer is not None
+    link._sealer._next = 0
+    bundle = identity.bundle
+    signature = identity.sign(link._transcript.to_sign(bundle.fingerprint))
+    fields = {**frames.Confirm("x", "y", bundle, signature).to_object(), **confirm}
+    wire.send_raw(json.dumps(fields).encode())
+    assert wire.refusal().code == code
+    assert wire.ended() == []
+    assert len(server._parts.sessions) == len(server._parts.rooms) == 0
+
+
+@pytest.mark.parametrize("nick", ["alice", "ALICE", "\uff21lice"])
+def test_a_nickname_that_is_taken(server: ChatServer, wires: Wires, nick: str) -> None:
+    """However it is written; and the one who has it notices nothing."""
+    alice = wires(server, 0).join("Alice")
+    other = wires(server, 1)
+    other.greet()
+    other.prove(nick)
+    assert other.refusal().code == "nick_taken"
+    alice.post(1)
+    assert alice.entries(2) == [frames.OwnPosted(2, 1)]
+
+
+def test_no_place_in_the_room_or_for_it(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nickname is free again afterwards."""
+    monkeypatch.setattr(limits, "ROOM_MEMBERS", 1)
+    monkeypatch.setattr(server._parts.rooms, "_most", 2)
+    wires(server, 0).join("alice", "one")
+    for room, code in (("one", "room_full"), ("two", ""), ("three", "server_full")):
+        wire = wires(server, 1 if code else 2)
+        wire.greet()
+        wire.prove("bob" if code else "carol", room)
+        if code:
+            assert wire.refusal().code == code
+            wire.ended()
+    assert sorted(session.nick for session in server._parts.sessions.live()) == ["alice", "carol"]
+
+
+def test_too_many_connections(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one address: refused before anything is read, and free again when one goes."""
+    monkeypatch.setattr(bounds, "CONNECTIONS_OF_ADDRESS", 2)
+    first = wires(server, 0).join("alice")
+    wires(server, 1).join("bob")
+    with Raw(server.port) as raw:
+        assert raw.ended()
+    first.send(frames.Bye("left"))
+    first.ended()
+    until(lambda: server._gate._open == 1)
+    wires(server, 2).join("carol")
+
+
+# Frames that are wrong
+
+
+BAD = [
+    (b"5", "malformed"),
+    (b"null", "malformed"),
+    (b'{"type":"post"}', "malformed"),
+    (b'{"type":"nonsense"}', "unknown_type"),
+    (b'{"type":"welcome"}', "unknown_type"),
+    (b'{"type":"nick","ref":-1,"nick":"x"}', "malformed"),
+    (b'{"type":"nick","ref":1.0,"nick":"x"}', "malformed"),
+    (b'{"type":"nick","ref":true,"nick":"x"}', "malformed"),
+    (b'{"type":"nick","ref":9007199254740992,"nick":"x"}', "malformed"),
+    (b'{"type":"nick","ref":1,"nick":["x"]}', "malformed"),
+    (b'{"type":"keys","wraps":[5]}', "malformed"),
+    (b'{"type":"seen","seq":"1"}', "malformed"),
+    (frames.Post(50, 99, box()).encode(), "unexpected"),
+    (frames.Keys((wrap(1, 1), wrap(2, 2))).encode(), "unexpected"),
+]
+
+
+@pytest.mark.parametrize(("bad", "code"), BAD)
+def test_the_third_refusal_ends_it(
+    server: ChatServer, wires: Wires, bad: bytes, code: str
+) -> None:
+    """In one record or in three; the first two cost nothing else."""
+    wire = wires(server, 0).join("alice")
+    wire.send_raw(bad)
+    assert wire.expect(frames.Refused).code == code
+    wire.post(1)
+    assert wire.find(frames.Accepted).seq == 2
+    wire.send_raw(bad, bad, frames.Post(9, 1, box()).encode())
+    ended = wire.ended()
+    assert [each.code for each in ended if isinstance(each, frames.Refused)] == [code, code]
+    assert ended[-1] == frames.Bye("protocol")
+    assert not any(isinstance(each, frames.Accepted) for each in ended)
+
+
+def test_a_second_confirm(server: ChatServer, wires: Wires) -> None:
+    """Means nothing any more."""
+    wire = wires(server, 0).join("alice")
+    bundle = wire.identity.bundle
+    wire.send(frames.Confirm("mallory", "x", bundle, bytes(64)))
+    assert wire.expect(frames.Refused).code == "unexpected"
+
+
+@pytest.mark.parametrize("plain", [b"", b"{}", b"[", b'"x"', b"[1,2", b'[{"a":1,"a":2}]', b"\xff"])
+def test_a_record_without_a_list(server: ChatServer, wires: Wires, plain: bytes) -> None:
+    """Was sealed by the client itself: refused, and ended at the third."""
+    wire = wires(server, 0).join("alice")
+    sealer = wire.link._sealer
+    assert sealer is not None
+
+    def send() -> None:
+        number = sealer._next.to_bytes(8, "big")
+        sealer._next += 1
+        wire.peer.send(sealer._fernet.encrypt_at_time(number + plain, 0).decode())
+
+    for _ in range(2):
+        send()
+        assert wire.expect(frames.Refused).code == "malformed"
+    wire.post(1)
+    assert wire.find(frames.Accepted).seq == 2
+    send()
+    assert wire.ended()[-1] == frames.Bye("protocol")
+
+
+def test_too_many_frames_in_a_record(server: ChatServer, wires: Wires) -> None:
+    """Are not looked at."""
+    wire = wires(server, 0).join("alice")
+    seen = frames.Seen(1).encode()
+    wire.send_raw(*[seen] * limits.FRAMES_IN_RECORD)
+    wire.send_raw(*[seen] * (limits.FRAMES_IN_RECORD + 1))
+    assert wire.expect(frames.Refused).code == "malformed"
+
+
+def test_what_was_not_sealed_as_the_next_record(server: ChatServer, wires: Wires) -> None:
+    """Replayed, skipped, or in clear: the link is over, the place is kept for who can prove."""
+    for number, trick in enumerate(("replay", "skip", "clear", "garbage")):
+        wire = wires(server, number).join(f"n{number}")
+        record = wire.link.seal([frames.Post(1, 1, box()).encode()])
+        if trick == "replay":
+            wire.peer.send(record)
+            wire.peer.send(record)
+        elif trick == "skip":
+            wire.peer.send(wire.link.seal([]))
+        else:
+            wire.peer.send('{"type":"bye","reason":"x"}' if trick == "clear" else "gAAAA\u00e9")
+        ended = wire.ended()
+        assert isinstance(ended[-1], frames.Refused) and ended[-1].code == "link_broken", trick
+        session = server._parts.sessions.find(wire.identity.fingerprint)
+        assert session is not None and not session.over
+
+
+def test_binary_messages_and_other_nonsense(server: ChatServer, wires: Wires) -> None:
+    """Below the protocol: the connection just ends."""
+    bob = wires(server, 1).join("bob")
+    for sent in (
+        masked(2, b"binary"),
+        masked(1, b"\xff\xfe"),
+        b"\x81\x05hello",  # not masked
+        masked(3, b""),
+        masked(1, b"x" * 100, final=False) + masked(1, b"y"),
+        b"\xff" * 50,
+    ):
+        with Raw(server.port) as raw:
+            raw.send(UPGRADE + sent)
+            raw.sock.shutdown(socket.SHUT_WR)
+            try:
+                raw.rest()
+            except ConnectionResetError:
+                pass
+    until(lambda: server._gate._open == 1)
+    bob.post(1)
+    bob.entries(2)
+
+
+def test_a_message_over_the_payload_limit(serve: Serve, wires: Wires) -> None:
+    """Cuts the connection; nothing of it is kept."""
+    server = serve(max_payload_size=64 * 1024)
+    wire = wires(server, 0).join("alice")
+    try:
+        wire.peer.send("g" * (64 * 1024 + 1))
+    except Closed:
+        pass
+    assert not any(isinstance(each, frames.Accepted) for each in wire.ended())
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2**64) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["type", "ref", "nick", "room", "box", "to", "wrap", "seq"]),
+                      inner, max_size=5),
+    max_leaves=8,
+)  # fmt: skip
+KINDS = st.sampled_from([*frames.CLIENT_FRAMES, "x"])
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(VALUES, st.fixed_dictionaries(
+    {"type": KINDS},
+    optional={name: VALUES for name in ("ref", "nick", "room", "wraps", "box", "change", "seq")},
+)), max_size=4))  # fmt: skip
+def test_anything_in_a_record_is_survived(
+    server: ChatServer, wires: Wires, values: list[Any]
+) -> None:
+    """Handled or refused; afterwards everything is as it was."""
+    wire = wires(server, 0).join("alice")
+    wire.send_raw(*(json.dumps(value).encode() for value in values))
+    wire.send(frames.Bye("left"))
+    for frame in wire.ended():
+        if isinstance(frame, frames.Refused):
+            assert frame.code not in ("internal", "link_broken")
+    wire.cut()
+    assert server._gate.wait_empty(LONG)
+    assert len(server._parts.sessions) == len(server._parts.rooms) == 0
+
+
+# Coming back
+
+
+def test_resuming_in_place(server: ChatServer, wires: Wires) -> None:
+    """The same member, nickname, room; the others see nothing; what was missed comes."""
+    alice, bob, change = pair(server, wires)
+    alice.cut()
+    bob.post(change)
+    bob.find(frames.Accepted)
+    back = wires(server, 0).join("ignored", "ignored", alice.resume_point(2))
+    assert back.welcome is not None and back.welcome.nick == "alice"
+    assert back.entered == frames.Entered(
+        "default", alice.entered.log, alice.id, 2, 0, True, 0  # type: ignore[union-attr]
+    )
+    assert [type(entry) for entry in back.entries(3)] == [frames.Posted]
+    back.post(change)
+    entries = bob.entries(4)
+    assert [type(entry) for entry in entries] == [frames.OwnPosted, frames.Posted]
+
+
+@pytest.mark.parametrize("records", range(7))
+def test_a_cut_at_each_point_loses_and_repeats_nothing(
+    server: ChatServer, wires: Wires, records: int
+) -> None:
+    """Shared and private, after each number of records that arrived."""
+    alice, bob, change = pair(server, wires)
+    got: list[Any] = []
+    seq, number = 2, 0
+
+    def receive(wire: Wire, most: int, last: tuple[int, int]) -> None:
+        nonlocal seq, number
+        while most > 0 and (seq, number) != last:
+            frame = wire.next()
+            if isinstance(frame, frames.Log):
+                got.extend(entry.seq for entry in frame.entries)  # type: ignore[attr-defined]
+                seq = frame.to
+            elif isinstance(frame, (frames.KeyFor, frames.PrivateFor)):
+                got.append(f"private {frame.number}")
+                number = frame.number
+            most -= 1
+
+    for turn in range(3):
+        bob.send(frames.Keys((wrap(alice.id, turn + 1),)))
+        bob.post(change)
+        bob.find(frames.Accepted)
+        bob.send(frames.Private(bob.ref(), change, wrap(alice.id), box()))
+        bob.find(frames.Accepted)
+    receive(alice, records, (5, 6))
+    alice.cut()
+    back = wires(server, 0).join("alice", "default", alice.resume_point(seq, number))
+    assert back.entered is not None and back.entered.resumed
+    receive(back, 100, (5, 6))
+    numbers = [each for each in got if isinstance(each, int)]
+    private = [each for each in got if isinstance(each, str)]
+    assert numbers == [3, 4, 5]
+    assert private == [f"private {each}" for each in range(1, 7)]
+    for turn in range(3):  # each post right after its wrap
+        assert got.index(f"private {2 * turn + 1}") < got.index(3 + turn)
+        assert turn == 0 or got.index(2 + turn) < got.index(f"private {2 * turn + 1}")
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_post_around_the_cut_is_one_entry(
+    server: ChatServer, wires: Wires, heard: bool
+) -> None:
+    """Sent, and the answer heard or lost: sent again it gets the same answer."""
+    alice, bob, change = pair(server, wires)
+    alice.post(change)
+    accepted = alice.expect(frames.Accepted) if heard else frames.Accepted(1, 3)
+    bob.entries(3)
+    alice.cut()
+    back = wires(server, 0).join("alice", "default", alice.resume_point(2))
+    assert back.post(change) == 1
+    assert back.find(frames.Accepted) == accepted
+    back.send(frames.Post(2, change, box()))
+    assert back.find(frames.Accepted) == frames.Accepted(2, 4)
+    assert len(bob.entries(4)) == 1
+
+
+def test_a_cut_before_the_post_arrived(server: ChatServer, wires: Wires) -> None:
+    """The server has never seen it: it is new."""
+    alice, bob, change = pair(server, wires)
+    alice.cut()
+    back = wires(server, 0).join("alice", "default", alice.resume_point(2))
+    back.send(frames.Post(1, change, box()))
+    assert back.find(frames.Accepted) == frames.Accepted(1, 3)
+    assert len(bob.entries(3)) == 1
+
+
+def test_the_server_says_what_it_has_taken(serve: Serve, wires: Wires) -> None:
+    """In its heartbeat: the highest `ref`."""
+    server = serve(heartbeat_interval=0.05)
+    wire = wires(server, 0).join("alice")
+    wire.post(1)
+    wire.post(1)
+    wire.entries(3)
+    assert wire.find(frames.Seen).seq == 2
+
+
+def test_coming_back_while_the_old_connection_lives(server: ChatServer, wires: Wires) -> None:
+    """It is told, and ends; nothing that was said is lost to the new one."""
+    alice, bob, change = pair(server, wires)
+    back = wires(server, 0).join("alice", "default", alice.resume_point(2))
+    assert back.entered is not None and back.entered.resumed
+    assert alice.ended()[-1] == frames.Bye("replaced")
+    bob.post(change)
+    assert [type(entry) for entry in back.entries(3)] == [frames.Posted]
+    assert [type(entry) for entry in bob.entries(3)] == [frames.OwnPosted]
+
+
+def test_a_frame_of_the_old_connection_while_it_is_replaced(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comes too late, is not handled, and the old connection is still told why."""
+    alice, bob, change = pair(server, wires)
+    session = server._parts.sessions.find(alice.identity.fingerprint)
+    assert session is not None and session.room is not None
+    received = threading.Event()
+    open_ = Connection._receive
+
+    def receive(self: Connection, *args: Any) -> None:
+        received.set()
+        open_(self, *args)
+
+    monkeypatch.setattr(Connection, "_receive", receive)
+    assert session.outlet is not None
+    detach = session.outlet.detach
+
+    def detach_later() -> None:
+        alice.post(change)  # its thread waits for the session's turn now
+        assert received.wait(LONG)
+        detach()
+
+    monkeypatch.setattr(session.outlet, "detach", detach_later)
+    back = wires(server, 0).join("alice", "default", alice.resume_point(2))
+    assert alice.ended()[-1] == frames.Bye("replaced")
+    assert back.post(change) == 1
+    assert back.find(frames.Accepted) == frames.Accepted(1, 3)
+    assert len(bob.entries(3)) == 1
+
+
+def test_joining_anew_with_the_same_identity(server: ChatServer, wires: Wires) -> None:
+    """Without a log id: the old one leaves and is told, the new one is another member."""
+    alice, bob, _ = pair(server, wires)
+    again = wires(server, 0).join("alice")
+    assert again.id != alice.id and set(again.roster) == {"alice", "bob"}
+    assert alice.ended()[-1] == frames.Bye("replaced")
+    left, joined = bob.entries(4)
+    assert left == frames.Left(3, alice.id)
+    assert isinstance(joined, frames.Joined) and joined.member.id == again.id
+
+
+def test_resuming_in_a_log_that_is_not_there(server: ChatServer, wires: Wires) -> None:
+    """Joins anew: fresh roster, another member."""
+    alice, bob, _ = pair(server, wires)
+    alice.cut()
+    again = wires(server, 0).join("alice", "default", (bytes(16), 2, 0))
+    assert again.entered is not None and not again.entered.resumed
+    assert again.id != alice.id
+    assert [type(entry) for entry in bob.entries(4)] == [frames.Left, frames.Joined]
+
+
+@pytest.mark.parametrize("seq", [0, 1, 3, 2**53 - 1])
+def test_resuming_where_it_never_was(server: ChatServer, wires: Wires, seq: int) -> None:
+    """Before its own join, or in the future: joins anew, and sees nothing of before."""
+    alice = wires(server, 0).join("alice")
+    alice.post(1)
+    bob = wires(server, 1).join("bob")
+    bob.cut()
+    alice.entries(3)
+    log = alice.entered.log  # type: ignore[union-attr]
+    again = wires(server, 1).join("bob", "default", (log, seq if seq != 3 else 4, 0))
+    assert again.entered is not None and not again.entered.resumed
+
+
+def test_resuming_with_another_identity(server: ChatServer, wires: Wires) -> None:
+    """Who only knows the log id joins as who it is; the other one keeps its place."""
+    alice, bob, _ = pair(server, wires)
+    log = alice.resume_point(2)
+    mallory = wires(server, 2).join("mallory", "default", log)
+    assert mallory.entered is not None and not mallory.entered.resumed
+    assert mallory.entered.seq == 3 and mallory.id not in (alice.id, bob.id)
+    alice.post(3)
+    assert [type(entry) for entry in alice.entries(4)] == [frames.Joined, frames.OwnPosted]
+
+
+class Thief:
+    """Somebody else's bundle, and a signature of one's own."""
+
+    def __init__(self, victim: Identity, own: Identity) -> None:
+        self.bundle, self._own = victim.bundle, own
+        self.fingerprint = victim.fingerprint
+
+    def sign(self, message: bytes) -> bytes:
+        """Not with the key that the bundle has."""
+        return self._own.sign(message)
+
+
+def test_a_place_cannot_be_stolen(server: ChatServer, wires: Wires, pool: IdentityPool) -> None:
+    """With the password, the bundle and the log id, yet without the key."""
+    alice, bob, change = pair(server, wires)
+    for resume in (alice.resume_point(2), None):
+        thief = wires(server, 2)
+        stolen: Any = Thief(pool[0], pool[2])
+        thief.link._identity = stolen
+        thief.greet()
+        thief.prove("alice", "default", resume)
+        assert thief.refusal().code == "auth_failed"
+        assert thief.ended() == []
+    alice.post(change)
+    assert alice.entries(3) == [frames.OwnPosted(3, 1)]
+    assert len(bob.entries(3)) == 1
+
+
+def test_a_confirm_of_another_handshake(server: ChatServer, wires: Wires) -> None:
+    """Signs other frames: it cannot be passed on."""
+    first, second = wires(server, 0), wires(server, 0)
+    first.greet()
+    second.greet()
+    first.link.receive_key(first.text(), "alice", "default")
+    second.link.receive_key(second.text(), "alice", "default")
+    signature = first.identity.sign(
+        first.link._transcript.to_sign(first.identity.bundle.fingerprint)
+    )
+    assert second.link._sealer is not None
+    second.link._sealer._next = 0
+    second.send(frames.Confirm("alice", "default", first.identity.bundle, signature))
+    assert second.refusal().code == "auth_failed"
+
+
+def test_a_token_does_not_resume_what_the_password_opened(
+    server: ChatServer, wires: Wires
+) -> None:
+    """It joins anew: what its grace ends with is another thing."""
+    alice = wires(server, 0).join("alice")
+    alice.cut()
+    token = server._parts.tokens.mint("bob", 60)
+    again = wires(server, 0, token=token).join("", "default", alice.resume_point(1))
+    assert again.entered is not None and not again.entered.resumed
+    assert again.welcome is not None and again.welcome.nick == "bob"
+
+
+def test_coming_back_after_changing_rooms_twice(server: ChatServer, wires: Wires) -> None:
+    """In the same room as another member: what it knows of itself is not true any more."""
+    alice, _, _ = pair(server, wires)
+    known = alice.resume_point(2)
+    alice.send(frames.Enter(1, "other"), frames.Enter(2, "default"))
+    until(room_is(server, 2))
+    assert alice.find(frames.Accepted).ref == 1
+    assert alice.find(frames.Accepted).ref == 2
+    alice.cut()
+    again = wires(server, 0).join("alice", "default", known)
+    assert again.entered is not None and not again.entered.resumed
+
+
+def test_one_identity_twice_at_once(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second comes while the first is between its nickname and its room: no ghost stays."""
+    rooms = server._parts.rooms
+    add = server._parts.sessions.add
+    second: list[Wire] = []
+
+    def add_then_meet(session: Any) -> None:
+        add(session)
+        if not second:
+            second.append(wires(server, 0))
+            second[0].join("alice")
+
+    monkeypatch.setattr(server._parts.sessions, "add", add_then_meet)
+    first = wires(server, 0)
+    first.greet()
+    first.prove("alice")
+    assert first.ended() == []
+    (wire,) = second
+    assert list(wire.roster) == ["alice"]
+    assert [(line.room, line.count) for line in rooms.listing()] == [("default", 1)]
+    wire.send(frames.Bye("left"))
+    wire.ended()
+    until(lambda: len(rooms) == 0 and len(server._parts.sessions) == 0)
+
+
+def test_a_grace_ends(serve: Serve, wires: Wires) -> None:
+    """The others see it leave, and the nickname is free."""
+    server = serve(heartbeat_interval=0.05, heartbeat_timeout=0.1)
+    alice = wires(server, 0).join("alice")
+    alice.cut()
+    until(lambda: len(server._parts.sessions) == 0)
+    wires(server, 1).join("alice")
+
+
+def test_saying_goodbye_leaves_at_once(server: ChatServer, wires: Wires) -> None:
+    """No grace, and what is behind it in the record is not handled."""
+    alice, bob, change = pair(server, wires)
+    alice.send(frames.Bye("left"), frames.Post(1, change, box()))
+    assert bob.entries(3) == [frames.Left(3, alice.id)]
+    alice.ended()
+
+
+# Requests
+
+
+def test_the_same_ref_gets_its_first_answer(server: ChatServer, wires: Wires) -> None:
+    """Whatever it is, whatever comes with it the second time."""
+    alice, bob, change = pair(server, wires)
+    alice.send(frames.Post(5, change, box()))
+    alice.send(frames.Post(5, change, box(b"gAAAB")))
+    alice.send(frames.Nick(5, "other"))
+    answers = [alice.find(frames.Accepted) for _ in range(3)]
+    assert answers == [frames.Accepted(5, 3)] * 3
+    alice.send(frames.Nick(6, "a b"))
+    alice.send(frames.Post(6, change, box()))
+    refusals = [alice.find(frames.Refused) for _ in range(2)]
+    assert refusals == [frames.Refused("bad_nick", 6)] * 2
+    alice.send(frames.Post(7, change, box()))
+    assert len(bob.entries(4)) == 2
+
+
+def test_an_old_ref_is_repeated(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer is not known any more; it makes no second entry, and is no strike."""
+    monkeypatch.setattr(bounds, "ANSWERS", 2)
+    wire = wires(server, 0).join("alice")
+    for ref in (1, 2, 5):
+        wire.send(frames.Post(ref, 1, box()))
+        wire.find(frames.Accepted)
+    for ref in (1, 3, 4, 0):
+        wire.send(frames.Post(ref, 1, box()))
+        assert wire.find(frames.Refused) == frames.Refused("repeated", ref)
+    wire.send(frames.Post(6, 1, box()))
+    assert wire.find(frames.Accepted).seq == 5
+
+
+def test_answers_come_before_the_entries_that_they_made(
+    server: ChatServer, wires: Wires
+) -> None:
+    """`accepted`, then one's own place in the log."""
+    wire = wires(server, 0).join("alice")
+    for number in range(20):
+        wire.post(1)
+        assert wire.expect(frames.Accepted).seq == number + 2
+        assert wire.expect(frames.Log).entries == (frames.OwnPosted(number + 2, number + 1),)
+
+
+def test_so_many_posts_in_a_window(serve: Serve, wires: Wires) -> None:
+    """For a fingerprint, whatever its connection; posts and private ones together."""
+    server = serve(max_messages_per_window=3, rate_limit_window=60.0)
+    alice, bob, change = pair(server, wires)
+    alice.post(change)
+    alice.send(frames.Private(alice.ref(), change, wrap(bob.id), box()))
+    alice.post(change)
+    for _ in range(3):
+        alice.find(frames.Accepted)
+    alice.cut()
+    back = wires(server, 0).join("alice", "default", alice.resume_point(4))
+    back.send(frames.Post(9, change, box()))
+    refused = back.find(frames.Refused)
+    assert (refused.code, refused.ref) == ("rate_limited", 9)
+    assert refused.retry_after is not None and 0 < refused.retry_after <= 60.0
+    anew = wires(server, 0).join("alice")
+    anew.send(frames.Post(1, anew.entered.seq, box()))  # type: ignore[union-attr]
+    assert anew.find(frames.Refused).code == "rate_limited"
+    bob.post(change)
+    assert bob.find(frames.Accepted).ref == 1
+
+
+def test_retry_after_is_the_time_to_wait(serve: Serve, wires: Wires) -> None:
+    """Rounded up: who waits that long is let in."""
+    server = serve(max_messages_per_window=1, rate_limit_window=60.0)
+    clock = Clock()
+    server._parts.posts._clock = clock
+    wire = wires(server, 0).join("alice")
+    wire.post(1)
+    wire.find(frames.Accepted)
+    clock.now += 12.34
+    wire.post(1)
+    assert wire.find(frames.Refused).retry_after == 47.7
+    clock.now += 47.7
+    wire.post(1)
+    assert wire.find(frames.Accepted).ref == 3
+
+
+def test_commands_have_a_window_of_their_own(serve: Serve, wires: Wires) -> None:
+    """Names, rooms and lists together; posting goes on."""
+    server = serve(max_messages_per_window=3)
+    wire = wires(server, 0).join("alice")
+    wire.send(frames.Nick(1, "a"), frames.Enter(2, "b"), frames.ListRooms(3))
+    wire.send(frames.ListRooms(4))
+    refused = wire.find(frames.Refused)
+    assert (refused.code, refused.ref) == ("rate_limited", 4)
+    wire.send(frames.Post(5, 1, box()))
+    assert wire.find(frames.Accepted).ref == 5
+
+
+def test_an_address_has_a_window_too(
+    serve: Serve, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several fingerprints of one address share it; who is refused there is not charged."""
+    monkeypatch.setattr(bounds, "ADDRESS_SHARE", 2)
+    server = serve(max_messages_per_window=2)
+    members = [wires(server, number).join(f"n{number}") for number in range(3)]
+    for wire in members[:2]:
+        for _ in range(2):
+            wire.post(3)
+            wire.find(frames.Accepted)
+    third = members[2]
+    for _ in range(3):
+        third.post(3)
+        assert third.find(frames.Refused).code == "rate_limited"
+    server._parts.posts.give_back("127.0.0.1")
+    third.post(3)
+    assert third.find(frames.Accepted).ref == 4
+
+
+def test_what_was_not_the_senders_fault_is_not_counted(serve: Serve, wires: Wires) -> None:
+    """Stale, gone, too long: refused, and the window is as it was."""
+    server = serve(max_messages_per_window=2, max_message_size=64)
+    alice, bob, change = pair(server, wires)
+    bob.send(frames.Bye("left"))
+    alice.entries(3)
+    for ref in range(1, 10, 3):
+        alice.send(frames.Private(ref, change, wrap(bob.id), box()))
+        alice.send(frames.Post(ref + 1, 0, box()))
+        alice.send(frames.Post(ref + 2, change, box(b"g" * 10_000)))
+        codes = [alice.find(frames.Refused).code for _ in range(3)]
+        assert codes == ["gone", "stale", "too_long"]
+    for ref in (20, 21):
+        alice.send(frames.Post(ref, change, box()))
+        assert alice.find(frames.Accepted).ref == ref
+    assert len(server._parts.posts._stamps["127.0.0.1"]) == 2
+
+
+def test_too_long(serve: Serve, wires: Wires) -> None:
+    """By the size that a text of the limit is sealed into; the limit is named."""
+    server = serve(max_message_size=1000)
+    most = server._parts.rules.max_box_size
+    alice, bob, change = pair(server, wires)
+    alice.post(change, b"g" * (most + 1))
+    assert alice.find(frames.Refused) == frames.Refused("too_long", 1, None, 1000)
+    alice.send(frames.Private(2, change, wrap(bob.id), box(b"g" * (most + 1))))
+    assert alice.find(frames.Refused) == frames.Refused("too_long", 2, None, 1000)
+    alice.send(frames.Post(3, change, box(b"g" * most)))
+    assert alice.find(frames.Accepted).ref == 3
+
+
+def test_a_flood_of_keys(serve: Serve, wires: Wires) -> None:
+    """An epoch is made for a post: twice as many epochs as posts, then it ends."""
+    server = serve(max_messages_per_window=5)
+    alice, bob, _ = pair(server, wires)
+    for epoch in range(1, 11):
+        alice.send(frames.Keys((wrap(bob.id, epoch),)))
+        alice.send(frames.Keys((wrap(bob.id, epoch),)))  # the same again costs nothing
+    for epoch in range(11, 14):
+        alice.send(frames.Keys((wrap(bob.id, epoch),)))
+    ended = alice.ended()
+    assert [each.code for each in ended if isinstance(each, frames.Refused)] == ["unexpected"] * 3
+    assert ended[-1] == frames.Bye("protocol")
+    assert [bob.find(frames.KeyFor).wrap.epoch for _ in range(10)] == list(range(1, 11))
+
+
+def test_keys_of_the_past_are_passed_over(server: ChatServer, wires: Wires) -> None:
+    """They come again after a lost connection; that is no offence."""
+    alice, bob, change = pair(server, wires)
+    alice.send(frames.Keys((wrap(bob.id, 2),)), frames.Keys((wrap(bob.id, 1),)))
+    alice.send(frames.Keys((wrap(bob.id, 1),)), frames.Keys(()), frames.Keys((wrap(99, 2),)))
+    alice.post(change)
+    assert isinstance(alice.find(frames.Accepted), frames.Accepted)
+    kinds = [type(bob.next()) for _ in range(2)]
+    assert kinds == [frames.KeyFor, frames.Log]
+
+
+# Rooms
+
+
+def test_changing_rooms(server: ChatServer, wires: Wires) -> None:
+    """`entered` with the roster there; both rooms see it, and posts go to the new one."""
+    alice, bob, change = pair(server, wires)
+    carol = wires(server, 2).join("carol", "other")
+    alice.send(frames.Enter(1, "OTHER"), frames.Post(2, 2, box()))
+    entered = alice.arrive()
+    assert entered.room == "other" and entered.ref == 1 and set(alice.roster) == {"alice", "carol"}
+    assert alice.find(frames.Accepted) == frames.Accepted(1)
+    assert alice.find(frames.Accepted) == frames.Accepted(2, 3)
+    assert bob.entries(3) == [frames.Left(3, 1)]
+    joined, posted = carol.entries(3)
+    assert isinstance(joined, frames.Joined) and joined.member.nick == "alice"
+    assert isinstance(posted, frames.Posted) and posted.sender == alice.id
+    bob.post(change + 1)
+    bob.find(frames.Accepted)
+    alice.send(frames.Post(3, 2, box()))
+    assert alice.entries(4) == [frames.OwnPosted(3, 2), frames.OwnPosted(4, 3)]
+
+
+def test_entering_the_room_that_one_is_in(server: ChatServer, wires: Wires) -> None:
+    """Changes nothing."""
+    alice, bob, change = pair(server, wires)
+    alice.send(frames.Enter(1, "DEFAULT"))
+    assert alice.next() == frames.Accepted(1)
+    alice.send(frames.Post(2, change, box()))
+    assert [type(entry) for entry in bob.entries(3)] == [frames.Posted]
+
+
+def test_rooms_that_cannot_be_entered(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays where it is."""
+    alice, bob, change = pair(server, wires)
+    monkeypatch.setattr(limits, "ROOM_MEMBERS", 1)
+    wires(server, 2).join("carol", "full")
+    monkeypatch.setattr(server._parts.rooms, "_most", 2)
+    for ref, room in enumerate(("a b", "full", "third"), 1):
+        alice.send(frames.Enter(ref, room))
+    codes = [alice.expect(frames.Refused).code for _ in range(3)]
+    assert codes == ["bad_room", "room_full", "server_full"]
+    alice.send(frames.Post(9, change, box()))
+    assert [type(entry) for entry in bob.entries(3)] == [frames.Posted]
+
+
+def test_the_rooms_that_there_are(server: ChatServer, wires: Wires) -> None:
+    """By name, with their members; one that became empty is gone."""
+    alice, bob, _ = pair(server, wires)
+    wires(server, 2).join("carol", "Attic")
+    bob.send(frames.Enter(1, "cellar"))
+    bob.find(frames.Accepted)
+    bob.send(frames.Enter(2, "Default"))
+    bob.find(frames.Accepted)
+    alice.send(frames.ListRooms(1))
+    lines = frames.RoomLine("Attic", 1), frames.RoomLine("default", 2)
+    assert alice.find(frames.RoomLines) == frames.RoomLines(1, lines, 2)
+
+
+def test_a_long_list_of_rooms_is_cut(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fits a record, whatever the rooms are called."""
+    names = [frames.RoomLine("\U00020000" * 64, 1)] * 2000
+    monkeypatch.setattr(server._parts.rooms, "listing", lambda: names)
+    wire = wires(server, 0).join("alice")
+    wire.send(frames.ListRooms(1))
+    text = wire.text()
+    assert len(text) <= limits.RECORD_BYTES
+    wire._open(text)
+    listed = wire.find(frames.RoomLines)
+    assert listed.of == 2000 and 100 < len(listed.rooms) < 200
+    monkeypatch.setattr(server._parts.rooms, "listing", lambda: [frames.RoomLine("x", 1)] * 600)
+    wire.send(frames.ListRooms(2))
+    assert len(wire.find(frames.RoomLines).rooms) == bounds.ROOMS_LISTED
+
+
+def test_renaming(server: ChatServer, wires: Wires) -> None:
+    """Everyone sees it, oneself too; a taken or bad one is refused."""
+    alice, bob, _ = pair(server, wires)
+    alice.send(frames.Nick(1, "alicia"))
+    assert alice.find(frames.Accepted) == frames.Accepted(1, 3)
+    assert alice.entries(3) == [frames.Renamed(3, alice.id, "alicia")]
+    assert bob.entries(3) == [frames.Renamed(3, alice.id, "alicia")]
+    alice.send(frames.Nick(2, "BOB"), frames.Nick(3, "a b"), frames.Nick(4, "alicia"))
+    assert alice.expect(frames.Refused) == frames.Refused("nick_taken", 2)
+    assert alice.expect(frames.Refused) == frames.Refused("bad_nick", 3)
+    assert alice.expect(frames.Accepted) == frames.Accepted(4)
+    carol = wires(server, 2).join("alice")
+    assert set(carol.roster) == {"alice", "alicia", "bob"}
+
+
+def test_private_posts(server: ChatServer, wires: Wires) -> None:
+    """Reach one, with the wrap; the others see nothing, not even a gap."""
+    alice, bob, _ = pair(server, wires)
+    carol = wires(server, 2).join("carol")
+    alice.send(frames.Private(1, 3, wrap(bob.id, 7, 3), box(b"gAAAAsecret")))
+    assert alice.find(frames.Accepted) == frames.Accepted(1)
+    told = bob.find(frames.PrivateFor)
+    expected = frames.PrivateFor(1, alice.id, 3, wrap(bob.id, 7, 3), box(b"gAAAAsecret"))
+    assert told == expected
+    alice.send(frames.Post(2, 3, box()))
+    log = carol.next()
+    assert isinstance(log, frames.Log) and [type(each) for each in log.entries] == [frames.Posted]
+    assert log.to == 4
+
+
+def test_a_private_post_to_one_who_left(server: ChatServer, wires: Wires) -> None:
+    """Is handed back, also when the nickname is somebody else's now."""
+    alice, bob, change = pair(server, wires)
+    bob.send(frames.Bye("left"))
+    bob.ended()
+    until(room_is(server, 1))
+    wires(server, 2).join("bob")
+    alice.entries(4)
+    alice.send(frames.Private(1, 4, wrap(bob.id), box()), frames.Private(2, 4, wrap(1), box()))
+    assert alice.expect(frames.Refused) == frames.Refused("gone", 1)
+    assert alice.expect(frames.Refused) == frames.Refused("gone", 2)
+
+
+# Heartbeat
+
+
+def test_heartbeats_keep_a_connection(serve: Serve, wires: Wires) -> None:
+    """Each side's; for longer than the silence that would end it."""
+    server = serve(heartbeat_interval=0.05, heartbeat_timeout=1.0)
+    wire = wires(server, 0).join("alice")
+    began = time.monotonic()
+    while time.monotonic() < began + 1.2:
+        assert wire.find(frames.Seen).seq == 0
+        wire.send(frames.Seen(1))
+    wire.post(1)
+    assert wire.find(frames.Accepted).seq == 2
+
+
+def test_silence_ends_a_connection(serve: Serve, wires: Wires) -> None:
+    """With a reason; afterwards the grace, then it is gone."""
+    server = serve(heartbeat_interval=0.05, heartbeat_timeout=0.2)
+    wire = wires(server, 0).join("alice")
+    ended = wire.ended()
+    assert ended[-1] == frames.Refused("timed_out")
+    assert ended[0] == frames.Seen(0) and len(ended) >= 2
+    until(lambda: len(server._parts.sessions) == 0 and len(server._parts.rooms) == 0)
+
+
+def test_pings_are_no_sign_of_life(serve: Serve, wires: Wires) -> None:
+    """Anybody in between could send them."""
+    server = serve(heartbeat_interval=0.05, heartbeat_timeout=0.2)
+    wire = wires(server, 0).join("alice")
+    stop = threading.Event()
+
+    def ping() -> None:
+        while not stop.wait(0.02):
+            try:
+                wire.peer._library.ping()  # type: ignore[attr-defined]
+            except Exception:
+                return
+
+    thread = threading.Thread(target=ping)
+    thread.start()
+    ended = wire.ended()
+    stop.set()
+    thread.join()
+    assert ended[-1] == frames.Refused("timed_out")
+
+
+def test_much_that_was_received_is_confirmed_early(server: ChatServer, wires: Wires) -> None:
+    """After 64 KiB, not only after the interval."""
+    wire = wires(server, 0).join("alice")
+    data = b"g" * 10_000
+    for _ in range(6):
+        wire.post(1, data)
+    assert wire.find(frames.Seen).seq >= 4
+
+
+# Readers that do not read
+
+
+def narrow(stream: Stream) -> None:
+    """A socket that holds little."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+
+@pytest.fixture
+def narrow_server(serve: Serve) -> Callable[..., ChatServer]:
+    """A server whose sockets hold little."""
+
+    def make(**changes: Any) -> ChatServer:
+        server = serve(**changes)
+        server._listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return server
+
+    return make
+
+
+def test_a_frozen_reader_is_cut_and_costs_nobody_anything(
+    narrow_server: Callable[..., ChatServer], wires: Wires
+) -> None:
+    """The others go on; when its deadline is over it is cut, and after the grace it has left."""
+    server = narrow_server(heartbeat_interval=0.1, heartbeat_timeout=0.4,
+                           max_messages_per_window=1_000_000)  # fmt: skip
+    frozen = wires(server, 0, opened=narrow).join("frozen")
+    bob = wires(server, 1).join("bob")
+    carol = wires(server, 2).join("carol")
+    session = server._parts.sessions.find(frozen.identity.fingerprint)
+    assert session is not None
+    change, left, taken = 3, False, 0
+    while not left:
+        bob.post(change, b"g" * 8000)
+        taken += 1
+        accepted = bob.find(frames.Accepted)
+        assert accepted.ref == taken
+        while True:
+            log = carol.find(frames.Log)
+            left = left or any(entry == frames.Left(entry.seq, frozen.id)  # type: ignore[attr-defined]
+                               for entry in log.entries)  # fmt: skip
+            if log.to >= (accepted.seq or 0):
+                break
+        carol.send(frames.Seen(log.to))
+        outlet = session.outlet
+        assert outlet is None or outlet._peer.backlog < 200_000
+    assert session.over
+
+
+def test_a_reader_that_thaws_is_told_what_it_missed(
+    narrow_server: Callable[..., ChatServer], wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fell off the log's end: a roster, a number, and the rest in order."""
+    monkeypatch.setattr(limits, "LOG_ENTRIES", 20)
+    server = narrow_server(max_messages_per_window=1_000_000)
+    frozen = wires(server, 0, opened=narrow).join("frozen")
+    bob = wires(server, 1).join("bob")
+    for _ in range(120):
+        bob.post(2, b"g" * 8000)
+        bob.find(frames.Accepted)
+    got: list[int] = []
+    while isinstance(log := frozen.next(), frames.Log):
+        got += [entry.seq for entry in log.entries]  # type: ignore[attr-defined]
+    frame = log
+    assert isinstance(frame, frames.Entered) and not frame.resumed and frame.id == frozen.id
+    assert got == list(range(2, len(got) + 2))
+    assert frame.missed == frame.seq - 1 - got[-1] > 0
+    roster = frozen.expect(frames.Roster).members
+    assert {line.nick: line.joined for line in roster} == {"frozen": frame.seq, "bob": 2}
+    assert bob.entries(frame.seq)[-1] == frames.Rejoined(frame.seq, frozen.id)
+    bob.post(frame.seq)
+    (entry,) = frozen.entries(frame.seq + 1)
+    assert isinstance(entry, frames.Posted)
+
+
+class Slow:
+    """A peer under a script: its socket is full after each record, until it is flushed."""
+
+    def __init__(self, link: ClientLink, script: Callable[[Slow], Iterator[str]]) -> None:
+        self.link = link
+        self.sent: list[str] = []
+        self.opened: list[Any] = []
+        self.backlog = 0
+        self.flushes = 0
+        self.on_flush: Callable[[], None] = lambda: None
+        self.slow = False
+        self._woken = False
+        self._script = script(self)
+
+    def receive(self, timeout: float | None = None) -> str | None:
+        """None if woken, else the script's next text."""
+        if self._woken:
+            self._woken = False
+            return None
+        try:
+            return next(self._script)
+        except StopIteration:
+            raise Closed() from None
+
+    def send(self, data: str, /) -> None:
+        """Take it, and be full."""
+        self.sent.append(data)
+        if self.slow:
+            self.opened += self.link.open(data)
+            self.backlog = len(data)
+
+    def kinds(self) -> list[str]:
+        """The types of all frames that came."""
+        return [frame["type"] for frame in self.opened]
+
+    def wake(self) -> None:
+        """As a WebSocket."""
+        self._woken = True
+
+    def flush(self, deadline: float) -> None:
+        """The network takes all, and meanwhile something happens."""
+        self.flushes += 1
+        if self.flushes > 50:
+            raise Closed()
+        self.backlog = 0
+        self.on_flush()
+
+    def close(self, code: int = 1000) -> None:
+        """Nothing."""
+
+    def finish(self, deadline: float) -> None:
+        """Nothing."""
+
+    def abort(self) -> None:
+        """Nothing."""
+
+
+def place(server: ChatServer, wire: Wire) -> tuple[Any, Any]:
+    """Its room, and its member there."""
+    session = server._parts.sessions.find(wire.identity.fingerprint)
+    assert session is not None
+    return session.room, session.member
+
+
+def slow_member(
+    server: ChatServer,
+    pool: IdentityPool,
+    prs: bytes,
+    said: Callable[[ClientLink], Iterator[str]],
+) -> Slow:
+    """A client that joins, becomes slow, and says ``said``."""
+    link = ClientLink(pool[0], Credentials(prs), pool.keys)
+
+    def script(peer: Slow) -> Iterator[str]:
+        yield link.receive_greeting(peer.sent.pop(0))
+        confirm = link.receive_key(peer.sent.pop(0), "slow", "default")
+        peer.slow = True
+        yield confirm
+        yield from said(link)
+
+    return Slow(link, script)
+
+
+def test_who_reads_more_slowly_than_the_room_talks_is_heard(
+    server: ChatServer, wires: Wires, pool: IdentityPool, prs: bytes
+) -> None:
+    """Its socket is full whenever one looks: what it says is handled all the same."""
+    room, member = place(server, wires(server, 1).join("bob"))
+
+    def said(link: ClientLink) -> Iterator[str]:
+        yield link.seal([frames.Post(1, 2, box()).encode()])
+        yield link.seal([frames.Bye("left").encode()])
+
+    peer = slow_member(server, pool, prs, said)
+
+    def talk() -> None:
+        if "accepted" not in peer.kinds():
+            room.post(member, frames.Post(1, 2, box()))
+
+    peer.on_flush = talk
+    Connection(server._parts, peer, "g", lambda: None).run()
+    assert "accepted" in peer.kinds()
+    assert peer.flushes < 20
+
+
+def test_a_long_wait_for_the_socket_is_no_silence(
+    server: ChatServer, wires: Wires, pool: IdentityPool, prs: bytes
+) -> None:
+    """What it said meanwhile lies there unread: it must not be cut for saying nothing."""
+    clock = Clock()
+    parts = dataclasses.replace(server._parts, clock=clock)
+    room, member = place(server, wires(server, 1).join("bob"))
+
+    def said(link: ClientLink) -> Iterator[str]:
+        yield link.seal([frames.Post(1, 2, box()).encode()])
+        yield link.seal([frames.Bye("left").encode()])
+
+    peer = slow_member(server, pool, prs, said)
+
+    def wait() -> None:
+        if peer.flushes > 2:
+            return
+        clock.now += 0.9 * parts.rules.heartbeat_timeout
+        if peer.flushes == 1:
+            room.post(member, frames.Post(1, 2, box()))  # and it is full again
+        peer.wake()
+
+    peer.on_flush = wait
+    Connection(parts, peer, "g", lambda: None).run()
+    assert "accepted" in peer.kinds() and "refused" not in peer.kinds()
+
+
+def test_answers_do_not_pile_up(
+    server: ChatServer, pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that asks and does not read is not listened to before it has read."""
+    longest = [0]
+    reply = Outlet.reply
+
+    def said(link: ClientLink) -> Iterator[str]:
+        request = frames.ListRooms(0).encode()
+        for _ in range(10):
+            yield link.seal([request] * limits.FRAMES_IN_RECORD)
+
+    peer = slow_member(server, pool, prs, said)
+
+    def counted(self: Outlet, *encoded: bytes) -> None:
+        reply(self, *encoded)
+        longest[0] = max(longest[0], len(self._replies))
+
+    monkeypatch.setattr(Outlet, "reply", counted)
+    Connection(server._parts, peer, "g", lambda: None).run()
+    assert limits.FRAMES_IN_RECORD <= longest[0] <= limits.FRAMES_IN_RECORD + 10
+
+
+# Stopping
+
+
+def test_stopping_tells_everyone(server: ChatServer, wires: Wires) -> None:
+    """What was accepted arrives, then `bye`; also for one whose connection is just being made."""
+    alice, bob, change = pair(server, wires)
+    shaking = wires(server, 2)
+    shaking.greet()
+    with Raw(server.port) as silent:
+        until(lambda: server._gate._open == 4)
+        bob.post(change)
+        bob.find(frames.Accepted)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        for wire in (alice, bob):
+            ended = wire.ended()
+            entries = [entry for log in ended if isinstance(log, frames.Log)
+                       for entry in log.entries]  # fmt: skip
+            assert 3 in [entry.seq for entry in entries]  # type: ignore[attr-defined]
+            assert ended[-1] == frames.Bye("shutdown")
+        shaking.text()
+        assert shaking.ended() == []
+        assert silent.ended()
+        stopping.join(LONG)
+        assert not stopping.is_alive()
+    with pytest.raises(OSError):
+        Raw(server.port)
+
+
+def test_stopping_does_not_wait_for_the_frozen(
+    narrow_server: Callable[..., ChatServer], wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are cut when the polite time is over."""
+    monkeypatch.setattr(bounds, "STOP_POLITE_SECONDS", 0.2)
+    server = narrow_server(max_messages_per_window=1_000_000)
+    wires(server, 0, opened=narrow).join("frozen")
+    bob = wires(server, 1).join("bob")
+    for _ in range(60):
+        bob.post(2, b"g" * 8000)
+        bob.find(frames.Accepted)
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    assert bob.ended()[-1] == frames.Bye("shutdown")
+    stopping.join(LONG)
+    assert not stopping.is_alive()
+    assert server._gate._open == 0
+
+
+def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> None:
+    """No session, room, place, address or thread."""
+    before = threading.active_count()
+    for number in range(12):
+        wire = wires(server, number % 3).join(f"n{number % 3}", f"room-{number % 2}")
+        wire.post(wire.entered.seq)  # type: ignore[union-attr]
+        wire.send(frames.Bye("left"))
+        wire.ended()
+        wire.cut()
+    assert server._gate.wait_empty(LONG)
+    parts = server._parts
+    assert len(parts.sessions) == len(parts.rooms) == len(parts.attempts) == 0
+    assert not server._visits and not server._gate._of_group
+    until(lambda: threading.active_count() <= before)

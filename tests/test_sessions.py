@@ -1,0 +1,358 @@
+"""Who is here: nicknames, grace, and connections that take each other's place."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from protocol import frames
+from protocol.errors import NickTaken
+from protocol.keys import Bundle, Recipient
+from server import bounds
+from server.delivery import Outlet, Receiver
+from server.rooms import Room, Rooms
+from server.sessions import Session, Sessions
+from tests.test_delivery import Peer
+from tests.test_limiter import Clock
+from tests.wire import LONG, box
+
+GRACE = 60.0
+
+
+def bundle(number: int) -> Bundle:
+    """Somebody's public keys."""
+    return Bundle(Recipient(bytes(256), bytes(1216)), number.to_bytes(32, "big"))
+
+
+class House:
+    """Sessions, rooms, and a clock that stands still."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.rooms: Rooms[Receiver] = Rooms()
+        self.changed: list[Room[Receiver]] = []
+        self.sessions = Sessions(self.rooms, self.changed.append, GRACE, self.clock)
+        self._number = 0
+
+    def session(self, nick: str, number: int = 0, token_id: str | None = None) -> Session:
+        """A new one, with keys of its own unless ``number`` says whose."""
+        self._number += 1
+        session = Session(nick, bundle(number or 1000 + self._number), token_id)
+        self.sessions.add(session)
+        return session
+
+    def connected(self, nick: str, number: int = 0) -> tuple[Session, Peer]:
+        """One in the room and with a connection."""
+        session, peer = self.session(nick, number), Peer()
+        with session.turn:
+            session.room, session.member, _ = self.rooms.enter(
+                "tea", session, nick, session.bundle
+            )
+            session.outlet = Outlet(peer, peer, self.changed.append)
+            session.outlet.attach(session.room, session.member, [])
+        return session, peer
+
+    def lose(self, session: Session) -> Outlet:
+        """Its connection breaks; the outlet that it had."""
+        outlet = session.outlet
+        assert outlet is not None
+        assert self.sessions.lose(session, outlet)
+        return outlet
+
+
+@pytest.fixture
+def house() -> House:
+    """An empty one."""
+    return House()
+
+
+# Nicknames
+
+
+def test_a_nickname_is_one_session(house: House) -> None:
+    """However it is written."""
+    house.session("Alice")
+    for nick in ("Alice", "alice", "ALICE", "\uff21lice"):
+        with pytest.raises(NickTaken):
+            house.session(nick)
+    assert len(house.sessions) == 1
+
+
+def test_an_identity_is_one_session(house: House) -> None:
+    """Under whatever nickname; nothing is left of the refused one."""
+    house.session("alice", 7)
+    with pytest.raises(NickTaken):
+        house.session("bob", 7)
+    house.session("bob", 8)
+
+
+def test_finding_by_fingerprint(house: House) -> None:
+    """Connected or in its grace, and not once it is over."""
+    session, _ = house.connected("alice")
+    print_ = session.bundle.fingerprint
+    assert house.sessions.find(print_) is session
+    house.lose(session)
+    assert house.sessions.find(print_) is session
+    house.sessions.end(session)
+    assert house.sessions.find(print_) is None
+    assert house.sessions.find(bytes(32)) is None
+
+
+def test_renaming(house: House) -> None:
+    """The new one is taken, the old one free; a taken one stays whose it is."""
+    alice, bob = house.session("alice"), house.session("bob")
+    with pytest.raises(NickTaken):
+        house.sessions.rename(alice, "BOB")
+    assert (alice.nick, bob.nick) == ("alice", "bob")
+    house.sessions.rename(alice, "carol")
+    house.session("alice")
+    with pytest.raises(NickTaken):
+        house.session("carol")
+
+
+def test_renaming_to_the_same_in_other_letters(house: House) -> None:
+    """Is nobody else's business."""
+    alice = house.session("alice")
+    house.sessions.rename(alice, "Alice")
+    assert alice.nick == "Alice"
+    with pytest.raises(NickTaken):
+        house.session("alice")
+    house.sessions.end(alice)
+    house.session("alice")
+
+
+def test_ending_frees_the_nickname_that_it_has_now(house: House) -> None:
+    """Not the one that it came with."""
+    alice = house.session("alice")
+    house.sessions.rename(alice, "carol")
+    other = house.session("alice")
+    house.sessions.end(alice)
+    assert house.sessions.live() == [other]
+    house.session("carol")
+
+
+# Ending
+
+
+def test_ending_leaves_the_room(house: House) -> None:
+    """Once, and the room hears of it."""
+    alice, _ = house.connected("alice")
+    bob, peer = house.connected("bob")
+    room = alice.room
+    house.sessions.end(alice)
+    house.sessions.end(alice)
+    assert alice.over and house.changed == [room]
+    bob.deliver()
+    left = json.dumps(peer.records).count('"left"')
+    assert left == 1
+    house.sessions.end(bob)
+    assert len(house.rooms) == 0 and len(house.sessions) == 0
+
+
+def test_ending_before_there_is_a_room(house: House) -> None:
+    """Frees the name all the same."""
+    session = house.session("alice")
+    house.sessions.end(session)
+    assert len(house.sessions) == 0 and house.changed == []
+
+
+def test_ending_tells_the_connection_why(house: House) -> None:
+    """In the same step: no frame of its connection can come between the end and the reason."""
+    session, _ = house.connected("alice")
+    told: list[tuple[str, bool]] = []
+    session.hang_up = lambda reason: told.append((reason, session.turn.locked()))
+    house.sessions.end(session, reason="revoked")
+    house.sessions.end(session, reason="replaced")
+    assert told == [("revoked", True)]
+
+
+def test_many_ends_at_once_are_one(house: House) -> None:
+    """From as many threads as like."""
+    alice, _ = house.connected("alice")
+    house.connected("bob")
+    start = threading.Barrier(8)
+
+    def end() -> None:
+        start.wait(LONG)
+        house.sessions.end(alice)
+
+    threads = [threading.Thread(target=end) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(house.changed) == 1
+    assert alice.room is not None and alice.room.count() == 1
+
+
+# Grace
+
+
+def test_a_lost_connection_keeps_its_place(house: House) -> None:
+    """For the grace, to the second; then it is over."""
+    session, _ = house.connected("alice")
+    house.clock.now += 5.0
+    house.lose(session)
+    assert house.sessions.sweep() == GRACE
+    house.clock.now += 59.0
+    assert house.sessions.sweep() == 1.0
+    assert not session.over
+    with pytest.raises(NickTaken):
+        house.session("alice")
+    house.clock.now += 1.0
+    assert house.sessions.sweep() is None
+    assert session.over and len(house.sessions) == 0 and len(house.rooms) == 0
+
+
+def test_sweeping_says_when_the_next_is_due(house: House) -> None:
+    """The nearest of all, and nothing for those with a connection."""
+    one, two = house.connected("one")[0], house.connected("two")[0]
+    house.connected("three")
+    assert house.sessions.sweep() is None
+    house.lose(one)
+    house.clock.now += 20.0
+    house.lose(two)
+    assert house.sessions.sweep() == 40.0
+    house.clock.now += 40.0
+    assert house.sessions.sweep() == 20.0
+    assert one.over and not two.over
+
+
+def test_losing_a_connection_that_was_replaced(house: House) -> None:
+    """The old one's end is no news: another has its place already."""
+    session, _ = house.connected("alice")
+    old = session.outlet
+    assert old is not None
+    session.outlet = Outlet(Peer(), Peer(), house.changed.append)
+    assert not house.sessions.lose(session, old)
+    assert session.lost_at is None and session.outlet is not None
+
+
+def test_losing_a_connection_of_a_session_that_is_over(house: House) -> None:
+    """No grace begins."""
+    session, _ = house.connected("alice")
+    outlet = session.outlet
+    assert outlet is not None
+    house.sessions.end(session)
+    session.outlet = outlet
+    assert not house.sessions.lose(session, outlet)
+    assert session.lost_at is None
+
+
+def test_a_grace_that_ended_by_coming_back_is_not_swept(house: House) -> None:
+    """The sweeper looked, then it came back, then the sweeper acted: too late."""
+    session, _ = house.connected("alice")
+    house.lose(session)
+    lost_at = session.lost_at
+    session.lost_at = None
+    house.sessions.end(session, lost_at)
+    assert not session.over
+
+
+def test_one_grace_after_another(house: House) -> None:
+    """The second counts from its own beginning."""
+    session, _ = house.connected("alice")
+    house.lose(session)
+    house.clock.now += 50.0
+    session.lost_at = None
+    session.outlet = Outlet(Peer(), Peer(), house.changed.append)
+    house.lose(session)
+    house.clock.now += 50.0
+    assert house.sessions.sweep() == 10.0
+    assert not session.over
+
+
+def test_what_is_said_during_a_grace_waits(house: House) -> None:
+    """Delivering to somebody without a connection does nothing, and takes nothing."""
+    alice, _ = house.connected("alice")
+    bob, _ = house.connected("bob")
+    house.lose(bob)
+    assert alice.room is not None and alice.member is not None and bob.member is not None
+    seq = alice.room.post(alice.member, frames.Post(1, 2, box()))
+    bob.deliver()
+    assert bob.member.cursor == 2
+    assert alice.room.resume(bob.member, 2, 0)
+    taken = alice.room.take(bob.member)
+    assert isinstance(taken, list) and json.loads(taken[0])["to"] == seq
+
+
+def test_a_pump_that_comes_late_takes_nothing_from_who_came_back(house: House) -> None:
+    """It looked at the connection, which broke; what it then sends there is not lost."""
+    alice, _ = house.connected("alice")
+    bob, _ = house.connected("bob")
+    late = bob.outlet  # the pump has got this far
+    house.lose(bob)
+    room, member = bob.room, bob.member
+    assert late is not None and room is not None and member is not None
+    assert alice.member is not None
+    assert room.resume(member, 2, 0)
+    peer = Peer()
+    bob.outlet = Outlet(peer, peer, house.changed.append)
+    bob.outlet.attach(room, member, [])
+    seq = room.post(alice.member, frames.Post(1, 2, box()))
+    late.deliver()
+    bob.deliver()
+    assert peer.numbers() == [seq]
+
+
+# Tokens
+
+
+def test_sessions_of_a_token(house: House) -> None:
+    """All of them, and no others."""
+    house.session("alice")
+    held = house.session("bob", token_id="t1")
+    house.session("carol", token_id="t2")
+    assert house.sessions.with_token("t1") == [held]
+    house.sessions.end(held)
+    assert house.sessions.with_token("t1") == []
+
+
+# Answers
+
+
+def test_first_answers_are_kept(house: House) -> None:
+    """For as many as a client can have open, and no more."""
+    session = house.session("alice")
+    for ref in range(1, bounds.ANSWERS + 11):
+        assert session.answer(ref, b"%d" % ref) == b"%d" % ref
+    assert session.taken == bounds.ANSWERS + 10
+    assert session.answered(10) is None
+    assert session.answered(11) == b"11"
+    assert len(session._answers) == bounds.ANSWERS
+
+
+# At once
+
+
+def test_coming_and_going_at_once(house: House) -> None:
+    """Eight threads over three nicknames: never two of one name, and nothing is left."""
+    inside: dict[str, int] = {}
+    lock = threading.Lock()
+    wrong: list[str] = []
+
+    def visit(number: int) -> None:
+        for turn in range(60):
+            nick = "abc"[(number + turn) % 3]
+            try:
+                session, _ = house.connected(nick, number=number * 1000 + turn + 1)
+            except NickTaken:
+                continue
+            with lock:
+                inside[nick] = inside.get(nick, 0) + 1
+                if inside[nick] > 1:
+                    wrong.append(nick)
+            house.lose(session)
+            with lock:
+                inside[nick] -= 1
+            house.sessions.end(session)
+
+    threads = [threading.Thread(target=visit, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert len(house.sessions) == 0 and len(house.rooms) == 0

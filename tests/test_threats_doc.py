@@ -1,0 +1,64 @@
+"""docs/THREATS.md names tests that exist, and every lie that a malicious server is tried with."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs/THREATS.md").read_text(encoding="utf-8")
+LINK = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/test_\w+\.py)\)")
+CASES = "tests/test_malicious_server.py"
+
+
+@functools.cache
+def names_in(path: str) -> frozenset[str]:
+    """The names of a file's tests."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    return frozenset(node.name for node in functions if node.name.startswith("test_"))
+
+
+def named(text: str) -> set[tuple[str, str]]:
+    """The tests that ``text`` links to, with their files."""
+    return {(path, name) for name, path in LINK.findall(text)}
+
+
+def section(title: str) -> str:
+    """What stands under a heading of the second level, up to the next one."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S)
+    assert found is not None, title
+    return found[1]
+
+
+def rows(text: str) -> list[str]:
+    """The rows of the tables in ``text``, without their heads."""
+    tables = re.findall(r"^\|.*\n\| ---.*\n((?:\|.*\n)+)", text, re.M)
+    return [row for table in tables for row in table.splitlines()]
+
+
+def test_every_test_that_is_named_exists() -> None:
+    missing = [(path, name) for path, name in named(TEXT) if name not in names_in(path)]
+    assert not missing
+
+
+def test_every_lie_is_in_the_list() -> None:
+    listed = {name for path, name in named(section("What a lying server can try"))}
+    assert listed == names_in(CASES)
+
+
+def test_every_line_of_the_lists_has_its_test() -> None:
+    for title, least in (
+        ("What a lying server can try", 40),
+        ("Claims, and the test that would fail", 25),
+    ):
+        found = rows(section(title))
+        assert len(found) >= least
+        assert all(LINK.search(row) for row in found)
+
+
+def test_no_name_of_a_test_is_left_without_its_link() -> None:
+    bare = set(re.findall(r"`(test_\w+)`", TEXT)) - {name for _, name in named(TEXT)}
+    assert not bare
