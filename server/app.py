@@ -72,7 +72,6 @@ class ChatServer:
             self._end_token,
             self._parts.sweeper.poke,
             self._tls is not None,
-            settings.max_payload_size,
         )
 
     @property
@@ -203,13 +202,16 @@ class ChatServer:
             Handler(visit.stream, address, visit.group, self._face, partial(self._chat, visit))
 
     def _chat(self, visit: _Visit, peer: WebSocket) -> None:
-        connection = Connection(self._parts, peer, visit.group, partial(self._prove, visit))
+        connection = Connection(
+            self._parts, peer, visit.group, partial(self._prove, visit, peer)
+        )
         visit.connection = connection
         if not self._stopping:
             connection.run()
 
-    def _prove(self, visit: _Visit) -> None:
+    def _prove(self, visit: _Visit, peer: WebSocket) -> None:
         visit.proven = True
+        peer.allow(self._settings.max_payload_size)
         self._gate.prove()
 
     def _all_visits(self) -> list[_Visit]:

@@ -18,6 +18,8 @@ REQUEST_SECONDS = 10.0
 HANDSHAKE_SECONDS = 10.0
 # For the turn itself: longer than the longest delay after failures.
 TURN_SECONDS = 30.0
+# The longest WebSocket message before a proof: enough to be told that a frame is too big.
+STRANGER_BYTES = 64 * 1024
 HEADER_BYTES = 16 * 1024
 # After an answer, for what the client still sends: closing on it would take the answer back.
 LINGER_SECONDS = 2.0

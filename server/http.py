@@ -83,7 +83,6 @@ class Face:
     on_revoked: Callable[[str], None]
     poke: Callable[[float], None]
     tls: bool
-    max_payload_size: int
 
 
 class _HeaderLines:
@@ -183,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
     def _upgrade(self) -> None:
         try:
             peer = accept(
-                self.connection, self.headers.items(), max_message_size=self._face.max_payload_size
+                self.connection, self.headers.items(), max_message_size=bounds.STRANGER_BYTES
             )
         except BadUpgrade:
             self._answer("bad_request")

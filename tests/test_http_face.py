@@ -356,8 +356,9 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Answer]]:
     def ask_from(address: str, raw: bytes, tls: bool = False, **changes: Any) -> Answer:
         near, far = socket.socketpair()
         stream = Stream(far)
-        face = Face(Password(PASSWORD), Tokens(), Attempts(), lambda _: None, lambda _: None,
-                    tls, 1 << 20)  # fmt: skip
+        face = Face(
+            Password(PASSWORD), Tokens(), Attempts(), lambda _: None, lambda _: None, tls
+        )
 
         def serve() -> None:
             Handler(stream, address, "g", face, lambda _: None)
@@ -717,6 +718,8 @@ def test_an_expired_token_throws_its_holder_out(
     """By itself, with its own reason; afterwards the name is free."""
     token = token_of(server, ttl=3600)
     alice = wires(server, 0, token=token).join("")
+    alice.post(1)
+    alice.find(frames.Accepted)
     clock = server._parts.tokens._clock
     server._parts.tokens._clock = lambda: clock() + 3600.0
     server._parts.sweeper.poke(0.0)

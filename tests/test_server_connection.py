@@ -814,8 +814,11 @@ def test_a_grace_ends(serve: Serve, wires: Wires) -> None:
     wires(server, 1).join("alice")
 
 
-def test_saying_goodbye_leaves_at_once(server: ChatServer, wires: Wires) -> None:
-    """No grace, and what is behind it in the record is not handled."""
+def test_saying_goodbye_leaves_at_once(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No grace, and no waiting for a polite end; what is behind it is not handled."""
+    monkeypatch.setattr(bounds, "STOP_POLITE_SECONDS", 2 * LONG)
     alice, bob, change = pair(server, wires)
     alice.send(frames.Bye("left"), frames.Post(1, change, box()))
     assert bob.entries(3) == [frames.Left(3, alice.id)]
@@ -1256,6 +1259,7 @@ class Slow:
         self.backlog = 0
         self.flushes = 0
         self.on_flush: Callable[[], None] = lambda: None
+        self.on_send: Callable[[], None] = lambda: None
         self.slow = False
         self._woken = False
         self._script = script(self)
@@ -1276,6 +1280,7 @@ class Slow:
         if self.slow:
             self.opened += self.link.open(data)
             self.backlog = len(data)
+            self.on_send()
 
     def kinds(self) -> list[str]:
         """The types of all frames that came."""
@@ -1352,26 +1357,22 @@ def test_who_reads_more_slowly_than_the_room_talks_is_heard(
 
 
 def test_a_long_wait_for_the_socket_is_no_silence(
-    server: ChatServer, wires: Wires, pool: IdentityPool, prs: bytes
+    server: ChatServer, pool: IdentityPool, prs: bytes
 ) -> None:
     """What it said meanwhile lies there unread: it must not be cut for saying nothing."""
     clock = Clock()
     parts = dataclasses.replace(server._parts, clock=clock)
-    room, member = place(server, wires(server, 1).join("bob"))
 
     def said(link: ClientLink) -> Iterator[str]:
-        yield link.seal([frames.Post(1, 2, box()).encode()])
+        yield link.seal([frames.Post(1, 1, box()).encode()])
         yield link.seal([frames.Bye("left").encode()])
 
     peer = slow_member(server, pool, prs, said)
 
     def wait() -> None:
-        if peer.flushes > 2:
-            return
-        clock.now += 0.9 * parts.rules.heartbeat_timeout
-        if peer.flushes == 1:
-            room.post(member, frames.Post(1, 2, box()))  # and it is full again
-        peer.wake()
+        if peer.flushes <= 2:
+            clock.now += 0.9 * parts.rules.heartbeat_timeout
+            peer.wake()
 
     peer.on_flush = wait
     Connection(parts, peer, "g", lambda: None).run()
@@ -1399,6 +1400,22 @@ def test_answers_do_not_pile_up(
     monkeypatch.setattr(Outlet, "reply", counted)
     Connection(server._parts, peer, "g", lambda: None).run()
     assert limits.FRAMES_IN_RECORD <= longest[0] <= limits.FRAMES_IN_RECORD + 10
+
+
+def test_nothing_comes_after_the_goodbye(
+    server: ChatServer, wires: Wires, pool: IdentityPool, prs: bytes
+) -> None:
+    """Whatever is posted while it is being said."""
+    room, member = place(server, wires(server, 1).join("bob"))
+    peer = slow_member(server, pool, prs, lambda link: iter([link.seal([b"1", b"2", b"3"])]))
+
+    def talk() -> None:
+        if "bye" in peer.kinds():
+            room.post(member, frames.Post(1, 2, box()))
+
+    peer.on_send = talk
+    Connection(server._parts, peer, "g", lambda: None).run()
+    assert peer.kinds()[-1] == "bye"
 
 
 # Stopping

@@ -151,16 +151,16 @@ class _Feed:
 
     def __init__(self, stream: Stream, mail: Mailbox, max_message_size: int) -> None:
         self._stream, self._mail = stream, mail
-        self._allowance = Allowance.of_message(max_message_size)
+        self.allowance = Allowance.of_message(max_message_size)
         self._count = 0
 
     def recv(self, size: int) -> bytes:
         self._mail.wait_for_room()
         if self._mail.count != self._count:
             self._count = self._mail.count
-            self._allowance.renew()
+            self.allowance.renew()
         data = self._stream.recv(size)
-        self._allowance.spend(len(data))
+        self.allowance.spend(len(data))
         if self._stream.backlog:  # TLS itself had something to say
             self._mail.wake()
         return data
@@ -208,7 +208,8 @@ class ServerWebSocket(WebSocket):
         mail = Mailbox()
         stream.on_abort = mail.release
         stream.set_deadline(None)
-        environ["werkzeug.socket"] = _Feed(stream, mail, max_message_size)
+        self._feed = _Feed(stream, mail, max_message_size)
+        environ["werkzeug.socket"] = self._feed
         self._stream, self._mail = stream, mail
         self._closed = False
         self._library = _Library(
@@ -257,6 +258,10 @@ class ServerWebSocket(WebSocket):
     def abort(self) -> None:
         self._closed = True
         self._stream.abort()
+
+    def allow(self, max_message_size: int) -> None:
+        self._library.max_message_size = max_message_size
+        self._feed.allowance = Allowance.of_message(max_message_size)
 
     def finish(self, deadline: float) -> None:
         self._mail.drop()

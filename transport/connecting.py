@@ -155,6 +155,10 @@ class ClientWebSocket(WebSocket):
         self._closed = True
         self._stream.abort()
 
+    def allow(self, max_message_size: int) -> None:
+        self._max_message_size = max_message_size
+        self._feed.allowance = Allowance.of_message(max_message_size)
+
     def finish(self, deadline: float) -> None:
         self.close()
         with contextlib.suppress(OSError):

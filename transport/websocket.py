@@ -87,6 +87,10 @@ class WebSocket(ABC):
         """Cut the connection and wake whoever waits on it."""
 
     @abstractmethod
+    def allow(self, max_message_size: int) -> None:
+        """From now on messages may have so many characters: the peer is no stranger any more."""
+
+    @abstractmethod
     def finish(self, deadline: float) -> None:
         """Close politely until ``deadline`` (monotonic), then by force; frees everything.
 
