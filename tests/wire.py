@@ -131,14 +131,22 @@ class Wire:
         return frame
 
     def find(self, kind: type[Frame]) -> Frame:
-        """The next ``kind``; what comes before it is lost."""
+        """The next ``kind``; what comes before it stays for later.
+
+        An answer and an entry of the log may come in either order.
+        """
+        looked = 0
         while True:
-            frame = self.next()
+            while looked == len(self.waiting):
+                self._open(self.text())
+            frame = self.waiting[looked]
             if isinstance(frame, kind):
+                del self.waiting[looked]
                 return frame
+            looked += 1
 
     def entries(self, to: int) -> list[frames.Frame]:
-        """The log's entries up to number ``to``; other frames are lost."""
+        """The log's entries up to number ``to``; other frames stay for later."""
         found: list[frames.Frame] = []
         while True:
             log = self.find(frames.Log)
