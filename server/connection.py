@@ -453,12 +453,15 @@ class Connection:
         ref: int = getattr(frame, "ref")  # noqa: B009  # each of the five kinds has one
         if ref <= session.taken:
             known = session.answered(ref)
+            if known is not None and isinstance(frame, frames.ListRooms):
+                return self._list_rooms(frame)  # too long to be remembered, and newer is better
             return [known if known is not None else _refusal(Repeated(), ref).encode()]
         try:
             answer = self._act(session, frame, after)
         except Refusal as error:
             answer = [_refusal(error, ref).encode()]
-        return [session.answer(ref, answer[0]), *answer[1:]]
+        session.answer(ref, b"" if isinstance(frame, frames.ListRooms) else answer[0])
+        return answer
 
     def _act(self, session: Session, frame: frames.Frame, after: list[Receiver]) -> list[bytes]:
         if isinstance(frame, frames.Post):
@@ -555,6 +558,9 @@ class Connection:
 
     def _on_list_rooms(self, session: Session, wanted: frames.ListRooms) -> list[bytes]:
         self._count(self._parts.commands, session)
+        return self._list_rooms(wanted)
+
+    def _list_rooms(self, wanted: frames.ListRooms) -> list[bytes]:
         rooms = self._parts.rooms.listing()
         listed: list[frames.RoomLine] = []
         size = 0

@@ -12,6 +12,7 @@ sealing and handing bytes to the socket, none of which blocks.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -48,6 +49,14 @@ class Sending(Protocol):
     def send(self, data: str, /) -> None: ...
 
     def wake(self) -> None: ...
+
+
+def tell_failure() -> None:
+    """Report the exception that is being handled as a thread's last one would be."""
+    kind, value, trace = sys.exc_info()
+    if kind is not None:
+        failure = threading.ExceptHookArgs((kind, value, trace, threading.current_thread()))
+        threading.excepthook(failure)
 
 
 def entered(snapshot: Snapshot, ref: int | None = None) -> list[bytes]:
@@ -216,8 +225,13 @@ class Pump:
 
     def _run(self) -> None:
         while (room := self._rooms.get()) is not None:
-            while self._round(room):
-                pass
+            try:
+                while self._round(room):
+                    pass
+            except Exception:  # a bug of ours in one room must not end delivery in all others
+                with self._lock:
+                    self._queued.discard(room)
+                tell_failure()
 
     def _round(self, room: Room[Receiver]) -> bool:
         """Deliver to everyone in ``room``; whether the next round must follow at once.

@@ -52,13 +52,12 @@ class Session:
         if outlet is not None:
             outlet.deliver()
 
-    def answer(self, ref: int, encoded: bytes) -> bytes:
-        """Remember the first answer to ``ref``; returns it."""
+    def answer(self, ref: int, encoded: bytes) -> None:
+        """Remember the first answer to ``ref``."""
         self.taken = ref
         self._answers[ref] = encoded
         while len(self._answers) > bounds.ANSWERS:
             self._answers.popitem(last=False)
-        return encoded
 
     def answered(self, ref: int) -> bytes | None:
         """The first answer to a ``ref`` that came before, if it is still known."""

@@ -9,9 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from server.delivery import tell_failure
+
 # A job does what is due and returns the seconds until it wants to be called again, or None.
 Job = Callable[[], "float | None"]
 _SHORTEST_SLEEP = 0.05
+_AFTER_FAILURE = 60.0
 
 
 class Sweeper:
@@ -49,7 +52,7 @@ class Sweeper:
 
     def _run(self) -> None:
         while self._sleep():
-            waits = [wait for job in self._jobs if (wait := job()) is not None]
+            waits = [wait for job in self._jobs if (wait := _run(job)) is not None]
             if waits:
                 self.poke(max(min(waits), _SHORTEST_SLEEP))
 
@@ -63,3 +66,11 @@ class Sweeper:
                     return True
                 self._wake.wait(left)
             return False
+
+
+def _run(job: Job) -> float | None:
+    try:
+        return job()
+    except Exception:  # a bug of ours in one job must not keep all others from ending
+        tell_failure()
+        return _AFTER_FAILURE

@@ -16,7 +16,7 @@ from protocol.keys import Bundle, Recipient
 from protocol.link import Sealer
 from server import bounds
 from server.delivery import Outlet, Pump, Receiver, entered
-from server.rooms import Member, Room, Snapshot
+from server.rooms import Member, Room, Rooms, Snapshot
 from tests.wire import LONG, box, wrap
 from transport import Closed
 
@@ -575,3 +575,35 @@ def test_a_rejoin_reaches_the_others_through_the_pump(
     bob.deliver()
     until(lambda: room._seq in alice.peer.numbers())
     assert json.dumps(alice.peer.records).count('"rejoined"') == 1
+
+
+def test_a_failing_member_does_not_end_the_pump(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure is reported, and other rooms, and this one later, are delivered to."""
+    told: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+    delivered = threading.Semaphore(0)
+
+    class Failing:
+        def __init__(self) -> None:
+            self.failed = False
+
+        def deliver(self) -> None:
+            if not self.failed:
+                self.failed = True
+                raise ZeroDivisionError
+            delivered.release()
+
+    rooms: Rooms[Receiver] = Rooms()
+    room, _, _ = rooms.enter("a", Failing(), "alice", BUNDLE)
+    pump = Pump(1)
+    pump.start()
+    pump.mark(room)
+    other = Failing()
+    other.failed = True
+    second, _, _ = rooms.enter("b", other, "bob", BUNDLE)
+    pump.mark(second)
+    assert delivered.acquire(timeout=10)
+    pump.mark(room)
+    assert delivered.acquire(timeout=10)
+    pump.stop()
+    assert told == [ZeroDivisionError]

@@ -317,7 +317,7 @@ def test_first_answers_are_kept(house: House) -> None:
     """For as many as a client can have open, and no more."""
     session = house.session("alice")
     for ref in range(1, bounds.ANSWERS + 11):
-        assert session.answer(ref, b"%d" % ref) == b"%d" % ref
+        session.answer(ref, b"%d" % ref)
     assert session.taken == bounds.ANSWERS + 10
     assert session.answered(10) is None
     assert session.answered(11) == b"11"

@@ -168,3 +168,24 @@ def test_stopping_wakes_it() -> None:
     sweeper.poke(3600.0)
     sweeper.stop()
     assert not sweeper._thread.is_alive()
+
+
+def test_a_job_that_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported, and what is due in other jobs is done all the same."""
+    told: list[type[BaseException]] = []
+    done = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+
+    def fail() -> float | None:
+        raise ZeroDivisionError
+
+    def work() -> float | None:
+        done.set()
+        return None
+
+    sweeper = Sweeper([fail, work])
+    sweeper.start()
+    sweeper.poke(0.0)
+    assert done.wait(10)
+    sweeper.stop()
+    assert told == [ZeroDivisionError]
