@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py settings i18n protocol transport server client
 
-.PHONY: setup serve connect test lint types soak clean
+.PHONY: setup serve connect test lint types soak pyz pyz-all clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing.
 setup: $(VENV)/ready
@@ -49,6 +49,14 @@ EXAMPLES ?= 2000
 soak: setup $(VENV)/ready-dev
 	@echo "SEED=$(SEED) EXAMPLES=$(EXAMPLES)"
 	CMD_CHAT_SOAK=$(EXAMPLES) CMD_CHAT_SEED=$(SEED) $(PY) -m pytest -m soak --timeout 7200
+
+# The program and all it needs in one file: for this machine, or for every machine that there are
+# wheels for. Python 3.10 to 3.14 as far as they are installed here add their bytecode.
+pyz: $(VENV)/ready
+	@$(PY) -B -m tools.build_pyz --out dist/cmd_chat.pyz
+
+pyz-all: $(VENV)/ready
+	@$(PY) -B -m tools.build_pyz --all --out dist/all/cmd_chat.pyz
 
 clean:
 	rm -rf $(VENV) .venvs dist build

@@ -40,6 +40,8 @@ from settings import (  # noqa: E402
 
 VERSION = "1.0.0"
 
+about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz puts its own here
+
 # Exit statuses of this file; docs and ``server.app``, ``client.app`` have the others.
 LEFT, BROKEN, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -504,7 +506,7 @@ def _without_command(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(argv):
         _show(parser.format_help())
     elif "--version" in argv:
-        _show(f"CMD CHAT {VERSION}\n")
+        _show(f"CMD CHAT {VERSION}\n{about()}")
     elif words and words[0] not in COMMANDS and argv[0] == words[0]:
         raise UsageError(
             _("{word} is no command.").format(word=repr(words[0][:40]))
