@@ -48,7 +48,8 @@ SEED     ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32)
 EXAMPLES ?= 2000
 soak: setup $(VENV)/ready-dev
 	@echo "SEED=$(SEED) EXAMPLES=$(EXAMPLES)"
-	CMD_CHAT_SOAK=$(EXAMPLES) CMD_CHAT_SEED=$(SEED) $(PY) -m pytest -m soak --timeout 7200
+	CMD_CHAT_SOAK=$(EXAMPLES) CMD_CHAT_SEED=$(SEED) $(PY) -m pytest -m soak \
+		--hypothesis-seed=$(SEED) --timeout 7200
 
 # The program and all it needs in one file: for this machine, or for every machine that there are
 # wheels for. Python 3.10 to 3.14 as far as they are installed here add their bytecode.

@@ -28,7 +28,8 @@ from tests.wire import LONG, PASSWORD, Wire  # noqa: E402
 
 # A fixed sample: what fails here fails for everybody.  `make soak` draws its own.
 hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
-hypothesis_settings.load_profile("suite")
+hypothesis_settings.register_profile("soak", database=None, deadline=None)
+hypothesis_settings.load_profile("soak" if os.environ.get("CMD_CHAT_SOAK") else "suite")
 
 if not faulthandler.is_enabled():
     faulthandler.enable()

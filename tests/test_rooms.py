@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 from collections.abc import Iterator, Sequence
@@ -788,7 +789,8 @@ def play(steps: list[Step], bounds: tuple[int, int, int]) -> None:
             assert reader.got == reader.wanted()
 
 
-@settings(max_examples=300)
+@pytest.mark.soak
+@settings(max_examples=int(os.environ.get("CMD_CHAT_SOAK") or 300))
 @given(
     st.lists(
         st.tuples(st.sampled_from(ACTIONS), st.integers(0, 4), st.integers(0, 60)), max_size=100

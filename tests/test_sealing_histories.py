@@ -445,6 +445,7 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0 if SOAK else 60)
+@pytest.mark.soak
 def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     """The room layer's promises, over a fixed sample or, for the soak, over a seeded one."""
     monkeypatch.setattr("client.sealing.EPOCH_POSTS", EPOCH_POSTS)
