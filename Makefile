@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py settings i18n protocol transport server client
 
-.PHONY: setup serve connect test lint types soak pyz pyz-all clean
+.PHONY: setup serve connect test lint types soak pyz pyz-all i18n clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing.
 setup: $(VENV)/ready
@@ -58,6 +58,12 @@ pyz: $(VENV)/ready
 
 pyz-all: $(VENV)/ready
 	@$(PY) -B -m tools.build_pyz --all --out dist/all/cmd_chat.pyz
+
+# The catalogues of all languages: what the sources say, compiled, and checked.
+i18n: $(VENV)/ready-dev
+	@$(PY) -B -m tools.translations update
+	@$(PY) -B -m tools.translations compile
+	@$(PY) -B -m tools.translations check
 
 clean:
 	rm -rf $(VENV) .venvs dist build

@@ -543,7 +543,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # a reader that has gone shows here, and not after the end
         return status
     except UsageError as error:
-        _say(f"{error} {_('--help tells more.')}\n{error.usage.rstrip()}")
+        more = _("--help tells more.")
+        _say(f"{error} {more}\n{error.usage.rstrip()}")
         return USAGE
     except SettingsError as error:
         _say(str(error))

@@ -13,7 +13,7 @@ from client import commands, events, wording
 from client.connection import ATTEMPT_SECONDS, Connection
 from client.console.start import Console
 from client.session import Session
-from i18n import _
+from i18n import _, plural
 from protocol import pake
 from protocol.invite import Invite
 from protocol.keys import Identity
@@ -100,6 +100,8 @@ class _Client:
             settings.renderer,
             environment(),
             bell=settings.bell,
+            render_time=settings.render_time,
+            messages_to_show=settings.messages_to_show,
             complete=self._complete,
             on_gone=self._quit,
         )
@@ -163,10 +165,12 @@ class _Client:
             while not self._quitting and not self._connection.over:
                 self._news.get()
         wants_away = self._quitting or not pipe_ended
+        if wants_away:
+            self._console.screen.hurry()
         self._await_answers(QUIT_SECONDS if wants_away else self._connection.timeout)
         if self._connection.over:
             return self._ended()
-        left_over = self._session.give_up("disconnected")
+        left_over = self._give_up()
         self._connection.leave()
         if wants_away or self._quitting:
             return EXIT_LEFT
@@ -186,19 +190,30 @@ class _Client:
     def _ended(self) -> int:
         """The reader thread has ended by itself: say why, and what to do next."""
         ending = self._connection.ending
-        self._session.give_up("disconnected")
+        self._give_up()
         if ending.kind == "left":
             return EXIT_LEFT
         if self._connection.joined:
             self._console.screen.show(events.Disconnected(ending.reason))
         if ending.kind == "unreachable":
-            self._last_words = wording.unreachable(ending.reason, self._address.server)
+            self._say_last(wording.unreachable(ending.reason, self._address.server))
             return EXIT_UNREACHABLE
         if ending.kind == "refused":
-            self._last_words = wording.refused(ending.reason, ending.params)
+            self._say_last(wording.refused(ending.reason, ending.params))
             return EXIT_REFUSED
-        self._last_words = wording.lost(ending.reason)
+        self._say_last(wording.lost(ending.reason))
         return EXIT_LOST
+
+    def _give_up(self) -> int:
+        """Hand back what was not sent; how many lines that were."""
+        count = self._session.give_up("disconnected")
+        if count and self._console.renderer == "rich":  # where they stand is about to vanish
+            text = plural("{count} line was not sent.", "{count} lines were not sent.", count)
+            self._say_last(text.format(count=count))
+        return count
+
+    def _say_last(self, sentence: str) -> None:
+        self._last_words = f"{self._last_words}\n{sentence}".lstrip()
 
     # Called by other threads, and by signal handlers
 

@@ -13,16 +13,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from client.events import CommandView, Error, Event, Help
+import i18n
+from client.events import CommandView, Error, Event, Help, Notifying
 from i18n import N_, _
 
 RENDERERS = ("rich", "minimal", "json")
 PEOPLE = ("rich", "minimal")  # renderers that somebody looks at
 
 # Kinds of arguments. The last two take the rest of the line.
-COMMAND, NICK, ROOM, OK = "command", "nick", "room", "ok"
+COMMAND, NICK, ROOM, OK, WHEN = "command", "nick", "room", "ok", "when"
+LANGUAGE = "language"
 TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secret
 _REST = (TEXT, SECRET)
+
+NOTIFY = ("all", "mention", "off")  # the choices of ``/notify``
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -56,6 +60,18 @@ class Actions(Protocol):
 
     def invite(self) -> None:
         """Answer with ``Invite``."""
+
+    def resend(self) -> None:
+        """Send again what was handed back last."""
+
+    def ignore(self, nick: str | None) -> None:
+        """Show nothing more of a member, or say who is ignored."""
+
+    def unignore(self, nick: str) -> None:
+        """Show that member again."""
+
+    def language(self, code: str) -> None:
+        """Speak another language from now on."""
 
     def clear(self) -> None:
         """Forget what was shown."""
@@ -158,6 +174,29 @@ def _invite(call: Call) -> None:
     call.client.invite()
 
 
+def _resend(call: Call) -> None:
+    call.client.resend()
+
+
+def _notify(call: Call) -> None:
+    mode = (call.argument(0) or "").casefold()
+    if mode and mode not in NOTIFY:
+        raise _Misused
+    call.client.emit(Notifying(mode or None))
+
+
+def _ignore(call: Call) -> None:
+    call.client.ignore(call.argument(0))
+
+
+def _unignore(call: Call) -> None:
+    call.client.unignore(call.arguments[0])
+
+
+def _language(call: Call) -> None:
+    call.client.language(call.arguments[0])
+
+
 def _clear(call: Call) -> None:
     call.client.clear()
 
@@ -183,6 +222,21 @@ COMMANDS = (
         _verify,
     ),
     Command("invite", (), "", (), 0, N_("Make a link that lets others into this room."), _invite),
+    Command(
+        "resend", (), "", (), 0, N_("Send the last line again that was not sent."), _resend, PEOPLE
+    ),
+    Command(
+        "notify", (), "[MODE]", (WHEN,), 0,
+        N_("Choose what rings while you look elsewhere: all, mention or off."),
+        _notify, ("rich",),
+    ),
+    Command(
+        "ignore", (), "[NICK]", (NICK,), 0, N_("Show nothing more of somebody."), _ignore
+    ),
+    Command("unignore", (), "NICK", (NICK,), 1, N_("Show somebody again."), _unignore),
+    Command(
+        "language", (), "CODE", (LANGUAGE,), 1, N_("Change the language."), _language,
+    ),
     Command("clear", (), "", (), 0, N_("Clear what is on the screen."), _clear, PEOPLE),
     Command("quit", ("exit",), "", (), 0, N_("Leave the chat."), _quit),
 )  # fmt: skip
@@ -272,6 +326,16 @@ def _unknown(word: str) -> Error:
     return Error("unknown_command", text.format(word=word, meant=meant.name))
 
 
+def usage(line: str) -> str:
+    """How the command that is being typed is written, while its arguments are still to come."""
+    word, rest = _first_word(line[1:])
+    row = find(word) if line.startswith("/") and not line.startswith("//") else None
+    if row is None or not row.kinds or not line[len(word) + 1 :] or "\n" in line:
+        return ""
+    typed = len(rest.split())
+    return row.written() if typed < len(row.kinds) else ""
+
+
 def may_remember(line: str) -> bool:
     """Whether a line may enter the input history: one with a secret never does, nor one that
     a slip of the finger kept from being such a command."""
@@ -315,6 +379,7 @@ def _complete_command(
         return []
     choices = {
         COMMAND: [row.name for row in COMMANDS], NICK: nicks, ROOM: rooms, OK: ["ok"], TEXT: nicks,
+        WHEN: NOTIFY, LANGUAGE: i18n.available(),
     }  # fmt: skip
     if kind == TEXT and not word:
         return []

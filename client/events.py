@@ -251,7 +251,8 @@ class Disconnected(Event):
 
 @dataclass(frozen=True)
 class Sending(Event):
-    """A line of one's own is on its way; ``ref`` finds it again when it is taken or refused."""
+    """A line of one's own waits or is on its way; ``ref`` is the line's for good, also when it
+    is sent again."""
 
     name = "sending"
     ref: int
@@ -262,10 +263,35 @@ class Sending(Event):
 
 
 @dataclass(frozen=True)
+class Settled(Event):
+    """The next event, ``Message`` or ``NotSent``, is what became of the line ``ref``."""
+
+    name = "settled"
+    ref: int
+
+
+@dataclass(frozen=True)
+class Standing(Event):
+    """Who is in the room besides oneself: how many, and how many of them are verified."""
+
+    name = "standing"
+    others: int
+    verified: int
+
+
+@dataclass(frozen=True)
+class Notifying(Event):
+    """``/notify``: when to ring: ``all``, ``mention``, ``off``; None asks how it is now."""
+
+    name = "notifying"
+    mode: str | None
+
+
+@dataclass(frozen=True)
 class Cleared(Event):
     """``/clear``: forget what was shown."""
 
     name = "cleared"
 
 
-SCREEN_ONLY = (Sending, Cleared)
+SCREEN_ONLY = (Sending, Settled, Standing, Notifying, Cleared)

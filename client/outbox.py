@@ -30,6 +30,7 @@ class Line:
     guarded: bool  # everybody was verified when Enter was pressed
     to: str | None = None
     target: tuple[int, bytes] | None = None
+    number: int = 0  # by which a screen knows it, from before it is sealed
     ref: int = 0
     post_id: bytes | None = None
     change: int = 0

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+import i18n
 from client import codes, events, wording
 from client.events import CodeView, MemberView
 from client.outbox import OPEN_LINES, Line, Outbox, Request, Switch
@@ -27,6 +28,8 @@ from protocol.keys import Identity
 from protocol.limits import ROOM_MEMBERS
 from protocol.names import check_nick, check_room, nick_key, room_key, visible
 
+HANDED_BACK = 100  # lines that were not sent, which can be sent again
+CODES_AT_ONCE = 8  # of members, beside the room's own: each takes a tenth of a second
 WAITING_LINES = 1000  # typed while nothing can be sent; one more has to wait its turn to be read
 
 Emit = Callable[[events.Event], None]
@@ -71,6 +74,9 @@ class Session:
         self._compared: dict[str, bytes] = {}  # key: nick key; whose code was shown, for `ok`
         self._computing = False
         self._last_ref = 0
+        self._last_line = 0
+        self._handed_back: deque[Line] = deque(maxlen=HANDED_BACK)
+        self._ignored: dict[str, str] = {}  # key: nick key; the nickname as it was typed
         self._awaited = 0  # the number in the log of what was accepted last
         self._log: bytes | None = None
         self._seq = 0
@@ -171,15 +177,56 @@ class Session:
     def private(self, nick: str, text: str) -> None:
         """Post to one member: to whoever bears the nickname now, and to nobody else later."""
         with self._lock:
-            line = Line(self._shown_room, text, "text", self._sealing.all_verified(), nick)
-            found = self._find_locked(nick)
-            if found is None or found.id == self._id:
-                self._hand_back_locked(line, "gone")
-                return
-            line.to, line.target = found.nick, (found.id, found.bundle.fingerprint)
-            line.guarded = self._sealing.is_verified(found.bundle.fingerprint)
-            self._enqueue_locked(line)
+            self._to_member_locked(Line(self._shown_room, text, "text", False, nick))
         self._on_outgoing()
+
+    def _to_member_locked(self, line: Line) -> None:
+        found = self._find_locked(line.to or "")
+        if found is None or found.id == self._id:
+            self._hand_back_locked(line, "gone")
+            return
+        line.to, line.target = found.nick, (found.id, found.bundle.fingerprint)
+        line.guarded = self._sealing.is_verified(found.bundle.fingerprint)
+        self._enqueue_locked(line)
+
+    def resend(self) -> None:
+        """Send again what was handed back last in the room that is shown."""
+        with self._lock:
+            room = room_key(self._shown_room)
+            here = [line for line in self._handed_back if room_key(line.room) == room]
+            if not here:
+                self._emit(events.Notice(_("There is no line here that was not sent.")))
+                return
+            back = here[-1]
+            self._handed_back.remove(back)
+            guarded = self._sealing.all_verified()
+            line = Line(back.room, back.text, back.kind, guarded, back.to, number=back.number)
+            if line.to is None:
+                self._enqueue_locked(line)
+            else:
+                self._to_member_locked(line)
+        self._on_outgoing()
+
+    def ignore(self, nick: str | None) -> None:
+        """Show nothing more that this nickname says; without one, say who is ignored."""
+        with self._lock:
+            if nick is not None:
+                self._ignored[nick_key(nick)] = visible(nick)
+            if self._ignored:
+                text = _("Ignored: {nicks}.").format(nicks=", ".join(self._ignored.values()))
+            else:
+                text = _("Nobody is ignored.")
+            self._emit(events.Notice(text))
+
+    def unignore(self, nick: str) -> None:
+        """Show again what this nickname says from now on."""
+        with self._lock:
+            found = self._ignored.pop(nick_key(nick), None)
+            if found is None:
+                text = _("{nick} is not ignored.")
+            else:
+                text = _("{nick} is not ignored any more.")
+            self._emit(events.Notice(text.format(nick=visible(nick))))
 
     def refuse(self, text: str, reason: str) -> None:
         """Hand a line back that cannot be sent as it is."""
@@ -245,11 +292,11 @@ class Session:
                 return  # the answer is on its way
             try:
                 pairs = self._sealing.code_pairs()
-                others = self._members_locked() if nick is None else [self._named_locked(nick)]
+                shown = self._others_locked() if nick is None else [self._named_locked(nick)]
                 wanted = [
                     (member, self._sealing.code_pairs(member.nick))
-                    for member in others
-                    if member.id != self._id and nick is not None
+                    for member in shown
+                    if nick is not None or len(shown) <= CODES_AT_ONCE
                 ]
             except Gone:
                 self._emit(events.Error("gone", wording.refusal("gone")))
@@ -258,7 +305,10 @@ class Session:
             room = self._room
         # scrypt takes a tenth of a second: neither the typing nor the drawing waits for it.
         threading.Thread(
-            target=self._compute_codes, args=(room, pairs, wanted), name="scrypt", daemon=True
+            target=self._compute_codes,
+            args=(room, pairs, wanted, shown),
+            name="scrypt",
+            daemon=True,
         ).start()
 
     def invite(self) -> None:
@@ -286,9 +336,23 @@ class Session:
                 text = _("The link names this machine: from another one, use its address instead.")
                 self._emit(events.Notice(text))
 
+    def language(self, code: str) -> None:
+        """Speak another language from now on."""
+        wanted = i18n.match(code)
+        if wanted is None or wanted not in i18n.available():
+            known = ", ".join(f"{each} {i18n.LANGUAGES[each]}" for each in i18n.available())
+            text = _("The languages are: {languages}.").format(languages=known)
+            self.emit(events.Error("bad_language", text))
+            return
+        i18n.use(wanted)
+        text = _("The language is {language} now.").format(language=i18n.LANGUAGES[wanted])
+        self.emit(events.Notice(text))
+
     def clear(self) -> None:
         """Forget what was shown."""
-        self._emit(events.Cleared())
+        with self._lock:
+            self._handed_back.clear()
+            self._emit(events.Cleared())
 
     def quit(self) -> None:
         """Leave."""
@@ -299,6 +363,13 @@ class Session:
         with self._lock:
             self._emit(event)
 
+    def _ignores_locked(self, sender: int, nick: str) -> bool:
+        """Whether ``sender`` is ignored, under the present name or the one it signed with."""
+        if not self._ignored:
+            return False
+        member = self._member_locked(sender)
+        return nick_key(nick if member is None else member.nick) in self._ignored
+
     # Lines: the lock is held
 
     def _enqueue_locked(self, line: Line) -> None:
@@ -308,7 +379,14 @@ class Session:
             self._hand_back_locked(line, "disconnected")
         else:
             self._outbox.waiting.append(line)
+            self._number_locked(line)
+            self._emit(events.Sending(line.number, line.room, line.text, line.kind, line.to))
             self._advance_locked()
+
+    def _number_locked(self, line: Line) -> None:
+        if line.number == 0:
+            self._last_line += 1
+            line.number = self._last_line
 
     def _advance_locked(self) -> None:
         """Seal and send what can be: lines in order, a switch when all before it is answered."""
@@ -345,12 +423,9 @@ class Session:
             self._hand_back_locked(line, "not_text")
             return
         self._warn_locked(sealed.findings)
-        first = line.ref == 0
         line.seal(self._next_ref_locked(), sealed)
         self._outbox.open[line.ref] = line
         self.outgoing.extend(line.encoded)
-        if first:
-            self._emit(events.Sending(line.ref, line.room, line.text, line.kind, line.to))
 
     def _why_not_locked(self, line: Line) -> str | None:
         """Why ``line`` is not to be sealed now, though it was wanted when it was typed."""
@@ -367,6 +442,9 @@ class Session:
         self, line: Line, reason: str, retry_after: float | None = None
     ) -> None:
         self.refused += 1
+        self._number_locked(line)
+        self._handed_back.append(line)
+        self._emit(events.Settled(line.number))
         self._emit(events.NotSent(line.room, line.text, reason, retry_after))
 
     def _request_locked(self, kind: str, make: Callable[[int], frames.Frame]) -> None:
@@ -472,6 +550,7 @@ class Session:
             entered.room, entered.log, entered.id, lines, entered.seq, salt
         )
         findings += self._take_own_nick_locked(returning)
+        self._tell_standing_locked()
         views = self._views_locked()
         if first:
             self._emit(events.Connected(self._address.server, self._nick, entered.room, views))
@@ -553,7 +632,9 @@ class Session:
         opened, findings = self._sealing.open_private(
             post.sender, post.change, post.wrap, post.box
         )
-        if isinstance(opened, Opened):
+        if opened is not None and self._ignores_locked(post.sender, opened.nick):
+            pass
+        elif isinstance(opened, Opened):
             self._emit(
                 events.Message(
                     self._room, opened.nick, opened.text, None, False, True, opened.verified,
@@ -601,11 +682,17 @@ class Session:
         elif before is not None and after is not None and before.nick != after.nick:
             if member == self._id:
                 self._nick = after.nick
+            ignored = self._ignored.pop(nick_key(before.nick), None)
+            if ignored is not None:
+                self._ignored[nick_key(after.nick)] = after.nick
             self._emit(events.Renamed(self._room, before.nick, after.nick))
+        self._tell_standing_locked()
 
     def _on_posted_locked(self, post: frames.Posted) -> None:
         opened, findings = self._sealing.open(post.seq, post.sender, post.change, post.box)
-        if isinstance(opened, Opened):
+        if self._ignores_locked(post.sender, opened.nick):
+            pass
+        elif isinstance(opened, Opened):
             self._emit(
                 events.Message(
                     self._room, opened.nick, opened.text, post.seq, False, False,
@@ -620,12 +707,15 @@ class Session:
         line = self._outbox.open.pop(own.ref, None) or self._outbox.taken.pop(own.ref, None)
         if line is None:
             return  # shown already, when the answer came before a new stay
+        if line.target is not None:  # what is for one member is in no log
+            raise Unexpected()
         self._sealing.own(own.seq, line.change, line.signature)
         line.seq = own.seq
         self._show_own_locked(line)
 
     def _show_own_locked(self, line: Line) -> None:
         private = line.target is not None
+        self._emit(events.Settled(line.number))
         self._emit(
             events.Message(
                 line.room, self._nick, visible(line.text), line.seq, True, private, True,
@@ -642,8 +732,16 @@ class Session:
             for member in members
         )
 
+    def _tell_standing_locked(self) -> None:
+        others = [member for member in self._members_locked() if member.id != self._id]
+        verified = sum(self._sealing.is_verified(one.bundle.fingerprint) for one in others)
+        self._emit(events.Standing(len(others), verified))
+
     def _members_locked(self) -> tuple[frames.MemberLine, ...]:
         return self._sealing.members()
+
+    def _others_locked(self) -> list[frames.MemberLine]:
+        return [member for member in self._members_locked() if member.id != self._id]
 
     def _find_locked(self, nick: str) -> frames.MemberLine | None:
         try:
@@ -673,20 +771,20 @@ class Session:
             self._emit(events.Error("not_compared", text))
             return
         self._emit(events.NickVerified(found.nick))
+        self._tell_standing_locked()
 
     def _compute_codes(
         self,
         room: str,
         pairs: tuple[Pair, ...],
         wanted: list[tuple[frames.MemberLine, tuple[Pair, ...]]],
+        shown: list[frames.MemberLine],
     ) -> None:
         room_code = codes.room_code(room, pairs)
-        views = []
-        for member, two in wanted:
-            views.append((member, codes.room_code(room, two)))
+        views = [(member, codes.room_code(room, two)) for member, two in wanted]
         with self._lock:
             self._computing = False
-            for member, _code in views:
+            for member in shown:  # the room's code covers them all
                 self._compared[nick_key(member.nick)] = member.bundle.fingerprint
             found = tuple(
                 CodeView(

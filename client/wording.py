@@ -118,8 +118,8 @@ _DISCONNECTED: dict[str, str] = {
     "replaced": N_("This client has connected from somewhere else; this connection ended."),
     "lost": N_("The connection was lost; connect again when the network is back."),
     "unproven": N_(
-        "Several times in a row what answered could not prove that it knows the password; "
-        "somebody may be in between, or the password has changed."
+        "Several times in a row what answered did not know your password or token; either that "
+        "is no longer good there, or somebody is in between."
     ),
     "quit": N_("You have left the chat."),
     "protocol": N_("The two sides did not understand each other; use the same version on both."),

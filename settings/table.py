@@ -167,8 +167,6 @@ IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_ROOM", *ROOM_SECRETS)
 
 # Settings whose feature is still to come: anything but the default is refused.
 NOT_YET: dict[str, str] = {
-    "CLIENT_RENDER_TIME": N_("the full-screen view is not part of this version yet"),
-    "CLIENT_MESSAGES_TO_SHOW": N_("the full-screen view is not part of this version yet"),
     "ENABLE_LOCAL_HISTORY": N_("local history is not part of this version yet"),
 }
 

@@ -46,6 +46,18 @@ class Recorder:
     def invite(self) -> None:
         self.calls.append(("invite",))
 
+    def resend(self) -> None:
+        self.calls.append(("resend",))
+
+    def ignore(self, nick: str | None) -> None:
+        self.calls.append(("ignore", nick))
+
+    def unignore(self, nick: str) -> None:
+        self.calls.append(("unignore", nick))
+
+    def language(self, code: str) -> None:
+        self.calls.append(("language", code))
+
     def clear(self) -> None:
         self.calls.append(("clear",))
 
@@ -100,7 +112,12 @@ def error(line: str, renderer: str = "minimal") -> Error:
         ("/verify bob", ("verify", "bob", False)),
         ("/verify bob OK", ("verify", "bob", True)),
         ("/invite", ("invite",)),
+        ("/language fr", ("language", "fr")),
         ("/clear", ("clear",)),
+        ("/resend", ("resend",)),
+        ("/ignore", ("ignore", None)),
+        ("/ignore bob", ("ignore", "bob")),
+        ("/unignore bob", ("unignore", "bob")),
         ("/quit", ("quit",)),
         ("/exit ", ("quit",)),
         ("q", ("quit",)),

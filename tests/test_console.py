@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -15,13 +14,12 @@ from typing import Any
 import pytest
 
 from client import events
-from client.console import rich
 from client.console.folding import Row, Span, fold
 from client.console.json import Json
 from client.console.layout import is_mentioned
 from client.console.minimal import Minimal
-from client.console.reading import END, STOPPED, PipeCutter, PipeInput, open_pipe
-from client.console.rich import Rich
+from client.console.pipes import PipeCutter, PipeInput, open_pipe
+from client.console.reading import END, STOPPED
 from client.console.screen import QUEUE_EVENTS, Screen
 from client.console.start import Console
 from client.console.widths import clusters, pad, width
@@ -65,6 +63,9 @@ ALL: list[events.Event] = [
     events.Reconnected(True),
     events.Disconnected("shutdown"),
     events.Sending(1, "default", "on its way", "text"),
+    events.Settled(1),
+    events.Standing(1, 0),
+    events.Notifying("all"),
     events.Cleared(),
 ]
 
@@ -92,7 +93,7 @@ def test_the_list_of_events_here_is_complete() -> None:
         ("\u1112\u1161\u11ab", 2, 1), ("👩\u200d👩\u200d👧", 2, 1), ("👍🏽", 2, 1),
         ("❤\ufe0f", 2, 1),
         ("❤", 1, 1), ("🇫🇷🇩🇪", 4, 2), ("1\ufe0f\u20e3", 2, 1), ("a\u200bb", 2, 3), ("\u0301", 0, 1),
-        ("कि", 1, 1), ("ｱ", 1, 1), ("Ａ", 2, 1), ("🏴\U000e0067\U000e0062\U000e007f", 2, 1),
+        ("कि", 2, 1), ("ｱ", 1, 1), ("Ａ", 2, 1), ("🏴\U000e0067\U000e0062\U000e007f", 2, 1),
     ],
 )  # fmt: skip
 def test_widths(text: str, columns: int, count: int) -> None:
@@ -259,57 +260,9 @@ def test_nothing_from_elsewhere_is_obeyed(event: events.Event, columns: int | No
     lines = Minimal().lines(hostile(event), NOON, columns)
     for line in lines:
         assert line.isprintable(), ascii(line)
-    coloured = Rich(256).lines(hostile(event), NOON, columns)
-    bare = [re.sub(r"\x1b\[[0-9;]+m", "", line) for line in coloured]
-    assert [line.rstrip() for line in bare] == lines
     object_ = "".join(Json().lines(hostile(event), NOON))
     assert object_.isprintable(), ascii(object_)
     object_.encode("utf-8")
-
-
-# Rich
-
-
-def test_colours_are_those_that_the_terminal_has() -> None:
-    assert rich.colours({"TERM": "xterm-256color"}) == 256
-    assert rich.colours({"TERM": "xterm", "COLORTERM": "truecolor"}) == 256
-    assert rich.colours({"TERM": "xterm"}) == 16
-    assert rich.colours({"TERM": "dumb"}) == 0
-    assert rich.colours({"TERM": "xterm-256color", "NO_COLOR": "1"}) == 0
-    assert rich.colours({"TERM": "xterm", "NO_COLOR": ""}) == 16
-
-
-@pytest.mark.parametrize("count", [16, 256])
-def test_a_nickname_has_one_colour_however_it_is_written(count: int) -> None:
-    def colour(nick: str) -> str:
-        (line,) = Rich(count).lines(message("x", sender=nick), NOON, None)
-        found = re.search("\x1b\\[([0-9;]+)m" + nick, line)
-        assert found is not None
-        return found[1]
-
-    assert colour("Bob") == colour("bob") == colour("BOB")
-    assert len({colour(f"nick{number}") for number in range(100)}) >= 5
-    assert rich.nick_colour("alice", 16) == "32"  # the same in every process
-
-
-def test_without_colours_rich_reads_like_minimal() -> None:
-    for event in ALL:
-        assert Rich(0).lines(event, NOON, 60) == Minimal().lines(event, NOON, 60)
-
-
-def test_mentions_are_marked_and_ring() -> None:
-    renderer = Rich(16)
-    renderer.lines(CONNECTED, NOON, None)
-    called, other = message("hey alice, look"), message("hey alicent, look")
-    assert "\x1b[1;7mhey alice, look" in renderer.lines(called, NOON, None)[0]
-    assert "\x1b[1;7m" not in renderer.lines(other, NOON, None)[0]
-    assert renderer.rings(called)
-    assert not renderer.rings(other)
-    assert renderer.rings(message("psst", private=True, to="alice"))
-    assert not renderer.rings(message("I, alice", sender="alice", mine=True))
-    quiet = Rich(16, bell=False)
-    quiet.lines(CONNECTED, NOON, None)
-    assert not quiet.rings(called)
 
 
 @pytest.mark.parametrize(

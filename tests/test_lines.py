@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
-import struct
-import termios
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import datetime, timezone
-from typing import Any
+from collections.abc import Callable
 
-import pyte
 import pytest
 
 from client import events
@@ -24,9 +14,14 @@ from client.console.lines import Entered, Leave, LineEditor, LineView, Redraw
 from client.console.reading import QUIT
 from client.console.start import Console
 from client.console.typed import AnsiLine, DumbLine, Size
-
-NOON = datetime(2026, 5, 4, 12, 1, tzinfo=timezone.utc)
-DEADLINE = 20.0  # against hanging only
+from tests.console_kit import (  # noqa: F401  # two of them are fixtures
+    Chat,
+    Person,
+    chats_fixture,
+    emulated,
+    person_fixture,
+    shown,
+)
 
 # Keys
 
@@ -46,7 +41,8 @@ SEQUENCES = [
     (b"\x1b[6~", "page-down"), (b"\x1b[Z", "backtab"), (b"\x1b[1;5D", "word-left"),
     (b"\x1b[1;3C", "word-right"), (b"\x1b[1;2D", "left"), (b"\x1bb", "word-left"),
     (b"\x1bf", "word-right"), (b"\x1b\r", "newline"), (b"\x1b\n", "newline"),
-    (b"\x1b[13;3u", "newline"), (b"\x1b\x7f", "ctrl-w"),
+    (b"\x1b[13;3u", "newline"), (b"\x1b\x7f", "ctrl-w"), (b"\x12", "ctrl-r"),
+    (b"\x1b[I", "focus-in"), (b"\x1b[O", "focus-out"),
 ]  # fmt: skip
 
 
@@ -60,7 +56,7 @@ def test_a_key_however_it_arrives(data: bytes, name: str) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x1b[I", b"\x1b[O", b"\x1b[99~", b"\x1b[?1;2c", b"\x1b]0;title\x07", b"\x1b]11;rgb\x1b\\",
+        b"\x1b[1I", b"\x1b[99~", b"\x1b[?1;2c", b"\x1b]0;title\x07", b"\x1b]11;rgb\x1b\\",
         b"\x1bP1$r\x1b\\", b"\x1bx", b"\x1bOR", b"\xc2\x9b", b"\x00", b"\x1c", b"\x1b[<0;1;1M",
     ],
 )  # fmt: skip
@@ -76,10 +72,10 @@ def test_letters_of_several_bytes_may_arrive_in_pieces() -> None:
     assert decoded(b"\xff\xfea") == [Key("text", "\ufffd\ufffda")]
 
 
-def test_a_lone_escape_is_forgotten_when_nothing_follows() -> None:
+def test_a_lone_escape_is_the_key_when_nothing_follows() -> None:
     decoder = KeyDecoder()
     assert decoder.feed(b"\x1b") == [] and decoder.pending
-    decoder.flush()
+    assert decoder.flush() == [Key("escape")]
     assert not decoder.pending
     assert decoder.feed(b"[A") == [Key("text", "[A")]
 
@@ -112,6 +108,10 @@ def test_a_paste_is_one_text() -> None:
 )  # fmt: skip
 def test_keys_of_a_windows_console(characters: str, name: str) -> None:
     assert WindowsDecoder().feed(characters + "b") == [Key(name), Key("text", "b")]
+
+
+def test_escape_on_a_windows_console() -> None:
+    assert WindowsDecoder().feed("\x1b") == [Key("escape")]
 
 
 def test_letters_of_a_windows_console() -> None:
@@ -228,21 +228,6 @@ def test_a_paste_is_inserted_whole() -> None:
 # The typed line, as pictures of a terminal
 
 
-def emulated(columns: int, rows: int) -> tuple[Any, Callable[[str], None]]:
-    screen = pyte.Screen(columns, rows)
-    stream = pyte.Stream(screen)
-    # The kernel turns a line feed into both movements.
-    return screen, lambda text: stream.feed(text.replace("\n", "\r\n"))
-
-
-def shown(screen: Any) -> list[str]:
-    """The lines of an emulated screen, down to the last one that is not empty."""
-    lines = [line.rstrip() for line in screen.display]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
 @pytest.mark.parametrize("cursor", range(0, 31))
 def test_a_long_line_is_erased_and_painted_whole(cursor: int) -> None:
     screen, write = emulated(12, 8)
@@ -305,98 +290,10 @@ def test_a_dumb_terminal_is_only_added_to() -> None:
 # A real terminal
 
 
-class Person:
-    """Sits at a terminal: types on the master side of a pty and looks at the screen."""
-
-    def __init__(self, columns: int = 40, rows: int = 10) -> None:
-        self.master, self.slave = os.openpty()
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self.screen = pyte.Screen(columns, rows)
-        self.raw = b""
-        self._stream = pyte.ByteStream(self.screen)
-
-    def types(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def sees(self, *lines: str) -> None:
-        """Wait until the screen ends in these lines."""
-        self.waits(lambda: shown(self.screen)[-len(lines) :] == list(lines))
-
-    def waits(self, happened: Callable[[], bool]) -> None:
-        until = time.monotonic() + DEADLINE
-        while not happened():
-            left = until - time.monotonic()
-            assert left > 0, shown(self.screen)
-            if select.select([self.master], [], [], min(left, 0.2))[0]:
-                data = os.read(self.master, 65536)
-                self.raw += data
-                self._stream.feed(data)
-
-    def settings(self) -> list[Any]:
-        return termios.tcgetattr(self.slave)
-
-
-class Chat:
-    """A console on a person's terminal; its lines are read by a thread of its own."""
-
-    def __init__(self, person: Person, renderer: str, environ: dict[str, str]) -> None:
-        self.lines: list[str] = []
-        self._stack = ExitStack()
-        stdin = self._stack.enter_context(open(os.dup(person.slave)))
-        stdout = self._stack.enter_context(open(os.dup(person.slave), "w", encoding="utf-8"))
-        self.console = self._stack.enter_context(
-            Console(
-                renderer, environ, stdin=stdin, stdout=stdout, stderr=stdout, now=lambda: NOON,
-                complete=lambda before: complete(before, ["bob"], ["default"]),
-            )
-        )  # fmt: skip
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self) -> None:
-        while (line := self.console.input.next_line()) is not None:
-            self.lines.append(line)
-
-    def hears(self, text: str) -> None:
-        fields: dict[str, Any] = {"seq": 1, "mine": False, "private": False, "verified": True}
-        self.console.screen.show(events.Message("default", "bob", text, kind="text", **fields))
-
-    def joins(self) -> None:
-        self.console.screen.show(events.Connected("here:1000", "alice", "default", ()))
-
-    def close(self) -> None:
-        self.console.input.stop()
-        self._thread.join(DEADLINE)
-        assert not self._thread.is_alive()
-        self._stack.close()
-
-
-@pytest.fixture
-def person() -> Iterator[Person]:
-    person = Person()
-    yield person
-    os.close(person.master)
-    os.close(person.slave)
-
-
-@pytest.fixture
-def chats(person: Person) -> Iterator[Callable[..., Chat]]:
-    opened: list[Chat] = []
-
-    def open_chat(renderer: str = "minimal", **environ: str) -> Chat:
-        opened.append(Chat(person, renderer, {"TERM": "xterm", **environ}))
-        return opened[-1]
-
-    yield open_chat
-    for chat in opened:
-        chat.close()
-
-
-@pytest.mark.parametrize("renderer", ["minimal", "rich"])
 def test_an_incoming_message_leaves_the_typed_line_whole(
-    person: Person, chats: Callable[..., Chat], renderer: str
+    person: Person, chats: Callable[..., Chat]
 ) -> None:
-    chat = chats(renderer)
+    chat = chats()
     chat.joins()
     person.types("a half-typed line that takes more than one row")
     person.sees("default> a half-typed line that takes m", "ore than one row")
@@ -468,19 +365,6 @@ def test_the_terminal_is_as_before_after_an_exception(person: Person) -> None:
         assert person.settings() == before
 
 
-def test_nothing_of_a_message_is_obeyed(person: Person, chats: Callable[..., Chat]) -> None:
-    chat = chats("rich")
-    chat.joins()
-    person.types("typing")
-    chat.hears("\x1b[2J\x1b[H\x1b]0;owned\x07\x9b31mgone\r\nnext")
-    person.waits(lambda: "next" in "".join(shown(person.screen)))
-    person.sees("default> typing")
-    lines = shown(person.screen)
-    assert lines[-2] == "      next"
-    assert any(line.startswith("12:01 bob: ␛[2J") for line in lines)
-    assert person.screen.title == ""
-
-
 def test_diagnostics_do_not_break_the_line(person: Person, chats: Callable[..., Chat]) -> None:
     chat = chats()
     person.types("typing")
@@ -509,23 +393,3 @@ def test_a_dumb_terminal_gets_no_sequences(person: Person, chats: Callable[..., 
     person.waits(lambda: len(chat.lines) == 2)
     person.sees("default> hello", "default> next", "default>")
     assert b"\x1b" not in person.raw
-
-
-def test_a_mention_rings_and_a_flood_does_not_lose_the_line(
-    person: Person, chats: Callable[..., Chat]
-) -> None:
-    chat = chats("rich")
-    chat.joins()
-    person.types("typing")
-
-    def much() -> None:
-        for number in range(500):
-            chat.hears(f"message {number}")
-
-    flood = threading.Thread(target=much)
-    flood.start()
-    person.sees("12:01 bob: message 499", "default> typing")
-    flood.join(DEADLINE)
-    assert b"\a" not in person.raw
-    chat.hears("alice!")
-    person.waits(lambda: b"\a" in person.raw)

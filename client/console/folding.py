@@ -48,30 +48,30 @@ def fold(row: Row, columns: int | None) -> list[list[Span]]:
 
 
 def _fold_cells(cells: list[_Cell], columns: int, indent: int) -> Iterator[list[_Cell]]:
-    room = columns
-    while cells:
-        end = _fitting(cells, room)
+    start, room = 0, columns
+    while start < len(cells):
+        end = _fitting(cells, start, room)
         if end < len(cells):
-            end = _word_end(cells, end)
-        yield _without_end_spaces(cells[:end]) if end < len(cells) else cells
-        cells = cells[end:]
-        room = columns - indent
+            end = _word_end(cells, start, end)
+        line = cells[start:end]
+        yield _without_end_spaces(line) if end < len(cells) else line
+        start, room = end, columns - indent
 
 
-def _fitting(cells: list[_Cell], room: int) -> int:
-    """How many cells fit; at least one, so that folding comes to an end."""
+def _fitting(cells: list[_Cell], start: int, room: int) -> int:
+    """Where the cells that fit end; at least one does, so that folding comes to an end."""
     taken = 0
-    for place, (cluster, _style) in enumerate(cells):
-        taken += cluster_width(cluster)
+    for place in range(start, len(cells)):
+        taken += cluster_width(cells[place][0])
         if taken > room:
-            return max(place, 1)
+            return max(place, start + 1)
     return len(cells)
 
 
-def _word_end(cells: list[_Cell], end: int) -> int:
+def _word_end(cells: list[_Cell], start: int, end: int) -> int:
     if cells[end][0] == " ":
         return end + 1
-    for place in range(end - 1, end // 3, -1):
+    for place in range(end - 1, start + (end - start) // 3, -1):
         if cells[place][0] == " ":
             return place + 1
     return end

@@ -37,6 +37,7 @@ _TILDE = {
     "1": "home", "7": "home", "4": "end", "8": "end", "3": "delete", "5": "page-up",
     "6": "page-down",
 }  # fmt: skip
+_FOCUS = {"I": "focus-in", "O": "focus-out"}  # mode 1004
 # With Ctrl or Alt (xterm's modifiers 3 to 8), left and right go by words.
 _BY_WORD = {"left": "word-left", "right": "word-right"}
 
@@ -69,10 +70,11 @@ class KeyDecoder:
         return keys
 
     def flush(self) -> list[Key]:
-        """Nothing came for a while: what waits is no sequence."""
+        """Nothing came for a while: what waits is no sequence, and a lone Esc is the key."""
+        alone = self.pending and self._waiting == _ESC
         if self.pending:
             self._waiting = ""
-        return []
+        return [Key("escape")] if alone else []
 
     def _typed(self, text: str, keys: list[Key]) -> int:
         """Take one key, or a run of letters; 0 if more has to come first."""
@@ -164,6 +166,8 @@ def _sequence_name(parameters: str, final: str) -> str | None:
     number, _semicolon, modifier = parameters.partition(";")
     if final == "u" and number == "13":  # Enter with a modifier, as kitty and others report it
         return "newline" if modifier else "enter"
+    if not parameters and final in _FOCUS:
+        return _FOCUS[final]
     name = _TILDE.get(number) if final == "~" else _LETTER.get(final)
     if name in _BY_WORD and modifier[:1] in tuple("345678"):
         return _BY_WORD[name]
@@ -222,5 +226,7 @@ class WindowsDecoder:
             keys.append(Key(_WINDOWS_CONTROL.get(character, _CONTROL[character])))
         elif "\x01" <= character <= "\x1a":
             keys.append(Key("ctrl-" + chr(ord(character) + 0x60)))
+        elif character == _ESC:
+            keys.append(Key("escape"))
         elif _is_letter(character):
             keys.append(Key("text", character))

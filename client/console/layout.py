@@ -55,16 +55,20 @@ class Layout:
 
     def rows(self, event: events.Event, when: datetime) -> list[Row]:
         """The rows of an event that happened at ``when`` (local time); none if it has no place."""
-        shape = self._shapes.get(type(event))
-        if shape is None:
+        rows = self.bare_rows(event)
+        if not rows:
             return []
-        rows = shape(event)
         first, indent = rows[0], Span(" " * INDENT)
         clock = Span(f"{when:%H:%M} ", "time")
         return [
             Row((clock, *first.spans), first.indent),
             *(Row((indent, *row.spans), row.indent) for row in rows[1:]),
         ]
+
+    def bare_rows(self, event: events.Event) -> list[Row]:
+        """The same without the time; what goes on does so under the first word."""
+        shape = self._shapes.get(type(event))
+        return [] if shape is None else shape(event)
 
     def mentions(self, event: events.Event) -> bool:
         """Whether an event calls this client's person: a private message, or the nickname."""

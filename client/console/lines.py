@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from client.console.keys import Key
 from client.console.widths import clusters
+from i18n import _
 
 HISTORY_LINES = 500
+PASTE_LINES = 5  # what is pasted with more lines is asked about first
 LINE_CHARS = 256 * 1024  # what is typed beyond that is dropped; no server takes as much
 
 Complete = Callable[[str], "tuple[int, list[str]]"]
@@ -22,11 +24,12 @@ Remember = Callable[[str], bool]
 @dataclass(frozen=True)
 class LineView:
     """The line as it is to be shown; ``cursor`` is an index into ``text``. ``entered``: Enter
-    has been pressed since the last view."""
+    has been pressed since the last view. ``question``: something to answer first."""
 
     text: str = ""
     cursor: int = 0
     entered: bool = False
+    question: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,12 @@ class Redraw:
     """Ctrl-L."""
 
 
-Outcome = Entered | Leave | Redraw
+@dataclass(frozen=True)
+class Suspend:
+    """Ctrl-Z."""
+
+
+Outcome = Entered | Leave | Redraw | Suspend
 
 
 def _no_completion(_before: str) -> tuple[int, list[str]]:
@@ -86,6 +94,7 @@ class LineEditor:
         self._place = 0  # in the history; its length: the line that is not in it yet
         self._draft = ""
         self._offer: _Offer | None = None
+        self._pasted = ""  # waits for an answer
         self._bindings: dict[str, Callable[[], Outcome | None]] = {
             "enter": self._enter, "newline": lambda: self._insert("\n"),
             "tab": lambda: self._turn(1), "backtab": lambda: self._turn(-1),
@@ -98,13 +107,18 @@ class LineEditor:
             "ctrl-w": self._cut_word, "ctrl-u": self._cut_before, "ctrl-k": self._cut_after,
             "ctrl-y": lambda: self._insert(self._cut),
             "ctrl-c": self._clear_or_leave, "ctrl-d": self._delete_or_leave,
-            "ctrl-l": Redraw,
+            "ctrl-l": Redraw, "ctrl-z": Suspend,
         }  # fmt: skip
 
     def press(self, key: Key) -> Outcome | None:
         """Do what a key means; unknown ones mean nothing."""
         if key.name not in ("tab", "backtab"):
             self._offer = None
+        if self._pasted:
+            return self._answer(key)
+        if key.name == "paste" and key.text.count("\n") >= PASTE_LINES:
+            self._pasted = key.text
+            return None
         if key.name in ("text", "paste"):
             self._insert(key.text)
             return None
@@ -112,7 +126,30 @@ class LineEditor:
         return None if action is None else action()
 
     def view(self) -> LineView:
+        if self._pasted:
+            return LineView(self.text, self.cursor, question=self._question())
         return LineView(self.text, self.cursor)
+
+    def _question(self) -> str:
+        count = (self.text + self._pasted).count("\n") + 1
+        text = _("Send {count} lines as one message? y: send, e: edit first, n: no")
+        return text.format(count=count)
+
+    def _answer(self, key: Key) -> Outcome | None:
+        """What to do with a long paste; keys that are no answer do nothing."""
+        word = key.text[:1].casefold() if key.name == "text" else key.name
+        if word in ("n", "escape", "ctrl-c", "ctrl-d", "ctrl-u"):
+            self._pasted = ""
+        elif word in ("y", "e", "enter"):
+            text, self._pasted = self._pasted, ""
+            self._insert(text)
+            done = None if word == "e" else self._enter()
+            self._insert(key.text[1:])  # typed on without waiting
+            return done
+        else:
+            return None
+        self._insert(key.text[1:])
+        return None
 
     def _set(self, text: str, cursor: int) -> None:
         self.text, self.cursor = text, cursor

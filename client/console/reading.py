@@ -1,4 +1,4 @@
-"""Where lines come from: the keyboard of a terminal, or a pipe.
+"""Where lines come from; those that are typed. Those of a pipe are in ``pipes``.
 
 ``next_line`` is called by one thread, the main one. ``stop`` may be called by any other thread
 or a signal handler, and makes ``next_line`` return None for good. Nothing here polls, but for
@@ -7,27 +7,25 @@ Windows consoles, which cannot be waited for.
 
 from __future__ import annotations
 
-import os
-import queue
-import selectors
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from client.console.keys import Key, KeyDecoder, WindowsDecoder
-from client.console.lines import Entered, Leave, LineEditor, LineView, Outcome
+from client.console.lines import Entered, Leave, LineEditor, LineView, Outcome, Suspend
+from client.console.signals import CONTINUED, RESIZED
+from client.console.signals import STOPPED as TO_STOP
+from client.console.waiting import Waiter, read
 
 END, QUIT, STOPPED = "end", "quit", "stopped"
 
-PIPE_LINE_BYTES = 1024 * 1024  # of a longer line so much is handed on, which is refused
-_READ_BYTES = 64 * 1024
 _ESCAPE_TIME = 0.05  # seconds after which a lone Esc is the key
 _CONSOLE_TIME = 0.02  # seconds between two looks at a Windows console
 
-ShowLine = Callable[[LineView], None]
+# Keys that are about what is shown, not about the line being typed.
+_VIEW_KEYS = ("page-up", "page-down", "focus-in", "focus-out")
+_COMMANDS = {"ctrl-r": "/resend"}  # keys that stand for a line
 
 
 class Input(Protocol):
@@ -46,133 +44,58 @@ class Input(Protocol):
         """Release what was needed for waiting. Called by the thread that reads."""
 
 
-class _Waiter:
-    """Waits for a file descriptor to become readable, or for ``stop``, which is for good."""
+class Face(Protocol):
+    """What somebody who types looks at, and the terminal behind it."""
 
-    def __init__(self, fd: int) -> None:
-        # select(), because epoll does not take regular files.
-        self._selector = selectors.SelectSelector()
-        self._wake_in, self._wake_out = os.pipe()
-        if sys.platform != "win32":  # where this class is not used, and 3.10 has no such call
-            os.set_blocking(self._wake_out, False)
-        self._selector.register(self._wake_in, selectors.EVENT_READ)
-        self._selector.register(fd, selectors.EVENT_READ)
-        self.stopped = False
+    def typed(self, view: LineView) -> None:
+        """Show the line being typed."""
 
-    def wait(self, timeout: float | None = None) -> bool | None:
-        """True: readable, False: the time is over, None: stopped."""
-        ready = {key.fd for key, _events in self._selector.select(timeout)}
-        if self.stopped or self._wake_in in ready:
-            return None
-        return bool(ready)
+    def redraw(self) -> None:
+        """Draw everything again."""
 
-    def stop(self) -> None:
-        if not self.stopped:
-            self.stopped = True
-            with suppress(OSError):
-                os.write(self._wake_out, b"\0")
+    def pressed(self, name: str) -> None:
+        """A key was pressed that is about the view."""
 
-    def close(self) -> None:
-        self.stopped = True
-        self._selector.close()
-        os.close(self._wake_in)
-        os.close(self._wake_out)
+    def suspend(self) -> None:
+        """Leave the terminal to the shell; returns when this program is continued."""
 
-
-class PipeCutter:
-    """Cuts the bytes of a pipe into lines. Pure.
-
-    Bytes that are not UTF-8 become lone surrogates, which no message may have: what becomes of
-    such a line is not decided here.
-    """
-
-    def __init__(self, longest: int = PIPE_LINE_BYTES) -> None:
-        self._longest = longest
-        self._rest = bytearray()
-
-    def feed(self, data: bytes) -> list[str]:
-        """The lines that these bytes complete."""
-        *ends, rest = data.split(b"\n")
-        lines = []
-        for piece in ends:
-            self._take(piece)
-            lines.append(self._line())
-        self._take(rest)
-        return lines
-
-    def finish(self) -> list[str]:
-        """The last line, if it had no line end."""
-        return [self._line()] if self._rest else []
-
-    def _take(self, piece: bytes) -> None:
-        self._rest += piece[: self._longest - len(self._rest)]
-
-    def _line(self) -> str:
-        line = bytes(self._rest).removesuffix(b"\r").decode("utf-8", "surrogateescape")
-        self._rest.clear()
-        return line
-
-
-class PipeInput:
-    """Lines of a pipe, a file, or a terminal that edits its lines itself (POSIX)."""
-
-    def __init__(self, fd: int, longest: int = PIPE_LINE_BYTES) -> None:
-        self.ended = ""
-        self._fd = fd
-        self._waiter = _Waiter(fd)
-        self._cutter = PipeCutter(longest)
-        self._ready: deque[str] = deque()
-
-    def next_line(self) -> str | None:
-        while not self._ready and not self.ended:
-            if self._waiter.wait() is None:
-                break
-            if not self._read():
-                self._ready.extend(self._cutter.finish())
-                self.ended = END
-        if self._waiter.stopped:  # what was read is not handed out any more
-            self._ready.clear()
-            self.ended = STOPPED
-        return self._ready.popleft() if self._ready else None
-
-    def _read(self) -> bool:
-        data = _read(self._fd)
-        self._ready.extend(self._cutter.feed(data))
-        return bool(data)
-
-    def stop(self) -> None:
-        self._waiter.stop()
-
-    def close(self) -> None:
-        self._waiter.close()
+    def resume(self) -> None:
+        """Take the terminal back, which others have used meanwhile."""
 
 
 class _Typing:
     """What keyboards have in common: keys go to the editor, its lines wait here."""
 
-    def __init__(self, editor: LineEditor, show: ShowLine, redraw: Callable[[], None]) -> None:
+    def __init__(self, editor: LineEditor, face: Face) -> None:
         self.ended = ""
         self._editor = editor
-        self._show = show
-        self._redraw = redraw
+        self._face = face
         self._lines: deque[str] = deque()
         self._left = False  # what was entered before is still handed out
 
     def _press(self, keys: list[Key]) -> None:
         for key in keys:
+            if key.name in _VIEW_KEYS:
+                self._face.pressed(key.name)
+                continue
+            if key.name in _COMMANDS:
+                self._lines.append(_COMMANDS[key.name])
+                continue
             if key.name == "enter":
-                self._show(self._editor.view())  # whole, also if all came at once
+                self._face.typed(self._editor.view())  # whole, also if all came at once
             self._did(self._editor.press(key))
-        self._show(self._editor.view())
+        self._face.typed(self._editor.view())
 
     def _did(self, outcome: Outcome | None) -> None:
         if isinstance(outcome, Entered):
             self._lines.append(outcome.line)
-            self._show(LineView(entered=True))
+            self._face.typed(LineView(entered=True))
         elif isinstance(outcome, Leave):
             self._left = True
+        elif isinstance(outcome, Suspend):
+            self._face.suspend()
         elif outcome is not None:
-            self._redraw()
+            self._face.redraw()
 
     def _waiting(self) -> bool:
         """Whether keys are needed before there is something to return."""
@@ -190,27 +113,40 @@ class _Typing:
 class KeyboardInput(_Typing):
     """Lines typed on a POSIX terminal whose keyboard has been seized."""
 
-    def __init__(
-        self, fd: int, editor: LineEditor, show: ShowLine, redraw: Callable[[], None]
-    ) -> None:
-        super().__init__(editor, show, redraw)
+    def __init__(self, fd: int, editor: LineEditor, face: Face) -> None:
+        super().__init__(editor, face)
         self._fd = fd
         self._decoder = KeyDecoder()
-        self._waiter = _Waiter(fd)
+        self._waiter = Waiter(fd)
 
     def next_line(self) -> str | None:
         while self._waiting():
             ready = self._waiter.wait(_ESCAPE_TIME if self._decoder.pending else None)
             if ready is None:
                 break
-            if not ready:
-                self._decoder.flush()
+            if self._waiter.nudges:
+                self._nudged()
+            elif not ready:
+                self._press(self._decoder.flush())
             elif not self._read():
                 self.ended = END
         return self._next(self._waiter.stopped)
 
+    def _nudged(self) -> None:
+        nudges, self._waiter.nudges = self._waiter.nudges, b""
+        if TO_STOP in nudges:
+            self._face.suspend()
+        elif CONTINUED in nudges:
+            self._face.resume()
+        elif RESIZED in nudges:
+            self._face.redraw()
+
+    def nudge(self, byte: bytes) -> None:
+        """What a signal asks for (``signals``); may be called by its handler."""
+        self._waiter.nudge(byte)
+
     def _read(self) -> bool:
-        data = _read(self._fd)
+        data = read(self._fd)
         self._press(self._decoder.feed(data))
         return bool(data)
 
@@ -224,8 +160,8 @@ class KeyboardInput(_Typing):
 class ConsoleInput(_Typing):
     """Lines typed on a Windows console."""
 
-    def __init__(self, editor: LineEditor, show: ShowLine, redraw: Callable[[], None]) -> None:
-        super().__init__(editor, show, redraw)
+    def __init__(self, editor: LineEditor, face: Face) -> None:
+        super().__init__(editor, face)
         self._decoder = WindowsDecoder()
         self._stopped = threading.Event()
 
@@ -255,79 +191,3 @@ class ConsoleInput(_Typing):
 
     def close(self) -> None:
         self._stopped.set()
-
-
-class ThreadInput:
-    """Lines of a pipe where nothing can wait for a pipe and for ``stop`` at once (Windows).
-
-    Its thread is a daemon and stays in its read until the program ends.
-    """
-
-    def __init__(self, fd: int, longest: int = PIPE_LINE_BYTES) -> None:
-        self.ended = ""
-        self._fd = fd
-        self._cutter = PipeCutter(longest)
-        # A pipe that brings more than is taken has to wait.
-        self._lines: queue.Queue[str | None] = queue.Queue(maxsize=100)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="input", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        data = b"\n"
-        while data and not self._stopped.is_set():
-            data = _read(self._fd)
-            for line in self._cutter.feed(data) if data else self._cutter.finish():
-                self._lines.put(line)
-        self._lines.put(None)
-
-    def next_line(self) -> str | None:
-        line = None if self.ended or self._stopped.is_set() else self._lines.get()
-        if self._stopped.is_set():
-            self.ended = STOPPED
-            return None
-        if line is None:
-            self.ended = self.ended or END
-        return line
-
-    def stop(self) -> None:
-        self._stopped.set()
-        with suppress(queue.Full):
-            self._lines.put_nowait(None)
-
-    def close(self) -> None:
-        self.stop()
-
-
-class NoInput:
-    """Standard input is closed: there is nothing to read."""
-
-    ended = END
-
-    def next_line(self) -> str | None:
-        return None
-
-    def stop(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def open_pipe(file: TextIO | None) -> Input:
-    """Lines of a standard input that is not edited here."""
-    try:
-        fd = -1 if file is None else file.fileno()
-    except (OSError, ValueError):
-        fd = -1
-    if fd < 0:
-        return NoInput()
-    return ThreadInput(fd) if sys.platform == "win32" else PipeInput(fd)
-
-
-def _read(fd: int) -> bytes:
-    """What is there; empty at the end, and when a terminal or the other end has gone."""
-    try:
-        return os.read(fd, _READ_BYTES)
-    except OSError:
-        return b""

@@ -8,11 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from client import commands
-from client.console import json, minimal, rich
-from client.console.lines import Complete, LineEditor
-from client.console.reading import ConsoleInput, Input, KeyboardInput, open_pipe
-from client.console.render import Renderer
-from client.console.screen import Now, Screen, local_now
+from client.console import json, minimal
+from client.console.colours import colours
+from client.console.drawing import Drawing, Now, local_now
+from client.console.fullscreen import FullScreen, Look
+from client.console.glyphs import Glyphs, terminal_encoding
+from client.console.lines import Complete, LineEditor, LineView
+from client.console.pipes import open_pipe
+from client.console.reading import ConsoleInput, Input, KeyboardInput
+from client.console.screen import Screen
+from client.console.signals import TerminalSignals, stop_here
 from client.console.terminal import Keyboard, is_terminal, size_of
 from client.console.typed import AnsiLine, DumbLine
 
@@ -22,8 +27,10 @@ class Console:
 
     A context manager; leaving it drains and ends the screen and restores the terminal, also
     after an exception. ``renderer`` is the one in use: ``rich`` falls back to ``minimal`` where
-    standard input or output is no terminal. ``environ`` tells about the terminal (``TERM``,
-    ``COLORTERM``, ``NO_COLOR``). ``complete`` gets the line up to the cursor (``lines.Complete``).
+    standard input or output is no terminal, or a dumb one. ``environ`` tells about the terminal
+    (``TERM``, ``COLORTERM``, ``NO_COLOR``, the locale). ``render_time`` and ``messages_to_show``
+    are the settings of that name. ``complete`` gets the line up to the cursor
+    (``lines.Complete``).
     """
 
     def __init__(
@@ -32,6 +39,8 @@ class Console:
         environ: Mapping[str, str],
         *,
         bell: bool = True,
+        render_time: float = 0.1,
+        messages_to_show: int = 10,
         complete: Complete = commands.complete,
         on_gone: Callable[[], None] | None = None,
         stdin: TextIO | None = None,
@@ -44,27 +53,41 @@ class Console:
         out = _writable(sys.stdout if stdout is None else stdout)
         err = _writable(sys.stderr if stderr is None else stderr)
         both = is_terminal(stdin) and is_terminal(out)
-        self.renderer = "minimal" if renderer == "rich" and not both else renderer
-        interactive = both and self.renderer != "json"
         dumb = environ.get("TERM", "") in ("", "dumb") and sys.platform != "win32"
+        linear = not both or dumb
+        self.renderer = "minimal" if renderer == "rich" and linear else renderer
+        interactive = both and self.renderer != "json"
         self._keyboard = Keyboard(stdin.fileno()) if interactive else None
-        self.screen = Screen(
-            _renderer(self.renderer, 0 if dumb else rich.colours(environ), bell),
-            out,
-            err,
-            line=(DumbLine() if dumb else AnsiLine()) if interactive else None,
-            size=(lambda: size_of(out)) if interactive else None,
-            on_gone=self._gone,
-            now=now,
-        )
         self._on_gone = on_gone
-        self.input = _keys(stdin, complete, self.screen) if interactive else open_pipe(stdin)
+        self.screen: Drawing
+        if self.renderer == "rich":
+            encoding = terminal_encoding(environ, out.encoding)
+            look = Look(
+                render_time, messages_to_show, colours(environ), bell, Glyphs(encoding)
+            )
+            self.screen = FullScreen(
+                look, out, err, size=lambda: size_of(out), on_gone=self._gone, now=now
+            )
+        else:
+            self.screen = Screen(
+                json.Json() if self.renderer == "json" else minimal.Minimal(),
+                out,
+                err,
+                line=(DumbLine() if dumb else AnsiLine()) if interactive else None,
+                size=(lambda: size_of(out)) if interactive else None,
+                on_gone=self._gone,
+                now=now,
+            )
+        self._signals: TerminalSignals | None = None
+        self.input = self._keys(stdin, complete) if interactive else open_pipe(stdin)
         if self.renderer == "json":
             _speak_utf8(out)
 
     def __enter__(self) -> Console:
         if self._keyboard is not None:
             self._keyboard.seize()
+        if self._signals is not None:
+            self._signals.install()
         self.screen.start()
         return self
 
@@ -76,30 +99,53 @@ class Console:
         try:
             self.screen.close()
         finally:
+            if self._signals is not None:
+                self._signals.remove()
             if self._keyboard is not None:
                 self._keyboard.restore()
             self.input.close()
+
+    # What the input asks for, by the thread that reads it.
+
+    def typed(self, view: LineView) -> None:
+        """Show the line being typed."""
+        self.screen.typed(view)
+
+    def redraw(self) -> None:
+        """Draw everything again."""
+        self.screen.redraw()
+
+    def pressed(self, name: str) -> None:
+        """A key was pressed that is about the view."""
+        self.screen.pressed(name)
+
+    def suspend(self) -> None:
+        """Leave the terminal to the shell; returns when this program is continued."""
+        self.screen.hand_over(away=True)
+        if self._keyboard is not None:
+            self._keyboard.restore()
+        stop_here()
+        self.resume()
+
+    def resume(self) -> None:
+        """Take the terminal back, which others have used meanwhile."""
+        if self._keyboard is not None:
+            self._keyboard.seize()
+        self.screen.hand_over(away=False)
+
+    def _keys(self, stdin: TextIO, complete: Complete) -> Input:
+        editor = LineEditor(complete, commands.may_remember)
+        if sys.platform == "win32":
+            return ConsoleInput(editor, self)
+        keyboard = KeyboardInput(stdin.fileno(), editor, self)
+        self._signals = TerminalSignals(keyboard.nudge)
+        return keyboard
 
     def _gone(self) -> None:
         """Nobody reads the output any more: there is nothing to read lines for."""
         self.input.stop()
         if self._on_gone is not None:
             self._on_gone()
-
-
-def _renderer(name: str, colours: int, bell: bool) -> Renderer:
-    if name == "json":
-        return json.Json()
-    if name == "rich":
-        return rich.Rich(colours, bell)
-    return minimal.Minimal()
-
-
-def _keys(stdin: TextIO, complete: Complete, screen: Screen) -> Input:
-    editor = LineEditor(complete, commands.may_remember)
-    if sys.platform == "win32":
-        return ConsoleInput(editor, screen.typed, screen.redraw)
-    return KeyboardInput(stdin.fileno(), editor, screen.typed, screen.redraw)
 
 
 def _prepare_windows() -> None:

@@ -45,7 +45,8 @@ class Keyboard:
         self._before: list[Any] | None = None
 
     def seize(self) -> None:
-        """Take over the keyboard. Windows gives keys one by one anyway."""
+        """Take over the keyboard, or take it over again when others have changed it meanwhile.
+        Windows gives keys one by one anyway."""
         if sys.platform == "win32":
             return
         import termios
@@ -57,8 +58,9 @@ class Keyboard:
         settings[0] &= ~(termios.IXON | termios.ISTRIP | termios.INLCR | termios.IGNCR)
         settings[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
         settings[6][termios.VMIN], settings[6][termios.VTIME] = 1, 0
-        self._before = before
-        atexit.register(self.restore)
+        if self._before is None:
+            self._before = before
+            atexit.register(self.restore)
         termios.tcsetattr(self._fd, termios.TCSANOW, settings)
 
     def restore(self) -> None:

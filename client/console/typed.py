@@ -98,6 +98,7 @@ class AnsiLine:
         return "\r" + (f"\x1b[{up}A" if up else "") + "\x1b[J"
 
     def paint(self, prompt: str, view: LineView, size: Size) -> str:
+        prompt, view = _asked(prompt, view)
         picture = _windowed(_picture(prompt, view, size.columns - 1), max(1, size.rows - 1))
         self._painted = picture
         text = "\n".join(picture.rows)
@@ -112,6 +113,13 @@ class AnsiLine:
 
     def wipe(self) -> str:
         return _WIPE
+
+
+def _asked(prompt: str, view: LineView) -> tuple[str, LineView]:
+    """A question takes the place of prompt and line."""
+    if not view.question:
+        return prompt, view
+    return f"{view.question} ", LineView(entered=view.entered)
 
 
 def _rows_above(painted: _Picture, columns: int) -> int:
@@ -173,10 +181,12 @@ class DumbLine:
         return "\n"
 
     def paint(self, prompt: str, view: LineView, size: Size) -> str:
+        prompt, view = _asked(prompt, view)
         self._painted = prompt + _echo(view.text)
         return self._painted
 
     def change(self, prompt: str, view: LineView, size: Size) -> str:
+        prompt, view = _asked(prompt, view)
         old, new = self._painted, prompt + _echo(view.text)
         if old is None or view.entered:
             return self.erase(size) + self.paint(prompt, view, size)

@@ -1,0 +1,112 @@
+"""Entries in columns: time, name, a bar, and the text that goes on under its own column.
+
+Pure. A line is made of pieces, each at a column of its own: the screen moves the cursor there
+before it writes one, so that a terminal that takes a character for wider or narrower than we
+do shifts nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from client.console.folding import Row, Span, fold
+from client.console.glyphs import Glyphs
+from client.console.widths import cut, width
+
+_TIME, _TIME_COLUMNS = 1, 5
+_NAME_LEAST = 6
+_NAME_MOST = 16
+_BAR_COLUMNS = 3  # a space, the bar, a space
+_TEXT_LEAST = 16  # columns; below that the time goes
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text that begins at ``column``, counted from 0."""
+
+    column: int
+    spans: tuple[Span, ...]
+
+
+Line = tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where things stand on a screen of so many ``columns``; ``name`` is the names' width."""
+
+    columns: int
+    name: int = _NAME_LEAST
+
+    @property
+    def name_at(self) -> int:
+        """The first column of the names; 1 where there is no room for the time."""
+        timed = _TIME + _TIME_COLUMNS + 1
+        return timed if self.columns - timed - self.name - _BAR_COLUMNS >= _TEXT_LEAST else 1
+
+    @property
+    def has_time(self) -> bool:
+        return self.name_at > 1
+
+    @property
+    def bar_at(self) -> int:
+        return self.name_at + self.name + 1
+
+    @property
+    def text_at(self) -> int:
+        return self.bar_at + 2
+
+    @property
+    def text(self) -> int:
+        """Columns for the text."""
+        return max(2, self.columns - self.text_at)
+
+    def widened(self, wanted: int) -> Columns:
+        """The same with room for a name of that width, as far as there is any."""
+        most = max(_NAME_LEAST, min(_NAME_MOST, self.columns // 5))
+        return replace(self, name=min(max(self.name, wanted), most))
+
+
+def entry_lines(
+    clock: str, mark: Span, rows: tuple[Row, ...], columns: Columns, glyphs: Glyphs
+) -> list[Line]:
+    """The lines of one entry; ``clock`` is its time as it is written."""
+    name = replace(mark, text=glyphs.shown(mark.text))
+    shown = [_shown(row, glyphs) for row in rows]
+    fitting = cut(name.text, columns.name, glyphs.shown("…"))
+    if fitting != name.text:
+        # Half a name may look like somebody else's: the whole one stands before the text.
+        shown[0] = Row((name, Span(": "), *shown[0].spans), shown[0].indent)
+    folded = [line for row in shown for line in fold(row, columns.text)]
+    at = columns.name_at + columns.name - width(fitting)
+    head: Line = (Piece(at, (replace(name, text=fitting),)),)
+    if columns.has_time:
+        head = (Piece(_TIME, (Span(clock, "time"),)), *head)
+    bar = Piece(columns.bar_at, (Span(glyphs.shown("│"), "quiet"),))
+    return [
+        (*(head if number == 0 else ()), bar, Piece(columns.text_at, tuple(line)))
+        for number, line in enumerate(folded)
+    ]
+
+
+def rule(columns: int, glyphs: Glyphs, title: str = "", style: str = "quiet") -> Line:
+    """A line across the screen, with a title in its middle."""
+    stroke = glyphs.shown("─")
+    if not title:
+        return (Piece(0, (Span(stroke * columns, "quiet"),)),)
+    text = f" {cut(glyphs.shown(title), max(1, columns - 6), glyphs.shown('…'))} "
+    left = max(0, (columns - width(text)) // 2 - 1)
+    right = left + width(text)
+    return (
+        Piece(0, (Span(stroke * left, "quiet"),)),
+        Piece(left, (Span(text, style),)),
+        Piece(right, (Span(stroke * max(0, columns - right), "quiet"),)),
+    )
+
+
+def _shown(row: Row, glyphs: Glyphs) -> Row:
+    if glyphs.full:
+        return row
+    return Row(
+        tuple(replace(span, text=glyphs.shown(span.text)) for span in row.spans), row.indent
+    )

@@ -1,0 +1,178 @@
+"""The full-screen view on a terminal: events and keys in, changed lines out.
+
+At most one redraw every ``interval`` seconds, however much comes; the line being typed alone is
+written at once, because somebody waits for it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from client.console import canvas
+from client.console.canvas import Canvas
+from client.console.drawing import (
+    Diagnostic,
+    Drawing,
+    Handed,
+    Item,
+    Now,
+    Pressed,
+    Redrawn,
+    Shown,
+    local_now,
+    nothing,
+)
+from client.console.glyphs import Glyphs
+from client.console.lines import LineView
+from client.console.model import Alert, Model
+from client.console.typed import Size
+from client.console.view import Frame, View, cropped
+
+_TICK = 1.0  # seconds between two steps of what counts down
+_PAGES = {"page-up": -1, "page-down": 1}
+_FOCUS = {"focus-in": True, "focus-out": False}
+
+
+@dataclass
+class Look:
+    """How the view is drawn: redrawn at most every ``interval`` seconds, with ``show`` messages
+    at once (0: as many as fit), in ``colours`` colours."""
+
+    interval: float = 0.1
+    show: int = 10
+    colours: int = 16
+    bell: bool = True
+    glyphs: Glyphs = field(default_factory=Glyphs)
+
+
+class FullScreen(Drawing):
+    """Draws on ``out``, whose terminal has ``size``. ``clock`` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        look: Look,
+        out: TextIO,
+        err: TextIO,
+        *,
+        size: Callable[[], Size],
+        on_gone: Callable[[], None] = nothing,
+        now: Now = local_now,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(out, err, on_gone, now)
+        self._look, self._size, self._clock = look, size, clock
+        # Used by the screen thread only, like all below.
+        self._model = Model()
+        self._view = View(self._model, look.show, look.glyphs)
+        self._canvas = Canvas(look.colours)
+        self._typed = LineView()
+        self._frame: Frame | None = None
+        self._alert: Alert | None = None
+        self._stale = True  # something has changed that is not on the screen
+        self._next = float("-inf")  # when it may be drawn again
+        self._away = False
+
+    def _begin(self) -> None:
+        self._write(canvas.ENTER)
+        self._canvas.forget()
+        self._draw([])
+
+    def _end(self) -> None:
+        if not self._away:
+            self._away = True
+            self._write(canvas.LEAVE)
+
+    def _patience(self) -> float | None:
+        if self._away:
+            return None
+        if self._stale:
+            return max(0.0, self._next - self._clock())
+        ticks = self._frame is not None and self._frame.ticks
+        # Windows does not tell when a console's size has changed.
+        return _TICK if ticks or sys.platform == "win32" else None
+
+    def _draw(self, items: list[Item]) -> None:
+        typed = False
+        for item in items:
+            if isinstance(item, LineView):
+                typed, self._typed = True, item
+                if item.entered:
+                    self._view.to_end()
+                    self._stale = True
+            else:
+                self._take_in(item)
+        if self._away:
+            return
+        if not items and not self._stale:  # what counts down goes on
+            self._stale = True
+        if self._stale and self._clock() >= self._next:
+            self._next = self._clock() + self._look.interval
+            self._draw_all()
+        elif typed:
+            self._draw_typed()
+
+    def _take_in(self, item: Item) -> None:
+        if isinstance(item, Shown):
+            alert = self._model.take(item.event, item.when)
+            self._alert = alert or self._alert
+        elif isinstance(item, Diagnostic):
+            self._model.say(item.text, self._now())
+        elif isinstance(item, Redrawn):
+            self._canvas.forget()
+            self._next = float("-inf")
+        elif isinstance(item, Pressed):
+            self._press(item.name)
+        elif isinstance(item, Handed):
+            self._hand(item)
+        self._stale = True
+
+    def _press(self, name: str) -> None:
+        if name in _PAGES:
+            self._view.page(_PAGES[name])
+        elif name in _FOCUS:
+            self._model.focused = _FOCUS[name]
+            self._model.looked()
+
+    def _hand(self, item: Handed) -> None:
+        try:
+            if item.away:
+                self._end()
+            else:
+                self._write(canvas.ENTER if self._away else canvas.MODES)
+                self._away = False
+                self._canvas.forget()
+                self._next = float("-inf")
+        finally:
+            item.done.set()
+
+    def _draw_all(self) -> None:
+        self._stale = False
+        size = self._size()
+        self._frame = self._view.frame(self._typed, size, self._now())
+        self._write(self._called() + self._canvas.change(cropped(self._frame, size)))
+
+    def _draw_typed(self) -> None:
+        if self._frame is None:
+            return
+        frame = self._view.retyped(self._frame, self._typed)
+        if frame is None:  # it takes more or fewer rows: that waits for the next redraw
+            self._stale = True
+        else:
+            self._frame = frame
+            self._write(self._canvas.change(cropped(frame, self._size())))
+
+    def _called(self) -> str:
+        """Bell, notification and title, for what has come since the last redraw."""
+        alert, self._alert = self._alert, None
+        text = ""
+        if alert is not None:
+            unfocused = self._model.focused is False
+            shown = self._look.glyphs.shown(alert.text)
+            text = canvas.alert(shown, self._look.bell, unfocused)
+        unread = self._model.unread()
+        title = f"({unread}) {self._model.room} - CMD CHAT" if unread else ""
+        return text + self._canvas.title(self._look.glyphs.shown(title))

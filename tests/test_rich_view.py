@@ -1,0 +1,693 @@
+"""The full-screen view, from events to the text of the screen; no terminal and no thread."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyte
+import pytest
+
+from client import events
+from client.commands import usage
+from client.console import canvas, colours, entries
+from client.console.canvas import Canvas
+from client.console.glyphs import Glyphs, terminal_encoding
+from client.console.lines import LineView
+from client.console.model import Alert, Model
+from client.console.typed import Size
+from client.console.view import View, cropped
+from client.console.widths import clusters, cut, width
+from tests.console_kit import NOON
+
+CORPUS = json.loads(
+    (Path(__file__).parent / "corpus" / "hostile_text.json").read_text(encoding="utf-8")
+)
+MARKS = "→ ← * ! ·".split()
+
+
+class Sight:
+    """What somebody with a terminal of that size sees of a model."""
+
+    def __init__(
+        self, columns: int = 60, rows: int = 14, show: int = 0, colours: int = 0,
+        encoding: str = "utf-8",
+    ) -> None:  # fmt: skip
+        self.size = Size(columns, rows)
+        self.model = Model()
+        self.view = View(self.model, show, Glyphs(encoding))
+        self.canvas = Canvas(colours)
+        self.screen = pyte.Screen(columns, rows)
+        self.now = NOON
+        self.typed = LineView()
+        self.written = ""
+        self._stream = pyte.Stream(self.screen)
+        self._write(canvas.ENTER)
+
+    def _write(self, text: str) -> None:
+        self.written = text
+        self._stream.feed(text)
+
+    def joins(self, nick: str = "alice", others: int = 1, verified: int = 0) -> Sight:
+        self.takes(events.Standing(others, verified))
+        self.takes(events.Connected("here:1000", nick, "default", ()))
+        self.takes(events.Cleared())
+        return self
+
+    def takes(self, event: events.Event, after: float = 0.0) -> Alert | None:
+        """Let an event happen, ``after`` so many minutes."""
+        self.now += timedelta(minutes=after)
+        return self.model.take(event, self.now)
+
+    def hears(
+        self, text: str, sender: str = "bob", after: float = 0.0, **other: Any
+    ) -> Alert | None:
+        return self.takes(message(text, sender, **other), after)
+
+    def says(self, ref: int, text: str, kind: str = "text", to: str | None = None) -> None:
+        self.takes(events.Sending(ref, self.model.room, text, kind, to))
+
+    def settles(self, ref: int, event: events.Event) -> None:
+        self.takes(events.Settled(ref))
+        self.takes(event)
+
+    def draws(self) -> str:
+        """Draw, and tell what was written for it."""
+        frame = self.view.frame(self.typed, self.size, self.now)
+        self._write(self.canvas.change(cropped(frame, self.size)))
+        return self.written
+
+    def lines(self) -> list[str]:
+        """All lines of the screen, drawn anew."""
+        self.draws()
+        return [line.rstrip() for line in self.screen.display]
+
+    def body(self) -> list[str]:
+        """The lines between header and prompt that are not empty."""
+        return [line for line in self.lines()[2:-2] if line]
+
+    def texts(self) -> list[str]:
+        """What stands right of the bar, or a line across the screen."""
+        return [line.partition("│ ")[2] or line.strip("─ ") for line in self.body()]
+
+
+def message(text: str, sender: str = "bob", **other: Any) -> events.Message:
+    fields: dict[str, Any] = {
+        "room": "default", "sender": sender, "text": text, "seq": 7, "mine": False,
+        "private": False, "verified": True, "kind": "text",
+    }  # fmt: skip
+    return events.Message(**{**fields, **other})
+
+
+# The picture
+
+
+def test_the_picture_of_the_design() -> None:
+    sight = Sight(84, 13).joins(others=2, verified=1)
+    sight.says(1, "hello everyone")
+    sight.settles(1, message("hello everyone", "alice", mine=True))
+    long = "hi alice, a long line wraps under its own column and never under the name"
+    sight.hears(long, after=1)
+    sight.takes(events.Joined("default", "carol"))
+    sight.hears("waves", after=1, kind="action")
+    sight.model.focused = False
+    sight.hears("@alice look at this", after=1)
+    sight.says(2, "on its way")
+    sight.typed = LineView("the line being typed", 20)
+    assert sight.lines() == [
+        " default · 3 members · end-to-end, verified 1 of 2                            alice",
+        "─" * 84,
+        "",
+        " 12:01  alice │ hello everyone",
+        " 12:02    bob │ hi alice, a long line wraps under its own column and never under the",
+        "              │ name",
+        " 12:02      → │ carol joined",
+        " 12:03      * │ bob waves",
+        "─" * 38 + " new " + "─" * 41,
+        " 12:04    bob │ @alice look at this",
+        " 12:04  alice │ on its way  sending…",
+        "─" * 84,
+        " default> the line being typed",
+    ]
+    assert (sight.screen.cursor.y, sight.screen.cursor.x) == (12, 30)
+
+
+def test_a_new_day_is_said() -> None:
+    sight = Sight().joins()
+    sight.hears("late")
+    sight.hears("early", after=60 * 13)
+    assert sight.texts() == ["late", "2026-05-05", "early"]
+
+
+def test_the_header_gives_way_on_a_narrow_screen() -> None:
+    for columns, shown in [
+        (80, "default · 3 members · end-to-end, verified 1 of 2"),
+        (56, "default · 3 members · verified 1 of 2"),
+        (40, "default · verified 1 of 2"),
+        (30, "default · 3 members"),
+        (20, "default"),
+    ]:
+        line = Sight(columns).joins(others=2, verified=1).lines()[0]
+        assert line.split("  ")[0].strip() == shown, columns
+        assert line.endswith(" alice") and len(line) == columns - 1
+    assert " default · 1 member · end-to-end " in Sight().joins(others=0).lines()[0]
+
+
+def test_tables_stand_in_the_text_column() -> None:
+    sight = Sight(70, 24).joins()
+    views = (events.MemberView("alice", True), events.MemberView("日本", False))
+    sight.takes(events.MemberList("default", views))
+    sight.takes(events.RoomList((events.RoomView("default", 2), events.RoomView("dev", 1))))
+    sight.takes(events.Verification("default", "123 456", (events.CodeView("bob", "7 8", True),)))
+    sight.takes(events.Help((events.CommandView("/nick NAME", "Change " * 12),)))
+    assert sight.texts()[:6] == [
+        "Room default, 2 members:", "alice  you", "日本   not verified",
+        "2 rooms:", "default  2 members", "dev      1 member",
+    ]  # fmt: skip
+    assert "Code of room default:" in sight.texts() and "bob  7 8  verified" in sight.texts()
+    assert sight.texts()[-2:] == [
+        "/nick NAME  " + " ".join(["Change"] * 6), " " * 12 + " ".join(["Change"] * 6),
+    ]  # fmt: skip
+
+
+# Own messages
+
+
+def test_an_own_line_from_sending_to_sent() -> None:
+    sight = Sight().joins()
+    sight.says(1, "one")
+    sight.says(2, "two\nlines")
+    sight.hears("meanwhile")
+    assert sight.texts() == ["meanwhile", "one  sending…", "two", "lines  sending…"]
+    sight.settles(1, message("one", "alice", mine=True))
+    assert sight.texts() == ["meanwhile", "one", "two", "lines  sending…"]
+    sight.says(3, "waves", "action")
+    sight.says(4, "psst", to="bob")
+    assert sight.texts()[-2:] == ["alice waves  sending…", "to bob alone: psst  sending…"]
+    sight.settles(4, message("psst", "alice", mine=True, private=True, to="bob", seq=None))
+    assert sight.texts()[1] == "one" and sight.texts()[2] == "to bob alone: psst"
+    sight.hears("for you", private=True, to="alice")
+    assert "to you alone: for you" in sight.texts()
+
+
+def test_a_refused_line_stays_counts_down_and_goes_again() -> None:
+    sight = Sight(100).joins()
+    sight.says(1, "too fast")
+    sight.settles(1, events.NotSent("default", "too fast", "rate_limited", 12.5))
+    sight.hears("later")
+    refused = "! not sent: too many messages at once; send it again in {} (/resend)"
+    assert sight.texts() == ["too fast", refused.format("13 seconds"), "later"]
+    sight.now += timedelta(seconds=12)
+    assert sight.texts()[1] == refused.format("1 second")
+    assert sight.view.frame(sight.typed, sight.size, sight.now).ticks
+    sight.now += timedelta(seconds=1)
+    assert sight.texts()[1] == "! not sent; /resend or Ctrl-R sends it again now"
+    assert not sight.view.frame(sight.typed, sight.size, sight.now).ticks
+    sight.says(1, "too fast")
+    assert sight.texts() == ["later", "too fast  sending…"]
+    sight.settles(1, message("too fast", "alice", mine=True))
+    assert sight.texts() == ["later", "too fast"]
+
+
+def test_a_line_that_would_be_refused_again_says_no_word_of_sending_it() -> None:
+    sight = Sight(100).joins()
+    sight.settles(9, events.NotSent("default", "x", "too_long"))
+    assert sight.texts()[0] == "x" and "/resend" not in sight.texts()[1]
+
+
+def test_a_lost_connection_is_said_counted_down_and_over() -> None:
+    sight = Sight(100).joins()
+    sight.says(1, "before")
+    sight.typed = LineView("half", 4)
+    sight.takes(events.Reconnecting(1, 2.5))
+    assert sight.texts()[0].startswith("The connection is lost")
+    assert sight.texts()[1] == "before  waits for the connection"
+    assert sight.lines()[-1] == " default> half" + " " * 60 + "reconnecting in 3 seconds"
+    sight.now += timedelta(seconds=3)
+    assert sight.lines()[-1].endswith("reconnecting…")
+    for attempt in range(2, 50):
+        sight.takes(events.Reconnecting(attempt, 30.0))
+    assert len(sight.texts()) == 2, "one line for all attempts"
+    sight.settles(1, events.NotSent("default", "before", "disconnected"))
+    sight.takes(events.Reconnected(False))
+    assert sight.texts()[1] == "before"
+    assert "not sent: the connection was lost" in sight.texts()[2]
+    assert sight.lines()[-1] == " default> half"
+    sight.takes(events.Disconnected("shutdown"))
+    assert sight.lines()[-1].endswith("the connection has ended")
+
+
+# Unread, paging, memory
+
+
+def test_what_came_while_nobody_looked_is_marked_until_the_next_own_line() -> None:
+    sight = Sight().joins()
+    sight.hears("seen")
+    sight.model.focused = False
+    sight.hears("one")
+    sight.hears("two")
+    assert sight.texts() == ["seen", "new", "one", "two"] and sight.model.unread() == 2
+    sight.model.focused = True
+    sight.model.looked()
+    assert sight.texts() == ["seen", "new", "one", "two"] and sight.model.unread() == 0
+    sight.hears("three")
+    assert sight.texts()[1] == "new" and sight.model.unread() == 0
+    sight.model.focused = False
+    sight.hears("four")
+    assert sight.texts() == ["seen", "one", "two", "three", "new", "four"]
+    sight.model.focused = True
+    sight.says(1, "mine")
+    assert "new" not in sight.texts()
+
+
+def numbered(sight: Sight) -> list[int]:
+    return [int(text) for text in sight.texts() if text.isdigit()]
+
+
+def test_paging_keeps_its_place_while_more_comes() -> None:
+    sight = Sight(60, 14).joins()  # ten lines for messages
+    for number in range(35):
+        sight.hears(str(number))
+    assert numbered(sight) == list(range(25, 35))
+    sight.view.page(-1)
+    assert numbered(sight) == list(range(16, 26))
+    assert sight.lines()[-1].endswith("↓ 9 more")
+    sight.hears("alice!")
+    sight.hears("more")
+    assert numbered(sight) == list(range(16, 26))
+    assert sight.lines()[-1].endswith("↓ 11 more · 1 @you")
+    for _press in range(5):
+        sight.view.page(-1)
+    assert numbered(sight) == list(range(10))
+    sight.view.page(1)
+    assert numbered(sight) == list(range(9, 19))
+    for _press in range(5):
+        sight.view.page(1)
+    assert sight.texts()[-1] == "more" and sight.lines()[-1] == " default>"
+    sight.view.page(-1)
+    sight.view.to_end()
+    assert sight.texts()[-1] == "more"
+
+
+def test_paging_goes_through_a_message_longer_than_the_screen() -> None:
+    sight = Sight(60, 10).joins()  # six lines for messages
+    sight.hears("\n".join(str(number) for number in range(20)))
+    assert numbered(sight) == list(range(14, 20))
+    sight.view.page(-1)
+    assert numbered(sight) == list(range(9, 15))
+    assert sight.lines()[-1].endswith("↓ more")
+    sight.view.page(-1)
+    sight.view.page(-1)
+    assert numbered(sight) == list(range(6))
+
+
+def test_only_so_many_messages_are_shown_at_once() -> None:
+    sight = Sight(60, 20, show=4).joins()
+    for number in range(9):
+        sight.hears(str(number))
+    sight.takes(events.Joined("default", "carol"))
+    assert sight.texts() == ["5", "6", "7", "8", "carol joined"]
+    sight.view.page(-1)
+    assert numbered(sight) == [2, 3, 4, 5]
+    sight.view.page(-1)
+    assert numbered(sight) == [0, 1, 2, 3]
+
+
+def test_paging_where_there_is_nothing() -> None:
+    sight = Sight().joins()
+    sight.view.page(-1)
+    sight.view.page(1)
+    assert sight.body() == []
+    sight.hears("one")
+    sight.view.page(-1)
+    assert sight.texts() == ["one"] and sight.model.at_end
+
+
+def test_each_room_has_its_own_past() -> None:
+    sight = Sight().joins()
+    sight.hears("in the first")
+    sight.takes(events.RoomEntered("dev", ()))
+    assert sight.lines()[-1] == " dev>" and "in the first" not in sight.texts()
+    sight.hears("in the second", room="dev")
+    sight.takes(events.RoomEntered("DEFAULT", ()))
+    assert sight.texts()[0] == "in the first" and "in the second" not in sight.texts()
+    sight.takes(events.Cleared())
+    assert sight.body() == []
+
+
+def test_what_is_kept_is_bounded() -> None:
+    logs = entries.Logs(most=10, characters=1000)
+    sight = Sight(60, 40).joins()
+    sight.model.logs = logs
+    logs.enter("default")
+    for number in range(25):
+        sight.hears(str(number))
+    assert numbered(sight) == list(range(15, 25))
+    logs.enter("dev")
+    for number in range(6):
+        sight.hears(str(number), room="dev")
+    assert len(logs.current.settled) == 6 and len(logs.log("default").settled) == 4
+    sight.hears("x" * 1000)
+    assert len(logs.current.settled) == 1 and not logs.log("default").settled
+    assert entries.ENTRIES == 5000
+
+
+# Who is called
+
+
+@pytest.mark.parametrize(
+    ("mode", "focused", "told"),
+    [
+        ("mention", None, "cp"), ("mention", False, "cp"), ("mention", True, ""),
+        ("all", False, "ocp"), ("all", True, ""), ("off", False, ""),
+    ],
+)  # fmt: skip
+def test_who_is_called_and_when(mode: str, focused: bool | None, told: str) -> None:
+    sight = Sight().joins()
+    sight.takes(events.Notifying(mode))
+    sight.model.focused = focused
+    secret = "the text of it"
+    found = {
+        "o": sight.hears(secret), "c": sight.hears(f"@alice {secret}"),
+        "p": sight.hears(secret, private=True, to="alice"),
+    }  # fmt: skip
+    assert "".join(name for name, alert in found.items() if alert) == told
+    for alert in found.values():
+        assert alert is None or (secret not in alert.text and "bob" in alert.text)
+    assert sight.hears("I, alice", "alice", mine=True) is None
+
+
+def test_notify_says_how_it_is() -> None:
+    sight = Sight(90).joins()
+    for mode in (None, "all", None, "off"):
+        sight.takes(events.Notifying(mode))
+    first, second, third, fourth = sight.texts()
+    assert "mentions" in first and "every message" in second == third and "Nothing" in fourth
+
+
+def test_a_notification_never_ends_early() -> None:
+    assert canvas.alert("bob has mentioned you", True, False) == "\a"
+    assert canvas.alert("x", False, True) == "\x1b]9;CMD CHAT: x\x1b\\"
+    sight = Sight().joins()
+    sight.model.focused = False
+    alert = sight.hears("alice", "b\x07\x1b\\ob")
+    assert alert is not None and alert.text.isprintable()
+
+
+def test_the_title_is_ours_only_while_something_is_unread() -> None:
+    drawn = Canvas(0)
+    assert drawn.title("") == ""
+    assert drawn.title("(1) default") == "\x1b]2;(1) default\x07"
+    assert drawn.title("(1) default") == ""
+    assert drawn.title("").endswith("\x1b[23;2t\x1b[22;2t")
+
+
+# What is written
+
+
+def test_only_lines_that_changed_are_written() -> None:
+    sight = Sight(60, 14).joins()
+    sight.hears("one")
+    assert sight.draws().count("\x1b[2J") == 1
+    assert sight.draws() == ""
+    sight.typed = LineView("x", 1)
+    assert re.findall(r"\x1b\[(\d+);1H\x1b\[2K", sight.draws()) == ["14"]
+    sight.typed = LineView("x", 0)
+    assert sight.draws() == "\x1b[14;11H"
+    sight.hears("two")
+    assert re.findall(r"\x1b\[(\d+);1H\x1b\[2K", sight.draws()) == ["11", "12"]
+    sight.canvas.forget()
+    assert "\x1b[2J" in sight.draws()
+
+
+def test_each_column_begins_with_an_absolute_move() -> None:
+    sight = Sight(60, 8).joins()
+    sight.hears("日本 text")
+    assert "\x1b[6;2H12:01\x1b[6;11Hbob\x1b[6;15H│\x1b[6;17H日本 text" in sight.draws()
+
+
+def test_leaving_undoes_all_that_entering_did() -> None:
+    for mode in ("1049", "2004", "1004"):
+        assert f"\x1b[?{mode}h" in canvas.ENTER and f"\x1b[?{mode}l" in canvas.LEAVE
+    assert "\x1b[?7l" in canvas.ENTER and "\x1b[?7h" in canvas.LEAVE
+    assert "\x1b[?25h" in canvas.LEAVE and "\x1b[0m" in canvas.LEAVE
+    assert "\x1b[22;2t" in canvas.ENTER and "\x1b[23;2t" in canvas.LEAVE
+    assert canvas.LEAVE.index("\x1b[2J") < canvas.LEAVE.index("\x1b[?1049l"), "nothing stays"
+
+
+# Colours
+
+
+def test_colours_are_those_that_the_terminal_has() -> None:
+    assert colours.colours({"TERM": "xterm-256color"}) == 256
+    assert colours.colours({"TERM": "xterm", "COLORTERM": "truecolor"}) == 256
+    assert colours.colours({"TERM": "xterm"}) == 16
+    assert colours.colours({"TERM": "dumb"}) == 0
+    assert colours.colours({"TERM": "xterm-256color", "NO_COLOR": "1"}) == 0
+    assert colours.colours({"TERM": "xterm", "NO_COLOR": ""}) == 16
+
+
+@pytest.mark.parametrize("count", [16, 256])
+def test_a_nickname_has_one_colour_however_it_is_written(count: int) -> None:
+    def colour(nick: str) -> str:
+        sight = Sight(colours=count).joins()
+        sight.hears("x", nick)
+        found = re.search(f"\x1b\\[([0-9;]+)m{nick}\x1b\\[0m", sight.draws())
+        assert found is not None
+        return found[1]
+
+    assert colour("Bob") == colour("bob") == colour("BOB")
+    assert len({colour(f"nick{number}") for number in range(40)}) >= 4
+    assert colours.nick_colour("alice", 16) == "32"  # the same in every process
+
+
+def test_nicknames_are_readable_on_dark_and_light() -> None:
+    """Contrast as WCAG 2 reckons it, with black and with white."""
+    levels = [0, 95, 135, 175, 215, 255]
+    for parameters in {colours.nick_colour(f"nick{number}", 256) for number in range(500)}:
+        place = int(parameters.removeprefix("38;5;")) - 16
+        parts = [levels[place // 36], levels[place // 6 % 6], levels[place % 6]]
+        linear = [((part / 255 + 0.055) / 1.055) ** 2.4 for part in parts]
+        light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert (light + 0.05) / 0.05 > 3.6 and 1.05 / (light + 0.05) > 3.6, parameters
+
+
+def test_a_mention_is_highlighted_and_without_colours_nothing_is() -> None:
+    for count, marked in [(16, True), (0, False)]:
+        sight = Sight(colours=count).joins()
+        sight.hears("hey alice, look")
+        sight.hears("hey alicent")
+        written = sight.draws()
+        assert ("hey \x1b[1;7malice,\x1b[0m look" in written) == marked
+        assert "hey alicent" in written
+        assert bool(re.search(r"\x1b\[[0-9;]*m", written)) == marked
+
+
+# Other terminals
+
+
+def test_where_the_locale_is_not_utf8_everything_is_ascii() -> None:
+    sight = Sight(60, 14, encoding="ascii").joins(others=2)
+    sight.hears("日本 e\u0301 … \x1b[2J")
+    sight.takes(events.Joined("default", "carol"))
+    sight.says(1, "on its way")
+    sight.view.page(-1)
+    lines = sight.lines()
+    assert "".join(lines).isascii() and sight.written.isascii()
+    assert lines[0].startswith(" default - 3 members - end-to-end, verified 0 of 2")
+    assert lines[1] == lines[-2] == "-" * 60
+    assert " 12:01      > | carol joined" in lines
+    assert lines[-3] == " 12:01  alice | on its way  sending..."
+
+
+def test_what_the_terminal_understands() -> None:
+    assert terminal_encoding({"LC_ALL": "C"}, "utf-8") == "ascii"
+    assert terminal_encoding({"LANG": "C"}, "utf-8") == "utf-8"
+    assert terminal_encoding({}, "iso8859-1") == "iso8859-1"
+    assert terminal_encoding({}, None) == "utf-8"
+    latin = Glyphs("iso8859-1")
+    assert latin.shown("café → 日…") == "café > ?..." and Glyphs("UTF8").shown("→") == "→"
+
+
+SIZES = [(40, 10), (80, 24), (300, 100), (41, 11), (20, 6), (12, 4), (3, 2), (1, 1)]
+
+
+@pytest.mark.parametrize(("columns", "rows"), SIZES)
+def test_every_size_holds_the_view(columns: int, rows: int) -> None:
+    sight = Sight(columns, rows).joins("a" * 32, others=20)
+    for number in range(30):
+        sight.hears(f"{number} " + "日本 word " * 9, f"nick-{number}")
+    sight.takes(events.Help(tuple(events.CommandView(f"/c{n}", "word " * 20) for n in range(12))))
+    for typed in ("", "short", "日本語" * 60, "a\nb\nc\nd\ne\nf"):
+        sight.typed = LineView(typed, len(typed))
+        frame = cropped(sight.view.frame(sight.typed, sight.size, sight.now), sight.size)
+        assert len(frame.lines) == rows and 0 <= frame.row < rows
+        assert 0 <= frame.column < columns
+        if columns >= 20:
+            for line in frame.lines:
+                for piece in line:
+                    assert piece.column + sum(width(one.text) for one in piece.spans) <= columns
+        sight.draws()
+        sight.view.page(-1)
+
+
+def test_after_another_size_everything_is_drawn_anew() -> None:
+    sight = Sight(60, 14).joins()
+    sight.hears("one " * 20)
+    sight.draws()
+    sight.size = Size(40, 10)
+    sight.screen.resize(10, 40)
+    assert "\x1b[2J" in sight.draws()
+    assert sight.texts()[0].startswith("one one one") and len(sight.texts()) > 2
+    assert all(text.endswith("one") for text in sight.texts())
+
+
+# The typed line
+
+
+@pytest.mark.parametrize(
+    ("text", "cursor", "rows", "place"),
+    [
+        ("", 0, [" default>"], (0, 10)),
+        ("abc", 1, [" default> abc"], (0, 11)),
+        ("日本", 1, [" default> 日本"], (0, 12)),
+        ("one\ntwo", 7, [" default> one", "          two"], (1, 13)),
+        ("x" * 30, 30, [" default> " + "x" * 29, "          x"], (1, 11)),
+        ("x" * 29, 29, [" default> " + "x" * 29, ""], (1, 10)),
+        ("a\u202eb", 2, [" default> a<U+202E>b"], (0, 19)),
+        ("a\x1bb", 3, [" default> a␛b"], (0, 13)),
+    ],
+)
+def test_the_typed_line(text: str, cursor: int, rows: list[str], place: tuple[int, int]) -> None:
+    sight = Sight(40, 12).joins()
+    sight.typed = LineView(text, cursor)
+    lines = sight.lines()[-len(rows):]
+    assert lines == rows
+    first = 12 - len(rows)
+    assert (sight.screen.cursor.y - first, sight.screen.cursor.x) == place
+
+
+def test_a_long_typed_line_takes_a_third_of_the_screen_at_most() -> None:
+    sight = Sight(40, 12).joins()
+    sight.hears("still here")
+    text = "\n".join(str(number) for number in range(20))
+    for cursor, seen in [(0, "0"), (len(text), "19"), (text.index("10"), "10")]:
+        sight.typed = LineView(text, cursor)
+        lines = sight.lines()
+        assert [line[10:] for line in lines[-4:]].count(seen) == 1
+        assert "still here" in lines[-6] and lines[sight.screen.cursor.y][10:] == seen
+
+
+def test_a_hint_that_has_no_room_beside_the_line_stands_above_it() -> None:
+    sight = Sight(40, 12).joins()
+    sight.takes(events.Reconnecting(1, 5))
+    sight.typed = LineView("a long line is typed", 20)
+    assert "reconnecting in 5 seconds" in sight.lines()[-2]
+    assert sight.lines()[-1] == " default> a long line is typed"
+
+
+def test_a_question_takes_the_place_of_the_typed_line() -> None:
+    sight = Sight(60, 12).joins()
+    sight.typed = LineView("half", 4, question="Send 14 lines as one message?")
+    assert sight.lines()[-1] == " Send 14 lines as one message?"
+
+
+def test_the_arguments_of_a_command_are_said_while_they_are_missing() -> None:
+    assert usage("/room ") == "/room NAME [secret]" == usage("/room x")
+    assert usage("/msg bob ") == "/msg NICK TEXT"
+    for line in ("", "hello", "/", "/who ", "//room ", "/nosuch ", "/room a b"):
+        assert usage(line) == "", line
+    sight = Sight(60, 12).joins()
+    sight.typed = LineView("/nick ", 6)
+    assert sight.lines()[-1].split() == ["default>", "/nick", "/nick", "NAME"]
+
+
+# Hostile text
+
+
+def marked(sight: Sight) -> list[int]:
+    """In which columns the bars stand."""
+    sight.draws()
+    rows = [sight.screen.buffer[row] for row in range(2, sight.size.rows - 2)]
+    return [
+        next(column for column in range(sight.size.columns) if row[column].data == "│")
+        for row in rows
+        if any(cell.data.strip() for cell in row.values())
+    ]
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case["why"])
+def test_no_text_does_anything_but_stand_there(case: dict[str, str]) -> None:
+    text = case["text"]
+    for others in ({}, {"kind": "action"}, {"private": True, "to": text}):
+        sight = Sight(50, 30).joins()
+        sight.hears("before")
+        sight.draws()
+        sight.hears(text, **others)
+        sight.hears("after")
+        written = sight.draws()
+        assert set(marked(sight)) == {14} and sight.texts()[0] == "before"
+        assert sight.texts()[-1] == "after"
+        assert (sight.screen.cursor.y, sight.screen.cursor.x) == (29, 10)
+        assert sight.screen.title == "" and only_moves(written)
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case["why"])
+def test_no_name_does_anything_but_stand_there(case: dict[str, str]) -> None:
+    name = case["text"]
+    sight = Sight(50, 40).joins()
+    sight.hears("hello", name)
+    sight.takes(events.Joined("default", name))
+    sight.takes(events.Renamed("default", "bob", name))
+    sight.takes(events.RoomList((events.RoomView(name, 2),)))
+    sight.takes(events.MemberList(name, (events.MemberView(name, True),)))
+    assert only_moves(sight.draws())
+    assert len(set(marked(sight))) == 1
+    sight.takes(events.RoomEntered(name, ()))
+    assert only_moves(sight.draws()) and sight.screen.title == ""
+    assert sight.screen.cursor.y == 39
+
+
+def only_moves(written: str) -> bool:
+    """Whether a screen was drawn with nothing but what the canvas itself writes."""
+    known = r"\x1b\[(\d+;\d+H|2K|H|2J|\?25[hl]|[0-9;]+m)"
+    return re.sub(known + "|[\u200c\u200d]", "", written).isprintable()
+
+
+@pytest.mark.parametrize("other", ["bob\u200b", "b\u202eob", "bob\x08b", "bob│", "bоb\u0301"])
+def test_no_name_passes_for_another_member(other: str) -> None:
+    sight = Sight().joins()
+    sight.hears("hello", "bob")
+    sight.hears("hello", other)
+    first, second = sight.body()
+    assert first != second
+
+
+def test_half_a_name_is_never_all_that_is_seen() -> None:
+    sight = Sight(80, 20).joins()
+    names = ["a-very-long-name-of-one", "a-very-long-name-of-two"]
+    for name in names:
+        sight.hears("hello", name)
+    assert sight.texts() == [f"{name}: hello" for name in names]
+    assert all(line.index("│") == 24 and "…" in line for line in sight.body())
+
+
+def test_a_message_cannot_look_like_a_line_of_somebody_else() -> None:
+    sight = Sight().joins()
+    sight.hears("x\n 12:01  alice │ I agree\n───── new ─────")
+    sight.hears("y" * 200 + " 12:01  alice │ I agree")
+    assert all(line.index("│") == 14 for line in sight.body())
+    assert sum(line.startswith(" 12:01") for line in sight.body()) == 2
+
+
+# Widths
+
+
+def test_cutting_keeps_whole_characters() -> None:
+    assert cut("abc", 3) == "abc" and cut("abcd", 3) == "ab…" and cut("abcd", 0) == ""
+    assert cut("日本語", 5) == "日本…" and cut("日本語", 4) == "日…"
+    family = "👩\u200d👩\u200d👧"
+    assert cut(family * 3, 5) == family * 2 + "…" and len(list(clusters(family * 3))) == 3
