@@ -219,6 +219,36 @@ def test_tab_completes_in_the_middle() -> None:
     assert editor.cursor == len("hey alice ")
 
 
+@pytest.mark.parametrize(
+    ("answer", "text", "outcome"),
+    [
+        (Key("text", "y"), "", Entered("<1\n2\n3\n4\n5\n6>")),
+        (Key("enter"), "", Entered("<1\n2\n3\n4\n5\n6>")),
+        (Key("text", "e!"), "<1\n2\n3\n4\n5\n6!>", None),
+        (Key("text", "n"), "<>", None),
+        (Key("escape"), "<>", None),
+        (Key("ctrl-c"), "<>", None),
+    ],
+)
+def test_more_than_five_lines_are_asked_about(
+    answer: Key, text: str, outcome: Entered | None
+) -> None:
+    editor = LineEditor()
+    editor.press(Key("text", "<>"))
+    editor.press(Key("left"))
+    editor.press(Key("paste", "1\n2\n3\n4\n5"))
+    assert editor.view().question == "" and editor.text == "<1\n2\n3\n4\n5>"
+    editor.press(Key("ctrl-u"))
+    editor.press(Key("text", "<"))
+    editor.press(Key("paste", "1\n2\n3\n4\n5\n6"))
+    assert editor.view().question.startswith("Send 6 lines as one message?")
+    for key in (Key("text", "x"), Key("tab"), Key("up"), Key("paste", "y")):
+        assert editor.press(key) is None
+        assert editor.view().question and editor.text == "<>"
+    assert editor.press(answer) == outcome
+    assert editor.view().question == "" and editor.text == text
+
+
 def test_a_paste_is_inserted_whole() -> None:
     editor = typed("ab", "<left>")
     editor.press(Key("paste", "1\n2"))
