@@ -1101,7 +1101,7 @@ def records_of_a_liar(link: ServerLink, case: int) -> list[str]:
         ["gAAAAA"],
         ["{}"],
         ["\ud7ff" * 100],
-        [good[:-2] + "A="],
+        [good[:40] + ("B" if good[40] == "A" else "A") + good[41:]],
         [good, link.seal([b"[" * 100_000])],
         [good, link.seal([b'{"type":"welcome"}'])],
         [good, link.seal([b"null"])],
