@@ -181,8 +181,9 @@ class Session:
         self._on_outgoing()
 
     def _to_member_locked(self, line: Line) -> None:
+        """For whoever bears the nickname now, unless the line was somebody else's already."""
         found = self._find_locked(line.to or "")
-        if found is None or found.id == self._id:
+        if found is None or found.id == self._id or not _is_meant(line, found):
             self._hand_back_locked(line, "gone")
             return
         line.to, line.target = found.nick, (found.id, found.bundle.fingerprint)
@@ -200,7 +201,9 @@ class Session:
             back = here[-1]
             self._handed_back.remove(back)
             guarded = self._sealing.all_verified()
-            line = Line(back.room, back.text, back.kind, guarded, back.to, number=back.number)
+            line = Line(
+                back.room, back.text, back.kind, guarded, back.to, back.target, number=back.number
+            )
             if line.to is None:
                 self._enqueue_locked(line)
             else:
@@ -813,6 +816,11 @@ class Session:
         """Who is in the room, for completion."""
         with self._lock:
             return [member.nick for member in self._members_locked()]
+
+
+def _is_meant(line: Line, member: frames.MemberLine) -> bool:
+    """Whether ``member`` has the keys that ``line`` was for, if it was for any yet."""
+    return line.target is None or line.target[1] == member.bundle.fingerprint
 
 
 def _own_nick(nick: str) -> str:
