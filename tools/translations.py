@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import io
 import re
 import string
@@ -37,6 +38,7 @@ def po_path(code: str) -> Path:
     return ROOT / "i18n" / "locales" / code / "LC_MESSAGES" / "cmd_chat.po"
 
 
+@functools.cache
 def source() -> Catalog:
     """All messages of the sources, with the files that they stand in."""
     found = _empty(None)
