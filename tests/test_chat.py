@@ -393,7 +393,7 @@ def test_nothing_is_lost_or_doubled_by_cuts(server: Server, trio: Trio, room: st
     theirs = [f"ann {number}" for number in range(120)]
     ann = trio[0]
     with Relay(server.port) as relay, Client(relay.address, "hal", "--room", room) as hal:
-        ann.next("joined", nick="hal")  # what she says before she knows of him is not for him
+        ann.meets("hal")  # what she says before she knows of him is not for him
         for cut, size in enumerate((1, 20_000, 60_001)):
             relay.cut_after(size)
             part = slice(40 * cut, 40 * cut + 40)
@@ -433,6 +433,7 @@ def test_a_killed_server_comes_back(room: str) -> None:
             Client(first, "kim", "--room", room) as kim,
             Client(relay.address, "lou", "--room", room) as lou,
         ):
+            kim.meets("lou")
             kim.say("before")
             lou.hears("before")
             relay.cut(closed=True)  # so that Kim is there first

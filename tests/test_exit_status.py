@@ -195,6 +195,7 @@ def test_interrupted_before_connecting_is_130(number: signal.Signals) -> None:
 
 def test_a_reader_that_has_gone_is_0(server: Server, witness: Client) -> None:
     with Client(server, "reader") as reader:
+        witness.meets("reader")  # or what it says is not for the reader
         reader.close_output()
         witness.say("who hears this?")
         assert reader.end() == 0

@@ -82,6 +82,7 @@ def test_nothing_is_written_by_a_chat(copy: Path, tmp_path: Path) -> None:
             Client(server, "alice", settings=env, before=tracing(logs[1]), **place) as alice,
             Client(server, "bob", settings=env, before=tracing(logs[2]), **place) as bob,
         ):
+            alice.meets("bob")
             alice.say("hello", "/verify bob", "/room other secret", "there", "/room default")
             bob.next("message", text="hello")
             bob.say("/msg alice hi", "/nick ben", "/rooms")
