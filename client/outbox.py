@@ -84,10 +84,6 @@ class Outbox:
         """Whether each line has been answered, and seen in its place."""
         return not (self.waiting or self.open or self.taken or self.requests)
 
-    def answered(self) -> bool:
-        """Whether nothing is waiting for the server's answer."""
-        return not (self.waiting or self.open)
-
     def again(self) -> list[bytes]:
         """What has been sealed or asked and not answered, in order, byte for byte."""
         parts = {ref: line.encoded for ref, line in self.open.items()}
