@@ -442,7 +442,7 @@ def _connect(args: Arguments, environ: Environ, dotenv: Environ) -> int:
         if _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
             sentence = _("CLIENT_LISTEN (--listen) needs --renderer minimal or json on a terminal.")
             raise SettingsError(sentence)
-    from client.app import run
+    from client.ahead import run
 
     return run(chosen)
 

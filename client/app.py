@@ -10,14 +10,12 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from client import commands, events, wording
+from client.ahead import Keys
 from client.connection import ATTEMPT_SECONDS, Connection
 from client.console.start import Console
 from client.session import Session
 from i18n import _, plural
-from protocol import pake
 from protocol.invite import Invite
-from protocol.keys import Identity
-from protocol.link import Credentials
 from settings import ClientSettings, environment
 from transport import CertificateUnusable, tls
 from transport.sockets import Stream
@@ -31,14 +29,14 @@ MAX_INCOMING = 8 * 1024 * 1024
 _LOOK_SECONDS = 0.2  # while something else than the queue is waited for
 
 
-def run(settings: ClientSettings) -> int:
+def run(settings: ClientSettings, keys: Keys) -> int:
     """Chat until the end; the exit status."""
     try:
         context = tls_context(settings)
     except CertificateUnusable as error:
         print(unusable(error), file=sys.stderr)
         return EXIT_USAGE
-    return _Client(settings, context).run()
+    return _Client(settings, context, keys).run()
 
 
 class _Tls(Protocol):
@@ -72,19 +70,12 @@ def tls_context(settings: _Tls) -> tls.Context | None:
     return tls.client_context(settings.ssl_ca, settings.ssl_fingerprint)
 
 
-def _credentials(settings: ClientSettings) -> Credentials:
-    """What is proven to the server; takes a tenth of a second for a password (scrypt)."""
-    if settings.token is not None:
-        token_id, _, secret = settings.token.partition(".")
-        # Half a token is refused like any other that is wrong.
-        return Credentials(pake.token_prs(secret.encode() or b"-"), token_id)
-    return Credentials(pake.password_prs(settings.password or ""))
-
-
 class _Client:
     """One run of the client.  ``_news`` wakes the main thread: joined, ended, interrupted."""
 
-    def __init__(self, settings: ClientSettings, context: tls.Context | None) -> None:
+    def __init__(
+        self, settings: ClientSettings, context: tls.Context | None, keys: Keys
+    ) -> None:
         self._settings, self._context = settings, context
         self._address = Invite(
             settings.server,
@@ -105,7 +96,7 @@ class _Client:
             complete=self._complete,
             on_gone=self._quit,
         )
-        identity = Identity()
+        identity = keys.identity()
         self._session = Session(
             identity,
             self._address,
@@ -120,11 +111,12 @@ class _Client:
         self._connection = Connection(
             self._dial,
             identity,
-            _credentials(settings),
+            keys.credentials,
             self._session,
             self._console.screen.show,
             self._tell,
             settings.reconnect,
+            make_keys=keys.link_keys,
         )
 
     def run(self) -> int:

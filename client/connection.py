@@ -70,23 +70,24 @@ class Connection:
     ``dial`` opens a WebSocket to the server; it hands each stream that it tries to the function
     that it is given, so that leaving need not wait for an answer.  ``tell`` hears ``joined``
     when a room was entered for the first time, and ``ended`` when there is nothing more to come.
-
+    ``credentials`` and ``make_keys``, which gives keys for one connection, may take a moment.
     """
 
     def __init__(
         self,
         dial: Callable[[Callable[[Stream], None]], WebSocket],
         identity: Identity,
-        credentials: Credentials,
+        credentials: Callable[[], Credentials],
         session: Session,
         emit: Callable[[events.Event], None],
         tell: Callable[[str], None],
         reconnect: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        make_keys: Callable[[], RecipientKeys] = RecipientKeys,
     ) -> None:
         self._dial, self._identity, self._credentials = dial, identity, credentials
         self._session, self._emit, self._tell = session, emit, tell
-        self._reconnect, self._clock = reconnect, clock
+        self._reconnect, self._clock, self._make_keys = reconnect, clock, make_keys
         self._sending = threading.Lock()  # leaf; guards the link's sending half
         self._due = False  # see send
         self._peer: WebSocket | None = None
@@ -217,11 +218,11 @@ class Connection:
 
     def _handshake(self, nick: str) -> None:
         deadline = self._clock() + ATTEMPT_SECONDS
-        keys = RecipientKeys()
         peer = self._dial(self._opened)
         self._peer = peer
-        link = ClientLink(self._identity, self._credentials, keys)
-        peer.send(link.receive_greeting(self._receive_clear(peer, deadline)))
+        greeting = self._receive_clear(peer, deadline)
+        link = ClientLink(self._identity, self._credentials(), self._make_keys())
+        peer.send(link.receive_greeting(greeting))
         key = self._receive_clear(peer, deadline)
         self._unproven += 1
         session = self._session

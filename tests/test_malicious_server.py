@@ -1039,7 +1039,7 @@ def connected(
                 ended.set()
 
         connection = Connection(
-            dial, identity("alice"), Credentials(prs), session, shown.append, tell, reconnect=False
+            dial, identity("alice"), lambda: Credentials(prs), session, shown.append, tell, False
         )
         connection.start()
         assert ended.wait(DEADLINE), "the client hangs"

@@ -11,7 +11,6 @@ from client import commands
 from client.console import json, minimal
 from client.console.colours import colours
 from client.console.drawing import Drawing, Now, local_now
-from client.console.fullscreen import FullScreen, Look
 from client.console.glyphs import Glyphs, terminal_encoding
 from client.console.lines import Complete, LineEditor, LineView
 from client.console.pipes import open_pipe
@@ -61,6 +60,9 @@ class Console:
         self._on_gone = on_gone
         self.screen: Drawing
         if self.renderer == "rich":
+            # A tenth of all that a client imports, and pipes do without it.
+            from client.console.fullscreen import FullScreen, Look
+
             encoding = terminal_encoding(environ, out.encoding)
             look = Look(
                 render_time, messages_to_show, colours(environ), bell, Glyphs(encoding)
