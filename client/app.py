@@ -105,6 +105,7 @@ class _Client:
             self._console.screen.show,
             self._send,
             self._quit,
+            self._retry,
         )
         if settings.room_secret is not None:
             self._session.set_secret(settings.room, settings.room_secret)
@@ -117,6 +118,7 @@ class _Client:
             self._tell,
             settings.reconnect,
             make_keys=keys.link_keys,
+            may_ask=self._console.interactive,
         )
 
     def run(self) -> int:
@@ -211,6 +213,9 @@ class _Client:
 
     def _send(self) -> None:
         self._connection.send()
+
+    def _retry(self) -> None:
+        self._connection.retry()
 
     def _tell(self, news: str) -> None:
         self._news.put(news)

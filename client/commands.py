@@ -76,6 +76,9 @@ class Actions(Protocol):
     def clear(self) -> None:
         """Forget what was shown."""
 
+    def reconnect(self) -> None:
+        """Try to connect again now."""
+
     def quit(self) -> None:
         """Leave."""
 
@@ -201,6 +204,10 @@ def _clear(call: Call) -> None:
     call.client.clear()
 
 
+def _reconnect(call: Call) -> None:
+    call.client.reconnect()
+
+
 def _quit(call: Call) -> None:
     call.client.quit()
 
@@ -238,6 +245,9 @@ COMMANDS = (
         "language", (), "CODE", (LANGUAGE,), 1, N_("Change the language."), _language,
     ),
     Command("clear", (), "", (), 0, N_("Clear what is on the screen."), _clear, PEOPLE),
+    Command(
+        "reconnect", (), "", (), 0, N_("Try now to get a lost connection back."), _reconnect
+    ),
     Command("quit", ("exit",), "", (), 0, N_("Leave the chat."), _quit),
 )  # fmt: skip
 

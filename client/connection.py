@@ -71,6 +71,8 @@ class Connection:
     that it is given, so that leaving need not wait for an answer.  ``tell`` hears ``joined``
     when a room was entered for the first time, and ``ended`` when there is nothing more to come.
     ``credentials`` and ``make_keys``, which gives keys for one connection, may take a moment.
+    ``may_ask``: somebody is there who can say whether to go on after handshakes in a row that
+    proved nothing; otherwise they are the end.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Connection:
         reconnect: bool = True,
         clock: Callable[[], float] = time.monotonic,
         make_keys: Callable[[], RecipientKeys] = RecipientKeys,
+        may_ask: bool = False,
     ) -> None:
         self._dial, self._identity, self._credentials = dial, identity, credentials
         self._session, self._emit, self._tell = session, emit, tell
@@ -92,7 +95,9 @@ class Connection:
         self._due = False  # see send
         self._peer: WebSocket | None = None
         self._link: ClientLink | None = None
+        self._may_ask = may_ask
         self._leaving = threading.Event()
+        self._stirred = threading.Event()  # leaving, or no more waiting wanted
         self._stream: Stream | None = None
         self._proven = False
         self._unproven = 0
@@ -115,6 +120,7 @@ class Connection:
     def leave(self) -> None:
         """Say goodbye and end; returns when the thread has ended, or a moment later."""
         self._leaving.set()
+        self._stirred.set()
         peer = self._peer
         if peer is not None:
             self._session.outgoing.append(frames.Bye("left").encode())
@@ -123,6 +129,10 @@ class Connection:
         elif self._stream is not None:
             self._stream.abort()
         self._thread.join(_GOODBYE_SECONDS + 1.0)
+
+    def retry(self) -> None:
+        """Begin the next attempt now, if one is waited for.  Returns at once."""
+        self._stirred.set()
 
     def send(self) -> None:
         """Send what the session has put into ``outgoing``; never waits for another sender."""
@@ -160,14 +170,16 @@ class Connection:
             ending = self._one_connection()
             if ending is not None or self._leaving.is_set():
                 return ending or Ending("left")
-            if self._unproven >= UNPROVEN_HANDSHAKES:
+            unproven = self._unproven >= UNPROVEN_HANDSHAKES
+            if unproven and not self._may_ask:
                 return Ending("lost", "unproven")
             if not self._reconnect:
                 return Ending("lost", self._reason)
-            if self._proven:
-                attempt = 0
-            attempt += 1
-            self._wait(attempt)
+            attempt = 1 if self._proven else attempt + 1
+            if unproven:
+                self._ask()
+            else:
+                self._wait(attempt)
         return Ending("left")
 
     def _one_connection(self) -> Ending | None:
@@ -322,5 +334,18 @@ class Connection:
         delay = min(FIRST_DELAY * 2.0 ** min(attempt - 1, 16), LONGEST_DELAY)
         # Jitter, so that a thousand clients do not come back in one moment.
         delay = round(delay * random.uniform(0.5, 1.0), 1)  # noqa: S311  # nothing secret
+        self._stirred.clear()
         self._emit(events.Reconnecting(attempt, delay))
-        self._leaving.wait(delay)
+        self._pause(delay)
+
+    def _ask(self) -> None:
+        """Each attempt lets somebody in between guess once: somebody has to want the next."""
+        self._stirred.clear()
+        self._emit(events.Paused())
+        self._pause(None)
+        self._unproven = 0
+
+    def _pause(self, seconds: float | None) -> None:
+        """For ``seconds``, or for ever; ``leave`` and ``retry`` end it."""
+        if not self._leaving.is_set():  # which may have been before ``_stirred`` was cleared
+            self._stirred.wait(seconds)

@@ -218,9 +218,11 @@ class Warning(Event):  # noqa: A001  # the contract's word
 
 @dataclass(frozen=True)
 class Missed(Event):
+    """``count`` of entries of the room's log; None where nobody can know it: of another log."""
+
     name = "missed"
     room: str
-    count: int
+    count: int | None
 
 
 @dataclass(frozen=True)
@@ -280,6 +282,13 @@ class Standing(Event):
 
 
 @dataclass(frozen=True)
+class Paused(Event):
+    """What answers has not proven itself: no further attempt before ``/reconnect``."""
+
+    name = "paused"
+
+
+@dataclass(frozen=True)
 class Notifying(Event):
     """``/notify``: when to ring: ``all``, ``mention``, ``off``; None asks how it is now."""
 
@@ -294,4 +303,4 @@ class Cleared(Event):
     name = "cleared"
 
 
-SCREEN_ONLY = (Sending, Settled, Standing, Notifying, Cleared)
+SCREEN_ONLY = (Sending, Settled, Standing, Paused, Notifying, Cleared)

@@ -58,12 +58,14 @@ class Session:
         emit: Emit,
         on_outgoing: Callable[[], None],
         on_quit: Callable[[], None],
+        on_reconnect: Callable[[], None] = lambda: None,
     ) -> None:
         self._lock = threading.Lock()  # guards all below
         self._changed = threading.Condition(self._lock)
         self._address, self._nick, self._room = address, nick, room
         self._shown_room = room
         self._emit, self._on_outgoing, self._on_quit = emit, on_outgoing, on_quit
+        self._on_reconnect = on_reconnect
         self._sealing = Sealing(identity)
         self._secrets: dict[str, tuple[str, bytes]] = {}  # key: room key; the secret, its salt
         self._outbox = Outbox()
@@ -357,6 +359,14 @@ class Session:
             self._handed_back.clear()
             self._emit(events.Cleared())
 
+    def reconnect(self) -> None:
+        """Try now to get a lost connection back."""
+        with self._lock:
+            if self._live:
+                self._emit(events.Notice(_("You are connected.")))
+                return
+        self._on_reconnect()
+
     def quit(self) -> None:
         """Leave."""
         self._on_quit()
@@ -538,6 +548,7 @@ class Session:
     ) -> None:
         """A new stay in a room: at first, after `/room`, anew after a loss or falling behind."""
         first, returning = self._log is None, not self._live
+        missed = self._missed_locked(entered) if returning else entered.missed
         switched = entered.ref is not None and self._answer_locked(entered.ref) == "switch"
         self._settle_locked(returning)
         self._log, self._id = entered.log, entered.id
@@ -560,10 +571,18 @@ class Session:
         else:
             if returning:
                 self._emit(events.Reconnected(False))
-            if entered.missed:
-                self._emit(events.Missed(entered.room, entered.missed))
+            if missed != 0:
+                self._emit(events.Missed(entered.room, missed))
             self._emit(events.RoomEntered(entered.room, views))
         self._warn_locked(findings)
+
+    def _missed_locked(self, entered: frames.Entered) -> int | None:
+        """How many entries of its log a new join comes after; None where it is another log."""
+        if room_key(entered.room) != room_key(self._room):
+            return 0  # on the way to another room
+        if entered.log != self._log:
+            return None
+        return max(0, entered.seq - self._seq - 2)  # one's own leaving and coming are not news
 
     def _take_own_nick_locked(self, returning: bool) -> list[Finding]:
         """One's nickname as the roster has it: posts are signed with that one.

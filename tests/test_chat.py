@@ -444,6 +444,7 @@ def test_a_killed_server_comes_back(room: str) -> None:
             kim.say("typed meanwhile")
             with Server(port=first.port) as second, Client(second, "lou") as other:
                 assert kim.next("reconnected")["resumed"] is False
+                assert kim.next("missed", room=room)["count"] is None, "nobody can know"
                 assert nicks(kim.next("room", room=room)) == ["kim"]
                 (line,) = kim.all("not_sent")
                 assert (line["text"], line["room"]) == ("typed meanwhile", room)
@@ -477,6 +478,11 @@ def test_silence_is_noticed_on_both_sides(room: str) -> None:
         with people(server, room, "oda", "pat") as (oda, pat):
             stop_process(pat)
             oda.next("left", nick="pat")
+            oda.say("one", "two")
+            oda.hears("one", "two")
+            pat.signal(signal.SIGCONT)
+            assert pat.next("reconnected")["resumed"] is False
+            assert pat.next("missed", room=room)["count"] == 2
             stop_process(server)
             oda.next("reconnecting")
             server.signal(signal.SIGCONT)

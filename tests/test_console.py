@@ -65,6 +65,7 @@ ALL: list[events.Event] = [
     events.Sending(1, "default", "on its way", "text"),
     events.Settled(1),
     events.Standing(1, 0),
+    events.Paused(),
     events.Notifying("all"),
     events.Cleared(),
 ]

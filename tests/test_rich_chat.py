@@ -97,6 +97,27 @@ def test_a_killed_server_and_its_return_in_the_middle_of_a_line() -> None:
                 left(alice)
 
 
+def test_after_three_handshakes_that_prove_nothing_it_asks() -> None:
+    """Each attempt lets whoever is in between guess the password once."""
+    with Server() as server, Client(server, "bob") as bob, terminal_client(server, "al") as alice:
+        alice.sees("default>")
+        server.signal(signal.SIGKILL)
+        server.end()
+        with Server({"ADMIN_PASSWORD": "another one"}, port=server.port):
+            alice.sees("not connected: /reconnect or /quit")
+            alice.sees("(?s)what answered did not know your password.*/reconnect tries again")
+            assert bob.end() == 5, "nobody can be asked"
+            assert "did not know your password" in bob.errors
+        with Server(port=server.port):
+            alice.type("/reconnect\r")
+            alice.sees("you have joined the room anew")
+            alice.type("/reconnect\r")
+            alice.sees("You are connected.")
+            alice.type("q\r")
+            assert alice.end() == 0
+            left(alice)
+
+
 def test_lines_that_nobody_got_are_counted_on_the_way_out() -> None:
     with Server() as server, terminal_client(server, "alice") as alice:
         alice.sees("default>")

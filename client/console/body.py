@@ -26,6 +26,7 @@ _MARKS: dict[type[events.Event], str] = {
     events.Missed: ALARM,
     events.Reconnecting: ALARM,
     events.Disconnected: ALARM,
+    events.Paused: ALARM,
 }
 
 

@@ -50,6 +50,7 @@ class Layout:
             events.Reconnecting: self._reconnecting,
             events.Reconnected: self._reconnected,
             events.Disconnected: self._disconnected,
+            events.Paused: self._paused,
             events.Cleared: self._cleared,
         }
 
@@ -203,6 +204,9 @@ class Layout:
         return _texts(_("Warning: {text}").format(text=event.text), "alarm")
 
     def _missed(self, event: events.Missed) -> list[Row]:
+        if event.count is None:
+            text = _("What was said in {room} while you were away, you have missed.")
+            return [_row(text, "quiet", room=event.room)]
         text = plural(
             "You have missed {count} message in {room}.",
             "You have missed {count} messages in {room}.",
@@ -222,6 +226,14 @@ class Layout:
 
     def _disconnected(self, event: events.Disconnected) -> list[Row]:
         return [_row("{text}", "alarm", text=wording.disconnected(event.reason))]
+
+    def _paused(self, _event: events.Paused) -> list[Row]:
+        text = _(
+            "Several times in a row what answered did not know your password or token: that may "
+            "be no longer good there, or somebody is in between. /reconnect tries again, /quit "
+            "leaves."
+        )
+        return [_row(text, "alarm")]
 
     def _cleared(self, _event: events.Cleared) -> list[Row]:
         # Shown only where the output is one that cannot be cleared.

@@ -18,7 +18,7 @@ from client.console.layout import Layout, one_line
 from client.events import Event
 from i18n import _
 
-CONNECTED, LOST, ENDED = "connected", "lost", "ended"
+CONNECTED, LOST, PAUSED, ENDED = "connected", "lost", "paused", "ended"
 _HOPELESS = ("too_long", "not_text", "too_big")  # the same line would be refused again
 
 
@@ -57,6 +57,7 @@ class Model:
             events.Reconnecting: self._reconnecting,
             events.Reconnected: self._reconnected,
             events.Disconnected: self._disconnected,
+            events.Paused: self._paused,
         }
 
     @property
@@ -197,6 +198,10 @@ class Model:
         self.connection, self.attempt_at = CONNECTED, None
         self._show(event, when)
 
+    def _paused(self, event: events.Paused, when: datetime) -> None:
+        self.connection, self.attempt_at = PAUSED, None
+        self._show(event, when)
+
     def _disconnected(self, event: events.Disconnected, when: datetime) -> None:
         self.connection, self.attempt_at = ENDED, None
         self._show(event, when)
@@ -239,6 +244,6 @@ def rows_of(entry: Entry, state: str) -> tuple[Row, ...]:
 
 
 __all__ = [
-    "CONNECTED", "ENDED", "LOST", "Alert", "Log", "Model", "counts_down", "rows_of",
+    "CONNECTED", "ENDED", "LOST", "PAUSED", "Alert", "Log", "Model", "counts_down", "rows_of",
     "seconds_until", "state_of",
 ]  # fmt: skip

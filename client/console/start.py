@@ -55,7 +55,7 @@ class Console:
         dumb = environ.get("TERM", "") in ("", "dumb") and sys.platform != "win32"
         linear = not both or dumb
         self.renderer = "minimal" if renderer == "rich" and linear else renderer
-        interactive = both and self.renderer != "json"
+        interactive = self.interactive = both and self.renderer != "json"
         self._keyboard = Keyboard(stdin.fileno()) if interactive else None
         self._on_gone = on_gone
         self.screen: Drawing

@@ -20,6 +20,7 @@ from client.console.lines import LineView
 from client.console.model import (
     CONNECTED,
     LOST,
+    PAUSED,
     Model,
     counts_down,
     rows_of,
@@ -134,6 +135,8 @@ class View:
                 parts.append(_("reconnecting in {wait}").format(wait=wording.seconds(left)))
             else:
                 parts.append(_("reconnecting…"))
+        elif self._model.connection == PAUSED:
+            parts.append(_("not connected: /reconnect or /quit"))
         elif self._model.connection != CONNECTED:
             parts.append(_("the connection has ended"))
         if not place.end:
