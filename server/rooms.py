@@ -43,6 +43,7 @@ class Waiting(NamedTuple):
     number: int
     after: int
     encoded: bytes
+    post: bool  # somebody's words, and not a wrap
 
 
 class Slice(NamedTuple):
@@ -289,7 +290,7 @@ class Room(Generic[Owner]):
             other.wrapped.recipients.discard(member.id)
 
     def _rejoin_locked(self, member: Member[Owner]) -> Snapshot:
-        missed = self._seq - member.cursor
+        missed = self._seq - member.cursor + sum(each.post for each in member.waiting)
         self._arrive_locked(member)
         self._append_locked(frames.Rejoined(self._seq, member.id).encode())
         return self._snapshot_locked(member, missed)
@@ -345,7 +346,7 @@ class Room(Generic[Owner]):
         if target.private_bytes > limits.PRIVATE_BYTES:
             target.behind = True  # and its queue goes when it is next looked at
             return
-        target.waiting.append(Waiting(number, self._seq, encoded))
+        target.waiting.append(Waiting(number, self._seq, encoded, private is not None))
 
     def _take_waiting_locked(self, member: Member[Owner]) -> list[bytes]:
         """What is for ``member`` alone and has its turn now."""
