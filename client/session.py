@@ -462,7 +462,7 @@ class Session:
 
     def _request_locked(self, kind: str, make: Callable[[int], frames.Frame]) -> None:
         if not self._live:
-            self._emit(events.Error("disconnected", wording.refusal("disconnected")))
+            self._error_locked("disconnected")
             return
         ref = self._next_ref_locked()
         request = Request(kind, make(ref).encode())
@@ -606,6 +606,9 @@ class Session:
         if returning:
             for line in self._outbox.give_up():
                 self._hand_back_locked(line, "disconnected")
+            for request in self._outbox.requests.values():
+                if request.kind != "switch":  # that one shows by the room that was entered
+                    self._error_locked("disconnected")
             self._outbox.requests.clear()
 
     def _answer_locked(self, ref: int) -> str:
@@ -824,7 +827,10 @@ class Session:
 
     def _error(self, code: str) -> None:
         with self._lock:
-            self._emit(events.Error(code, wording.refusal(code)))
+            self._error_locked(code)
+
+    def _error_locked(self, code: str) -> None:
+        self._emit(events.Error(code, wording.refusal(code)))
 
     def known_rooms(self) -> list[str]:
         """Rooms that this client has heard of, for completion."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from client import events
 from protocol import frames
 from protocol.frames import MemberLine
-from tests.malicious import Den, bundle
+from tests.malicious import OTHER_LOG, Den, bundle
 
 
 def refused_whisper() -> Den:
@@ -34,3 +35,14 @@ def test_a_private_line_sent_again_never_reaches_the_nicknames_next_owner() -> N
     alice.session.resend()
     assert alice.sent() == []
     assert alice.handed_back() == [("psst", "rate_limited"), ("psst", "gone")]
+
+
+def test_what_was_asked_of_a_server_that_is_gone_is_answered_all_the_same() -> None:
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.session.rename("anna")
+    alice.session.rooms()
+    alice.session.lose()
+    den.enter(alice, list(den.lines.values()), log=OTHER_LOG)
+    assert [error.code for error in alice.all(events.Error)] == ["disconnected"] * 2
+    assert alice.sent() == []
