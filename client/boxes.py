@@ -1,7 +1,8 @@
 """Boxes: what is inside one, how it is padded, sealed and signed.
 
-    body       JSON in UTF-8, no spaces: {"id", "kind", "text", "seen": [k, h]}; id (16 bytes)
-               and h (32 bytes) in base64url
+    body       JSON in UTF-8, no spaces: {"id", "kind", "text", "seen": [k, h]}, and where there is
+               something to say there "before": [change, k, h]; id (16 bytes) and h (32 bytes)
+               in base64url
     plaintext  body, then spaces up to the next power of two, 64 bytes or more
     data       Fernet(message key) over the plaintext, its clock field 0
     sig        Ed25519 over "cmdchat post 1", place, sender's nickname key, change, epoch, n, data
@@ -17,11 +18,11 @@ from dataclasses import dataclass
 from cryptography.fernet import Fernet, InvalidToken
 
 from client.chains import Chain, Place, name, number
-from client.transcript import Seen
+from client.transcript import Before, Seen
 from protocol.errors import Malformed
 from protocol.frames import parse
 from protocol.keys import from_text, labelled, to_text
-from protocol.limits import PAD_FROM, POST_ID_BYTES, TRANSCRIPT_POSTS
+from protocol.limits import COUNTER_MAX, PAD_FROM, POST_ID_BYTES, TRANSCRIPT_POSTS
 
 KINDS = frozenset({"text", "action"})
 _HASH_BYTES = 32
@@ -35,15 +36,19 @@ class Body:
     kind: str
     text: str
     seen: Seen
+    before: Before | None = None
 
     def encode(self) -> bytes:
         """The padded plaintext; raises Malformed for what no reader would take."""
-        fields = {
+        fields: dict[str, object] = {
             "id": to_text(self.id),
             "kind": self.kind,
             "text": self.text,
             "seen": [self.seen.count, to_text(self.seen.hash)],
         }
+        if self.before:
+            change, seen = self.before
+            fields["before"] = [change, seen.count, to_text(seen.hash)]
         try:
             plain = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:  # half of a surrogate pair is no text
@@ -51,6 +56,10 @@ class Body:
         if self.kind not in KINDS or len(self.id) != POST_ID_BYTES:
             raise Malformed()
         return plain.ljust(padded_size(len(plain)))
+
+    def said(self, change: int) -> list[Before]:
+        """What the sender had been shown, if it was sealed for ``change``."""
+        return [Before(change, self.seen), *([self.before] if self.before else [])]
 
     @classmethod
     def decode(cls, plain: bytes) -> Body:
@@ -67,7 +76,8 @@ class Body:
             text.encode()
         except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
             raise Malformed() from None
-        return cls(_raw(fields.get("id"), POST_ID_BYTES), kind, text, _seen(fields.get("seen")))
+        post_id, seen = _raw(fields.get("id"), POST_ID_BYTES), _seen(fields.get("seen"))
+        return cls(post_id, kind, text, seen, _before(fields.get("before")))
 
 
 def _raw(value: object, size: int) -> bytes:
@@ -82,6 +92,17 @@ def _seen(value: object) -> Seen:
     if not 0 <= value[0] <= TRANSCRIPT_POSTS:
         raise Malformed()
     return Seen(value[0], _raw(value[1], _HASH_BYTES))
+
+
+def _before(value: object) -> Before | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or type(value[0]) is not int:
+        raise Malformed()
+    before = Before(value[0], _seen(value[1:]))
+    if not 0 <= before.change <= COUNTER_MAX or not before.seen.count:
+        raise Malformed()
+    return before
 
 
 def padded_size(size: int) -> int:

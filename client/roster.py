@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from client.transcript import Pair, Transcript
+from client.transcript import Before, Pair, Seen, Transcript
 from protocol.frames import MemberLine
 from protocol.limits import CHANGES_BEHIND, ROOM_MEMBERS
-from protocol.names import nick_key
+from protocol.names import nick_key, nick_looks
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Entry:
     def key(self) -> str:
         """The nickname as it is compared and signed."""
         return nick_key(self.member.nick)
+
+    @cached_property
+    def looks(self) -> frozenset[str]:
+        """What the nickname may be taken for."""
+        return nick_looks(self.member.nick)
 
     @property
     def fingerprint(self) -> bytes:
@@ -85,6 +90,10 @@ class Roster:
             other.key == entry.key or other.fingerprint == entry.fingerprint for other in others
         )
 
+    def has_look_alike(self, entry: Entry) -> bool:
+        """Whether the nickname of ``entry`` would pass for another member's."""
+        return any(other.looks & entry.looks for other in self if other.id != entry.id)
+
     def with_entry(self, entry: Entry) -> Roster:
         """With ``entry`` in the place of who had its id before."""
         return Roster({**self._entries, entry.id: entry})
@@ -104,11 +113,17 @@ class Moment:
 
 
 class Moments:
-    """The present moment, and as many before it as a post may be behind."""
+    """The present moment, and as many before it as a post may be behind.
+
+    What was said is remembered for longer: of as many changes again under which something was.
+    A server can invent changes without anybody's help, but no posts.
+    """
 
     def __init__(self, log_id: bytes, change: int, roster: Roster) -> None:
         self._log_id = log_id
         self._by_change: dict[int, Moment] = {}
+        self._transcripts: dict[int, Transcript] = {}  # of all of those, and the longer memory
+        self._since = change  # of what was said before it, nothing is known
         self.move(change, roster)
 
     @property
@@ -123,9 +138,40 @@ class Moments:
     def move(self, change: int, roster: Roster) -> None:
         """Another change: ``roster`` is there from now on."""
         transcript = Transcript(self._log_id, change, roster.pairs())
+        self._transcripts[change] = transcript
         self._now = self._by_change[change] = Moment(change, roster, transcript)
         if len(self._by_change) > CHANGES_BEHIND + 1:
-            del self._by_change[next(iter(self._by_change))]
+            past = self._by_change.pop(next(iter(self._by_change)))
+            if past.transcript.count == 0:
+                del self._transcripts[past.change]
+        if len(self._transcripts) > len(self._by_change) + CHANGES_BEHIND:
+            oldest = next(iter(self._transcripts))
+            del self._transcripts[oldest]
+            self._since = oldest + 1
+
+    def untold(self) -> Before | None:
+        """The oldest change before now of which more was shown than posts in the log tell."""
+        for change, transcript in self._transcripts.items():
+            if transcript.told < transcript.count and change < self._now.change:
+                return Before(change, transcript.seen())
+        return None
+
+    def tell(self, change: int, seen: Seen) -> None:
+        """A post in the log says ``seen`` of ``change``.
+
+        Whoever was given that post has been told; of whoever was not, this post is what is told
+        next.
+        """
+        transcript = self._transcripts.get(change)
+        if transcript and transcript.agrees(seen):
+            transcript.told = max(transcript.told, seen.count)
+
+    def agrees(self, change: int, seen: Seen) -> bool:
+        """Whether ``seen`` of ``change`` is no other than what was shown here, if that is known."""
+        transcript = self._transcripts.get(change)
+        if transcript is None:  # no such change, or nothing was said under it: not here
+            return change < self._since
+        return transcript.agrees(seen)
 
     def entry(self, member: int) -> Entry | None:
         """Who had this id last, as far as is remembered."""

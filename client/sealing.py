@@ -102,8 +102,8 @@ class Sealing:
             if not roster.takes(entry) or roster.get(entry.id) or entry.member.joined > change:
                 findings.append(Finding("bad_roster", entry.nick))
                 continue  # with no place in the roster it gets no keys
+            findings += self._met(entry, roster, guarded)
             roster = roster.with_entry(entry)
-            findings += self._met(entry, guarded)
         self._trust.remember(own)
         moments = Moments(log_id, change, roster)
         self._room = Stay(room_key(room), log_id, me, salt, moments)
@@ -115,7 +115,7 @@ class Sealing:
         known = room.moments.entry(member.id)  # an id is never given again
         if not room.counts(seq) or known or not room.roster.takes(entry):
             return self._contradiction(room, seq, entry.nick)
-        findings = self._met(entry, self.all_verified())
+        findings = self._met(entry, room.roster, self.all_verified())
         self._move(room, seq, room.roster.with_entry(entry))
         return findings
 
@@ -142,7 +142,7 @@ class Sealing:
         if member == room.me:
             self._trust.remember(after)
             return []
-        return self._met(after, guarded=False)
+        return self._met(after, room.roster, guarded=False)
 
     def rejoined(self, seq: int, member: int) -> list[Finding]:
         """The log's entry ``seq``: another member lost its keys, and needs ours again.
@@ -236,6 +236,7 @@ class Sealing:
         wraps, findings = _wraps(room, chain, place)
         box = self._box(room, chain, place, plain)
         room.chain = chain.at(chain.n + 1)
+        room.sealed(box.sig, body)
         return Sealed(room.moments.now.change, wraps, box, body.id, findings)
 
     def seal_private(
@@ -265,6 +266,7 @@ class Sealing:
         moment = room.moments.get(change)
         if room.counts(seq) and moment:
             moment.transcript.add(sig)
+            room.placed(change, sig)
 
     # Opening
 
@@ -304,9 +306,11 @@ class Sealing:
                 raise Shut(entry.nick, "replay", "replay")
             keyring = room.keyring(sender)
             chain, plain = _unseal(keyring, place, room.salt, box, entry.nick)
-            body = _body(plain, entry.nick)
+            body = _body(plain, change, entry.nick)
             keyring.prove(chain)
-            return self._accept(room, entry, place, change, box, body)
+            accepted = self._accept(room, entry, place, change, box, body)
+            room.told(change, body)
+            return accepted
         except Shut as shut:
             return shut.post, shut.findings
 
@@ -331,7 +335,7 @@ class Sealing:
             plain = boxes.unseal(box.data, chain, place, room.salt)
             if plain is None:
                 raise _wrong_key(room.keyring(sender), entry.nick)
-            body = _body(plain, entry.nick)
+            body = _body(plain, change, entry.nick)
             return self._accept(room, entry, place, change, box, body)
         except Shut as shut:
             return shut.post, shut.findings
@@ -354,9 +358,12 @@ class Sealing:
         findings = [] if genuine else [Finding("bad_roster", own.nick or None)]
         return Entry(replace(own, bundle=bundle)), findings
 
-    def _met(self, entry: Entry, guarded: bool) -> list[Finding]:
+    def _met(self, entry: Entry, others: Roster, guarded: bool) -> list[Finding]:
         """``entry`` appears; ``guarded``: everybody else was verified until now."""
         findings = self._trust.meet(entry)
+        # No honest server lets one in.
+        if others.has_look_alike(entry) and "bad_roster" not in [each.code for each in findings]:
+            findings.append(Finding("bad_roster", entry.nick))
         if guarded and not self.is_verified(entry.fingerprint):
             findings.append(Finding("unverified_member", entry.nick))
         return findings
@@ -387,7 +394,9 @@ class Sealing:
 
     def _body(self, room: Stay, kind: str, text: str, post_id: bytes | None) -> Body:
         new_id = secrets.token_bytes(POST_ID_BYTES)
-        return Body(post_id or new_id, kind, text, room.moments.now.transcript.seen())
+        moments = room.moments
+        seen = moments.now.transcript.seen()
+        return Body(post_id or new_id, kind, text, seen, moments.untold())
 
     def _box(self, room: Stay, chain: Chain, place: Place, plain: bytes) -> Box:
         data = boxes.seal(plain, chain, place, room.salt)
@@ -429,21 +438,19 @@ class Sealing:
         self._marks.move(place, box.epoch, box.n, room.moments.fingerprints)
         if not self._ids.add((entry.fingerprint, body.id)):
             raise Shut(entry.nick, "replay", "replay")
-        moment = room.moments.get(change)
-        codes: tuple[str, ...] = ()
-        if moment and not moment.transcript.agrees(body.seen):
-            codes = _differing(room, entry.id, change)
+        said = body.said(change)
+        differ = [at for at, seen in said if not room.moments.agrees(at, seen)]
+        codes = _differing(room, entry.id, *differ)
         verified = self.is_verified(entry.fingerprint)
         opened = Opened(entry.nick, body.kind, body.text, body.id, verified)
         return opened, [Finding(code, entry.nick) for code in codes]
 
 
-def _differing(room: Stay, sender: int, change: int) -> tuple[str, ...]:
+def _differing(room: Stay, sender: int, *changes: int) -> tuple[str, ...]:
     """``sender`` was shown another room than this client; said once for each change."""
-    if (sender, change) in room.differing:
-        return ()
-    room.differing.add((sender, change))
-    return ("transcript",)
+    new = {(sender, change) for change in changes} - room.differing
+    room.differing |= new
+    return ("transcript",) if new else ()
 
 
 def _wraps(room: Stay, chain: Chain, place: Place) -> tuple[tuple[Wrap, ...], tuple[Finding, ...]]:
@@ -490,8 +497,11 @@ def _wrong_key(keyring: Keyring, nick: str) -> Shut:
     return Shut(nick, "no_key", "bad_wrap")
 
 
-def _body(plain: bytes, nick: str) -> Body:
+def _body(plain: bytes, change: int, nick: str) -> Body:
     try:
-        return Body.decode(plain)
+        body = Body.decode(plain)
     except Malformed:
         raise Shut(nick, "damaged") from None
+    if body.before and body.before.change >= change:
+        raise Shut(nick, "damaged")
+    return body

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 
+from client.boxes import Body
 from client.chains import Chain, Keyring, Place
 from client.roster import Entry, Moments, Roster
 
 DELIVERED = 1024  # wraps and private posts that a resume may bring a second time
+SEALED = 64  # posts on their way, of which it is remembered what they tell
 
 
 class Recent:
@@ -43,6 +45,7 @@ class Stay:
         self.keyrings: dict[int, Keyring] = {}  # key: sender's id
         self.delivered = Recent(DELIVERED)  # wraps, and signatures of private posts
         self.differing: set[tuple[int, int]] = set()  # (sender's id, change) already named
+        self._sealed: dict[bytes, Body] = {}  # key: signature of a post that is on its way
 
     @property
     def roster(self) -> Roster:
@@ -62,6 +65,23 @@ class Stay:
 
     def place(self, audience: bytes, sender: bytes) -> Place:
         return Place(self.key, self.log_id, audience, sender)
+
+    def sealed(self, sig: bytes, body: Body) -> None:
+        """A post of one's own is on its way.  Of one that is forgotten, all is told again."""
+        self._sealed[sig] = body
+        if len(self._sealed) > SEALED:
+            del self._sealed[next(iter(self._sealed))]
+
+    def placed(self, change: int, sig: bytes) -> None:
+        """A post of one's own, sealed for ``change``, stands in the log."""
+        body = self._sealed.pop(sig, None)
+        if body:
+            self.told(change, body)
+
+    def told(self, change: int, body: Body) -> None:
+        """What a public post in the log says, sealed for ``change``, everybody knows by it."""
+        for said in body.said(change):
+            self.moments.tell(*said)
 
     def counts(self, seq: int) -> bool:
         """Whether ``seq`` is the number of a new entry of the log."""

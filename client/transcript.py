@@ -8,7 +8,8 @@
 ``seen`` in a box is (k, h_k), k being how many of those posts the sender had been shown.  All
 members of one change are given the same posts of that change in the same order, whether they
 can open them or not, so an honest server's readers always find their own h_k equal.  It starts
-again with every change of membership: a newcomer needs no past.
+again with every change of membership: a newcomer needs no past.  So that nothing can be dropped
+just before one, ``before`` says the same of an earlier change, for those who were there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from client.chains import name, number
 from protocol.keys import digest
@@ -34,6 +36,13 @@ class Seen:
     hash: bytes
 
 
+class Before(NamedTuple):
+    """What the sender of a box had been shown of an earlier change."""
+
+    change: int
+    seen: Seen
+
+
 def flat(pairs: Iterable[Pair]) -> list[bytes]:
     """The fields of ``pairs``, sorted by nickname key (as UTF-8), then fingerprint."""
     raw = sorted((name(nick), keys) for nick, keys in pairs)
@@ -44,6 +53,7 @@ class Transcript:
     """What was shown of one change; ``pairs`` is the roster that it made."""
 
     def __init__(self, log_id: bytes, change: int, pairs: Iterable[Pair]) -> None:
+        self.told = 0  # how many of its posts are named by later ones in the log
         # h_0, h_1, … one after the other: 128 KiB at most
         self._hashes = bytearray(
             digest("cmdchat room transcript 1", log_id, number(change), *flat(pairs))

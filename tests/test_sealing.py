@@ -24,7 +24,7 @@ from client.posts import Opened, Sealed, Unopened
 from client.roster import Entry, Moments, Roster
 from client.sealing import Sealing
 from client.stay import Recent
-from client.transcript import Seen, Transcript
+from client.transcript import Before, Seen, Transcript
 from client.trust import Finding, Trust
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
@@ -928,6 +928,112 @@ def test_a_post_dropped_for_one_is_named_with_the_next() -> None:
     assert room.post("bob", sealed)["carol"] == (opened("bob", "and again", sealed), [])  # once
 
 
+def change(room: Honest, what: str) -> None:
+    """A change of membership that all are told of alike."""
+    if what == "joined":
+        room.join("eve")
+    elif what == "left":
+        room.leave("dave")
+    else:
+        room.seq += 1
+        renamed = [core.renamed(room.seq, 2, f"bob{room.seq}") for core in room.others()]
+        assert not any(renamed)
+
+
+@pytest.mark.parametrize("what", ["joined", "left", "renamed"])
+def test_a_post_dropped_just_before_a_change_is_named_with_the_next(what: str) -> None:
+    room = Honest("alice", "bob", "carol", "dave")
+    room.say("alice")
+    room.post("alice", room.seal("alice", "not for carol"), but=["carol"])
+    change(room, what)
+    for text, found in (("next", [Finding("transcript", "alice")]), ("and again", [])):  # once
+        sealed = room.seal("alice", text)
+        room.wraps("alice", sealed)
+        posts = room.post("alice", sealed)
+        assert posts.pop("carol") == (opened("alice", text, sealed), found)
+        assert all(findings == [] for _, findings in posts.values())
+
+
+def test_a_private_post_tells_its_reader_too() -> None:
+    room = Honest("alice", "bob", "carol")
+    room.say("alice")
+    room.post("alice", room.seal("alice", "not for carol"), but=["carol"])
+    change(room, "renamed")
+    for _ in range(2):  # one that only Bob was told does not count as told
+        sealed = room.cores["alice"].seal_private(2, identity("bob").fingerprint, "text", "psst")
+        assert open_private(room, "bob", sealed)[1] == []
+    sealed = room.cores["alice"].seal_private(3, identity("carol").fingerprint, "text", "psst")
+    assert open_private(room, "carol", sealed)[1] == [Finding("transcript", "alice")]
+
+
+def test_a_change_that_only_the_sender_knows_hides_no_post_under_it() -> None:
+    """It is invented for Alice alone; what she says there is accepted and dropped."""
+    room = Honest("alice", "bob")
+    room.say("alice")
+    room.seq += 1
+    room.cores["alice"].rejoined(room.seq, 2)
+    room.post("alice", room.seal("alice", "lost"), but=["bob"])
+    change(room, "renamed")
+    findings = []
+    for _ in range(3):
+        sealed = room.seal("alice")
+        room.wraps("alice", sealed)
+        findings += room.post("alice", sealed)["bob"][1]
+    assert findings == [Finding("transcript", "alice")]
+
+
+def test_a_line_that_was_refused_has_told_nothing() -> None:
+    room = Honest("alice", "bob", "carol")
+    room.say("alice")
+    room.post("alice", room.seal("alice", "not for carol"), but=["carol"])
+    for _ in range(3):
+        change(room, "renamed")
+        refused = room.seal("alice")
+        room.wraps("alice", refused)
+    sealed = room.cores["alice"].seal("text", "at last", refused.id)
+    posts = room.post("alice", sealed)
+    assert posts["carol"] == (opened("alice", "at last", sealed), [Finding("transcript", "alice")])
+
+
+def test_posts_on_their_way_are_bounded_and_what_is_forgotten_is_told_again() -> None:
+    room = Honest("alice", "bob")
+    room.say("bob")
+    stay = room.cores["alice"]._here()
+    first, *others = [room.seal("alice") for _ in range(65)]
+    assert len(stay._sealed) == 64
+    for sealed, told in ((first, 0), (others[0], 1)):
+        room.seq += 1
+        room.cores["alice"].own(room.seq, sealed.change, sealed.box.sig)
+        assert stay.moments.now.transcript.told == told
+    assert len(stay._sealed) == 63
+
+
+def test_who_came_later_is_told_nothing_of_before() -> None:
+    room = Honest("alice", "bob")
+    room.say("alice")
+    room.join("carol")
+    assert room.cores["alice"]._here().moments.untold() is not None
+    room.say("alice")
+    room.say("bob")
+
+
+def test_a_senders_word_of_the_past_is_judged_by_what_the_reader_was_shown() -> None:
+    """Box by box: ``seen`` and ``before`` differ, then each other change once."""
+    room = Honest("alice", "bob")
+    change(room, "renamed")
+    change(room, "renamed")
+    bob = room.cores["bob"]
+    said = [([3, 1], 1), ([3, 2], 0), ([2, 1], 1), ([1, 1], 0)]  # he came in at change 2
+    for epoch, (before, named) in enumerate(said, 1):
+        wrong = {"seen": [0, PAST[2]], "before": [*before, PAST[2]]}
+        plain = padded(json.dumps(body(id=to_text(bytes([epoch]) * 16), **wrong)))
+        wrap, box = member_box("alice", epoch, 0, plain, 4)
+        bob.add_wrap(1, wrap)
+        post, findings = bob.open(4 + epoch, 1, 4, box)
+        assert isinstance(post, Opened)
+        assert findings == [Finding("transcript", "alice")] * named
+
+
 def test_posts_in_another_order_for_one_are_named_with_the_next() -> None:
     room = Honest("alice", "bob", "carol", "dave")
     for name in ("alice", "bob", "dave"):
@@ -1169,6 +1275,8 @@ def padded(text: str) -> bytes:
     return text.encode().ljust(boxes.padded_size(len(text.encode())))
 
 
+PAST = [1, 4096, to_text(bytes(32))]  # of a change before Bob came: nothing that he could judge
+
 BAD_BODIES = {
     "not JSON": padded("{"),
     "not UTF-8": b"\xff" * 64,
@@ -1192,6 +1300,20 @@ BAD_BODIES = {
     "seen too many": padded(json.dumps(body(seen=[4097, to_text(bytes(32))]))),
     "seen hash short": padded(json.dumps(body(seen=[0, to_text(bytes(31))]))),
     "seen hash no text": padded(json.dumps(body(seen=[0, 0]))),
+    "before no list": padded(json.dumps(body(before={}))),
+    "before empty": padded(json.dumps(body(before=[]))),
+    "before of two": padded(json.dumps(body(before=[1, 1]))),
+    "before of four": padded(json.dumps(body(before=[*PAST, 1]))),
+    "before negative": padded(json.dumps(body(before=[-1, *PAST[1:]]))),
+    "before of true": padded(json.dumps(body(before=[True, *PAST[1:]]))),
+    "before with a fraction": padded(json.dumps(body(before=[1.0, *PAST[1:]]))),
+    "before of now": padded(json.dumps(body(before=[2, *PAST[1:]]))),
+    "before of later": padded(json.dumps(body(before=[3, *PAST[1:]]))),
+    "before too large": padded(json.dumps(body(before=[2**53, *PAST[1:]]))),
+    "before of nothing": padded(json.dumps(body(before=[1, 0, PAST[2]]))),
+    "before too many": padded(json.dumps(body(before=[1, 4097, PAST[2]]))),
+    "before hash short": padded(json.dumps(body(before=[1, 1, to_text(bytes(31))]))),
+    "before hash no text": padded(json.dumps(body(before=[1, 1, 0]))),
 }
 
 
@@ -1202,9 +1324,10 @@ def test_a_body_that_the_specification_does_not_allow_is_damaged(plain: bytes) -
     bob = room.cores["bob"]
     bob.add_wrap(1, wrap)
     assert bob.open(3, 1, 2, box) == shut("alice", "damaged")
-    _, good = member_box("alice", 1, 0, padded(json.dumps(body(later="unknown keys are fine"))), 2)
-    post, _ = bob.open(4, 1, 2, good)
-    assert post == Opened("alice", "text", "hi", b"i" * 16, False)
+    fine = body(later="unknown keys are fine", before=PAST)
+    _, good = member_box("alice", 1, 0, padded(json.dumps(fine)), 2)
+    post = bob.open(4, 1, 2, good)
+    assert post == (Opened("alice", "text", "hi", b"i" * 16, False), [])
 
 
 def test_a_genuine_box_that_does_not_open_under_a_proven_chain_is_damaged() -> None:
@@ -1338,6 +1461,18 @@ def test_texts_of_one_bucket_cannot_be_told_apart_by_their_size() -> None:
 def test_a_body_reads_back() -> None:
     written = Body(b"i" * 16, "action", '"\n\\ ü', Seen(7, b"h" * 32))
     assert Body.decode(written.encode()) == written
+    past = replace(written, before=Before(3, Seen(4096, b"p" * 32)))
+    assert Body.decode(past.encode()) == past
+    absent = padded(json.dumps(body(before=None)))
+    assert Body.decode(absent).before is None
+
+
+def test_an_ordinary_text_stays_in_its_bucket_with_all_that_is_told() -> None:
+    """300 characters, and the largest numbers that there are."""
+    text = "x" * 300
+    most = Seen(4096, b"h" * 32)
+    for before in (None, Before(2**53 - 1, most)):
+        assert len(Body(b"i" * 16, "action", text, most, before).encode()) == 512
 
 
 def test_the_transcript_is_hashed_as_specified() -> None:
@@ -1434,6 +1569,70 @@ def test_moments_know_who_could_still_be_heard() -> None:
     assert moments.entry(1) is None
     assert moments.get(1) is None
     assert moments.get(2) is not None
+
+
+def empty_moments(last: int) -> Moments:
+    """Somebody who came in at change 1, and all changes since."""
+    moments = Moments(LOG, 1, Roster({}))
+    for number in range(2, last + 1):
+        moments.move(number, Roster({}))
+    return moments
+
+
+def speak(moments: Moments, number: int) -> Seen:
+    """A post under ``number``, and what is said of it afterwards."""
+    moment = moments.get(number)
+    assert moment is not None
+    moment.transcript.add(number.to_bytes(64, "big"))
+    return moment.transcript.seen()
+
+
+def test_the_oldest_change_is_told_first_and_each_once() -> None:
+    moments = empty_moments(5)
+    assert moments.untold() is None
+    seen = {number: speak(moments, number) for number in (4, 2, 5)}
+    for number in (2, 4):
+        assert moments.untold() == Before(number, seen[number])
+        moments.tell(number, seen[number])
+    assert moments.untold() is None  # of the present one, `seen` tells
+    late = speak(moments, 2)
+    moments.tell(2, Seen(2, bytes(32)))  # somebody was shown something else
+    assert moments.untold() == Before(2, late)
+    moments.tell(2, late)
+    moments.tell(2, seen[2])  # an older word takes nothing back
+    assert moments.untold() is None
+    moments.tell(99, seen[2])
+    moments.move(6, Roster({}))
+    assert moments.untold() == Before(5, seen[5])
+
+
+def test_what_was_said_is_remembered_over_any_number_of_empty_changes() -> None:
+    moments = empty_moments(2)
+    seen = speak(moments, 2)
+    for number in range(3, 500):
+        moments.move(number, Roster({}))
+    assert moments.get(2) is None
+    assert moments.untold() == Before(2, seen)
+    assert moments.agrees(2, seen) and not moments.agrees(2, Seen(1, bytes(32)))
+    assert not moments.agrees(3, seen), "nobody said anything there"
+    assert not moments.agrees(1, seen)
+    assert moments.agrees(0, seen), "before one's own coming: who knows"
+    assert len(moments._transcripts) == 66
+
+
+def test_the_longer_memory_is_of_64_changes_under_which_something_was_said() -> None:
+    moments = empty_moments(1)
+    seen = {1: speak(moments, 1)}
+    for number in range(2, 130):
+        moments.move(number, Roster({}))
+        seen[number] = speak(moments, number)
+    assert moments.untold() == Before(1, seen[1])
+    assert not moments.agrees(1, Seen(1, bytes(32)))
+    moments.move(130, Roster({}))
+    assert moments.untold() == Before(2, seen[2])
+    assert moments.agrees(1, Seen(1, bytes(32))), "forgotten"
+    assert not moments.agrees(2, Seen(1, bytes(32)))
+    assert len(moments._transcripts) == 129
 
 
 def test_keys_of_the_wrong_size_are_as_unusable_as_others() -> None:

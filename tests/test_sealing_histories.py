@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import os
 import random
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -33,7 +33,9 @@ from hypothesis.stateful import (
 from client import boxes
 from client.chains import ROOM_AUDIENCE, Chain, Place, member_audience
 from client.posts import Opened, Sealed
+from client.roster import Moments
 from client.sealing import Sealing
+from client.transcript import Seen
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.keys import Identity
 
@@ -62,6 +64,7 @@ HAPPENS = [what for what, weight in WEIGHTS.items() for _ in range(weight)]
 # Small, so that a history of fifty steps reaches them.
 EPOCH_POSTS = 4
 CHANGES_BEHIND = 3
+TRANSCRIPT_POSTS = 6
 
 
 @functools.cache
@@ -444,12 +447,31 @@ class Histories(RuleBasedStateMachine):
                 assert boxes.unseal(record.box.data, known, record.place, record.salt) is None
 
 
+def count_judged(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often what a sender said of a change was judged, by what its reader knows of it."""
+    judged: Counter[str] = Counter()
+    agrees = Moments.agrees
+
+    def counting(self: Moments, change: int, seen: Seen) -> bool:
+        moment, transcript = self.get(change), self._transcripts.get(change)
+        known = "present" if moment is self.now else "kept" if moment else "long ago"
+        judged[known if transcript else "nothing"] += 1
+        judged["fewer"] += transcript is not None and seen.count < transcript.count
+        judged["full"] += seen.count == TRANSCRIPT_POSTS
+        return agrees(self, change, seen)
+
+    monkeypatch.setattr(Moments, "agrees", counting)
+    return judged
+
+
 @pytest.mark.timeout(0 if SOAK else 60)
 @pytest.mark.soak
 def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     """The room layer's promises, over a fixed sample or, for the soak, over a seeded one."""
     monkeypatch.setattr("client.sealing.EPOCH_POSTS", EPOCH_POSTS)
     monkeypatch.setattr("client.roster.CHANGES_BEHIND", CHANGES_BEHIND)
+    monkeypatch.setattr("client.transcript.TRANSCRIPT_POSTS", TRANSCRIPT_POSTS)
+    judged = count_judged(monkeypatch)
     machine: type[Histories] = Histories
     if SOAK:
         start = int(os.environ.get("CMD_CHAT_SEED") or 1)
@@ -467,3 +489,5 @@ def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
             phases=(Phase.generate, Phase.shrink),
         ),
     )
+    print(dict(judged))
+    assert len(judged) == 6 and min(judged.values()) > 9

@@ -13,6 +13,7 @@ import json
 import secrets
 import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -376,6 +377,8 @@ def play(core: Sealing, line: str) -> Outcome:
     frame = from_object(frames.parse(line.encode()), {**SERVER_FRAMES, **LOG_ENTRIES})
     if isinstance(frame, frames.KeyFor):
         return None, core.add_wrap(frame.sender, frame.wrap)
+    if isinstance(frame, frames.Renamed):
+        return None, core.renamed(frame.seq, frame.id, frame.nick)
     if isinstance(frame, frames.PrivateFor):
         return core.open_private(frame.sender, frame.change, frame.wrap, frame.box)
     assert isinstance(frame, frames.Posted)
@@ -386,6 +389,7 @@ class Reader:
     """Another client's reading half, from docs/PROTOCOL.md alone: names the layer that fails.
 
     It has no more than the vectors need: nobody comes or goes, and no two chains differ.
+    ``differs`` says whether the last post's sender was shown another room.
     """
 
     def __init__(self, header: dict[str, str]) -> None:
@@ -395,6 +399,10 @@ class Reader:
         self.room = folded(header["room"])
         self.roster = {line.id: line for line in members(header["members"])}
         self.seq = self.change
+        self.differs = False
+        self.rosters: dict[int, dict[int, frames.MemberLine]] = {}
+        self.hashes: dict[int, list[bytes]] = {}  # of each change: h_0, h_1, …
+        self.begin(self.change)
         self.chains: list[tuple[int, int, int, bytes]] = []  # sender, epoch, n, ck
         self.marks: dict[tuple[bytes, bytes], tuple[int, int]] = {}
         self.ids: set[tuple[int, str]] = set()
@@ -403,11 +411,29 @@ class Reader:
             "cmdchat audience member 1", eight(self.me), identity(self.person).fingerprint
         )
 
+    def begin(self, change: int) -> None:
+        self.rosters[change] = dict(self.roster)
+        lines = self.roster.values()
+        found = sorted((folded(line.nick), line.bundle.fingerprint) for line in lines)
+        fields = (self.log, eight(change), *(part for pair in found for part in pair))
+        self.hashes[change] = [sha256("cmdchat room transcript 1", *fields)]
+
+    def shown(self, change: int, count: int, hashed: str) -> bool:
+        """Whether a sender who says this of ``change`` was shown what this reader was."""
+        if change < self.change:
+            return True  # not here yet
+        return from_text(hashed) in self.hashes.get(change, [])[count : count + 1]
+
     def place(self, sender: int, audience: bytes) -> tuple[bytes, ...]:
         return self.room, self.log, audience, self.roster[sender].bundle.fingerprint
 
     def take(self, line: str) -> str:
         frame = json.loads(line)
+        if frame["type"] == "renamed":
+            self.seq = frame["seq"]
+            self.roster[frame["id"]] = replace(self.roster[frame["id"]], nick=frame["nick"])
+            self.begin(self.seq)
+            return "ok"
         sender = frame["from"]
         if frame["type"] == "key_for":
             return self.add(sender, frame["wrap"], self.audience)
@@ -415,7 +441,11 @@ class Reader:
         self.seq = max(self.seq, frame.get("seq", 0))
         audience = self.audience if frame["type"] == "posted" else self.private
         box: dict[str, Any] = {**frame["box"], "sig": from_text(frame["box"]["sig"])}
-        if sender not in self.roster or not self.signed(sender, frame["change"], audience, box):
+        if new and frame["type"] == "posted" and frame["change"] in self.hashes:
+            hashes = self.hashes[frame["change"]]
+            hashes.append(sha256("cmdchat room transcript step 1", hashes[-1], box["sig"]))
+        roster = self.rosters.get(frame["change"], {})
+        if sender not in roster or not self.signed(sender, frame["change"], audience, box):
             return "name"
         at: tuple[int, int] = (box["epoch"], box["n"])
         key = self.roster[sender].bundle.fingerprint, audience
@@ -428,9 +458,11 @@ class Reader:
             wrong = (frame["wrap"]["epoch"], frame["wrap"]["n"]) != at
             if wrong or self.add(sender, frame["wrap"], audience) != "ok":
                 return "wrap"
-        layer = self.read(sender, audience, box)
+        layer = self.read(sender, audience, box, frame["change"])
         if layer == "ok":
             self.marks[key] = at
+            said = [[frame["change"], *self.body["seen"]], self.body.get("before")]
+            self.differs = not all(self.shown(*each) for each in said if each)
         return layer if layer != "ok" or self.is_new(sender) else "id"
 
     def is_new(self, sender: int) -> bool:
@@ -439,7 +471,7 @@ class Reader:
         return not known
 
     def signed(self, sender: int, change: int, audience: bytes, box: dict[str, Any]) -> bool:
-        line = self.roster[sender]
+        line = self.rosters[change][sender]
         numbers = (eight(change), eight(box["epoch"]), eight(box["n"]))
         message = labelled(
             "cmdchat post 1", *self.place(sender, audience), folded(line.nick), *numbers,
@@ -466,7 +498,7 @@ class Reader:
         self.chains.append((sender, epoch, number, secret))
         return "ok"
 
-    def read(self, sender: int, audience: bytes, box: dict[str, Any]) -> str:
+    def read(self, sender: int, audience: bytes, box: dict[str, Any], change: int) -> str:
         epoch, number = box["epoch"], box["n"]
         if epoch < 1 or number > 999:
             return "key"
@@ -479,12 +511,12 @@ class Reader:
                 ck = hkdf(ck, b"", labelled("cmdchat chain step 1"))
             key = base64.urlsafe_b64encode(hkdf(ck, self.salt, info))
             try:
-                return self.judge(Fernet(key).decrypt(box["data"]))
+                return self.judge(Fernet(key).decrypt(box["data"]), change)
             except InvalidToken:
                 continue
         return "token" if found else "key"
 
-    def judge(self, plain: bytes) -> str:
+    def judge(self, plain: bytes, change: int) -> str:
         size = len(plain)
         if size < 64 or size & (size - 1):
             return "body"
@@ -494,6 +526,11 @@ class Reader:
             count, seen = body["seen"]
             good = body["kind"] in ("text", "action") and type(count) is int and count <= 4096
             sizes = len(from_text(body["id"])), len(from_text(seen))
+            past = body.get("before")
+            if past is not None:
+                earlier, count, seen = past
+                good = good and type(earlier) is type(count) is int and len(from_text(seen)) == 32
+                good = good and 0 <= earlier < change and 1 <= count <= 4096
         except (Malformed, KeyError, TypeError, AttributeError, ValueError):
             return "body"
         self.body = body
@@ -504,6 +541,7 @@ def do_open(vector: Vector) -> str:
     reader = Reader(vector.header)
     layers = [reader.take(line) for line in vector.payload]
     assert layers[-1] == vector.expect
+    assert reader.differs == (vector.header.get("warning") == "transcript")
     if "text" in vector.header:
         assert (reader.body["kind"], reader.body["text"]) == (
             vector.header["kind"], vector.header["text"],

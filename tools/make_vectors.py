@@ -22,9 +22,9 @@ from client import boxes, codes
 from client.boxes import Body
 from client.chains import ROOM_AUDIENCE, Chain, Place, member_audience
 from client.roster import Entry
-from client.transcript import Seen, Transcript
+from client.transcript import Before, Seen, Transcript
 from protocol import frames, link, pake
-from protocol.frames import Box, Frame, KeyFor, Posted, PrivateFor, Wrap
+from protocol.frames import Box, Frame, KeyFor, Posted, PrivateFor, Renamed, Wrap
 from protocol.keys import to_text
 from protocol.link import ClientLink, Credentials, Opener, Sealer, ServerLink
 from protocol.names import nick_key, room_key
@@ -355,7 +355,7 @@ class Scene:
 
     def __init__(self, room: str = ROOM, roster: str = ROSTER, salt: bytes = b"") -> None:
         self.room, self.roster, self.salt = room, roster, salt
-        self.change, self.seq, self.numbers = 3, 3, 0
+        self.entered, self.change, self.seq, self.numbers = 3, 3, 3, 0
         self.lines: list[str] = []
         found = [Entry(line).pair for line in members(roster)]
         self.transcript = Transcript(LOG, self.change, found)
@@ -398,6 +398,16 @@ class Scene:
         self.transcript.add(box.sig)
         self.lines.append(text_of(Posted(self.seq, sender, change or self.change, box)))
 
+    def renamed(self) -> Before:
+        """Carol takes another nickname; what Alice had been shown until then."""
+        before = Before(self.change, self.transcript.seen())
+        self.seq += 1
+        self.change = self.seq
+        self.lines.append(text_of(Renamed(self.seq, 3, "Caroline")))
+        lines = members(self.roster.replace("carol carol", "Caroline carol"))
+        self.transcript = Transcript(LOG, self.change, [Entry(line).pair for line in lines])
+        return before
+
     def say(self, n: int, text: str = "hello", **fields: str | bytes) -> Box:
         box = self.box(self.chain.at(n), self.body(text, **fields).encode())  # type: ignore[arg-type]
         self.posted(box)
@@ -406,7 +416,7 @@ class Scene:
     def write(self, name: str, expect: str, why: str, **extra: str) -> None:
         header = {
             "expect": expect, "do": "open", "why": why, "reader": "bob", "me": "2",
-            "room": self.room, "log": to_text(LOG), "change": str(self.change),
+            "room": self.room, "log": to_text(LOG), "change": str(self.entered),
             "members": self.roster,
         }  # fmt: skip
         if self.salt:
@@ -447,7 +457,7 @@ def make_boxes() -> None:
     scene.write("box-chain-under-way", "ok", "a chain is wrapped at its next number", **HELLO)
 
     scene = Scene(room="Straße", roster="1 ÄRGER alice 1; 2 Bob bob 2")
-    scene.change = scene.seq = 2
+    scene.entered = scene.change = scene.seq = 2
     scene.transcript = Transcript(LOG, 2, [Entry(x).pair for x in members(scene.roster)])
     scene.nick = "ärger"
     scene.place = replace(scene.place, room="strasse")
@@ -588,9 +598,32 @@ def make_boxes() -> None:
     )  # fmt: skip
 
 
+def make_before() -> None:
+    """What a sender says of an earlier change: two posts, a renaming, and a third post."""
+
+    def after(name: str, why: str, change: Callable[[Before], Before], **extra: str) -> None:
+        scene = ready()
+        scene.say(0, "one")
+        scene.say(1, "two")
+        before = change(scene.renamed())
+        scene.posted(scene.box(scene.chain.at(2), replace(scene.body(), before=before).encode()))
+        scene.write(f"before{name}", "ok", why, **HELLO | extra)
+
+    def of(change: int, count: int = 2) -> Callable[[Before], Before]:
+        return lambda _: Before(change, Seen(count, bytes(32)))
+
+    named = {"warning": "transcript"}
+    after("", "the sender was shown the same before the last change", lambda before: before)
+    after("-other", "a post was exchanged before the last change", of(3), **named)
+    after("-more", "the sender was shown more before the last change", of(3, 3), **named)
+    after("-no-change", "there was no change of this number", of(4), **named)
+    after("-not-there", "the reader was not in the room at that change", of(2))
+
+
 def make_bodies() -> None:
     scene = Scene()
     good = json.loads(scene.body().encode())
+    past = [2, 4096, to_text(bytes(32))]
 
     def body(**changes: object) -> bytes:
         return padded(compact({**good, **changes}).encode())
@@ -617,6 +650,17 @@ def make_bodies() -> None:
         "seen-flag": ("true is not 1", body(seen=[True, good["seen"][1]])),
         "seen-too-many": ("more than a transcript holds", body(seen=[4097, good["seen"][1]])),
         "seen-short": ("a hash of 31 bytes", body(seen=[0, to_text(bytes(31))])),
+        "before-count": ("a number for a list", body(before=2)),
+        "before-two": ("the hash is missing", body(before=past[:2])),
+        "before-four": ("one value too many", body(before=[*past, 0])),
+        "before-flag": ("true is not 1", body(before=[True, *past[1:]])),
+        "before-negative": ("no count is negative", body(before=[-1, *past[1:]])),
+        "before-too-large": ("more than any count", body(before=[2**53, *past[1:]])),
+        "before-now": ("the box's own change is no earlier one", body(before=[3, *past[1:]])),
+        "before-later": ("nor is one that is yet to come", body(before=[4, *past[1:]])),
+        "before-nothing": ("where nothing was seen it is absent", body(before=[2, 0, past[2]])),
+        "before-too-many": ("more than a transcript holds", body(before=[2, 4097, past[2]])),
+        "before-short": ("a hash of 31 bytes", body(before=[2, 1, to_text(bytes(31))])),
         "empty": ("nothing but spaces", b" " * 64),
     }  # fmt: skip
     for name, (why, plain) in bad.items():
@@ -626,6 +670,9 @@ def make_bodies() -> None:
     scene = ready()
     scene.posted(scene.box(scene.chain, body(later=[1])))
     scene.write("body-unknown-key", "ok", "unknown keys are ignored", **HELLO)
+    scene = ready()
+    scene.posted(scene.box(scene.chain, body(before=None)))
+    scene.write("body-before-null", "ok", "null is as good as absent", **HELLO)
     scene = ready()
     long = "x" * 1000
     scene.posted(scene.box(scene.chain, scene.body(long).encode()))
@@ -810,6 +857,7 @@ def main() -> None:
     make_frames()
     make_link()
     make_boxes()
+    make_before()
     make_bodies()
     make_wraps()
     make_private()
