@@ -1,4 +1,4 @@
-"""Nicknames and rooms: what they may be, and under which key they are the same.  Text made safe.
+"""Nicknames and rooms: what they may be, and which of them are, or look, the same.  Text made safe.
 
 Unicode's own categories decide, not tables of ours.  They grow with Python's version: a letter
 that one side does not know yet is no letter there, and is refused or shown by its number.
@@ -8,12 +8,28 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 from protocol.errors import BadNick, BadRoom
 from protocol.limits import NICK_CHARS, ROOM_CHARS
+from protocol.skeletons import skeleton
 
-# What the client calls itself and its own lines, without the punctuation that a name may have.
-RESERVED = frozenset({"cmdchat", "error", "notice", "server", "system", "warning", "you"})
+# What the client calls its person and its own lines, in all its languages, as keys and without
+# the punctuation that a name may have. One list for all: who reads may have any of them.
+RESERVED_ASCII = frozenset(
+    """
+    abisua avertissement aviso befehle cmdchat comandos commandes commands du eiratud erreur erro
+    error errorea ezikusiak fehler hoiatus ignorados ignored ignoriert komandoak notice ordes
+    ordres saatmata server sina system ti viga vous warning warnung you zu
+    """.split()
+)
+RESERVED = RESERVED_ASCII | frozenset(
+    """
+    avís käsud tú você vós вы игнорируются команды ошибка предупреждение あなた エラー コマンド
+    使える言語 未送信 無視中 警告 你 可用的语言有 命令 已忽略 未发送 该链接指向这台计算机本身
+    错误 경고 나 명령 오류
+    """.split()
+)
 
 # Hebrew stacks five on one letter (point, dot, vowel, meteg, accent), Burmese too; floods of
 # them, which paint over the lines above, need many more.
@@ -49,18 +65,37 @@ def room_key(room: str) -> str:
     return unicodedata.normalize("NFKC", room).casefold()
 
 
+def nick_looks(nick: str) -> frozenset[str]:
+    """What ``nick`` may be taken for: two nicknames that share one of these look alike.
+
+    By how it is written and by its key, since in ``aIice`` the capital is an l to the eye and
+    an i to the key.  Among capitals alone it is an I to both.
+    """
+    seen = skeleton(nick)
+    if seen.replace("l", "I").isupper() and not seen.islower():
+        seen = seen.replace("l", "I")
+    return frozenset(skeleton(form.casefold()) for form in (seen, skeleton(nick_key(nick))))
+
+
 def check_nick(nick: str) -> str:
     """The nickname in NFC; raises BadNick if it is none.
 
     1 to 32 characters: letters, marks, digits and ``._-``, at least one letter or digit; not
-    Latin, Greek and Cyrillic mixed; not a word of RESERVED, however punctuated.
+    Latin, Greek and Cyrillic mixed; nothing that looks like a word of RESERVED, however
+    punctuated.
     """
     name = _checked(nick, NICK_CHARS)
     if name is None or len(_scripts(name)) > 1:
         raise BadNick()
-    if nick_key(name).translate(dict.fromkeys(map(ord, _PUNCTUATION))) in RESERVED:
+    bare = name.translate(dict.fromkeys(map(ord, _PUNCTUATION)))
+    if nick_looks(bare) & _looks_of(RESERVED_ASCII if bare.isascii() else RESERVED):
         raise BadNick()
     return name
+
+
+@cache
+def _looks_of(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(look for word in words for look in nick_looks(word))
 
 
 def check_room(room: str) -> str:

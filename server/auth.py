@@ -17,10 +17,11 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from protocol import keys, link, pake
 from protocol.errors import ServerFull, TooManyAttempts
-from protocol.names import nick_key
+from protocol.names import nick_looks
 from server import bounds
 
 _TOKEN_ID_BYTES, _TOKEN_SECRET_BYTES = 12, 32
@@ -65,6 +66,11 @@ class Token:
     nick: str
     expires: float
     prs: bytes = field(repr=False)
+
+    @cached_property
+    def looks(self) -> frozenset[str]:
+        """What its nickname looks like."""
+        return nick_looks(self.nick)
 
 
 class Tokens:
@@ -133,9 +139,9 @@ class Tokens:
             return "expired" if token_id in self._expired else "revoked"
 
     def holds(self, nick: str) -> bool:
-        """Whether ``nick`` belongs to a live token."""
-        key = nick_key(nick)
-        return any(nick_key(token.nick) == key for token in self.live())
+        """Whether ``nick`` belongs to a live token, or looks as if it did."""
+        looks = nick_looks(nick)
+        return any(looks & token.looks for token in self.live())
 
     def take_expired(self) -> list[str]:
         """The ids of tokens that have expired since this was last asked."""

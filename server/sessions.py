@@ -12,9 +12,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from protocol.errors import NickTaken
+from protocol.errors import NickTaken, ServerFull
 from protocol.keys import Bundle
-from protocol.names import nick_key
+from protocol.names import nick_looks
 from server import bounds
 from server.delivery import Outlet, Receiver
 from server.rooms import Member, Room, Rooms
@@ -65,7 +65,7 @@ class Session:
 
 
 class Sessions:
-    """All sessions, by nickname and by fingerprint.  Thread-safe.
+    """All sessions, by what their nicknames look like and by fingerprint.  Thread-safe.
 
     ``rooms`` are left when a session ends; ``on_change`` hears of a room that somebody left.
     """
@@ -79,7 +79,7 @@ class Sessions:
     ) -> None:
         self._rooms, self._on_change, self._grace, self._clock = rooms, on_change, grace, clock
         self._lock = threading.Lock()  # leaf; guards the two tables
-        self._by_nick: dict[str, Session] = {}  # key: nick_key(nick)
+        self._by_look: dict[str, Session] = {}  # key: each of nick_looks(nick)
         self._by_print: dict[bytes, Session] = {}  # key: fingerprint
 
     def find(self, fingerprint: bytes) -> Session | None:
@@ -88,22 +88,37 @@ class Sessions:
             return self._by_print.get(fingerprint)
 
     def add(self, session: Session) -> None:
-        """Let a new session in.  Raises NickTaken, also while its own old one is there."""
+        """Let a new session in.
+
+        Raises NickTaken, for a nickname that looks like another's too, and also while its own
+        old one is there; ServerFull at the bound.
+        """
+        looks = nick_looks(session.nick)
         with self._lock:
-            key = nick_key(session.nick)
-            if key in self._by_nick or session.bundle.fingerprint in self._by_print:
+            if session.bundle.fingerprint in self._by_print:
                 raise NickTaken()
-            self._by_nick[key] = session
+            if len(self._by_print) >= bounds.SESSIONS:
+                raise ServerFull()
+            self._take_locked(looks, session)
             self._by_print[session.bundle.fingerprint] = session
 
     def rename(self, session: Session, nick: str) -> None:
-        """Take another nickname.  The caller holds ``session.turn``.  Raises NickTaken."""
+        """Take another nickname, which may look like one's own.
+
+        The caller holds ``session.turn``.  Raises NickTaken.
+        """
+        before, looks = nick_looks(session.nick), nick_looks(nick)
         with self._lock:
-            if self._by_nick.get(nick_key(nick), session) is not session:
-                raise NickTaken()
-            del self._by_nick[nick_key(session.nick)]
-            self._by_nick[nick_key(nick)] = session
+            self._take_locked(looks, session)
+            for look in before - looks:
+                del self._by_look[look]
             session.nick = nick
+
+    def _take_locked(self, looks: frozenset[str], session: Session) -> None:
+        """Give these looks to ``session``, or raise NickTaken if one of them is another's."""
+        if any(self._by_look.get(look, session) is not session for look in looks):
+            raise NickTaken()
+        self._by_look.update(dict.fromkeys(looks, session))
 
     def lose(self, session: Session, outlet: Outlet) -> bool:
         """The connection behind ``outlet`` is gone: the grace begins.
@@ -134,7 +149,8 @@ class Sessions:
             if reason is not None:  # before its next frame finds that there is no session
                 session.hang_up(reason)
             with self._lock:
-                del self._by_nick[nick_key(session.nick)]
+                for look in nick_looks(session.nick):
+                    del self._by_look[look]
                 del self._by_print[session.bundle.fingerprint]
             room, member = session.room, session.member
             if room is not None and member is not None:
@@ -146,7 +162,7 @@ class Sessions:
         """End the graces that are over; seconds until the next one, None if there is none."""
         now = self._clock()
         with self._lock:
-            sessions = list(self._by_nick.values())
+            sessions = list(self._by_print.values())
         nearest = None
         for session in sessions:
             lost_at = session.lost_at
@@ -162,13 +178,13 @@ class Sessions:
     def with_token(self, token_id: str) -> list[Session]:
         """The sessions that a token opened."""
         with self._lock:
-            return [session for session in self._by_nick.values() if session.token_id == token_id]
+            return [session for session in self._by_print.values() if session.token_id == token_id]
 
     def live(self) -> list[Session]:
         """All sessions."""
         with self._lock:
-            return list(self._by_nick.values())
+            return list(self._by_print.values())
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._by_nick)
+            return len(self._by_print)

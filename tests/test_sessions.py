@@ -80,6 +80,40 @@ def test_a_nickname_is_one_session(house: House) -> None:
     assert len(house.sessions) == 1
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("ace", "\u0430\u0441\u0435"), ("alice", "aIice"), ("bob1", "bobl"), ("m0m", "rnom")],
+)
+def test_a_nickname_that_looks_like_anothers_is_refused(
+    house: House, one: str, other: str
+) -> None:
+    """Either way round, also to who is here already; and it is free once the other has gone."""
+    for present, wanted in ((one, other), (other, one)):
+        session, third = house.session(present), house.session("third")
+        with pytest.raises(NickTaken):
+            house.session(wanted)
+        with pytest.raises(NickTaken):
+            house.sessions.rename(third, wanted)
+        assert third.nick == "third" and len(house.sessions) == 2
+        house.sessions.end(session)
+        house.sessions.rename(third, wanted)
+        house.sessions.end(third)
+
+
+def test_renaming_to_a_look_alike_of_ones_own(house: House) -> None:
+    """Is nobody else's business; and what the old one alone looked like is free."""
+    alice = house.session("aIice")
+    house.sessions.rename(alice, "alice")
+    assert alice.nick == "alice"
+    other = house.session("aiice")
+    with pytest.raises(NickTaken):
+        house.sessions.rename(alice, "aIice")
+    house.sessions.end(other)
+    house.sessions.rename(alice, "aIice")
+    house.sessions.end(alice)
+    assert house.sessions._by_look == {}
+
+
 def test_an_identity_is_one_session(house: House) -> None:
     """Under whatever nickname; nothing is left of the refused one."""
     house.session("alice", 7)
