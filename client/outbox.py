@@ -31,6 +31,7 @@ class Line:
     to: str | None = None
     target: tuple[int, bytes] | None = None
     number: int = 0  # by which a screen knows it, from before it is sealed
+    turn: int = 0  # lines go out in this order
     ref: int = 0
     post_id: bytes | None = None
     change: int = 0
@@ -78,11 +79,31 @@ class Outbox:
         self.open: dict[int, Line] = {}  # key: ref; sealed, no answer yet
         self.taken: dict[int, Line] = {}  # key: ref; accepted, not yet seen in the log
         self.requests: dict[int, Request] = {}  # key: ref, of the same series
+        self._turns = 0
 
     @property
     def empty(self) -> bool:
         """Whether each line has been answered, and seen in its place."""
         return not (self.waiting or self.open or self.taken or self.requests)
+
+    def add(self, line: Line) -> None:
+        """``line`` waits behind all others."""
+        self._turns += 1
+        line.turn = self._turns
+        self.waiting.append(line)
+
+    def behind(self, change: int) -> bool:
+        """Whether what is under way was sealed for another membership than that of ``change``."""
+        return any(line.change != change for line in self.open.values())
+
+    def put_back(self, line: Line) -> None:
+        """``line`` has to be sealed again: it waits where it did before."""
+        place = 0
+        for other in self.waiting:
+            if isinstance(other, Switch) or other.turn > line.turn:
+                break
+            place += 1
+        self.waiting.insert(place, line)
 
     def again(self) -> list[bytes]:
         """What has been sealed or asked and not answered, in order, byte for byte."""
@@ -93,11 +114,11 @@ class Outbox:
 
     def give_up(self) -> list[Line]:
         """All lines that no server has acknowledged, in order; they are forgotten here."""
-        lines = list(self.open.values())
-        lines += [line for line in self.waiting if isinstance(line, Line)]
+        lines = [line for line in self.waiting if isinstance(line, Line)]
+        lines += self.open.values()
         self.open.clear()
         self.waiting.clear()
-        return lines
+        return sorted(lines, key=lambda line: line.turn)
 
 
 def records(outgoing: deque[bytes]) -> list[bytes]:

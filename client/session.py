@@ -89,6 +89,10 @@ class Session:
         self._heard_rooms: tuple[str, ...] = ()
         self.outgoing: deque[bytes] = deque()
         self.refused = 0  # lines handed back
+        # Answers `/history`, if there is one; set before the first line is read.
+        self.look_back: Callable[[str, int, str], None] | None = None
+        # Does what `/panic` asks for; set before the first line is read.
+        self.on_panic: Callable[[bool], None] = lambda _delete: None
 
     # What the connection asks and tells
 
@@ -353,6 +357,13 @@ class Session:
         text = _("The language is {language} now.").format(language=i18n.LANGUAGES[wanted])
         self.emit(events.Notice(text))
 
+    def history(self, count: int, text: str) -> None:
+        """Show what was recorded of the room that is shown."""
+        if self.look_back is None:
+            self.emit(events.Error("no_history", wording.history("off")))
+        else:
+            self.look_back(self._shown_room, count, text)
+
     def clear(self) -> None:
         """Forget what was shown."""
         with self._lock:
@@ -366,6 +377,10 @@ class Session:
                 self._emit(events.Notice(_("You are connected.")))
                 return
         self._on_reconnect()
+
+    def panic(self, delete: bool) -> None:
+        """Forget everything and leave.  Without the lock: somebody may wait while holding it."""
+        self.on_panic(delete)
 
     def quit(self) -> None:
         """Leave."""
@@ -391,7 +406,7 @@ class Session:
         elif len(self._outbox.waiting) >= WAITING_LINES:
             self._hand_back_locked(line, "disconnected")
         else:
-            self._outbox.waiting.append(line)
+            self._outbox.add(line)
             self._number_locked(line)
             self._emit(events.Sending(line.number, line.room, line.text, line.kind, line.to))
             self._advance_locked()
@@ -402,7 +417,11 @@ class Session:
             line.number = self._last_line
 
     def _advance_locked(self) -> None:
-        """Seal and send what can be: lines in order, a switch when all before it is answered."""
+        """Seal and send what can be: lines in order, a switch when all before it is answered.
+
+        What is under way was all sealed for one membership. If it is refused as stale, nothing
+        that was said later has passed it by.
+        """
         waiting = self._outbox.waiting
         while self._live and waiting and not self._switching:
             head = waiting[0]
@@ -412,7 +431,7 @@ class Session:
                 waiting.popleft()
                 self._switching, self._switching_to = True, head.room
                 self._request_locked("switch", lambda ref, to=head.room: frames.Enter(ref, to))  # type: ignore[misc]
-            elif len(self._outbox.open) >= OPEN_LINES:
+            elif len(self._outbox.open) >= OPEN_LINES or self._outbox.behind(self._sealing.change):
                 return
             else:
                 waiting.popleft()
@@ -556,7 +575,10 @@ class Session:
         self._room = entered.room
         if switched or first or returning:
             self._switching = False
-        if first or returning:
+        if returning and room_key(self._shown_room) != room_key(self._asked):
+            # Another one was wanted while this one was being entered.
+            self._outbox.waiting.append(Switch(self._shown_room))
+        elif returning:
             self._shown_room = entered.room
         self._live = True
         salt = self._secrets.get(room_key(entered.room), ("", b""))[1]
@@ -622,6 +644,10 @@ class Session:
             self._on_done_locked(accepted)
         elif line.target is not None:
             self._show_own_locked(line)
+        elif accepted.seq is not None and accepted.seq <= self._seq:
+            # Fallen behind meanwhile, past its place in the log: nothing more will come of it.
+            line.seq = accepted.seq
+            self._show_own_locked(line)
         else:
             line.seq = accepted.seq
             self._outbox.taken[accepted.ref] = line
@@ -638,7 +664,7 @@ class Session:
         line = self._outbox.open.pop(ref, None) if ref is not None else None
         if line is not None:
             if refused.code == "stale":  # the membership moved on meanwhile: seal it anew
-                self._seal_locked(line)
+                self._outbox.put_back(line)
             else:
                 self._hand_back_locked(line, refused.code, refused.retry_after)
             return

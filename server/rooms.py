@@ -23,8 +23,8 @@ from protocol.names import room_key
 from server import bounds
 
 Owner = TypeVar("Owner")
-# Nearly all members stand at one of very few places.
-_SLICES_KEPT = 4
+# Where a burst is being carried off, members stand at as many places as it has slices.
+_SLICES_KEPT = 10
 
 
 class Entry(NamedTuple):
@@ -81,6 +81,7 @@ class Member(Generic[Owner]):
         self.private_number = 0
         self.behind = False
         self.wrapped = Wrapped(0, set())
+        self.posted = (0, 0)  # epoch and number of the last post
 
     def encode_line(self) -> None:
         """Encode the member for rosters anew, after something changed."""
@@ -189,6 +190,7 @@ class Room(Generic[Owner]):
             stub = b'{"type":"own_posted","seq":%d,"ref":%d}' % (self._seq, post.ref)
             encoded = b'{"type":"posted","seq":%d,"from":%s' % (self._seq, rest)
             member.own.append(self._seq)
+            member.posted = (box.epoch, box.n)
             self._append_locked(encoded, member.id, post.change, stub)
             return self._seq
 
@@ -196,7 +198,9 @@ class Room(Generic[Owner]):
         """Put ``wrap`` into its recipient's queue; the owner, or None if there is nothing to do.
 
         A second wrap for one sender, epoch and recipient changes nothing: after a lost
-        connection the same ones come again.  Raises Repeated for an epoch of the past.
+        connection the same ones come again.  Nor does one for a post that was taken: if its
+        recipient has fallen behind since, it must not stand in for the next one, which leads
+        further.  Raises Repeated for an epoch of the past.
         """
         with self._lock:
             self._require_locked(member)
@@ -204,6 +208,8 @@ class Room(Generic[Owner]):
                 raise Repeated()
             if wrap.epoch > member.wrapped.epoch:
                 member.wrapped = Wrapped(wrap.epoch, set())
+            if (wrap.epoch, wrap.n) <= member.posted:
+                return None
             target = self._members.get(wrap.to)
             if target is None or target is member or wrap.to in member.wrapped.recipients:
                 return None
@@ -311,6 +317,9 @@ class Room(Generic[Owner]):
 
     def _trim_locked(self) -> None:
         """Let go of what every member has confirmed."""
+        first = self._first_locked()
+        if any(member.confirmed < first for member in self._members.values()):
+            return  # nearly always, and found soon
         needed = min((member.confirmed for member in self._members.values()), default=self._seq)
         while self._log and self._log[0].seq <= needed:
             self._drop_first_locked()

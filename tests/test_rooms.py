@@ -524,8 +524,11 @@ def test_rejoining_makes_everyone_count_it_as_lacking_their_keys(
     for _ in range(9):
         room.post(alice, post(bob.joined))
     assert isinstance(room.take(bob), Snapshot)
-    assert room.add_wrap(alice, wrap(bob.id)) == "bob"
+    # What comes again with a post that was taken leads back to what he may have opened, and the
+    # next one is for what follows.
     assert room.add_wrap(alice, wrap(bob.id)) is None
+    assert room.add_wrap(alice, wrap(bob.id, n=1)) == "bob"
+    assert room.add_wrap(alice, wrap(bob.id, n=1)) is None
 
 
 # Coming back

@@ -5,7 +5,7 @@ from __future__ import annotations
 from client import events
 from protocol import frames
 from protocol.frames import MemberLine
-from tests.malicious import OTHER_LOG, Den, bundle
+from tests.malicious import OTHER_LOG, Den, bundle, welcome
 
 
 def refused_whisper() -> Den:
@@ -46,3 +46,79 @@ def test_what_was_asked_of_a_server_that_is_gone_is_answered_all_the_same() -> N
     den.enter(alice, list(den.lines.values()), log=OTHER_LOG)
     assert [error.code for error in alice.all(events.Error)] == ["disconnected"] * 2
     assert alice.sent() == []
+
+
+def test_lines_that_have_to_be_sealed_anew_keep_their_order() -> None:
+    """What was typed after them waits, and goes out after them."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    first, second = (den.say("alice", text) for text in ("one", "two"))
+    den.join("carol")
+    alice.session.say("three")
+    assert alice.sent() == []  # it could be taken before the others
+    alice.hears(frames.Refused("stale", first.ref))
+    assert alice.sent() == []  # so could this one
+    alice.hears(frames.Refused("stale", second.ref))
+    refs = [frame.ref for frame in alice.sent() if isinstance(frame, frames.Post)]
+    assert len(refs) == 3
+    for seq, ref in enumerate(refs, den.seq + 1):
+        alice.hears(frames.Accepted(ref, seq), frames.Log(seq, (frames.OwnPosted(seq, ref),)))
+    assert alice.own() == ["one", "two", "three"]
+
+
+def test_lines_that_are_sealed_anew_more_than_once_keep_their_order() -> None:
+    """An answer comes before the change that it is about: so the first try may be in vain."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    first, second = (den.say("alice", text) for text in ("one", "two"))
+    alice.hears(frames.Refused("stale", first.ref))
+    (again,) = alice.sent()
+    assert isinstance(again, frames.Post)
+    den.join("carol")
+    alice.hears(frames.Refused("stale", second.ref))
+    assert alice.sent() == []
+    alice.hears(frames.Refused("stale", again.ref))
+    refs = [frame.ref for frame in alice.sent() if isinstance(frame, frames.Post)]
+    for seq, ref in enumerate(refs, den.seq + 1):
+        alice.hears(frames.Accepted(ref, seq), frames.Log(seq, (frames.OwnPosted(seq, ref),)))
+    assert alice.own() == ["one", "two"]
+
+
+def test_lines_that_wait_to_be_sealed_anew_are_handed_back_in_order() -> None:
+    """With those that are still under way, and those that were never sealed."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    first, _ = (den.say("alice", text) for text in ("one", "two"))
+    den.join("carol")
+    alice.hears(frames.Refused("stale", first.ref))
+    alice.session.say("three")
+    alice.session.give_up("disconnected")
+    assert [text for text, _ in alice.handed_back()] == ["one", "two", "three"]
+
+
+def test_a_room_that_is_wanted_while_another_one_is_being_entered() -> None:
+    """After a lost connection, between what the handshake asks for and its answer."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.session.lose()
+    assert alice.session.room_to_join() == "den"
+    alice.session.switch("attic", None)
+    alice.session.say("for the attic")
+    alice.session.welcome(welcome("alice"))
+    alice.hears(*den.entering(alice, seq=den.next()))
+    assert alice.handed_back() == [("for the attic", "disconnected")]
+    (enter,) = alice.sent()
+    assert isinstance(enter, frames.Enter) and enter.room == alice.session.room == "attic"
+
+
+def test_an_answer_that_comes_after_falling_behind_shows_the_line() -> None:
+    """Its place in the log has been passed over, so nothing else would."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    said = den.say("alice", "hello")
+    seq = den.next()
+    alice.hears(*den.entering(alice, seq=den.next()))
+    assert alice.own() == []
+    alice.hears(frames.Accepted(said.ref, seq))
+    assert alice.own() == ["hello"]
+    assert alice.session.wait_answered(0)

@@ -1,0 +1,1133 @@
+"""A network under a test's control, people on it, and what all of them must come out with.
+
+A ``Network`` relays TCP between clients and a real server.  Each client has a ``Road`` of its own,
+whose connections can be cut, reset, frozen, delayed, throttled, split and merged at any byte.
+A ``Schedule`` says what people type and what happens to their roads: it is a function of a number
+and of nothing else.  ``play`` runs schedules with real clients, and ``check`` compares what each
+of them was shown with the logs of the rooms, which ``Tap`` copies as the server writes them.
+
+    python -m tests.faults SEED [COUNT]
+
+runs the schedules from SEED on and prints their figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import heapq
+import json
+import random
+import selectors
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, NamedTuple
+from unittest import mock
+
+from client import connection as client_connection
+from client import events, roster
+from client.connection import Connection
+from client.outbox import Line
+from client.posts import Sealed
+from client.session import Session
+from protocol import frames, limits, pake
+from protocol.invite import Invite
+from protocol.keys import to_text
+from protocol.link import Credentials
+from server import bounds
+from server.app import ChatServer
+from server.rooms import Member, Room
+from tests.conftest import IdentityPool, identity_pool, server_settings
+from tests.wire import LONG, MOST, PASSWORD
+from transport.sockets import Stream
+from transport.websocket import WebSocket, connect
+
+PEOPLE = 8
+ROOM, OTHER_ROOM = "hall", "porch"
+
+# The network
+
+_HELD = 256 * 1024  # bytes of one direction that wait inside the network, or
+_HELD_NARROW = 8 * 1024  # so that who writes finds that nobody reads
+_PIECE_GAP = 0.0005  # seconds between pieces, so that they do not arrive as one
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens once ``after`` bytes of one direction of a connection have passed.
+
+    cut, reset     the connection ends, with FIN or with RST
+    away           it ends, and for ``seconds`` so does every other one that is tried
+    freeze         nothing passes on the road, in any connection, for ``seconds``
+    delay          nothing passes in this direction for ``seconds``
+    throttle       the next ``size`` bytes take ``seconds``
+    split          the next ``size`` bytes pass in pieces of ``piece`` bytes
+    merge          the next ``size`` bytes pass at once, or what there is after ``seconds``
+    """
+
+    kind: str
+    up: bool = False  # from client to server
+    after: int = 0
+    seconds: float = 0.0
+    size: int = 0
+    piece: int = 0
+
+
+class _Lane:
+    """One direction of one connection."""
+
+    def __init__(self, up: bool, source: socket.socket, target: socket.socket) -> None:
+        self.up, self.source, self.target = up, source, target
+        self.held = bytearray()
+        self.passed = 0
+        self.faults: list[tuple[int, int, Fault]] = []  # a heap: at which byte, which came first
+        self.quiet_until = 0.0
+        self.shaped: Fault | None = None  # throttle, split or merge
+        self.shaped_left = 0
+        self.gather_until = 0.0
+        self.ended = self.done = False  # the source's end was read, was passed on
+        self.blocked = False  # the target takes no more at the moment
+
+
+class Road:
+    """One client's way to the server; ``port`` is where it connects to."""
+
+    def __init__(self, network: Network, target: int) -> None:
+        self._network, self._target = network, target
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.listener.getsockname()[1])
+        self.connections: list[tuple[_Lane, _Lane]] = []
+        self.coming: list[Fault] = []  # for the next connection, from its first byte on
+        self.frozen_until = self.away_until = 0.0
+        self.held_until: float | None = None
+
+    def arm(self, fault: Fault, coming: bool = False) -> None:
+        """``fault`` is to happen to the connection of now, or to the ``coming`` one."""
+        self._network.order(functools.partial(self._arm, fault, coming))
+
+    def freeze(self) -> None:
+        """Nothing passes until ``thaw``."""
+        self._network.order(functools.partial(self._set_frozen, float("inf")))
+
+    def thaw(self) -> None:
+        """What was held goes on."""
+        self._network.order(functools.partial(self._set_frozen, 0.0))
+
+    def close(self) -> None:
+        """End all connections, and those that are tried from now on, until ``heal``."""
+        self._network.order(functools.partial(self._close, float("inf")))
+
+    def heal(self) -> None:
+        """No more faults; what was held goes on."""
+        self._network.order(self._heal)
+
+    # In the network's thread
+
+    def _arm(self, fault: Fault, coming: bool) -> None:
+        if coming or not self.connections:
+            self.coming.append(fault)
+            return
+        lane = self.connections[-1][0 if fault.up else 1]
+        self._network.add_fault(lane, lane.passed + fault.after, fault)
+
+    def _set_frozen(self, until: float) -> None:
+        self.frozen_until = until
+
+    def _close(self, until: float) -> None:
+        self.away_until = until
+        for pair in list(self.connections):
+            self._network.end(self, pair)
+
+    def _heal(self) -> None:
+        self.frozen_until = self.away_until = 0.0
+        self.coming.clear()
+        for pair in self.connections:
+            for lane in pair:
+                lane.faults.clear()
+                lane.quiet_until, lane.shaped = 0.0, None
+
+    def accept(self) -> tuple[_Lane, _Lane] | None:
+        """The connection that is tried, or None if there is to be none."""
+        near = self.listener.accept()[0]
+        far = socket.socket()
+        try:
+            if time.monotonic() < self.away_until:
+                raise ConnectionRefusedError
+            if self._network.narrow:
+                far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            far.connect(("127.0.0.1", self._target))
+        except OSError:
+            near.close()
+            far.close()
+            return None
+        for sock in (near, far):
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        pair = (_Lane(True, near, far), _Lane(False, far, near))
+        for fault in self.coming:
+            self._network.add_fault(pair[0 if fault.up else 1], fault.after, fault)
+        self.coming.clear()
+        self.connections.append(pair)
+        return pair
+
+
+class Network:
+    """All roads, and the one thread that moves bytes along them."""
+
+    def __init__(self, narrow: bool = False) -> None:
+        self.narrow = narrow
+        self.happened: Counter[str] = Counter()  # faults by kind; its thread's, until that ends
+        self._wake, self._woken = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._lock = threading.Lock()  # leaf; guards the orders
+        self._orders: list[Callable[[], None]] = []
+        self._roads: list[Road] = []
+        self._numbers = count()
+        self._over = False
+        self._thread = threading.Thread(target=self._run, name="network")
+
+    def __enter__(self) -> Network:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.order(self._end_all)
+        self._thread.join()
+        self._selector.close()
+        self._wake.close()
+        self._woken.close()
+
+    def road(self, port: int) -> Road:
+        """Another client's way to the server at ``port``."""
+        road = Road(self, port)
+        self.order(functools.partial(self._open, road))
+        return road
+
+    def order(self, what: Callable[[], None]) -> None:
+        """Have the network's thread do this.  Returns at once."""
+        with self._lock:
+            self._orders.append(what)
+        self._wake.send(b"\0")
+
+    def obeyed(self) -> Counter[str]:
+        """What has happened, once all orders up to now were obeyed."""
+        done = threading.Event()
+        self.order(done.set)
+        assert done.wait(LONG)
+        return Counter(self.happened)
+
+    # In its thread
+
+    def add_fault(self, lane: _Lane, at: int, fault: Fault) -> None:
+        heapq.heappush(lane.faults, (at, next(self._numbers), fault))
+
+    def end(self, road: Road, pair: tuple[_Lane, _Lane], reset: bool = False) -> None:
+        """The end of a connection, as both of its ends see it."""
+        road.connections.remove(pair)
+        for sock in (pair[0].source, pair[1].source):
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(sock)
+            with contextlib.suppress(OSError):
+                if reset:
+                    linger = struct.pack("ii", 1, 0)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                else:
+                    while sock.recv(65536):  # closing on what was not read would be a reset
+                        pass
+            sock.close()
+
+    def _open(self, road: Road) -> None:
+        self._roads.append(road)
+        self._selector.register(road.listener, selectors.EVENT_READ, road)
+
+    def _end_all(self) -> None:
+        self._over = True
+        for road in self._roads:
+            for pair in list(road.connections):
+                self.end(road, pair)
+            self._selector.unregister(road.listener)
+            road.listener.close()
+
+    def _run(self) -> None:
+        while not self._over:
+            now = time.monotonic()
+            nearest = float("inf")
+            for road in self._roads:
+                for pair in list(road.connections):
+                    if pair in road.connections:  # and did not end with another one
+                        nearest = min(nearest, self._look_at(road, pair, now))
+            wait = None if nearest == float("inf") else max(0.0, nearest - time.monotonic())
+            for key, mask in self._selector.select(wait):
+                if key.fileobj is self._woken:
+                    self._obey()
+                elif isinstance(key.data, Road):
+                    key.data.accept()
+                else:
+                    self._take(key.data, key.fileobj, mask)
+
+    def _obey(self) -> None:
+        self._woken.recv(4096)
+        with self._lock:
+            orders, self._orders = self._orders, []
+        for order in orders:
+            order()
+
+    def _take(self, pair: tuple[_Lane, _Lane], sock: Any, mask: int) -> None:
+        for lane in pair:
+            if lane.source is sock and mask & selectors.EVENT_READ:
+                try:
+                    data = sock.recv(65536)
+                except OSError:
+                    data = b""
+                lane.held += data
+                lane.ended = lane.ended or not data
+            elif lane.target is sock and mask & selectors.EVENT_WRITE:
+                lane.blocked = False
+
+    def _look_at(self, road: Road, pair: tuple[_Lane, _Lane], now: float) -> float:
+        """Move what can be moved; when to look again at the latest."""
+        nearest = float("inf")
+        for lane in pair:
+            nearest = min(nearest, self._move(road, pair, lane, now))
+            if pair not in road.connections:
+                return nearest
+        if all(lane.done for lane in pair):
+            self.end(road, pair)
+            return nearest
+        for lane, other in (pair, pair[::-1]):
+            wanted = 0
+            if not lane.ended and len(lane.held) < (_HELD_NARROW if self.narrow else _HELD):
+                wanted |= selectors.EVENT_READ
+            if other.blocked:
+                wanted |= selectors.EVENT_WRITE
+            self._want(lane.source, wanted, pair)
+        return nearest
+
+    def _want(self, sock: socket.socket, mask: int, pair: tuple[_Lane, _Lane]) -> None:
+        known = self._selector.get_map().get(sock)
+        if known is None and mask:
+            self._selector.register(sock, mask, pair)
+        elif known is not None and not mask:
+            self._selector.unregister(sock)
+        elif known is not None and known.events != mask:
+            self._selector.modify(sock, mask, pair)
+
+    def _move(
+        self, road: Road, pair: tuple[_Lane, _Lane], lane: _Lane, now: float
+    ) -> float:
+        while True:
+            until = max(lane.quiet_until, road.frozen_until)
+            if now < until:
+                return until
+            if lane.faults and lane.passed >= lane.faults[0][0]:
+                self._happen(road, pair, lane, heapq.heappop(lane.faults)[2], now)
+                if pair not in road.connections:
+                    return float("inf")
+                continue
+            if not lane.held:
+                self._pass_end_on(lane)
+                return float("inf")
+            if lane.blocked:
+                return float("inf")
+            if lane.shaped is not None and lane.shaped.kind == "merge":
+                gathered = len(lane.held) >= lane.shaped.size or lane.ended
+                if not gathered and now < lane.gather_until:
+                    return lane.gather_until
+                lane.shaped = None
+            if not self._send(lane, now):
+                self.end(road, pair)
+                return float("inf")
+
+    def _send(self, lane: _Lane, now: float) -> bool:
+        """Pass on what may go together; False if nobody takes it any more."""
+        most = len(lane.held)
+        if lane.faults:
+            most = min(most, lane.faults[0][0] - lane.passed)
+        shaped = lane.shaped
+        if shaped is not None:
+            most = min(most, shaped.piece, lane.shaped_left)
+        try:
+            sent = lane.target.send(lane.held[:most])
+        except BlockingIOError:
+            lane.blocked = True
+            return True
+        except OSError:
+            return False
+        del lane.held[:sent]
+        lane.passed += sent
+        if shaped is not None:
+            lane.shaped_left -= sent
+            if lane.shaped_left <= 0:
+                lane.shaped = None
+            if shaped.kind == "throttle":
+                lane.quiet_until = now + shaped.seconds * sent / shaped.size
+            else:
+                lane.quiet_until = now + _PIECE_GAP
+        return True
+
+    @staticmethod
+    def _pass_end_on(lane: _Lane) -> None:
+        if lane.ended and not lane.done:
+            lane.done = True
+            with contextlib.suppress(OSError):
+                lane.target.shutdown(socket.SHUT_WR)
+
+    def _happen(
+        self, road: Road, pair: tuple[_Lane, _Lane], lane: _Lane, fault: Fault, now: float
+    ) -> None:
+        self.happened[fault.kind] += 1
+        if fault.kind in ("cut", "reset"):
+            self.end(road, pair, reset=fault.kind == "reset")
+        elif fault.kind == "away":
+            road._close(now + fault.seconds)
+        elif fault.kind == "freeze":
+            road.frozen_until = max(road.frozen_until, now + fault.seconds)
+        elif fault.kind == "delay":
+            lane.quiet_until = max(lane.quiet_until, now + fault.seconds)
+        else:
+            lane.shaped, lane.shaped_left = fault, fault.size
+            lane.gather_until = now + fault.seconds
+
+
+# Schedules
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happens; people are numbered.
+
+    say, whisper (to ``other``), rename, move (to the other room), fault (``coming``: for the next
+    connection), await (``who`` has an answer to everything)
+    """
+
+    what: str
+    who: int
+    other: int = 0
+    size: int = 0  # of the line
+    fault: Fault | None = None
+    coming: bool = False
+
+
+@dataclass(frozen=True)
+class Mood:
+    """What a schedule is like.  ``grace`` None: longer than any fault lasts."""
+
+    name: str
+    grace: float | None
+    narrow: bool = False  # a short log, and posts may not be far behind
+    longest: float = 0.3  # seconds that a fault may last
+
+
+MOODS = (
+    Mood("patient", None),
+    Mood("hasty", 0.8, longest=2.4),
+    Mood("patient", None),
+    Mood("narrow", None, narrow=True, longest=0.5),
+)
+_KINDS = ("cut", "cut", "reset", "away", "freeze", "delay", "throttle", "split", "merge")
+_WHAT = (
+    ("say",) * 10 + ("fault",) * 8 + ("await",) * 5 + ("whisper",) * 3 + ("rename", "move")
+)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What happens, in order; the same for the same ``seed``."""
+
+    seed: int
+    mood: Mood
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, seed: int, length: int = 60) -> Schedule:
+        """The schedule of this number, with ``length`` steps."""
+        chance = random.Random(seed)
+        mood = MOODS[seed % len(MOODS)]
+        steps = []
+        long_ones = 2  # so many faults may outlast everybody's patience
+        for _ in range(length):
+            what, who = chance.choice(_WHAT), chance.randrange(PEOPLE)
+            if what == "fault":
+                long = long_ones > 0 and mood.grace is not None and chance.random() < 0.4
+                fault = _fault(chance, mood, long)
+                if long:
+                    long_ones -= 1
+                steps.append(Step(what, who, fault=fault, coming=chance.random() < 0.3))
+                # Something to be broken while it is on its way.
+                steps.append(Step("say", who if fault.up else (who + 1) % PEOPLE, size=8))
+            elif what == "say":
+                size = chance.choice((3000, 6000) if mood.narrow else (0, 0, 20, 300, 3000))
+                steps += [Step(what, who, size=size)] * chance.choice((1, 1, 2, 5))
+            else:
+                other = (who + chance.randrange(1, PEOPLE)) % PEOPLE
+                steps.append(Step(what, who, other))
+        return cls(seed, mood, tuple(steps))
+
+
+def _fault(chance: random.Random, mood: Mood, long: bool) -> Fault:
+    kind = chance.choice(("away", "freeze") if long else _KINDS)
+    up = chance.random() < 0.5
+    # The handshake and the roster, one record, or some of them.
+    after = chance.choice((0, chance.randrange(600), chance.randrange(2000),
+                           chance.randrange(8000)))  # fmt: skip
+    seconds = chance.uniform(mood.longest / 2, mood.longest) if long else chance.uniform(0.02, 0.3)
+    size = chance.choice((40, 400, 4000))
+    piece = {"split": max(1, size // 50), "throttle": max(1, size // 10)}.get(kind, 0)
+    return Fault(kind, up, after, seconds, size, piece)
+
+
+# What the server and the clients really do
+
+
+class Record(NamedTuple):
+    """An event, and where the client was when it showed it."""
+
+    event: events.Event
+    log: bytes | None
+    me: int
+    seq: int
+
+
+class Whisper(NamedTuple):
+    """A private post that the server has taken."""
+
+    log: bytes
+    target: int
+    sender: int
+    sig: str
+    seq: int  # of the log's last entry
+    taken: bool
+
+
+class Tap:
+    """Copies of all logs as they are written, and which text is in which box."""
+
+    def __init__(self) -> None:
+        self._logs: dict[bytes, list[bytes]] = defaultdict(list)  # key: log id
+        self._whispers: dict[bytes, list[Whisper]] = defaultdict(list)
+        self.texts: dict[str, str] = {}  # key: signature of the box
+
+    def log(self, log_id: bytes) -> list[dict[str, Any]]:
+        """All entries that a log ever had."""
+        return [json.loads(entry) for entry in self._logs[log_id]]
+
+    def whispers(self, log_id: bytes) -> list[Whisper]:
+        """What was said privately among the members of a log."""
+        return self._whispers[log_id]
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """While this lasts, every room of every server of this process is copied."""
+        append, enqueue, seal = Room._append_locked, Room._enqueue_locked, Line.seal
+
+        def append_locked(room: Room[Any], encoded: bytes, *rest: Any) -> None:
+            self._logs[room.log_id].append(encoded)
+            append(room, encoded, *rest)
+
+        def enqueue_locked(
+            room: Room[Any], target: Member[Any], sender: int, **what: Any
+        ) -> None:
+            enqueue(room, target, sender, **what)
+            private: frames.Private | None = what.get("private")
+            if private is not None:
+                self._whispers[room.log_id].append(
+                    Whisper(room.log_id, target.id, sender, to_text(private.box.sig),
+                            room._seq, not target.behind)
+                )  # fmt: skip
+
+        def seal_line(line: Line, ref: int, sealed: Sealed) -> None:
+            self.texts[to_text(sealed.box.sig)] = line.text
+            seal(line, ref, sealed)
+
+        with (
+            mock.patch.object(Room, "_append_locked", append_locked),
+            mock.patch.object(Room, "_enqueue_locked", enqueue_locked),
+            mock.patch.object(Line, "seal", seal_line),
+        ):
+            yield
+
+
+@contextlib.contextmanager
+def world(prs: bytes, narrow: bool = False) -> Iterator[Tap]:
+    """Servers and clients of this process are quick to try again, and everything is recorded.
+
+    ``prs`` is what proves every server's password.  Handshakes that are cut look like guesses of
+    it, of which there is no talk here.
+    """
+    tap = Tap()
+    with contextlib.ExitStack() as stack:
+        patches: list[tuple[Any, str, object]] = [
+            (pake, "password_prs", lambda _: prs),
+            (client_connection, "FIRST_DELAY", 0.06),
+            (client_connection, "LONGEST_DELAY", 0.2),
+            (client_connection, "UNPROVEN_HANDSHAKES", 1_000_000),
+            (bounds, "FREE_FAILURES", 1_000_000),
+            (bounds, "OPEN_HANDSHAKES", 1_000_000),
+        ]
+        if narrow:
+            patches += [
+                (limits, "LOG_ENTRIES", 12),
+                (limits, "CHANGES_BEHIND", 2),
+                (roster, "CHANGES_BEHIND", 2),
+            ]
+        for owner, name, value in patches:
+            stack.enter_context(mock.patch.object(owner, name, value))
+        stack.enter_context(tap.listening())
+        yield tap
+
+
+# People
+
+
+class Person:
+    """One client, whose events are collected, at the end of a road."""
+
+    def __init__(
+        self, group: Group, number: int, pool: IdentityPool, prs: bytes, room: str = ROOM
+    ) -> None:
+        self.group, self.number, self.nick = group, number, f"p{number}"
+        self.road = group.network.road(group.port)
+        self.typed: list[str] = []
+        self.records: list[Record] = []
+        # Which rooms it wanted to go to, and how many records there were then.
+        self.moves: list[tuple[int, str]] = []
+        self.ended = ""
+        identity = pool[number]
+        address = Invite("127.0.0.1", group.port, tls=False, fingerprint=None)
+        self.session = Session(
+            identity, address, self.nick, room, self._take, self._send, lambda: None
+        )
+        self.connection = Connection(
+            self._dial, identity, lambda: Credentials(prs), self.session, self._take, self._tell,
+            make_keys=lambda: pool.keys,
+        )  # fmt: skip
+
+    def say(self, size: int = 0) -> str:
+        """A line that nobody else says, ``size`` characters or a little longer."""
+        text = f"{self.nick} {len(self.typed)} ".ljust(size, ".")
+        self.typed.append(text)
+        self.session.say(text)
+        return text
+
+    def whisper(self, other: Person) -> str:
+        """The same to one other, by the nickname that it has at the moment."""
+        text = f"{self.nick} {len(self.typed)} "
+        self.typed.append(text)
+        self.session.private(other.session.nick, text)
+        return text
+
+    def move(self, room: str) -> None:
+        """Go to another room."""
+        with self.group.changed:
+            self.moves.append((len(self.records), room))
+        self.session.switch(room, None)
+
+    def all(self, kind: type[events.Event]) -> list[Any]:
+        """The events of a kind."""
+        return [record.event for record in self.records if isinstance(record.event, kind)]
+
+    def heard(self, text: str) -> bool:
+        """Whether it was shown this line, one's own or another's."""
+        return any(message.text == text for message in self.all(events.Message))
+
+    def back(self, text: str) -> bool:
+        """Whether it was handed this line back."""
+        return any(line.text == text for line in self.all(events.NotSent))
+
+    def _dial(self, opened: Callable[[Stream], None]) -> WebSocket:
+        return connect(
+            "127.0.0.1",
+            self.road.port,
+            timeout=client_connection.ATTEMPT_SECONDS,
+            max_message_size=MOST,
+            opened=opened,
+        )
+
+    def _take(self, event: events.Event) -> None:
+        session = self.session
+        with self.group.changed:
+            self.records.append(Record(event, session._log, session._id, session._seq))
+            self.group.changed.notify_all()
+
+    def _send(self) -> None:
+        """Also after each frame, of which not all make an event."""
+        self.connection.send()
+        with self.group.changed:
+            self.group.changed.notify_all()
+
+    def _tell(self, news: str) -> None:
+        with self.group.changed:
+            self.ended = news if news == "ended" else ""
+            self.group.changed.notify_all()
+
+
+class Group:
+    """People in one room of one server, each on a road of its own."""
+
+    def __init__(
+        self,
+        network: Network,
+        port: int,
+        pool: IdentityPool,
+        prs: bytes,
+        size: int = PEOPLE,
+        name: str = "",
+    ) -> None:
+        self.network, self.port, self.name = network, port, name
+        self.changed = threading.Condition()  # guards everybody's records; a leaf
+        self.people = [Person(self, number, pool, prs) for number in range(size)]
+
+    def __enter__(self) -> Group:
+        for person in self.people:
+            person.connection.start()
+        nicks = {person.nick for person in self.people}
+        try:
+            self.wait(lambda: all(nicks <= _met(person) for person in self.people), "meeting")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for person in self.people:
+            person.road.heal()
+        for person in self.people:
+            person.connection._leaving.set()
+            person.connection._stirred.set()
+        for person in self.people:
+            person.connection.leave()
+
+    def wait(self, done: Callable[[], object], what: str) -> None:
+        """Wait for what events will say; fails when it does not come."""
+        with self.changed:
+            assert self.changed.wait_for(done, LONG), f"{self.name}: {what} never ends\n{self}"
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{person.nick}: {[str(record.event)[:80] for record in person.records[-4:]]}"
+            for person in self.people
+        )
+
+    def answered(self, person: Person) -> None:
+        """Wait until ``person`` has an answer to everything."""
+        done = person.session.wait_answered(LONG)
+        assert done, f"{self.name}: no answer for {person.nick}\n{self}"
+
+    def settle(self, room: str = ROOM) -> None:
+        """Heal everything; everybody comes to ``room``, says a last line and sees all others'."""
+        for person in self.people:
+            person.road.heal()
+        for _ in range(20):
+            for person in self.people:
+                if person.session.room != room:
+                    person.move(room)
+            if self._last_lines():
+                break
+        else:
+            raise AssertionError(f"{self.name}: no rest\n{self}")
+        for person in self.people:
+            self.answered(person)
+
+    def _last_lines(self) -> bool:
+        """Whether everybody has seen everybody's; if not, somebody has come in meanwhile."""
+        starts: list[int] = []
+
+        def together() -> bool:
+            starts[:] = [len(person.records) for person in self.people]
+            ids = {person.session._id for person in self.people}
+            rosters = [person.session._sealing.members() for person in self.people]
+            known = [{(line.id, line.joined) for line in lines} for lines in rosters]
+            return {line.id for line in rosters[0]} == ids and all(
+                each == known[0] for each in known
+            )
+
+        # Who knows nothing yet of somebody who has come back seals nothing for it.
+        self.wait(together, "coming together")
+        texts = [person.say() for person in self.people]
+
+        def outcome() -> bool | None:
+            met = 0
+            for person, start in zip(self.people, starts, strict=True):
+                since = [record.event for record in person.records[start:]]
+                if any(isinstance(event, (events.RoomEntered, events.NotSent)) for event in since):
+                    return False
+                met += {e.text for e in since if isinstance(e, events.Message)} >= set(texts)
+            return True if met == len(self.people) else None
+
+        self.wait(lambda: outcome() is not None, "the last line")
+        with self.changed:
+            return bool(outcome())
+
+
+def _met(person: Person) -> set[str]:
+    found: set[str] = set()
+    for record in person.records:
+        event = record.event
+        if isinstance(event, (events.Connected, events.RoomEntered)):
+            found |= {member.nick for member in event.members}
+        elif isinstance(event, events.Joined):
+            found.add(event.nick)
+    return found
+
+
+# Running schedules
+
+
+@contextlib.contextmanager
+def party(
+    pool: IdentityPool,
+    prs: bytes,
+    size: int = PEOPLE,
+    name: str = "",
+    narrow: bool = False,
+    **settings: Any,
+) -> Iterator[Group]:
+    """People who know of each other, on a server of their own, within a ``world``."""
+    server = ChatServer(server_settings(**settings))
+    if narrow:
+        server._listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    server.start()
+    try:
+        with Network(narrow) as network, Group(network, server.port, pool, prs, size, name) as all_:
+            yield all_
+    finally:
+        server.stop()
+
+
+def run(schedule: Schedule, tap: Tap, pool: IdentityPool, prs: bytes) -> Counter[str]:
+    """One schedule with a server of its own; what there was.  Raises AssertionError."""
+    mood = schedule.mood
+    settings: dict[str, Any] = {}
+    if mood.grace is not None:
+        settings = {"heartbeat_interval": 0.2, "heartbeat_timeout": mood.grace}
+    name = f"python -m tests.faults {schedule.seed}"
+    with party(pool, prs, name=name, narrow=mood.narrow, **settings) as group:
+        _perform(schedule, group)
+        group.settle()
+    found = check(group, tap, forgiving=mood.grace is not None)
+    found.update(group.network.happened)
+    found["schedules"] = 1
+    return found
+
+
+def _perform(schedule: Schedule, group: Group) -> None:
+    numbers = count(1)
+    for step in schedule.steps:
+        person = group.people[step.who]
+        if step.what == "say":
+            person.say(step.size)
+        elif step.what == "whisper":
+            person.whisper(group.people[step.other])
+        elif step.what == "rename":
+            person.session.rename(f"{person.nick}-{next(numbers)}")
+        elif step.what == "move":
+            person.move(OTHER_ROOM if person.session.room == ROOM else ROOM)
+        elif step.what == "fault":
+            assert step.fault is not None
+            person.road.arm(step.fault, step.coming)
+        else:
+            group.answered(person)
+
+
+def play(
+    seeds: Sequence[int], pool: IdentityPool, prs: bytes, at_once: int = 4, length: int = 60
+) -> Counter[str]:
+    """Many schedules, some at a time; the sum of what there was."""
+    total: Counter[str] = Counter()
+    schedules = [Schedule.of(seed, length) for seed in seeds]
+    for narrow in (False, True):
+        chosen = [schedule for schedule in schedules if schedule.mood.narrow == narrow]
+        with world(prs, narrow) as tap, ThreadPoolExecutor(at_once) as workers:
+            for found in workers.map(lambda one: run(one, tap, pool, prs), chosen):  # noqa: B023
+                total.update(found)
+    return total
+
+
+# The check
+
+
+@dataclass
+class Stay:
+    """One stay of one client in one log, from its coming in to the next one."""
+
+    log: bytes
+    me: int
+    start: int
+    told: bool  # that it has missed something, if it has
+    records: list[Record] = field(default_factory=list)
+    last: bool = False
+
+
+def stays(person: Person) -> list[Stay]:
+    """All stays of one client."""
+    found: list[Stay] = []
+    before: list[events.Event] = []
+    for record in person.records:
+        event = record.event
+        if isinstance(event, (events.Connected, events.RoomEntered)):
+            assert record.log is not None
+            told = any(
+                isinstance(each, events.Missed)
+                or (isinstance(each, events.Reconnected) and not each.resumed)
+                for each in before[-2:]
+            )
+            while found and found[-1].records and found[-1].records[-1][1:] == record[1:]:
+                found[-1].records.pop()  # a part of the arrival, which is told before its name
+            found.append(Stay(record.log, record.me, record.seq, told))
+        elif found:
+            found[-1].records.append(record)
+        before.append(event)
+    found[-1].last = True
+    return found
+
+
+Item = tuple[Any, ...]
+
+
+def _short(items: list[Item]) -> list[Item]:
+    return [tuple(str(part)[:16] for part in item) for item in items]
+
+
+def shown(stay: Stay) -> list[Item]:
+    """What was shown of the log, in order."""
+    found: list[Item] = []
+    for record in stay.records:
+        event = record.event
+        if isinstance(event, events.Message) and not event.private:
+            if event.mine and event.seq is not None and event.seq <= stay.start:
+                pass  # taken before it fell behind, and answered only then
+            elif event.mine:
+                found.append(("own", event.seq, event.text))
+            else:
+                found.append(("message", event.seq, event.text, event.sender))
+        elif isinstance(event, (events.Joined, events.Left)):
+            found.append((event.name, event.nick))
+        elif isinstance(event, events.Renamed):
+            found.append(("renamed", event.old, event.nick))
+    return found
+
+
+def wanted(stay: Stay, log: list[dict[str, Any]], tap: Tap, until: int) -> tuple[list[Item], int]:
+    """What the log says that this stay has to show, and how many of it up to number ``until``."""
+    names: dict[int, str] = {}
+    names_at: dict[int, dict[int, str]] = {}
+    found: list[Item] = []
+    needed = 0
+    for entry in log:
+        kind, seq = entry["type"], entry["seq"]
+        item: Item | None = None
+        if kind == "posted":
+            text = tap.texts[entry["box"]["sig"]]
+            if entry["from"] == stay.me:
+                item = ("own", seq, text)
+            elif entry["change"] >= stay.start:
+                item = ("message", seq, text, names_at[entry["change"]][entry["from"]])
+        elif kind == "joined":
+            names[entry["member"]["id"]] = entry["member"]["nick"]
+            item = ("joined", entry["member"]["nick"])
+        elif kind == "left":
+            item = ("left", names.pop(entry["id"]))
+        elif kind == "renamed":
+            item = ("renamed", names[entry["id"]], entry["nick"])
+            names[entry["id"]] = entry["nick"]
+        if kind != "posted":
+            names_at[seq] = dict(names)
+        if seq <= stay.start:
+            continue
+        if kind in ("left", "rejoined") and entry["id"] == stay.me:
+            break
+        if item is not None:
+            found.append(item)
+            needed += seq <= until
+    return found, needed
+
+
+def check(group: Group, tap: Tap, forgiving: bool) -> Counter[str]:
+    """Compare what everybody was shown with the logs; counts of what there was.
+
+    Nobody may have lost its place unless ``forgiving``.  Raises AssertionError.
+    """
+    return _Check(group, tap, forgiving).done()
+
+
+class _Check:
+    def __init__(self, group: Group, tap: Tap, forgiving: bool) -> None:
+        self.group, self.tap, self.forgiving = group, tap, forgiving
+        self.found: Counter[str] = Counter()
+        self.stays = {person.number: stays(person) for person in group.people}
+        self.logs = {
+            stay.log: tap.log(stay.log) for each in self.stays.values() for stay in each
+        }
+        self.accepted: Counter[str] = Counter()
+        self.whispered: dict[str, Whisper] = {}
+        for log_id, log in self.logs.items():
+            for entry in log:
+                if entry["type"] == "posted":
+                    self.accepted[tap.texts[entry["box"]["sig"]]] += 1
+            for whisper in tap.whispers(log_id):
+                if whisper.taken:
+                    text = tap.texts[whisper.sig]
+                    self.accepted[text] += 1
+                    self.whispered[text] = whisper
+
+    def demand(self, condition: object, person: Person, what: str) -> None:
+        assert condition, f"{self.group.name}: {person.nick}: {what}"[:1000]
+
+    def done(self) -> Counter[str]:
+        for text, number in self.accepted.items():
+            assert number == 1, f"{self.group.name}: {text!r} was taken {number} times"
+        for person in self.group.people:
+            self._quiet(person)
+            self._fates(person)
+            self._transcripts(person)
+            self._whispers(person)
+            self._order(person)
+        self.found["accepted"] = len(self.accepted)
+        return self.found
+
+    def _quiet(self, person: Person) -> None:
+        """Nothing is wrong with an honest server, however bad the network is."""
+        came, room = 0, ROOM
+        for index, event in enumerate(record.event for record in person.records):
+            bad = isinstance(event, (events.Warning, events.Unreadable, events.Disconnected))
+            if isinstance(event, events.Error):
+                bad = event.code not in ("disconnected", "timed_out")
+            self.demand(not bad, person, str(event))
+            if isinstance(event, events.Reconnected):
+                self.found["resumed" if event.resumed else "joined anew"] += 1
+                # Between two rooms, when the answer is lost, a client has no place to name.
+                wanted = [(at, where) for at, where in person.moves if at <= index]
+                between = bool(wanted) and (wanted[-1][0] >= came or wanted[-1][1] != room)
+                allowed = event.resumed or self.forgiving or between or limits.LOG_ENTRIES < 100
+                self.demand(allowed, person, "lost its place")
+            elif isinstance(event, (events.Connected, events.RoomEntered)):
+                came, room = index, event.room
+
+    def _fates(self, person: Person) -> None:
+        """Each line has come out in one way."""
+        own = Counter(message.text for message in person.all(events.Message) if message.mine)
+        back = Counter(line.text for line in person.all(events.NotSent))
+        for text in person.typed:
+            what = f"{text!r} was shown {own[text]} times and handed back {back[text]} times"
+            self.demand(own[text] + back[text] == 1, person, what)
+            if own[text]:
+                self.demand(self.accepted[text], person, f"{text!r} was never taken")
+        self.found["lines"] += len(person.typed)
+        for index, record in enumerate(person.records):
+            event = record.event
+            if not isinstance(event, events.NotSent):
+                continue
+            self.found["handed back"] += 1
+            known = event.reason in ("disconnected", "gone", "left_room")
+            self.demand(known, person, str(event))
+            if self.accepted[event.text]:
+                self.found["handed back, yet taken"] += 1
+                told = next(
+                    (each.event for each in person.records[index:]
+                     if isinstance(each.event, (events.Reconnected, events.Reconnecting))),
+                    None,
+                )  # fmt: skip
+                lost = isinstance(told, events.Reconnected) and not told.resumed
+                self.demand(event.reason == "disconnected" and lost, person,
+                            f"handed back without need: {event}")  # fmt: skip
+
+    def _transcripts(self, person: Person) -> None:
+        mine = self.stays[person.number]
+        seqs: dict[bytes, int] = {}
+        for index, stay in enumerate(mine):
+            is_last = index == len(mine) - 1
+            until = self._last_line() if is_last else 0
+            want, needed = wanted(stay, self.logs[stay.log], self.tap, until)
+            have = shown(stay)
+            same = 0
+            while same < min(len(want), len(have)) and want[same] == have[same]:
+                same += 1
+            # What was taken of one's own is shown when the stay ends, at the latest.
+            rest = [item for item in want[same:] if item in have[same:]]
+            context = (
+                f"stay {index} of {len(mine)}: {_short(have[same:same + 3])} instead of "
+                f"{_short(want[same:same + 3])}, after {_short(have[max(0, same - 2):same])}"
+            )
+            if is_last:
+                self.demand(len(have) == same and same >= needed, person, context)
+            else:
+                own = all(item[0] == "own" for item in have[same:])
+                self.demand(own and rest == have[same:], person, context)
+                switched = mine[index + 1].log != stay.log and not mine[index + 1].told
+                gap = len(want) - len(have)
+                self.demand(gap == 0 or switched or mine[index + 1].told, person, f"a gap: {gap}")
+                self.found["missed and told"] += gap if not switched else 0
+            for item in have:
+                if item[0] in ("own", "message"):
+                    self.demand(item[1] > seqs.get(stay.log, 0), person, f"order: {item}")
+                    seqs[stay.log] = item[1]
+        for before, after in zip(mine, mine[1:], strict=False):
+            if (before.log, before.me) == (after.log, after.me):
+                self.found["rejoined"] += 1
+
+    def _last_line(self) -> int:
+        """The number of the last line in the room in which all have met at the end."""
+        return max(
+            message.seq or 0
+            for person in self.group.people
+            for message in person.all(events.Message)
+            if message.mine and message.text == person.typed[-1]
+        )
+
+    def _whispers(self, person: Person) -> None:
+        """What was for this one alone has come, once, unless it was told of a gap."""
+        got = Counter(
+            message.text for message in person.all(events.Message)
+            if message.private and not message.mine
+        )  # fmt: skip
+        mine = self.stays[person.number]
+        for text, number in got.items():
+            whisper = self.whispered[text]
+            whose = any((stay.log, stay.me) == (whisper.log, whisper.target) for stay in mine)
+            self.demand(whose and number == 1, person, f"{text!r} came {number} times")
+        final = mine[-1]
+        for text, whisper in self.whispered.items():
+            if (whisper.log, whisper.target) == (final.log, final.me):
+                if whisper.seq >= final.start:
+                    self.demand(got[text] == 1, person, f"{text!r} did not come")
+
+    def _order(self, person: Person) -> None:
+        """Whatever somebody else said comes in the order in which it was typed."""
+        last: dict[str, int] = {}
+        for message in person.all(events.Message):
+            if not message.mine:
+                who, number = message.text.split()[:2]
+                self.demand(int(number) > last.get(who, -1), person, f"order: {message}")
+                last[who] = int(number)
+
+
+FIGURES = (
+    "schedules", "cut", "reset", "away", "freeze", "delay", "throttle", "split", "merge",
+    "resumed", "joined anew", "rejoined", "lines", "accepted", "handed back",
+    "handed back, yet taken", "missed and told",
+)  # fmt: skip
+
+
+def figures(found: Counter[str]) -> str:
+    """One line for a report."""
+    return ", ".join(f"{name} {found[name]}" for name in FIGURES) + ", lost 0"
+
+
+def main(words: Sequence[str]) -> None:
+    """``SEED [COUNT]``"""
+    first, number = int(words[0]), int(words[1]) if len(words) > 1 else 1
+    seeds = range(first, first + number)
+    print(figures(play(seeds, identity_pool(), pake.password_prs(PASSWORD))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
