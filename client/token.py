@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 from client import wording
 from client.app import EXIT_LEFT, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, tls_context, unusable
 from i18n import _
+from protocol.errors import Malformed
+from protocol.frames import parse
 from settings import TokenSettings
 from transport import CertificateUnusable, Unreachable
 from transport.addresses import in_url
@@ -57,8 +58,8 @@ def _on_revoked(answer: dict[str, Any]) -> int:
 
 def _read(body: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(body)
-    except ValueError:
+        answer = parse(body)
+    except Malformed:
         return {}
     return answer if isinstance(answer, dict) else {}
 

@@ -18,6 +18,8 @@ from protocol.errors import Malformed
 
 DEFAULT_PORT = 1000
 
+_LONGEST = 16 * 1024  # characters; room, secret and address take a small part of it
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which is no text
 _PREFIX = re.compile(r"cmdchats?://", re.IGNORECASE)
 _LINK = re.compile(
     r"""(?P<scheme>cmdchats?)://
@@ -76,10 +78,11 @@ def is_loopback(host: str) -> bool:
 
 def parse_invite(text: str) -> Invite:
     """Read a link; raises ``Malformed``, which names no part of it (it holds a secret)."""
-    found = _LINK.fullmatch(text.strip())
-    if found is None:
+    found = _LINK.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    if found is None or _SURROGATE.search(text):
         raise Malformed
-    tls = found["scheme"].lower() == "cmdchats"
+    # Folded, not lowered: where case is ignored, a long s passes for an s.
+    tls = found["scheme"].casefold() == "cmdchats"
     port = int(found["port"] or DEFAULT_PORT)
     if not 1 <= port <= 65535 or (found["fingerprint"] and not tls):
         raise Malformed

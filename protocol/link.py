@@ -121,6 +121,10 @@ class _Transcript:
         """What ``confirm`` signs: these very frames, by this very bundle."""
         return labelled("cmdchat confirm 1", *self._frames, fingerprint)
 
+    def forget(self) -> None:
+        """Let go of what was said, though not that it was: 8 KB for the life of a connection."""
+        self._frames = [b""] * len(self._frames)
+
 
 def token_name(sid: bytes, token_id: str) -> bytes:
     """How ``hello`` names a token: a hash that no other handshake repeats, 32 bytes."""
@@ -213,6 +217,8 @@ class ServerLink:
         bundle = confirm.bundle
         if not bundle.verify(confirm.sig, self._transcript.to_sign(bundle.fingerprint)):
             raise AuthFailed()
+        self._transcript.forget()
+        self._hello, self.hello = "", None
         return confirm
 
     def seal(self, frames: Iterable[bytes]) -> str:

@@ -25,12 +25,13 @@ from server.banner import (
 from server.connection import Connection, Parts, Rules
 from server.delivery import Pump, Receiver
 from server.gate import Gate
-from server.http import Face, Handler
+from server.http import Face, Handler, no_place
 from server.limiter import SlidingWindows
 from server.listener import Listener
 from server.rooms import Rooms
 from server.sessions import Sessions
 from server.sweeper import Sweeper
+from server.workshop import Workshop
 from settings import ServerSettings, sealed_size
 from transport import CannotListen, CertificateUnusable, tls
 from transport.sockets import SEND_BYTES, Stream
@@ -63,7 +64,11 @@ class ChatServer:
         self._stopping = False
         self._lock = threading.Lock()  # leaf; guards the set
         self._visits: set[_Visit] = set()
-        self._listener = Listener(settings.host, settings.port, self._gate, self._serve)
+        # In clear where TLS is expected, the refusal would pass for another kind of server.
+        refusal = no_place() if self._tls is None else b""
+        self._listener = Listener(
+            settings.host, settings.port, self._gate, self._serve, refusal
+        )
         self._parts = self._build(settings)
         self._face = Face(
             self._parts.password,
@@ -87,6 +92,7 @@ class ChatServer:
     def start(self) -> None:
         """Start serving; returns at once."""
         self._parts.pump.start()
+        self._parts.workshop.start()
         self._parts.sweeper.start()
         self._listener.start()
 
@@ -113,6 +119,7 @@ class ChatServer:
                 visit.stream.abort()
             self._gate.wait_empty(bounds.STOP_SECONDS - bounds.STOP_POLITE_SECONDS)
         self._parts.pump.stop()
+        self._parts.workshop.stop()
         self._parts.sweeper.stop()
 
     def reload_certificate(self) -> str:
@@ -141,11 +148,12 @@ class ChatServer:
         # An epoch is made for a post, which may be refused and sealed again: hence twice.
         posts, commands = SlidingWindows(limit, window), SlidingWindows(limit, window)
         epochs = SlidingWindows(2 * limit, window)
+        refusals = SlidingWindows(bounds.REFUSALS, bounds.REFUSALS_SECONDS)
         jobs = [
             sessions.sweep,
             self._sweep_tokens,
             attempts.sweep,
-            *(each.sweep for each in (posts, commands, epochs)),
+            *(each.sweep for each in (posts, commands, epochs, refusals)),
         ]
         return Parts(
             rules,
@@ -155,10 +163,12 @@ class ChatServer:
             rooms,
             sessions,
             pump,
+            Workshop(),
             Sweeper(jobs),
             posts,
             commands,
             epochs,
+            refusals,
         )
 
     def _sweep_tokens(self) -> float | None:
@@ -179,7 +189,7 @@ class ChatServer:
         bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
         stream: Stream
         if self._tls is not None:
-            stream = tls.TlsStream(sock, self._tls, bound=bound)
+            stream = tls.TlsStream(sock, self._tls, bound=bound, do=self._parts.workshop.do)
         else:
             stream = Stream(sock, bound=bound)
         visit = _Visit(stream, group)
@@ -227,6 +237,9 @@ def run(settings: ServerSettings) -> int:
         return _fail(cannot_listen(error.reason, settings))
     except CertificateUnusable as error:
         return _fail(certificate_unusable(error.reason, error.path))
+    # Each thread that waits for the interpreter wakes up this often; with a thousand of them busy,
+    # at Python's own 5 ms, that was nearly all that was done (docs/PERFORMANCE.md).
+    sys.setswitchinterval(bounds.SWITCH_SECONDS)
     stop = _StopSignals(server)
     server.start()
     with contextlib.suppress(OSError):  # whoever read the banner may have gone

@@ -35,6 +35,9 @@ FORGET_FAILURES = 15 * 60.0
 # Addresses with failures; beyond it the oldest is forgotten first.
 ADDRESSES = 16384
 
+# Members and their nicknames, those included that may come back: somebody who comes again and
+# again under other keys leaves one each time, until its grace is over.
+SESSIONS = 2 * CONNECTIONS
 ROOMS = 4096
 TOKENS = 1024
 # A member's answers that are kept for a `ref` that comes again: more than a client has open.
@@ -43,8 +46,15 @@ ANSWERS = 256
 WINDOWS = 32768
 # How many of a fingerprint's windows one address may use: people share addresses.
 ADDRESS_SHARE = 10
+# Refusals and repeated answers for one member in so many seconds: more than come of its lines
+# under way, even if it loses its connection again and again.  Beyond, they are strikes.
+REFUSALS = 1024
+REFUSALS_SECONDS = 10.0
 
+SWITCH_SECONDS = 0.05
 PUMP_THREADS = 2
+# Public-key cryptography of handshakes; more would only contend for the interpreter.
+WORKSHOP_THREADS = 2
 # Rosters are sent in frames of about this size.
 ROSTER_BYTES = 40 * 1024
 # Rooms named in one answer to `list_rooms`.

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from protocol import frames, limits
@@ -37,6 +38,7 @@ from server.limiter import SlidingWindows
 from server.rooms import Member, Room, Rooms
 from server.sessions import Session, Sessions
 from server.sweeper import Sweeper
+from server.workshop import Workshop
 from transport import Closed
 
 
@@ -85,10 +87,12 @@ class Parts:
     rooms: Rooms[Receiver]
     sessions: Sessions
     pump: Pump
+    workshop: Workshop
     sweeper: Sweeper
     posts: SlidingWindows
     commands: SlidingWindows
     epochs: SlidingWindows
+    refusals: SlidingWindows
     clock: Callable[[], float] = time.monotonic
 
 
@@ -129,6 +133,10 @@ class Connection:
             except ChatError as error:
                 self._refuse_entry(error)
                 return
+            except Exception:  # a bug of ours: no more is told than that there was one
+                with contextlib.suppress(Closed):
+                    self._refuse_entry(ChatError())
+                raise
             self._live(session)
         except Closed:
             pass  # before there was a session: nothing is left to do
@@ -175,10 +183,10 @@ class Connection:
             if self._gave_up.wait(attempts.delay(self._group)):
                 raise Closed()
             deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
-            self._peer.send(self._link.key(prs))
+            self._peer.send(self._parts.workshop.do(partial(self._link.key, prs)))
             text = self._receive_by(deadline)
             try:
-                confirm = self._link.receive_confirm(text)
+                confirm = self._parts.workshop.do(partial(self._link.receive_confirm, text))
             except RemoteError:
                 proven = self._proven = True  # it opened; what is inside is another matter
                 raise
@@ -315,15 +323,21 @@ class Connection:
         except ChatError as error:
             # What the last frame did to this connection is not the identity's fault: it may
             # come back within its grace.
-            with contextlib.suppress(Closed):
-                self._outlet.reply(_refusal(error).encode())
-                self._outlet.deliver()
-                self._say_goodbye(error.close_code)
+            self._refuse(error)
+        except Exception:  # as in run
+            self._refuse(ChatError())
+            raise
         finally:
             if over:
                 self._leave(session)
             elif self._parts.sessions.lose(session, self._outlet):
                 self._parts.sweeper.poke(self._parts.rules.heartbeat_timeout)
+
+    def _refuse(self, error: ChatError) -> None:
+        with contextlib.suppress(Closed):
+            self._outlet.reply(_refusal(error).encode())
+            self._outlet.deliver()
+            self._say_goodbye(error.close_code)
 
     def _leave(self, session: Session) -> None:
         """End the session, unless it is another connection's now."""
@@ -452,6 +466,7 @@ class Connection:
         """A frame with a ``ref``: it is taken once, and answered the same way ever after."""
         ref: int = getattr(frame, "ref")  # noqa: B009  # each of the five kinds has one
         if ref <= session.taken:
+            self._count_refusal(session)
             known = session.answered(ref)
             if known is not None and isinstance(frame, frames.ListRooms):
                 return self._list_rooms(frame)  # too long to be remembered, and newer is better
@@ -459,6 +474,7 @@ class Connection:
         try:
             answer = self._act(session, frame, after)
         except Refusal as error:
+            self._count_refusal(session)
             answer = [_refusal(error, ref).encode()]
         session.answer(ref, b"" if isinstance(frame, frames.ListRooms) else answer[0])
         return answer
@@ -511,11 +527,13 @@ class Connection:
             if self._parts.epochs.take(session.bundle.fingerprint):
                 raise Unexpected()
             session.epoch = max(epochs)
+        given = False
         for wrap in wraps.wraps:
             with contextlib.suppress(Repeated):
-                room.add_wrap(member, wrap)
-        # They go out with the post that follows them.
-        self._parts.pump.mark(room)
+                given = room.add_wrap(member, wrap) is not None or given
+        # They go out with the post that follows them; what changes nothing starts no round.
+        if given:
+            self._parts.pump.mark(room)
         return []
 
     def _on_seen(self, session: Session, seen: frames.Seen) -> list[bytes]:
@@ -586,6 +604,12 @@ class Connection:
             windows.give_back(session.bundle.fingerprint)
             raise RateLimited(retry_after=_seconds(wait))
         self._parts.sweeper.poke(self._parts.rules.rate_window)
+
+    def _count_refusal(self, session: Session) -> None:
+        """Raises Unexpected for a client that goes on whatever it is answered."""
+        if self._parts.refusals.take(session.bundle.fingerprint):
+            raise Unexpected()
+        self._parts.sweeper.poke(bounds.REFUSALS_SECONDS)
 
     def _uncount(self, windows: SlidingWindows, session: Session) -> None:
         """What was counted came to nothing through no fault of the sender's."""

@@ -50,6 +50,8 @@ class Sending(Protocol):
 
     def wake(self) -> None: ...
 
+    def abort(self) -> None: ...
+
 
 def tell_failure() -> None:
     """Report the exception that is being handled as a thread's last one would be."""
@@ -135,6 +137,9 @@ class Outlet:
                 self._send_locked()
             except Closed:
                 pass  # the member's own thread finds out by itself, and decides what it means
+            except Exception:  # a bug of ours with this one: it can come back, the others go on
+                tell_failure()
+                self._peer.abort()
             finally:
                 self._lock.release()
         with contextlib.suppress(IndexError):  # whoever is first tells them

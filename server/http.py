@@ -73,6 +73,17 @@ _METHODS = {
 }
 
 
+def no_place() -> bytes:
+    """The whole answer to whom there is no place for, whatever the request would have been."""
+    status, sentence = ANSWERS["server_full"]
+    body = json.dumps({"error": "server_full", "message": sentence}).encode() + b"\n"
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 @dataclass(frozen=True)
 class Face:
     """What the routes need of the server."""
@@ -195,7 +206,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _form(self) -> dict[str, Any] | None:
         """The fields, after the password was proven; None if that was answered already."""
-        if not self._face.tls and not _is_loopback(self._address):
+        in_clear = not self._face.tls and not _is_loopback(self._address)
+        # Browsers name the page that sends a form, and no page is ours: without this, any page
+        # that somebody on this machine looks at could have passwords tried from here.
+        if in_clear or "Origin" in self.headers:
             self._answer("insecure")
             return None
         length = self.headers.get("Content-Length", "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socketserver
 import threading
 from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
 
+from server import bounds
 from server.auth import address_group
 from server.gate import Gate
 from transport.addresses import wake_listener
@@ -20,14 +22,17 @@ Serve = Callable[[Any, str, str], None]
 class Listener(ThreadingHTTPServer):
     """http.server's server, with its accept loop made to sleep until something comes.
 
+    ``refusal`` is what is sent to whom there is no place for, before the connection is closed.
     Raises CannotListen if the address cannot be used.
     """
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, host: str, port: int, gate: Gate, serve: Serve) -> None:
-        self._gate, self._serve = gate, serve
+    def __init__(
+        self, host: str, port: int, gate: Gate, serve: Serve, refusal: bytes = b""
+    ) -> None:
+        self._gate, self._serve, self._refusal = gate, serve, refusal
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="accept", daemon=True)
         sock = listen(host, port)
@@ -63,7 +68,18 @@ class Listener(ThreadingHTTPServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Whether there is a place for it, before any thread is started."""
-        return self._gate.enter(address_group(client_address[0]))
+        if self._gate.enter(address_group(client_address[0])):
+            return True
+        self._turn_away(request)
+        return False
+
+    def _turn_away(self, request: Any) -> None:
+        """Say that there is no place, as far as that goes without waiting."""
+        request.setblocking(False)
+        with contextlib.suppress(OSError):  # unread, its request would make the close a reset
+            request.recv(bounds.HEADER_BYTES)
+        with contextlib.suppress(OSError):
+            request.send(self._refusal)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start its thread; if that fails, its place is free again."""

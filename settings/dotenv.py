@@ -15,7 +15,7 @@ from i18n import _
 from settings.errors import SettingsError, reason
 from settings.table import ROWS
 
-_FILE_BYTES = 1024 * 1024  # more is no settings file
+_FILE_BYTES = 128 * 1024  # more is no settings file, and costs much memory to look at
 
 _LINE = re.compile(
     r"""[^\S\n]*

@@ -59,6 +59,10 @@ class Peer:
         """Count it."""
         self.wakes += 1
 
+    def abort(self) -> None:
+        """Nothing more is taken."""
+        self.closed = True
+
     def frames(self) -> list[Any]:
         """All frames of all records."""
         return [frame for record in self.records for frame in record]

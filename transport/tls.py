@@ -48,12 +48,13 @@ class TlsStream(Stream):
         context: ssl.SSLContext,
         *,
         server_hostname: str | None = None,
+        do: Callable[[Callable[[], None]], None] = lambda act: act(),
         bound: int = SEND_BYTES,
         interruptible: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(sock, bound=bound, interruptible=interruptible, clock=clock)
-        self._context = context
+        self._context, self._do = context, do
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._machine = threading.Lock()
         self._over = False  # the machine has ended; the reading thread's
@@ -100,7 +101,7 @@ class TlsStream(Stream):
         more = False
         try:
             with self._machine:
-                self._tls.do_handshake()
+                self._do(self._tls.do_handshake)
         except ssl.SSLWantReadError:
             more = True
         finally:  # also the alert that tells the peer why

@@ -69,6 +69,10 @@ class WebSocket(ABC):
         until all is gone.
         """
 
+    def begin(self, data: str) -> None:
+        """As ``send``, but without waiting on either side."""
+        self.send(data)
+
     @property
     @abstractmethod
     def backlog(self) -> int:
