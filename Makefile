@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py settings i18n protocol transport server client
 
-.PHONY: setup serve connect test lint types soak pyz pyz-all i18n clean
+.PHONY: setup serve connect test lint types soak bench bench-all pyz pyz-all i18n clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing.
 setup: $(VENV)/ready
@@ -50,6 +50,15 @@ soak: setup $(VENV)/ready-dev
 	@echo "SEED=$(SEED) EXAMPLES=$(EXAMPLES)"
 	CMD_CHAT_SOAK=$(EXAMPLES) CMD_CHAT_SEED=$(SEED) $(PY) -m pytest -m soak \
 		--hypothesis-seed=$(SEED) --timeout 7200
+
+# Measurements, each as a ratio to a reference beside it. Linux; nothing else should be running.
+bench: setup $(VENV)/ready-dev
+	@for part in delivery latency login start; do $(PY) -B -m bench.$$part || exit 1; done
+
+bench-all: setup $(VENV)/ready-dev
+	@$(PY) -B -m bench.delivery --all
+	@for part in latency login start client idle restart overload; do \
+		$(PY) -B -m bench.$$part || exit 1; done
 
 # The program and all it needs in one file: for this machine, or for every machine that there are
 # wheels for. Python 3.10 to 3.14 as far as they are installed here add their bytecode.

@@ -1,4 +1,4 @@
-"""What sealing costs the sender: the first post in a room, and each one after it.
+"""What sealing costs sender and reader: the first post in a room, and each one after it.
 
     python -m bench.sealing [MEMBERS]
 """
@@ -8,8 +8,12 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
+from bench import tables
+from client.posts import Opened, Sealed
 from client.sealing import Sealing
 from protocol.frames import MemberLine
 from protocol.keys import Identity
@@ -17,31 +21,63 @@ from protocol.keys import Identity
 POSTS = 200
 TEXT = "x" * 300
 
+Result = TypeVar("Result")
 
-def _cpu(act: Callable[[], object]) -> float:
-    """CPU milliseconds that ``act`` takes."""
-    start = time.process_time()
-    act()
-    return (time.process_time() - start) * 1000
+
+def _timed(act: Callable[[], Result]) -> tuple[Result, float, float]:
+    """What ``act`` returns, and the milliseconds of CPU and of wall clock that it takes."""
+    cpu, wall = time.process_time(), time.monotonic()
+    result = act()
+    return result, (time.process_time() - cpu) * 1000, (time.monotonic() - wall) * 1000
+
+
+def _first(reader: Sealing, me: int, sealed: Sealed, seq: int) -> None:
+    """What a reader does with the first post of a sender: take its chain, open."""
+    (wrap,) = [each for each in sealed.wraps if each.to == me]
+    assert not reader.add_wrap(1, wrap)
+    _open(reader, sealed, seq)
+
+
+def _open(reader: Sealing, sealed: Sealed, seq: int) -> None:
+    post, findings = reader.open(seq, 1, sealed.change, sealed.box)
+    assert isinstance(post, Opened) and not findings
 
 
 def main(members: int) -> None:
     """Print the table for a room of ``members``."""
-    identity = Identity()
-    bundles = [Identity().bundle for _ in range(members - 1)]
-    lines = [MemberLine(1, "sender", 1, identity.bundle)]
-    lines += [
-        MemberLine(number, f"reader{number}", number, bundle)
-        for number, bundle in enumerate(bundles, 2)
+    sender, reader = Identity(), Identity()
+    identities = [sender, reader, *(Identity() for _ in range(members - 2))]
+    lines = [
+        MemberLine(number, f"member{number}", number, each.bundle)
+        for number, each in enumerate(identities, 1)
     ]
-    sealing = Sealing(identity)
-    sealing.enter("bench", b"l" * 16, 1, lines, members)
-    first = _cpu(lambda: sealing.seal("text", TEXT))
-    later = [_cpu(lambda: sealing.seal("text", TEXT)) for _ in range(POSTS)]
-    print(f"room of {members}, {len(TEXT)} characters, CPU of the sender")
-    print(f"  first post, with {members - 1} wraps   {first:8.1f} ms")
-    print(f"  a post after that, median      {statistics.median(later):8.3f} ms")
-    print(f"  a post after that, worst       {max(later):8.3f} ms")
+    writing, reading = Sealing(sender), Sealing(reader)
+    room = ("bench", b"l" * 16)
+    rows: list[list[str]] = []
+
+    def add(what: str, cpu: float, wall: float) -> None:
+        rows.append([what, f"{cpu:.3f} ms", f"{wall:.3f} ms"])
+
+    writing.enter(*room, 1, lines, members)
+    _, cpu, wall = _timed(lambda: reading.enter(*room, 2, lines, members))
+    add("reader: the roster", cpu, wall)
+    sealed, cpu, wall = _timed(lambda: writing.seal("text", TEXT))
+    add(f"sender: the first post, with {members - 1} wraps", cpu, wall)
+    _, cpu, wall = _timed(lambda: _first(reading, 2, sealed, members + 1))
+    add("reader: the first post, with its wrap", cpu, wall)
+    later = [_timed(lambda: writing.seal("text", TEXT)) for _ in range(POSTS)]
+    add("sender: a post after that, median", *(_median(later)))
+    opened = [
+        _timed(partial(_open, reading, each[0], seq)) for seq, each in enumerate(later, members + 2)
+    ]
+    add("reader: a post after that, median", *(_median(opened)))
+    title = f"Sealing, room of {members}, {len(TEXT)} characters"
+    tables.show(title, ("", "CPU", "wall clock"), rows)
+
+
+def _median(timed: Sequence[tuple[object, float, float]]) -> tuple[float, float]:
+    cpu, wall = [cpu for _, cpu, _ in timed], [wall for _, _, wall in timed]
+    return statistics.median(cpu), statistics.median(wall)
 
 
 if __name__ == "__main__":

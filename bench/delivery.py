@@ -1,0 +1,103 @@
+"""What delivery costs the server: CPU for one delivered message, and deliveries a second.
+
+    python -m bench.delivery [--all]
+
+Rooms of 50 and 200, five senders, 8 and 64 posts of each on their way; with ``--all`` also a room
+of 10, one post on its way, and 1,000 rooms of 2.  The ratio is the median over the rounds of the
+ratios to the reference's rounds between them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from bench import tables
+from bench.load import Busy, busy, interleaved, median_ratio
+from bench.members import Crowd, Secrets
+from bench.servers import Process, three_servers
+from bench.wire import Loop
+
+SENDERS = 5
+ROUNDS, SECONDS = 5, 1.0
+TARGETS = {(50, 8): 0.6, (200, 8): 0.6, (50, 64): 0.4, (200, 64): 0.4}
+HEAD = (
+    "",
+    "server",
+    "us/delivery",
+    "ratio",
+    "target",
+    "deliveries/s",
+    "ratio",
+    "load us/delivery",
+)
+
+
+def measure(
+    servers: Sequence[Process],
+    shared: Secrets,
+    size: int,
+    in_flights: Sequence[int],
+    senders: int = SENDERS,
+    rooms: int = 1,
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+) -> list[list[str]]:
+    """Rows for rooms of one size; the last server is what the others are compared with."""
+    loop = Loop()
+    crowds = [Crowd(loop, server, shared, size, senders, rooms) for server in servers]
+    rows: list[list[str]] = []
+    for in_flight in in_flights:
+        for crowd in crowds:
+            busy(loop, crowd, in_flight, 0.2)  # the first posts of all pay for what is made once
+        cases = [partial(busy, loop, crowd, in_flight, seconds) for crowd in crowds]
+        title = f"{rooms} x {size}" if rooms > 1 else f"room of {size}"
+        title += f", {senders} x {in_flight} in flight"
+        target = TARGETS.get((size, in_flight)) if rooms == 1 else None
+        rows += _rows(title, target, servers, interleaved(rounds, cases))
+    loop.close()
+    return rows
+
+
+def _rows(
+    title: str, target: float | None, servers: Sequence[Process], found: list[list[Busy]]
+) -> list[list[str]]:
+    rows = []
+    for server, rounds in zip(servers, found, strict=True):
+        ratio = median_ratio([each.cost for each in rounds], [each.cost for each in found[-1]])
+        speed = median_ratio([each.rate for each in rounds], [each.rate for each in found[-1]])
+        rows.append(
+            [
+                title,
+                server.name,
+                f"{statistics.median(each.cost for each in rounds):.2f}",
+                f"{ratio:.2f}",
+                tables.target(ratio, target) if target is not None and server.chat else "",
+                f"{statistics.median(each.rate for each in rounds):,.0f}",
+                f"{speed:.2f}",
+                f"{statistics.median(each.own_cost for each in rounds):.2f}",
+            ]
+        )
+        title = ""
+    return rows
+
+
+def main(everything: bool) -> None:
+    """Measure and print."""
+    shared = Secrets()
+    rows: list[list[str]] = []
+    in_flights = (1, 8, 64) if everything else (8, 64)
+    with three_servers() as servers:
+        for size in (10, 50, 200) if everything else (50, 200):
+            rows += measure(servers, shared, size, in_flights)
+    tables.show("Delivery, server CPU and rate", HEAD, rows)
+    if everything:
+        with three_servers() as servers:
+            rows = measure(servers, shared, 2, (1, 8), senders=1, rooms=1000, rounds=3)
+        tables.show("1,000 rooms of 2 busy at once", HEAD, rows)
+
+
+if __name__ == "__main__":
+    main("--all" in sys.argv[1:])
