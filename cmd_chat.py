@@ -1,6 +1,6 @@
 """CMD CHAT's command line: parse, gather the settings, start what was asked for, exit status.
 
-    python cmd_chat.py serve | connect | token
+    python cmd_chat.py serve | connect | token | history
 
 Nothing heavy is imported before it is needed, so that help and mistakes answer at once. No
 traceback ever reaches the user: it could show a secret, and helps nobody who chats.
@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, TextIO, TypeVar
 
 if sys.version_info < (3, 10):  # noqa: UP036 - said here, before newer syntax says it worse
@@ -27,10 +27,12 @@ import i18n  # noqa: E402
 import settings  # noqa: E402
 from i18n import N_, _  # noqa: E402
 from settings import (  # noqa: E402
+    HISTORY_PASSPHRASES,
     NOT_YET,
     QUESTIONS,
     ROWS,
     ClientSettings,
+    HistorySettings,
     MissingSetting,
     ServerSettings,
     Setting,
@@ -49,7 +51,7 @@ _ASK = "\0"  # stands for an optional value that was left out; no argument can c
 
 Arguments = dict[str, str | bool | None]  # by setting's name, as ``settings`` takes them
 Environ = Mapping[str, str]
-Chosen = TypeVar("Chosen", ServerSettings, ClientSettings, TokenSettings)
+Chosen = TypeVar("Chosen", ServerSettings, ClientSettings, TokenSettings, HistorySettings)
 Build = Callable[[Arguments, Environ, Environ, Environ], Chosen]
 
 
@@ -112,6 +114,7 @@ CONNECT = Command(
         "CLIENT_BELL",
         "CLIENT_RECONNECT",
         "ENABLE_LOCAL_HISTORY",
+        "HISTORY_PASSPHRASE_FILE",
         "CLIENT_USE_SSL",
         "CLIENT_SSL_CA",
         "CLIENT_SSL_FINGERPRINT",
@@ -147,7 +150,29 @@ TOKEN = Command(
     ),
 )
 
-COMMANDS = {command.name: command for command in (SERVE, CONNECT, TOKEN)}
+HISTORY = Command(
+    "history",
+    N_("Look into the encrypted histories on this machine, or delete them."),
+    ("<ACTION>", "<TEXT>", "<SERVER>"),
+    (
+        "--last",
+        "--room",
+        "--yes",
+        "HISTORY_PASSPHRASE_FILE",
+        "--new-passphrase-file",
+        "CMD_CHAT_LANGUAGE",
+    ),
+    (
+        "{run} history list",
+        "{run} history show localhost:1000 --last 50",
+        "{run} history search 'the word' --room team",
+        "{run} history export chat.example.org",
+        "{run} history passphrase",
+        "{run} history delete localhost:1000",
+    ),
+)
+
+COMMANDS = {command.name: command for command in (SERVE, CONNECT, TOKEN, HISTORY)}
 
 # Positionals of ``connect`` that are options of ``token``.
 _TOKEN_FLAGS = {"CLIENT_SERVER": "--server", "CLIENT_PORT": "--port"}
@@ -284,6 +309,8 @@ def parse(command: Command, argv: Sequence[str], invited: bool = False) -> Argum
             return args | _by_name(("<TOKEN>",), words or [_ASK])
         if command is CONNECT:
             return args | _connect_words(args, words, invited)
+        if command is HISTORY and words[:1] != ["search"]:
+            return args | _by_name(("<ACTION>", "<SERVER>"), words)
         return args | _by_name(command.words, words)
     except UsageError as error:
         raise UsageError(str(error), _parser(command, for_help=True).format_usage()) from None
@@ -370,24 +397,42 @@ def _settle(build: Build[Chosen], args: Arguments, environ: Environ, dotenv: Env
         try:
             return build(args, environ, dotenv, answers)
         except MissingSetting as missing:
-            if not _is_terminal(sys.stdin):
-                raise
             answers[missing.name] = _ask(missing)
 
 
 def _ask(missing: MissingSetting) -> str:
     """The user's answer; raises ``missing`` where there is none."""
+    answer = _answer(missing.question, missing.hidden)
+    if answer is None:
+        raise missing
+    return answer
+
+
+def _answer(question: str, hidden: bool = False) -> str | None:
+    """What is typed at a terminal; None where nobody can be asked, or nothing comes."""
+    if not _is_terminal(sys.stdin):
+        return None
     try:
-        if missing.hidden:
+        if hidden:
             from getpass import getpass
 
-            return getpass(missing.question)
+            return getpass(question)
         # Not input's own prompt: it would go to standard output, among the events of json.
-        print(missing.question, end="", file=sys.stderr, flush=True)
+        print(question, end="", file=sys.stderr, flush=True)
         return input()
     except (EOFError, UnicodeDecodeError):
         print(file=sys.stderr)
-        raise missing from None
+        return None
+
+
+def _passphrase(names: tuple[str, ...], again: bool) -> str:
+    """A passphrase that is asked for, twice if it is a new one.  Raises ``SettingsError``."""
+    missing = settings.missing(names)
+    while not (answer := _ask(missing)).strip():
+        pass
+    if again and _answer(_("The same once more: "), hidden=True) != answer:
+        raise SettingsError(_("The two passphrases differ: start again and type the same twice."))
+    return answer
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -405,7 +450,7 @@ def _note_exposed(args: Arguments) -> None:
     exposed = [
         ROWS[name]
         for name, value in args.items()
-        if isinstance(value, str) and value and ROWS[name].secret and ROWS[name].side != "token"
+        if isinstance(value, str) and value and ROWS[name].secret and ROWS[name].side != "line"
     ]
     if exposed:
         sentence = _(
@@ -442,6 +487,14 @@ def _connect(args: Arguments, environ: Environ, dotenv: Environ) -> int:
         if _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
             sentence = _("CLIENT_LISTEN (--listen) needs --renderer minimal or json on a terminal.")
             raise SettingsError(sentence)
+    if chosen.history and chosen.history_passphrase is None:
+        from pathlib import Path
+
+        from client.history import is_new
+
+        folder = Path(settings.history_folder(environ))
+        again = is_new(folder, chosen.server, chosen.port)
+        chosen = replace(chosen, history_passphrase=_passphrase(HISTORY_PASSPHRASES, again))
     from client.ahead import run
 
     return run(chosen)
@@ -454,10 +507,20 @@ def _token(args: Arguments, environ: Environ, dotenv: Environ) -> int:
     return run(chosen)
 
 
+def _history(args: Arguments, environ: Environ, dotenv: Environ) -> int:
+    chosen = _settle(settings.history_settings, args, environ, dotenv)
+    from pathlib import Path
+
+    from client.history_command import run
+
+    return run(chosen, Path(settings.history_folder(environ)), _passphrase, _answer)
+
+
 _STARTS: dict[str, Callable[[Arguments, Environ, Environ], int]] = {
     SERVE.name: _serve,
     CONNECT.name: _connect,
     TOKEN.name: _token,
+    HISTORY.name: _history,
 }
 
 

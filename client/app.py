@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from client import commands, events, wording
 from client.ahead import Keys
@@ -16,13 +19,18 @@ from client.console.start import Console
 from client.session import Session
 from i18n import _, plural
 from protocol.invite import Invite
-from settings import ClientSettings, environment
+from settings import ClientSettings, SettingsError, environment, history_folder
 from transport import CertificateUnusable, tls
 from transport.sockets import Stream
 from transport.websocket import WebSocket, connect
 
+if TYPE_CHECKING:
+    from client.history import History
+
 EXIT_LEFT, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_LOST = 0, 2, 3, 4, 5
 EXIT_INTERRUPTED = 130
+EXIT_NOT_DELETED = 1
+PANIC_SECONDS = 0.2  # for the screen, and again for the network's thread
 QUIT_SECONDS = 2.0  # for the answers to lines that are under way when somebody leaves
 # Before `welcome` has told how large a message can be; a hostile server can send no more.
 MAX_INCOMING = 8 * 1024 * 1024
@@ -36,7 +44,20 @@ def run(settings: ClientSettings, keys: Keys) -> int:
     except CertificateUnusable as error:
         print(unusable(error), file=sys.stderr)
         return EXIT_USAGE
-    return _Client(settings, context, keys).run()
+    history = None
+    if settings.history:
+        # Not before: who keeps no history has nothing of it.
+        from client.history import Bounds, WrongPassphrase, open_history
+
+        folder = Path(history_folder(environment()))
+        bounds = Bounds(settings.history_max, settings.history_days)
+        passphrase = settings.history_passphrase or ""
+        try:
+            history = open_history(folder, settings.server, settings.port, passphrase, bounds)
+        except WrongPassphrase as error:
+            print(wording.history(error.code), file=sys.stderr)
+            return EXIT_REFUSED
+    return _Client(settings, context, keys, history).run()
 
 
 class _Tls(Protocol):
@@ -74,9 +95,13 @@ class _Client:
     """One run of the client.  ``_news`` wakes the main thread: joined, ended, interrupted."""
 
     def __init__(
-        self, settings: ClientSettings, context: tls.Context | None, keys: Keys
+        self,
+        settings: ClientSettings,
+        context: tls.Context | None,
+        keys: Keys,
+        history: History | None = None,
     ) -> None:
-        self._settings, self._context = settings, context
+        self._settings, self._context, self._history = settings, context, history
         self._address = Invite(
             settings.server,
             settings.port,
@@ -87,6 +112,7 @@ class _Client:
         # Not an Event: only this may be put into by a signal handler at any moment.
         self._news: SimpleQueue[str] = SimpleQueue()
         self._quitting = False
+        self._panicking = self._deleting = False
         self._console = Console(
             settings.renderer,
             environment(),
@@ -96,17 +122,21 @@ class _Client:
             complete=self._complete,
             on_gone=self._quit,
         )
+        show = self._console.screen.show
         identity = keys.identity()
         self._session = Session(
             identity,
             self._address,
             settings.username or "",
             settings.room,
-            self._console.screen.show,
+            show if history is None else history.before(show),
             self._send,
             self._quit,
             self._retry,
         )
+        self._session.on_panic = self._panic
+        if history is not None:
+            self._session.look_back = history.look_back
         if settings.room_secret is not None:
             self._session.set_secret(settings.room, settings.room_secret)
         self._connection = Connection(
@@ -126,6 +156,11 @@ class _Client:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._interrupt)
         status = self._chat()
+        if self._panicking:
+            self._forget(status)
+            return status
+        if self._history is not None:
+            self._history.close()
         if self._last_words:
             print(self._last_words, file=sys.stderr)
         return status
@@ -133,13 +168,14 @@ class _Client:
     def _chat(self) -> int:
         self._connection.start()
         news = self._news.get()
+        self._say_history(news == "joined")
         if news != "joined":
             self._connection.leave()
             return EXIT_INTERRUPTED if news == "interrupted" else self._ended()
         # Not before: while the keyboard is not seized, Ctrl-C ends an attempt that hangs.
         with self._console:
             self._read_lines()
-            return self._leave()
+            return self._vanish() if self._panicking else self._leave()
 
     def _read_lines(self) -> None:
         while not self._quitting:
@@ -147,6 +183,8 @@ class _Client:
             if line is None:
                 return
             commands.run_line(line, self._session, self._console.renderer)
+            if self._console.interactive:
+                continue  # what is typed beyond that is handed back, and the next key is read
             # A pipe that brings more than can be sent has to wait.
             while not (self._quitting or self._session.wait_capacity(_LOOK_SECONDS)):
                 if self._connection.over:
@@ -171,6 +209,43 @@ class _Client:
         if left_over:
             return EXIT_LOST
         return EXIT_REFUSED if self._session.refused else EXIT_LEFT
+
+    def _vanish(self) -> int:
+        """Leave within a second, whatever hangs: nobody's answer is waited for."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_IGN)
+        self._connection.abort()
+        self._console.vanish(PANIC_SECONDS)
+        if not self._deleting or self._delete_history():
+            return EXIT_LEFT
+        sentence = _("The history could not be removed: check the disk and its rights.")
+        print(sentence, file=sys.stderr)
+        return EXIT_NOT_DELETED
+
+    def _delete_history(self) -> bool:
+        """Remove this server's history, also one that is not in use now; whether it is gone."""
+        if self._history is not None:
+            return self._history.delete()
+        from client.history_file import delete, file_path, server_name
+
+        server = server_name(self._settings.server, self._settings.port)
+        try:
+            path = file_path(Path(history_folder(environment())), server)
+            if path.exists():
+                delete(path, PANIC_SECONDS)
+        except SettingsError:  # there is no folder for any
+            return True
+        except OSError:
+            return False
+        return True
+
+    def _forget(self, status: int) -> None:
+        """Let go of all keys, texts and names; returns only if nothing else holds on to them."""
+        ended = self._connection.wait(PANIC_SECONDS) and not self._console.screen.stuck
+        if not ended:
+            os._exit(status)  # Python would wait for them at the end
+        vars(self).clear()
+        gc.collect()  # OpenSSL erases a key when nobody holds it any more
 
     def _await_answers(self, seconds: float) -> None:
         """Wait for the answers to what was typed; who is told to leave does not wait that long."""
@@ -206,6 +281,14 @@ class _Client:
             self._say_last(text.format(count=count))
         return count
 
+    def _say_history(self, joined: bool) -> None:
+        # What opening the history has found: on the screen, if there is going to be one.
+        for sentence in () if self._history is None else self._history.said:
+            if joined:
+                self._console.screen.show(events.Warning("history", None, sentence))
+            else:
+                self._say_last(sentence)
+
     def _say_last(self, sentence: str) -> None:
         self._last_words = f"{self._last_words}\n{sentence}".lstrip()
 
@@ -221,6 +304,10 @@ class _Client:
         self._news.put(news)
         if news == "ended":
             self._console.input.stop()
+
+    def _panic(self, delete: bool) -> None:
+        self._panicking, self._deleting = True, delete
+        self._quit()
 
     def _quit(self) -> None:
         self._quitting = True

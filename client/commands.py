@@ -22,11 +22,12 @@ PEOPLE = ("rich", "minimal")  # renderers that somebody looks at
 
 # Kinds of arguments. The last two take the rest of the line.
 COMMAND, NICK, ROOM, OK, WHEN = "command", "nick", "room", "ok", "when"
-LANGUAGE = "language"
+LANGUAGE, DELETE = "language", "delete"
 TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secret
 _REST = (TEXT, SECRET)
 
 NOTIFY = ("all", "mention", "off")  # the choices of ``/notify``
+LOOKED_BACK, LOOKED_BACK_MOST = 20, 1000  # messages of ``/history``
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -73,11 +74,17 @@ class Actions(Protocol):
     def language(self, code: str) -> None:
         """Speak another language from now on."""
 
+    def history(self, count: int, text: str) -> None:
+        """Answer with ``History``: the last ``count`` messages that contain ``text``."""
+
     def clear(self) -> None:
         """Forget what was shown."""
 
     def reconnect(self) -> None:
         """Try to connect again now."""
+
+    def panic(self, delete: bool) -> None:
+        """Forget everything and leave at once; with ``delete``, remove the history's file too."""
 
     def quit(self) -> None:
         """Leave."""
@@ -200,12 +207,30 @@ def _language(call: Call) -> None:
     call.client.language(call.arguments[0])
 
 
+def _history(call: Call) -> None:
+    count, text = LOOKED_BACK, call.argument(0) or ""
+    first, rest = _first_word(text)
+    if re.fullmatch(r"[0-9]+", first):
+        # Cut, because Python refuses to read thousands of digits.
+        count, text = min(int(first[:9]), LOOKED_BACK_MOST), rest.strip()
+    if not count:
+        raise _Misused
+    call.client.history(count, text)
+
+
 def _clear(call: Call) -> None:
     call.client.clear()
 
 
 def _reconnect(call: Call) -> None:
     call.client.reconnect()
+
+
+def _panic(call: Call) -> None:
+    wanted = (call.argument(0) or "").casefold()
+    if wanted and wanted != DELETE:
+        raise _Misused
+    call.client.panic(wanted == DELETE)
 
 
 def _quit(call: Call) -> None:
@@ -244,9 +269,21 @@ COMMANDS = (
     Command(
         "language", (), "CODE", (LANGUAGE,), 1, N_("Change the language."), _language,
     ),
+    Command(
+        "history", (), "[N] [TEXT]", (TEXT,), 0,
+        N_("Show what was recorded of this room, and private messages: the last 20, or N, that "
+           "contain TEXT."),
+        _history,
+    ),
     Command("clear", (), "", (), 0, N_("Clear what is on the screen."), _clear, PEOPLE),
     Command(
         "reconnect", (), "", (), 0, N_("Try now to get a lost connection back."), _reconnect
+    ),
+    Command(
+        "panic", (), "[delete]", (DELETE,), 0,
+        N_("Forget everything, clear the screen and what has scrolled away, and leave at once; "
+           "delete: remove the history too."),
+        _panic,
     ),
     Command("quit", ("exit",), "", (), 0, N_("Leave the chat."), _quit),
 )  # fmt: skip
@@ -389,7 +426,7 @@ def _complete_command(
         return []
     choices = {
         COMMAND: [row.name for row in COMMANDS], NICK: nicks, ROOM: rooms, OK: ["ok"], TEXT: nicks,
-        WHEN: NOTIFY, LANGUAGE: i18n.available(),
+        WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE],
     }  # fmt: skip
     if kind == TEXT and not word:
         return []

@@ -32,6 +32,7 @@ UNPROVEN_HANDSHAKES = 3  # in a row that got `key` and no valid `welcome`: someb
 _NAMES_TO_TRY = range(2, 10)
 _LONGEST_BASE = limits.NICK_CHARS - 2
 _GOODBYE_SECONDS = 2.0
+_WRITE_SECONDS = 10.0  # in which the network has to take a record
 _FINAL = ("revoked", "expired")  # goodbyes after which coming back is of no use
 _PASSING = ("server_full", "room_full", "too_many_attempts", "timed_out", "rate_limited")
 
@@ -130,28 +131,67 @@ class Connection:
             self._stream.abort()
         self._thread.join(_GOODBYE_SECONDS + 1.0)
 
+    def abort(self) -> None:
+        """End at once, whatever the network does.  Returns at once.
+
+        A goodbye is begun if nothing stands in its way, so that the others need not wait.
+        """
+        self._leaving.set()
+        self._stirred.set()
+        self._session.outgoing.clear()
+        self._session.outgoing.append(frames.Bye("left").encode())
+        self.send()
+        for open_ in (self._peer, self._stream):
+            if open_ is not None:
+                open_.abort()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the thread to end; whether it has."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
     def retry(self) -> None:
         """Begin the next attempt now, if one is waited for.  Returns at once."""
         self._stirred.set()
 
     def send(self) -> None:
-        """Send what the session has put into ``outgoing``; never waits for another sender."""
+        """Send what the session has put into ``outgoing``; waits for nobody and nothing.
+
+        What the network does not take at once gets a thread that waits for it: the one that reads
+        keys has to go on, and so has the one that empties the network.
+        """
         self._due = True
         while self._due and self._sending.acquire(blocking=False):
-            try:
-                self._due = False
-                self._send_locked()
-            except Closed:
-                return  # the reader thread finds out by itself
-            finally:
+            self._due = False
+            if self._send_locked():
                 self._sending.release()
+            else:
+                threading.Thread(target=self._write_on, name="writer", daemon=True).start()
+                return
 
-    def _send_locked(self) -> None:
+    def _send_locked(self) -> bool:
+        """Whether nothing waits for the network."""
         peer, link = self._peer, self._link
         if peer is None or link is None:
-            return
-        while found := records(self._session.outgoing):
-            peer.send(link.seal(found))
+            return True
+        try:
+            while not peer.backlog and (found := records(self._session.outgoing)):
+                peer.begin(link.seal(found))
+        except Closed:
+            return True  # the reader thread finds out by itself
+        return not peer.backlog
+
+    def _write_on(self) -> None:
+        """The thread that waits for the network; it has inherited ``_sending``, locked."""
+        peer = self._peer
+        try:
+            if peer is not None:
+                peer.flush(self._clock() + _WRITE_SECONDS)
+        except Closed:
+            pass
+        finally:
+            self._sending.release()
+        self.send()
 
     # The thread
 

@@ -7,6 +7,7 @@ The names and keys are a contract with programs that read ``--renderer json``; t
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 
@@ -43,12 +44,30 @@ class CommandView:
     help: str
 
 
+@dataclass(frozen=True)
+class HistoryView:
+    """One message of ``/history``; ``time`` is when this client showed it, in UTC."""
+
+    time: datetime
+    room: str
+    sender: str
+    to: str | None
+    text: str
+    kind: str
+    private: bool
+    mine: bool
+
+
+# Python has keywords that the contract uses as keys.
+_RENAMED = {"sender": "from", "mine": "self"}
+_VIEWS = (MemberView, RoomView, CodeView, CommandView, HistoryView)
+
+
 class Event:
     """Base of all events; ``name`` is the JSON ``event``."""
 
     name: ClassVar[str]
-    # Python has keywords that the contract uses as keys.
-    _renamed: ClassVar[dict[str, str]] = {"sender": "from", "mine": "self"}
+    _renamed: ClassVar[dict[str, str]] = _RENAMED
 
     def fields(self) -> dict[str, Any]:
         """The event's keys and JSON-safe values, without ``event`` and ``time``."""
@@ -61,9 +80,20 @@ class Event:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, (MemberView, RoomView, CodeView, CommandView)):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, _VIEWS):
+        return {
+            _RENAMED.get(field.name, field.name): _plain(getattr(value, field.name))
+            for field in fields(value)
+        }
     return value
+
+
+def rfc3339(when: datetime) -> str:
+    """A time as JSON has it: UTC, to the millisecond (RFC 3339)."""
+    utc = when.astimezone(timezone.utc)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
@@ -174,6 +204,14 @@ class Invite(Event):
 class Help(Event):
     name = "help"
     commands: tuple[CommandView, ...]
+
+
+@dataclass(frozen=True)
+class History(Event):
+    """``/history``: what was recorded, the oldest first."""
+
+    name = "history"
+    messages: tuple[HistoryView, ...]
 
 
 @dataclass(frozen=True)

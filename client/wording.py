@@ -8,7 +8,7 @@ they are made visible and cut short.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from i18n import N_, _, plural
 from protocol.names import visible
@@ -164,6 +164,51 @@ _UNREACHABLE: dict[str, str] = {
 }
 _AWAY = N_("{server} cannot be reached ({code}); check address and port, then try again.")
 
+_HISTORY: dict[str, str] = {
+    "off": N_("No history is kept: start with --history (ENABLE_LOCAL_HISTORY) to keep one."),
+    "closed": N_("The history is not open, so nothing can be shown; start again to open it."),
+    "torn": N_(
+        "The last record of the history was not written to its end and has been cut off; all "
+        "before it is there."
+    ),
+    "unfinished": N_(
+        "The last record of the history was not written to its end; all before it is there."
+    ),
+    "stopped": N_(
+        "The history {path} cannot be written ({reason}): nothing is recorded until you start "
+        "again; the chat goes on."
+    ),
+    "removed": N_(
+        "The history has been removed: nothing is recorded until you start again; the chat goes on."
+    ),
+    "replaced": N_(
+        "The history has another passphrase now, or has been made anew: nothing is recorded "
+        "until you start again; the chat goes on."
+    ),
+    "busy": N_(
+        "Another program holds on to the history: nothing is recorded until you start again; the "
+        "chat goes on."
+    ),
+    "foreign": N_(
+        "{path} is another server's history: move it away to record this one's; nothing is "
+        "recorded until then."
+    ),
+    "other_version": N_(
+        "{path} is a history of another version of this program: use that one, or move it away."
+    ),
+    "wrong_passphrase": N_("That is not the passphrase of this server's history; try again."),
+    "unreadable": N_("The history {path} cannot be used ({reason}); check disk and permissions."),
+    "at_work": N_("Another program is at work on the history; try again in a moment."),
+}
+_NO_HISTORY = N_("{path} is no history, or its beginning is damaged: move it away or delete it.")
+
+_RECORDS: dict[str, str] = {
+    "missing": N_("Records of the history are missing: {numbers}."),
+    "changed": N_("Records of the history were changed, or come from elsewhere: {numbers}."),
+    "moved": N_("Records of the history are not in their place: {numbers}."),
+}
+_RANGES_SHOWN = 10
+
 
 def refusal(code: str, params: Params | None = None) -> str:
     """The text of an ``error`` event; ``params`` are those of the refusal."""
@@ -204,6 +249,21 @@ def refused(code: str, params: Params | None = None) -> str:
 def lost(reason: str) -> str:
     """The exit sentence when the connection was lost and did not come back."""
     return disconnected(reason)
+
+
+def history(code: str, params: Params | None = None) -> str:
+    """What there is to say about the local history; ``params`` has ``path`` and ``reason``."""
+    # Whole, however long: a file has to be found.
+    values = {key: visible(str(value)).replace("\n", " ") for key, value in (params or {}).items()}
+    return _(_HISTORY.get(code, _NO_HISTORY)).format_map(_Values(values))
+
+
+def history_records(code: str, numbers: Sequence[tuple[int, int]]) -> str:
+    """Which records (from, to) are missing, changed or moved; of many the first."""
+    told = [f"{low}" if low == high else f"{low}–{high}" for low, high in numbers]
+    if len(told) > _RANGES_SHOWN:
+        told[_RANGES_SHOWN:] = ["…"]
+    return _(_RECORDS[code]).format(numbers=", ".join(told))
 
 
 def members(count: int) -> str:

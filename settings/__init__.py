@@ -9,6 +9,7 @@ a ``SettingsError``: one complete sentence that never contains a secret.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from settings.errors import MissingSetting, SettingsError
 from settings.sources import Args, Given, Sources, both, first_line, missing
 from settings.table import (
     ADMIN_PASSWORDS,
+    HISTORY_PASSPHRASES,
     IN_INVITE,
     INVITES,
     NOT_YET,
@@ -30,17 +32,20 @@ from settings.table import (
     ROWS,
     TABLE,
     Setting,
+    default,
     env_example,
     table_rows,
 )
 
 __all__ = [
+    "HISTORY_PASSPHRASES",
     "NOT_YET",
     "QUESTIONS",
     "ROWS",
     "TABLE",
     "Args",
     "ClientSettings",
+    "HistorySettings",
     "MissingSetting",
     "ServerSettings",
     "Setting",
@@ -51,7 +56,10 @@ __all__ = [
     "environment",
     "first_line",
     "has_invite",
+    "history_folder",
+    "history_settings",
     "language",
+    "missing",
     "near_misses",
     "parse_dotenv",
     "read_dotenv",
@@ -89,7 +97,8 @@ class ClientSettings:
 
     Exactly one of ``password`` and ``token`` is set. ``username`` is None only with a token.
     ``ssl_fingerprint`` is 64 lower-case hex digits. ``use_ssl`` is already true where a
-    fingerprint, a CA file or the invite link implies it.
+    fingerprint, a CA file or the invite link implies it. ``history_passphrase`` is None where
+    nothing sets it, or nothing needs it.
     """
 
     server: str
@@ -107,6 +116,9 @@ class ClientSettings:
     listen: bool
     bell: bool
     history: bool
+    history_passphrase: str | None = field(repr=False)
+    history_days: int
+    history_max: int
     reconnect: bool
     renderer: str  # rich, minimal, json
     language: str
@@ -130,6 +142,21 @@ class TokenSettings:
     ssl_fingerprint: str | None
     language: str
 
+
+@dataclass(frozen=True)
+class HistorySettings:
+    """What ``history`` needs. Passphrases are None where nothing sets them, ``server`` (with its
+    port) where all histories are meant, ``last`` and ``room`` where nothing is left out."""
+
+    action: str
+    text: str | None
+    server: tuple[str, int] | None
+    last: int | None
+    room: str | None
+    yes: bool
+    passphrase: str | None = field(repr=False)
+    new_passphrase: str | None = field(repr=False)
+    language: str
 
 
 def environment() -> dict[str, str]:
@@ -188,6 +215,8 @@ def client_settings(
     if credential is None:
         raise missing(PASSWORDS)
     values.update({"password": None, "token": None}, **(sources.secret(PASSWORDS) or {}))
+    passphrase = sources.secret(HISTORY_PASSPHRASES) if values["history"] else None
+    values.update(passphrase or {"history_passphrase": None})
     return ClientSettings(**values)
 
 
@@ -217,6 +246,51 @@ def token_settings(
     if password is None:
         raise missing(ADMIN_PASSWORDS)
     return TokenSettings(**{"revoke": None, **values, **(revoked or {}), **password})
+
+
+def history_settings(
+    args: Args,
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    answers: Mapping[str, str] | None = None,
+    read_line: Callable[[str], str] = first_line,
+) -> HistorySettings:
+    """The settings of ``history``. What it has to ask for depends on what it finds, so a
+    passphrase that nothing sets is not missing yet. Raises ``SettingsError``."""
+    sources = Sources(args, environ, dotenv, answers or {}, read_line)
+    rows = ("<ACTION>", "<TEXT>", "--last", "--room", "--yes")
+    values = {ROWS[name].field: sources.value(name) for name in rows}
+    host, port = sources.value("<SERVER>") or (None, None)
+    if values["action"] is None:
+        raise missing(("<ACTION>",))
+    if values["action"] == "search" and values["text"] is None:
+        raise missing(("<TEXT>",))
+    old = sources.secret(HISTORY_PASSPHRASES) or {}
+    new = sources.secret(("--new-passphrase-file",)) or {}
+    return HistorySettings(
+        server=None if host is None else (host, port or default("CLIENT_PORT")),
+        passphrase=old.get("history_passphrase"),
+        new_passphrase=new.get("new_passphrase"),
+        language=language(args, environ, dotenv),
+        **values,
+    )
+
+
+def history_folder(environ: Mapping[str, str]) -> str:
+    """Where histories lie: in the folder for state of the XDG base directories, on Windows in
+    the one for local data. Raises ``SettingsError`` where there is none."""
+    if sys.platform == "win32":
+        base = environ.get("LOCALAPPDATA", "")
+    else:
+        base = environ.get("XDG_STATE_HOME", "")
+        if not os.path.isabs(base):  # then it does not count, says the specification
+            home = environ.get("HOME") or os.path.expanduser("~")
+            base = os.path.join(home, ".local", "state")
+    if not os.path.isabs(base):
+        sentence = _("There is no folder for the history: set {setting} to one.")
+        name = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME"
+        raise SettingsError(sentence.format(setting=name))
+    return os.path.join(base, "cmd-chat", "history")
 
 
 def language(args: Args, environ: Mapping[str, str], dotenv: Mapping[str, str]) -> str:

@@ -45,9 +45,26 @@ class Host:
         host = text.strip()
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
-        if re.fullmatch(r"[\w.-]*[^\W\d][\w.-]*", host) or _is_address(host):
+        # Looked for ahead: between two repetitions it would take quadratic time.
+        if re.fullmatch(r"(?=[\w.-]*?[^\W\d])[\w.-]+", host) or _is_address(host):
             return host
         raise ValueError(_("it must be a host name or an IP address, without http:// or a port"))
+
+
+@dataclass(frozen=True)
+class Address:
+    """A host, and perhaps a port behind a colon; an IPv6 address with a port is in brackets."""
+
+    def parse(self, text: str) -> tuple[str, int | None]:
+        """Host and port; None where there is none."""
+        host, colon, port = text.strip().rpartition(":")
+        if not colon or _is_address(text.strip()) or text.strip().endswith("]"):
+            return Host().parse(text), None
+        try:
+            return Host().parse(host), Whole(1, 65535).parse(port)
+        except ValueError:
+            sentence = _("it must be a host name or an IP address, perhaps with a port: host:1000")
+            raise ValueError(sentence) from None
 
 
 @dataclass(frozen=True)
@@ -201,7 +218,7 @@ class Language:
 
 
 Kind = (
-    Text | Secret | Host | Whole | Seconds | Size | Switch | Choice | Fingerprint | Nick
+    Text | Secret | Host | Address | Whole | Seconds | Size | Switch | Choice | Fingerprint | Nick
     | RoomName | Language
 )  # fmt: skip
 

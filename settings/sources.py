@@ -33,7 +33,7 @@ class Given:
     def label(self) -> str:
         """The setting and its source, for sentences."""
         where = _(self.source)
-        if self.row.side == "token":  # nothing but its place on the command line has a name
+        if self.row.side == "line":  # nothing but its place on the command line has a name
             return f"{self.row.flag or self.row.word} ({where})"
         if self.source == _COMMAND:
             where += f", {self.row.flag or self.row.word}"
@@ -122,7 +122,7 @@ class Sources:
         if given.ask:
             raise missing((given.row.name,))
         text = given.parse()
-        if given.row.name.endswith("_FILE"):
+        if given.row.name.endswith(("_FILE", "-file")):
             try:
                 text = self._read_line(text)
             except (OSError, UnicodeError) as error:
@@ -158,6 +158,8 @@ def missing(names: tuple[str, ...]) -> MissingSetting:
 
 def _way(row: Setting) -> str:
     flag = row.flag or row.word
-    if row.side == "token":
+    if not flag:
+        return row.name
+    if row.side == "line":
         return _("{flag} on the command line").format(flag=flag)
     return _("{setting} ({flag} on the command line)").format(setting=row.name, flag=flag)

@@ -9,6 +9,7 @@ from i18n import N_
 from settings.kinds import (
     KB,
     MB,
+    Address,
     Choice,
     Fingerprint,
     Host,
@@ -36,7 +37,7 @@ class Setting:
     """
 
     name: str
-    side: str  # "server", "client", "both"; "token": on its command line only
+    side: str  # "server", "client", "both"; "line": on a command line only
     field: str
     kind: Kind
     help: str
@@ -49,6 +50,8 @@ class Setting:
     optional: bool = False  # the flag alone means: ask for it
     flag_help: str = ""  # where the flag says the opposite of the setting
 
+
+ACTIONS = ("list", "show", "search", "export", "delete", "passphrase")  # of ``history``
 
 _PATH = "PATH"
 _YES = "true"
@@ -135,6 +138,15 @@ TABLE: tuple[Setting, ...] = (
     Setting("ENABLE_LOCAL_HISTORY", "client", "history", Switch(),
             N_("keep an encrypted history on this machine"), "false",
             flag="--history", implies=_YES),
+    Setting("HISTORY_PASSPHRASE", "client", "history_passphrase", Secret(),
+            N_("passphrase of that history"), secret=True),
+    Setting("HISTORY_PASSPHRASE_FILE", "client", "history_passphrase", Text(),
+            N_("file whose first line is that passphrase"),
+            flag="--history-passphrase-file", word=_PATH),
+    Setting("HISTORY_DAYS", "client", "history_days", Whole(0, 36500),
+            N_("days that a record is kept; 0 keeps it for good"), "0"),
+    Setting("HISTORY_MAX", "client", "history_max", Whole(1, 100_000),
+            N_("records that are kept of a server; the oldest go first"), "10000"),
     Setting("RENDERER_MODE", "client", "renderer", Choice(("rich", "minimal", "json")),
             N_("how the chat looks: rich, minimal or json"), "rich",
             flag="--renderer", word="{rich,minimal,json}"),
@@ -143,32 +155,46 @@ TABLE: tuple[Setting, ...] = (
             flag="--language", short="-l", word="CODE"),
 )  # fmt: skip
 
-# What only the command line of ``token`` has; no variable can have such a name.
-TOKEN_TABLE: tuple[Setting, ...] = (
-    Setting("<USERNAME>", "token", "username", Nick(),
+# What only the command lines of ``token`` and ``history`` have; no variable can have such names.
+LINE_TABLE: tuple[Setting, ...] = (
+    Setting("<USERNAME>", "line", "username", Nick(),
             N_("nickname that the token is for"), word="USERNAME"),
-    Setting("<TOKEN>", "token", "revoke", Secret(),
+    Setting("<TOKEN>", "line", "revoke", Secret(),
             N_("token to revoke, or its part before the dot"), word="TOKEN", secret=True),
-    Setting("--ttl", "token", "ttl", Whole(1, 2_592_000),
+    Setting("--ttl", "line", "ttl", Whole(1, 2_592_000),
             N_("seconds until the token expires"), "3600", flag="--ttl", word="SECONDS"),
+    Setting("<ACTION>", "line", "action", Choice(ACTIONS),
+            N_("list, show, search, export, delete or passphrase (to change it)"), word="ACTION"),
+    Setting("<TEXT>", "line", "text", Secret(),
+            N_("what to search for; of search only"), word="TEXT"),
+    Setting("<SERVER>", "line", "server", Address(),
+            N_("server whose history is meant; without it all of them"), word="SERVER[:PORT]"),
+    Setting("--last", "line", "last", Whole(1, 100_000),
+            N_("only so many messages, the last ones"), flag="--last", word="N"),
+    Setting("--room", "line", "room", RoomName(),
+            N_("only messages of this room"), flag="--room", short="-r", word="ROOM"),
+    Setting("--yes", "line", "yes", Switch(),
+            N_("delete without asking"), "false", flag="--yes", implies=_YES),
+    Setting("--new-passphrase-file", "line", "new_passphrase", Text(),
+            N_("file whose first line is the new passphrase"),
+            flag="--new-passphrase-file", word=_PATH, secret=True),
 )  # fmt: skip
 
-ROWS = {row.name: row for row in TABLE + TOKEN_TABLE}
+ROWS = {row.name: row for row in TABLE + LINE_TABLE}
 
 # Of these one is used: from the source of the highest priority, which must name only one.
 ADMIN_PASSWORDS = ("ADMIN_PASSWORD", "ADMIN_PASSWORD_FILE")
 PASSWORDS = ("CLIENT_PASSWORD", "CLIENT_PASSWORD_FILE", "CLIENT_TOKEN")
 ROOM_SECRETS = ("CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE")
 INVITES = ("CLIENT_INVITE", "CLIENT_INVITE_FILE")
-GROUPED = {*ADMIN_PASSWORDS, *PASSWORDS, *ROOM_SECRETS, *INVITES}
+HISTORY_PASSPHRASES = ("HISTORY_PASSPHRASE", "HISTORY_PASSPHRASE_FILE")
+GROUPED = {*ADMIN_PASSWORDS, *PASSWORDS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSPHRASES}
 
 # What an invite link says already.
 IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_ROOM", *ROOM_SECRETS)
 
 # Settings whose feature is still to come: anything but the default is refused.
-NOT_YET: dict[str, str] = {
-    "ENABLE_LOCAL_HISTORY": N_("local history is not part of this version yet"),
-}
+NOT_YET: dict[str, str] = {}
 
 QUESTIONS = {
     "ADMIN_PASSWORD": N_("Password that people will need to connect: "),
@@ -177,8 +203,12 @@ QUESTIONS = {
     "CLIENT_PASSWORD": N_("Password of the server: "),
     "CLIENT_ROOM_SECRET": N_("Secret of the room: "),
     "CLIENT_INVITE": N_("Invite link: "),
+    "HISTORY_PASSPHRASE": N_("Passphrase of the history: "),
+    "--new-passphrase-file": N_("New passphrase of the history: "),
     "<USERNAME>": N_("Nickname that the token is for: "),
     "<TOKEN>": N_("Token to revoke: "),
+    "<ACTION>": N_("What to do (list, show, search, export, delete, passphrase): "),
+    "<TEXT>": N_("Text to search for: "),
 }
 
 

@@ -34,7 +34,8 @@ PASSWORD = "correct horse battery"  # of every server here
 Event = dict[str, Any]
 P = TypeVar("P", bound="Program")
 
-_SETTINGS = ("CLIENT_", "SERVER_", "ADMIN_", "SSL_", "MAX_", "RATE_", "HEARTBEAT_")
+_SETTINGS = ("CLIENT_", "SERVER_", "ADMIN_", "SSL_", "MAX_", "RATE_", "HEARTBEAT_",
+             "HISTORY_", "ENABLE_")  # fmt: skip
 _GUESTS = count(1)
 _LOOSE = {"MAX_MESSAGES_PER_WINDOW": "100000"}
 

@@ -58,8 +58,17 @@ class Recorder:
     def language(self, code: str) -> None:
         self.calls.append(("language", code))
 
+    def history(self, count: int, text: str) -> None:
+        self.calls.append(("history", count, text))
+
+    def reconnect(self) -> None:
+        self.calls.append(("reconnect",))
+
     def clear(self) -> None:
         self.calls.append(("clear",))
+
+    def panic(self, delete: bool) -> None:
+        self.calls.append(("panic", delete))
 
     def quit(self) -> None:
         self.calls.append(("quit",))
@@ -114,10 +123,18 @@ def error(line: str, renderer: str = "minimal") -> Error:
         ("/invite", ("invite",)),
         ("/language fr", ("language", "fr")),
         ("/clear", ("clear",)),
+        ("/history", ("history", 20, "")),
+        ("/history 5", ("history", 5, "")),
+        ("/history 5 two words ", ("history", 5, "two words")),
+        ("/history two 5", ("history", 20, "two 5")),
+        ("/history 5x", ("history", 20, "5x")),
+        ("/history " + "9" * 5000, ("history", 1000, "")),
         ("/resend", ("resend",)),
         ("/ignore", ("ignore", None)),
         ("/ignore bob", ("ignore", "bob")),
         ("/unignore bob", ("unignore", "bob")),
+        ("/panic", ("panic", False)),
+        ("/panic DELETE", ("panic", True)),
         ("/quit", ("quit",)),
         ("/exit ", ("quit",)),
         ("q", ("quit",)),
@@ -145,7 +162,7 @@ def test_q_is_a_message_for_programs() -> None:
     [
         "/nick", "/nick a b", "/room", "/rooms x", "/who me", "/me", "/me   ", "/msg", "/msg bob",
         "/msg bob  ", "/verify bob okay", "/verify bob ok ok", "/invite x", "/quit now",
-        "/help a b",
+        "/help a b", "/history 0", "/history 00 x",
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_answered_with_the_usage(line: str) -> None:

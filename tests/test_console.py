@@ -54,6 +54,9 @@ ALL: list[events.Event] = [
     events.NickVerified("bob"),
     events.Invite("cmdchat://localhost:1000/default#abc"),
     events.Help((events.CommandView("/nick NAME", "Change your nickname."),)),
+    events.History(
+        (events.HistoryView(NOON, "default", "bob", None, "hello", "text", False, False),)
+    ),
     events.Notice("A notice."),
     events.NotSent("default", "lost words", "rate_limited", 12.5),
     events.Error("usage", "Write it so: /nick NAME"),
@@ -295,6 +298,7 @@ KEYS = {
     "nick_verified": "nick",
     "invite": "link",
     "help": "commands",
+    "history": "messages",
     "notice": "text",
     "not_sent": "room text reason retry_after",
     "error": "code text",

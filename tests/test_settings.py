@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,12 @@ def token(
     args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
 ) -> settings.TokenSettings:
     return settings.token_settings(args or {}, environ or {}, dotenv or {}, **more)
+
+
+def history(
+    args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
+) -> settings.HistorySettings:
+    return settings.history_settings(args or {}, environ or {}, dotenv or {}, **more)
 
 
 def refusal(make: Callable[[], object]) -> str:
@@ -95,6 +102,9 @@ def test_the_client_has_the_documented_defaults() -> None:
         listen=False,
         bell=True,
         history=False,
+        history_passphrase=None,
+        history_days=0,
+        history_max=10_000,
         reconnect=True,
         renderer="rich",
         language="en",
@@ -154,6 +164,8 @@ WRONG = {
     "CLIENT_RENDER_TIME": ["0", "11"],
     "CLIENT_MESSAGES_TO_SHOW": ["-1", "5001"],
     "CLIENT_BELL": ["quiet"],
+    "HISTORY_DAYS": ["-1", "36501", "week"],
+    "HISTORY_MAX": ["0", "100001", "all"],
     "RENDERER_MODE": ["fancy"],
     "CMD_CHAT_LANGUAGE": ["xx", "english"],
 }
@@ -263,6 +275,8 @@ def test_no_secret_is_in_a_repr() -> None:
         server({"ADMIN_PASSWORD": "hunter2"}),
         client({**CLIENT, "CLIENT_ROOM_SECRET": "hunter2"}),
         client({"CLIENT_SERVER": "a", "CLIENT_TOKEN": "hunter2"}),
+        client({**CLIENT, "ENABLE_LOCAL_HISTORY": "1", "HISTORY_PASSPHRASE": "hunter3"}),
+        history({"<ACTION>": "list", "HISTORY_PASSPHRASE": "hunter2"}),
         token({"<TOKEN>": "hunter2", "ADMIN_PASSWORD": "hunter2"}),
         Invite("a", secret="hunter2"),
     ]
@@ -315,6 +329,7 @@ def test_a_password_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         (client, "CLIENT_PASSWORD_FILE", "CLIENT_TOKEN"),
         (client, "CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE"),
         (client, "CLIENT_INVITE", "CLIENT_INVITE_FILE"),
+        (client, "HISTORY_PASSPHRASE", "HISTORY_PASSPHRASE_FILE"),
     ],
 )
 def test_two_from_one_source_are_refused_and_the_higher_source_wins(
@@ -323,8 +338,8 @@ def test_two_from_one_source_are_refused_and_the_higher_source_wins(
     base = {"CLIENT_USERNAME": "alice"}
     if "INVITE" not in one:
         base["CLIENT_SERVER"] = "a"
-    if "SECRET" in one or "INVITE" in one:
-        base["CLIENT_PASSWORD"] = "x"
+    if "SECRET" in one or "INVITE" in one or "HISTORY" in one:
+        base |= {"CLIENT_PASSWORD": "x", "ENABLE_LOCAL_HISTORY": "yes"}
     value = "cmdchat://a" if "INVITE" in one else "hunter2"
 
     def read_line(path: str) -> str:
@@ -592,6 +607,72 @@ def test_what_a_token_lacks_is_named(args: settings.Args, name: str) -> None:
     with pytest.raises(MissingSetting) as caught:
         token(args)
     assert caught.value.name == name
+
+
+# History
+
+
+def test_a_passphrase_is_read_where_there_is_a_history(tmp_path: Path) -> None:
+    path = tmp_path / "pw"
+    path.write_text("open sesame\n")
+    on = {**CLIENT, "ENABLE_LOCAL_HISTORY": "yes"}
+    assert client(on).history_passphrase is None  # it can still be asked for
+    assert client(on, {"HISTORY_PASSPHRASE": " a b "}).history_passphrase == " a b "
+    assert client({**on, "HISTORY_PASSPHRASE_FILE": str(path)}).history_passphrase == "open sesame"
+    off = client(CLIENT, {"HISTORY_PASSPHRASE_FILE": "not there"})
+    assert (off.history, off.history_passphrase) == (False, None)
+    assert "HISTORY_PASSPHRASE_FILE" in refusal(
+        lambda: client(on, {"HISTORY_PASSPHRASE_FILE": "not there"})
+    )
+
+
+def test_what_a_look_into_the_history_needs() -> None:
+    assert history({"<ACTION>": "show"}) == settings.HistorySettings(
+        action="show", text=None, server=None, last=None, room=None, yes=False, passphrase=None,
+        new_passphrase=None, language="en",
+    )  # fmt: skip
+    made = history(
+        {"<ACTION>": "Search", "<TEXT>": " a ", "<SERVER>": "h", "--last": "3", "--room": "team"},
+        {"HISTORY_PASSPHRASE": "pw", "CLIENT_SERVER": "elsewhere"},
+    )
+    assert (made.action, made.text, made.server) == ("search", " a ", ("h", 1000))
+    assert (made.last, made.room, made.passphrase) == (3, "team", "pw")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("h", ("h", 1000)), ("h:7", ("h", 7)), ("::1", ("::1", 1000)), ("[::1]", ("::1", 1000)),
+        ("[::1]:7", ("::1", 7)), ("10.0.0.1:7", ("10.0.0.1", 7)),
+    ],
+)  # fmt: skip
+def test_the_server_of_a_history_may_have_a_port(text: str, address: tuple[str, int]) -> None:
+    assert history({"<ACTION>": "list", "<SERVER>": text}).server == address
+
+
+@pytest.mark.parametrize("text", ["h:", "h:0", "h:port", "h:1:2", "http://h", ":7"])
+def test_what_is_no_server_is_refused(text: str) -> None:
+    sentence = refusal(lambda: history({"<ACTION>": "list", "<SERVER>": text}))
+    assert sentence.startswith(f"SERVER[:PORT] (command line) cannot be '{text}': it must be a ")
+
+
+@pytest.mark.parametrize(
+    ("args", "name"), [({}, "<ACTION>"), ({"<ACTION>": "search"}, "<TEXT>")]
+)
+def test_what_a_look_into_the_history_lacks_is_named(args: settings.Args, name: str) -> None:
+    with pytest.raises(MissingSetting) as caught:
+        history(args)
+    assert caught.value.name == name
+
+
+def test_where_histories_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = settings.history_folder
+    assert folder({"XDG_STATE_HOME": "/x", "HOME": "/h"}) == "/x/cmd-chat/history"
+    assert folder({"XDG_STATE_HOME": "relative", "HOME": "/h"}) == folder({"HOME": "/h"})
+    assert folder({"HOME": "/h"}) == "/h/.local/state/cmd-chat/history"
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert folder({"LOCALAPPDATA": "/l"}) == "/l/cmd-chat/history"
+    assert "LOCALAPPDATA" in refusal(lambda: folder({"HOME": "/h"}))
 
 
 # Language

@@ -92,6 +92,7 @@ class Drawing:
         self._items: deque[Item] = deque()
         self._closing = False
         self._hurried = False
+        self._vanishing = False  # nothing is drawn any more, and what was is wiped away
         self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
 
     def start(self) -> None:
@@ -149,6 +150,18 @@ class Drawing:
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
+    def vanish(self) -> None:
+        """Draw nothing more, and wipe away what was drawn; ``close`` waits for it."""
+        with self._changed:
+            self._vanishing = self._closing = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether its thread still waits for a reader that does not read."""
+        return self._thread.is_alive()
+
     # What each kind of screen does itself; called by the screen thread alone.
 
     def _begin(self) -> None:
@@ -161,6 +174,10 @@ class Drawing:
 
     def _end(self) -> None:
         """Write what comes last."""
+        raise NotImplementedError
+
+    def _wiped(self) -> str:
+        """What to write after that so that nothing of it is left, not even above the screen."""
         raise NotImplementedError
 
     def _patience(self) -> float | None:
@@ -201,6 +218,8 @@ class Drawing:
             while (items := self._take(self._patience())) is not None:
                 self._draw(items)
             self._end()
+            if self._vanishing:
+                self._write(self._wiped())
         except NoReader:
             self._leave(None)
         except Exception as error:  # top of a thread: a bug must not leave the client mute

@@ -29,7 +29,7 @@ from client.console.drawing import (
 from client.console.glyphs import Glyphs
 from client.console.lines import LineView
 from client.console.model import Alert, Model
-from client.console.typed import Size
+from client.console.typed import WIPE, Size
 from client.console.view import Frame, View, cropped
 
 _TICK = 1.0  # seconds between two steps of what counts down
@@ -85,6 +85,9 @@ class FullScreen(Drawing):
         if not self._away:
             self._away = True
             self._write(canvas.LEAVE)
+
+    def _wiped(self) -> str:
+        return WIPE
 
     def _patience(self) -> float | None:
         if self._away:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timezone
+from datetime import datetime
+from typing import Any
 
-from client.events import SCREEN_ONLY, Event
+from client.events import SCREEN_ONLY, Event, rfc3339
 
 # A lone surrogate cannot be written as UTF-8; the others would be obeyed by a terminal on which
 # somebody looks at the output, or taken for a line end by a program that reads it. Any of them
@@ -20,9 +21,7 @@ class Json:
     def lines(self, event: Event, when: datetime, columns: int | None = None) -> list[str]:
         if isinstance(event, SCREEN_ONLY):
             return []
-        found = {"event": event.name, "time": _rfc3339(when), **event.fields()}
-        text = json.dumps(found, ensure_ascii=False, separators=(", ", ": "))
-        return [_ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)]
+        return [one_line({"event": event.name, "time": rfc3339(when), **event.fields()})]
 
     def prompt(self) -> str:
         return ""
@@ -31,6 +30,7 @@ class Json:
         return False
 
 
-def _rfc3339(when: datetime) -> str:
-    utc = when.astimezone(timezone.utc)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def one_line(found: dict[str, Any]) -> str:
+    """An object as one line that is safe for a terminal."""
+    text = json.dumps(found, ensure_ascii=False, separators=(", ", ": "))
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -42,6 +42,7 @@ class Layout:
             events.NickVerified: self._nick_verified,
             events.Invite: self._invite,
             events.Help: self._help,
+            events.History: self._history,
             events.Notice: self._notice,
             events.NotSent: self._not_sent,
             events.Error: self._error,
@@ -109,7 +110,9 @@ class Layout:
         first = Row((*begin, Span(lines[0], style)))
         return [first, *(Row((Span(line, style),)) for line in lines[1:])]
 
-    def _message_begin(self, event: events.Message, nick: Span) -> tuple[Span, ...]:
+    def _message_begin(
+        self, event: events.Message | events.HistoryView, nick: Span
+    ) -> tuple[Span, ...]:
         to = one_line(event.to or "")
         if event.private and event.mine:
             who = Span(to, f"nick:{nick_key(event.to or '')}")
@@ -189,6 +192,26 @@ class Layout:
         cells = [(view.command, view.help) for view in event.commands]
         return [_title(_("Commands:")), *table(cells)]
 
+    def _history(self, event: events.History) -> list[Row]:
+        count = len(event.messages)
+        if not count:
+            return [_row(_("There is nothing like that in the history."))]
+        title = plural("{count} message recorded:", "{count} messages recorded:", count)
+        rows = [_title(title.format(count=count))]
+        for view in event.messages:
+            rows += self.recorded(view)
+        return rows
+
+    def recorded(self, view: events.HistoryView) -> list[Row]:
+        """A message of the history, with the day and time of this machine's clock."""
+        clock = f"{view.time.astimezone():%Y-%m-%d %H:%M}  "
+        nick = Span(one_line(view.sender), f"nick:{nick_key(view.sender)}")
+        begin = self._message_begin(view, nick)
+        indent = INDENT + len(clock)
+        first, *more = text_lines(view.text)
+        rows = [Row((Span(clock, "time"), *begin, Span(first)), indent)]
+        return rows + [Row((Span(" " * len(clock)), Span(line)), indent) for line in more]
+
     def _notice(self, event: events.Notice) -> list[Row]:
         return _texts(event.text)
 
@@ -205,7 +228,7 @@ class Layout:
 
     def _missed(self, event: events.Missed) -> list[Row]:
         if event.count is None:
-            text = _("What was said in {room} while you were away, you have missed.")
+            text = _("You have missed what was said in {room} while you were away.")
             return [_row(text, "quiet", room=event.room)]
         text = plural(
             "You have missed {count} message in {room}.",

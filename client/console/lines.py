@@ -54,7 +54,12 @@ class Suspend:
     """Ctrl-Z."""
 
 
-Outcome = Entered | Leave | Redraw | Suspend
+@dataclass(frozen=True)
+class Panic:
+    """Ctrl-X twice."""
+
+
+Outcome = Entered | Leave | Redraw | Suspend | Panic
 
 
 def _no_completion(_before: str) -> tuple[int, list[str]]:
@@ -95,6 +100,7 @@ class LineEditor:
         self._draft = ""
         self._offer: _Offer | None = None
         self._pasted = ""  # waits for an answer
+        self._alarmed = False  # Ctrl-X was the last key
         self._bindings: dict[str, Callable[[], Outcome | None]] = {
             "enter": self._enter, "newline": lambda: self._insert("\n"),
             "tab": lambda: self._turn(1), "backtab": lambda: self._turn(-1),
@@ -112,6 +118,9 @@ class LineEditor:
 
     def press(self, key: Key) -> Outcome | None:
         """Do what a key means; unknown ones mean nothing."""
+        twice, self._alarmed = self._alarmed, key.name == "ctrl-x"
+        if self._alarmed:
+            return Panic() if twice else None
         if key.name not in ("tab", "backtab"):
             self._offer = None
         if self._pasted:
@@ -126,6 +135,9 @@ class LineEditor:
         return None if action is None else action()
 
     def view(self) -> LineView:
+        if self._alarmed:
+            question = _("Press Ctrl-X again to forget everything and leave at once.")
+            return LineView(self.text, self.cursor, question=question)
         if self._pasted:
             return LineView(self.text, self.cursor, question=self._question())
         return LineView(self.text, self.cursor)

@@ -13,7 +13,7 @@ from collections import deque
 from typing import Protocol
 
 from client.console.keys import Key, KeyDecoder, WindowsDecoder
-from client.console.lines import Entered, Leave, LineEditor, LineView, Outcome, Suspend
+from client.console.lines import Entered, Leave, LineEditor, LineView, Outcome, Panic, Suspend
 from client.console.signals import CONTINUED, RESIZED
 from client.console.signals import STOPPED as TO_STOP
 from client.console.waiting import Waiter, read
@@ -83,7 +83,11 @@ class _Typing:
                 continue
             if key.name == "enter":
                 self._face.typed(self._editor.view())  # whole, also if all came at once
-            self._did(self._editor.press(key))
+            outcome = self._editor.press(key)
+            if isinstance(outcome, Panic):  # before anything that was typed ahead
+                self._lines = deque(["/panic"])
+                return
+            self._did(outcome)
         self._face.typed(self._editor.view())
 
     def _did(self, outcome: Outcome | None) -> None:

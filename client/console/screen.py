@@ -59,6 +59,9 @@ class Screen(Drawing):
     def _end(self) -> None:
         self._write(self._line.erase(self._measure()) + self._line.finish())
 
+    def _wiped(self) -> str:
+        return self._line.wipe()
+
     def _draw(self, items: list[Item]) -> None:
         """Draw all that has come since the last time; one write, where that is possible."""
         size = self._measure()

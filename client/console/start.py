@@ -10,7 +10,7 @@ from typing import TextIO
 from client import commands
 from client.console import json, minimal
 from client.console.colours import colours
-from client.console.drawing import Drawing, Now, local_now
+from client.console.drawing import CLOSE_TIME, Drawing, Now, local_now
 from client.console.glyphs import Glyphs, terminal_encoding
 from client.console.lines import Complete, LineEditor, LineView
 from client.console.pipes import open_pipe
@@ -58,6 +58,7 @@ class Console:
         interactive = self.interactive = both and self.renderer != "json"
         self._keyboard = Keyboard(stdin.fileno()) if interactive else None
         self._on_gone = on_gone
+        self._closed = False
         self.screen: Drawing
         if self.renderer == "rich":
             # A tenth of all that a client imports, and pipes do without it.
@@ -96,10 +97,21 @@ class Console:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Show what waits, then put everything back as it was."""
+    def vanish(self, seconds: float) -> None:
+        """Wipe everything away instead of showing what waits, and put the rest back as it was.
+
+        Does not wait longer than ``seconds`` for a reader that does not read.
+        """
+        self.screen.vanish()
+        self.close(seconds)
+
+    def close(self, seconds: float = CLOSE_TIME) -> None:
+        """Show what waits, then put everything back as it was.  A second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         try:
-            self.screen.close()
+            self.screen.close(seconds)
         finally:
             if self._signals is not None:
                 self._signals.remove()

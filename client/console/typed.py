@@ -14,7 +14,7 @@ from client.console.widths import clusters, width
 from protocol.names import visible
 
 _PASTE_ON, _PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
-_WIPE = "\x1b[H\x1b[2J\x1b[3J"  # what is seen, and what has scrolled away
+WIPE = "\x1b[H\x1b[2J\x1b[3J"  # what is seen, and what has scrolled away
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class AnsiLine:
         return self.erase(size) + self.paint(prompt, view, size)
 
     def wipe(self) -> str:
-        return _WIPE
+        return WIPE
 
 
 def _asked(prompt: str, view: LineView) -> tuple[str, LineView]:

@@ -1,0 +1,240 @@
+"""``cmd_chat.py history``: looks into the histories on this machine, and deletes them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from client import events, wording
+from client.app import EXIT_LEFT, EXIT_REFUSED, EXIT_USAGE
+from client.console.json import one_line
+from client.console.layout import Layout, table
+from client.history import described, view
+from client.history_file import (
+    Reader,
+    delete,
+    file_path,
+    file_paths,
+    read_header,
+    reseal,
+    server_name,
+)
+from client.history_records import HistoryError, Keys, Record, WrongPassphrase
+from i18n import _, plural
+from protocol.names import room_key, visible
+from settings import HISTORY_PASSPHRASES, HistorySettings
+
+AskPassphrase = Callable[[tuple[str, ...], bool], str]  # for which settings; twice: a new one
+Answer = Callable[[str], str | None]  # to a question; None where nobody can be asked
+
+_NEW_PASSPHRASE = ("--new-passphrase-file",)
+_WORD = "delete"  # to be typed in any language, since it cannot be undone
+
+
+def run(settings: HistorySettings, folder: Path, ask: AskPassphrase, answer: Answer) -> int:
+    """Do what is wanted with the histories in ``folder``; the exit status.
+
+    Raises SettingsError where a passphrase is missing.
+    """
+    try:
+        paths = _meant(settings, folder)
+    except OSError as error:
+        return _say(EXIT_USAGE, _unusable(error, folder))
+    if not paths:
+        return _on_none(settings)
+    if settings.action == "delete":
+        return _delete(settings, paths, answer)
+    return _Opened(settings, ask, paths).run()
+
+
+def _meant(settings: HistorySettings, folder: Path) -> list[Path]:
+    paths = file_paths(folder)
+    if settings.server is None:
+        return paths
+    wanted = file_path(folder, server_name(*settings.server))
+    return [path for path in paths if path == wanted]
+
+
+def _on_none(settings: HistorySettings) -> int:
+    if settings.server is None:
+        return _say(EXIT_LEFT, _("There is no history on this machine."))
+    sentence = _("There is no history of {server}: `history list` shows which there are.")
+    return _say(EXIT_USAGE, sentence.format(server=server_name(*settings.server)))
+
+
+def _delete(settings: HistorySettings, paths: list[Path], answer: Answer) -> int:
+    if not settings.yes:
+        question = plural(
+            "{count} history will be gone for good. Type {word} to delete it: ",
+            "{count} histories will be gone for good. Type {word} to delete them: ",
+            len(paths),
+        )
+        typed = answer(question.format(count=len(paths), word=_WORD))
+        if typed is None:
+            return _say(EXIT_USAGE, _("Nobody can be asked here: say --yes to delete."))
+        if typed.strip().casefold() != _WORD:
+            return _say(EXIT_LEFT, _("Nothing was deleted."))
+    for path in paths:
+        try:
+            delete(path)
+        except OSError as error:
+            return _say(EXIT_USAGE, _unusable(error, path))
+    done = plural("{count} history deleted.", "{count} histories deleted.", len(paths))
+    return _say(EXIT_LEFT, done.format(count=len(paths)))
+
+
+@dataclass
+class _File:
+    """A history that the passphrase opens; ``server`` is known once it has been read."""
+
+    path: Path
+    keys: Keys
+    server: str = ""
+
+
+class _Opened:
+    """The histories that one passphrase opens, and what is done with them."""
+
+    def __init__(self, settings: HistorySettings, ask: AskPassphrase, paths: list[Path]) -> None:
+        self._settings, self._ask, self._paths = settings, ask, paths
+        self._layout = Layout()
+        self._files: list[_File] = []
+        self._status = EXIT_LEFT
+
+    def run(self) -> int:
+        """Open them, go on with what is wanted; the exit status."""
+        self._unlock(self._settings.passphrase or self._ask(HISTORY_PASSPHRASES, False))
+        if not self._files:
+            return self._status
+        _speak(utf8=self._settings.action == "export")
+        actions = {
+            "list": self._list, "show": self._show, "search": self._show, "export": self._export,
+            "passphrase": self._change,
+        }  # fmt: skip
+        actions[self._settings.action]()
+        return self._status
+
+    def _unlock(self, passphrase: str) -> None:
+        shut = 0
+        for path in self._paths:
+            try:
+                self._files.append(_File(path, Keys.unlock(passphrase, read_header(path))))
+            except WrongPassphrase:
+                shut += 1
+            except (OSError, HistoryError) as error:
+                self._status = _say(EXIT_USAGE, _unusable(error, path))
+        if shut and not self._files:
+            sentence = _("That passphrase opens no history here: try again.")
+            self._status = _say(EXIT_REFUSED, sentence)
+        elif shut:
+            sentence = plural(
+                "{count} history has another passphrase and is left out.",
+                "{count} histories have another passphrase and are left out.",
+                shut,
+            )
+            _say(self._status, sentence.format(count=shut))
+
+    def _list(self) -> None:
+        cells = []
+        for file in self._files:
+            count = 0
+            times: list[str] = []  # of the first and the last message
+            for record in self._read(file):
+                count += 1
+                times[1:] = [_clock(record)]
+            messages = plural("{count} message", "{count} messages", count).format(count=count)
+            cells.append([file.server, messages, *(times + ["", ""])[:2]])
+        for row in table(sorted(cells)):
+            print("".join(span.text for span in row.spans))
+
+    def _show(self) -> None:
+        found = 0
+        for file in self._files:
+            records = self._read(file)
+            for number, record in enumerate(records):
+                if not number and len(self._files) > 1:
+                    print(_("History of {server}:").format(server=visible(file.server)))
+                for row in self._layout.recorded(view(record)):
+                    print("".join(span.text for span in row.spans).rstrip())
+                found += 1
+        if not found:
+            _say(EXIT_LEFT, _("There is nothing like that in the history."))
+
+    def _export(self) -> None:
+        for file in self._files:
+            for record in self._read(file):
+                (fields,) = events.History((view(record),)).fields()["messages"]
+                print(one_line({"server": file.server, **fields}))
+
+    def _change(self) -> None:
+        passphrase = self._settings.new_passphrase or self._ask(_NEW_PASSPHRASE, True)
+        for file in self._files:
+            keys, header = Keys.fresh(passphrase)
+            try:
+                reseal(file.path, file.keys, keys, header)
+            except (OSError, HistoryError) as error:
+                self._status = _say(EXIT_USAGE, _unusable(error, file.path))
+                return
+        done = plural(
+            "{count} history has the new passphrase.",
+            "{count} histories have the new passphrase.",
+            len(self._files),
+        )
+        _say(EXIT_LEFT, done.format(count=len(self._files)))
+
+    def _read(self, file: _File) -> Iterator[Record]:
+        """What is wanted of a history; then what is wrong with it is said."""
+        settings, reader = self._settings, Reader(file.path, file.keys)
+        text, room = (settings.text or "").casefold(), room_key(settings.room or "")
+
+        def is_wanted(record: Record) -> bool:
+            here = not room or room_key(record.room) == room
+            return here and text in record.text.casefold()
+
+        try:
+            if settings.last is not None:
+                records: Iterator[Record] = iter(reader.last(settings.last, is_wanted))
+            else:
+                records = filter(is_wanted, reader.records())
+            for record in records:
+                file.server = reader.owner or "?"
+                yield record
+            file.server = reader.owner or "?"
+        except (OSError, HistoryError) as error:
+            self._status = _say(EXIT_USAGE, _unusable(error, file.path))
+            return
+        for sentence in described(reader.faults):
+            _say(EXIT_LEFT, f"{visible(file.server)}: {sentence}")
+
+
+def _clock(record: Record) -> str:
+    return f"{record.time.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _unusable(error: OSError | HistoryError, path: Path) -> str:
+    if isinstance(error, OSError):
+        why = error.strerror or type(error).__name__
+        return wording.history("unreadable", {"path": path, "reason": why})
+    code = "at_work" if error.code in ("busy", "replaced") else error.code
+    return wording.history(code, {"path": path})
+
+
+def _speak(utf8: bool) -> None:
+    """Write what a person reads in the characters that there are, and JSON in UTF-8."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is None:
+        return
+    if utf8:
+        reconfigure(encoding="utf-8", newline="\n")
+    else:
+        reconfigure(errors="replace")
+
+
+def _say(status: int, sentence: str) -> int:
+    """Say a sentence, and pass the status on."""
+    if sys.stdout is not None:  # None: closed by who started us
+        sys.stdout.flush()  # what came before stands before it
+    print(sentence, file=sys.stderr)
+    return status
