@@ -17,6 +17,7 @@ _MAKING = ("creat", "mkdir", "mkdirat", "mknod", "mknodat", "rename", "renameat"
            "link", "linkat", "symlink", "symlinkat", "truncate", "unlink", "unlinkat", "rmdir",
            "chmod", "fchmodat", "utimensat")  # fmt: skip
 _OPENING = ("open", "openat", "openat2")
+_OTHERS = ("prctl", "prlimit64", "setrlimit", "execve", "execveat")
 _WRITING = re.compile(r"O_(WRONLY|RDWR|CREAT|TRUNC|APPEND|TMPFILE)")
 _DEVICES = re.compile(r'"/dev/(null|tty|pts/\d+|ptmx)"')
 
@@ -27,7 +28,7 @@ def tracing(log: Path) -> list[str]:
     if strace is None:
         pytest.fail("strace is needed for this test: apt install strace")
     # `?`: not every machine has all of them.
-    calls = ",".join(f"?{name}" for name in (*_MAKING, *_OPENING))
+    calls = ",".join(f"?{name}" for name in (*_MAKING, *_OPENING, *_OTHERS))
     return [strace, "-f", "-qq", "-s", "500", "-e", f"trace={calls}", "-o", str(log)]
 
 
@@ -36,12 +37,21 @@ def written(log: Path) -> list[str]:
     found = []
     for line in log.read_text().splitlines():
         call = re.match(r"\d+ +(\w+)\(", line)
-        if call is None or re.search(r"= -1 E\w+", line):
-            continue  # a signal, an exit, the rest of a call; or it failed
+        if call is None or call[1] in _OTHERS or re.search(r"= -1 E\w+", line):
+            continue  # a signal, an exit, the rest of a call; another one; or it failed
         if call[1] in _OPENING and (not _WRITING.search(line) or _DEVICES.search(line)):
             continue
         found.append(line)
     return found
+
+
+def is_hardened(log: Path) -> bool:
+    """Whether a process has turned off its core dumps, and has started no other program."""
+    text = log.read_text()
+    limit = re.search(r"RLIMIT_CORE, \{rlim_cur=0, rlim_max=0\}, NULL\) += 0", text)
+    dumpable = re.search(r"prctl\(PR_SET_DUMPABLE, (SUID_DUMP_DISABLE|0)\b.*\) += 0", text)
+    started = re.findall(r"^\d+ +execve.* = 0$", text, re.MULTILINE)
+    return bool(limit and dumpable) and len(started) == 1
 
 
 @pytest.fixture
@@ -96,6 +106,7 @@ def test_nothing_is_written_by_a_chat(copy: Path, tmp_path: Path) -> None:
     for log in logs:
         assert "cmd_chat.py" in log.read_text(), "strace saw nothing"
         assert written(log) == []
+        assert is_hardened(log)
     assert everything(tmp_path) == before
 
 

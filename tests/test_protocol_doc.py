@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from client import wording
-from protocol import errors, frames, keys, limits
+from protocol import confusables, errors, frames, keys, limits
 from protocol.errors import ChatError, Malformed
 from protocol.frames import Frame
 from protocol.names import RESERVED
@@ -212,6 +212,10 @@ def test_labels() -> None:
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     sources = "\n".join(path.read_text("utf-8") for path in paths)
     used = set(re.findall(r'"(cmdchat [a-z ]+ \d+)"', sources))
+    local = {label for label in used if label.startswith("cmdchat history ")}
+    history = (ROOT / "docs" / "HISTORY.md").read_text("utf-8")
+    assert all(f'"{label}"' in history for label in local), "they are not on the wire"
+    used -= local
     found = names("Labels", "label")
     assert found == sorted(used)
     for label in used:
@@ -234,9 +238,10 @@ def _code(path: Path) -> str:
 
 
 def test_reserved_nicknames() -> None:
-    text = section("Names")
-    listed = set(re.findall(r"`([a-z]+)`", text))
-    assert listed == RESERVED
+    text = section("Names").partition("**Reserved words.**")[2]
+    listed = re.findall(r"`(\w+)`", text)
+    assert set(listed) - {"bad_nick"} == RESERVED
+    assert f"Unicode {confusables.UNICODE}'s" in section("Names")
 
 
 def test_reasons_of_unreadable_posts() -> None:

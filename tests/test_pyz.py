@@ -25,7 +25,7 @@ import pytest
 import i18n
 from cmd_chat import VERSION
 from tests.processes import PASSWORD, PROGRAM, ROOT, Client, Server, environment
-from tests.test_no_files import everything, tracing, written
+from tests.test_no_files import everything, is_hardened, tracing, written
 from tests.transport_kit import make_certificate
 from tools import pyz_folder, pyz_lock, pyz_start
 from tools.pyz_lock import ANY, PLATFORMS, PYTHONS
@@ -176,6 +176,7 @@ def test_a_chat_writes_nothing(pyz: Path, empty: Path) -> None:
     for log in logs:
         assert "/proc/self/fd/" in log.read_text(), "nothing was loaded from memory"
         assert written(log) == []
+        assert is_hardened(log)
     made = {path.name for path in everything(empty.parent) if path.is_file()}
     assert made == {"localhost.pem", "localhost.key"}  # by this test
 
