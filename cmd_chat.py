@@ -527,6 +527,7 @@ _STARTS: dict[str, Callable[[Arguments, Environ, Environ], int]] = {
 def _harden() -> None:
     """Neither core dumps, where the system lets us, nor stack traces: both show keys and texts."""
     threading.excepthook = lambda args: _unexpected(args.exc_type)
+    sys.unraisablehook = lambda args: _unexpected(args.exc_type)
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -18,6 +18,7 @@ from client.connection import ATTEMPT_SECONDS, Connection
 from client.console.start import Console
 from client.session import Session
 from i18n import _, plural
+from protocol import limits
 from protocol.invite import Invite
 from settings import ClientSettings, SettingsError, environment, history_folder
 from transport import CertificateUnusable, tls
@@ -32,8 +33,6 @@ EXIT_INTERRUPTED = 130
 EXIT_NOT_DELETED = 1
 PANIC_SECONDS = 0.2  # for the screen, and again for the network's thread
 QUIT_SECONDS = 2.0  # for the answers to lines that are under way when somebody leaves
-# Before `welcome` has told how large a message can be; a hostile server can send no more.
-MAX_INCOMING = 8 * 1024 * 1024
 _LOOK_SECONDS = 0.2  # while something else than the queue is waited for
 
 
@@ -330,7 +329,7 @@ class _Client:
             self._settings.port,
             tls=self._context,
             timeout=ATTEMPT_SECONDS,
-            max_message_size=MAX_INCOMING,
+            max_message_size=limits.HANDSHAKE_BYTES,
             opened=opened,
         )
 

@@ -31,6 +31,8 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds between attempts, before jitte
 UNPROVEN_HANDSHAKES = 3  # in a row that got `key` and no valid `welcome`: somebody is in between
 _NAMES_TO_TRY = range(2, 10)
 _LONGEST_BASE = limits.NICK_CHARS - 2
+# Until `welcome` has told how large a message can be, and whatever a server may tell.
+_FIRST_RECORD, _LARGEST_RECORD = 2 * limits.RECORD_BYTES, 8 * 1024 * 1024
 _GOODBYE_SECONDS = 2.0
 _WRITE_SECONDS = 10.0  # in which the network has to take a record
 _FINAL = ("revoked", "expired")  # goodbyes after which coming back is of no use
@@ -277,6 +279,7 @@ class Connection:
         peer.send(link.receive_greeting(greeting))
         key = self._receive_clear(peer, deadline)
         self._unproven += 1
+        peer.allow(_FIRST_RECORD)
         session = self._session
         peer.send(link.receive_key(key, nick, session.room_to_join(), session.resume_point()))
         text = self._receive_clear(peer, deadline)
@@ -292,6 +295,7 @@ class Connection:
             raise Unexpected()
         self._interval = max(welcome.heartbeat_interval, 0.05)
         self._timeout = max(welcome.heartbeat_timeout, self._interval)
+        peer.allow(min(welcome.max_payload_size, _LARGEST_RECORD))
         session.welcome(welcome)
         with self._sending:
             self._link = link

@@ -26,6 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from tests.zygote import Forked, may_fork
+
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "cmd_chat.py"
 DEADLINE = 20.0  # seconds; only against hanging
@@ -74,15 +76,23 @@ class Program:
         stdout: int = subprocess.PIPE,
     ) -> None:
         self.command = [*before, *(command or [sys.executable, str(program), *arguments])]
-        self.process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            env=environment(env),
-            cwd=cwd or Path(__file__).parent,
-            bufsize=0,
-        )
+        whole, folder = environment(env), cwd or Path(__file__).parent
+        self.process: subprocess.Popen[bytes] | Forked
+        if program == PROGRAM and not command and not before and may_fork(whole):
+            self.process = Forked(
+                arguments, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE,
+                env=whole, cwd=folder,
+            )  # fmt: skip
+        else:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                env=whole,
+                cwd=folder,
+                bufsize=0,
+            )
         self.out, self.err = b"", b""
         self._selector = selectors.DefaultSelector()
         for name, pipe in (("out", self.process.stdout), ("err", self.process.stderr)):
@@ -381,14 +391,22 @@ class Terminal:
         fcntl.ioctl(self._line, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self._line)
         program = [sys.executable, str(PROGRAM), *arguments]
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _ON_TERMINAL, *program],
-            stdin=self._line,
-            stdout=self._line,
-            stderr=self._line,
-            env=environment({"TERM": "xterm-256color", **(env or {})}),
-            cwd=Path(__file__).parent,
-        )
+        whole, folder = environment({"TERM": "xterm-256color", **(env or {})}), Path(__file__).parent
+        self.process: subprocess.Popen[bytes] | Forked
+        if may_fork(whole):
+            self.process = Forked(
+                arguments, stdin=self._line, stdout=self._line, stderr=self._line,
+                env=whole, cwd=folder, terminal=True,
+            )  # fmt: skip
+        else:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _ON_TERMINAL, *program],
+                stdin=self._line,
+                stdout=self._line,
+                stderr=self._line,
+                env=whole,
+                cwd=folder,
+            )
         os.set_blocking(self._fd, False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._fd, selectors.EVENT_READ)
