@@ -36,6 +36,7 @@ class Session:
     def __init__(self, nick: str, bundle: Bundle, token_id: str | None) -> None:
         self.turn = threading.Lock()  # guards all below, but for reading `outlet`
         self.nick, self.bundle, self.token_id = nick, bundle, token_id
+        self.looks = nick_looks(nick)
         self.outlet: Outlet | None = None
         self.hang_up: Callable[[str], None] = _no_connection
         self.room: Room[Receiver] | None = None
@@ -93,13 +94,12 @@ class Sessions:
         Raises NickTaken, for a nickname that looks like another's too, and also while its own
         old one is there; ServerFull at the bound.
         """
-        looks = nick_looks(session.nick)
         with self._lock:
             if session.bundle.fingerprint in self._by_print:
                 raise NickTaken()
             if len(self._by_print) >= bounds.SESSIONS:
                 raise ServerFull()
-            self._take_locked(looks, session)
+            self._take_locked(session.looks, session)
             self._by_print[session.bundle.fingerprint] = session
 
     def rename(self, session: Session, nick: str) -> None:
@@ -107,12 +107,12 @@ class Sessions:
 
         The caller holds ``session.turn``.  Raises NickTaken.
         """
-        before, looks = nick_looks(session.nick), nick_looks(nick)
+        looks = nick_looks(nick)
         with self._lock:
             self._take_locked(looks, session)
-            for look in before - looks:
+            for look in session.looks - looks:
                 del self._by_look[look]
-            session.nick = nick
+            session.nick, session.looks = nick, looks
 
     def _take_locked(self, looks: frozenset[str], session: Session) -> None:
         """Give these looks to ``session``, or raise NickTaken if one of them is another's."""
@@ -149,7 +149,7 @@ class Sessions:
             if reason is not None:  # before its next frame finds that there is no session
                 session.hang_up(reason)
             with self._lock:
-                for look in nick_looks(session.nick):
+                for look in session.looks:
                     del self._by_look[look]
                 del self._by_print[session.bundle.fingerprint]
             room, member = session.room, session.member

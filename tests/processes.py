@@ -391,7 +391,8 @@ class Terminal:
         fcntl.ioctl(self._line, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self._line)
         program = [sys.executable, str(PROGRAM), *arguments]
-        whole, folder = environment({"TERM": "xterm-256color", **(env or {})}), Path(__file__).parent
+        whole = environment({"TERM": "xterm-256color", **(env or {})})
+        folder = Path(__file__).parent
         self.process: subprocess.Popen[bytes] | Forked
         if may_fork(whole):
             self.process = Forked(
@@ -472,7 +473,7 @@ class Terminal:
             assert time.monotonic() < end, f"does not end:\n{self.shown()}"
             self._read(0.02)
         self._read(0.0)
-        return self.process.returncode
+        return self.process.wait()
 
 
 def terminal_client(

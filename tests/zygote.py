@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import importlib
 import json
 import os
 import select
@@ -197,12 +198,8 @@ def _main() -> None:
     import cmd_chat
 
     # All that a run may import; what it would not, costs nothing but memory.
-    import client.ahead
-    import client.app
-    import client.console.fullscreen
-    import client.token
-    import server.app  # noqa: F401
-
+    for name in ("client.app", "client.console.fullscreen", "client.token", "server.app"):
+        importlib.import_module(name)
     argv = _serve(socket.socket(fileno=int(sys.argv[1])))
     if argv is not None:
         sys.argv = argv
