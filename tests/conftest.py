@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_hypothesis = tempfile.mkdtemp(prefix="cmdchat-hypothesis-")
-os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = _hypothesis  # running leaves nothing behind
-atexit.register(shutil.rmtree, _hypothesis, ignore_errors=True)
+if "PYTEST_XDIST_WORKER" not in os.environ:  # they share one: its tables take seconds to make
+    _hypothesis = tempfile.mkdtemp(prefix="cmdchat-hypothesis-")
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = _hypothesis  # running leaves nothing behind
+    atexit.register(shutil.rmtree, _hypothesis, ignore_errors=True)
 
 import pytest  # noqa: E402  # the line above comes before hypothesis looks
 from hypothesis import settings as hypothesis_settings  # noqa: E402
@@ -27,7 +28,9 @@ from settings import ServerSettings  # noqa: E402
 from tests.wire import LONG, PASSWORD, Wire  # noqa: E402
 
 # A fixed sample: what fails here fails for everybody.  `make soak` draws its own.
-hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
+hypothesis_settings.register_profile(
+    "suite", derandomize=True, database=None, deadline=None, max_examples=40
+)
 hypothesis_settings.register_profile("soak", database=None, deadline=None)
 hypothesis_settings.load_profile("soak" if os.environ.get("CMD_CHAT_SOAK") else "suite")
 

@@ -54,7 +54,7 @@ MB = 1024 * 1024  # MAX_PAYLOAD_SIZE, unless somebody sets another
 MOST_BYTES = 64 * MB
 # The bound is one second; here it only has to tell linear from quadratic on a busy machine.
 MOST_SECONDS = 10.0
-EXAMPLES = SOAK or 25
+EXAMPLES = SOAK or 12
 
 
 @dataclass(frozen=True)

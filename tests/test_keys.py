@@ -194,7 +194,7 @@ def test_fingerprint_is_as_specified(identity: Identity) -> None:
 def test_fingerprint_depends_on_each_key(identity: Identity, changed: str) -> None:
     bundle = identity.bundle
     if changed == "sign":
-        other = dataclasses.replace(bundle, sign=bundle.sign[:-1] + b"\0")
+        other = dataclasses.replace(bundle, sign=bundle.sign[:-1] + bytes([bundle.sign[-1] ^ 1]))
     else:
         key = getattr(bundle.recipient, changed)
         recipient = dataclasses.replace(bundle.recipient, **{changed: b"\x99" + key[1:-1] + b"\7"})

@@ -504,7 +504,7 @@ VALUES = st.recursive(
 KINDS = st.sampled_from([*frames.CLIENT_FRAMES, "x"])
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(VALUES, st.fixed_dictionaries(
     {"type": KINDS},
     optional={name: VALUES for name in ("ref", "nick", "room", "wraps", "box", "change", "seq")},
