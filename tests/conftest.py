@@ -29,7 +29,7 @@ from tests.wire import LONG, PASSWORD, Wire  # noqa: E402
 
 # A fixed sample: what fails here fails for everybody.  `make soak` draws its own.
 hypothesis_settings.register_profile(
-    "suite", derandomize=True, database=None, deadline=None, max_examples=40
+    "suite", derandomize=True, database=None, deadline=None, max_examples=25
 )
 hypothesis_settings.register_profile("soak", database=None, deadline=None)
 hypothesis_settings.load_profile("soak" if os.environ.get("CMD_CHAT_SOAK") else "suite")

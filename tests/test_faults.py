@@ -46,7 +46,7 @@ def test_schedules(
         with capsys.disabled():
             print(f"\nfaults: {figures(found)}")
     else:
-        found = play(range(8 * batch, 8 * batch + 8), pool, prs, length=18)
+        found = play(range(8 * batch, 8 * batch + 8), pool, prs, length=10)
     assert found["schedules"] == (SOAK or 8)
     assert found["resumed"] and found["accepted"] > 10 * found["schedules"]
 
