@@ -35,7 +35,7 @@ from tests.test_server_connection import until
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, wrap
 from transport.accepting import text_frame
 
-CONNECTIONS = SOAK or 120
+CONNECTIONS = SOAK or 70
 REQUESTS = (
     request("GET", "/"), request("GET", "/health"), UPGRADE,
     form("/generate_token", {"admin_password": "guess", "username": "alice", "ttl": "5"}),

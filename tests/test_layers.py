@@ -6,6 +6,7 @@ Everything is found by reading the source, so nothing has to be imported for it.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,16 +70,31 @@ ALL = [ROOT / "cmd_chat.py", *sources(*PACKAGES)]
 
 
 def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return parsed(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def parsed(text: str) -> ast.Module:
+    """Most tests here read the same sources."""
+    return ast.parse(text)
 
 
 def package_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[Import]:
+def imports(path: Path) -> tuple[Import, ...]:
     """All imports, those inside functions and ``if`` as well, relative ones made absolute."""
-    module = tree(path)
+    return found_in(path, tree(path))
+
+
+@functools.cache
+def found_in(path: Path, module: ast.Module) -> tuple[Import, ...]:
+    """The imports of a file with this content."""
+    return tuple(_found_in(path, module))
+
+
+def _found_in(path: Path, module: ast.Module) -> Iterator[Import]:
     inside = {
         id(node)
         for function in ast.walk(module)

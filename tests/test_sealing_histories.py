@@ -480,7 +480,7 @@ def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=SOAK or 25,
+            max_examples=SOAK or 18,
             stateful_step_count=60,
             derandomize=not SOAK,
             database=None,

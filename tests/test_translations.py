@@ -24,6 +24,7 @@ from client.console.widths import width
 from i18n import _
 from server.banner import banner
 from settings import ServerSettings
+from tests.command import run_command
 from tests.test_commands import Recorder
 from tools import translations
 
@@ -193,14 +194,22 @@ def test_the_banner_fits_80_columns(code: str) -> None:
 @EVERY
 def test_help_of_the_command_line_is_in_the_language(code: str) -> None:
     """Also argparse's own words."""
+    done = run_command("connect", "--help", env={"CMD_CHAT_LANGUAGE": code})
+    assert done.status == 0, done.errors
+    assert ("positional arguments:" in done.out) == (code == "en")
+    assert ("Connect to a server and chat." in done.out) == (code == "en")
+
+
+def test_help_of_a_process_of_its_own_is_in_the_language() -> None:
+    """With nothing of this one's: its environment alone says which."""
     run = subprocess.run(
         [sys.executable, "cmd_chat.py", "connect", "--help"],
         cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False,
-        env={"CMD_CHAT_LANGUAGE": code, "PATH": "", "PYTHONIOENCODING": "utf-8"},
+        env={"CMD_CHAT_LANGUAGE": "eu", "PATH": "", "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert ("positional arguments:" in run.stdout) == (code == "en")
-    assert ("Connect to a server and chat." in run.stdout) == (code == "en")
+    assert "positional arguments:" not in run.stdout
+    assert "Connect to a server and chat." not in run.stdout
 
 
 @EVERY
