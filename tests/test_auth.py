@@ -421,3 +421,9 @@ def test_waiting_ends_when_patience_does(attempts: Attempts) -> None:
     with pytest.raises(TooManyAttempts):
         attempts.begin("a", patience=0.01)
     assert time.monotonic() - began < LONG
+
+
+def test_no_token_looks_like_an_option() -> None:
+    """One in 64 would begin with a ``-``, and ``--token`` would not take it."""
+    tokens = Tokens(most=1000)
+    assert not any(tokens.mint("alice", 60.0).startswith("-") for _ in range(1000))
