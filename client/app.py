@@ -132,10 +132,9 @@ class _Client:
             self._send,
             self._quit,
             self._retry,
+            self._panic,
+            None if history is None else history.look_back,
         )
-        self._session.on_panic = self._panic
-        if history is not None:
-            self._session.look_back = history.look_back
         if settings.room_secret is not None:
             self._session.set_secret(settings.room, settings.room_secret)
         self._connection = Connection(
@@ -225,18 +224,14 @@ class _Client:
         """Remove this server's history, also one that is not in use now; whether it is gone."""
         if self._history is not None:
             return self._history.delete()
-        from client.history_file import delete, file_path, server_name
+        from client.history import delete_history
 
-        server = server_name(self._settings.server, self._settings.port)
         try:
-            path = file_path(Path(history_folder(environment())), server)
-            if path.exists():
-                delete(path, PANIC_SECONDS)
-        except SettingsError:  # there is no folder for any
+            folder = Path(history_folder(environment()))
+        except SettingsError:  # there is none for any
             return True
-        except OSError:
-            return False
-        return True
+        address = (self._settings.server, self._settings.port)
+        return delete_history(folder, *address, PANIC_SECONDS)
 
     def _forget(self, status: int) -> None:
         """Let go of all keys, texts and names; returns only if nothing else holds on to them."""

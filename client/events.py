@@ -46,7 +46,7 @@ class CommandView:
 
 @dataclass(frozen=True)
 class HistoryView:
-    """One message of ``/history``; ``time`` is when this client showed it, in UTC."""
+    """One message of ``/history``; ``time`` is when this client showed it: aware, in UTC."""
 
     time: datetime
     room: str

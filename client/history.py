@@ -16,10 +16,17 @@ from pathlib import Path
 
 from client import events, wording
 from client.history_file import HistoryFile, delete, file_path, read_header, server_name
-from client.history_records import COST, Faults, HistoryError, Keys, Record, WrongPassphrase
-from protocol.names import room_key
+from client.history_records import (
+    COST,
+    Faults,
+    HistoryError,
+    Keys,
+    Record,
+    WrongPassphrase,
+    containing,
+)
 
-__all__ = ["Bounds", "History", "WrongPassphrase", "is_new", "open_history"]
+__all__ = ["Bounds", "History", "WrongPassphrase", "delete_history", "is_new", "open_history"]
 
 _DELETE_SECONDS = 0.4  # for others to let go, when everything has to be gone at once
 
@@ -93,6 +100,27 @@ def _sentence(error: OSError | HistoryError, path: Path) -> str:
     return wording.history("stopped", {"path": path, "reason": why})
 
 
+def delete_history(folder: Path, host: str, port: int, seconds: float) -> bool:
+    """Remove a server's history that is not open here, if there is one; whether it is gone.
+
+    Waits for others no longer than ``seconds``.
+    """
+    path = file_path(folder, server_name(host, port))
+    try:
+        there = path.exists()
+    except OSError:  # a folder that may not be looked into
+        return False
+    return not there or _removed(path, seconds)
+
+
+def _removed(path: Path, seconds: float) -> bool:
+    try:
+        delete(path, seconds)
+    except OSError:
+        return False
+    return True
+
+
 class History:
     """The history of one run.  ``said``: what there is to say before the chat begins.
 
@@ -141,19 +169,13 @@ class History:
         if self._reader is None:
             self._show(events.Error("no_history", wording.history("closed")))
             return
-        wanted, key = text.casefold(), room_key(room)
-
-        def is_wanted(record: Record) -> bool:
-            here = record.private or room_key(record.room) == key
-            return here and wanted in record.text.casefold()
-
         reader = self._reader()
         try:
-            found = reader.last(count, is_wanted)
+            found = reader.last(count, containing(text, room, private_too=True))
         except (OSError, HistoryError) as error:
             self._show(events.Error("no_history", _sentence(error, self._path)))
             return
-        self._show(events.History(tuple(map(view, found))))
+        self._show(events.History(tuple(found)))
         for sentence in described(reader.faults):
             self._warn(sentence)
 
@@ -168,11 +190,7 @@ class History:
         self._file = self._reader = None
         if held:
             self._lock.release()
-        try:
-            delete(self._path, _DELETE_SECONDS)
-        except OSError:
-            return False
-        return True
+        return _removed(self._path, _DELETE_SECONDS)
 
     def _warn(self, text: str) -> None:
         self._show(events.Warning("history", None, text))
@@ -182,14 +200,6 @@ def _record(event: events.Message) -> Record:
     return Record(
         _now(), event.room, event.sender, event.to, event.text, event.kind, event.private,
         event.mine,
-    )  # fmt: skip
-
-
-def view(record: Record) -> events.HistoryView:
-    """A record as events have it."""
-    return events.HistoryView(
-        record.time, record.room, record.sender, record.to, record.text, record.kind,
-        record.private, record.mine,
     )  # fmt: skip
 
 

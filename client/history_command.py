@@ -9,9 +9,9 @@ from pathlib import Path
 
 from client import events, wording
 from client.app import EXIT_LEFT, EXIT_REFUSED, EXIT_USAGE
-from client.console.json import one_line
+from client.console.json import one_line, speak_utf8
 from client.console.layout import Layout, table
-from client.history import described, view
+from client.history import described
 from client.history_file import (
     Reader,
     delete,
@@ -21,9 +21,9 @@ from client.history_file import (
     reseal,
     server_name,
 )
-from client.history_records import HistoryError, Keys, Record, WrongPassphrase
+from client.history_records import HistoryError, Keys, Record, WrongPassphrase, containing
 from i18n import _, plural
-from protocol.names import room_key, visible
+from protocol.names import visible
 from settings import HISTORY_PASSPHRASES, HistorySettings
 
 AskPassphrase = Callable[[tuple[str, ...], bool], str]  # for which settings; twice: a new one
@@ -108,7 +108,10 @@ class _Opened:
         self._unlock(self._settings.passphrase or self._ask(HISTORY_PASSPHRASES, False))
         if not self._files:
             return self._status
-        _speak(utf8=self._settings.action == "export")
+        if self._settings.action == "export":
+            speak_utf8(sys.stdout)
+        else:
+            _write_what_there_is()
         actions = {
             "list": self._list, "show": self._show, "search": self._show, "export": self._export,
             "passphrase": self._change,
@@ -156,7 +159,7 @@ class _Opened:
             for number, record in enumerate(records):
                 if not number and len(self._files) > 1:
                     print(_("History of {server}:").format(server=visible(file.server)))
-                for row in self._layout.recorded(view(record)):
+                for row in self._layout.recorded(record):
                     print("".join(span.text for span in row.spans).rstrip())
                 found += 1
         if not found:
@@ -165,7 +168,7 @@ class _Opened:
     def _export(self) -> None:
         for file in self._files:
             for record in self._read(file):
-                (fields,) = events.History((view(record),)).fields()["messages"]
+                (fields,) = events.History((record,)).fields()["messages"]
                 print(one_line({"server": file.server, **fields}))
 
     def _change(self) -> None:
@@ -187,12 +190,7 @@ class _Opened:
     def _read(self, file: _File) -> Iterator[Record]:
         """What is wanted of a history; then what is wrong with it is said."""
         settings, reader = self._settings, Reader(file.path, file.keys)
-        text, room = (settings.text or "").casefold(), room_key(settings.room or "")
-
-        def is_wanted(record: Record) -> bool:
-            here = not room or room_key(record.room) == room
-            return here and text in record.text.casefold()
-
+        is_wanted = containing(settings.text or "", settings.room or "")
         try:
             if settings.last is not None:
                 records: Iterator[Record] = iter(reader.last(settings.last, is_wanted))
@@ -221,14 +219,10 @@ def _unusable(error: OSError | HistoryError, path: Path) -> str:
     return wording.history(code, {"path": path})
 
 
-def _speak(utf8: bool) -> None:
-    """Write what a person reads in the characters that there are, and JSON in UTF-8."""
+def _write_what_there_is() -> None:
+    """What a person reads, in the characters that the output has."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is None:
-        return
-    if utf8:
-        reconfigure(encoding="utf-8", newline="\n")
-    else:
+    if reconfigure is not None:
         reconfigure(errors="replace")
 
 

@@ -27,7 +27,7 @@ import json
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -38,9 +38,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from client.boxes import padded_size
+from client.events import HistoryView
 from protocol.errors import ChatError, Malformed
 from protocol.frames import parse
 from protocol.keys import digest, from_text, labelled, to_text
+from protocol.names import room_key
 
 COST = 16  # of new files: 64 MiB, and a quarter of a second
 COSTS = range(15, 19)  # a file that claims less is no protection, one that claims more a trap
@@ -85,18 +87,8 @@ class Damaged(HistoryError):
     code = "damaged"
 
 
-@dataclass(frozen=True)
-class Record:
-    """One message as this client showed it.  ``time`` is this client's, aware, in UTC."""
-
-    time: datetime
-    room: str
-    sender: str
-    to: str | None
-    text: str
-    kind: str
-    private: bool
-    mine: bool
+class Record(HistoryView):
+    """One message as this client showed it, with the form in which it is kept."""
 
     @property
     def milliseconds(self) -> int:
@@ -132,6 +124,18 @@ class Record:
         room, sender, text, kind = (_word(found, key) for key in ("room", "from", "text", "kind"))
         private, mine = (_flag(found, key) for key in ("private", "self"))
         return cls(when, room, sender, to, text, kind, private, mine)
+
+
+def containing(text: str, room: str, private_too: bool = False) -> Callable[[Record], bool]:
+    """Whether a record contains ``text``, in whatever case, and is of ``room`` (empty: of any);
+    with ``private_too``, private ones are of every room."""
+    wanted, key = text.casefold(), room_key(room)
+
+    def is_wanted(record: Record) -> bool:
+        here = not key or room_key(record.room) == key or (private_too and record.private)
+        return here and wanted in record.text.casefold()
+
+    return is_wanted
 
 
 def _word(fields: dict[str, Any], key: str) -> str:

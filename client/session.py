@@ -46,7 +46,8 @@ class _Arrival:
 class Session:
     """One client's state; also ``client.commands.Actions`` for typed lines.
 
-    ``address`` is what invite links say of the server.
+    ``address`` is what invite links say of the server; ``look_back`` shows what was recorded of
+    a room: so many messages with a text in them.  None: nothing is recorded.
     """
 
     def __init__(
@@ -59,13 +60,15 @@ class Session:
         on_outgoing: Callable[[], None],
         on_quit: Callable[[], None],
         on_reconnect: Callable[[], None] = lambda: None,
+        on_panic: Callable[[bool], None] = lambda _delete: None,
+        look_back: Callable[[str, int, str], None] | None = None,
     ) -> None:
         self._lock = threading.Lock()  # guards all below
         self._changed = threading.Condition(self._lock)
         self._address, self._nick, self._room = address, nick, room
         self._shown_room = room
         self._emit, self._on_outgoing, self._on_quit = emit, on_outgoing, on_quit
-        self._on_reconnect = on_reconnect
+        self._on_reconnect, self._on_panic, self._look_back = on_reconnect, on_panic, look_back
         self._sealing = Sealing(identity)
         self._secrets: dict[str, tuple[str, bytes]] = {}  # key: room key; the secret, its salt
         self._outbox = Outbox()
@@ -89,10 +92,6 @@ class Session:
         self._heard_rooms: tuple[str, ...] = ()
         self.outgoing: deque[bytes] = deque()
         self.refused = 0  # lines handed back
-        # Answers `/history`, if there is one; set before the first line is read.
-        self.look_back: Callable[[str, int, str], None] | None = None
-        # Does what `/panic` asks for; set before the first line is read.
-        self.on_panic: Callable[[bool], None] = lambda _delete: None
 
     # What the connection asks and tells
 
@@ -359,10 +358,10 @@ class Session:
 
     def history(self, count: int, text: str) -> None:
         """Show what was recorded of the room that is shown."""
-        if self.look_back is None:
+        if self._look_back is None:
             self.emit(events.Error("no_history", wording.history("off")))
         else:
-            self.look_back(self._shown_room, count, text)
+            self._look_back(self._shown_room, count, text)
 
     def clear(self) -> None:
         """Forget what was shown."""
@@ -380,7 +379,7 @@ class Session:
 
     def panic(self, delete: bool) -> None:
         """Forget everything and leave.  Without the lock: somebody may wait while holding it."""
-        self.on_panic(delete)
+        self._on_panic(delete)
 
     def quit(self) -> None:
         """Leave."""

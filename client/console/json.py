@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
 from client.events import SCREEN_ONLY, Event, rfc3339
 
@@ -28,6 +28,13 @@ class Json:
 
     def rings(self, event: Event) -> bool:
         return False
+
+
+def speak_utf8(out: TextIO | None) -> None:
+    """JSON is UTF-8 whatever the locale (RFC 8259 8.1)."""
+    reconfigure = getattr(out, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8", newline="\n")
 
 
 def one_line(found: dict[str, Any]) -> str:

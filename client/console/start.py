@@ -84,7 +84,7 @@ class Console:
         self._signals: TerminalSignals | None = None
         self.input = self._keys(stdin, complete) if interactive else open_pipe(stdin)
         if self.renderer == "json":
-            _speak_utf8(out)
+            json.speak_utf8(out)
 
     def __enter__(self) -> Console:
         if self._keyboard is not None:
@@ -172,10 +172,3 @@ def _prepare_windows() -> None:
 def _writable(file: TextIO | None) -> TextIO:
     """A standard stream; where there is none (it was closed), one that leads nowhere."""
     return open(os.devnull, "w", encoding="utf-8") if file is None else file
-
-
-def _speak_utf8(out: TextIO) -> None:
-    """JSON is UTF-8 whatever the locale (RFC 8259 8.1)."""
-    reconfigure = getattr(out, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(encoding="utf-8", newline="\n")
