@@ -10,8 +10,6 @@ taken where it takes one in.
 from __future__ import annotations
 
 import contextlib
-import datetime
-import ipaddress
 import os
 import re
 import secrets
@@ -27,14 +25,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from server.app import ChatServer
 from server.rooms import Room
 from settings import ServerSettings
+from tools import certificate
 from tools.smoke import PASSWORD, Child, Failed
 
 UP, DOWN = "to the server", "from the server"
@@ -194,8 +188,8 @@ def session(secure: bool, settings: ServerSettings = SETTINGS) -> Iterator[Sessi
         options: tuple[str, ...] = ()
         if secure:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            cert, key = certificate(folder)
-            settings = replace(settings, ssl_cert=cert, ssl_key=key)
+            cert = certificate.write(folder)
+            settings = replace(settings, ssl_cert=cert, ssl_key=cert)
             options = ("--ssl-ca", cert)
         server = ChatServer(settings)
         server.start()
@@ -205,23 +199,6 @@ def session(secure: bool, settings: ServerSettings = SETTINGS) -> Iterator[Sessi
         here = Session(tap, options)
         stack.callback(here.close)
         yield here
-
-
-def certificate(folder: Path) -> tuple[str, str]:
-    """One for this machine, signed by itself; where it and its key lie."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.timezone.utc)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "wire")])
-    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
-        .add_extension(here, critical=False).sign(key, hashes.SHA256())
-    )  # fmt: skip
-    paths = folder / "cert.pem", folder / "key.pem"
-    paths[0].write_bytes(made.public_bytes(Encoding.PEM))
-    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return str(paths[0]), str(paths[1])
 
 
 @dataclass(frozen=True)
