@@ -241,9 +241,9 @@ def test_the_secret_is_never_on_the_wire(proof: str) -> None:
 
 
 def made_confirm(made: Wire) -> dict[str, Any]:
-    assert made.client._sealer is not None
+    assert made.server._opener is not None
     opener = Opener(bytes(32))
-    opener._fernet = made.client._sealer._fernet
+    opener._fernet = made.server._opener._fernet
     (value,) = opener.open(made.sent[3])
     assert isinstance(value, dict)
     return value
