@@ -167,7 +167,7 @@ class Frame:
 
     def encode(self) -> bytes:
         """The frame as UTF-8 JSON without spaces."""
-        return json.dumps(self.to_object(), ensure_ascii=False, separators=(",", ":")).encode()
+        return _ENCODER.encode(self.to_object()).encode()
 
 
 # Objects inside frames
@@ -525,6 +525,7 @@ def _refuse_constant(_: str) -> Any:
     raise Malformed()
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
 
 
@@ -555,6 +556,23 @@ def parse_record(raw: bytes) -> Sequence[Any]:
     if not isinstance(value, list) or len(value) > limits.FRAMES_IN_RECORD:
         raise Malformed()
     return value
+
+
+def encode_accepted(ref: int, seq: int) -> bytes:
+    """As ``Accepted.encode``: every post is answered so."""
+    return b'{"type":"accepted","ref":%d,"seq":%d}' % (ref, seq)
+
+
+def encode_posted(sender: int, change: int, box: Box) -> bytes:
+    """As ``Posted.encode``, without its number: all after ``{"type":"posted","seq":1``."""
+    return b',"from":%d,"change":%d,"box":{"epoch":%d,"n":%d,"data":%s,"sig":"%s"}}' % (
+        sender,
+        change,
+        box.epoch,
+        box.n,
+        _ENCODER.encode(box.data.decode("ascii")).encode(),
+        keys.to_text(box.sig).encode(),
+    )
 
 
 def encode_log(to: int, entries: Sequence[bytes]) -> bytes:
