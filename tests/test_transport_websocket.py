@@ -46,12 +46,12 @@ def frame(payload: bytes, opcode: int = 1, fin: bool = True) -> bytes:
     return head + bytes(4) + payload
 
 
-def accepted(stream: Stream, name: str = "client") -> WebSocket:
+def accepted(stream: Stream) -> WebSocket:
     """What http.server does, then ``accept``."""
     lines = stream.makefile("rb", 0)
     assert lines.readline() == b"GET / HTTP/1.1\r\n"
     headers = http.client.parse_headers(lines)
-    return accept(stream, headers.items(), max_message_size=SIZE, name=name)
+    return accept(stream, headers.items(), max_message_size=SIZE)
 
 
 class Raw:
@@ -59,7 +59,7 @@ class Raw:
 
     def __init__(self, first: bytes = UPGRADE, bound: int = sockets.SEND_BYTES) -> None:
         self.sock, far = tcp_pair()
-        self.stream = Stream(far, bound=bound)
+        self.stream = Stream(far, bound=bound, interruptible=True)
         self.sock.sendall(first)
         self.server = accepted(self.stream)
         self.head = self._head()
@@ -126,11 +126,11 @@ def pair(
     def serve(sock: socket.socket) -> None:
         if request.param == "tls":
             context = tls.server_context(certificate.cert_path, certificate.key_path)
-            secured = TlsStream(sock, context, bound=1 << 24)
+            secured = TlsStream(sock, context, bound=1 << 24, interruptible=True)
             secured.handshake(soon())
             stream: Stream = secured
         else:
-            stream = Stream(sock, bound=1 << 24)
+            stream = Stream(sock, bound=1 << 24, interruptible=True)
         server = accepted(stream)
         found.append(server)
         ready.set()
@@ -246,11 +246,10 @@ def test_abort_wakes_both_ends(pair: Any) -> None:
             task.result()
 
 
-def test_a_send_to_a_deaf_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_send_to_a_deaf_server_ends() -> None:
     def serve(sock: socket.socket) -> None:
         stream = Stream(sock)
         server = accepted(stream)
-        server._mail.wait_for_room = lambda: over.wait(LONG)  # type: ignore[attr-defined]
         over.wait(LONG)
         server.abort()
         server.finish(soon())
@@ -348,20 +347,6 @@ def test_an_upgrade_whose_client_has_gone_is_closed() -> None:
     stream.close()
 
 
-def test_without_a_thread_to_be_had_the_connection_is_closed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def start(self: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(accepting._Reader, "start", start)
-    near, far = tcp_pair()
-    stream = Stream(far)
-    with near, pytest.raises(Closed):
-        accept(stream, headers_of(UPGRADE), max_message_size=SIZE)
-    stream.close()
-
-
 def test_fragments_become_one_message_and_pings_are_answered_between() -> None:
     with raw() as peer:
         peer.sock.sendall(
@@ -426,50 +411,28 @@ def test_floods_that_never_become_a_message_are_cut(first: bytes, then: bytes) -
         flooding.result()
 
 
-def fill(peer: Raw, text: bytes) -> tuple[int, bytes]:
-    """Send messages until the server stops reading.
-
-    How many went out, and what is to be sent yet of the last of them.
-    """
-    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-    one, sent = frame(text), 0
-    several = one * (1 + 4096 // len(one))
-    mail = peer.server._mail  # type: ignore[attr-defined]
-    peer.sock.settimeout(0.05)
-    with contextlib.suppress(TimeoutError):
-        while True:
-            sent += peer.sock.send(several[sent % len(one) :])
-    until(lambda: mail._reader_waits)
-    peer.sock.settimeout(LONG)
-    return -(-sent // len(one)), one[sent % len(one) or len(one) :]
-
-
 @pytest.mark.parametrize("size", [0, 10, 50_000])
-def test_who_floods_with_messages_is_not_read_until_they_are_taken(size: int) -> None:
+def test_nothing_is_read_that_nobody_asked_for(size: int) -> None:
+    one, text = frame(b"x" * size), "x" * size
+    count = (4 * 1024 * 1024 if size > 1000 else 128 * 1024) // len(one)
     with raw() as peer:
-        mail = peer.server._mail  # type: ignore[attr-defined]
-        sent, rest = fill(peer, b"x" * size)
-        # What one more read brought may be over the bound, no more.
-        spare = accepting.RECV_BYTES // (6 + size) + 1
-        assert len(mail._messages) <= accepting.WAITING_MESSAGES + spare
-        assert mail._come <= accepting.WAITING_CHARS + SIZE
-        assert sent > len(mail._messages)
-        sending = Task(peer.sock.sendall, rest)
-        for _ in range(sent):
-            assert peer.server.receive(LONG) == "x" * size
+        sending = Task(peer.sock.sendall, one * count)
+        inbox = peer.server._inbox  # type: ignore[attr-defined]
+        for _ in range(count):
+            assert peer.server.receive(LONG) == text
+            assert len(inbox.messages) <= accepting.RECV_BYTES // len(one)
         sending.result()
 
 
-def test_abort_releases_a_reader_that_waits_for_room() -> None:
+def test_a_message_waits_for_who_was_called_back_before_it() -> None:
     with raw() as peer:
-        fill(peer, b"x" * 1000)
-        peer.stream.abort()  # the stream's, of which the WebSocket knows nothing
-        library = peer.server._library  # type: ignore[attr-defined]
-        library.thread.join(LONG)
-        assert not library.thread.is_alive()
-        with pytest.raises(Closed):
-            while True:
-                assert peer.server.receive(LONG) == "x" * 1000
+        peer.sock.sendall(frame(b"one") + frame(b"two"))
+        assert peer.server.receive(LONG) == "one"
+        peer.server.wake()
+        peer.server.wake()
+        assert peer.server.receive(LONG) is None
+        assert peer.server.receive(LONG) == "two"
+        assert peer.server.receive(0) is None
 
 
 def test_send_never_blocks_and_its_rest_wakes_the_receiver() -> None:
@@ -512,10 +475,10 @@ def test_a_peer_that_answers_the_close_is_done_with_at_once() -> None:
         finishing.result()
 
 
-def test_the_reading_thread_has_a_name_and_is_a_daemon() -> None:
-    with raw() as peer:
-        thread = peer.server._library.thread  # type: ignore[attr-defined]
-        assert (thread.name, thread.daemon) == ("client-reader", True)
+def test_no_thread_is_started() -> None:
+    before = threading.active_count()
+    with raw():
+        assert threading.active_count() == before
 
 
 # The client's side
@@ -798,15 +761,3 @@ def test_an_allowance_is_used_up_and_renewed() -> None:
     allowance.spend(9)
     with pytest.raises(Closed):
         allowance.spend(2)
-
-
-def test_a_bell_keeps_one_ring() -> None:
-    bell = accepting.Bell()
-    assert not bell.wait(0)
-    bell.ring()
-    bell.ring()
-    assert bell.wait()
-    assert not bell.wait(0)
-    waiting = Task(bell.wait, 1e12)
-    bell.ring()
-    assert waiting.result()

@@ -1,10 +1,10 @@
 """The server's side of a WebSocket: simple-websocket, with its traps dealt with.
 
-simple-websocket does the upgrade, and reads in a thread of its own: it parses frames, answers
-pings and closes.  It does not bound what waits for the application (``Mailbox`` does: the reading
-thread stops reading), accepts compression whenever it is offered (no offer gets through to it),
-may end without telling, or with an exception that reaches ``threading.excepthook`` (``_Reader``
-catches all and always tells), and its ``receive`` forgets wake-ups (not used).
+simple-websocket does the upgrade, parses frames, answers pings and closes.  It would do so in a
+thread of its own; here ``receive`` runs the library's loop instead, until there is a message: one
+thread a connection, nothing is read that nobody asked for, and what waits is never more than one
+read.  It accepts compression whenever it is offered (no offer gets through to it), may end with
+an exception (``receive`` catches all), and its own ``receive`` forgets wake-ups (not used).
 """
 
 from __future__ import annotations
@@ -13,218 +13,147 @@ import base64
 import binascii
 import contextlib
 import struct
-import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import simple_websocket
 from wsproto.utilities import ProtocolError
 
 from .errors import BadUpgrade, Closed
-from .sockets import Stream
+from .sockets import Interrupted, Stream
 from .websocket import Allowance, WebSocket
 
 RECV_BYTES = 16 * 1024
-WAITING_MESSAGES = 64  # received and not taken yet; with more, or more characters,
-WAITING_CHARS = 256 * 1024  # the peer is not read on
+_LOOK = 0.001  # seconds, for a look at what is there: poll() counts in milliseconds
 
 
-class Bell:
-    """Wakes one waiting thread; a ring that nobody waits for is kept, several are one.
-
-    A lock that is let go by others: a tenth of the cost of ``threading.Event``.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def ring(self) -> None:
-        """From any thread."""
-        with contextlib.suppress(RuntimeError):  # rung already
-            self._lock.release()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """True if it rang, now or since the last wait."""
-        if timeout is None:
-            return self._lock.acquire()
-        return self._lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+class _Paused(Exception):
+    """Raised through the library's loop, which keeps all its state and can be entered again."""
 
 
-class Mailbox:
-    """Between the library's reading thread and the one that receives.
-
-    To the library it is both its ``input_buffer`` and its ``event``.  Each counter is written by
-    one thread only, so none of it needs a lock.
-    """
+class _Inbox:
+    """Whole messages that nobody has taken yet: the library's ``input_buffer``, and ``event``."""
 
     def __init__(self) -> None:
-        self._messages: deque[str] = deque()
-        self._come = 0  # characters, written by the reading thread
-        self._gone = 0  # characters, written by the receiving thread
-        self._news = Bell()
-        self._woken = False
-        self._ended = False
-        self._room = Bell()
-        self._reader_waits = False
-        self._released = False
-        self._dropping = False
+        self.messages: deque[str] = deque()
+        self.dropping = False
         self.count = 0  # messages that have come, ever
 
-    # The library's side
-
     def append(self, message: str | bytes) -> None:
-        """One whole message has come.  Raises Closed, which ends the reading thread, if binary."""
+        """One has come.  Raises Closed, which ends the library's loop, if it is binary."""
         if not isinstance(message, str):
             raise Closed
         self.count += 1
-        if not self._dropping:
-            self._come += len(message)
-            self._messages.append(message)
+        if not self.dropping:
+            self.messages.append(message)
 
     def set(self) -> None:
-        """Something has happened."""
-        self._news.ring()
-
-    def wait_for_room(self) -> None:
-        """Wait while as much is waiting as may."""
-        self._reader_waits = True  # before looking: a taker looks at this after taking
-        while self._full() and not self._released:
-            self._room.wait()
-        self._reader_waits = False
-
-    def _full(self) -> bool:
-        return (
-            self._come - self._gone >= WAITING_CHARS or len(self._messages) >= WAITING_MESSAGES
-        )
-
-    def end(self) -> None:
-        """Nothing more comes."""
-        self._ended = True
-        self._news.ring()
-
-    # The receiving side
-
-    def take(self, timeout: float | None) -> str | None:
-        """As ``WebSocket.receive``."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            if self._woken:
-                self._woken = False
-                return None
-            ended = self._ended  # before looking for messages: the last comes before the end
-            if self._messages:
-                return self._pop()
-            if ended:
-                raise Closed
-            if not self._news.wait(None if deadline is None else deadline - time.monotonic()):
-                return None
-
-    def _pop(self) -> str:
-        message = self._messages.popleft()
-        self._gone += len(message)
-        if self._reader_waits and not self._full():
-            self._room.ring()
-        return message
-
-    def wake(self) -> None:
-        """As ``WebSocket.wake``."""
-        self._woken = True
-        self._news.ring()
-
-    def release(self) -> None:
-        """Let the reading thread through, whatever is waiting: the connection is over."""
-        self._released = True
-        self._room.ring()
-
-    def drop(self) -> None:
-        """Nobody receives any more: forget what comes."""
-        self._dropping = True
-        self._messages.clear()
-        self.release()
+        """Something has happened; the loop finds out by itself."""
 
 
 class _Feed:
     """The socket as simple-websocket sees it."""
 
-    def __init__(self, stream: Stream, mail: Mailbox, max_message_size: int) -> None:
-        self._stream, self._mail = stream, mail
+    def __init__(self, stream: Stream, inbox: _Inbox, max_message_size: int) -> None:
+        self._stream, self._inbox = stream, inbox
         self.allowance = Allowance.of_message(max_message_size)
         self._count = 0
 
     def recv(self, size: int) -> bytes:
-        self._mail.wait_for_room()
-        if self._mail.count != self._count:
-            self._count = self._mail.count
+        if self._inbox.count != self._count:
+            self._count = self._inbox.count
             self.allowance.renew()
-        data = self._stream.recv(size)
+        if self._inbox.messages:
+            raise _Paused
+        try:
+            data = self._stream.recv(size)
+        except (Interrupted, TimeoutError):
+            raise _Paused from None
         self.allowance.spend(len(data))
-        if self._stream.backlog:  # TLS itself had something to say
-            self._mail.wake()
+        self._tell_backlog()  # TLS itself may have had something to say
         return data
 
     def send(self, data: bytes | bytearray) -> int:
         sent = self._stream.send(data)
-        if self._stream.backlog:
-            self._mail.wake()
+        self._tell_backlog()
         return sent
+
+    def _tell_backlog(self) -> None:
+        if self._stream.backlog:
+            self._stream.interrupt()
 
     def close(self) -> None:
         self._stream.abort()  # the descriptor is freed by who opened it
 
 
-class _Reader(threading.Thread):
-    """The library's reading thread: ends without a sound, and never without telling."""
+class _Loop:
+    """In place of the library's thread: what that would run, for ``receive`` to run."""
 
-    def __init__(self, stream: Stream, mail: Mailbox, name: str, target: Any) -> None:
-        super().__init__(target=target, name=f"{name}-reader", daemon=True)
-        self._stream, self._mail = stream, mail
+    name = ""
 
-    def run(self) -> None:
-        try:
-            with contextlib.suppress(Exception):  # whatever it was, the connection is over
-                super().run()
-        finally:
-            self._stream.abort()
-            self._mail.end()
+    def __init__(self, target: Callable[[], None]) -> None:
+        self.run = target
+
+    def start(self) -> None:
+        """Not yet."""
 
 
 class _Library(simple_websocket.Server):  # type: ignore[misc]
-    """simple-websocket, putting messages where its reading thread may not bury us."""
+    """simple-websocket, putting messages where ``receive`` finds them."""
 
     def handshake(self) -> None:
         super().handshake()
-        self.input_buffer = self.event  # before the thread starts
+        self.input_buffer = self.event
 
 
 class ServerWebSocket(WebSocket):
     """See ``accept``."""
 
-    def __init__(
-        self, stream: Stream, environ: dict[str, Any], max_message_size: int, name: str
-    ) -> None:
-        mail = Mailbox()
-        stream.on_abort = mail.release
-        stream.set_deadline(None)
-        self._feed = _Feed(stream, mail, max_message_size)
-        environ["werkzeug.socket"] = self._feed
-        self._stream, self._mail = stream, mail
+    def __init__(self, stream: Stream, environ: dict[str, Any], max_message_size: int) -> None:
+        self._stream, self._inbox = stream, _Inbox()
+        self._feed = _Feed(stream, self._inbox, max_message_size)
         self._closed = False
+        self._ended = False
+        stream.set_deadline(None)
+        environ["werkzeug.socket"] = self._feed
         self._library = _Library(
             environ,
             receive_bytes=RECV_BYTES,
             max_message_size=max_message_size,
-            thread_class=lambda target: _Reader(stream, mail, name, target),
-            event_class=lambda: mail,
+            thread_class=_Loop,
+            event_class=lambda: self._inbox,
         )
 
     def receive(self, timeout: float | None = None) -> str | None:
-        return self._mail.take(timeout)
+        if self._stream.called_back():
+            return None
+        if not self._inbox.messages:
+            self._read(timeout)
+        if self._inbox.messages:
+            return self._inbox.messages.popleft()
+        if self._ended:
+            raise Closed
+        return None
+
+    def _read(self, timeout: float | None) -> None:
+        """Run the library's loop until there is a message, the time is over, or all is."""
+        if self._ended:
+            return
+        limit = None if timeout is None else time.monotonic() + max(timeout, _LOOK)
+        self._stream.set_deadline(limit)
+        try:
+            self._library.thread.run()
+        except _Paused:
+            return
+        except Exception:  # noqa: S110  # whatever a peer did to the library, it is over
+            pass
+        self._stream.abort()
+        self._ended = True
 
     def wake(self) -> None:
-        self._mail.wake()
+        self._stream.interrupt()
 
     def send(self, data: str) -> None:
         if self._closed:
@@ -235,7 +164,7 @@ class ServerWebSocket(WebSocket):
             self.abort()
             raise Closed from None
         if self._stream.backlog:
-            self._mail.wake()
+            self._stream.interrupt()
 
     @property
     def backlog(self) -> int:
@@ -264,13 +193,15 @@ class ServerWebSocket(WebSocket):
         self._feed.allowance = Allowance.of_message(max_message_size)
 
     def finish(self, deadline: float) -> None:
-        self._mail.drop()
+        self._inbox.dropping = True
+        self._inbox.messages.clear()
         self.close()
         with contextlib.suppress(OSError):
             self._stream.flush(deadline)
-        self._library.thread.join(max(0.0, deadline - time.monotonic()))
+        self._library.connected = True  # for its loop: until the peer's own close has come
+        while not self._ended and (left := deadline - time.monotonic()) > 0:
+            self._read(left)
         self.abort()
-        self._library.thread.join()
 
 
 def text_frame(data: str) -> bytes:
@@ -317,14 +248,14 @@ def _is_key(value: str) -> bool:
 
 
 def accept(
-    stream: Stream, headers: Iterable[tuple[str, str]], max_message_size: int, name: str
+    stream: Stream, headers: Iterable[tuple[str, str]], max_message_size: int
 ) -> ServerWebSocket:
     """See ``websocket.accept``."""
     environ = upgrade_environ(headers)
     try:
-        return ServerWebSocket(stream, environ, max_message_size, name)
+        return ServerWebSocket(stream, environ, max_message_size)
     except ProtocolError:
         raise BadUpgrade from None
-    except (OSError, RuntimeError, simple_websocket.ConnectionError):  # RuntimeError: no thread
+    except (OSError, simple_websocket.ConnectionError):
         stream.abort()
         raise Closed from None

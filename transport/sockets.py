@@ -1,7 +1,7 @@
 """One connected stream socket, made safe for several threads.
 
 The libraries above assume sockets that they do not have: simple-websocket calls ``send`` where it
-means ``sendall`` and does so from two threads; ``close`` does not wake a thread that waits in
+means ``sendall``, while other threads send, too; ``close`` does not wake a thread that waits in
 ``recv``; a timeout of http.server's cuts frames in two; a buffered ``rfile`` swallows what comes
 with the request.  ``Stream`` looks enough like a socket for them and does what they mean:
 
@@ -49,10 +49,51 @@ class Interrupted(Exception):
     """``interrupt`` was called while, or before, ``recv`` waited.  Nothing read is lost."""
 
 
+class _Bell:
+    """Becomes readable by ``ring``, until ``hush``.  One descriptor on Linux, elsewhere two."""
+
+    def __init__(self) -> None:
+        self._event = -1
+        self._ends: tuple[socket.socket, ...] = ()
+        if hasattr(os, "eventfd"):
+            self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            return
+        self._ends = socket.socketpair()
+        for end in self._ends:
+            end.setblocking(False)
+
+    def fileno(self) -> int:
+        """What to wait on."""
+        return self._ends[0].fileno() if self._ends else self._event
+
+    def ring(self) -> None:
+        """Never waits."""
+        with contextlib.suppress(BlockingIOError, InterruptedError):
+            if self._ends:
+                self._ends[1].send(b"\0")
+            else:
+                os.eventfd_write(self._event, 1)
+
+    def hush(self) -> None:
+        """Forget the rings so far."""
+        with contextlib.suppress(BlockingIOError, InterruptedError):
+            if self._ends:
+                self._ends[0].recv(16)
+            else:
+                os.eventfd_read(self._event)
+
+    def close(self) -> None:
+        """Free the descriptors."""
+        for end in self._ends:
+            end.close()
+        if not self._ends:
+            os.close(self._event)
+
+
 class _Waiter:
     """Waits until one descriptor, or a second one beside it, is ready; used by one thread."""
 
-    def __init__(self, sock: socket.socket, write: bool, beside: socket.socket | None) -> None:
+    def __init__(self, sock: socket.socket, write: bool, beside: _Bell | None) -> None:
         self._sock, self._write, self._beside = sock, write, beside
         self._poll: Any = None
         if _HAS_POLL:  # select() cannot take descriptors from 1024 on
@@ -67,7 +108,7 @@ class _Waiter:
             limit = None if seconds is None else math.ceil(min(seconds, _LONG_WAIT) * 1000)
             return bool(self._poll.poll(limit))
         seconds = _BLIND_WAIT if seconds is None else min(seconds, _BLIND_WAIT)
-        reading = [] if self._write else [self._sock]
+        reading: list[socket.socket | _Bell] = [] if self._write else [self._sock]
         if self._beside is not None:
             reading.append(self._beside)
         writing = [self._sock] if self._write else []
@@ -78,9 +119,9 @@ class _Waiter:
 class Stream:
     """A connected TCP (or socketpair) socket; ``bound`` limits the backlog, in bytes.
 
-    With ``interruptible`` another thread can call ``recv`` back with ``interrupt``; it costs a pair
-    of sockets, so the server does without.  Errors are ``OSError``; passed deadlines are
-    ``TimeoutError``, which is one.
+    With ``interruptible`` another thread can call ``recv`` back with ``interrupt``.  Errors, also
+    where there is no descriptor for that, are ``OSError``; passed deadlines are ``TimeoutError``,
+    which is one.
     """
 
     def __init__(
@@ -97,10 +138,7 @@ class Stream:
         self._sock = sock
         self._bound = bound
         self._clock = clock
-        self._bell = socket.socketpair() if interruptible else None
-        if self._bell is not None:
-            for end in self._bell:
-                end.setblocking(False)
+        self._bell = _Bell() if interruptible else None
         self._interrupted = False
 
         self._writing = threading.Lock()
@@ -117,7 +155,6 @@ class Stream:
         self._closing = False
         self._released = False
         self.aborted = False
-        self.on_abort: Callable[[], None] | None = None  # must not block, nor use the stream
 
     def connect(self, address: Any, deadline: float) -> None:
         """Connect a fresh socket.  Raises OSError, TimeoutError past ``deadline``."""
@@ -150,8 +187,8 @@ class Stream:
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """At most ``size`` bytes; b"" at the end.  Raises TimeoutError, Interrupted, OSError."""
-        if self._interrupted:
-            self._answer_interrupt()
+        if self.called_back():
+            raise Interrupted
         if not self._ahead:
             self._ahead = self._fill()
         return self._take(size)
@@ -181,12 +218,11 @@ class Stream:
             return b""
         try:
             if self._reader is None:
-                bell = self._bell[0] if self._bell else None
-                self._reader = _Waiter(self._sock, False, bell)
+                self._reader = _Waiter(self._sock, False, self._bell)
             while not self.aborted:
                 ready = self._reader.wait(self._left(deadline))
-                if self._interrupted:
-                    self._answer_interrupt()
+                if self.called_back():
+                    raise Interrupted
                 if not ready or self.aborted:
                     continue
                 with contextlib.suppress(BlockingIOError, InterruptedError):
@@ -211,16 +247,17 @@ class Stream:
             if self._released or self._interrupted:
                 return
             self._interrupted = True
-            with contextlib.suppress(BlockingIOError, InterruptedError):
-                self._bell[1].send(b"\0")
+            self._bell.ring()
 
-    def _answer_interrupt(self) -> None:
+    def called_back(self) -> bool:
+        """Whether ``interrupt`` was called and nothing has come of it yet; now something has."""
+        if not self._interrupted:
+            return False
         with self._living:
             self._interrupted = False
             if self._bell is not None and not self._released:
-                with contextlib.suppress(BlockingIOError, InterruptedError):
-                    self._bell[0].recv(16)
-        raise Interrupted
+                self._bell.hush()
+        return True
 
     # Writing
 
@@ -302,8 +339,6 @@ class Stream:
             if not self._released:
                 with contextlib.suppress(OSError):  # the peer may have been faster
                     self._sock.shutdown(socket.SHUT_RDWR)
-        if self.on_abort is not None:
-            self.on_abort()
 
     def shutdown(self, how: int = socket.SHUT_WR) -> None:
         """Tell the peer that nothing more comes; best effort."""
@@ -337,10 +372,12 @@ class Stream:
     def _release(self) -> None:
         # Under both locks: nobody is in the middle of a send() or shutdown() on this number.
         with self._writing, self._living:
+            if self._released:
+                return  # a number is freed once: it may be a stranger's by now
             self._released = True
             self._sock.close()
-            for end in self._bell or ():
-                end.close()
+            if self._bell is not None:
+                self._bell.close()
 
     # What http.server and websocket-client expect of a socket
 

@@ -104,21 +104,17 @@ class WebSocket(ABC):
 
 
 def accept(
-    stream: Stream,
-    headers: Iterable[tuple[str, str]],
-    *,
-    max_message_size: int,
-    name: str = "client",
+    stream: Stream, headers: Iterable[tuple[str, str]], *, max_message_size: int
 ) -> WebSocket:
     """The server's side, after http.server has read the request's headers off ``stream``.
 
-    Answers 101 and lifts the stream's deadline.  A message of more than ``max_message_size``
-    characters ends the connection.  ``name`` goes into the reading thread's.  To close the stream
-    after ``finish`` stays the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
+    The stream must be interruptible.  Answers 101 and lifts its deadline.  A message of more than
+    ``max_message_size`` characters ends the connection.  To close the stream after ``finish``
+    stays the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
     """
     from . import accepting  # each side's library is loaded only where it is used
 
-    return accepting.accept(stream, headers, max_message_size, name)
+    return accepting.accept(stream, headers, max_message_size)
 
 
 def connect(
