@@ -38,6 +38,7 @@ class Line:
     signature: bytes = b""
     encoded: tuple[bytes, ...] = field(default=(), repr=False)
     seq: int | None = None  # once accepted
+    refusal: tuple[str, float | None] | None = None  # a code, and the seconds to wait
 
     def seal(self, ref: int, sealed: Sealed) -> None:
         """Take the frames that carry the line: wraps first, then the post."""
@@ -77,7 +78,7 @@ class Outbox:
     def __init__(self) -> None:
         self.waiting: deque[Line | Switch] = deque()
         self.open: dict[int, Line] = {}  # key: ref; sealed, no answer yet
-        self.taken: dict[int, Line] = {}  # key: ref; accepted, not yet seen in the log
+        self.taken: dict[int, Line] = {}  # key: ref; answered, and to be shown in turn
         self.requests: dict[int, Request] = {}  # key: ref, of the same series
         self._turns = 0
 

@@ -622,7 +622,7 @@ class Session:
     def _settle_locked(self, returning: bool) -> None:
         """What was accepted is shown; on a new connection, what was not is handed back."""
         for line in self._outbox.taken.values():
-            self._show_own_locked(line)
+            self._conclude_locked(line)
         self._outbox.taken.clear()
         if returning:
             for line in self._outbox.give_up():
@@ -641,15 +641,15 @@ class Session:
         line = self._outbox.open.pop(accepted.ref, None)
         if line is None:
             self._on_done_locked(accepted)
-        elif line.target is not None:
-            self._show_own_locked(line)
-        elif accepted.seq is not None and accepted.seq <= self._seq:
+            return
+        if line.target is None:
+            line.seq = accepted.seq
+        if line.seq is not None and line.seq <= self._seq:
             # Fallen behind meanwhile, past its place in the log: nothing more will come of it.
-            line.seq = accepted.seq
             self._show_own_locked(line)
-        else:
-            line.seq = accepted.seq
-            self._outbox.taken[accepted.ref] = line
+            return
+        self._outbox.taken[accepted.ref] = line
+        self._conclude_answered_locked()
 
     def _on_done_locked(self, accepted: frames.Accepted) -> None:
         """A request was accepted: what it has changed is in the log, or comes as `entered`."""
@@ -664,8 +664,10 @@ class Session:
         if line is not None:
             if refused.code == "stale":  # the membership moved on meanwhile: seal it anew
                 self._outbox.put_back(line)
-            else:
-                self._hand_back_locked(line, refused.code, refused.retry_after)
+                return
+            line.refusal = refused.code, refused.retry_after
+            self._outbox.taken[line.ref] = line
+            self._conclude_answered_locked()
             return
         if ref is not None and self._answer_locked(ref) == "switch":
             self._switching = False
@@ -757,11 +759,25 @@ class Session:
         line = self._outbox.open.pop(own.ref, None) or self._outbox.taken.pop(own.ref, None)
         if line is None:
             return  # shown already, when the answer came before a new stay
-        if line.target is not None:  # what is for one member is in no log
+        if line.target is not None or line.refusal is not None:  # neither is in any log
             raise Unexpected()
         self._sealing.own(own.seq, line.change, line.signature)
         line.seq = own.seq
         self._show_own_locked(line)
+        self._conclude_answered_locked()
+
+    def _conclude_answered_locked(self) -> None:
+        """What was answered outside the log, and waited only for lines written before it."""
+        for ref, line in list(self._outbox.taken.items()):
+            if line.target is None and line.refusal is None:
+                break
+            self._conclude_locked(self._outbox.taken.pop(ref))
+
+    def _conclude_locked(self, line: Line) -> None:
+        if line.refusal is None:
+            self._show_own_locked(line)
+        else:
+            self._hand_back_locked(line, *line.refusal)
 
     def _show_own_locked(self, line: Line) -> None:
         private = line.target is not None

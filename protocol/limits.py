@@ -23,7 +23,7 @@ RECORD_PAD = 256  # records are padded to a multiple of this
 RECORD_BYTES = 64 * 1024  # a record is smaller, or carries one frame
 HANDSHAKE_BYTES = 16 * 1024  # a frame in clear
 STRIKES = 3  # refused frames before the connection is closed
-SEEN_BYTES = 256 * 1024  # received since the last ``seen``: time for the next
+SEEN_BYTES = 512 * 1024  # received since the last ``seen``: time for the next
 
 EPOCH_POSTS = 1000  # posts of one chain, and the farthest that a reader advances it
 CHANGES_BEHIND = 64  # how old a post's ``change`` may be, counted in changes

@@ -186,12 +186,12 @@ class ChatServer:
 
     def _serve(self, sock: Any, address: str, group: str) -> None:
         """The whole life of one client's thread."""
-        bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
-        stream: Stream
-        if self._tls is not None:
-            stream = tls.TlsStream(sock, self._tls, bound=bound, do=self._parts.workshop.do)
-        else:
-            stream = Stream(sock, bound=bound)
+        try:
+            stream = self._stream(sock)
+        except OSError:  # no descriptor to be had for it
+            sock.close()
+            self._gate.leave(group, proven=False)
+            return
         visit = _Visit(stream, group)
         with self._lock:
             self._visits.add(visit)
@@ -203,6 +203,14 @@ class ChatServer:
             with self._lock:
                 self._visits.discard(visit)
             self._gate.leave(group, visit.proven)
+
+    def _stream(self, sock: Any) -> Stream:
+        bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
+        if self._tls is None:
+            return Stream(sock, bound=bound, interruptible=True)
+        return tls.TlsStream(
+            sock, self._tls, bound=bound, interruptible=True, do=self._parts.workshop.do
+        )
 
     def _attend(self, visit: _Visit, address: str) -> None:
         # A peer that went, or that does not speak TLS, is nobody's business but its own.
@@ -240,6 +248,7 @@ def run(settings: ServerSettings) -> int:
     # Each thread that waits for the interpreter wakes up this often; with a thousand of them busy,
     # at Python's own 5 ms, that was nearly all that was done (docs/PERFORMANCE.md).
     sys.setswitchinterval(bounds.SWITCH_SECONDS)
+    _allow_descriptors()
     stop = _StopSignals(server)
     server.start()
     with contextlib.suppress(OSError):  # whoever read the banner may have gone
@@ -247,6 +256,19 @@ def run(settings: ServerSettings) -> int:
     stop.wait()
     server.stop()
     return 0
+
+
+def _allow_descriptors() -> None:
+    """Room for as many connections as are accepted, as far as the system allows."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = bounds.DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, bounds.DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS has a limit beside the limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _fail(sentence: str) -> int:

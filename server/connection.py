@@ -121,6 +121,7 @@ class Connection:
         self._proven = False
         self._strikes = 0
         self._received = 0
+        self._posted_in: Room[Receiver] | None = None  # by the record that is being handled
         self._heard = 0.0
 
     def run(self) -> None:
@@ -334,6 +335,7 @@ class Connection:
                 self._parts.sweeper.poke(self._parts.rules.heartbeat_timeout)
 
     def _refuse(self, error: ChatError) -> None:
+        self._outlet.detach()  # nothing comes after the reason; who returns gets the rest
         with contextlib.suppress(Closed):
             self._outlet.reply(_refusal(error).encode())
             self._outlet.deliver()
@@ -366,7 +368,7 @@ class Connection:
                 self.quiet.set()
                 self._gave_up.wait(bounds.STOP_POLITE_SECONDS)
             if self._reason is not None:
-                self._end(self._reason)
+                self._end(session, self._reason)
             text = self._next_text(min(beat, self._silent_at()))
             if text is not None:
                 self._receive(session, text)
@@ -390,8 +392,10 @@ class Connection:
     def _silent_at(self) -> float:
         return self._heard + self._parts.rules.heartbeat_timeout
 
-    def _end(self, reason: str) -> None:
+    def _end(self, session: Session, reason: str) -> None:
         """Hand over what is in the log, then the reason, and nothing after it; always raises."""
+        if session.room is not None:
+            session.room.round()  # this client waits for no other
         self._drain(self._parts.clock() + bounds.STOP_POLITE_SECONDS)
         self._outlet.detach()
         self._outlet.reply(frames.Bye(reason).encode())
@@ -421,6 +425,18 @@ class Connection:
         except RemoteError as error:  # the client's own, and not what a record should be
             self._strike(error)
         self._heard = self._parts.clock()
+        try:
+            self._handle_all(session, values)
+        finally:
+            posted, self._posted_in = self._posted_in, None
+            if posted is not None:
+                self._parts.pump.mark(posted)
+        if posted is None:  # else the round comes here, too: with the answers, in one record
+            self._outlet.deliver()
+        if self._strikes >= limits.STRIKES:
+            self._end(session, "protocol")
+
+    def _handle_all(self, session: Session, values: Sequence[Any]) -> None:
         for value in values:
             after: list[Receiver] = []
             try:
@@ -436,9 +452,6 @@ class Connection:
                 receiver.deliver()
             if self._strikes >= limits.STRIKES:
                 break
-        self._outlet.deliver()
-        if self._strikes >= limits.STRIKES:
-            self._end("protocol")
 
     def _strike(self, error: RemoteError) -> None:
         self._outlet.reply(_refusal(error).encode())
@@ -501,8 +514,8 @@ class Connection:
         except ChatError:
             self._uncount(self._parts.posts, session)
             raise
-        self._parts.pump.mark(room)
-        return [frames.Accepted(post.ref, seq).encode()]
+        self._posted_in = room
+        return [frames.encode_accepted(post.ref, seq)]
 
     def _on_private(
         self, session: Session, private: frames.Private, after: list[Receiver]

@@ -243,7 +243,7 @@ class Pump:
 
         One room is in one round at a time: two at once would only make batches smaller.
         """
-        for receiver in room.owners():
+        for receiver in room.round():
             receiver.deliver()
         with self._lock:
             if room not in self._again:

@@ -113,6 +113,7 @@ class Room(Generic[Owner]):
         self._seq = 0
         self._changes: deque[int] = deque(maxlen=limits.CHANGES_BEHIND + 1)
         self._slices: dict[int, Slice] = {}
+        self._horizon = 0  # the end of the log when the last round began: see round
 
     # Membership
 
@@ -171,9 +172,15 @@ class Room(Generic[Owner]):
         with self._lock:
             return len(self._members)
 
-    def owners(self) -> list[Owner]:
-        """The owners of all members, as they are now."""
+    def round(self) -> list[Owner]:
+        """The owners of all members, for somebody who now delivers to each of them.
+
+        ``take`` goes no further than what is in the log at this moment.  So whoever comes late
+        in a round gets the same slices as all others, and what is posted during the round
+        gathers for the next one, instead of going out in crumbs.
+        """
         with self._lock:
+            self._horizon = self._seq
             return [member.owner for member in self._members.values()]
 
     # What members send
@@ -182,13 +189,13 @@ class Room(Generic[Owner]):
         """Append a post; its number.  Raises Stale, or Gone if ``member`` is not here."""
         box = post.box
         # Encoded before the lock: inside it, only the number is put in front.
-        rest = frames.Posted(0, member.id, post.change, box).encode().partition(b',"from":')[2]
+        rest = frames.encode_posted(member.id, post.change, box)
         with self._lock:
             self._require_locked(member)
             self._require_change_locked(member, post.change)
             self._seq += 1
             stub = b'{"type":"own_posted","seq":%d,"ref":%d}' % (self._seq, post.ref)
-            encoded = b'{"type":"posted","seq":%d,"from":%s' % (self._seq, rest)
+            encoded = b'{"type":"posted","seq":%d%s' % (self._seq, rest)
             member.own.append(self._seq)
             member.posted = (box.epoch, box.n)
             self._append_locked(encoded, member.id, post.change, stub)
@@ -246,6 +253,7 @@ class Room(Generic[Owner]):
     def take(self, member: Member[Owner]) -> list[bytes] | Snapshot:
         """The next frames for ``member``, and move its cursor; an empty list if there are none.
 
+        Nothing that was appended after the last ``round`` began: the next one is for that.
         At most ``SLICE_BYTES``, or one entry: ask again.  A Snapshot instead if it fell off the
         log's end or overran its queue: it is a newcomer now, and all others are told so.  Only
         the holder of the member's link lock may call this: order on the link is the log's.
@@ -257,9 +265,9 @@ class Room(Generic[Owner]):
                 return self._rejoin_locked(member)
             first = member.waiting[0] if member.waiting else None
             if first is None:
-                return self._take_slice_locked(member, self._seq)
+                return self._take_slice_locked(member, self._horizon)
             if first.after > member.cursor:
-                return self._take_slice_locked(member, first.after)
+                return self._take_slice_locked(member, min(first.after, self._horizon))
             return self._take_waiting_locked(member)
 
     # Inside the lock

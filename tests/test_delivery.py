@@ -78,13 +78,15 @@ class Someone:
 
     def __init__(self, room: Room[Receiver], on_rejoin: Callable[[Any], None] | None = None):
         self.peer = Peer()
+        self.room = room
         self.rejoined: list[Any] = []
         self.outlet = Outlet(self.peer, self.peer, on_rejoin or self.rejoined.append)
         self.member: Member[Receiver] = Member(self, next(_ids), "someone", BUNDLE)
         self.snapshot = room.join(self.member)
 
     def deliver(self) -> None:
-        """As a session with a connection."""
+        """As a session with a connection, in a round of its own."""
+        self.room.round()
         self.outlet.deliver()
 
     def attach(self, room: Room[Receiver], *replies: bytes) -> Someone:
@@ -222,6 +224,7 @@ def test_changing_rooms(room: Room[Receiver]) -> None:
     second: Member[Receiver] = Member(alice, next(_ids), "alice", BUNDLE)
     snapshot = other.join(second)
     alice.outlet.attach(other, second, entered(snapshot, 7))
+    alice.room = other
     other.post(second, post(alice, 1, ref=9))
     alice.deliver()
     kinds = [frame["type"] for frame in alice.peer.frames()]
@@ -449,7 +452,7 @@ class Crowd:
         self.rounds = 0
         self._served = served
 
-    def owners(self) -> list[Any]:
+    def round(self) -> list[Any]:
         """A round begins."""
         self.rounds += 1
         return [_Served(each) for each in self._served]

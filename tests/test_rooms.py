@@ -51,6 +51,12 @@ def private(to: Member[str], change: int, ref: int = 1, size: int = 5) -> frames
 
 def take(room: Room[str], member: Member[str]) -> Frames:
     """All that there is for ``member``, as JSON."""
+    room.round()
+    return taken_now(room, member)
+
+
+def taken_now(room: Room[str], member: Member[str]) -> Frames:
+    """The same in the round that is under way."""
     found: Frames = []
     while taken := room.take(member):
         assert not isinstance(taken, Snapshot), taken
@@ -191,9 +197,23 @@ def test_slices_are_encoded_once_for_all(
         return encode(to, found)
 
     monkeypatch.setattr(frames, "encode_log", counted)
+    room.round()
     taken = [room.take(reader)[0] for reader in readers]
     assert len(made) == 1
     assert all(each is taken[0] for each in taken)
+
+
+def test_what_comes_during_a_round_is_for_the_next_one(room: Room[str]) -> None:
+    """All get the same slices, also those who are served when more has come."""
+    alice, bob, carol = (join(room, nick) for nick in ("alice", "bob", "carol"))
+    room.post(alice, post(carol.joined))
+    assert room.round() == ["alice", "bob", "carol"]
+    assert numbers(taken_now(room, carol)) == [4]
+    room.post(alice, post(carol.joined))
+    room.send_private(alice, private(carol, carol.joined))
+    assert taken_now(room, carol) == []
+    assert numbers(taken_now(room, bob)) == [3, 4]
+    assert [frame["type"] for frame in take(room, carol)] == ["log", "private_for"]
 
 
 def test_a_kept_slice_is_not_reused_once_it_is_another(room: Room[str]) -> None:
@@ -215,6 +235,7 @@ def test_a_slice_is_capped(room: Room[str]) -> None:
     for size in (large, large, large, 2 * limits.SLICE_BYTES, 5):
         room.post(alice, post(bob.joined, size=size))
     parts = []
+    room.round()
     while taken := room.take(bob):
         assert not isinstance(taken, Snapshot)
         parts.append([entry["seq"] for each in taken for entry in json.loads(each)["entries"]])
@@ -667,6 +688,9 @@ class History:
             self.room.leave(reader.member)
             self.readers.remove(reader)
 
+    def do_round(self, reader: Reader, amount: int) -> None:
+        self.room.round()
+
     def do_take(self, reader: Reader, amount: int) -> None:
         reader.take()
 
@@ -772,8 +796,8 @@ class Reader:
         return [each for _, _, each in sorted(found)]
 
 
-ACTIONS = ["join", "post", "post", "wrap", "private", "rename", "leave", "take", "take", "take",
-           "lose", "lose", "confirm"]  # fmt: skip
+ACTIONS = ["join", "post", "post", "wrap", "private", "rename", "leave", "round", "round", "take",
+           "take", "take", "take", "lose", "lose", "confirm"]  # fmt: skip
 
 
 BOUNDS = [(5, 900, 8000), (4096, 900, 8000), (5, 40_000, 10**6), (4096, 3000, 10**6)]
@@ -791,6 +815,7 @@ def play(steps: list[Step], bounds: tuple[int, int, int]) -> None:
         for step in steps:
             history.step(*step)
         for _ in range(3):  # whoever rejoins has something to say to those before it
+            history.room.round()
             for reader in history.readers:
                 while reader.take():
                     pass
@@ -896,7 +921,7 @@ def test_owners_are_who_is_there(room: Room[str]) -> None:
     alice = join(room, "alice")
     join(room, "bob")
     room.leave(alice)
-    assert room.owners() == ["bob"]
+    assert room.round() == ["bob"]
 
 
 # Threads

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from client import events
 from protocol import frames
+from protocol.errors import Unexpected
 from protocol.frames import MemberLine
-from tests.malicious import OTHER_LOG, Den, bundle, welcome
+from tests.malicious import OTHER_LOG, Den, Said, bundle, welcome
 
 
 def refused_whisper() -> Den:
@@ -122,3 +125,49 @@ def test_an_answer_that_comes_after_falling_behind_shows_the_line() -> None:
     alice.hears(frames.Accepted(said.ref, seq))
     assert alice.own() == ["hello"]
     assert alice.session.wait_answered(0)
+
+
+def answered_at_once() -> tuple[Den, Said]:
+    """A post, a whisper and a post that is refused: all answered before the log has the first."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    first = den.say("alice", "one")
+    whisper = den.say_private("alice", "bob", "two")
+    third = den.say("alice", "three")
+    alice.hears(
+        frames.Accepted(first.ref, den.seq + 1),
+        frames.Accepted(whisper.frame.ref),
+        frames.Refused("rate_limited", third.ref, retry_after=1.0),
+    )
+    assert alice.own() == [] and alice.handed_back() == []
+    return den, first
+
+
+def test_own_lines_are_shown_in_the_order_in_which_they_were_typed() -> None:
+    """Whichever way their answers come: one that is in no log waits for those before it."""
+    den, first = answered_at_once()
+    alice = den["alice"]
+    seq = den.next()
+    alice.hears(frames.Log(seq, (frames.OwnPosted(seq, first.ref),)))
+    shown = [each for each in alice.events if isinstance(each, events.Message | events.NotSent)]
+    assert [each.text for each in shown] == ["one", "two", "three"]
+    assert isinstance(shown[2], events.NotSent) and alice.session.wait_answered(0)
+
+
+def test_what_was_answered_is_told_when_the_place_is_lost() -> None:
+    """Nothing more comes of the old log: each line ends as it was answered."""
+    den, _ = answered_at_once()
+    alice = den["alice"]
+    den.enter(alice, list(den.lines.values()), log=OTHER_LOG)
+    assert alice.own() == ["one", "two"]
+    assert alice.handed_back() == [("three", "rate_limited")]
+
+
+def test_a_refused_line_that_the_log_has_all_the_same_is_a_lie() -> None:
+    den, first = answered_at_once()
+    alice = den["alice"]
+    seq = den.next()
+    third = first.ref + 2
+    lie = frames.Log(seq, (frames.OwnPosted(seq, third),))
+    with pytest.raises(Unexpected):
+        alice.hears(lie)

@@ -178,6 +178,8 @@ def test_ending_leaves_the_room(house: House) -> None:
     house.sessions.end(alice)
     house.sessions.end(alice)
     assert alice.over and house.changed == [room]
+    assert room is not None
+    room.round()
     bob.deliver()
     left = json.dumps(peer.records).count('"left"')
     assert left == 1
@@ -305,6 +307,7 @@ def test_what_is_said_during_a_grace_waits(house: House) -> None:
     house.lose(bob)
     assert alice.room is not None and alice.member is not None and bob.member is not None
     seq = alice.room.post(alice.member, frames.Post(1, 2, box()))
+    alice.room.round()
     bob.deliver()
     assert bob.member.cursor == 2
     assert alice.room.resume(bob.member, 2, 0)
@@ -326,6 +329,7 @@ def test_a_pump_that_comes_late_takes_nothing_from_who_came_back(house: House) -
     bob.outlet = Outlet(peer, peer, house.changed.append)
     bob.outlet.attach(room, member, [])
     seq = room.post(alice.member, frames.Post(1, 2, box()))
+    room.round()
     late.deliver()
     bob.deliver()
     assert peer.numbers() == [seq]
