@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -618,6 +621,20 @@ def test_records_are_padded_and_say_nothing_of_clocks() -> None:
         assert key.extract_timestamp(text) == 0
         sizes.add(len(text))
     assert len(sizes) == 2
+
+
+def test_records_of_one_text_have_nothing_in_common() -> None:
+    """Each has a fresh vector, also beside a second link with the same key, and its own end."""
+    links = Sealer(bytes(32)), Sealer(bytes(32))
+    tokens = [base64.urlsafe_b64decode(each.seal([b"7"])) for _ in range(100) for each in links]
+    for start in range(9, len(tokens[0]), 16):
+        blocks = [token[start : start + 16] for token in tokens]
+        assert len(set(blocks)) == len(blocks)
+    # The vector is what the random block before the record is encrypted to, on what came before.
+    first, second = (base64.urlsafe_b64decode(links[0].seal([b"7"])) for _ in range(2))
+    cipher = Cipher(AES(bytes(16)), CBC(first[-48:-32])).decryptor()
+    random = cipher.update(second[9:25])
+    assert len(set(random)) > 4 and random not in (first[-48:-32], second[9:25])
 
 
 def test_records_are_utf8_and_hold_many_frames() -> None:
