@@ -163,7 +163,7 @@ def _elligator2(element: int) -> int:
     """
     divisor = (1 + 2 * element * element) % _P  # never 0: -1/2 is not a square
     blind = 1 + secrets.randbelow(_P - 1)
-    v = -_A * blind * pow(blind * divisor, _P - 2, _P) % _P
+    v = -_A * blind * pow(blind * divisor, -1, _P) % _P
     w = v * (v * v + _A * v + 1) % _P  # never 0: A^2 - 4 is not a square, and v is not 0
     blind = 1 + secrets.randbelow(_P - 1)
     legendre = pow(w * blind * blind, (_P - 1) // 2, _P)  # 1, or -1 modulo _P, which is even

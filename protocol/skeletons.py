@@ -11,12 +11,13 @@ from functools import cache
 
 # What the table has of ASCII.
 ASCII = {"0": "O", "1": "l", "I": "l", "m": "rn"}
+_ASCII = str.maketrans(ASCII)
 
 
 def skeleton(text: str) -> str:
     """What ``text`` is seen as, in NFD; for texts that are made as nicknames are."""
     if text.isascii():
-        return "".join(ASCII.get(char, char) for char in text)
+        return text.translate(_ASCII)
     seen = "".join(map(_seen, unicodedata.normalize("NFD", text)))
     return unicodedata.normalize("NFD", seen)
 
