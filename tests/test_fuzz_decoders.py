@@ -283,7 +283,7 @@ def read_request(raw: bytes) -> object:
 
 
 def upgrade_headers(_: object, headers: Any, max_message_size: int) -> object:
-    accepting.upgrade_environ(headers)
+    accepting.upgrade_key(headers)
     raise Closed
 
 

@@ -1,25 +1,26 @@
 """The server's side of a WebSocket: simple-websocket, with its traps dealt with.
 
-simple-websocket does the upgrade, parses frames, answers pings and closes.  It would do so in a
+simple-websocket parses frames, answers pings and closes.  It would do so in a
 thread of its own; here ``receive`` runs the library's loop instead, until there is a message: one
 thread a connection, nothing is read that nobody asked for, and what waits is never more than one
-read.  It accepts compression whenever it is offered (no offer gets through to it), may end with
-an exception (``receive`` catches all), and its own ``receive`` forgets wake-ups (not used).
+read.  It would parse the request again, which costs more than all else in a login but the
+cryptography, and accept compression whenever it is offered (``handshake`` answers instead).  It
+may end with an exception (``receive`` catches all), and its own ``receive`` forgets wake-ups
+(not used).
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import simple_websocket
-from wsproto.utilities import ProtocolError
+from wsproto.connection import Connection, ConnectionType
+from wsproto.utilities import ProtocolError, generate_accept_token
 
 from .errors import BadUpgrade, Closed
 from .sockets import Interrupted, Stream
@@ -27,6 +28,12 @@ from .websocket import Allowance, WebSocket
 
 RECV_BYTES = 16 * 1024
 _LOOK = 0.001  # seconds, for a look at what is there: poll() counts in milliseconds
+
+
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %s\r\n\r\n"
+)
 
 
 class _Paused(Exception):
@@ -104,22 +111,24 @@ class _Library(simple_websocket.Server):  # type: ignore[misc]
     """simple-websocket, putting messages where ``receive`` finds them."""
 
     def handshake(self) -> None:
-        super().handshake()
+        """Answer the request, which http.server has read and ``upgrade_key`` has checked."""
         self.input_buffer = self.event
+        self.ws = Connection(ConnectionType.SERVER)
+        self.sock.send(_SWITCHING % generate_accept_token(self.environ["key"].encode()))
+        self.connected = True
 
 
 class ServerWebSocket(WebSocket):
     """See ``accept``."""
 
-    def __init__(self, stream: Stream, environ: dict[str, Any], max_message_size: int) -> None:
+    def __init__(self, stream: Stream, key: str, max_message_size: int) -> None:
         self._stream, self._inbox = stream, _Inbox()
         self._feed = _Feed(stream, self._inbox, max_message_size)
         self._closed = False
         self._ended = False
         stream.set_deadline(None)
-        environ["werkzeug.socket"] = self._feed
         self._library = _Library(
-            environ,
+            {"werkzeug.socket": self._feed, "key": key},
             receive_bytes=RECV_BYTES,
             max_message_size=max_message_size,
             thread_class=_Loop,
@@ -218,32 +227,33 @@ def text_frame(data: str) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
-# Offers (compression, subprotocols) and all that the library has no use for do not reach it.
-_NEEDED = ("Host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
+def upgrade_key(headers: Iterable[tuple[str, str]]) -> str:
+    """The key of a request to upgrade that is one (RFC 6455 4.2.1).  Raises BadUpgrade.
 
-
-def upgrade_environ(headers: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The headers of an upgrade request as WSGI spells them.  Raises BadUpgrade."""
+    Offers, of compression or subprotocols, are left unanswered, which declines them.
+    """
     given: dict[str, str] = {}
     for name, value in headers:
         name = name.lower()
         given[name] = f"{given[name]}, {value}" if name in given else value
-    environ = {}
-    for name in _NEEDED:
-        value = given.get(name.lower(), "").strip()
-        if not value or not value.isascii() or not value.isprintable():
-            raise BadUpgrade
-        environ["HTTP_" + name.upper().replace("-", "_")] = value
-    environ["HTTP_HOST"] = "server"  # the library decodes it, fails on some, and does not use it
-    if not _is_key(environ["HTTP_SEC_WEBSOCKET_KEY"]):
+    asked = [each.strip().lower() for each in given.get("connection", "").split(",")]
+    key = given.get("sec-websocket-key", "").strip()
+    if not (
+        given.get("host", "").strip()
+        and given["host"].isascii()
+        and given.get("upgrade", "").strip().lower() == "websocket"
+        and "upgrade" in asked
+        and given.get("sec-websocket-version", "").strip() == "13"
+        and _is_key(key)
+    ):
         raise BadUpgrade
-    return environ
+    return key
 
 
 def _is_key(value: str) -> bool:
     try:
         return len(base64.b64decode(value, validate=True)) == 16
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; so is what b64decode says of other letters
         return False
 
 
@@ -251,11 +261,9 @@ def accept(
     stream: Stream, headers: Iterable[tuple[str, str]], max_message_size: int
 ) -> ServerWebSocket:
     """See ``websocket.accept``."""
-    environ = upgrade_environ(headers)
+    key = upgrade_key(headers)
     try:
-        return ServerWebSocket(stream, environ, max_message_size)
-    except ProtocolError:
-        raise BadUpgrade from None
-    except (OSError, simple_websocket.ConnectionError):
+        return ServerWebSocket(stream, key, max_message_size)
+    except OSError:
         stream.abort()
         raise Closed from None

@@ -212,7 +212,7 @@ class Stream:
         """The next bytes for the reader, b"" at the end."""
         return self._receive(self._deadline)
 
-    def _receive(self, deadline: float | None) -> bytes:
+    def _receive(self, deadline: float | None, most: int = RECV_BYTES) -> bytes:
         """The next bytes of the network, b"" at the end."""
         if not self._enter():
             return b""
@@ -226,7 +226,7 @@ class Stream:
                 if not ready or self.aborted:
                     continue
                 with contextlib.suppress(BlockingIOError, InterruptedError):
-                    return self._sock.recv(RECV_BYTES)
+                    return self._sock.recv(most)
             return b""
         finally:
             self._leave()
@@ -286,8 +286,10 @@ class Stream:
         """Hand ``wire`` to the system as far as it takes it; the rest waits.  ``_writing`` held."""
         sent = 0
         if not self._out:
-            with contextlib.suppress(BlockingIOError, InterruptedError):
+            try:
                 sent = self._sock.send(wire)
+            except (BlockingIOError, InterruptedError):
+                pass
             if sent == len(wire):
                 return
         self._out += memoryview(wire)[sent:]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Context = ssl.SSLContext  # for those above, who do not import ssl
 
 _PLAIN_BYTES = 64 * 1024
+_PIECE_BYTES = 8 * 1024  # of what goes out, and comes in, at a time
 _ALERT = bytes.fromhex("15030100020228")  # RFC 8446 6.2: fatal, handshake_failure
 
 
@@ -120,7 +121,7 @@ class TlsStream(Stream):
 
     def _fill(self) -> bytes:
         while not self._over:
-            self._feed(self._receive(self._deadline))
+            self._feed(self._receive(self._deadline, _PIECE_BYTES))
             plain = self._open()
             if plain:
                 return plain
@@ -160,11 +161,17 @@ class TlsStream(Stream):
                 self._dispatch(wire)
 
     def _wire(self, data: bytes | bytearray | memoryview) -> bytes:
+        if len(data) <= _PIECE_BYTES:
+            with self._machine:
+                self._tls.write(data)
+                return self._outgoing.read()
+        parts = []
         with self._machine, memoryview(data) as view:
-            done = 0
-            while done < len(view):  # it takes one record at a time
-                done += self._tls.write(view[done:])
-            return self._outgoing.read()
+            # In pieces: the buffer keeps for ever the room that it once needed.
+            for start in range(0, len(view), _PIECE_BYTES):
+                self._tls.write(view[start : start + _PIECE_BYTES])
+                parts.append(self._outgoing.read())
+        return b"".join(parts)
 
     def shutdown(self, how: int = socket.SHUT_WR) -> None:
         """``close_notify`` and the end of sending; best effort."""
