@@ -187,7 +187,7 @@ class Connection:
             self._peer.send(self._parts.workshop.do(partial(self._link.key, prs)))
             text = self._receive_by(deadline)
             try:
-                confirm = self._parts.workshop.do(partial(self._link.receive_confirm, text))
+                confirm = self._link.receive_confirm(text)
             except RemoteError:
                 proven = self._proven = True  # it opened; what is inside is another matter
                 raise

@@ -142,8 +142,8 @@ class Outlet:
                 self._peer.abort()
             finally:
                 self._lock.release()
-        with contextlib.suppress(IndexError):  # whoever is first tells them
-            while True:
+        while self._rejoined:
+            with contextlib.suppress(IndexError):  # whoever is first tells them
                 self._on_rejoin(self._rejoined.popleft())
 
     @property
@@ -153,33 +153,37 @@ class Outlet:
 
     def _send_locked(self) -> None:
         """Records until all is sent or the socket is full."""
-        while not self._peer.backlog:
-            found = self._next_locked()
-            if not found:
-                return
-            self._peer.send(self._link.seal(found))
-        # The member's own thread may wait for its socket; this one may not.
-        self._peer.wake()
+        more = True
+        while more and not self._peer.backlog:
+            found, more = self._next_locked()
+            if found:
+                self._peer.send(self._link.seal(found))
+        if self._peer.backlog:
+            # The member's own thread may wait for its socket; this one may not.
+            self._peer.wake()
 
-    def _next_locked(self) -> list[bytes]:
-        """The frames of the next record: replies, and beside them what is new in the room."""
+    def _next_locked(self) -> tuple[list[bytes], bool]:
+        """The frames of the next record, and whether there may be one after it.
+
+        Replies, and beside them what is new in the room.
+        """
         if self._held:
             held, self._held = self._held, []
-            return held
+            return held, True
         found = self._replies_locked()
         if self._replies or sum(map(len, found)) > _BESIDE_SLICE:
-            return found
+            return found, True
         if self._room is None or self._member is None:
-            return found
+            return found, False
         taken = self._room.take(self._member)
         if not isinstance(taken, Snapshot):
             if found and sum(map(len, taken)) > limits.SLICE_BYTES:
                 self._held = taken  # one large post, which goes alone
-                return found
-            return found + taken
+                return found, True
+            return found + taken, self._member.more
         self._replies.extend(entered(taken))
         self._rejoined.append(self._room)
-        return found or self._replies_locked()
+        return found or self._replies_locked(), True
 
     def _replies_locked(self) -> list[bytes]:
         """The replies that fit one record."""

@@ -80,6 +80,7 @@ class Member(Generic[Owner]):
         self.private_bytes = 0
         self.private_number = 0
         self.behind = False
+        self.more = False  # whether the last take has left something for the next one
         self.wrapped = Wrapped(0, set())
         self.posted = (0, 0)  # epoch and number of the last post
 
@@ -256,21 +257,29 @@ class Room(Generic[Owner]):
         Nothing that was appended after the last ``round`` began: the next one is for that.
         At most ``SLICE_BYTES``, or one entry: ask again.  A Snapshot instead if it fell off the
         log's end or overran its queue: it is a newcomer now, and all others are told so.  Only
-        the holder of the member's link lock may call this: order on the link is the log's.
+        the holder of the member's link lock may call this: order on the link is the log's.  It
+        finds in ``member.more`` whether another call would get something.
         """
         with self._lock:
             if member.id not in self._members:
+                member.more = False
                 return []
             if member.behind or member.cursor < self._first_locked() - 1:
                 return self._rejoin_locked(member)
-            first = member.waiting[0] if member.waiting else None
-            if first is None:
-                return self._take_slice_locked(member, self._horizon)
-            if first.after > member.cursor:
-                return self._take_slice_locked(member, min(first.after, self._horizon))
-            return self._take_waiting_locked(member)
+            taken = self._take_locked(member)
+            left = bool(member.waiting) or member.cursor < self._horizon
+            member.more = left and bool(taken)
+            return taken
 
     # Inside the lock
+
+    def _take_locked(self, member: Member[Owner]) -> list[bytes]:
+        first = member.waiting[0] if member.waiting else None
+        if first is None:
+            return self._take_slice_locked(member, self._horizon)
+        if first.after > member.cursor:
+            return self._take_slice_locked(member, min(first.after, self._horizon))
+        return self._take_waiting_locked(member)
 
     def _require_locked(self, member: Member[Owner]) -> None:
         if member.id not in self._members:

@@ -7,6 +7,7 @@ import getpass
 import io
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -529,9 +530,12 @@ def on_terminal(args: list[str], typed: bytes, cwd: Path) -> tuple[int, bytes]:
         try:
             while b": " not in screen:
                 screen += os.read(ours, 1024)
-            os.write(ours, typed)
             while True:
-                screen += os.read(ours, 1024)
+                os.write(ours, typed)
+                # Again where nothing comes of it: Python does not hear of a Ctrl-C that falls
+                # between its last look and the read that then waits.
+                while select.select([ours], [], [], 2.0)[0]:
+                    screen += os.read(ours, 1024)
         except OSError:  # the other side has ended
             return process.wait(DEADLINE), screen
         finally:

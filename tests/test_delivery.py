@@ -404,8 +404,8 @@ def test_no_wake_up_is_lost(room: Room[Receiver], point: str) -> None:
 
         def looked(member: Member[Receiver]) -> list[bytes] | Snapshot:
             taken = look(member)
-            if not taken:
-                pause()
+            assert not member.more
+            pause()
             return taken
 
         room.take = looked  # type: ignore[method-assign]
