@@ -2,7 +2,7 @@
 
 Both talk in the same way: a sender keeps so many posts on their way, and says the next ones when
 the room's witness has got the last ones: the one who came last, and is last served.  (That they
-came back to the sender itself would not do: CMD CHAT's server serves it before all others.)
+came back to the sender itself would not do: it is served before most others.)
 Everybody else only counts bytes, and opens the last record to see that all has come.
 
 A member speaks the real link with keys of its own connection; only the key pairs that take long

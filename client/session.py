@@ -165,6 +165,7 @@ class Session:
     def give_up(self, reason: str) -> int:
         """Hand back what no server has acknowledged; how many lines that were."""
         with self._lock:
+            self._conclude_answered_locked(everything=True)
             lines = self._outbox.give_up()
             for line in lines:
                 self._hand_back_locked(line, reason)
@@ -766,12 +767,17 @@ class Session:
         self._show_own_locked(line)
         self._conclude_answered_locked()
 
-    def _conclude_answered_locked(self) -> None:
-        """What was answered outside the log, and waited only for lines written before it."""
+    def _conclude_answered_locked(self, everything: bool = False) -> None:
+        """What was answered outside the log, and waited only for lines written before it.
+
+        With ``everything`` it waits no longer: there is no more to come of the log.
+        """
         for ref, line in list(self._outbox.taken.items()):
-            if line.target is None and line.refusal is None:
+            in_log = line.target is None and line.refusal is None
+            if not in_log:
+                self._conclude_locked(self._outbox.taken.pop(ref))
+            elif not everything:
                 break
-            self._conclude_locked(self._outbox.taken.pop(ref))
 
     def _conclude_locked(self, line: Line) -> None:
         if line.refusal is None:

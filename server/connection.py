@@ -431,7 +431,8 @@ class Connection:
             posted, self._posted_in = self._posted_in, None
             if posted is not None:
                 self._parts.pump.mark(posted)
-        if posted is None:  # else the round comes here, too: with the answers, in one record
+        # The round of a room that it is still in brings it the answers, too, in one record.
+        if posted is None or posted is not session.room:
             self._outlet.deliver()
         if self._strikes >= limits.STRIKES:
             self._end(session, "protocol")

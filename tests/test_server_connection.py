@@ -1024,6 +1024,27 @@ def test_changing_rooms(server: ChatServer, wires: Wires) -> None:
     assert alice.entries(4) == [frames.OwnPosted(3, 2), frames.OwnPosted(4, 3)]
 
 
+def test_the_answer_to_a_change_of_rooms_does_not_wait(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the new room's round was over before there was one, and the post is left behind."""
+    handle, went_out = Connection._handle, threading.Event()
+
+    def slow(self: Any, session: Any, frame: frames.Frame, after: Any) -> Any:
+        replies = handle(self, session, frame, after)
+        if isinstance(frame, frames.Enter):
+            assert went_out.wait(LONG)
+        return replies
+
+    monkeypatch.setattr(Connection, "_handle", slow)
+    alice = wires(server, 0).join("alice")
+    alice.send(frames.Post(1, 1, box()), frames.Enter(2, "other"))
+    assert alice.next() == frames.Accepted(1, 2)
+    assert alice.arrive().ref == 2
+    went_out.set()
+    assert alice.next() == frames.Accepted(2)
+
+
 def test_entering_the_room_that_one_is_in(server: ChatServer, wires: Wires) -> None:
     """Changes nothing."""
     alice, bob, change = pair(server, wires)

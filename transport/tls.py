@@ -69,6 +69,9 @@ class TlsStream(Stream):
         except ValueError:  # UnicodeError too: a name that no certificate could have
             self.close()
             raise TlsFailed("wrong_host") from None
+        except BaseException:
+            self.close()
+            raise
 
     def handshake(self, deadline: float) -> None:
         """Agree on keys, and on the client's side check who it is.  Raises TlsFailed, aborted."""
