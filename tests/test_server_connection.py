@@ -1027,7 +1027,7 @@ def test_changing_rooms(server: ChatServer, wires: Wires) -> None:
 def test_the_answer_to_a_change_of_rooms_does_not_wait(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the new room's round was over before there was one, and the post is left behind."""
+    """Even if the new room's round was over before there was one, with a post left behind."""
     handle, went_out = Connection._handle, threading.Event()
 
     def slow(self: Any, session: Any, frame: frames.Frame, after: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The memory of a server that is running: after a conversation no text is in it.
+"""The memory of a server that is running: no text is in it after a conversation, and it stays flat.
 
 The system may forbid looking; then the test fails and says so, because it has shown nothing.
 """
@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
+from bench.members import Person
+from protocol import frames
+from tests.conftest import IdentityPool
 from tests.processes import Client, Program, Server
+from tests.wire import PASSWORD, Wire
 
 _CHUNK = 4 << 20  # bytes
 
@@ -77,3 +82,38 @@ def test_no_text_is_in_the_memory_of_the_server() -> None:
         assert name.encode() in found
         assert not found & set(forms(mark))
         assert mark.encode() in holds(bob, forms(mark))
+
+
+def memory(program: Program) -> int:
+    """What a process has of the machine's memory, in KB."""
+    text = Path(f"/proc/{program.process.pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0])
+
+
+def test_memory_stays_flat_while_people_come_and_go(pool: IdentityPool, prs: bytes) -> None:
+    """At a constant load: what is not given back for each visit, or each post, would be seen.
+
+    A visitor's session is more than 50 KB, so one that stays is found; the hour's run is
+    ``python -m bench.memory``.
+    """
+    with Server({"ADMIN_PASSWORD": PASSWORD}) as server:
+        resident = Wire(server.port, pool[0], pool.keys, prs=prs).join("resident")
+
+        def visits(count: int) -> int:
+            for _ in range(count):
+                who = Person(pool.keys)  # keys that the server has never seen
+                wire = Wire(server.port, who, pool.keys, prs=prs).join("visitor", "default")
+                assert wire.entered is not None
+                joined = wire.entered.seq
+                wire.post(joined, b"g" * 2000)
+                wire.send(frames.Bye("left"))
+                wire.ended()
+                wire.cut()
+                resident.entries(joined + 2)
+                resident.send(frames.Seen(joined + 2, 0))
+            return memory(server)
+
+        visits(60)  # what is made once, and what the allocator keeps for next time
+        first, last = visits(1), visits(150)
+        resident.cut()
+    assert last - first < 150 * 10, f"{last - first} KB more after 150 visits"
