@@ -35,7 +35,7 @@ connect: setup
 	@exec $(PY) cmd_chat.py connect $(HOST) $(PORT) $(NAME)
 
 test: setup $(VENV)/ready-dev
-	$(PY) -m pytest -n 3 --dist worksteal
+	$(PY) -m pytest -n 4 --dist worksteal
 
 lint: $(VENV)/ready-dev
 	$(PY) -m ruff check --no-cache .
