@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from io import StringIO
 
 from protocol.errors import BadNick, BadRoom
 from protocol.limits import NICK_CHARS, ROOM_CHARS
@@ -175,7 +176,7 @@ class _Shown:
         self.last = ""
         self.marks = 0  # on the present base
         self.left_out = 0  # marks beyond MARKS_IN_A_ROW
-        self._parts: list[str] = []
+        self._text = StringIO()  # a list would hold an object for each character
 
     def keep(self, char: str) -> None:
         """Take a character that marks may stand on."""
@@ -184,7 +185,7 @@ class _Shown:
 
     def join(self, char: str) -> None:
         """Take an invisible character; the marks before and after it share a base."""
-        self._parts.append(char)
+        self._text.write(char)
         self.last = char
 
     def mark(self, char: str) -> None:
@@ -193,21 +194,21 @@ class _Shown:
             self.left_out += 1
             return
         if self.last in ("", "\n"):
-            self._parts.append("◌")
+            self._text.write("◌")
         self.join(char)
         self.marks += 1
 
     def write(self, note: str) -> None:
         """Write what stands for a character, after what stands for the marks left out."""
         if self.left_out:
-            self._parts.append(f"<◌×{self.left_out}>")
-        self._parts.append(note)
+            self._text.write(f"<◌×{self.left_out}>")
+        self._text.write(note)
         self.last, self.marks, self.left_out = "", 0, 0
 
     def text(self) -> str:
         """All of it."""
         self.write("")
-        return "".join(self._parts)
+        return self._text.getvalue()
 
 
 def _plain(char: str) -> bool:

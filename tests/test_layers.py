@@ -31,6 +31,7 @@ PURE = {
     "__future__", "abc", "base64", "binascii", "collections", "contextlib", "dataclasses", "enum",
     "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re", "secrets",
     "string", "struct", "types", "typing", "unicodedata", "urllib.parse", "cryptography",
+    "io.StringIO",  # memory, for all its module
 }  # fmt: skip
 # Client code that is pure as well.
 PURE_CLIENT = {
