@@ -1,4 +1,4 @@
-"""A few threads that do the handshakes' public-key cryptography for all connections.
+"""A few threads that do what takes random numbers in the handshakes of all connections.
 
 OpenSSL keeps random generators for each thread that ever asked it for a random number, for as
 long as the thread lives: more than 50 KB beside the 16 KB of an idle thread.  Done here, that

@@ -227,6 +227,9 @@ def text_frame(data: str) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
+_NEEDED = ("host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version")
+
+
 def upgrade_key(headers: Iterable[tuple[str, str]]) -> str:
     """The key of a request to upgrade that is one (RFC 6455 4.2.1).  Raises BadUpgrade.
 
@@ -236,16 +239,14 @@ def upgrade_key(headers: Iterable[tuple[str, str]]) -> str:
     for name, value in headers:
         name = name.lower()
         given[name] = f"{given[name]}, {value}" if name in given else value
-    asked = [each.strip().lower() for each in given.get("connection", "").split(",")]
-    key = given.get("sec-websocket-key", "").strip()
-    if not (
-        given.get("host", "").strip()
-        and given["host"].isascii()
-        and given.get("upgrade", "").strip().lower() == "websocket"
-        and "upgrade" in asked
-        and given.get("sec-websocket-version", "").strip() == "13"
-        and _is_key(key)
-    ):
+    values = [given.get(name, "").strip() for name in _NEEDED]
+    if not all(value and value.isascii() and value.isprintable() for value in values):
+        raise BadUpgrade
+    _host, upgrade, connection, key, version = values
+    asked = [each.strip() for each in connection.lower().split(",")]
+    if upgrade.lower() != "websocket" or "upgrade" not in asked or version != "13":
+        raise BadUpgrade
+    if not _is_key(key):
         raise BadUpgrade
     return key
 
@@ -253,7 +254,7 @@ def upgrade_key(headers: Iterable[tuple[str, str]]) -> str:
 def _is_key(value: str) -> bool:
     try:
         return len(base64.b64decode(value, validate=True)) == 16
-    except ValueError:  # binascii.Error is one; so is what b64decode says of other letters
+    except ValueError:  # binascii.Error is one
         return False
 
 

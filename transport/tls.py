@@ -164,15 +164,12 @@ class TlsStream(Stream):
                 self._dispatch(wire)
 
     def _wire(self, data: bytes | bytearray | memoryview) -> bytes:
-        if len(data) <= _PIECE_BYTES:
-            with self._machine:
-                self._tls.write(data)
-                return self._outgoing.read()
         parts = []
         with self._machine, memoryview(data) as view:
-            # In pieces: the buffer keeps for ever the room that it once needed.
-            for start in range(0, len(view), _PIECE_BYTES):
-                self._tls.write(view[start : start + _PIECE_BYTES])
+            done = 0
+            while done < len(view):
+                # In pieces: the buffer keeps for ever the room that it once needed.
+                done += self._tls.write(view[done : done + _PIECE_BYTES])
                 parts.append(self._outgoing.read())
         return b"".join(parts)
 
