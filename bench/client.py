@@ -83,8 +83,8 @@ class Speaker(Member):
 
     _lines: list[MemberLine]
 
-    def _let_in(self, payload: bytes) -> None:
-        for value in self._link.open(payload.decode()):
+    def _let_in(self, message: str | bytes) -> None:
+        for value in self._link.open(message):
             if value["type"] == "entered":
                 self.entered, self._lines = frames.Entered.from_object(value), []
             elif value["type"] == "roster":
@@ -96,7 +96,7 @@ class Speaker(Member):
             self.inside = True
             self._step = self._forget
 
-    def _forget(self, payload: bytes) -> None:
+    def _forget(self, message: str | bytes) -> None:
         """Nothing that comes matters."""
 
     def post(self, *texts: str) -> None:

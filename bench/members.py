@@ -17,11 +17,10 @@ import time
 from collections import deque
 from itertools import cycle
 
-from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.servers import PASSWORD, Process
-from bench.wire import Channel, Loop, text_frame
+from bench.wire import Channel, Loop, frame
 from client.sealing import Sealing
 from protocol import frames, limits, pake
 from protocol.frames import MemberLine
@@ -130,21 +129,21 @@ class Member(Talker):
         self.witness: Member = self
         super().__init__(loop, server, "/", source, receive_bytes)
 
-    def message(self, payload: bytes) -> None:
-        self._step(payload)
+    def message(self, message: str | bytes) -> None:
+        self._step(message)
 
     # Coming in
 
-    def _greeted_us(self, payload: bytes) -> None:
-        self._write_text(self._link.receive_greeting(payload.decode()))
+    def _greeted_us(self, message: str | bytes) -> None:
+        self.write(frame(self._link.receive_greeting(message)))
         self._step = self._given_key
 
-    def _given_key(self, payload: bytes) -> None:
-        self._write_text(self._link.receive_key(payload.decode(), self.nick, self.room))
+    def _given_key(self, message: str | bytes) -> None:
+        self.write(frame(self._link.receive_key(message, self.nick, self.room)))
         self._step = self._let_in
 
-    def _let_in(self, payload: bytes) -> None:
-        for value in self._link.open(payload.decode()):
+    def _let_in(self, message: str | bytes) -> None:
+        for value in self._link.open(message):
             if value["type"] == "refused":
                 raise AssertionError(f"not let in: {value}")
             if value["type"] == "entered":
@@ -153,31 +152,32 @@ class Member(Talker):
                 # From here on records are opened out of order, or not at all.
                 opener = self._link._opener
                 assert opener is not None
-                self._fernet: Fernet = opener._fernet
+                self._decrypt = opener._decrypt
                 self.inside = True
                 self._step = self._take
 
     # Being here
 
-    def _take(self, payload: bytes) -> None:
+    def _take(self, message: str | bytes) -> None:
+        assert isinstance(message, bytes), message
         self.records += 1
         if self.arrivals is not None:
-            self.arrivals.append((time.monotonic(), payload))
-        self._last.append(payload)
-        self._unseen += len(payload)
+            self.arrivals.append((time.monotonic(), message))
+        self._last.append(message)
+        self._unseen += len(message)
         if self._unseen >= self.seen_bytes:
             self.say_seen()
         if self.watched:
-            self._watch(self._open(payload))
+            self._watch(self._open(message))
 
     def say_seen(self) -> None:
         """The heartbeat; what the witness has is near enough to what this member has."""
         self._unseen = 0
         self._write(frames.Seen(self.witness.to, 0).encode())
 
-    def _open(self, payload: bytes) -> bytes:
+    def _open(self, record: bytes) -> bytes:
         """A record's plaintext; notes how far the log has come."""
-        plain = self._fernet.decrypt(payload)
+        plain = self._decrypt(record)
         for wrong in (b'"type":"refused"', b'"type":"entered"', b'"type":"bye"'):
             assert wrong not in plain, plain[:500]
         found = _LOG.findall(plain)
@@ -196,7 +196,7 @@ class Member(Talker):
         return b'"from":%d,' % self.entered.id
 
     def posts_in(self, payload: bytes) -> int:
-        plain = self._fernet.decrypt(payload)
+        plain = self._decrypt(payload)
         return plain.count(b'"type":"posted"') + plain.count(b'"type":"own_posted"')
 
     # Talking
@@ -227,10 +227,7 @@ class Member(Talker):
             self._write(*posts[start : start + most])
 
     def _write(self, *encoded: bytes) -> None:
-        self._write_text(self._link.seal(encoded))
-
-    def _write_text(self, text: str) -> None:
-        self.write(text_frame(text.encode()))
+        self.write(frame(self._link.seal(encoded)))
 
 
 class User(Talker):
@@ -238,8 +235,8 @@ class User(Talker):
 
     def __init__(self, loop: Loop, server: Process, nick: str, room: str, source: str) -> None:
         self._mark = f'"nick": "{nick}"'.encode()
-        text = json.dumps({"nick": nick, "text": TEXT}).encode()
-        self._frame = text_frame(text)
+        text = json.dumps({"nick": nick, "text": TEXT})
+        self._frame = frame(text)
         self._size = len(text) + 4  # the server's frame, which is not masked
         self._bytes = 0
         super().__init__(loop, server, f"/{room}", source)

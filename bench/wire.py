@@ -20,15 +20,16 @@ _TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _TLS.check_hostname, _TLS.verify_mode = False, ssl.CERT_NONE
 
 
-def text_frame(payload: bytes) -> bytes:
-    """A client's text frame (RFC 6455 5.2)."""
+def frame(message: str | bytes) -> bytes:
+    """A client's frame, text or binary (RFC 6455 5.2)."""
+    kind, payload = (0x81, message.encode()) if isinstance(message, str) else (0x82, message)
     size = len(payload)
     if size < 126:
-        head = bytes((0x81, 0x80 | size))
+        head = bytes((kind, 0x80 | size))
     elif size < 1 << 16:
-        head = b"\x81\xfe" + size.to_bytes(2, "big")
+        head = bytes((kind, 0xFE)) + size.to_bytes(2, "big")
     else:
-        head = b"\x81\xff" + size.to_bytes(8, "big")
+        head = bytes((kind, 0xFF)) + size.to_bytes(8, "big")
     return head + _MASK + payload
 
 
@@ -191,11 +192,15 @@ class Channel:
                 size = int.from_bytes(data[at + 2 : start], "big")
             if len(data) < start + size:
                 break
-            if data[at] != 0x81:
+            kind, payload = data[at], data[start : start + size]
+            if kind == 0x82:
+                self.message(payload)
+            elif kind == 0x81:
+                self.message(payload.decode())
+            else:
                 self.ended()
                 return
             at = start + size
-            self.message(data[start:at])
         self._rest = data[at:]
 
     def upgrade(self, data: bytes) -> int:
@@ -216,8 +221,8 @@ class Channel:
     def opened(self) -> None:
         """The upgrade is done."""
 
-    def message(self, payload: bytes) -> None:
-        """A whole text frame has come."""
+    def message(self, message: str | bytes) -> None:
+        """A whole frame has come, text or binary."""
 
     def ended(self) -> None:
         """The server has ended the connection, which no load asks it to."""

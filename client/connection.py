@@ -274,16 +274,15 @@ class Connection:
         deadline = self._clock() + ATTEMPT_SECONDS
         peer = self._dial(self._opened)
         self._peer = peer
-        greeting = self._receive_clear(peer, deadline)
+        greeting = self._receive_by(peer, deadline)
         link = ClientLink(self._identity, self._credentials(), self._make_keys())
         peer.send(link.receive_greeting(greeting))
-        key = self._receive_clear(peer, deadline)
+        key = self._receive_by(peer, deadline)
         self._unproven += 1
         peer.allow(_FIRST_RECORD)
         session = self._session
         peer.send(link.receive_key(key, nick, session.room_to_join(), session.resume_point()))
-        text = self._receive_clear(peer, deadline)
-        values = link.open(text)
+        values = link.open(self._receive_by(peer, deadline))
         if not values:
             raise Unexpected()
         welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
@@ -301,17 +300,17 @@ class Connection:
             self._link = link
         self._take(values[1:])
 
-    def _receive_clear(self, peer: WebSocket, deadline: float) -> str:
-        """The next text of the handshake.  Raises Refused for a refusal in clear."""
+    def _receive_by(self, peer: WebSocket, deadline: float) -> str | bytes:
+        """The next message of the handshake.  Raises Refused for a refusal in clear."""
         while (left := deadline - self._clock()) > 0:
             if self._leaving.is_set():
                 raise Closed()
-            text = peer.receive(left)
-            if text is not None:
-                refusal = refusal_in_clear(text)
+            message = peer.receive(left)
+            if message is not None:
+                refusal = refusal_in_clear(message)
                 if refusal is not None:
                     raise Refused(refusal, proven=False)
-                return text
+                return message
         raise TimedOut()
 
     def _receive_all(self) -> None:
@@ -322,11 +321,11 @@ class Connection:
         heard = self._clock()
         beat, received = heard + self._interval, 0
         while not self._leaving.is_set():
-            text = peer.receive(max(0.0, min(beat, heard + self._timeout) - self._clock()))
-            if text is not None:
-                values = link.open(text)
+            record = peer.receive(max(0.0, min(beat, heard + self._timeout) - self._clock()))
+            if record is not None:
+                values = link.open(record)
                 heard = self._clock()
-                received += len(text)
+                received += len(record)
                 self._take(values)
             elif self._clock() >= heard + self._timeout:
                 raise TimedOut()

@@ -11,21 +11,20 @@ The link keys come from K0 *and* from the password-authenticated exchange: who h
 password gets a record that does not open, and nothing to try guesses on offline.  See
 ``docs/PROTOCOL.md``, "Link".
 
-Neither class does I/O: texts go in, texts come out, and a ChatError says why not.  Neither is
-safe for two threads at once; their callers hold the link's lock.
+Neither class does I/O: messages go in, messages come out, and a ChatError says why not.  What is
+in clear is text, records are bytes.  Neither is safe for two threads at once; their callers hold
+the link's lock.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -52,18 +51,20 @@ from protocol.pake import Pake
 CHANNEL = labelled("cmdchat link 1")  # CPace's channel identifier
 PASSWORD, TOKEN = "password", "token"  # noqa: S105  # the two kinds of proof, not secrets
 _COUNTER_BYTES = 8
-_TOKEN_HEAD = b"\x80" + bytes(8)  # Fernet's version, and 0 for the time
-_IV_BYTES, _MAC_BYTES = 16, 32
-_BLOCK = b"\x10" * 16  # PKCS 7's padding of what fills its blocks, as records do
+_FERNET = 0x80  # its version
+_TOKEN_HEAD = bytes((_FERNET,)) + bytes(8)  # and 0 for the time
+_BLOCK_BYTES, _MAC_BYTES = 16, 32
+_SHORTEST_TOKEN = len(_TOKEN_HEAD) + 2 * _BLOCK_BYTES + _MAC_BYTES
+_PADDING = b"\x10" * 16  # PKCS 7's, of what fills its blocks, as records do
 
 
 class Sealer:
     """One direction of a link, the sending end: numbers, pads and seals records.
 
-    A record is a Fernet token (https://github.com/fernet/spec), put together here from the same
-    library's AES-CBC and HMAC: its Fernet class sets everything up anew for each, and goes over
-    the bytes four times more often, and the server seals a record for every member
-    (docs/PERFORMANCE.md).  It is opened by that class.
+    A record is the bytes of a Fernet token (https://github.com/fernet/spec), without the base64
+    that makes a text of them.  It is put together here from the same library's AES-CBC and HMAC:
+    its Fernet class goes through that base64, and sets everything up anew for each token, while
+    the server seals a record for every member (docs/PERFORMANCE.md).
 
     One cipher context runs through all records.  A record begins with a random block; what
     that is encrypted to is the token's initialization vector, as random and as unforeseeable
@@ -71,57 +72,77 @@ class Sealer:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._mac = HMAC(key[:16], hashes.SHA256())
-        self._cipher = Cipher(AES(key[16:]), CBC(bytes(_IV_BYTES))).encryptor()
+        self._mac = _mac(key)
+        self._cipher = _cipher(key).encryptor()
         self._next = 0
 
-    def seal(self, frames: Iterable[bytes]) -> str:
+    def seal(self, frames: Iterable[bytes]) -> bytes:
         """One record that carries ``frames``, each encoded already."""
         counter, body = self._next.to_bytes(_COUNTER_BYTES, "big"), b",".join(frames)
         self._next += 1
         spaces = b" " * (-(len(counter) + len(body) + 2) % limits.RECORD_PAD)
-        return self._token(b"%s[%s]%s%s" % (counter, body, spaces, _BLOCK)).decode("ascii")
+        return self._token(b"%s[%s]%s%s" % (counter, body, spaces, _PADDING))
 
     def _token(self, blocks: bytes) -> bytes:
         """The Fernet token of plaintext that was padded to whole blocks."""
-        start = len(_TOKEN_HEAD)
-        token = bytearray(start + _IV_BYTES + len(blocks) + _MAC_BYTES)
-        token[:start] = _TOKEN_HEAD
-        view = memoryview(token)
-        self._cipher.update_into(secrets.token_bytes(_IV_BYTES) + blocks, view[start:])
+        sealed = self._cipher.update(secrets.token_bytes(_BLOCK_BYTES) + blocks)
         mac = self._mac.copy()
-        mac.update(view[:-_MAC_BYTES])
-        view[-_MAC_BYTES:] = mac.finalize()
-        # What base64.urlsafe_b64encode does with a table, at a fifth of the time.
-        encoded = binascii.b2a_base64(token, newline=False)
-        return encoded.replace(b"+", b"-").replace(b"/", b"_")
+        mac.update(_TOKEN_HEAD)
+        mac.update(sealed)
+        return b"%s%s%s" % (_TOKEN_HEAD, sealed, mac.finalize())
 
 
 class Opener:
-    """One direction of a link, the receiving end."""
+    """One direction of a link, the receiving end; opens what any Fernet seals.
+
+    One cipher context here, too: what CBC makes of a block depends on the block before it and on
+    nothing else, and before the first one comes the initialization vector.
+    """
 
     def __init__(self, key: bytes) -> None:
-        self._fernet = _fernet(key)
+        self._mac = _mac(key)
+        self._cipher = _cipher(key).decryptor()
         self._next = 0
 
-    def open(self, text: str) -> Sequence[Any]:
+    def open(self, message: str | bytes) -> Sequence[Any]:
         """The unread frames of the next record (``protocol.frames.from_object`` reads them).
 
         Raises LinkBroken for anything that the other end did not seal as its next record,
         Malformed where it did, but what is inside is not a list.
         """
-        try:
-            plain = self._fernet.decrypt(text.encode("ascii"))
-        except (InvalidToken, UnicodeEncodeError):
-            raise LinkBroken() from None
+        plain = self._decrypt(message)
         if plain[:_COUNTER_BYTES] != self._next.to_bytes(_COUNTER_BYTES, "big"):
             raise LinkBroken()
         self._next += 1
         return parse_record(plain[_COUNTER_BYTES:])
 
+    def _decrypt(self, token: str | bytes) -> bytes:
+        if not isinstance(token, bytes) or len(token) < _SHORTEST_TOKEN or token[0] != _FERNET:
+            raise LinkBroken()
+        mac = self._mac.copy()
+        mac.update(token[:-_MAC_BYTES])
+        try:
+            mac.verify(token[-_MAC_BYTES:])
+        except InvalidSignature:
+            raise LinkBroken() from None
+        # From here on it is what somebody with the key has made, and still may be no token.
+        blocks = token[len(_TOKEN_HEAD) : -_MAC_BYTES]
+        if len(blocks) % _BLOCK_BYTES:
+            raise LinkBroken()
+        plain = self._cipher.update(blocks)
+        size = plain[-1]
+        if not 1 <= size <= _BLOCK_BYTES or plain[-size:] != bytes((size,)) * size:
+            raise LinkBroken()
+        return plain[_BLOCK_BYTES:-size]
 
-def _fernet(key: bytes) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(key))
+
+def _mac(key: bytes) -> HMAC:
+    return HMAC(key[:16], hashes.SHA256())
+
+
+def _cipher(key: bytes) -> Cipher[CBC]:
+    """With a vector that is never used: records bring, or make, their own."""
+    return Cipher(AES(key[16:]), CBC(bytes(_BLOCK_BYTES)))
 
 
 def _derive(secret: bytes, salt: bytes, label: str) -> bytes:
@@ -172,11 +193,14 @@ def _public(recipient: Recipient) -> bytes:
     return labelled("cmdchat link recipient 1", recipient.rsa, recipient.kem)
 
 
-def _expect(text: str, kind: type[Any]) -> Any:
-    frame = decode_clear(text)
+def _expect(message: str | bytes, kind: type[Any]) -> tuple[Any, str]:
+    """The frame in clear that ``message`` is, and its text as it was on the wire."""
+    if not isinstance(message, str):
+        raise Malformed()  # records alone are bytes
+    frame = decode_clear(message)
     if not isinstance(frame, kind):
         raise Unexpected()
-    return frame
+    return frame, message
 
 
 class ServerLink:
@@ -201,10 +225,11 @@ class ServerLink:
         self._transcript.add(text)
         return text
 
-    def receive_hello(self, text: str) -> Hello:
+    def receive_hello(self, message: str | bytes) -> Hello:
         """Frame 1; afterwards ``sid`` is known.  Raises RemoteError or BadVersion."""
         self._transcript.require(1)
-        hello: Hello = _expect(text, Hello)
+        hello: Hello
+        hello, text = _expect(message, Hello)
         if hello.version != limits.VERSION:
             raise BadVersion()
         if hello.proof not in (PASSWORD, TOKEN) or (hello.proof == TOKEN) != bool(hello.token):
@@ -238,10 +263,10 @@ class ServerLink:
         self.sealer, self._opener = Sealer(sending), Opener(receiving)
         return text
 
-    def receive_confirm(self, text: str) -> Confirm:
+    def receive_confirm(self, message: str | bytes) -> Confirm:
         """Frame 3.  Raises AuthFailed unless it opens and holds a valid signature."""
         try:
-            (value,) = self.open(text)
+            (value,) = self.open(message)
         except (LinkBroken, ValueError):
             raise AuthFailed() from None
         confirm = from_object(value, CLIENT_FRAMES)
@@ -254,17 +279,17 @@ class ServerLink:
         self._hello, self.hello = "", None
         return confirm
 
-    def seal(self, frames: Iterable[bytes]) -> str:
+    def seal(self, frames: Iterable[bytes]) -> bytes:
         """A record for the client; raises Unexpected before ``key``."""
         if self.sealer is None:
             raise Unexpected()
         return self.sealer.seal(frames)
 
-    def open(self, text: str) -> Sequence[Any]:
+    def open(self, message: str | bytes) -> Sequence[Any]:
         """See Opener.open; raises Unexpected before ``key``."""
         if self._opener is None:
             raise Unexpected()
-        return self._opener.open(text)
+        return self._opener.open(message)
 
 
 @dataclass(frozen=True)
@@ -290,10 +315,11 @@ class ClientLink:
         self._sealer: Sealer | None = None
         self._opener: Opener | None = None
 
-    def receive_greeting(self, text: str) -> str:
+    def receive_greeting(self, message: str | bytes) -> str:
         """Frame 0 in, frame 1 out.  Raises RemoteError or BadVersion."""
         self._transcript.require(0)
-        greeting: Greeting = _expect(text, Greeting)
+        greeting: Greeting
+        greeting, text = _expect(message, Greeting)
         if greeting.version != limits.VERSION:
             raise BadVersion()
         nonce = secrets.token_bytes(limits.NONCE_BYTES)
@@ -315,14 +341,19 @@ class ClientLink:
         return self._hello
 
     def receive_key(
-        self, text: str, nick: str, room: str, resume: tuple[bytes, int, int] | None = None
-    ) -> str:
+        self,
+        message: str | bytes,
+        nick: str,
+        room: str,
+        resume: tuple[bytes, int, int] | None = None,
+    ) -> bytes:
         """Frame 2 in, frame 3 out; ``resume`` is a log id and what ``seen`` would say.
 
         Raises RemoteError, KeyUnusable for a wrap that does not open, AuthFailed for a share
         on which CPace must end.
         """
-        key: Key = _expect(text, Key)
+        key: Key
+        key, text = _expect(message, Key)
         pake, self._pake = self._pake, None  # one attempt, whatever comes of it
         if pake is None:
             raise Unexpected()
@@ -336,22 +367,22 @@ class ClientLink:
         confirm = Confirm(nick, room, bundle, signature, *(resume or ()))
         return self._sealer.seal([confirm.encode()])
 
-    def seal(self, frames: Iterable[bytes]) -> str:
+    def seal(self, frames: Iterable[bytes]) -> bytes:
         """A record for the server; raises Unexpected before ``receive_key``."""
         if self._sealer is None:
             raise Unexpected()
         return self._sealer.seal(frames)
 
-    def open(self, text: str) -> Sequence[Any]:
+    def open(self, message: str | bytes) -> Sequence[Any]:
         """See Opener.open; raises Unexpected before ``receive_key``."""
         if self._opener is None:
             raise Unexpected()
-        return self._opener.open(text)
+        return self._opener.open(message)
 
 
-def refusal_in_clear(text: str) -> Refused | None:
-    """The refusal that ``text`` is, if it is one in clear.  Anybody may have sent it."""
-    if not text.startswith("{"):
-        return None  # records are Fernet tokens: they begin with gAAAA
-    frame = decode_clear(text)
+def refusal_in_clear(message: str | bytes) -> Refused | None:
+    """The refusal that ``message`` is, if it is one in clear.  Anybody may have sent it."""
+    if not isinstance(message, str):
+        return None  # a record
+    frame = decode_clear(message)
     return frame if isinstance(frame, Refused) else None

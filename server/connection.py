@@ -48,9 +48,9 @@ class Peer(Protocol):
     @property
     def backlog(self) -> int: ...
 
-    def receive(self, timeout: float | None = None) -> str | None: ...
+    def receive(self, timeout: float | None = None) -> str | bytes | None: ...
 
-    def send(self, data: str, /) -> None: ...
+    def send(self, data: str | bytes, /) -> None: ...
 
     def wake(self) -> None: ...
 
@@ -121,7 +121,7 @@ class Connection:
         self._proven = False
         self._strikes = 0
         self._received = 0
-        self._posted_in: Room[Receiver] | None = None  # by the record that is being handled
+        self._appended_to: Room[Receiver] | None = None  # by the record that is being handled
         self._heard = 0.0
 
     def run(self) -> None:
@@ -185,9 +185,9 @@ class Connection:
                 raise Closed()
             deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
             self._peer.send(self._parts.workshop.do(partial(self._link.key, prs)))
-            text = self._receive_by(deadline)
+            record = self._receive_by(deadline)
             try:
-                confirm = self._link.receive_confirm(text)
+                confirm = self._link.receive_confirm(record)
             except RemoteError:
                 proven = self._proven = True  # it opened; what is inside is another matter
                 raise
@@ -199,16 +199,16 @@ class Connection:
                 self._parts.sweeper.poke(bounds.FORGET_FAILURES)
         return confirm
 
-    def _receive_by(self, deadline: float) -> str:
-        """One text of the handshake.  Raises TimedOut, TooBig or Closed."""
+    def _receive_by(self, deadline: float) -> str | bytes:
+        """One message of the handshake.  Raises TimedOut, TooBig or Closed."""
         while (left := deadline - self._parts.clock()) > 0:
             if self._reason is not None:
                 raise Closed()
-            text = self._peer.receive(left)
-            if text is not None:
-                if len(text) > limits.HANDSHAKE_BYTES:
+            message = self._peer.receive(left)
+            if message is not None:
+                if len(message) > limits.HANDSHAKE_BYTES:
                     raise TooBig(limit=limits.HANDSHAKE_BYTES)
-                return text
+                return message
         raise TimedOut()
 
     def _join(self, confirm: frames.Confirm) -> Session:
@@ -369,9 +369,9 @@ class Connection:
                 self._gave_up.wait(bounds.STOP_POLITE_SECONDS)
             if self._reason is not None:
                 self._end(session, self._reason)
-            text = self._next_text(min(beat, self._silent_at()))
-            if text is not None:
-                self._receive(session, text)
+            record = self._next_record(min(beat, self._silent_at()))
+            if record is not None:
+                self._receive(session, record)
             elif clock() >= self._silent_at():
                 raise TimedOut()
             if clock() >= beat or self._received >= limits.SEEN_BYTES:
@@ -380,14 +380,14 @@ class Connection:
                 self._outlet.reply(frames.Seen(session.taken).encode())
                 self._outlet.deliver()
 
-    def _next_text(self, until: float) -> str | None:
+    def _next_record(self, until: float) -> str | bytes | None:
         """What comes next; None at ``until`` or when there is something else to do."""
         if not self._peer.backlog:
             return self._peer.receive(max(0.0, until - self._parts.clock()))
         # Who takes more slowly than its room talks must be heard too.  The first look may
         # have been told only that there is a backlog.
-        text = self._peer.receive(0.0)
-        return self._peer.receive(0.0) if text is None else text
+        record = self._peer.receive(0.0)
+        return self._peer.receive(0.0) if record is None else record
 
     def _silent_at(self) -> float:
         return self._heard + self._parts.rules.heartbeat_timeout
@@ -416,23 +416,23 @@ class Connection:
             self._peer.flush(deadline)
             self._outlet.deliver()
 
-    def _receive(self, session: Session, text: str) -> None:
+    def _receive(self, session: Session, record: str | bytes) -> None:
         """One record: each frame is handled or refused by itself; the third refusal ends it."""
-        self._received += len(text)
+        self._received += len(record)
         values: Sequence[Any] = ()
         try:
-            values = self._link.open(text)
+            values = self._link.open(record)
         except RemoteError as error:  # the client's own, and not what a record should be
             self._strike(error)
         self._heard = self._parts.clock()
         try:
             self._handle_all(session, values)
         finally:
-            posted, self._posted_in = self._posted_in, None
-            if posted is not None:
-                self._parts.pump.mark(posted)
+            appended, self._appended_to = self._appended_to, None
+            if appended is not None:
+                self._parts.pump.mark(appended)
         # The round of a room that it is still in brings it the answers, too, in one record.
-        if posted is None or posted is not session.room:
+        if appended is None or appended is not session.room:
             self._outlet.deliver()
         if self._strikes >= limits.STRIKES:
             self._end(session, "protocol")
@@ -515,7 +515,7 @@ class Connection:
         except ChatError:
             self._uncount(self._parts.posts, session)
             raise
-        self._posted_in = room
+        self._appended_to = room
         return [frames.encode_accepted(post.ref, seq)]
 
     def _on_private(
@@ -567,7 +567,7 @@ class Connection:
             return [frames.Accepted(wanted.ref).encode()]
         self._parts.sessions.rename(session, nick)
         seq = room.rename(member, nick)
-        self._parts.pump.mark(room)
+        self._appended_to = room
         return [frames.Accepted(wanted.ref, seq).encode()]
 
     def _on_enter(self, session: Session, wanted: frames.Enter) -> list[bytes]:

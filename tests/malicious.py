@@ -420,11 +420,11 @@ class Impostor:
             stream.close()
 
 
-def received(peer: WebSocket) -> str:
-    """The next text; raises Closed at the end."""
-    text = peer.receive(DEADLINE)
-    assert text is not None, "nothing came"
-    return text
+def received(peer: WebSocket) -> str | bytes:
+    """The next message; raises Closed at the end."""
+    message = peer.receive(DEADLINE)
+    assert message is not None, "nothing came"
+    return message
 
 
 def prove(peer: WebSocket, link: ServerLink, prs: bytes) -> frames.Confirm:

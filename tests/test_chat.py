@@ -395,7 +395,7 @@ def test_nothing_is_lost_or_doubled_by_cuts(server: Server, trio: Trio, room: st
     ann = trio[0]
     with Relay(server.port) as relay, Client(relay.address, "hal", "--room", room) as hal:
         ann.meets("hal")  # what she says before she knows of him is not for him
-        for cut, size in enumerate((1, 20_000, 60_001)):
+        for cut, size in enumerate((1, 15_000, 40_001)):
             relay.cut_after(size)
             part = slice(40 * cut, 40 * cut + 40)
             hal.say(*mine[part])

@@ -35,12 +35,12 @@ class Peer:
         self.wakes = 0
         self.on_send: Callable[[], None] = lambda: None
 
-    def seal(self, encoded: Iterable[bytes], /) -> str:
+    def seal(self, encoded: Iterable[bytes], /) -> bytes:
         """What Sealer does, without the sealing."""
         assert self.backlog == 0, "sealed before the socket has taken the rest"
-        return "[" + ",".join(each.decode() for each in encoded) + "]"
+        return b"[%s]" % b",".join(encoded)
 
-    def send(self, data: str, /) -> None:
+    def send(self, data: bytes, /) -> None:
         """Take a record."""
         if self.closed:
             raise Closed()
@@ -299,10 +299,10 @@ def test_records_stay_under_their_size(steps: list[tuple[str, int]]) -> None:
     sealer = Sealer(bytes(32))
     sealed: list[tuple[int, list[bytes]]] = []
 
-    def seal(encoded: Iterable[bytes]) -> str:
+    def seal(encoded: Iterable[bytes]) -> bytes:
         parts = list(encoded)
         sealed.append((len(sealer.seal(parts)), parts))
-        return "[" + ",".join(each.decode() for each in parts) + "]"
+        return b"[%s]" % b",".join(parts)
 
     alice.peer.seal = seal  # type: ignore[method-assign]
     change = bob.member.joined

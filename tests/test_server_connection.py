@@ -70,13 +70,13 @@ def test_what_a_client_has_to_obey(serve: Serve, wires: Wires) -> None:
 def failed(wire: Wire, nick: str = "alice") -> tuple[list[str], list[frames.Frame]]:
     """All that comes in a handshake that proves nothing: kinds of texts, and the refusal."""
     kinds = []
-    text = wire.text()
+    text = wire.message()
     kinds.append(json.loads(text)["type"])
     wire.peer.send(wire.link.receive_greeting(text))
-    text = wire.text()
+    text = wire.message()
     kinds.append(f"{json.loads(text)['type']} {len(text)}")
     wire.peer.send(wire.link.receive_key(text, nick, "default"))
-    text = wire.text()
+    text = wire.message()
     kinds.append(text)
     return kinds, wire.ended()
 
@@ -100,11 +100,11 @@ def test_failures_are_charged_and_successes_are_not(server: ChatServer, wires: W
     until(lambda: attempts._addresses["127.0.0.1"].failures == 1)
     gone = wires(server, 1)
     gone.greet()
-    gone.text()
+    gone.message()
     gone.cut()
     until(lambda: attempts._addresses["127.0.0.1"].failures == 2)
     before = wires(server, 1)
-    before.text()
+    before.message()
     before.cut()
     wires(server, 1).join("bob")
     assert attempts._addresses["127.0.0.1"].failures == 2
@@ -134,7 +134,7 @@ def test_a_ninth_handshake_waits_for_its_turn(
     first, second, third = (wires(server, number) for number in range(3))
     for wire in (first, second):
         wire.greet()
-        wire.key_text = wire.text()  # type: ignore[attr-defined]
+        wire.key_text = wire.message()  # type: ignore[attr-defined]
     third.greet()
     assert third.peer.receive(0.05) is None
     first.peer.send(first.link.receive_key(first.key_text, "one", "default"))  # type: ignore[attr-defined]
@@ -152,7 +152,7 @@ def test_who_gets_no_turn_is_told_when_to_come_back(
     monkeypatch.setattr(server._parts.attempts, "begin", lambda group: begin(group, 0.01))
     first, second = wires(server, 0), wires(server, 1)
     first.greet()
-    first.text()
+    first.message()
     second.greet()
     refused = second.refusal()
     assert refused.code == "too_many_attempts"
@@ -162,7 +162,7 @@ def test_who_gets_no_turn_is_told_when_to_come_back(
 
 def hello(wire: Wire, **changes: Any) -> str:
     """The client's hello with some fields changed."""
-    fields = json.loads(wire.link.receive_greeting(wire.text()))
+    fields = json.loads(wire.link.receive_greeting(wire.message()))
     fields.update(changes)
     return json.dumps({name: value for name, value in fields.items() if value != "absent"})
 
@@ -197,7 +197,7 @@ def test_another_version(server: ChatServer, wires: Wires) -> None:
 def test_what_is_no_hello(server: ChatServer, wires: Wires, text: str, code: str) -> None:
     """Has a code, and ends it; no guess was made."""
     wire = wires(server, 0)
-    wire.text()
+    wire.message()
     wire.peer.send(text)
     assert wire.refusal().code == code
     assert wire.ended() == []
@@ -240,7 +240,7 @@ def test_what_is_no_confirm(server: ChatServer, wires: Wires, text: str) -> None
     """Is a failed proof, whatever it is."""
     wire = wires(server, 0)
     wire.greet()
-    wire.text()
+    wire.message()
     wire.peer.send(text)
     assert wire.refusal().code == "auth_failed"
     assert wire.ended() == []
@@ -262,7 +262,7 @@ def test_frames_before_the_welcome(server: ChatServer, wires: Wires, sent: list[
     """Nothing but one `confirm` opens the door, also for who knows the password."""
     wire = wires(server, 0)
     wire.greet()
-    wire.link.receive_key(wire.text(), "alice", "default")
+    wire.link.receive_key(wire.message(), "alice", "default")
     assert wire.link._sealer is not None
     wire.link._sealer._next = 0  # as if it had not been made
     wire.send_raw(*sent)
@@ -280,7 +280,7 @@ def test_a_handshake_has_a_deadline(
     wire = wires(server, 0)
     if steps:
         wire.greet()
-    wire.text()
+    wire.message()
     assert wire.refusal().code == "timed_out"
     assert wire.ended() == []
     assert server._gate.wait_empty(LONG)
@@ -308,7 +308,7 @@ def test_names_that_are_none(
     wire = wires(server, 0)
     wire.greet()
     confirm = json.loads(json.dumps({"nick": nick, "room": room}))
-    text = wire.text()
+    text = wire.message()
     wire.link.receive_key(text, "x", "default")
     identity, link = wire.identity, wire.link
     assert link._sealer is not None
@@ -424,7 +424,7 @@ def test_a_record_without_a_list(server: ChatServer, wires: Wires, plain: bytes)
         sealer._next += 1
         fill = 16 - (len(number) + len(plain)) % 16
         blocks = number + plain + bytes((fill,)) * fill
-        wire.peer.send(sealer._token(blocks).decode())
+        wire.peer.send(sealer._token(blocks))
 
     for _ in range(2):
         send()
@@ -455,7 +455,7 @@ def test_what_was_not_sealed_as_the_next_record(server: ChatServer, wires: Wires
         elif trick == "skip":
             wire.peer.send(wire.link.seal([]))
         else:
-            wire.peer.send('{"type":"bye","reason":"x"}' if trick == "clear" else "gAAAA\u00e9")
+            wire.peer.send('{"type":"bye","reason":"x"}' if trick == "clear" else b"\x80\0\xff")
         ended = wire.ended()
         assert isinstance(ended[-1], frames.Refused) and ended[-1].code == "link_broken", trick
         session = server._parts.sessions.find(wire.identity.fingerprint)
@@ -746,8 +746,8 @@ def test_a_confirm_of_another_handshake(server: ChatServer, wires: Wires) -> Non
     first, second = wires(server, 0), wires(server, 0)
     first.greet()
     second.greet()
-    first.link.receive_key(first.text(), "alice", "default")
-    second.link.receive_key(second.text(), "alice", "default")
+    first.link.receive_key(first.message(), "alice", "default")
+    second.link.receive_key(second.message(), "alice", "default")
     signature = first.identity.sign(
         first.link._transcript.to_sign(first.identity.bundle.fingerprint)
     )
@@ -1091,7 +1091,7 @@ def test_a_long_list_of_rooms_is_cut(
     monkeypatch.setattr(server._parts.rooms, "listing", lambda: names)
     wire = wires(server, 0).join("alice")
     wire.send(frames.ListRooms(1))
-    text = wire.text()
+    text = wire.message()
     assert len(text) <= limits.RECORD_BYTES
     wire._open(text)
     listed = wire.find(frames.RoomLines)
@@ -1287,9 +1287,9 @@ def test_a_reader_that_thaws_is_told_what_it_missed(
 class Slow:
     """A peer under a script: its socket is full after each record, until it is flushed."""
 
-    def __init__(self, link: ClientLink, script: Callable[[Slow], Iterator[str]]) -> None:
+    def __init__(self, link: ClientLink, script: Callable[[Slow], Iterator[str | bytes]]) -> None:
         self.link = link
-        self.sent: list[str] = []
+        self.sent: list[str | bytes] = []
         self.opened: list[Any] = []
         self.backlog = 0
         self.flushes = 0
@@ -1299,8 +1299,8 @@ class Slow:
         self._woken = False
         self._script = script(self)
 
-    def receive(self, timeout: float | None = None) -> str | None:
-        """None if woken, else the script's next text."""
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
+        """None if woken, else the script's next message."""
         if self._woken:
             self._woken = False
             return None
@@ -1309,7 +1309,7 @@ class Slow:
         except StopIteration:
             raise Closed() from None
 
-    def send(self, data: str, /) -> None:
+    def send(self, data: str | bytes, /) -> None:
         """Take it, and be full."""
         self.sent.append(data)
         if self.slow:
@@ -1354,12 +1354,12 @@ def slow_member(
     server: ChatServer,
     pool: IdentityPool,
     prs: bytes,
-    said: Callable[[ClientLink], Iterator[str]],
+    said: Callable[[ClientLink], Iterator[bytes]],
 ) -> Slow:
     """A client that joins, becomes slow, and says ``said``."""
     link = ClientLink(pool[0], Credentials(prs), pool.keys)
 
-    def script(peer: Slow) -> Iterator[str]:
+    def script(peer: Slow) -> Iterator[str | bytes]:
         yield link.receive_greeting(peer.sent.pop(0))
         confirm = link.receive_key(peer.sent.pop(0), "slow", "default")
         peer.slow = True
@@ -1375,7 +1375,7 @@ def test_who_reads_more_slowly_than_the_room_talks_is_heard(
     """Its socket is full whenever one looks: what it says is handled all the same."""
     room, member = place(server, wires(server, 1).join("bob"))
 
-    def said(link: ClientLink) -> Iterator[str]:
+    def said(link: ClientLink) -> Iterator[bytes]:
         yield link.seal([frames.Post(1, 2, box()).encode()])
         yield link.seal([frames.Bye("left").encode()])
 
@@ -1398,7 +1398,7 @@ def test_a_long_wait_for_the_socket_is_no_silence(
     clock = Clock()
     parts = dataclasses.replace(server._parts, clock=clock)
 
-    def said(link: ClientLink) -> Iterator[str]:
+    def said(link: ClientLink) -> Iterator[bytes]:
         yield link.seal([frames.Post(1, 1, box()).encode()])
         yield link.seal([frames.Bye("left").encode()])
 
@@ -1421,7 +1421,7 @@ def test_answers_do_not_pile_up(
     longest = [0]
     reply = Outlet.reply
 
-    def said(link: ClientLink) -> Iterator[str]:
+    def said(link: ClientLink) -> Iterator[bytes]:
         request = frames.ListRooms(0).encode()
         for _ in range(10):
             yield link.seal([request] * limits.FRAMES_IN_RECORD)
@@ -1474,7 +1474,7 @@ def test_stopping_tells_everyone(server: ChatServer, wires: Wires) -> None:
                        for entry in log.entries]  # fmt: skip
             assert 3 in [entry.seq for entry in entries]  # type: ignore[attr-defined]
             assert ended[-1] == frames.Bye("shutdown")
-        shaking.text()
+        shaking.message()
         assert shaking.ended() == []
         assert silent.ended()
         stopping.join(LONG)

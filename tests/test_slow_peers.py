@@ -200,9 +200,9 @@ def test_a_handshake_that_stops_after_each_step(
         for wire in stopped:
             wire.greet()
         for wire in silent:
-            wire.text()
+            wire.message()
         for wire in stopped:
-            wire.text()
+            wire.message()
             assert wire.refusal().code == "timed_out"
         for wire in silent:
             assert wire.refusal().code == "timed_out"
@@ -218,8 +218,8 @@ def test_a_member_whose_record_never_ends(
     wire = wires(server, 0).join("alice")
     library: Any = wire.peer
     with Asking(server.port):
-        record = wire.link.seal([frames.Seen(1).encode()]).encode()
-        frames_of_it = [masked(1, record[:1], final=False)]
+        record = wire.link.seal([frames.Seen(1).encode()])
+        frames_of_it = [masked(2, record[:1], final=False)]
         frames_of_it += [masked(0, record[at : at + 1], final=False) for at in range(1, 300)]
         pause = threading.Event()
         with contextlib.suppress(Closed, OSError):

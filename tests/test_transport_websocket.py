@@ -149,12 +149,13 @@ def pair(
 
 
 TEXTS = ["", "a", "a" * 125, "b" * 126, "c" * 65535, "d" * 65536, "é🙂\0" * 1000, "e" * SIZE]
+MESSAGES = [kind for text in TEXTS for kind in (text, b"\xff" + text.encode()[: SIZE - 1])]
 
 
-def test_texts_of_all_sizes_arrive(pair: Any) -> None:
+def test_messages_of_all_sizes_arrive_as_what_they_are(pair: Any) -> None:
     for sender, receiver in (pair, pair[::-1]):
-        sending = Task(lambda s=sender: [s.send(text) for text in TEXTS])
-        for text in TEXTS:
+        sending = Task(lambda s=sender: [s.send(text) for text in MESSAGES])
+        for text in MESSAGES:
             got = None
             while got is None:
                 got = receiver.receive(LONG)
@@ -176,7 +177,7 @@ def test_both_directions_and_many_senders_at_once(pair: Any) -> None:
         found: list[str] = []
         while len(found) < 200:
             text = end.receive(LONG)
-            if text is not None:
+            if isinstance(text, str):
                 found.append(text.rstrip("."))
         return found
 
@@ -347,6 +348,15 @@ def test_an_upgrade_whose_client_has_gone_is_closed() -> None:
     stream.close()
 
 
+def test_bytes_in_parts_become_one_message() -> None:
+    with raw() as peer:
+        peer.sock.sendall(frame(b"\xff\x80", 2, False) + frame(b"ping!", 9) + frame(b"", 0, False))
+        peer.sock.sendall(frame(b"\0\xc3", 0) + frame(b"\xc3", 2))
+        found = [peer.server.receive(LONG) for _ in range(2)]
+        assert found == [b"\xff\x80\0\xc3", b"\xc3"]
+        assert all(isinstance(each, bytes) for each in found)  # and no bytearray, which can change
+
+
 def test_fragments_become_one_message_and_pings_are_answered_between() -> None:
     with raw() as peer:
         peer.sock.sendall(
@@ -367,8 +377,8 @@ def test_fragments_become_one_message_and_pings_are_answered_between() -> None:
         pytest.param(frame(b"x" * SIZE, 1, False) + frame(b"xx", 0), id="too big in parts"),
         pytest.param(frame(b"\xff\xfe"), id="invalid UTF-8"),
         pytest.param(frame(b"\xc3", 1, False) + frame(b"", 0), id="UTF-8 cut off"),
-        pytest.param(frame(b"binary", 2), id="binary"),
-        pytest.param(frame(b"bin", 2, False) + frame(b"ary", 0), id="binary in parts"),
+        pytest.param(frame(b"x" * (SIZE + 1), 2), id="too big, binary"),
+        pytest.param(frame(b"x" * SIZE, 2, False) + frame(b"x", 0), id="too big, binary parts"),
         pytest.param(b"\x81\x05hello", id="not masked"),
         pytest.param(b"\xff" * 100, id="reserved bits"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="HTTP"),
@@ -381,7 +391,7 @@ def test_fragments_become_one_message_and_pings_are_answered_between() -> None:
         pytest.param(b"\x81\xff" + b"\x7f" + b"\xff" * 11, id="a frame of 2 ** 63 bytes"),
     ],
 )
-def test_what_is_not_a_text_message_ends_the_connection(junk: bytes) -> None:
+def test_what_is_no_message_ends_the_connection(junk: bytes) -> None:
     with raw() as peer:
         peer.sock.sendall(frame(b"fine") + junk)
         peer.sock.shutdown(socket.SHUT_WR)
@@ -691,7 +701,7 @@ def server_frame(payload: bytes, first: int = 0x81) -> bytes:
         pytest.param(b"\x89\x00" * 500_000, id="pings"),
         pytest.param(b"\x8a\x00" * 500_000, id="pongs"),
         pytest.param(server_frame(b"\xff\xfe"), id="invalid UTF-8"),
-        pytest.param(server_frame(b"binary", 0x82), id="binary"),
+        pytest.param(server_frame(b"x" * 1001, 0x82), id="too big, binary"),
         pytest.param(b"\xf1\x01a", id="reserved bits"),
         pytest.param(b"\x80\x01a", id="nothing to continue"),
         pytest.param(b"\x88\x01a", id="close with half a code"),
@@ -731,7 +741,7 @@ def test_a_wait_may_end_in_the_middle_of_a_frame() -> None:
 
     with listening(serve) as port:
         client = connect("127.0.0.1", port, max_message_size=SIZE)
-        found: list[str] = []
+        found: list[str | bytes] = []
         for _ in parts:
             assert client.receive(0.005) is None
             go.release()

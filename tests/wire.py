@@ -63,22 +63,22 @@ class Wire:
 
     # The handshake
 
-    def text(self) -> str:
-        """The next text as it came.  Raises Closed at the end."""
+    def message(self) -> str | bytes:
+        """The next message as it came.  Raises Closed at the end."""
         deadline = time.monotonic() + LONG
         while (left := deadline - time.monotonic()) > 0:
-            text = self.peer.receive(left)
-            if text is not None:
-                return text
+            message = self.peer.receive(left)
+            if message is not None:
+                return message
         raise AssertionError("nothing came")
 
     def greet(self) -> None:
         """Greeting in, hello out."""
-        self.peer.send(self.link.receive_greeting(self.text()))
+        self.peer.send(self.link.receive_greeting(self.message()))
 
     def prove(self, nick: str, room: str = "default", resume: Resume | None = None) -> None:
         """Key in, confirm out."""
-        self.peer.send(self.link.receive_key(self.text(), nick, room, resume))
+        self.peer.send(self.link.receive_key(self.message(), nick, room, resume))
 
     def join(self, nick: str, room: str = "default", resume: Resume | None = None) -> Wire:
         """The whole handshake up to `welcome` and the roster; returns itself."""
@@ -101,11 +101,11 @@ class Wire:
 
     def refusal(self) -> frames.Refused:
         """The refusal that comes next, in clear or in a record."""
-        text = self.text()
-        in_clear = refusal_in_clear(text)
+        message = self.message()
+        in_clear = refusal_in_clear(message)
         if in_clear is not None:
             return in_clear
-        self._open(text)
+        self._open(message)
         return self.expect(frames.Refused)
 
     # Frames
@@ -121,7 +121,7 @@ class Wire:
     def next(self) -> frames.Frame:
         """The next frame.  Raises Closed at the end."""
         while not self.waiting:
-            self._open(self.text())
+            self._open(self.message())
         return self.waiting.popleft()
 
     def expect(self, kind: type[Frame]) -> Frame:
@@ -138,7 +138,7 @@ class Wire:
         looked = 0
         while True:
             while looked == len(self.waiting):
-                self._open(self.text())
+                self._open(self.message())
             frame = self.waiting[looked]
             if isinstance(frame, kind):
                 del self.waiting[looked]
@@ -163,8 +163,8 @@ class Wire:
         except Closed:
             return found
 
-    def _open(self, text: str) -> None:
-        for value in self.link.open(text):
+    def _open(self, message: str | bytes) -> None:
+        for value in self.link.open(message):
             self.waiting.append(frames.from_object(value, frames.SERVER_FRAMES))
 
     # What members say

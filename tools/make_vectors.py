@@ -7,6 +7,7 @@ anywhere else, is made only where it is missing.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from unittest import mock
 
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
@@ -236,7 +238,7 @@ def handshake(
     line = frames.MemberLine(1, "alice", 1, who.bundle)
     roster = frames.Roster((line,))
     record = server.seal([each.encode() for each in (welcome, entered, roster)])
-    texts = [greeting, hello, key, confirm, record]
+    texts = [greeting, hello, key, to_text(confirm), to_text(record)]
     if change is not None:
         change(texts)
     proof = {"token": f"{TOKEN}.{TOKEN_SECRET}"} if token else {"password": PASSWORD}
@@ -296,33 +298,32 @@ def make_link() -> None:
     )  # fmt: skip
     key = fixed("record key")
     sealer = Sealer(key)
-    texts = [sealer.seal(each) for each in ([b'{"type":"seen","seq":7}'], [], [b"7", b"[]"])]
-    damaged = texts[1][:60] + ("A" if texts[1][60] != "A" else "B") + texts[1][61:]
-    counted = Sealer(key)
+    sealed = [sealer.seal(each) for each in ([b'{"type":"seen","seq":7}'], [], [b"7", b"[]"])]
+    damaged = sealed[1][:60] + bytes((sealed[1][60] ^ 1,)) + sealed[1][61:]
     odd = {
         "not-a-list": b'{"type":"seen","seq":7}',
         "duplicate-key": b'[{"type":"seen","seq":7,"seq":7}]',
         "not-utf8": b'[{"type":"bye","reason":"\xff"}]',
         "empty": b"",
     }
-    rows: list[tuple[str, str, str, list[str], str]] = [
-        ("record", "ok", "three records in a row", texts, "[7,[]]"),
-        ("record-replayed", "counter", "the first one again", [texts[0], texts[0]], ""),
-        ("record-reordered", "counter", "the third one too early", [texts[0], texts[2]], ""),
-        ("record-dropped", "counter", "the first one is missing", [texts[1]], ""),
-        ("record-damaged", "token", "one character was changed", [texts[0], damaged], ""),
-        ("record-cut", "token", "the end is missing", [texts[0], texts[1][:-24]], ""),
+    rows: list[tuple[str, str, str, list[bytes], str]] = [
+        ("record", "ok", "three records in a row", sealed, "[7,[]]"),
+        ("record-replayed", "counter", "the first one again", [sealed[0], sealed[0]], ""),
+        ("record-reordered", "counter", "the third one too early", [sealed[0], sealed[2]], ""),
+        ("record-dropped", "counter", "the first one is missing", [sealed[1]], ""),
+        ("record-damaged", "token", "one byte was changed", [sealed[0], damaged], ""),
+        ("record-cut", "token", "the end is missing", [sealed[0], sealed[1][:-16]], ""),
         ("record-other-key", "token", "another key", [Sealer(fixed("other")).seal([])], ""),
     ]
     for name, plain in odd.items():
         rows.append((f"record-{name}", "body", "what is inside is no JSON list of frames",
-                     [sealed_raw(counted, plain)], ""))  # fmt: skip
-    for name, expect, why, lines, result in rows:
+                     [sealed_raw(key, plain)], ""))  # fmt: skip
+    for name, expect, why, records, result in rows:
         header = {"expect": expect, "do": "record", "why": why, "key": to_text(key)}
         if result:
             header["result"] = result
-        write(FOLDER / "link" / f"{name}.txt", header, tuple(lines))
-    Opener(key).open(texts[0])
+        write(FOLDER / "link" / f"{name}.txt", header, tuple(map(to_text, records)))
+    Opener(key).open(sealed[0])
     small = {
         "password-prs": ({"password": "cafe\u0301"}, pake.password_prs("caf\u00e9")),
         "token-prs": ({"token-secret": TOKEN_SECRET}, pake.token_prs(TOKEN_SECRET.encode())),
@@ -341,10 +342,10 @@ def make_link() -> None:
         write(FOLDER / "link" / f"{name}.txt", header)
 
 
-def sealed_raw(sealer: Sealer, plain: bytes) -> str:
+def sealed_raw(key: bytes, plain: bytes) -> bytes:
     """The first record, with ``plain`` where the list should be."""
-    padded = (bytes(8) + plain).ljust(256)
-    return sealer._fernet.encrypt_at_time(padded, 0).decode("ascii")
+    fernet = Fernet(base64.urlsafe_b64encode(key))
+    return base64.urlsafe_b64decode(fernet.encrypt_at_time((bytes(8) + plain).ljust(256), 0))
 
 
 # The room layer

@@ -127,7 +127,7 @@ def records(chunks: list[Chunk], connection: int, way: str) -> list[int]:
             width = 2 if length == 126 else 8
             length, at = int.from_bytes(rest[2 : 2 + width], "big"), 2 + width
         at += 4 if rest[1] & 0x80 else 0
-        if rest[0] & 0x0F == 1:  # a text
+        if rest[0] & 0x0F in (1, 2):  # a text or bytes
             found.append(length)
         rest = rest[at + length :]
     return found

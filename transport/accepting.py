@@ -44,14 +44,12 @@ class _Inbox:
     """Whole messages that nobody has taken yet: the library's ``input_buffer``, and ``event``."""
 
     def __init__(self) -> None:
-        self.messages: deque[str] = deque()
+        self.messages: deque[str | bytes] = deque()
         self.dropping = False
         self.count = 0  # messages that have come, ever
 
     def append(self, message: str | bytes) -> None:
-        """One has come.  Raises Closed, which ends the library's loop, if it is binary."""
-        if not isinstance(message, str):
-            raise Closed
+        """One has come."""
         self.count += 1
         if not self.dropping:
             self.messages.append(message)
@@ -135,7 +133,7 @@ class ServerWebSocket(WebSocket):
             event_class=lambda: self._inbox,
         )
 
-    def receive(self, timeout: float | None = None) -> str | None:
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
         if self._stream.called_back():
             return None
         if not self._inbox.messages:
@@ -164,11 +162,11 @@ class ServerWebSocket(WebSocket):
     def wake(self) -> None:
         self._stream.interrupt()
 
-    def send(self, data: str) -> None:
+    def send(self, data: str | bytes) -> None:
         if self._closed:
             raise Closed
         try:
-            self._stream.send(text_frame(data))
+            self._stream.send(frame(data))
         except OSError:
             self.abort()
             raise Closed from None
@@ -213,18 +211,18 @@ class ServerWebSocket(WebSocket):
         self.abort()
 
 
-def text_frame(data: str) -> bytes:
-    """An unmasked text frame (RFC 6455 5.2).
+def frame(data: str | bytes) -> bytes:
+    """An unmasked frame, text or binary (RFC 6455 5.2).
 
     wsproto makes the same at fifteen times the cost, which a room of 200 would pay for each post.
     """
-    payload = data.encode()
+    kind, payload = (0x81, data.encode()) if isinstance(data, str) else (0x82, data)
     size = len(payload)
     if size < 126:
-        return b"\x81" + bytes((size,)) + payload
+        return struct.pack("!BB", kind, size) + payload
     if size < 1 << 16:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
+        return struct.pack("!BBH", kind, 126, size) + payload
+    return struct.pack("!BBQ", kind, 127, size) + payload
 
 
 _NEEDED = ("host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version")

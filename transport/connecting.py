@@ -31,6 +31,8 @@ _BUSY = (429, 503)
 
 Result = TypeVar("Result")
 
+_OPCODES = {str: websocket.ABNF.OPCODE_TEXT, bytes: websocket.ABNF.OPCODE_BINARY}
+
 _CUT_OFF = (
     ConnectionResetError,
     BrokenPipeError,
@@ -100,7 +102,7 @@ class ClientWebSocket(WebSocket):
             _forget_cookies()
         feed.allowance = Allowance.of_message(max_message_size)
 
-    def receive(self, timeout: float | None = None) -> str | None:
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
         if self._over:
             raise Closed
         if timeout is not None:
@@ -115,28 +117,30 @@ class ClientWebSocket(WebSocket):
             self.abort()
             raise Closed from None
 
-    def _next(self) -> str:
+    def _next(self) -> str | bytes:
         opcode, data = self._library.recv_data()
-        if opcode != websocket.ABNF.OPCODE_TEXT or len(data) > self._max_message_size * 4:
+        if opcode not in _OPCODES.values():
             raise Closed
         self._feed.allowance.renew()
-        text = bytes(data).decode()
-        if len(text) > self._max_message_size:
+        message: str | bytes = bytes(data)
+        if opcode == websocket.ABNF.OPCODE_TEXT:
+            message = bytes(data).decode()
+        if len(message) > self._max_message_size:
             raise Closed
-        return text
+        return message
 
     def wake(self) -> None:
         self._stream.interrupt()
 
-    def send(self, data: str) -> None:
+    def send(self, data: str | bytes) -> None:
         self.begin(data)
         self.flush(time.monotonic() + self._send_timeout)
 
-    def begin(self, data: str) -> None:
+    def begin(self, data: str | bytes) -> None:
         if self._closed:
             raise Closed
         try:
-            self._library.send(data)
+            self._library.send(data, _OPCODES[type(data)])
         except _LIBRARY_ERRORS:
             self.abort()
             raise Closed from None

@@ -1,7 +1,8 @@
 """One WebSocket, the same on both sides, over a plain or a TLS ``Stream``.
 
-Text messages only; compression, subprotocols and WebSocket pings are not used.  Ping and close
-frames can be forged by anybody between the two, so they mean nothing beyond "alive" and "lost".
+A text message is a ``str``, a binary one ``bytes``; compression, subprotocols and WebSocket pings
+are not used.  Ping and close frames can be forged by anybody between the two, so they mean nothing
+beyond "alive" and "lost".
 
 Threads: one thread calls ``receive`` and ``finish``.  ``send``, ``wake``, ``close`` and ``abort``
 are for any thread.
@@ -32,7 +33,7 @@ class Allowance:
 
     @classmethod
     def of_message(cls, max_message_size: int) -> Allowance:
-        """For messages of ``max_message_size`` characters."""
+        """For messages of ``max_message_size`` characters or bytes."""
         return cls(max_message_size * _CHAR_BYTES + _SPARE_BYTES)
 
     def renew(self) -> None:
@@ -50,7 +51,7 @@ class WebSocket(ABC):
     """What both sides offer.  Every method but ``close``, ``abort``, ``wake`` may raise Closed."""
 
     @abstractmethod
-    def receive(self, timeout: float | None = None) -> str | None:
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
         """The next message; None once ``timeout`` seconds passed or ``wake`` was called.
 
         After the end it first hands out what had come, then raises Closed.
@@ -61,7 +62,7 @@ class WebSocket(ABC):
         """Make a ``receive`` that waits, or else the next one, return None."""
 
     @abstractmethod
-    def send(self, data: str) -> None:
+    def send(self, data: str | bytes) -> None:
         """Send one message.
 
         The server's side never waits: the socket takes what it can, and the rest is the
@@ -69,7 +70,7 @@ class WebSocket(ABC):
         until all is gone.
         """
 
-    def begin(self, data: str) -> None:
+    def begin(self, data: str | bytes) -> None:
         """As ``send``, but without waiting on either side."""
         self.send(data)
 
@@ -92,7 +93,7 @@ class WebSocket(ABC):
 
     @abstractmethod
     def allow(self, max_message_size: int) -> None:
-        """From now on messages may have so many characters: the peer is no stranger any more."""
+        """From now on messages may have so many characters, or bytes: it is no stranger now."""
 
     @abstractmethod
     def finish(self, deadline: float) -> None:
@@ -109,8 +110,8 @@ def accept(
     """The server's side, after http.server has read the request's headers off ``stream``.
 
     The stream must be interruptible.  Answers 101 and lifts its deadline.  A message of more than
-    ``max_message_size`` characters ends the connection.  To close the stream after ``finish``
-    stays the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
+    ``max_message_size`` characters, or bytes, ends the connection.  To close the stream after
+    ``finish`` stays the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
     """
     from . import accepting  # each side's library is loaded only where it is used
 
