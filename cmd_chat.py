@@ -28,7 +28,6 @@ import settings  # noqa: E402
 from i18n import N_, _  # noqa: E402
 from settings import (  # noqa: E402
     HISTORY_PASSPHRASES,
-    NOT_YET,
     QUESTIONS,
     ROWS,
     ClientSettings,
@@ -225,8 +224,6 @@ def _add_option(parser: argparse.ArgumentParser, name: str, for_help: bool) -> N
 
 
 def _option_help(row: Setting) -> str:
-    if row.name in NOT_YET:
-        return argparse.SUPPRESS
     text = _(row.flag_help or row.help)
     if row.name == "CMD_CHAT_LANGUAGE":
         text += f" ({', '.join(i18n.available())})"

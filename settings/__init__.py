@@ -25,7 +25,6 @@ from settings.table import (
     HISTORY_PASSPHRASES,
     IN_INVITE,
     INVITES,
-    NOT_YET,
     PASSWORDS,
     QUESTIONS,
     ROOM_SECRETS,
@@ -39,7 +38,6 @@ from settings.table import (
 
 __all__ = [
     "HISTORY_PASSPHRASES",
-    "NOT_YET",
     "QUESTIONS",
     "ROWS",
     "TABLE",

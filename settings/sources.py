@@ -8,7 +8,7 @@ from typing import Any
 
 from i18n import N_, _
 from settings.errors import MissingSetting, SettingsError, reason
-from settings.table import GROUPED, NOT_YET, QUESTIONS, ROWS, TABLE, Setting, default
+from settings.table import GROUPED, QUESTIONS, ROWS, TABLE, Setting, default
 
 Args = Mapping[str, str | bool | None]  # by setting; True: a flag without its value, so ask
 
@@ -48,10 +48,6 @@ class Given:
             raise self.wrong(_("it is not valid UTF-8")) from None
         except ValueError as error:
             raise self.wrong(str(error)) from None
-        if self.row.name in NOT_YET and value != default(self.row.name):
-            sentence = _("{setting} cannot be used: {why}.")
-            why = _(NOT_YET[self.row.name])
-            raise SettingsError(sentence.format(setting=self.label(), why=why))
         return value
 
     def wrong(self, why: str) -> SettingsError:

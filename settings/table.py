@@ -193,9 +193,6 @@ GROUPED = {*ADMIN_PASSWORDS, *PASSWORDS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSP
 # What an invite link says already.
 IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_ROOM", *ROOM_SECRETS)
 
-# Settings whose feature is still to come: anything but the default is refused.
-NOT_YET: dict[str, str] = {}
-
 QUESTIONS = {
     "ADMIN_PASSWORD": N_("Password that people will need to connect: "),
     "CLIENT_SERVER": N_("Server address: "),
@@ -221,11 +218,7 @@ def default(name: str) -> Any:
 def table_rows(side: str) -> list[tuple[str, str, str]]:
     """Name, default (``-`` for none) and help line of each setting of a side, in English."""
     rows = (row for row in TABLE if row.side == side)
-    return [(row.name, row.default or "-", _explained(row)) for row in rows]
-
-
-def _explained(row: Setting) -> str:
-    return f"{row.help} (not part of this version yet)" if row.name in NOT_YET else row.help
+    return [(row.name, row.default or "-", row.help) for row in rows]
 
 
 _EXAMPLE_HEAD = """\
@@ -244,7 +237,7 @@ def env_example() -> str:
         parts.append(f"\n# --- {title} ---\n")
         for row in TABLE:
             if row.side == side:
-                text = _explained(row)
+                text = row.help
                 parts.append(f"\n# {text[0].upper()}{text[1:]}.\n")
                 parts.append(f"#{row.name}={row.default}\n")
     return "".join(parts)

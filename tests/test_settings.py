@@ -500,15 +500,6 @@ def test_whoever_names_a_certificate_connects_over_tls(given_: dict[str, str]) -
     assert client({**CLIENT, **given_}).use_ssl
 
 
-def test_what_is_not_there_yet_is_refused_where_it_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(settings.NOT_YET, "CLIENT_LISTEN", "listening is not there yet")
-    client({**CLIENT, "CLIENT_LISTEN": "no"})
-    sentence = refusal(lambda: client(CLIENT, {"CLIENT_LISTEN": "1"}))
-    assert sentence == "CLIENT_LISTEN (environment) cannot be used: listening is not there yet."
-
-
 # Invite links
 
 LINK = "cmdchats://chat.example.org:99/caf%C3%A9?fp=" + "ab" * 32 + "#s%20e"
