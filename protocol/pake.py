@@ -156,16 +156,21 @@ def _generator(prs: bytes, ci: bytes, sid: bytes) -> bytes:
 def _elligator2(element: int) -> int:
     """Map a field element to the u-coordinate of a point (RFC 9380 6.7.1, with Z = 2).
 
+    With v = -A / d, the symbol that decides is that of w = v^3 + A v^2 + v, and w d^4 = d k with
+    k = A (A^2 (d - 1) - d^2): the same symbol, without the division.  One power gives both: with
+    r = (d k)^((p-3)/2) the symbol is s = d k r, and because s^2 = 1, 1/d = k s r.
+
     Python's integers are not constant-time, and here they would tell about the password.  So
-    both modular powers run on a value multiplied by fresh randomness, which cancels out: the
-    inverse of d is b * (b*d)^-1, and w has the Legendre symbol of w * c^2.  Both candidates
-    are computed, and one is picked.
+    the power runs on d k multiplied by a fresh square, which changes no symbol and is taken out
+    of the inverse again.  Of s, 1 or -1, both possible results are computed, and one is picked.
     """
-    divisor = (1 + 2 * element * element) % _P  # never 0: -1/2 is not a square
+    d = (1 + 2 * element * element) % _P  # never 0: -1/2 is not a square
+    k = _A * (_A * _A * (d - 1) - d * d) % _P  # never 0: A^2 - 4 is not a square
     blind = 1 + secrets.randbelow(_P - 1)
-    v = -_A * blind * pow(blind * divisor, -1, _P) % _P
-    w = v * (v * v + _A * v + 1) % _P  # never 0: A^2 - 4 is not a square, and v is not 0
-    blind = 1 + secrets.randbelow(_P - 1)
-    legendre = pow(w * blind * blind, (_P - 1) // 2, _P)  # 1, or -1 modulo _P, which is even
-    candidates = ((-v - _A) % _P, v)
-    return candidates[legendre & 1]
+    square = blind * blind % _P
+    blinded = d * k * square % _P
+    power = pow(blinded, (_P - 3) // 2, _P)
+    is_square = blinded * power % _P & 1  # s is 1, or -1 modulo _P, which is even
+    inverse = (_P - power, power)[is_square]
+    v = -_A * k * square * inverse % _P
+    return ((-v - _A) % _P, v)[is_square]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -249,6 +250,9 @@ def run(settings: ServerSettings) -> int:
     # at Python's own 5 ms, that was nearly all that was done (docs/PERFORMANCE.md).
     sys.setswitchinterval(bounds.SWITCH_SECONDS)
     _allow_descriptors()
+    # What the start has made lives as long as the server: nobody need look for garbage in it.
+    gc.collect()
+    gc.freeze()
     stop = _StopSignals(server)
     server.start()
     with contextlib.suppress(OSError):  # whoever read the banner may have gone

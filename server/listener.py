@@ -54,9 +54,21 @@ class Listener(ThreadingHTTPServer):
         self.server_close()
 
     def _accept(self) -> None:
-        # Not serve_forever: it wakes twice a second to see whether it is to stop.
+        # Not serve_forever, which wakes twice a second to see whether it is to stop, nor
+        # handle_request, which makes a selector for each connection.
         while not self._stopping.is_set():
-            self.handle_request()
+            try:
+                request, address = self.get_request()
+            except OSError:
+                continue
+            try:
+                if self.verify_request(request, address):
+                    self.process_request(request, address)
+                else:
+                    self.shutdown_request(request)
+            except Exception:  # with one of them: all others come in as before
+                self.handle_error(request, address)
+                self.shutdown_request(request)
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept; where descriptors have run out, wait a little instead of spinning."""

@@ -40,7 +40,8 @@ _ALERT = bytes.fromhex("15030100020228")  # RFC 8446 6.2: fatal, handshake_failu
 class TlsStream(Stream):
     """A ``Stream`` with TLS inside.  ``handshake`` comes first, in the connection's own thread.
 
-    With ``server_hostname`` it is the client's side.
+    With ``server_hostname`` it is the client's side.  ``do`` does what needs random numbers, which
+    is all up to the machine's first answer (with TLS 1.2, a few are needed later).
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class TlsStream(Stream):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._machine = threading.Lock()
         self._over = False  # the machine has ended; the reading thread's
+        self._answered = False  # the machine has said something
         try:
             self._tls = context.wrap_bio(
                 self._incoming,
@@ -76,12 +78,11 @@ class TlsStream(Stream):
     def handshake(self, deadline: float) -> None:
         """Agree on keys, and on the client's side check who it is.  Raises TlsFailed, aborted."""
         try:
+            if self._tls.server_side:
+                self._hear(deadline)  # the client begins
             while self._step():
                 self.flush(deadline)
-                raw = self._receive(deadline)
-                if not raw:
-                    raise ConnectionAbortedError
-                self._feed(raw)
+                self._hear(deadline)
             self._check_pin()
             self.flush(deadline)
             self._ahead = self._open()  # what came together with the handshake's end
@@ -95,6 +96,12 @@ class TlsStream(Stream):
             self.abort()
             raise
 
+    def _hear(self, deadline: float) -> None:
+        raw = self._receive(deadline)
+        if not raw:
+            raise ConnectionAbortedError
+        self._feed(raw)
+
     def _say_tls(self) -> None:
         # OpenSSL closes without a word; with an alert the client can tell its user what is wrong.
         with contextlib.suppress(OSError), self._writing:
@@ -105,7 +112,10 @@ class TlsStream(Stream):
         more = False
         try:
             with self._machine:
-                self._do(self._tls.do_handshake)
+                if self._answered:
+                    self._tls.do_handshake()
+                else:
+                    self._do(self._tls.do_handshake)
         except ssl.SSLWantReadError:
             more = True
         finally:  # also the alert that tells the peer why
@@ -161,6 +171,7 @@ class TlsStream(Stream):
             with self._machine:
                 wire = self._outgoing.read()
             if wire and not self.aborted:
+                self._answered = True
                 self._dispatch(wire)
 
     def _wire(self, data: bytes | bytearray | memoryview) -> bytes:
