@@ -165,11 +165,15 @@ class Connection:
         self._due = True
         while self._due and self._sending.acquire(blocking=False):
             self._due = False
-            if self._send_locked():
+            try:
+                waits = not self._send_locked()
+            except BaseException:
                 self._sending.release()
-            else:
+                raise
+            if waits:
                 threading.Thread(target=self._write_on, name="writer", daemon=True).start()
                 return
+            self._sending.release()
 
     def _send_locked(self) -> bool:
         """Whether nothing waits for the network."""

@@ -11,6 +11,7 @@ text.  Sizes are measured in bytes before anything is parsed.
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
@@ -88,11 +89,20 @@ def _parts(kind: type[FrameType], most: int) -> Codec:
     return Codec(read, lambda items: [item.to_object() for item in items])
 
 
+_TOKEN_LETTERS = (string.ascii_letters + string.digits + "-_=").encode("ascii")
+
+
 def _read_token(value: Any) -> bytes:
-    """A Fernet token: its own base64url, kept as the bytes that were signed."""
+    """A Fernet token: its own base64url, kept as the bytes that were signed.
+
+    No other letters: JSON would write some of them longer than they are.
+    """
     if not isinstance(value, str) or not value.isascii():
         raise Malformed()
-    return value.encode("ascii")
+    raw = value.encode("ascii")
+    if raw.translate(None, _TOKEN_LETTERS):
+        raise Malformed()
+    return raw
 
 
 COUNT = Codec(_read_count, _identity)
@@ -565,12 +575,12 @@ def encode_accepted(ref: int, seq: int) -> bytes:
 
 def encode_posted(sender: int, change: int, box: Box) -> bytes:
     """As ``Posted.encode``, without its number: all after ``{"type":"posted","seq":1``."""
-    return b',"from":%d,"change":%d,"box":{"epoch":%d,"n":%d,"data":%s,"sig":"%s"}}' % (
+    return b',"from":%d,"change":%d,"box":{"epoch":%d,"n":%d,"data":"%s","sig":"%s"}}' % (
         sender,
         change,
         box.epoch,
         box.n,
-        _ENCODER.encode(box.data.decode("ascii")).encode(),
+        box.data,
         keys.to_text(box.sig).encode(),
     )
 

@@ -33,7 +33,7 @@ from server.rooms import Rooms
 from server.sessions import Sessions
 from server.sweeper import Sweeper
 from server.workshop import Workshop
-from settings import ServerSettings, sealed_size
+from settings import ServerSettings, box_size
 from transport import CannotListen, CertificateUnusable, tls
 from transport.sockets import SEND_BYTES, Stream
 from transport.websocket import WebSocket
@@ -141,7 +141,7 @@ class ChatServer:
             settings.heartbeat_timeout,
             settings.max_message_size,
             settings.max_payload_size,
-            sealed_size(settings.max_message_size),
+            box_size(settings.max_message_size),
         )
         rooms: Rooms[Receiver] = Rooms()
         pump, tokens, attempts = Pump(), Tokens(), Attempts()

@@ -49,6 +49,7 @@ __all__ = [
     "Setting",
     "SettingsError",
     "TokenSettings",
+    "box_size",
     "client_settings",
     "env_example",
     "environment",
@@ -61,7 +62,7 @@ __all__ = [
     "near_misses",
     "parse_dotenv",
     "read_dotenv",
-    "sealed_size",
+    "record_size",
     "server_settings",
     "table_rows",
     "token_settings",
@@ -303,26 +304,33 @@ def has_invite(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> bool:
     return any(sources.find(name) for name in INVITES)
 
 
-def sealed_size(message_bytes: int) -> int:
-    """An upper bound, in bytes, for the WebSocket message that carries a text of this size.
+def box_size(message_bytes: int) -> int:
+    """An upper bound, in characters, for the token that a text of this size is sealed into.
 
-    The worst text is all control characters, which JSON writes as six bytes each. It is padded
-    to a power of two, sealed for the room, put into a frame (for one member alone with the
-    wrapped key beside it), and that is padded and sealed for the link.
+    The worst text is all control characters, which JSON writes as six bytes each.  It is padded
+    to a power of two.
     """
     plain = max(PAD_FROM, 1 << (6 * message_bytes + _BESIDE_TEXT - 1).bit_length())
-    frame = _fernet_size(plain) + _BESIDE_BOX
-    return _fernet_size(frame + 2 * RECORD_PAD)  # its counter, and padding
+    return (_token_size(plain) + 2) // 3 * 4  # in base64
+
+
+def record_size(message_bytes: int) -> int:
+    """An upper bound, in bytes, for the record that carries a text of this size.
+
+    The box is in a frame (for one member alone with the wrapped key beside it), and that is
+    padded and sealed for the link.
+    """
+    frame = box_size(message_bytes) + _BESIDE_BOX
+    return _token_size(frame + 2 * RECORD_PAD)  # its counter, and padding
 
 
 _BESIDE_TEXT = 512  # the other fields of a sealed text: id, kind, what was seen
 _BESIDE_BOX = 4096  # the other fields of a post: signature, numbers, a wrapped key
 
 
-def _fernet_size(size: int) -> int:
+def _token_size(size: int) -> int:
     # Version, time and IV; AES-CBC, which always pads; HMAC (the Fernet specification).
-    token = 1 + 8 + 16 + (size // 16 + 1) * 16 + 32
-    return (token + 2) // 3 * 4
+    return 1 + 8 + 16 + (size // 16 + 1) * 16 + 32
 
 
 def _check_server(values: Mapping[str, Any]) -> None:
@@ -336,7 +344,7 @@ def _check_server(values: Mapping[str, Any]) -> None:
                 interval=values["heartbeat_interval"], timeout=values["heartbeat_timeout"]
             )
         )
-    needed = sealed_size(values["max_message_size"])
+    needed = record_size(values["max_message_size"])
     if needed > values["max_payload_size"]:
         sentence = _(
             "MAX_PAYLOAD_SIZE ({payload} bytes) is too small for a message of MAX_MESSAGE_SIZE "

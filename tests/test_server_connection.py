@@ -22,6 +22,7 @@ from server.app import ChatServer
 from server.connection import Connection
 from server.delivery import Outlet
 from server.http import no_place
+from settings import record_size
 from tests.conftest import IdentityPool
 from tests.test_limiter import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, wrap
@@ -974,6 +975,24 @@ def test_too_long(serve: Serve, wires: Wires) -> None:
     assert alice.find(frames.Refused) == frames.Refused("too_long", 2, None, 1000)
     alice.send(frames.Post(3, change, box(b"g" * most)))
     assert alice.find(frames.Accepted).ref == 3
+
+
+@pytest.mark.parametrize("size", [1000, 10_240, 65_536])
+def test_what_one_may_send_the_others_have_room_for(
+    serve: Serve, wires: Wires, size: int
+) -> None:
+    """Also where a record may be no larger than the largest text needs."""
+    most = max(64 * 1024, record_size(size))
+    server = serve(max_message_size=size, max_payload_size=most)
+    alice, bob, change = pair(server, wires)
+    bob.peer.allow(most)  # as a client does
+    data = b"g" * server._parts.rules.max_box_size
+    alice.post(change, data)
+    assert alice.find(frames.Accepted).ref == 1
+    (posted,) = bob.entries(change + 1)
+    assert isinstance(posted, frames.Posted) and posted.box.data == data
+    alice.send(frames.Private(2, change, wrap(bob.id), box(data)))
+    assert bob.find(frames.PrivateFor).box.data == data
 
 
 def test_a_flood_of_keys(serve: Serve, wires: Wires) -> None:

@@ -121,13 +121,11 @@ class ClientWebSocket(WebSocket):
         opcode, data = self._library.recv_data()
         if opcode not in _OPCODES.values():
             raise Closed
-        self._feed.allowance.renew()
-        message: str | bytes = bytes(data)
-        if opcode == websocket.ABNF.OPCODE_TEXT:
-            message = bytes(data).decode()
-        if len(message) > self._max_message_size:
+        if len(data) > self._max_message_size:
             raise Closed
-        return message
+        self._feed.allowance.renew()
+        raw = bytes(data)
+        return raw.decode() if opcode == websocket.ABNF.OPCODE_TEXT else raw
 
     def wake(self) -> None:
         self._stream.interrupt()

@@ -18,7 +18,6 @@ from .errors import Closed
 from .sockets import Stream
 
 _SPARE_BYTES = 64 * 1024  # pings, and frames' headers
-_CHAR_BYTES = 4
 
 
 class Allowance:
@@ -33,8 +32,8 @@ class Allowance:
 
     @classmethod
     def of_message(cls, max_message_size: int) -> Allowance:
-        """For messages of ``max_message_size`` characters or bytes."""
-        return cls(max_message_size * _CHAR_BYTES + _SPARE_BYTES)
+        """For messages of ``max_message_size`` bytes."""
+        return cls(max_message_size + _SPARE_BYTES)
 
     def renew(self) -> None:
         """Something whole has come."""
@@ -93,7 +92,7 @@ class WebSocket(ABC):
 
     @abstractmethod
     def allow(self, max_message_size: int) -> None:
-        """From now on messages may have so many characters, or bytes: it is no stranger now."""
+        """From now on messages may have so many bytes: the peer is no stranger any more."""
 
     @abstractmethod
     def finish(self, deadline: float) -> None:
@@ -110,8 +109,8 @@ def accept(
     """The server's side, after http.server has read the request's headers off ``stream``.
 
     The stream must be interruptible.  Answers 101 and lifts its deadline.  A message of more than
-    ``max_message_size`` characters, or bytes, ends the connection.  To close the stream after
-    ``finish`` stays the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
+    ``max_message_size`` bytes ends the connection.  To close the stream after ``finish`` stays
+    the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
     """
     from . import accepting  # each side's library is loaded only where it is used
 
