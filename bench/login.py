@@ -1,59 +1,85 @@
 """What one login costs the server: from accept to the roster, all that it does for it.
 
     python -m bench.login
+
+The reference's is TLS and the upgrade, and nobody has to prove anything.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
+from functools import partial
+from typing import NamedTuple
 
 from bench import tables
-from bench.members import Member, Secrets, address
-from bench.servers import Process, certificate, chat_server
+from bench.load import interleaved, median_ratio
+from bench.members import Secrets, newcomer
+from bench.servers import Process, three_servers
 from bench.wire import Loop
 
-LOGINS = 200
 TARGET = 4.0
+SIZES = {1: (7, 50), 10: (7, 50), 200: (1, 200)}  # room size: rounds, logins in each
 
 
-def logins(server: Process, shared: Secrets, room_size: int) -> tuple[float, float]:
-    """CPU seconds of one login, the server's and our own, into rooms that fill up to a size."""
-    loop = Loop()
-    members = [
-        Member(loop, server, shared, "first", "first", address(5000))  # what is made only once
-    ]
-    loop.until(lambda: members[-1].inside)
-    cpu, own = server.cpu(), time.process_time()
-    for number in range(LOGINS):
-        room = f"room{number // room_size}"
-        members.append(
-            Member(loop, server, shared, f"user{number:05}", room, address(number))
-        )
-        loop.until(lambda: members[-1].inside)
-    loop.rest(0.2)  # those who were there are told
-    found = (server.cpu() - cpu) / LOGINS, (time.process_time() - own) / LOGINS
-    loop.close()
-    return found
+class Logins(NamedTuple):
+    """A round's CPU seconds for one login, the server's and the load generator's."""
+
+    cpu: float
+    own: float
+
+
+class Door:
+    """Where people come in one after the other, and stay."""
+
+    def __init__(self, loop: Loop, server: Process, shared: Secrets) -> None:
+        self.server, self._loop, self._shared = server, loop, shared
+        self._number = 0
+        self.enter(1, 1)  # what is made only once
+
+    def enter(self, count: int, room_size: int) -> Logins:
+        """So many, into new rooms that fill up to a size."""
+        cpu, own = self.server.cpu(), time.process_time()
+        first = self._number
+        for self._number in range(first, first + count):
+            room = f"room{room_size}-{first}-{(self._number - first) // room_size}"
+            comer = newcomer(self._loop, self.server, self._shared, self._number, room)
+            self._loop.until(lambda: comer.inside)  # noqa: B023  # called at once
+        self._number += 1
+        self._loop.rest(0.2)  # those who were there are told
+        spent = self.server.cpu() - cpu, time.process_time() - own
+        return Logins(spent[0] / count, spent[1] / count)
 
 
 def main() -> None:
     """Measure and print."""
-    shared = Secrets()
+    shared, loop = Secrets(), Loop()
     rows = []
-    with certificate() as cert:
-        for room_size in (1, 10, 200):
-            for chosen in (None, cert):
-                rows.append(_row(shared, chosen, room_size))
-    head = ("room fills up to", "server", "CPU", "target", "load's own")
-    tables.show(f"Server CPU of one login, mean of {LOGINS}", head, rows)
+    with three_servers() as servers:
+        doors = [Door(loop, server, shared) for server in servers]
+        for size, (rounds, count) in SIZES.items():
+            found = interleaved(rounds, [partial(door.enter, count, size) for door in doors])
+            for server, each in zip(servers, found, strict=True):
+                rows.append(_row(size, server, each, found[-1]))
+    loop.close()
+    head = ("room fills up to", "server", "CPU", "ratio", "target", "load's own")
+    tables.show("Server CPU of one login", head, rows)
 
 
-def _row(shared: Secrets, cert: str | None, room_size: int) -> list[str]:
-    with chat_server(cert) as server:
-        cpu, own = logins(server, shared, room_size)
+def _row(size: int, server: Process, found: list[Logins], reference: list[Logins]) -> list[str]:
+    cpu = statistics.median(each.cpu for each in found) * 1000
+    own = statistics.median(each.own for each in found) * 1000
+    ratio = median_ratio([each.cpu for each in found], [each.cpu for each in reference])
     # Of a large room most is its roster, which the target does not mean.
-    goal = tables.target(cpu * 1000, TARGET) if room_size <= 10 else ""
-    return [str(room_size), server.name, f"{cpu * 1000:.2f} ms", goal, f"{own * 1000:.2f} ms"]
+    goal = tables.target(cpu, TARGET) if size <= 10 and server.chat else ""
+    return [
+        str(size) if server.name == "without TLS" else "",
+        server.name,
+        f"{cpu:.2f} ms",
+        f"{ratio:.2f}",
+        goal,
+        f"{own:.2f} ms",
+    ]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections import deque
 from itertools import cycle
 
@@ -162,7 +161,7 @@ class Member(Talker):
         assert isinstance(message, bytes), message
         self.records += 1
         if self.arrivals is not None:
-            self.arrivals.append((time.monotonic(), message))
+            self.arrivals.append((self.moment(), message))
         self._last.append(message)
         self._unseen += len(message)
         if self._unseen >= self.seen_bytes:
@@ -259,7 +258,7 @@ class User(Talker):
         whole = len(data) - len(data) % self._size
         self._rest = data[whole:]
         if self.arrivals is not None:
-            self.arrivals.append((time.monotonic(), data[:whole]))
+            self.arrivals.append((self.moment(), data[:whole]))
         self._watch(data[:whole])
 
     @property
@@ -307,7 +306,7 @@ class Crowd:
         comers: list[Talker] = []
         for number in range(rooms * size):
             here = number % rooms
-            comers.append(_comer(loop, server, shared, first + number, f"room{first + here:05}"))
+            comers.append(newcomer(loop, server, shared, first + number, f"room{first + here:05}"))
             self.rooms[here].append(comers[-1])
             if len(comers) == at_once:
                 _let_in(loop, comers)
@@ -363,7 +362,8 @@ def _let_in(loop: Loop, comers: list[Talker]) -> None:
     comers.clear()
 
 
-def _comer(loop: Loop, server: Process, shared: Secrets, number: int, room: str) -> Talker:
+def newcomer(loop: Loop, server: Process, shared: Secrets, number: int, room: str) -> Talker:
+    """A member, or a user of the reference, with a nickname and an address by ``number``."""
     nick = f"user{number:05}"
     if server.chat:
         return Member(loop, server, shared, nick, room, address(number))

@@ -9,9 +9,11 @@ beyond it.  No names, passwords, order, history or limits.  It prints its port.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import sys
 
+from websockets import ConnectionClosed
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 rooms: dict[str, set[ServerConnection]] = {}
@@ -23,8 +25,9 @@ async def chat(connection: ServerConnection) -> None:
     room = rooms.setdefault(connection.request.path, set())
     room.add(connection)
     try:
-        async for text in connection:
-            broadcast(room, text)
+        with contextlib.suppress(ConnectionClosed):  # who goes without a word is no error here
+            async for text in connection:
+                broadcast(room, text)
     finally:
         room.discard(connection)
 

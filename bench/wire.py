@@ -114,6 +114,8 @@ class Channel:
         self._rest = b""
         self._upgraded = False
         self._path = path
+        self._tape: list[tuple[float, bytes]] | None = None
+        self._moment: float | None = None
         loop.add(self)
         if tls:
             self._agree()
@@ -172,9 +174,27 @@ class Channel:
             if not size:
                 self.ended()
                 return
-            self.feed(bytes(buffer[:size]))
+            if self._tape is None:
+                self.feed(bytes(buffer[:size]))
+            else:
+                self._tape.append((time.monotonic(), bytes(buffer[:size])))
             if self._tls is None or not self._tls.pending():
                 return
+
+    def record(self) -> None:
+        """From now on keep what comes, and look at it in ``replay``: that is when it counts."""
+        self._tape = []
+
+    def replay(self) -> None:
+        """Take what was recorded as if it came at its time; no more is recorded."""
+        tape, self._tape = self._tape or [], None
+        for self._moment, data in tape:
+            self.feed(data)
+        self._moment = None
+
+    def moment(self) -> float:
+        """When that came which is being fed."""
+        return time.monotonic() if self._moment is None else self._moment
 
     def feed(self, data: bytes) -> None:
         """Bytes have come: whole frames go to ``message``, the rest waits."""

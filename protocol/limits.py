@@ -34,7 +34,7 @@ COUNTER_MAX = 2**53 - 1  # what JSON numbers of other languages still hold exact
 
 # Implementation
 
-SLICE_BYTES = 40 * 1024  # more in one record costs more than it saves (docs/PERFORMANCE.md)
+SLICE_BYTES = 40 * 1024  # larger records save hardly anything more (docs/PERFORMANCE.md)
 LOG_ENTRIES = 4096
 LOG_BYTES = 8 * 1024 * 1024
 PRIVATE_BYTES = 1024 * 1024  # wraps and private posts waiting for one member

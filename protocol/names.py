@@ -116,7 +116,7 @@ def _checked(raw: str, limit: int) -> str | None:
         return None
     name = unicodedata.normalize("NFC", raw)
     # The key is what names are compared by, so what it is made of has to be a name as well.
-    forms = (name, unicodedata.normalize("NFKC", name))
+    forms = {name, unicodedata.normalize("NFKC", name)}
     if len(name) > limit or not all(_WELL_FORMED.fullmatch(_shape(form)) for form in forms):
         return None
     return name
