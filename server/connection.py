@@ -252,7 +252,8 @@ class Connection:
         except ChatError:
             self._parts.sessions.end(session)
             raise
-        self._parts.pump.mark(room)
+        if room.count() > 1:  # whoever comes later hears of this one by its roster
+            self._parts.pump.mark(room)
         return session
 
     def _enter_room(self, session: Session, name: str) -> Room[Receiver]:
