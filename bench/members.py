@@ -91,6 +91,9 @@ class Talker(Channel):
         """What is in each of its posts, and in no other's."""
         raise NotImplementedError
 
+    def beat(self) -> None:
+        """Say that one is there, where somebody wants to know."""
+
     def reached(self, goal: int) -> bool:
         """Whether it has everything up to ``goal`` (see ``Crowd.settle``)."""
         raise NotImplementedError
@@ -165,12 +168,12 @@ class Member(Talker):
         self._last.append(message)
         self._unseen += len(message)
         if self._unseen >= self.seen_bytes:
-            self.say_seen()
+            self.beat()
         if self.watched:
             self._watch(self._open(message))
 
-    def say_seen(self) -> None:
-        """The heartbeat; what the witness has is near enough to what this member has."""
+    def beat(self) -> None:
+        """`seen`; what the witness has is near enough to what this member has."""
         self._unseen = 0
         self._write(frames.Seen(self.witness.to, 0).encode())
 

@@ -32,6 +32,8 @@ def main(minutes: int) -> None:
                 party = Crowd(loop, server, shared, VISITORS, 1, first=1000 + visits)
                 visits += VISITORS
                 gentle(loop, crowd, A_SECOND, STAY)
+                for member in crowd.everybody:
+                    member.beat()
                 for visitor in party.everybody:
                     visitor.close()
             rss, threads = server.status("VmRSS"), server.status("Threads")
