@@ -194,6 +194,22 @@ class Program:
 # Servers
 
 
+def place(host: str, port: int) -> socket.socket:
+    """A socket that is bound and does not listen: the port is nobody else's as long as it is open.
+
+    A server, which reuses addresses, can still listen there; and when it is killed, no other
+    process of this machine is given its port before the next one of the same test has it.
+    """
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+    except BaseException:
+        held.close()
+        raise
+    return held
+
+
 class Server(Program):
     """A server on a free port of the loopback interface; ready when it has been made."""
 
@@ -206,7 +222,8 @@ class Server(Program):
         **options: Any,
     ) -> None:
         env = {"ADMIN_PASSWORD": PASSWORD, **_LOOSE, **(settings or {})}
-        super().__init__(["serve", host, str(port)], env, **options)
+        self._place = place(host, port)
+        super().__init__(["serve", host, str(self._place.getsockname()[1])], env, **options)
         try:
             self.wait_for(lambda: self.out.count(b"=" * 60) == 3)
             found = re.search(rb"connect \S+ (\d+) <username>", self.out)
@@ -215,6 +232,10 @@ class Server(Program):
             self.kill()
             raise
         self.host, self.port = host, int(found[1])
+
+    def kill(self) -> None:
+        super().kill()
+        self._place.close()
 
     @property
     def banner(self) -> list[str]:
