@@ -40,12 +40,11 @@ class Door:
     def enter(self, count: int, room_size: int) -> Logins:
         """So many, into new rooms that fill up to a size."""
         cpu, own = self.server.cpu(), time.process_time()
-        first = self._number
-        for self._number in range(first, first + count):
-            room = f"room{room_size}-{first}-{(self._number - first) // room_size}"
-            comer = newcomer(self._loop, self.server, self._shared, self._number, room)
+        first, self._number = self._number, self._number + count
+        for number in range(first, self._number):
+            room = f"room{room_size}-{first}-{(number - first) // room_size}"
+            comer = newcomer(self._loop, self.server, self._shared, number, room)
             self._loop.until(lambda: comer.inside)  # noqa: B023  # called at once
-        self._number += 1
         self._loop.rest(0.2)  # those who were there are told
         spent = self.server.cpu() - cpu, time.process_time() - own
         return Logins(spent[0] / count, spent[1] / count)

@@ -574,7 +574,10 @@ def encode_accepted(ref: int, seq: int) -> bytes:
 
 
 def encode_posted(sender: int, change: int, box: Box) -> bytes:
-    """As ``Posted.encode``, without its number: all after ``{"type":"posted","seq":1``."""
+    """As ``Posted.encode``, without its number: all after ``{"type":"posted","seq":1``.
+
+    A token has no letters that JSON would write otherwise (``_read_token``).
+    """
     return b',"from":%d,"change":%d,"box":{"epoch":%d,"n":%d,"data":"%s","sig":"%s"}}' % (
         sender,
         change,

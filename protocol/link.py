@@ -193,14 +193,18 @@ def _public(recipient: Recipient) -> bytes:
     return labelled("cmdchat link recipient 1", recipient.rsa, recipient.kem)
 
 
-def _expect(message: str | bytes, kind: type[Any]) -> tuple[Any, str]:
-    """The frame in clear that ``message`` is, and its text as it was on the wire."""
+def _clear(message: str | bytes) -> str:
+    """The text that a frame in clear is; raises Malformed for bytes, which records alone are."""
     if not isinstance(message, str):
-        raise Malformed()  # records alone are bytes
-    frame = decode_clear(message)
+        raise Malformed()
+    return message
+
+
+def _expect(text: str, kind: type[Any]) -> Any:
+    frame = decode_clear(text)
     if not isinstance(frame, kind):
         raise Unexpected()
-    return frame, message
+    return frame
 
 
 class ServerLink:
@@ -228,8 +232,8 @@ class ServerLink:
     def receive_hello(self, message: str | bytes) -> Hello:
         """Frame 1; afterwards ``sid`` is known.  Raises RemoteError or BadVersion."""
         self._transcript.require(1)
-        hello: Hello
-        hello, text = _expect(message, Hello)
+        text = _clear(message)
+        hello: Hello = _expect(text, Hello)
         if hello.version != limits.VERSION:
             raise BadVersion()
         if hello.proof not in (PASSWORD, TOKEN) or (hello.proof == TOKEN) != bool(hello.token):
@@ -318,8 +322,8 @@ class ClientLink:
     def receive_greeting(self, message: str | bytes) -> str:
         """Frame 0 in, frame 1 out.  Raises RemoteError or BadVersion."""
         self._transcript.require(0)
-        greeting: Greeting
-        greeting, text = _expect(message, Greeting)
+        text = _clear(message)
+        greeting: Greeting = _expect(text, Greeting)
         if greeting.version != limits.VERSION:
             raise BadVersion()
         nonce = secrets.token_bytes(limits.NONCE_BYTES)
@@ -352,8 +356,8 @@ class ClientLink:
         Raises RemoteError, KeyUnusable for a wrap that does not open, AuthFailed for a share
         on which CPace must end.
         """
-        key: Key
-        key, text = _expect(message, Key)
+        text = _clear(message)
+        key: Key = _expect(text, Key)
         pake, self._pake = self._pake, None  # one attempt, whatever comes of it
         if pake is None:
             raise Unexpected()

@@ -142,9 +142,8 @@ class Tokens:
 
     def holds(self, nick: str) -> bool:
         """Whether ``nick`` belongs to a live token, or looks as if it did."""
-        live = self.live()
-        looks = nick_looks(nick) if live else frozenset()
-        return any(looks & token.looks for token in live)
+        looks = nick_looks(nick)
+        return any(looks & token.looks for token in self.live())
 
     def take_expired(self) -> list[str]:
         """The ids of tokens that have expired since this was last asked."""

@@ -119,9 +119,7 @@ class ClientWebSocket(WebSocket):
 
     def _next(self) -> str | bytes:
         opcode, data = self._library.recv_data()
-        if opcode not in _OPCODES.values():
-            raise Closed
-        if len(data) > self._max_message_size:
+        if opcode not in _OPCODES.values() or len(data) > self._max_message_size:
             raise Closed
         self._feed.allowance.renew()
         raw = bytes(data)
