@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -32,7 +33,6 @@ from server.listener import Listener
 from server.rooms import Rooms
 from server.sessions import Sessions
 from server.sweeper import Sweeper
-from server.workshop import Workshop
 from settings import ServerSettings, box_size
 from transport import CannotListen, CertificateUnusable, tls
 from transport.sockets import SEND_BYTES, Stream
@@ -45,6 +45,7 @@ class _Visit:
     def __init__(self, stream: Stream, group: str) -> None:
         self.stream, self.group = stream, group
         self.proven = False
+        self.inside = False  # has been let in
         self.connection: Connection | None = None
 
 
@@ -93,7 +94,6 @@ class ChatServer:
     def start(self) -> None:
         """Start serving; returns at once."""
         self._parts.pump.start()
-        self._parts.workshop.start()
         self._parts.sweeper.start()
         self._listener.start()
 
@@ -120,7 +120,6 @@ class ChatServer:
                 visit.stream.abort()
             self._gate.wait_empty(bounds.STOP_SECONDS - bounds.STOP_POLITE_SECONDS)
         self._parts.pump.stop()
-        self._parts.workshop.stop()
         self._parts.sweeper.stop()
 
     def reload_certificate(self) -> str:
@@ -164,7 +163,6 @@ class ChatServer:
             rooms,
             sessions,
             pump,
-            Workshop(),
             Sweeper(jobs),
             posts,
             commands,
@@ -185,14 +183,14 @@ class ChatServer:
 
     # One connection
 
-    def _serve(self, sock: Any, address: str, group: str) -> None:
-        """The whole life of one client's thread."""
+    def _serve(self, sock: Any, address: str, group: str) -> Callable[[], None] | None:
+        """From accept until the client is in; the rest is returned, for a thread of its own."""
         try:
             stream = self._stream(sock)
         except OSError:  # no descriptor to be had for it
             sock.close()
             self._gate.leave(group, proven=False)
-            return
+            return None
         visit = _Visit(stream, group)
         with self._lock:
             self._visits.add(visit)
@@ -200,18 +198,29 @@ class ChatServer:
             if not self._stopping:
                 self._attend(visit, address)
         finally:
-            stream.close()
-            with self._lock:
-                self._visits.discard(visit)
-            self._gate.leave(group, visit.proven)
+            if not visit.inside:
+                self._end(visit)
+        return partial(self._stay, visit) if visit.inside else None
+
+    def _stay(self, visit: _Visit) -> None:
+        """The life of a client's own thread."""
+        try:
+            if visit.connection is not None:
+                visit.connection.live()
+        finally:
+            self._end(visit)
+
+    def _end(self, visit: _Visit) -> None:
+        visit.stream.close()
+        with self._lock:
+            self._visits.discard(visit)
+        self._gate.leave(visit.group, visit.proven)
 
     def _stream(self, sock: Any) -> Stream:
         bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
         if self._tls is None:
             return Stream(sock, bound=bound, interruptible=True)
-        return tls.TlsStream(
-            sock, self._tls, bound=bound, interruptible=True, do=self._parts.workshop.do
-        )
+        return tls.TlsStream(sock, self._tls, bound=bound, interruptible=True)
 
     def _attend(self, visit: _Visit, address: str) -> None:
         # A peer that went, or that does not speak TLS, is nobody's business but its own.
@@ -226,7 +235,7 @@ class ChatServer:
         )
         visit.connection = connection
         if not self._stopping:
-            connection.run()
+            visit.inside = connection.enter()
 
     def _prove(self, visit: _Visit, peer: WebSocket) -> None:
         visit.proven = True

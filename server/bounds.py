@@ -56,8 +56,8 @@ REFUSALS_SECONDS = 10.0
 
 SWITCH_SECONDS = 0.05
 PUMP_THREADS = 2
-# Public-key cryptography of handshakes; more would only contend for the interpreter.
-WORKSHOP_THREADS = 2
+# Threads that wait for connections; as many more as there are strangers come and go.
+ACCEPTORS = 4
 # Rosters are sent in frames of about this size.
 ROSTER_BYTES = 40 * 1024
 # Rooms named in one answer to `list_rooms`.

@@ -1,6 +1,7 @@
-"""One client's thread: it proves, joins, and then handles that client's frames, one by one.
+"""One client: it proves, joins, and then its frames are handled, one by one, in its own thread.
 
-This thread alone opens the client's records and changes its session.  What goes out is the
+Up to the proof it is an acceptor's business (``server.listener``); from then on its own
+thread alone opens the client's records and changes its session.  What goes out is the
 business of the client's ``Outlet``; this thread only finishes what the socket did not take.
 """
 
@@ -12,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 from protocol import frames, limits
@@ -38,7 +38,6 @@ from server.limiter import SlidingWindows
 from server.rooms import Member, Room, Rooms
 from server.sessions import Session, Sessions
 from server.sweeper import Sweeper
-from server.workshop import Workshop
 from transport import Closed
 
 
@@ -87,7 +86,6 @@ class Parts:
     rooms: Rooms[Receiver]
     sessions: Sessions
     pump: Pump
-    workshop: Workshop
     sweeper: Sweeper
     posts: SlidingWindows
     commands: SlidingWindows
@@ -104,7 +102,7 @@ class Over(Exception):
 
 
 class Connection:
-    """One client, from the greeting to the end.  ``run`` is the whole life of its thread."""
+    """One client, from the greeting to the end.  If ``enter`` lets it in, ``live`` is the rest."""
 
     def __init__(
         self, parts: Parts, peer: Peer, group: str, on_proven: Callable[[], None]
@@ -114,6 +112,7 @@ class Connection:
         self._link = ServerLink()
         self._outlet = Outlet(self._link, peer, parts.pump.mark)
         self._token: Token | None = None
+        self._session: Session | None = None
         self._reason: str | None = None  # set by hang_up: why this connection is to end
         self._gave_up = threading.Event()
         self._hushed = False  # set by hush: nothing more is read
@@ -124,26 +123,36 @@ class Connection:
         self._appended_to: Room[Receiver] | None = None  # by the record that is being handled
         self._heard = 0.0
 
-    def run(self) -> None:
-        """Handshake, then frames until the end.  Raises nothing that a client can cause."""
+    def enter(self) -> bool:
+        """The handshake; whether the client is in.  Raises nothing that a client can cause."""
         try:
-            try:
-                session = self._enter()
-            except Closed:
-                return  # by the client, or because this server stops: there is nothing to refuse
-            except ChatError as error:
-                self._refuse_entry(error)
-                return
-            except Exception:  # a bug of ours: no more is told than that there was one
-                with contextlib.suppress(Closed):
-                    self._refuse_entry(ChatError())
-                raise
-            self._live(session)
+            self._session = self._enter()
         except Closed:
-            pass  # before there was a session: nothing is left to do
+            pass  # by the client, or because this server stops: there is nothing to refuse
+        except ChatError as error:
+            with contextlib.suppress(Closed):
+                self._refuse_entry(error)
+        except Exception:  # a bug of ours: no more is told than that there was one
+            with contextlib.suppress(Closed):
+                self._refuse_entry(ChatError())
+            raise
         finally:
-            self.quiet.set()
-            self._peer.abort()
+            if self._session is None:
+                self._end_all()
+        return self._session is not None
+
+    def live(self) -> None:
+        """Frames until the end, after ``enter``.  Raises nothing that a client can cause."""
+        if self._session is None:
+            raise AssertionError("nobody has come in")
+        try:
+            self._live(self._session)
+        finally:
+            self._end_all()
+
+    def _end_all(self) -> None:
+        self.quiet.set()
+        self._peer.abort()
 
     @property
     def member(self) -> bool:
@@ -184,7 +193,7 @@ class Connection:
             if self._gave_up.wait(attempts.delay(self._group)):
                 raise Closed()
             deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
-            self._peer.send(self._parts.workshop.do(partial(self._link.key, prs)))
+            self._peer.send(self._link.key(prs))
             record = self._receive_by(deadline)
             try:
                 confirm = self._link.receive_confirm(record)

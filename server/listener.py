@@ -1,4 +1,10 @@
-"""The listening socket and one thread for each connection, from accept to close."""
+"""The listening socket, the threads that accept, and one for each client that has come in.
+
+An acceptor brings one connection at a time as far as the proof; a client goes on in a thread of
+its own.  A handshake leaves much behind in the thread that does it: OpenSSL keeps random
+generators for each that ever asked it for a random number, more than 50 KB beside the 16 KB of an
+idle thread.  Acceptors, of which only a few are kept, pay for that, and not every connection.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +17,14 @@ from typing import Any
 
 from server import bounds
 from server.auth import address_group
+from server.delivery import tell_failure
 from server.gate import Gate
 from transport.addresses import wake_listener
 from transport.sockets import listen
 
-# A socket just accepted, the peer's address, its group.
-Serve = Callable[[Any, str, str], None]
+Stay = Callable[[], None]
+# A socket just accepted, the peer's address, its group; what is left for the client's own thread.
+Serve = Callable[[Any, str, str], "Stay | None"]
 
 
 class Listener(ThreadingHTTPServer):
@@ -34,7 +42,8 @@ class Listener(ThreadingHTTPServer):
     ) -> None:
         self._gate, self._serve, self._refusal = gate, serve, refusal
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._accept, name="accept", daemon=True)
+        self._door = threading.Condition()  # leaf; guards the count
+        self._waiting = 1  # acceptors that wait for a connection, from start on
         sock = listen(host, port)
         address = sock.getsockname()
         # Without HTTPServer's own __init__, which would bind, and look up our name.
@@ -44,31 +53,73 @@ class Listener(ThreadingHTTPServer):
 
     def start(self) -> None:
         """Start accepting; returns at once."""
-        self._thread.start()
+        self._start_acceptor()
 
     def stop(self) -> None:
         """Accept nobody any more and free the address."""
-        self._stopping.set()
-        wake_listener(self.socket)
-        self._thread.join()
+        with self._door:
+            self._stopping.set()
+            wake_listener(self.socket, self._waiting)
+            self._door.wait_for(lambda: not self._waiting, bounds.STOP_QUIET_SECONDS)
         self.server_close()
+
+    # Acceptors
+
+    def _start_acceptor(self) -> None:
+        """One more, counted already.  Raises RuntimeError if the system has no more threads."""
+        threading.Thread(target=self._accept, name="acceptor", daemon=True).start()
 
     def _accept(self) -> None:
         # Not serve_forever, which wakes twice a second to see whether it is to stop, nor
         # handle_request, which makes a selector for each connection.
-        while not self._stopping.is_set():
+        while True:
             try:
                 request, address = self.get_request()
             except OSError:
+                if self._stopping.is_set():
+                    return self._go()
+                continue
+            if self._stopping.is_set():
+                self.shutdown_request(request)
+                return self._go()
+            if not self._let_another_wait():
+                self.shutdown_request(request)
                 continue
             try:
-                if self.verify_request(request, address):
-                    self.process_request(request, address)
-                else:
-                    self.shutdown_request(request)
+                self.process_request(request, address)
             except Exception:  # with one of them: all others come in as before
                 self.handle_error(request, address)
                 self.shutdown_request(request)
+            if not self._come_back():
+                return
+
+    def _let_another_wait(self) -> bool:
+        """Before turning to a connection: whoever comes next finds an acceptor, too.
+
+        False if that cannot be, since the system has no more threads.
+        """
+        with self._door:
+            if self._waiting > 1:
+                self._waiting -= 1
+                return True
+        try:
+            self._start_acceptor()  # in the place of this one
+        except RuntimeError:
+            return False
+        return True
+
+    def _come_back(self) -> bool:
+        """After a connection: wait for the next one, unless enough others do."""
+        with self._door:
+            if self._waiting >= bounds.ACCEPTORS or self._stopping.is_set():
+                return False
+            self._waiting += 1
+            return True
+
+    def _go(self) -> None:
+        with self._door:
+            self._waiting -= 1
+            self._door.notify_all()
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept; where descriptors have run out, wait a little instead of spinning."""
@@ -78,12 +129,20 @@ class Listener(ThreadingHTTPServer):
             self._stopping.wait(0.1)
             raise
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is a place for it, before any thread is started."""
-        if self._gate.enter(address_group(client_address[0])):
-            return True
-        self._turn_away(request)
-        return False
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Bring it in, if there is a place; who stays gets a thread of its own."""
+        address = client_address[0]
+        group = address_group(address)
+        if not self._gate.enter(group):
+            self._turn_away(request)
+            return
+        stay = self._serve(request, address, group)
+        if stay is None:
+            return
+        try:
+            threading.Thread(target=stay, name="client", daemon=True).start()
+        except RuntimeError:  # the system has no more threads: this one stays with it
+            stay()
 
     def _turn_away(self, request: Any) -> None:
         """Say that there is no place, as far as that goes without waiting."""
@@ -92,19 +151,8 @@ class Listener(ThreadingHTTPServer):
             request.recv(bounds.HEADER_BYTES)
         with contextlib.suppress(OSError):
             request.send(self._refusal)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Start its thread; if that fails, its place is free again."""
-        address = client_address[0]
-        group = address_group(address)
-        thread = threading.Thread(
-            target=self._serve, args=(request, address, group), name="client", daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError:  # the system has no more threads
-            self._gate.leave(group, proven=False)
-            self.shutdown_request(request)
+        self.shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing of a connection is ever printed."""
+        """A bug of ours: told as a thread's last exception is, without the connection's data."""
+        tell_failure()

@@ -298,9 +298,10 @@ def test_whatever_is_thrown_at_it(
     server._parts.sessions._clock = lambda: clock() + 3600.0  # every grace is over
     server._parts.sweeper.poke(0.0)
     until(nothing_is_left(server))
-    until(lambda: threading.active_count() <= before[0])
+    # As many acceptors may be kept as are, in place of one.
+    until(lambda: threading.active_count() <= before[0] + bounds.ACCEPTORS - 1)
     assert descriptors() <= before[1]
-    assert server._parts.pump._threads[0].is_alive() and server._listener._thread.is_alive()
+    assert server._parts.pump._threads[0].is_alive() and server._listener._waiting
     assert len({name.split()[0] for name in done}) == len(ATTACKS)
     assert capfd.readouterr() == ("", "")
     if SOAK:

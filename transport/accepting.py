@@ -65,8 +65,15 @@ class _Feed:
         self._stream, self._inbox = stream, inbox
         self.allowance = Allowance.of_message(max_message_size)
         self._count = 0
+        self._answer = b""
+
+    def answer(self, data: bytes) -> None:
+        """Send ``data`` together with what comes next, or before the first wait."""
+        self._answer = data
 
     def recv(self, size: int) -> bytes:
+        if self._answer:
+            self.send(b"")
         if self._inbox.count != self._count:
             self._count = self._inbox.count
             self.allowance.renew()
@@ -81,6 +88,8 @@ class _Feed:
         return data
 
     def send(self, data: bytes | bytearray) -> int:
+        if self._answer:
+            data, self._answer = self._answer + data, b""
         sent = self._stream.send(data)
         self._tell_backlog()
         return sent
@@ -112,7 +121,7 @@ class _Library(simple_websocket.Server):  # type: ignore[misc]
         """Answer the request, which http.server has read and ``upgrade_key`` has checked."""
         self.input_buffer = self.event
         self.ws = Connection(ConnectionType.SERVER)
-        self.sock.send(_SWITCHING % generate_accept_token(self.environ["key"].encode()))
+        self.sock.answer(_SWITCHING % generate_accept_token(self.environ["key"].encode()))
         self.connected = True
 
 
@@ -166,12 +175,10 @@ class ServerWebSocket(WebSocket):
         if self._closed:
             raise Closed
         try:
-            self._stream.send(frame(data))
+            self._feed.send(frame(data))
         except OSError:
             self.abort()
             raise Closed from None
-        if self._stream.backlog:
-            self._stream.interrupt()
 
     @property
     def backlog(self) -> int:

@@ -29,8 +29,8 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def wake_listener(listener: socket.socket) -> None:
-    """Make an ``accept`` or a selector that waits on ``listener`` return, on any system."""
+def wake_listener(listener: socket.socket, waiting: int) -> None:
+    """Make each of so many ``accept`` that wait on ``listener`` return, on any system."""
     with contextlib.suppress(OSError):
         listener.shutdown(socket.SHUT_RDWR)
         return
@@ -38,5 +38,6 @@ def wake_listener(listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     loopback = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
     here = loopback if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
-    with contextlib.suppress(OSError):
-        socket.create_connection((here, port), timeout=1.0).close()
+    for _ in range(waiting):
+        with contextlib.suppress(OSError):
+            socket.create_connection((here, port), timeout=1.0).close()

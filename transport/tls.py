@@ -38,10 +38,9 @@ _ALERT = bytes.fromhex("15030100020228")  # RFC 8446 6.2: fatal, handshake_failu
 
 
 class TlsStream(Stream):
-    """A ``Stream`` with TLS inside.  ``handshake`` comes first, in the connection's own thread.
+    """A ``Stream`` with TLS inside.  ``handshake`` comes first, from one thread.
 
-    With ``server_hostname`` it is the client's side.  ``do`` does what needs random numbers, which
-    is all up to the machine's first answer (with TLS 1.2, a few are needed later).
+    With ``server_hostname`` it is the client's side.
     """
 
     def __init__(
@@ -50,17 +49,15 @@ class TlsStream(Stream):
         context: ssl.SSLContext,
         *,
         server_hostname: str | None = None,
-        do: Callable[[Callable[[], None]], None] = lambda act: act(),
         bound: int = SEND_BYTES,
         interruptible: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(sock, bound=bound, interruptible=interruptible, clock=clock)
-        self._context, self._do = context, do
+        self._context = context
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._machine = threading.Lock()
         self._over = False  # the machine has ended; the reading thread's
-        self._answered = False  # the machine has said something
         try:
             self._tls = context.wrap_bio(
                 self._incoming,
@@ -112,10 +109,7 @@ class TlsStream(Stream):
         more = False
         try:
             with self._machine:
-                if self._answered:
-                    self._tls.do_handshake()
-                else:
-                    self._do(self._tls.do_handshake)
+                self._tls.do_handshake()
         except ssl.SSLWantReadError:
             more = True
         finally:  # also the alert that tells the peer why
@@ -171,7 +165,6 @@ class TlsStream(Stream):
             with self._machine:
                 wire = self._outgoing.read()
             if wire and not self.aborted:
-                self._answered = True
                 self._dispatch(wire)
 
     def _wire(self, data: bytes | bytearray | memoryview) -> bytes:
