@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from babel.messages import catalog as babel_catalog
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.mofile import write_mo
@@ -29,8 +30,9 @@ ROOT = Path(__file__).parent.parent
 SOURCES = ("cmd_chat.py", "settings", "server", "client", "i18n", "transport", "protocol")
 KEYWORDS = {"_": None, "N_": None, "plural": (1, 2)}
 CODES = [code for code in i18n.LANGUAGES if code != i18n.DEFAULT]
-# Part of the file, but no news: so that the same texts make the same bytes.
+# Part of the file, but no news: so that the same texts make the same bytes, with any 2.x of Babel.
 _NO_DATE = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+babel_catalog.VERSION = "2"
 
 
 def po_path(code: str) -> Path:
@@ -62,6 +64,8 @@ def read(code: str) -> Catalog:
 def updated(code: str) -> Catalog:
     """The catalogue with the messages of the sources: new ones empty, old ones gone."""
     known, found = read(code), _empty(code)
+    # Those that the texts are written for: what Babel thinks changes with its version.
+    found.mime_headers = [("Plural-Forms", known.plural_forms)]
     for message in source():
         if message.id:
             old = known.get(message.id)
