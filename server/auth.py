@@ -142,8 +142,11 @@ class Tokens:
 
     def holds(self, nick: str) -> bool:
         """Whether ``nick`` belongs to a live token, or looks as if it did."""
+        live = self.live()
+        if not live:
+            return False
         looks = nick_looks(nick)
-        return any(looks & token.looks for token in self.live())
+        return any(looks & token.looks for token in live)
 
     def take_expired(self) -> list[str]:
         """The ids of tokens that have expired since this was last asked."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -99,6 +100,16 @@ class Over(Exception):
 
     Its session ends without a grace, unless another connection has taken it over.
     """
+
+
+def next_beat(beat: float, now: float, interval: float) -> float:
+    """When to send the heartbeat after the one that was due at ``beat`` and is sent ``now``.
+
+    One that is a little late does not put off the next: threads that were late together,
+    since one waits for the other, would be together ever after, and more of them each time.
+    """
+    late = now - beat
+    return now + interval - (late if 0 <= late < interval else 0)
 
 
 class Connection:
@@ -261,8 +272,9 @@ class Connection:
         except ChatError:
             self._parts.sessions.end(session)
             raise
+        self._outlet.deliver()  # first of all, so that nothing is in its way
         if room.count() > 1:  # whoever comes later hears of this one by its roster
-            self._parts.pump.mark(room)
+            self._parts.pump.serve(room)
         return session
 
     def _enter_room(self, session: Session, name: str) -> Room[Receiver]:
@@ -361,7 +373,8 @@ class Connection:
     def _serve(self, session: Session) -> None:
         rules, clock = self._parts.rules, self._parts.clock
         self._heard = clock()
-        beat = self._heard + rules.heartbeat_interval
+        # Not a whole interval for the first: those who come in together would beat together.
+        beat = self._heard + rules.heartbeat_interval * secrets.randbelow(1000) / 1000
         self._outlet.deliver()
         if self._token is not None:  # it may have ended between the proof and the session
             self._reason = self._reason or self._parts.tokens.why_ended(self._token.id)
@@ -385,7 +398,7 @@ class Connection:
             elif clock() >= self._silent_at():
                 raise TimedOut()
             if clock() >= beat or self._received >= limits.SEEN_BYTES:
-                beat = clock() + rules.heartbeat_interval
+                beat = next_beat(beat, clock(), rules.heartbeat_interval)
                 self._received = 0
                 self._outlet.reply(frames.Seen(session.taken).encode())
                 self._outlet.deliver()

@@ -12,7 +12,6 @@ sealing and handing bytes to the socket, none of which blocks.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from typing import Protocol
 from protocol import frames, limits
 from server import bounds
 from server.rooms import Member, Room, Snapshot
+from server.threads import tell_failure
 from transport import Closed
 
 # Replies up to this size, in bytes, share a record with a slice: together they stay in bounds.
@@ -51,14 +51,6 @@ class Sending(Protocol):
     def wake(self) -> None: ...
 
     def abort(self) -> None: ...
-
-
-def tell_failure() -> None:
-    """Report the exception that is being handled as a thread's last one would be."""
-    kind, value, trace = sys.exc_info()
-    if kind is not None:
-        failure = threading.ExceptHookArgs((kind, value, trace, threading.current_thread()))
-        threading.excepthook(failure)
 
 
 def entered(snapshot: Snapshot, ref: int | None = None) -> list[bytes]:
@@ -216,12 +208,22 @@ class Pump:
 
     def mark(self, room: Room[Receiver]) -> None:
         """Something was appended to ``room``.  Returns at once."""
+        if self._claim(room):
+            self._rooms.put(room)
+
+    def serve(self, room: Room[Receiver]) -> None:
+        """As ``mark``, for who has time to make the round: then nobody is woken for it."""
+        if self._claim(room):
+            self._rounds(room)
+
+    def _claim(self, room: Room[Receiver]) -> bool:
+        """Whether nobody else will make, or is making, a round; if so, the next one will follow."""
         with self._lock:
             if room in self._queued:
                 self._again.add(room)
-                return
+                return False
             self._queued.add(room)
-        self._rooms.put(room)
+            return True
 
     def stop(self) -> None:
         """End the threads after all rounds that are due, and join them."""
@@ -234,13 +236,17 @@ class Pump:
 
     def _run(self) -> None:
         while (room := self._rooms.get()) is not None:
-            try:
-                while self._round(room):
-                    pass
-            except Exception:  # a bug of ours in one room must not end delivery in all others
-                with self._lock:
-                    self._queued.discard(room)
-                tell_failure()
+            self._rounds(room)
+
+    def _rounds(self, room: Room[Receiver]) -> None:
+        """The round that is due in a room that was claimed, and those that must follow at once."""
+        try:
+            while self._round(room):
+                pass
+        except Exception:  # a bug of ours in one room must not end delivery in all others
+            with self._lock:
+                self._queued.discard(room)
+            tell_failure()
 
     def _round(self, room: Room[Receiver]) -> bool:
         """Deliver to everyone in ``room``; whether the next round must follow at once.

@@ -193,7 +193,10 @@ class Handler(BaseHTTPRequestHandler):
     def _upgrade(self) -> None:
         try:
             peer = accept(
-                self.connection, self.headers.items(), max_message_size=bounds.STRANGER_BYTES
+                self.connection,
+                self.headers.items(),
+                max_message_size=bounds.STRANGER_BYTES,
+                hold=True,  # the server speaks first
             )
         except BadUpgrade:
             self._answer("bad_request")

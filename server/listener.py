@@ -15,9 +15,8 @@ from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-from server import bounds
+from server import bounds, threads
 from server.auth import address_group
-from server.delivery import tell_failure
 from server.gate import Gate
 from transport.addresses import wake_listener
 from transport.sockets import listen
@@ -67,7 +66,7 @@ class Listener(ThreadingHTTPServer):
 
     def _start_acceptor(self) -> None:
         """One more, counted already.  Raises RuntimeError if the system has no more threads."""
-        threading.Thread(target=self._accept, name="acceptor", daemon=True).start()
+        threads.start(self._accept)
 
     def _accept(self) -> None:
         # Not serve_forever, which wakes twice a second to see whether it is to stop, nor
@@ -140,7 +139,7 @@ class Listener(ThreadingHTTPServer):
         if stay is None:
             return
         try:
-            threading.Thread(target=stay, name="client", daemon=True).start()
+            threads.start(stay)
         except RuntimeError:  # the system has no more threads: this one stays with it
             stay()
 
@@ -155,4 +154,4 @@ class Listener(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A bug of ours: told as a thread's last exception is, without the connection's data."""
-        tell_failure()
+        threads.tell_failure()

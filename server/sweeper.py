@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from server.delivery import tell_failure
+from server.threads import tell_failure
 
 # A job does what is due and returns the seconds until it wants to be called again, or None.
 Job = Callable[[], "float | None"]

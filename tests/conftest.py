@@ -25,7 +25,7 @@ from protocol import pake  # noqa: E402
 from protocol.keys import Identity, RecipientKeys  # noqa: E402
 from server.app import ChatServer  # noqa: E402
 from settings import ServerSettings  # noqa: E402
-from tests.wire import LONG, PASSWORD, Wire  # noqa: E402
+from tests.wire import LONG, PASSWORD, Wire, threads  # noqa: E402
 
 # A fixed sample: what fails here fails for everybody.  `make soak` draws its own.
 hypothesis_settings.register_profile(
@@ -43,12 +43,14 @@ def no_thread_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test leaves a thread behind, or lets one die of an exception."""
     died: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", died.append)
-    before = set(threading.enumerate())
+    before = threads()
     yield
     deadline = time.monotonic() + LONG
-    for thread in set(threading.enumerate()) - before:
-        thread.join(max(0.0, deadline - time.monotonic()))
-        assert not thread.is_alive(), f"{thread.name} still runs"
+    pause = threading.Event()
+    while threads() > before:
+        running = [thread.name for thread in threading.enumerate()]
+        assert time.monotonic() < deadline, f"{threads()} run after {before}, such as {running}"
+        pause.wait(0.001)
     assert not died, died
 
 

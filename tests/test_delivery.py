@@ -522,6 +522,24 @@ def test_one_room_is_in_one_round_at_a_time(pump: Pump) -> None:
     assert crowd.rounds == 2
 
 
+def test_who_has_time_makes_the_round() -> None:
+    """No thread is woken for it; if one is under way, that is followed by another."""
+    pump, by = Pump(), []
+    crowd: Any = Crowd(lambda: by.append(threading.current_thread()))
+    pump.serve(crowd)  # nobody else does: the pump has not been started
+    assert by == [threading.main_thread()]
+    pump.start()
+    pause = Pause()
+    busy: Any = Crowd(pause)
+    pump.mark(busy)
+    pause.wait()
+    pump.serve(busy)
+    assert busy.rounds == 1
+    pause.go_on()
+    pump.stop()
+    assert busy.rounds == 2
+
+
 def test_a_room_in_a_round_does_not_hold_up_another(pump: Pump) -> None:
     """There is a second thread."""
     pause, done = Pause(), threading.Event()

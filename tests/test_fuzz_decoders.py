@@ -279,7 +279,7 @@ def read_request(raw: bytes) -> object:
     return head
 
 
-def upgrade_headers(_: object, headers: Any, max_message_size: int) -> object:
+def upgrade_headers(_: object, headers: Any, **_options: object) -> object:
     accepting.upgrade_key(headers)
     raise Closed
 

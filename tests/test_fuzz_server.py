@@ -13,7 +13,6 @@ import random
 import socket
 import struct
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from tests.conftest import IdentityPool
 from tests.fuzzing import SEED, SOAK, spoil, spoil_json
 from tests.test_http_face import Answer, ask, form, request
 from tests.test_server_connection import until
-from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, wrap
+from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
 from transport import accepting
 
 CONNECTIONS = SOAK or 70
@@ -284,7 +283,7 @@ def test_whatever_is_thrown_at_it(
     server = serve(max_messages_per_window=20)
     serves(server, wires)
     until(nothing_is_left(server))
-    before = threading.active_count(), descriptors()
+    before = threads(), descriptors()
     done: Counter[str] = Counter()
     began = time.monotonic()
     for number in range(CONNECTIONS):
@@ -298,8 +297,8 @@ def test_whatever_is_thrown_at_it(
     server._parts.sessions._clock = lambda: clock() + 3600.0  # every grace is over
     server._parts.sweeper.poke(0.0)
     until(nothing_is_left(server))
-    # As many acceptors may be kept as are, in place of one.
-    until(lambda: threading.active_count() <= before[0] + bounds.ACCEPTORS - 1)
+    # Acceptors are kept.
+    until(lambda: threads() <= before[0] + bounds.ACCEPTORS)
     assert descriptors() <= before[1]
     assert server._parts.pump._threads[0].is_alive() and server._listener._waiting
     assert len({name.split()[0] for name in done}) == len(ATTACKS)

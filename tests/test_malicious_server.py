@@ -756,14 +756,14 @@ def test_a_fork_is_named_as_soon_as_one_post_crosses() -> None:
 def forgeries(said: Said) -> list[Box]:
     """Boxes of the server's own making, from a genuine one."""
     box, data = said.box, said.box.data
-    flipped = bytes([data[20] ^ 1])
+    other_letter = b"B" if data[20:21] == b"A" else b"A"
     other = identity("mallory").sign(
         boxes.signed(place("alice"), "alice", said.change, box.epoch, box.n, data)
     )
     return [
         replace(box, sig=bytes(64)),
         replace(box, sig=other),
-        replace(box, data=data[:20] + flipped + data[21:]),
+        replace(box, data=data[:20] + other_letter + data[21:]),
         replace(box, data=b""),
         replace(box, n=box.n + 1),
         replace(box, epoch=box.epoch + 1),

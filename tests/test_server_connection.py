@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import secrets
 import socket
 import threading
 import time
@@ -18,14 +20,15 @@ from protocol import frames, limits
 from protocol.keys import Identity
 from protocol.link import ClientLink, Credentials
 from server import bounds
+from server import threads as server_threads
 from server.app import ChatServer
-from server.connection import Connection, Parts
+from server.connection import Connection, Parts, next_beat
 from server.delivery import Outlet
 from server.http import no_place
 from settings import record_size
 from tests.conftest import IdentityPool
 from tests.test_limiter import Clock
-from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, wrap
+from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
 from transport import Closed
 from transport.sockets import Stream
 
@@ -349,6 +352,8 @@ def test_no_place_in_the_room_or_for_it(
         if code:
             assert wire.refusal().code == code
             wire.ended()
+        else:
+            wire.expect(frames.Welcome)
     assert sorted(session.nick for session in server._parts.sessions.live()) == ["alice", "carol"]
 
 
@@ -365,6 +370,63 @@ def test_too_many_connections(
     first.ended()
     until(lambda: server._gate._open == 1)
     wires(server, 2).join("carol")
+
+
+# Threads that cannot be had
+
+
+def no_thread_for(
+    monkeypatch: pytest.MonkeyPatch, refused: Callable[[Callable[[], None]], bool]
+) -> list[Callable[[], None]]:
+    """From now on the system has no thread for what is ``refused``; what was."""
+    given, found = server_threads.start, []
+
+    def start(run: Callable[[], None]) -> None:
+        if refused(run):
+            found.append(run)
+            raise RuntimeError("can't start new thread")
+        given(run)
+
+    monkeypatch.setattr(server_threads, "start", start)
+    return found
+
+
+def test_no_thread_for_another_acceptor(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may leave the door: who comes is let go, until there are threads again."""
+    with monkeypatch.context() as patched:
+        refused = no_thread_for(patched, lambda run: run == server._listener._accept)
+        for _ in range(3):
+            with Raw(server.port) as raw:
+                raw.send(UPGRADE)
+                assert raw.rest() == b""
+        assert len(refused) == 3
+    wires(server, 0).join("alice")
+
+
+def test_no_thread_for_a_client(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The acceptor that has let it in stays with it, and others let others in."""
+    refused = no_thread_for(monkeypatch, lambda run: run != server._listener._accept)
+    alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
+    bob.post(2)
+    assert bob.find(frames.Accepted) == frames.Accepted(1, 3)
+    assert [type(entry) for entry in alice.entries(3)] == [frames.Joined, frames.Posted]
+    assert len(refused) == 2
+
+
+def test_acceptors_are_kept_only_as_many_as_are_wanted(server: ChatServer) -> None:
+    """However many strangers have waited at once."""
+    before = threads()
+    strangers = [Raw(server.port) for _ in range(4 * bounds.ACCEPTORS)]
+    until(lambda: threads() >= before + len(strangers))
+    with contextlib.ExitStack() as stack:
+        for stranger in strangers:
+            stack.enter_context(stranger)
+    until(lambda: threads() <= before + bounds.ACCEPTORS)
+    until(lambda: server._listener._waiting == bounds.ACCEPTORS)
 
 
 # Frames that are wrong
@@ -624,7 +686,8 @@ def test_the_server_says_what_it_has_taken(serve: Serve, wires: Wires) -> None:
     wire.post(1)
     wire.post(1)
     wire.entries(3)
-    assert wire.find(frames.Seen).seq == 2
+    while wire.find(frames.Seen).seq != 2:
+        pass  # sent before
 
 
 def test_coming_back_while_the_old_connection_lives(server: ChatServer, wires: Wires) -> None:
@@ -1178,6 +1241,23 @@ def test_heartbeats_keep_a_connection(serve: Serve, wires: Wires) -> None:
     assert wire.find(frames.Accepted).seq == 2
 
 
+def test_the_first_heartbeat_does_not_wait_for_a_whole_interval(
+    serve: Serve, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or those who have come in together would beat together."""
+    monkeypatch.setattr(secrets, "randbelow", lambda most: 0)
+    server = serve(heartbeat_interval=3600.0, heartbeat_timeout=7200.0)
+    assert wires(server, 0).join("alice").find(frames.Seen) == frames.Seen(0)
+
+
+def test_heartbeats_that_are_late_keep_their_time() -> None:
+    """Those that were late together are not together the next time."""
+    assert next_beat(100.0, 100.0, 30.0) == 130.0
+    assert next_beat(100.0, 100.25, 30.0) == 130.0
+    assert next_beat(100.0, 130.5, 30.0) == 160.5  # so late that the next one is over as well
+    assert next_beat(100.0, 95.0, 30.0) == 125.0  # early, since much had come
+
+
 def test_silence_ends_a_connection(serve: Serve, wires: Wires) -> None:
     """With a reason; afterwards the grace, then it is gone."""
     server = serve(heartbeat_interval=0.05, heartbeat_timeout=0.2)
@@ -1530,7 +1610,7 @@ def test_stopping_does_not_wait_for_the_frozen(
 
 def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> None:
     """No session, room, place, address or thread."""
-    before = threading.active_count()
+    before = threads()
     for number in range(12):
         wire = wires(server, number % 3).join(f"n{number % 3}", f"room-{number % 2}")
         wire.post(wire.entered.seq)  # type: ignore[union-attr]
@@ -1541,5 +1621,5 @@ def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> Non
     parts = server._parts
     assert len(parts.sessions) == len(parts.rooms) == len(parts.attempts) == 0
     assert not server._visits and not server._gate._of_group
-    # As many acceptors may be kept as are, in place of one.
-    until(lambda: threading.active_count() <= before + bounds.ACCEPTORS - 1)
+    # Acceptors are kept.
+    until(lambda: threads() <= before + bounds.ACCEPTORS)

@@ -46,12 +46,31 @@ def frame(payload: bytes, opcode: int = 1, fin: bool = True) -> bytes:
     return head + bytes(4) + payload
 
 
-def accepted(stream: Stream) -> WebSocket:
+def accepted(stream: Stream, hold: bool = False) -> WebSocket:
     """What http.server does, then ``accept``."""
     lines = stream.makefile("rb", 0)
     assert lines.readline() == b"GET / HTTP/1.1\r\n"
     headers = http.client.parse_headers(lines)
-    return accept(stream, headers.items(), max_message_size=SIZE)
+    return accept(stream, headers.items(), max_message_size=SIZE, hold=hold)
+
+
+def test_an_answer_that_is_held_goes_with_the_first_message() -> None:
+    """In one packet, and nothing goes before it."""
+    sock, far = tcp_pair()
+    with sock:
+        sock.sendall(UPGRADE)
+        stream = Stream(far, interruptible=True)
+        server = accepted(stream, hold=True)
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.recv(1)
+        server.send("good day")
+        server.send("again")
+        sock.setblocking(True)
+        head, found, rest = sock.recv(1000).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ") and found and rest[:10] == b"\x81\x08good day"
+        assert b"HTTP" not in rest
+        stream.close()
 
 
 class Raw:

@@ -6,6 +6,7 @@ Nothing is answered by itself: no heartbeats, no confirmations, no second connec
 
 from __future__ import annotations
 
+import _thread
 import secrets
 import socket
 import time
@@ -26,6 +27,11 @@ MOST = 16 * 1024 * 1024
 
 Frame = TypeVar("Frame", bound=frames.Frame)
 Resume = tuple[bytes, int, int]
+
+
+def threads() -> int:
+    """How many threads run beside the main one; ``threading`` knows only those it has started."""
+    return _thread._count()
 
 
 def token_credentials(token: str) -> Credentials:

@@ -32,7 +32,7 @@ KEYWORDS = {"_": None, "N_": None, "plural": (1, 2)}
 CODES = [code for code in i18n.LANGUAGES if code != i18n.DEFAULT]
 # Part of the file, but no news: so that the same texts make the same bytes, with any 2.x of Babel.
 _NO_DATE = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
-babel_catalog.VERSION = "2"
+babel_catalog.VERSION = "2"  # type: ignore[attr-defined]  # not exported
 
 
 def po_path(code: str) -> Path:

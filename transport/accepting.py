@@ -65,15 +65,9 @@ class _Feed:
         self._stream, self._inbox = stream, inbox
         self.allowance = Allowance.of_message(max_message_size)
         self._count = 0
-        self._answer = b""
-
-    def answer(self, data: bytes) -> None:
-        """Send ``data`` together with what comes next, or before the first wait."""
-        self._answer = data
+        self.answer = b""  # to the upgrade; goes out with what is sent first
 
     def recv(self, size: int) -> bytes:
-        if self._answer:
-            self.send(b"")
         if self._inbox.count != self._count:
             self._count = self._inbox.count
             self.allowance.renew()
@@ -88,8 +82,8 @@ class _Feed:
         return data
 
     def send(self, data: bytes | bytearray) -> int:
-        if self._answer:
-            data, self._answer = self._answer + data, b""
+        if self.answer:
+            data, self.answer = self.answer + data, b""
         sent = self._stream.send(data)
         self._tell_backlog()
         return sent
@@ -121,7 +115,7 @@ class _Library(simple_websocket.Server):  # type: ignore[misc]
         """Answer the request, which http.server has read and ``upgrade_key`` has checked."""
         self.input_buffer = self.event
         self.ws = Connection(ConnectionType.SERVER)
-        self.sock.answer(_SWITCHING % generate_accept_token(self.environ["key"].encode()))
+        self.sock.answer = _SWITCHING % generate_accept_token(self.environ["key"].encode())
         self.connected = True
 
 
@@ -172,10 +166,17 @@ class ServerWebSocket(WebSocket):
         self._stream.interrupt()
 
     def send(self, data: str | bytes) -> None:
+        self._send(frame(data))
+
+    def answer(self) -> None:
+        """Send the answer to the upgrade without waiting for a first message."""
+        self._send(b"")
+
+    def _send(self, wire: bytes) -> None:
         if self._closed:
             raise Closed
         try:
-            self._feed.send(frame(data))
+            self._feed.send(wire)
         except OSError:
             self.abort()
             raise Closed from None
@@ -264,12 +265,10 @@ def _is_key(value: str) -> bool:
 
 
 def accept(
-    stream: Stream, headers: Iterable[tuple[str, str]], max_message_size: int
+    stream: Stream, headers: Iterable[tuple[str, str]], max_message_size: int, hold: bool
 ) -> ServerWebSocket:
     """See ``websocket.accept``."""
-    key = upgrade_key(headers)
-    try:
-        return ServerWebSocket(stream, key, max_message_size)
-    except OSError:
-        stream.abort()
-        raise Closed from None
+    peer = ServerWebSocket(stream, upgrade_key(headers), max_message_size)
+    if not hold:
+        peer.answer()
+    return peer

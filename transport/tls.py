@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Context = ssl.SSLContext  # for those above, who do not import ssl
 
-_PLAIN_BYTES = 64 * 1024
+_RECORD_BYTES = 16 * 1024  # RFC 8446 5.1: the most that is in a record
 _PIECE_BYTES = 8 * 1024  # of what goes out, and comes in, at a time
 _ALERT = bytes.fromhex("15030100020228")  # RFC 8446 6.2: fatal, handshake_failure
 
@@ -94,7 +94,7 @@ class TlsStream(Stream):
             raise
 
     def _hear(self, deadline: float) -> None:
-        raw = self._receive(deadline)
+        raw = self._receive(deadline, _PIECE_BYTES)
         if not raw:
             raise ConnectionAbortedError
         self._feed(raw)
@@ -128,27 +128,30 @@ class TlsStream(Stream):
 
     def _fill(self) -> bytes:
         while not self._over:
-            self._feed(self._receive(self._deadline, _PIECE_BYTES))
-            plain = self._open()
-            if plain:
+            raw = self._receive(self._deadline, _PIECE_BYTES)
+            if not raw:
+                self._over = True  # without close_notify; whatever was cut off is no use
+                break
+            self._feed(raw)
+            if plain := self._open():
                 return plain
         return b""
 
     def _feed(self, raw: bytes) -> None:
         with self._machine:
-            if raw:
-                self._incoming.write(raw)
-            else:
-                self._incoming.write_eof()
+            self._incoming.write(raw)
 
     def _open(self) -> bytes:
         """Everything that can be read by now; nothing stays behind in the machine."""
         parts = []
         with self._machine:
             try:
-                while part := self._tls.read(_PLAIN_BYTES):
+                # A read takes all of a record, and no more than one; to be told that there is
+                # none costs as much as to read one.
+                while not self._over and self._incoming.pending:
+                    part = self._tls.read(_RECORD_BYTES)
                     parts.append(part)
-                self._over = True  # close_notify
+                    self._over = not part  # close_notify
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLError:  # cut off, damaged, or an alert: over, whatever it was

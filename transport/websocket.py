@@ -104,17 +104,22 @@ class WebSocket(ABC):
 
 
 def accept(
-    stream: Stream, headers: Iterable[tuple[str, str]], *, max_message_size: int
+    stream: Stream,
+    headers: Iterable[tuple[str, str]],
+    *,
+    max_message_size: int,
+    hold: bool = False,
 ) -> WebSocket:
     """The server's side, after http.server has read the request's headers off ``stream``.
 
-    The stream must be interruptible.  Answers 101 and lifts its deadline.  A message of more than
+    The stream must be interruptible.  Answers 101 and lifts its deadline; with ``hold`` the answer
+    goes out with the first message that is sent, in one packet.  A message of more than
     ``max_message_size`` bytes ends the connection.  To close the stream after ``finish`` stays
     the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
     """
     from . import accepting  # each side's library is loaded only where it is used
 
-    return accepting.accept(stream, headers, max_message_size)
+    return accepting.accept(stream, headers, max_message_size, hold)
 
 
 def connect(
