@@ -73,6 +73,7 @@ class Sealer:
 
     def __init__(self, key: bytes) -> None:
         self._mac = _mac(key)
+        self._mac.update(_TOKEN_HEAD)  # as each token begins
         self._cipher = _cipher(key).encryptor()
         self._next = 0
 
@@ -87,7 +88,6 @@ class Sealer:
         """The Fernet token of plaintext that was padded to whole blocks."""
         sealed = self._cipher.update(secrets.token_bytes(_BLOCK_BYTES) + blocks)
         mac = self._mac.copy()
-        mac.update(_TOKEN_HEAD)
         mac.update(sealed)
         return b"%s%s%s" % (_TOKEN_HEAD, sealed, mac.finalize())
 

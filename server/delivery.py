@@ -162,9 +162,11 @@ class Outlet:
         if self._held:
             held, self._held = self._held, []
             return held, True
-        found = self._replies_locked()
-        if self._replies or sum(map(len, found)) > _BESIDE_SLICE:
-            return found, True
+        found: list[bytes] = []
+        if self._replies:
+            found = self._replies_locked()
+            if self._replies or sum(map(len, found)) > _BESIDE_SLICE:
+                return found, True
         if self._room is None or self._member is None:
             return found, False
         taken = self._room.take(self._member)

@@ -171,6 +171,10 @@ class TlsStream(Stream):
                 self._dispatch(wire)
 
     def _wire(self, data: bytes | bytearray | memoryview) -> bytes:
+        if len(data) <= _PIECE_BYTES:
+            with self._machine:
+                self._tls.write(data)
+                return self._outgoing.read()
         parts = []
         with self._machine, memoryview(data) as view:
             done = 0
