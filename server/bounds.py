@@ -5,7 +5,7 @@ Sizes are in bytes, times in seconds.  Whatever a stranger can make grow has a l
 
 from __future__ import annotations
 
-# One thread and some 60 KB for each: what one process is meant for (docs/PERFORMANCE.md).
+# One thread and some 50 KB for each: what one process is meant for (docs/PERFORMANCE.md).
 CONNECTIONS = 4096
 # Of each connection its socket and what wakes its thread (two more where there is no eventfd),
 # and those of the process itself.
