@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from protocol.errors import ChatError
@@ -32,6 +29,7 @@ from server.limiter import SlidingWindows
 from server.listener import Listener
 from server.rooms import Rooms
 from server.sessions import Sessions
+from server.signals import Signals
 from server.sweeper import Sweeper
 from settings import ServerSettings, box_size
 from transport import CannotListen, CertificateUnusable, tls
@@ -262,11 +260,11 @@ def run(settings: ServerSettings) -> int:
     # What the start has made lives as long as the server: nobody need look for garbage in it.
     gc.collect()
     gc.freeze()
-    stop = _StopSignals(server)
+    signals = Signals(server.secure)
     server.start()
     with contextlib.suppress(OSError):  # whoever read the banner may have gone
         print(banner(settings, server.port), flush=True)
-    stop.wait()
+    signals.wait(partial(_renew, server))
     server.stop()
     return 0
 
@@ -284,66 +282,15 @@ def _allow_descriptors() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _fail(sentence: str) -> int:
-    print(sentence, file=sys.stderr)
-    return 2
-
-
-class _StopSignals:
-    """Ctrl-C, SIGTERM, and `q` with Enter on standard input.  A second Ctrl-C ends at once.
-
-    SIGHUP has a renewed certificate taken up; without TLS it means what it always meant: the
-    terminal has gone.
-    """
-
-    def __init__(self, server: ChatServer) -> None:
-        self._server = server
-        self._events: SimpleQueue[str] = SimpleQueue()
-        self._interrupted = False
-        signal.signal(signal.SIGINT, self._interrupt)
-        signal.signal(signal.SIGTERM, lambda *_: self._events.put("stop"))
-        if hasattr(signal, "SIGHUP"):
-            meaning = "reload" if server.secure else "stop"
-            signal.signal(signal.SIGHUP, lambda *_: self._events.put(meaning))
-        # A daemon that reads with os.read: nothing at exit waits for it, or for its buffer.
-        threading.Thread(target=self._watch_input, name="stdin", daemon=True).start()
-
-    def wait(self) -> None:
-        """Until the server is to stop."""
-        while self._next() != "stop":
-            with contextlib.suppress(OSError):  # SIGHUP may mean that the terminal has gone, too
-                self._reload()
-
-    def _reload(self) -> None:
+def _renew(server: ChatServer) -> None:
+    with contextlib.suppress(OSError):  # SIGHUP may mean that the terminal has gone, too
         try:
-            print(self._server.reload_certificate(), flush=True)
+            print(server.reload_certificate(), flush=True)
         except CertificateUnusable as error:
             reason = certificate_unusable(error.reason, error.path)
             print(reason, certificate_kept(), file=sys.stderr, flush=True)
 
-    def _next(self) -> str:
-        while True:
-            try:
-                # On Windows a wait without end is deaf to Ctrl-C.
-                return self._events.get(timeout=0.5 if sys.platform == "win32" else None)
-            except Empty:
-                continue
 
-    def _interrupt(self, *_: object) -> None:
-        if self._interrupted:
-            os._exit(130)
-        self._interrupted = True
-        self._events.put("stop")
-
-    def _watch_input(self) -> None:
-        line = b""
-        with contextlib.suppress(OSError):  # no standard input at all
-            while read := os.read(0, 1024):
-                for byte in read:
-                    if byte not in b"\r\n":
-                        line = (line + bytes((byte,)))[-8:]
-                        continue
-                    if line.strip().lower() == b"q":
-                        self._events.put("stop")
-                        return
-                    line = b""
+def _fail(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 2

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +18,7 @@ from server.app import ChatServer
 from tests.fuzzing import SOAK
 from tests.test_fuzz_server import descriptors
 from tests.test_server_connection import narrow, until
-from tests.wire import LONG, Wire
+from tests.wire import LONG, Wire, threads
 from transport import Closed
 
 MEMBERS, TALKERS = 8, 4
@@ -59,7 +62,7 @@ def test_stopping_while_everybody_talks(
     serve: Callable[..., ChatServer], wires: Callable[..., Wire]
 ) -> None:
     """Each reads all that was accepted of anybody, and then the reason; each thread has ended."""
-    before = threading.active_count(), descriptors()
+    before = threads(), descriptors()
     server = serve(max_messages_per_window=1_000_000)
     # Sockets that hold little: when it stops, something waits for each of them.
     server._listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -80,7 +83,48 @@ def test_stopping_while_everybody_talks(
         assert member.last == frames.Bye("shutdown")
     assert server._gate._open == 0 and not server._visits
     assert len(server._parts.sessions) == len(server._parts.rooms) == 0
-    until(lambda: threading.active_count() <= before[0])
+    until(lambda: threads() <= before[0])
     until(lambda: descriptors() <= before[1])
     if SOAK:
         print(f"\n{len(accepted)} posts were accepted; stopping took {took:.2f} s")
+
+
+# While the main thread waits, another one of its process is told of the signal.
+TOLD_ELSEWHERE = """
+import os, signal, sys, threading
+from server.signals import Signals
+
+main = threading.get_ident()
+signals = Signals(secure={secure})
+
+def waits():
+    frame = sys._current_frames()[main]
+    return frame.f_code.co_name == "wait" and frame.f_globals["__name__"] == "server.signals"
+
+def tell(number):
+    while not waits():
+        pass
+    signal.pthread_kill(threading.get_ident(), number)
+
+def renewed():
+    print("renewed", flush=True)
+    threading.Thread(target=tell, args=(signal.SIGTERM,)).start()
+
+threading.Thread(target=tell, args=(signal.SIGHUP,)).start()
+signals.wait(renewed)
+print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_signal_that_another_thread_is_told_of(secure: bool) -> None:
+    """As one may be that is just starting a client's: it is heard all the same."""
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD_ELSEWHERE.format(secure=secure)],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=LONG,
+        check=True,
+    )
+    assert done.stdout.split() == ([b"renewed"] if secure else []) + [b"stopped"]
