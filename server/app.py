@@ -31,6 +31,7 @@ from server.rooms import Rooms
 from server.sessions import Sessions
 from server.signals import Signals
 from server.sweeper import Sweeper
+from server.turn import Turn
 from settings import ServerSettings, box_size
 from transport import CannotListen, CertificateUnusable, tls
 from transport.sockets import SEND_BYTES, Stream
@@ -43,8 +44,8 @@ class _Visit:
     def __init__(self, stream: Stream, group: str) -> None:
         self.stream, self.group = stream, group
         self.proven = False
-        self.inside = False  # has been let in
         self.connection: Connection | None = None
+        self.stay: Callable[[], None] | None = None  # what is left to do once it is in
 
 
 class ChatServer:
@@ -66,10 +67,10 @@ class ChatServer:
         self._visits: set[_Visit] = set()
         # In clear where TLS is expected, the refusal would pass for another kind of server.
         refusal = no_place() if self._tls is None else b""
-        self._listener = Listener(
-            settings.host, settings.port, self._gate, self._serve, refusal
-        )
         self._parts = self._build(settings)
+        self._listener = Listener(
+            settings.host, settings.port, self._gate, self._parts.turn, self._serve, refusal
+        )
         self._face = Face(
             self._parts.password,
             self._parts.tokens,
@@ -161,6 +162,7 @@ class ChatServer:
             rooms,
             sessions,
             pump,
+            Turn(),
             Sweeper(jobs),
             posts,
             commands,
@@ -182,7 +184,10 @@ class ChatServer:
     # One connection
 
     def _serve(self, sock: Any, address: str, group: str) -> Callable[[], None] | None:
-        """From accept until the client is in; the rest is returned, for a thread of its own."""
+        """From accept until the client is in; the rest is returned, for a thread of its own.
+
+        The caller has the turn.
+        """
         try:
             stream = self._stream(sock)
         except OSError:  # no descriptor to be had for it
@@ -195,16 +200,19 @@ class ChatServer:
         try:
             if not self._stopping:
                 self._attend(visit, address)
-        finally:
-            if not visit.inside:
-                self._end(visit)
-        return partial(self._stay, visit) if visit.inside else None
+        except BaseException:
+            self._end(visit)
+            raise
+        if visit.stay is None:
+            self._end(visit)
+            return None
+        stream.stay()
+        return partial(self._stay, visit, visit.stay)
 
-    def _stay(self, visit: _Visit) -> None:
+    def _stay(self, visit: _Visit, stay: Callable[[], None]) -> None:
         """The life of a client's own thread."""
         try:
-            if visit.connection is not None:
-                visit.connection.live()
+            stay()
         finally:
             self._end(visit)
 
@@ -216,9 +224,10 @@ class ChatServer:
 
     def _stream(self, sock: Any) -> Stream:
         bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
+        away = self._parts.turn.away
         if self._tls is None:
-            return Stream(sock, bound=bound, interruptible=True)
-        return tls.TlsStream(sock, self._tls, bound=bound, interruptible=True)
+            return Stream(sock, bound=bound, interruptible=True, away=away)
+        return tls.TlsStream(sock, self._tls, bound=bound, interruptible=True, away=away)
 
     def _attend(self, visit: _Visit, address: str) -> None:
         # A peer that went, or that does not speak TLS, is nobody's business but its own.
@@ -233,7 +242,7 @@ class ChatServer:
         )
         visit.connection = connection
         if not self._stopping:
-            visit.inside = connection.enter()
+            visit.stay = connection.enter()
 
     def _prove(self, visit: _Visit, peer: WebSocket) -> None:
         visit.proven = True

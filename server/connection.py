@@ -1,6 +1,6 @@
 """One client: it proves, joins, and then its frames are handled, one by one, in its own thread.
 
-Up to the proof it is an acceptor's business (``server.listener``); from then on its own
+Until it is in it is an acceptor's business (``server.listener``); from then on its own
 thread alone opens the client's records and changes its session.  What goes out is the
 business of the client's ``Outlet``; this thread only finishes what the socket did not take.
 """
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from protocol import frames, limits
@@ -39,6 +40,7 @@ from server.limiter import SlidingWindows
 from server.rooms import Member, Room, Rooms
 from server.sessions import Session, Sessions
 from server.sweeper import Sweeper
+from server.turn import Turn
 from transport import Closed
 
 
@@ -87,6 +89,7 @@ class Parts:
     rooms: Rooms[Receiver]
     sessions: Sessions
     pump: Pump
+    turn: Turn
     sweeper: Sweeper
     posts: SlidingWindows
     commands: SlidingWindows
@@ -108,12 +111,11 @@ def next_beat(beat: float, now: float, interval: float) -> float:
     One that is a little late does not put off the next: threads that were late together,
     since one waits for the other, would be together ever after, and more of them each time.
     """
-    late = now - beat
-    return now + interval - (late if 0 <= late < interval else 0)
+    return beat + interval if beat <= now < beat + interval else now + interval
 
 
 class Connection:
-    """One client, from the greeting to the end.  If ``enter`` lets it in, ``live`` is the rest."""
+    """One client, from the greeting to the end.  ``enter`` comes first, and gives the rest."""
 
     def __init__(
         self, parts: Parts, peer: Peer, group: str, on_proven: Callable[[], None]
@@ -123,7 +125,6 @@ class Connection:
         self._link = ServerLink()
         self._outlet = Outlet(self._link, peer, parts.pump.mark)
         self._token: Token | None = None
-        self._session: Session | None = None
         self._reason: str | None = None  # set by hang_up: why this connection is to end
         self._gave_up = threading.Event()
         self._hushed = False  # set by hush: nothing more is read
@@ -134,10 +135,14 @@ class Connection:
         self._appended_to: Room[Receiver] | None = None  # by the record that is being handled
         self._heard = 0.0
 
-    def enter(self) -> bool:
-        """The handshake; whether the client is in.  Raises nothing that a client can cause."""
+    def enter(self) -> Callable[[], None] | None:
+        """The handshake; what is left to do if the client is in, which is for its own thread.
+
+        The caller has the turn (``Parts.turn``).  Neither raises anything that a client can cause.
+        """
+        session = None
         try:
-            self._session = self._enter()
+            session = self._enter()
         except Closed:
             pass  # by the client, or because this server stops: there is nothing to refuse
         except ChatError as error:
@@ -148,18 +153,9 @@ class Connection:
                 self._refuse_entry(ChatError())
             raise
         finally:
-            if self._session is None:
+            if session is None:
                 self._end_all()
-        return self._session is not None
-
-    def live(self) -> None:
-        """Frames until the end, after ``enter``.  Raises nothing that a client can cause."""
-        if self._session is None:
-            raise AssertionError("nobody has come in")
-        try:
-            self._live(self._session)
-        finally:
-            self._end_all()
+        return None if session is None else partial(self._live, session)
 
     def _end_all(self) -> None:
         self.quiet.set()
@@ -198,11 +194,14 @@ class Connection:
     def _prove(self, prs: bytes) -> frames.Confirm:
         """Frames 2 and 3.  An attempt counts as failed unless `confirm` opens."""
         attempts = self._parts.attempts
-        attempts.begin(self._group)
+        with self._parts.turn.away:
+            attempts.begin(self._group)
         proven = False
         try:
-            if self._gave_up.wait(attempts.delay(self._group)):
-                raise Closed()
+            if delay := attempts.delay(self._group):
+                with self._parts.turn.away:
+                    if self._gave_up.wait(delay):
+                        raise Closed()
             deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
             self._peer.send(self._link.key(prs))
             record = self._receive_by(deadline)
@@ -332,6 +331,13 @@ class Connection:
     # Being here
 
     def _live(self, session: Session) -> None:
+        """The life of the client's own thread."""
+        try:
+            self._until_over(session)
+        finally:
+            self._end_all()
+
+    def _until_over(self, session: Session) -> None:
         """Frames until the end; then the session is over, or in its grace."""
         over = False
         try:
@@ -347,7 +353,7 @@ class Connection:
             # What the last frame did to this connection is not the identity's fault: it may
             # come back within its grace.
             self._refuse(error)
-        except Exception:  # as in run
+        except Exception:  # as in enter
             self._refuse(ChatError())
             raise
         finally:

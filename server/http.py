@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl
 
-from protocol.errors import BadNick, ChatError, Malformed, ServerFull
+from protocol.errors import BadNick, Malformed, ServerFull
 from protocol.frames import parse
 from protocol.names import check_nick
 from server import bounds
@@ -200,8 +200,6 @@ class Handler(BaseHTTPRequestHandler):
             )
         except BadUpgrade:
             self._answer("bad_request")
-            return
-        except ChatError:
             return
         self._chat(peer)
 

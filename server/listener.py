@@ -1,9 +1,10 @@
 """The listening socket, the threads that accept, and one for each client that has come in.
 
-An acceptor brings one connection at a time as far as the proof; a client goes on in a thread of
-its own.  A handshake leaves much behind in the thread that does it: OpenSSL keeps random
-generators for each that ever asked it for a random number, more than 50 KB beside the 16 KB of an
-idle thread.  Acceptors, of which only a few are kept, pay for that, and not every connection.
+An acceptor brings in one connection at a time: TLS, request, handshake, welcome, and the round
+that tells the others.  A client that is in goes on in a thread of its own.  A handshake leaves
+much behind in the thread that does it: OpenSSL keeps random generators for each that ever asked
+it for a random number, more than 50 KB beside the 16 KB of an idle thread.  Acceptors, of which
+only a few are kept, pay for that, and not every connection.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from server import bounds, threads
 from server.auth import address_group
 from server.gate import Gate
+from server.turn import Turn
 from transport.addresses import wake_listener
 from transport.sockets import listen
 
@@ -37,9 +39,15 @@ class Listener(ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(
-        self, host: str, port: int, gate: Gate, serve: Serve, refusal: bytes = b""
+        self,
+        host: str,
+        port: int,
+        gate: Gate,
+        turn: Turn,
+        serve: Serve,
+        refusal: bytes = b"",
     ) -> None:
-        self._gate, self._serve, self._refusal = gate, serve, refusal
+        self._gate, self._turn, self._serve, self._refusal = gate, turn, serve, refusal
         self._stopping = threading.Event()
         self._door = threading.Condition()  # leaf; guards the count
         self._waiting = 1  # acceptors that wait for a connection, from start on
@@ -56,9 +64,11 @@ class Listener(ThreadingHTTPServer):
 
     def stop(self) -> None:
         """Accept nobody any more and free the address."""
+        self._stopping.set()
         with self._door:
-            self._stopping.set()
-            wake_listener(self.socket, self._waiting)
+            waiting = self._waiting
+        wake_listener(self.socket, waiting)
+        with self._door:
             self._door.wait_for(lambda: not self._waiting, bounds.STOP_QUIET_SECONDS)
         self.server_close()
 
@@ -81,16 +91,28 @@ class Listener(ThreadingHTTPServer):
             if self._stopping.is_set():
                 self.shutdown_request(request)
                 return self._go()
+            if self._bring_in(request, address) and not self._come_back():
+                return
+
+    def _bring_in(self, request: Any, address: Any) -> bool:
+        """One connection; False if this acceptor could not leave the door for it."""
+        stay = None
+        with self._turn:
+            # Not before: while others work, whoever comes waits with the system, and not here.
             if not self._let_another_wait():
                 self.shutdown_request(request)
-                continue
+                return False
             try:
-                self.process_request(request, address)
+                stay = self._admit(request, address)
             except Exception:  # with one of them: all others come in as before
-                self.handle_error(request, address)
                 self.shutdown_request(request)
-            if not self._come_back():
-                return
+                self.handle_error(request, address)
+        if stay is not None:
+            try:
+                threads.start(stay)
+            except RuntimeError:  # the system has no more threads: this one stays with it
+                stay()
+        return True
 
     def _let_another_wait(self) -> bool:
         """Before turning to a connection: whoever comes next finds an acceptor, too.
@@ -123,25 +145,23 @@ class Listener(ThreadingHTTPServer):
     def get_request(self) -> tuple[Any, Any]:
         """Accept; where descriptors have run out, wait a little instead of spinning."""
         try:
-            return self.socket.accept()
+            request, address = self.socket.accept()
         except OSError:
             self._stopping.wait(0.1)
             raise
+        if not address:  # some systems hand out a peer that has gone, without one
+            request.close()
+            raise ConnectionAbortedError
+        return request, address
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Bring it in, if there is a place; who stays gets a thread of its own."""
+    def _admit(self, request: Any, client_address: Any) -> Stay | None:
+        """If there is a place for it, bring it in."""
         address = client_address[0]
         group = address_group(address)
-        if not self._gate.enter(group):
-            self._turn_away(request)
-            return
-        stay = self._serve(request, address, group)
-        if stay is None:
-            return
-        try:
-            threads.start(stay)
-        except RuntimeError:  # the system has no more threads: this one stays with it
-            stay()
+        if self._gate.enter(group):
+            return self._serve(request, address, group)
+        self._turn_away(request)
+        return None
 
     def _turn_away(self, request: Any) -> None:
         """Say that there is no place, as far as that goes without waiting."""

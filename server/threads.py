@@ -21,7 +21,10 @@ def start(run: Callable[[], None]) -> None:
     Raises RuntimeError if the system has no more threads.  ``threading.Thread`` waits until the
     new thread runs: three of the nine times that a login has to wait for another thread.
     """
-    _thread.start_new_thread(_run, (run,))
+    try:
+        _thread.start_new_thread(_run, (run,))
+    except MemoryError:
+        raise RuntimeError("no memory for another thread") from None
 
 
 def _run(run: Callable[[], None]) -> None:

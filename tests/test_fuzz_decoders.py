@@ -281,7 +281,7 @@ def read_request(raw: bytes) -> object:
 
 def upgrade_headers(_: object, headers: Any, **_options: object) -> object:
     accepting.upgrade_key(headers)
-    raise Closed
+    raise ConnectionAbortedError
 
 
 FORM = b"admin_password=open+sesame&username=alice&ttl=60"

@@ -742,7 +742,8 @@ def test_revoking_between_proof_and_session(
         found = original(*args)
         revoking.start()
         if point != "enter":  # there the session's turn is held: revoking waits for it
-            revoking.join(LONG)
+            with server._parts.turn.away:
+                revoking.join(LONG)
         return found
 
     monkeypatch.setattr(target, point, paused)

@@ -857,8 +857,9 @@ def test_one_identity_twice_at_once(
     def add_then_meet(session: Any) -> None:
         add(session)
         if not second:
-            second.append(wires(server, 0))
-            second[0].join("alice")
+            with server._parts.turn.away:
+                second.append(wires(server, 0))
+                second[0].join("alice")
 
     monkeypatch.setattr(server._parts.sessions, "add", add_then_meet)
     first = wires(server, 0)
@@ -1451,9 +1452,10 @@ def place(server: ChatServer, wire: Wire) -> tuple[Any, Any]:
 
 def serve_alone(parts: Parts, peer: Slow) -> None:
     """The whole life of a connection, in this thread."""
-    connection = Connection(parts, peer, "g", lambda: None)
-    assert connection.enter()
-    connection.live()
+    with parts.turn:
+        stay = Connection(parts, peer, "g", lambda: None).enter()
+    assert stay is not None
+    stay()
 
 
 def slow_member(

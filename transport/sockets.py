@@ -45,6 +45,9 @@ _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLO
 _HAS_POLL = hasattr(select, "poll")
 
 
+NOWHERE = contextlib.nullcontext()
+
+
 class Interrupted(Exception):
     """``interrupt`` was called while, or before, ``recv`` waited.  Nothing read is lost."""
 
@@ -119,7 +122,8 @@ class _Waiter:
 class Stream:
     """A connected TCP (or socketpair) socket; ``bound`` limits the backlog, in bytes.
 
-    With ``interruptible`` another thread can call ``recv`` back with ``interrupt``.  Errors, also
+    With ``interruptible`` another thread can call ``recv`` back with ``interrupt``; ``away`` is
+    held while ``recv`` and ``flush`` wait for the network, until ``stay``.  Errors, also
     where there is no descriptor for that, are ``OSError``; passed deadlines are ``TimeoutError``,
     which is one.
     """
@@ -130,6 +134,7 @@ class Stream:
         *,
         bound: int = SEND_BYTES,
         interruptible: bool = False,
+        away: contextlib.AbstractContextManager[None] = NOWHERE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         sock.setblocking(False)
@@ -138,6 +143,7 @@ class Stream:
         self._sock = sock
         self._bound = bound
         self._clock = clock
+        self._away = away
         self._bell = _Bell() if interruptible else None
         self._interrupted = False
 
@@ -181,6 +187,10 @@ class Stream:
 
     # Reading
 
+    def stay(self) -> None:
+        """From now on nothing is held while waiting."""
+        self._away = NOWHERE
+
     def set_deadline(self, deadline: float | None) -> None:
         """All reading must be done by ``deadline`` (the clock's time); None lifts it."""
         self._deadline = deadline
@@ -220,7 +230,9 @@ class Stream:
             if self._reader is None:
                 self._reader = _Waiter(self._sock, False, self._bell)
             while not self.aborted:
-                ready = self._reader.wait(self._left(deadline))
+                left = self._left(deadline)
+                with self._away:
+                    ready = self._reader.wait(left)
                 if self.called_back():
                     raise Interrupted
                 if not ready or self.aborted:
@@ -308,7 +320,9 @@ class Stream:
                 raise ConnectionAbortedError
             try:
                 waiter = waiter or _Waiter(self._sock, True, None)
-                waiter.wait(self._left(deadline))
+                left = self._left(deadline)
+                with self._away:
+                    waiter.wait(left)
             except TimeoutError:
                 self.abort()
                 raise

@@ -1,0 +1,119 @@
+"""One acceptor works at a time, and whoever waits lets another work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from protocol import frames
+from protocol.link import ServerLink
+from server import bounds
+from server.app import ChatServer
+from server.turn import Turn
+from tests.wire import LONG, UPGRADE, Raw, Wire
+
+Wires = Callable[..., Wire]
+
+
+def test_a_turn_is_one_thread_s_until_it_waits() -> None:
+    """Also if what it waits for fails."""
+    turn, order = Turn(), []
+    worked = threading.Event()
+
+    def work() -> None:
+        with turn:
+            order.append("another")
+        worked.set()
+
+    thread = threading.Thread(target=work)
+    with turn:
+        thread.start()
+        order.append("first")
+        with pytest.raises(OSError), turn.away:
+            assert worked.wait(LONG)
+            raise OSError
+        assert not turn._lock.acquire(blocking=False)
+        order.append("first again")
+    thread.join(LONG)
+    assert order == ["first", "another", "first again"]
+    assert turn._lock.acquire(blocking=False)
+
+
+def test_logins_at_once_take_turns(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many: members share the interpreter with one of them."""
+    inside, most, lock = [0], [0], threading.Lock()
+    key = ServerLink.key
+
+    def counted(self: ServerLink, prs: bytes) -> Any:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        try:
+            return key(self, prs)
+        finally:
+            with lock:
+                inside[0] -= 1
+
+    monkeypatch.setattr(ServerLink, "key", counted)
+    with ThreadPoolExecutor(6) as pool:
+        joined = list(pool.map(lambda n: wires(server, n).join(f"n{n}", f"room-{n}"), range(6)))
+    assert len(joined) == 6 and most == [1]
+
+
+def test_slow_strangers_hold_up_nobody(server: ChatServer, wires: Wires) -> None:
+    """Each of them waits where a stranger can wait, and more than there are acceptors kept."""
+    slow: list[Raw] = []
+    for number in range(3 * bounds.ACCEPTORS):
+        slow.append(Raw(server.port))
+        if number % 3:
+            slow[-1].send(UPGRADE if number % 3 == 1 else UPGRADE[:20])
+    alice = wires(server, 0).join("alice")
+    alice.post(alice.entered.seq)  # type: ignore[union-attr]
+    assert alice.find(frames.Accepted).ref == 1
+    for raw in slow:
+        raw.sock.close()
+
+
+def test_who_waits_for_its_guess_has_no_turn(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delay after failures is its own."""
+    asked = threading.Event()
+
+    def delay(_group: str) -> float:
+        first = not asked.is_set()
+        asked.set()
+        return 10 * LONG if first else 0.0
+
+    monkeypatch.setattr(server._parts.attempts, "delay", delay)
+    wires(server, 0).greet()
+    assert asked.wait(LONG)
+    wires(server, 1).join("bob")
+
+
+def test_a_peer_that_has_gone_before_it_had_an_address(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some systems accept such a one: it is let go, and nothing is printed."""
+    closed: list[bool] = []
+
+    class Gone:
+        def close(self) -> None:
+            closed.append(True)
+
+    class Listening:
+        def accept(self) -> tuple[Any, Any]:
+            return Gone(), None
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server._listener, "socket", Listening())
+        with pytest.raises(ConnectionAbortedError):
+            server._listener.get_request()
+    assert closed == [True]
+    wires(server, 0).join("alice")
