@@ -317,13 +317,15 @@ class Client(Program):
         assert self.texts(**wanted) == list(texts)
 
     def meets(self, *nicks: str) -> None:
-        """Wait until it has been told of these, as there already or as coming."""
-        told = ("connected", "room")
+        """Wait until it has been told of these in its room, as there already or as coming."""
 
         def known() -> set[str]:
-            lists = [event["members"] for event in self.events if event["event"] in told]
-            here = {member["nick"] for members in lists for member in members}
-            return here | {event["nick"] for event in self.all("joined")}
+            lists = [event for event in self.events if event["event"] in ("connected", "room")]
+            if not lists:  # forgotten: it is in that room all the time
+                return {event["nick"] for event in self.all("joined")}
+            here = {member["nick"] for member in lists[-1]["members"]}
+            # Who came into the room that it was in before says nothing about this one.
+            return here | {event["nick"] for event in self.all("joined", room=lists[-1]["room"])}
 
         self.wait_for(lambda: set(nicks) <= known())
 
