@@ -381,13 +381,16 @@ def test_two_clients_record_what_they_read_and_write_until_they_are_killed(
     ):
         carol.meets("alice", "bob")
         alice.meets("bob", "carol")
-        carol.say(*(f"c{number}" for number in range(40)))
+        carol.say(*(f"c{number}" for number in range(20)))
         alice.say("/me waves", "/msg bob psst", "/nick al")
-        bob.next("message", text="psst")
-        carol.next("message", text="waves")
-        alice.next("message", text="c19")
+        # In whatever order they come.
+        alice.wait_for(lambda: {"psst", "waves", "c19"} <= set(alice.texts()))
+        bob.wait_for(lambda: {"psst", "waves", "c19"} <= set(bob.texts()))
+        carol.say(*(f"c{number}" for number in range(20, 39)))
+        alice.next("message", text="c20")
         alice.process.kill()  # in the middle of it
         alice.process.wait()
+        carol.say("c39")  # recorded after all that alice has recorded
         bob.next("message", text="c39")
         bob.say("/history 3 c3", "/history 1")
         shown = bob.next("history")["messages"]
