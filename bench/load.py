@@ -116,3 +116,12 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The value that ``share`` of ``values`` do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def beside(found: Sequence[float], before: Sequence[float]) -> list[str]:
+    """Cells: the median of ``found`` (seconds) and its p99, each with its ratio to ``before``'s."""
+    cells = []
+    for share in (0.5, 0.99):
+        value, other = percentile(found, share), percentile(before, share)
+        cells += [f"{value * 1000:.2f} ms", f"{value / other:.2f}"]
+    return cells

@@ -17,7 +17,7 @@ import time
 from multiprocessing.connection import Connection
 
 from bench import tables
-from bench.load import gentle, percentile
+from bench.load import beside, gentle
 from bench.members import Crowd, Secrets
 from bench.servers import Process, certificate, chat_server
 from bench.wire import Loop
@@ -93,11 +93,7 @@ def measure(server: Process, shared: Secrets) -> list[list[str]]:
     loop.close()
     rows = []
     for name, found in (("quiet", before), (f"{rate:,.0f} strangers a second", after)):
-        row = [name, server.name]
-        for share in (0.5, 0.99):
-            value, other = percentile(found, share), percentile(before, share)
-            row += [f"{value * 1000:.2f} ms", f"{value / other:.2f}"]
-        rows.append(row)
+        rows.append([name, server.name, *beside(found, before)])
     return rows
 
 
