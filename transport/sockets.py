@@ -44,8 +44,7 @@ _LONG_WAIT = 86400.0  # poll() counts milliseconds in an int; waits are repeated
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1))
 _HAS_POLL = hasattr(select, "poll")
 
-
-NOWHERE = contextlib.nullcontext()
+NOWHERE = contextlib.nullcontext()  # for who has nothing to hand over while it waits
 
 
 class Interrupted(Exception):

@@ -172,7 +172,7 @@ class TlsStream(Stream):
                 self._dispatch(wire)
 
     def _wire(self, data: bytes | bytearray | memoryview) -> bytes:
-        if len(data) <= _PIECE_BYTES:
+        if 0 < len(data) <= _PIECE_BYTES:
             with self._machine:
                 self._tls.write(data)
                 return self._outgoing.read()
