@@ -198,10 +198,9 @@ class Connection:
             attempts.begin(self._group)
         proven = False
         try:
-            if delay := attempts.delay(self._group):
-                with self._parts.turn.away:
-                    if self._gave_up.wait(delay):
-                        raise Closed()
+            with self._parts.turn.away:
+                if self._gave_up.wait(attempts.delay(self._group)):
+                    raise Closed()
             deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
             self._peer.send(self._link.key(prs))
             record = self._receive_by(deadline)
