@@ -309,7 +309,7 @@ MALFORMED_HELLOS = [
     ("{}", "malformed"), ('{"type":7}', "malformed"), ('{"type":"hello"}', "malformed"),
     (json.dumps({"type": MARK}), "unknown_type"), ("[" * 9_000, "malformed"),
     ('{"type":"hello","type":"hello"}', "malformed"), ('{"type":"bye"}', "unknown_type"),
-    (_hello(version="1"), "malformed"), (_hello(version=2), "bad_version"),
+    (_hello(version="1"), "malformed"), (_hello(version=1), "bad_version"),
     (_hello(nonce=MARK), "malformed"), (_hello(proof=MARK), "malformed"),
     (_hello(proof="token"), "malformed"), (_hello(share=None), "malformed"),
     (_hello(rsa="x" * 400), "malformed"), ("gAAAAAA" + "x" * 93, "malformed"),

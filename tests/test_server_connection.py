@@ -174,7 +174,7 @@ def hello(wire: Wire, **changes: Any) -> str:
 def test_another_version(server: ChatServer, wires: Wires) -> None:
     """Is told so."""
     wire = wires(server, 0)
-    wire.peer.send(hello(wire, version=2))
+    wire.peer.send(hello(wire, version=1))
     assert wire.refusal().code == "bad_version"
     assert wire.ended() == []
 
