@@ -38,6 +38,14 @@ if not faulthandler.is_enabled():
     faulthandler.enable()
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name the languages that fall back to English: no failure, and not to be forgotten."""
+    from tools import translations
+
+    if line := translations.summary():
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture(autouse=True)
 def no_thread_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test leaves a thread behind, or lets one die of an exception."""

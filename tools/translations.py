@@ -89,21 +89,43 @@ def compiled(catalog: Catalog) -> bytes:
 
 
 def problems(code: str) -> Iterator[str]:
-    """What is wrong with a language, one line each."""
+    """What keeps a language from being complete and current, one line each."""
+    yield from gaps(code)
+    yield from faults(code)
+
+
+def gaps(code: str) -> list[str]:
+    """What falls back to English, and what nobody says any more, one line each.
+
+    No fault: who adds a sentence need not speak twelve languages.
+    """
+    wanted = {_key(message) for message in source() if message.id}
+    texts = {_key(message): _texts(message) for message in read(code) if message.id}
+    return [
+        *(f"{code}: missing: {key!r}" for key in sorted(wanted - texts.keys())),
+        *(f"{code}: unused: {key!r}" for key in sorted(texts.keys() - wanted)),
+        *(f"{code}: untranslated: {key!r}" for key in sorted(texts) if not all(texts[key])),
+    ]
+
+
+def faults(code: str) -> Iterator[str]:
+    """What is wrong in a catalogue, whatever the sources say: fuzzy, malformed, not compiled."""
     catalog = read(code)
-    wanted = {_key(message): message for message in source() if message.id}
-    given = {_key(message): message for message in catalog if message.id}
-    for key in wanted.keys() - given.keys():
-        yield f"{code}: missing: {key!r}"
-    for key in given.keys() - wanted.keys():
-        yield f"{code}: unused: {key!r}"
-    for key, message in given.items():
-        if message.fuzzy:
-            yield f"{code}: fuzzy: {key!r}"
-        yield from (f"{code}: {what}: {key!r}" for what in _faults(message, catalog))
+    for message in catalog:
+        if message.id:
+            if message.fuzzy:
+                yield f"{code}: fuzzy: {_key(message)!r}"
+            yield from (f"{code}: {what}: {_key(message)!r}" for what in _faults(message, catalog))
     mo = po_path(code).with_suffix(".mo")
     if not mo.exists() or mo.read_bytes() != compiled(catalog):
         yield f"{code}: the .mo is not current: run make i18n"
+
+
+def summary() -> str:
+    """How much is untranslated, in one line; empty where nothing is."""
+    counts = {code: len(gaps(code)) for code in CODES}
+    names = ", ".join(f"{code} {count}" for code, count in counts.items() if count)
+    return f"translations to do (make i18n names them): {names}" if names else ""
 
 
 def placeholders(text: str) -> set[str]:
@@ -114,16 +136,21 @@ def placeholders(text: str) -> set[str]:
 
 def _faults(message: Message, catalog: Catalog) -> Iterator[str]:
     sources = [message.id] if isinstance(message.id, str) else list(message.id)
-    texts = [message.string] if isinstance(message.string, str) else list(message.string or ())
+    texts = [text for text in _texts(message) if text]
+    if not texts:
+        return  # a gap
     if len(texts) != (1 if isinstance(message.id, str) else catalog.num_plurals):
         yield "wrong number of plural forms"
     for text in texts:
-        if not text:
-            yield "untranslated"
-        elif placeholders(text) not in [placeholders(each) for each in sources]:
+        if placeholders(text) not in [placeholders(each) for each in sources]:
             yield "other placeholders"
         elif text.strip() != text and sources[0].strip() == sources[0]:
             yield "spaces around it"
+
+
+def _texts(message: Message) -> list[str]:
+    text = message.string
+    return [text] if isinstance(text, str) else list(text or ())
 
 
 def _key(message: Message) -> str:
