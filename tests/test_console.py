@@ -22,7 +22,7 @@ from client.console.pipes import PipeCutter, PipeInput, open_pipe
 from client.console.reading import END, STOPPED
 from client.console.screen import QUEUE_EVENTS, Screen
 from client.console.start import Console
-from client.console.widths import clusters, pad, width
+from client.console.widths import pad, width
 
 NOON = datetime(2026, 5, 4, 12, 1, 30, 250000, tzinfo=timezone(timedelta(hours=2)))
 DEADLINE = 20.0  # against hanging only
@@ -87,24 +87,7 @@ def test_the_list_of_events_here_is_complete() -> None:
     assert {type(event) for event in ALL} == set(events.Event.__subclasses__())
 
 
-# Widths
-
-
-@pytest.mark.parametrize(
-    ("text", "columns", "count"),
-    [
-        ("", 0, 0), ("abc", 3, 3), ("日本", 4, 2), ("e\u0301", 1, 1), ("한국", 4, 2),
-        ("\u1112\u1161\u11ab", 2, 1), ("👩\u200d👩\u200d👧", 2, 1), ("👍🏽", 2, 1),
-        ("❤\ufe0f", 2, 1),
-        ("❤", 1, 1), ("🇫🇷🇩🇪", 4, 2), ("1\ufe0f\u20e3", 2, 1), ("a\u200bb", 2, 3), ("\u0301", 0, 1),
-        ("कि", 2, 1), ("ｱ", 1, 1), ("Ａ", 2, 1), ("🏴\U000e0067\U000e0062\U000e007f", 2, 1),
-    ],
-)  # fmt: skip
-def test_widths(text: str, columns: int, count: int) -> None:
-    assert width(text) == columns
-    found = list(clusters(text))
-    assert "".join(found) == text
-    assert len(found) == count
+# Folding
 
 
 def test_padding_counts_columns() -> None:
@@ -121,15 +104,6 @@ def test_folding_goes_between_words_and_indents() -> None:
     assert folded("one two three four", 10) == ["one two", "  three", "  four"]
     assert folded("abcdefghijklmnop", 10) == ["abcdefghij", "  klmnop"]
     assert folded("日本日本日本", 5) == ["日本", "  日", "  本", "  日", "  本"]
-
-
-@pytest.mark.parametrize("columns", [0, 1, 2, 3, 5, 8, 13])
-def test_folding_ends_and_keeps_every_character(columns: int) -> None:
-    text = "a日👩\u200d👩\u200d👧e\u0301xyz" * 3
-    lines = folded(text, columns)
-    assert "".join(line.lstrip() for line in lines) == text
-    if columns >= 5:
-        assert all(width(line) <= columns for line in lines)
 
 
 def test_folding_keeps_styles() -> None:

@@ -20,7 +20,7 @@ from client.console.lines import LineView
 from client.console.model import Alert, Model
 from client.console.typed import Size
 from client.console.view import View, cropped
-from client.console.widths import clusters, cut, width
+from client.console.widths import width
 from tests.console_kit import NOON
 
 CORPUS = json.loads(
@@ -122,8 +122,8 @@ def test_the_picture_of_the_design() -> None:
         "─" * 84,
         "",
         " 12:01  alice │ hello everyone",
-        " 12:02    bob │ hi alice, a long line wraps under its own column and never under the",
-        "              │ name",
+        " 12:02    bob │ hi alice, a long line wraps under its own column and never under",
+        "              │ the name",
         " 12:02      → │ carol joined",
         " 12:03      * │ bob waves",
         "─" * 38 + " new " + "─" * 41,
@@ -681,13 +681,3 @@ def test_a_message_cannot_look_like_a_line_of_somebody_else() -> None:
     sight.hears("y" * 200 + " 12:01  alice │ I agree")
     assert all(line.index("│") == 14 for line in sight.body())
     assert sum(line.startswith(" 12:01") for line in sight.body()) == 2
-
-
-# Widths
-
-
-def test_cutting_keeps_whole_characters() -> None:
-    assert cut("abc", 3) == "abc" and cut("abcd", 3) == "ab…" and cut("abcd", 0) == ""
-    assert cut("日本語", 5) == "日本…" and cut("日本語", 4) == "日…"
-    family = "👩\u200d👩\u200d👧"
-    assert cut(family * 3, 5) == family * 2 + "…" and len(list(clusters(family * 3))) == 3

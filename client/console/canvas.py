@@ -1,14 +1,19 @@
 """What a screen shows, and what to write to make it show something else.
 
-Pure. Only lines that changed are written; every piece of one begins with an absolute cursor
-move. Sequences are those of ECMA-48 and of xterm (invisible-island.net/xterm/ctlseqs).
+Pure. Only lines that changed are written. Nothing leaves its place, whatever the terminal takes
+for how wide: every piece of a line begins with an absolute cursor move, so does what follows a
+character that terminals disagree about, and what would not fit at its widest is not written.
+Sequences are those of ECMA-48 and of xterm (invisible-island.net/xterm/ctlseqs).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from client.console.colours import painted
-from client.console.columns import Line
+from client.console.columns import Line, Piece
 from client.console.view import Frame
+from client.console.widths import cluster_width, clusters, is_sure, width
 
 _TITLE_PUSH, _TITLE_POP = "\x1b[22;2t", "\x1b[23;2t"
 _ALTERNATE_ON, _ALTERNATE_OFF = "\x1b[?1049h", "\x1b[?1049l"
@@ -47,8 +52,8 @@ class Canvas:
         text = _EMPTY if whole else ""
         for row, line in enumerate(frame.lines):
             if row >= len(before) or before[row] != line:
-                text += self._line(row, line, erased=whole)
-        place = f"\x1b[{frame.row + 1};{frame.column + 1}H"
+                text += self._line(row, line, frame.size.columns, erased=whole)
+        place = _move(frame.row, frame.column)
         if text:
             return f"{_CURSOR_OFF}{text}{place}{_CURSOR_ON}"
         same = shown is not None and (shown.row, shown.column) == (frame.row, frame.column)
@@ -62,12 +67,40 @@ class Canvas:
         # The plain one is for terminals that do not keep titles.
         return f"\x1b]2;{text}\x07" if text else f"\x1b]2;CMD CHAT\x07{_TITLE_POP}{_TITLE_PUSH}"
 
-    def _line(self, row: int, line: Line, erased: bool) -> str:
+    def _line(self, row: int, line: Line, columns: int, erased: bool) -> str:
         text = "" if erased else f"\x1b[{row + 1};1H\x1b[2K"
-        for piece in line:
-            painted_ = "".join(painted(span, self._colours) for span in piece.spans)
-            text += f"\x1b[{row + 1};{piece.column + 1}H{painted_}"
+        return text + "".join(self._piece(row, piece, columns) for piece in line)
+
+    def _piece(self, row: int, piece: Piece, columns: int) -> str:
+        text, column, moved = "", piece.column, False
+        for span in piece.spans:
+            columns_of = width(span.text)
+            if is_sure(span.text) and column + columns_of <= columns:
+                text += ("" if moved else _move(row, column)) + painted(span, self._colours)
+                column += columns_of
+                moved = True
+                continue
+            placed, column = _placed(span.text, row, column, columns)
+            text += painted(replace(span, text=placed), self._colours)
+            moved = False
         return text
+
+
+def _move(row: int, column: int) -> str:
+    return f"\x1b[{row + 1};{column + 1}H"
+
+
+def _placed(text: str, row: int, column: int, columns: int) -> tuple[str, int]:
+    """A text with a cursor move wherever the one before it does not lead to its place, as far as
+    it fits; and the column behind it."""
+    placed, moved = "", False
+    for cluster in clusters(text):
+        behind = column + cluster_width(cluster)
+        if behind > columns:
+            return placed, columns
+        placed += cluster if moved else _move(row, column) + cluster
+        column, moved = behind, is_sure(cluster)
+    return placed, column
 
 
 def alert(text: str, bell: bool, notification: bool) -> str:

@@ -1,8 +1,7 @@
 """Entries in columns: time, name, a bar, and the text that goes on under its own column.
 
 Pure. A line is made of pieces, each at a column of its own: the screen moves the cursor there
-before it writes one, so that a terminal that takes a character for wider or narrower than we
-do shifts nothing.
+before it writes one.
 """
 
 from __future__ import annotations
@@ -58,8 +57,9 @@ class Columns:
 
     @property
     def text(self) -> int:
-        """Columns for the text."""
-        return max(2, self.columns - self.text_at)
+        """Columns for the text. The last one of the screen stays empty: some terminals go on in
+        the next row for a character of two columns in it, whatever they have been told."""
+        return max(2, self.columns - self.text_at - 1)
 
     def widened(self, wanted: int) -> Columns:
         """The same with room for a name of that width, as far as there is any."""

@@ -1,13 +1,16 @@
 """Rows of styled text, and how they are cut to a terminal's width.
 
 A terminal would go on in its first column, where only a new line may begin: a message could
-then look like somebody else's. So rows are folded here, and go on under their own text.
+then look like somebody else's. So rows are folded here, by the most columns that any terminal
+may take for them, and go on under their own text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from client.console.widths import cluster_width, clusters, width
 
@@ -31,64 +34,72 @@ class Row:
     indent: int = INDENT
 
 
-_Cell = tuple[str, str]  # a cluster and its style
-
-
 def fold(row: Row, columns: int | None) -> list[list[Span]]:
     """Cut a row so that nothing is wider than ``columns``, between words where that is possible.
 
-    None: a row is one line, however long.
+    What has no room even on a row of its own is shown as ``…``. None: a row is one line,
+    however long.
     """
     if columns is None or sum(width(span.text) for span in row.spans) <= columns:
         return [list(row.spans)]
-    cells = [(cluster, span.style) for span in row.spans for cluster in clusters(span.text)]
     indent = row.indent if row.indent * 2 <= columns else min(2, columns // 2)
-    lines = list(_fold_cells(cells, columns, indent))
-    return [_spans(line, indent if number else 0) for number, line in enumerate(lines)]
+    cells = _Cells(row, max(1, columns - indent))
+    lines = [cells.spans(start, end) for start, end in cells.fold(columns, indent)]
+    margin = [Span(" " * indent)] if indent else []
+    return [line if number == 0 else margin + line for number, line in enumerate(lines)]
 
 
-def _fold_cells(cells: list[_Cell], columns: int, indent: int) -> Iterator[list[_Cell]]:
-    start, room = 0, columns
-    while start < len(cells):
-        end = _fitting(cells, start, room)
-        if end < len(cells):
-            end = _word_end(cells, start, end)
-        line = cells[start:end]
-        yield _without_end_spaces(line) if end < len(cells) else line
-        start, room = end, columns - indent
+class _Cells:
+    """A row's clusters, none wider than ``most``."""
 
+    def __init__(self, row: Row, most: int) -> None:
+        self._texts: list[str] = []
+        self._styles: list[tuple[int, str]] = []  # from which cell on
+        for span in row.spans:
+            self._styles.append((len(self._texts), span.style))
+            self._texts += clusters(span.text)
+        if all(span.text.isascii() for span in row.spans):
+            self._ends: Sequence[int] = range(len(self._texts) + 1)
+            return
+        widths = list(map(cluster_width, self._texts))
+        for place, columns in enumerate(widths):
+            if columns > most:
+                self._texts[place], widths[place] = "…", 1
+        # Columns before each cell, and behind the last one.
+        self._ends = list(accumulate(widths, initial=0))
 
-def _fitting(cells: list[_Cell], start: int, room: int) -> int:
-    """Where the cells that fit end; at least one does, so that folding comes to an end."""
-    taken = 0
-    for place in range(start, len(cells)):
-        taken += cluster_width(cells[place][0])
-        if taken > room:
-            return max(place, start + 1)
-    return len(cells)
+    def fold(self, columns: int, indent: int) -> Iterator[tuple[int, int]]:
+        """The first cell of each line, and the one behind its last."""
+        start, room = 0, columns
+        while start < len(self._texts):
+            end = max(start + 1, bisect_right(self._ends, self._ends[start] + room) - 1)
+            if end < len(self._texts):
+                end = self._word_end(start, end)
+                yield start, self._last_word(start, end)
+            else:
+                yield start, end
+            start, room = end, columns - indent
 
+    def _word_end(self, start: int, end: int) -> int:
+        if self._texts[end] == " ":
+            return end + 1
+        for place in range(end - 1, start + (end - start) // 3, -1):
+            if self._texts[place] == " ":
+                return place + 1
+        return end
 
-def _word_end(cells: list[_Cell], start: int, end: int) -> int:
-    if cells[end][0] == " ":
-        return end + 1
-    for place in range(end - 1, start + (end - start) // 3, -1):
-        if cells[place][0] == " ":
-            return place + 1
-    return end
+    def _last_word(self, start: int, end: int) -> int:
+        """Where a line ends without the blanks at its end."""
+        while end > start + 1 and self._texts[end - 1] == " ":
+            end -= 1
+        return end
 
-
-def _without_end_spaces(line: list[_Cell]) -> list[_Cell]:
-    end = len(line)
-    while end > 1 and line[end - 1][0] == " ":
-        end -= 1
-    return line[:end]
-
-
-def _spans(line: list[_Cell], indent: int) -> list[Span]:
-    spans = [Span(" " * indent)] if indent else []
-    start = 0
-    for place in range(1, len(line) + 1):
-        if place == len(line) or line[place][1] != line[start][1]:
-            spans.append(Span("".join(cell[0] for cell in line[start:place]), line[start][1]))
-            start = place
-    return spans
+    def spans(self, start: int, end: int) -> list[Span]:
+        """What is between two cells, each piece in its style."""
+        found = []
+        for number, (first, style) in enumerate(self._styles):
+            last = self._styles[number + 1][0] if number + 1 < len(self._styles) else end
+            first, last = max(first, start), min(last, end)
+            if first < last:
+                found.append(Span("".join(self._texts[first:last]), style))
+        return found

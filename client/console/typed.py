@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from client.console.lines import LineView
-from client.console.widths import clusters, width
+from client.console.widths import clusters, is_sure, width
 from protocol.names import visible
 
 _PASTE_ON, _PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
@@ -75,7 +75,7 @@ class _Picture:
 
     rows: list[str]
     row: int
-    column: int
+    before: str  # what stands before it on its row
 
 
 class AnsiLine:
@@ -103,16 +103,23 @@ class AnsiLine:
         self._painted = picture
         text = "\n".join(picture.rows)
         up = len(picture.rows) - 1 - picture.row
-        if up == 0 and picture.column == width(picture.rows[-1]):
+        if up == 0 and picture.before == picture.rows[-1]:
             return text
-        column = f"\x1b[{picture.column}C" if picture.column else ""
-        return text + (f"\x1b[{up}A" if up else "") + "\r" + column
+        return text + (f"\x1b[{up}A" if up else "") + "\r" + _past(picture.before)
 
     def change(self, prompt: str, view: LineView, size: Size) -> str:
         return self.erase(size) + self.paint(prompt, view, size)
 
     def wipe(self) -> str:
         return WIPE
+
+
+def _past(text: str) -> str:
+    """What moves the cursor over a text from where it begins. Only the terminal knows how wide
+    what it disagrees about has become, so that is written again."""
+    if not is_sure(text):
+        return text
+    return f"\x1b[{width(text)}C" if text else ""
 
 
 def _asked(prompt: str, view: LineView) -> tuple[str, LineView]:
@@ -126,7 +133,7 @@ def _rows_above(painted: _Picture, columns: int) -> int:
     """How many rows the cursor is below the first one; rows that were painted on a wider
     terminal have since been folded by it."""
     above = sum(max(1, -(-width(row) // columns)) for row in painted.rows[: painted.row])
-    return above + painted.column // columns
+    return above + width(painted.before) // columns
 
 
 def _picture(prompt: str, view: LineView, columns: int) -> _Picture:
@@ -134,10 +141,10 @@ def _picture(prompt: str, view: LineView, columns: int) -> _Picture:
     stays free: on some the cursor would already be on the next row."""
     columns = max(columns, 2)
     rows, taken, place = [""], 0, -len(prompt)
-    cursor = (0, 0)
+    cursor = (0, "")
     for cluster in (*clusters(prompt), *clusters(view.text)):
         if place == view.cursor:
-            cursor = (len(rows) - 1, taken)
+            cursor = (len(rows) - 1, rows[-1])
         place += len(cluster)
         if cluster == "\n":
             rows.append("")
@@ -151,14 +158,14 @@ def _picture(prompt: str, view: LineView, columns: int) -> _Picture:
             rows[-1] += piece
             taken += width(piece)
     if place == view.cursor:
-        cursor = (len(rows) - 1, taken)
+        cursor = (len(rows) - 1, rows[-1])
     return _Picture(rows, *cursor)
 
 
 def _windowed(picture: _Picture, rows: int) -> _Picture:
     """Of a line that is higher than the screen, the part around the cursor."""
     first = max(0, min(picture.row - rows // 2, len(picture.rows) - rows))
-    return _Picture(picture.rows[first: first + rows], picture.row - first, picture.column)
+    return _Picture(picture.rows[first: first + rows], picture.row - first, picture.before)
 
 
 class DumbLine:
@@ -193,7 +200,7 @@ class DumbLine:
         self._painted = new
         if new.startswith(old):
             return new[len(old):]
-        if old.startswith(new):
+        if old.startswith(new) and is_sure(old[len(new):]):
             return "\b \b" * width(old[len(new):])
         return "\n" + new
 
