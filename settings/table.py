@@ -124,7 +124,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("CLIENT_RENDER_TIME", "client", "render_time", Seconds(0.01, 10),
             N_("shortest time between two redraws, in seconds"), "0.1"),
     Setting("CLIENT_MESSAGES_TO_SHOW", "client", "messages_to_show", Whole(0, 5000),
-            N_("messages to show at once; 0 shows as many as fit"), "10"),
+            N_("messages to show at once; 0 shows as many as fit"), "0"),
     Setting("CLIENT_LISTEN", "client", "listen", Switch(),
             N_("keep running when the input ends"), "false", flag="--listen", implies=_YES),
     Setting("CLIENT_BELL", "client", "bell", Switch(),

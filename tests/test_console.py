@@ -147,10 +147,20 @@ def test_kinds_of_messages() -> None:
 def test_three_lines_after_joining_and_only_once() -> None:
     lines = minimal(CONNECTED)
     assert lines[0].startswith("12:01 Connected to localhost:1000 as alice.")
-    assert len(lines) == 4
-    text = "\n".join(lines[1:])
-    assert "Enter" in text and "/help" in text and "/quit" in text
-    assert len(minimal(CONNECTED, CONNECTED)) == 1
+    assert len(lines) == 5
+    text = "\n".join(lines[2:])
+    assert "Enter" in text and "/help;" in text and "/help keys" in text and "/quit" in text
+    assert len(minimal(CONNECTED, CONNECTED)) == 2
+
+
+def test_joining_tells_who_is_there() -> None:
+    assert minimal(CONNECTED)[1] == "      Here with you: bob."
+    assert minimal(events.RoomEntered("dev", (ALICE,)))[1] == "      Here with you: alice."
+    alone = events.Connected("here:1", "alice", "default", (ALICE,))
+    assert minimal(alone)[1] == "      Nobody else is here yet."
+    crowd = tuple(events.MemberView(f"m{number}", False) for number in range(256))
+    line = minimal(events.RoomEntered("dev", crowd))[1]
+    assert line.endswith("m10, m11 and 244 more (/who).")
 
 
 def test_tables_are_aligned_with_wide_names() -> None:

@@ -316,6 +316,22 @@ def test_only_so_many_messages_are_shown_at_once() -> None:
     assert numbered(sight) == [0, 1, 2, 3]
 
 
+def test_a_visitors_long_name_widens_the_column_only_while_it_is_near() -> None:
+    sight = Sight(80, 10).joins()
+    sight.hears("one")
+    assert sight.body() == [" 12:01    bob │ one"]
+    sight.hears("hello", "x" * 32)
+    assert " 12:01              bob │ one" in sight.body()
+    for number in range(30):
+        sight.hears(str(number))
+    assert sight.body()[-1] == " 12:01    bob │ 29"
+    sight.hears("hello", "x" * 32)
+    sight.draws()
+    sight.takes(events.Cleared())
+    sight.hears("after")
+    assert sight.body() == [" 12:01    bob │ after"]
+
+
 def test_paging_where_there_is_nothing() -> None:
     sight = Sight().joins()
     sight.view.page(-1)

@@ -99,7 +99,7 @@ def test_the_client_has_the_documented_defaults() -> None:
         room="default",
         room_secret=None,
         render_time=0.1,
-        messages_to_show=10,
+        messages_to_show=0,
         listen=False,
         bell=True,
         history=False,

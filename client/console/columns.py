@@ -62,9 +62,9 @@ class Columns:
         return max(2, self.columns - self.text_at - 1)
 
     def widened(self, wanted: int) -> Columns:
-        """The same with room for a name of that width, as far as there is any."""
+        """The same with room for names of that width, as far as there is any."""
         most = max(_NAME_LEAST, min(_NAME_MOST, self.columns // 5))
-        return replace(self, name=min(max(self.name, wanted), most))
+        return replace(self, name=min(max(_NAME_LEAST, wanted), most))
 
 
 def entry_lines(

@@ -43,7 +43,7 @@ class Look:
     at once (0: as many as fit), in ``colours`` colours."""
 
     interval: float = 0.1
-    show: int = 10
+    show: int = 0
     colours: int = 16
     bell: bool = True
     glyphs: Glyphs = field(default_factory=Glyphs)

@@ -18,6 +18,7 @@ from client.console.widths import pad, width
 from i18n import _, plural
 from protocol.names import nick_key, visible
 
+_NAMED = 12  # members that are named on joining
 _PUNCTUATION = "@.,:;!?()[]{}<>\"'`*_~-…。、，：；！？「」«»"
 
 
@@ -91,13 +92,14 @@ class Layout:
                 _("Connected to {server} as {nick}. You are in room {room}: {members}."),
                 server=event.server, nick=event.nick, room=event.room,
                 members=wording.members(len(event.members)),
-            )
+            ),
+            self._company(event.members),
         ]  # fmt: skip
         if not self._greeted:
             self._greeted = True
             rows += [
                 _row(_("To send a message, type it and press Enter.")),
-                _row(_("For the commands, type /help.")),
+                _row(_("For the commands, type /help; for the keys, /help keys.")),
                 _row(_("To leave, type q or /quit.")),
             ]
         return rows
@@ -143,7 +145,23 @@ class Layout:
     def _room_entered(self, event: events.RoomEntered) -> list[Row]:
         self.room = event.room
         count = wording.members(len(event.members))
-        return [_row(_("You are in room {room} now: {members}."), room=event.room, members=count)]
+        text = _("You are in room {room} now: {members}.")
+        return [_row(text, room=event.room, members=count), self._company(event.members)]
+
+    def _company(self, members: Sequence[events.MemberView]) -> Row:
+        """Who is in the room besides oneself: the first ones by name."""
+        others = [view.nick for view in members if nick_key(view.nick) != nick_key(self.nick)]
+        if not others:
+            return _row(_("Nobody else is here yet."), "quiet")
+        nicks, more = ", ".join(others[:_NAMED]), len(others) - _NAMED
+        if more <= 0:
+            return _row(_("Here with you: {nicks}."), nicks=nicks)
+        text = plural(
+            "Here with you: {nicks} and {count} more (/who).",
+            "Here with you: {nicks} and {count} more (/who).",
+            more,
+        )
+        return _row(text, nicks=nicks, count=str(more))
 
     def _room_list(self, event: events.RoomList) -> list[Row]:
         title = plural("{count} room:", "{count} rooms:", len(event.rooms))

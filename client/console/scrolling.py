@@ -45,6 +45,13 @@ class Scroll:
         """Show the newest entries."""
         self._anchor = None
 
+    def near(self, entries: Sequence[Entry], count: int) -> Sequence[Entry]:
+        """The last entry that is seen, and those before it: so many at most."""
+        end = len(entries)
+        if self._anchor is not None:
+            end = min(end, _index(entries, self._anchor[0]) + 1)
+        return entries[max(0, end - count): end]
+
     def place(self, entries: Sequence[Entry], rows: int) -> Place:
         """What is seen of ``entries`` on so many rows."""
         foot = self._foot(entries)
@@ -81,7 +88,7 @@ class Scroll:
             return None
         if self._anchor is not None:
             number, many = self._anchor
-            place = bisect_left(entries, number, key=lambda entry: entry.number)
+            place = _index(entries, number)
             if place < len(entries):
                 # As many lines as the entry had, unless it has fewer now.
                 return place, min(many, len(self._lines_of(entries, place)))
@@ -139,3 +146,8 @@ class Scroll:
                 return len(entries) - 1, 1 << 30
             shown, left = 0, len(self._lines_of(entries, place))
         return place, shown + many
+
+
+def _index(entries: Sequence[Entry], number: int) -> int:
+    """Where the entry of that number is, or would be."""
+    return bisect_left(entries, number, key=lambda entry: entry.number)

@@ -39,7 +39,7 @@ class Console:
         *,
         bell: bool = True,
         render_time: float = 0.1,
-        messages_to_show: int = 10,
+        messages_to_show: int = 0,
         complete: Complete = commands.complete,
         on_gone: Callable[[], None] | None = None,
         stdin: TextIO | None = None,

@@ -1,7 +1,7 @@
 """The full-screen view: from the model to the lines of the screen.
 
 Pure but for what it remembers of itself: how far up somebody has paged, how wide the names'
-column has become, and the lines of entries that it has drawn.
+column is, and the lines of entries that it has drawn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from client.console.widths import width
 from i18n import _
 
 _LEAST = Size(20, 6)  # a smaller screen shows the beginning of one of this size
-_MEASURED = 200  # entries whose names decide how wide their column is
+_MEASURED = 3  # screens of entries whose names decide how wide their column is
 _KEPT = 400  # entries whose lines are kept
 
 
@@ -82,7 +82,6 @@ class View:
         size = Size(max(size.columns, _LEAST.columns), max(size.rows, _LEAST.rows))
         if self._model.room != self._room:
             self._room = self._model.room
-            self._columns = Columns(size.columns)
             self.to_end()
         entries = self._model.logs.current.entries()
         self._now = now
@@ -147,10 +146,10 @@ class View:
         return " · ".join(parts)
 
     def _measure(self, entries: Sequence[Entry], size: Size) -> None:
-        if self._columns.columns != size.columns:
-            self._columns = Columns(size.columns)
-        names = (width(self._glyphs.shown(entry.mark.text)) for entry in entries[-_MEASURED:])
-        self._columns = self._columns.widened(max(names, default=0))
+        """Make the names' column as wide as those need who are seen, or were a moment ago."""
+        near = self._scroll.near(entries, _MEASURED * size.rows)
+        names = (width(self._glyphs.shown(entry.mark.text)) for entry in near)
+        self._columns = Columns(size.columns).widened(max(names, default=0))
 
     def _lines_of(self, entries: Sequence[Entry], place: int) -> list[Line]:
         """The lines of one entry, with what stands above it: a new day, and "new"."""
