@@ -7,9 +7,13 @@ the client: they are ready by the time that they are asked for.
 
 from __future__ import annotations
 
+import atexit
+import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
+from weakref import WeakSet
 
 from protocol import pake
 from protocol.keys import Identity, RecipientKeys
@@ -17,6 +21,33 @@ from protocol.link import Credentials
 from settings import ClientSettings
 
 T = TypeVar("T")
+
+END_SECONDS = 2.0  # that the program's end waits at most; a key takes a tenth of a second
+
+_computing: WeakSet[threading.Thread] = WeakSet()
+
+
+def compute(work: Callable[[], None], *, name: str) -> threading.Thread:
+    """Run ``work``, which is slow in native code, on a thread that the program's end waits for.
+
+    Before CPython 3.14 a daemon thread that comes back from native code while Python ends is
+    unwound by pthread_exit(3).  Not every library lets that pass: with cryptography 48.0 the C
+    library then ends the process with SIGABRT, in place of the exit status that it had.
+    """
+    atexit.unregister(_wait_for_all)  # once is enough
+    atexit.register(_wait_for_all)
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    _computing.add(thread)
+    thread.start()
+    return thread
+
+
+def _wait_for_all() -> None:
+    """On whichever way out, when all that is left is Python's own clearing up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; Ctrl-C could only show a traceback
+    end = time.monotonic() + END_SECONDS
+    for thread in list(_computing):
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 class Ahead(Generic[T]):
@@ -26,8 +57,7 @@ class Ahead(Generic[T]):
         self._make = make
         self._made: list[T] = []
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._thread = compute(self._run, name=name)
 
     def _run(self) -> None:
         try:
@@ -57,7 +87,7 @@ class Keys:
     def link_keys(self) -> RecipientKeys:
         """Keys that no other connection has used.  Only the reader thread asks."""
         first, self._first = self._first, None
-        return RecipientKeys() if first is None else first()
+        return (first or Ahead("link-keys", RecipientKeys))()
 
 
 def credentials(settings: ClientSettings) -> Credentials:

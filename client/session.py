@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import i18n
 from client import codes, events, wording
+from client.ahead import compute
 from client.events import CodeView, MemberView
 from client.outbox import OPEN_LINES, Line, Outbox, Request, Switch
 from client.posts import Opened
@@ -313,12 +314,7 @@ class Session:
             self._computing = True
             room = self._room
         # scrypt takes a tenth of a second: neither the typing nor the drawing waits for it.
-        threading.Thread(
-            target=self._compute_codes,
-            args=(room, pairs, wanted, shown),
-            name="scrypt",
-            daemon=True,
-        ).start()
+        compute(lambda: self._compute_codes(room, pairs, wanted, shown), name="scrypt")
 
     def invite(self) -> None:
         """Make a link into this room; where one is alone, with a new secret if it has none."""
