@@ -7,7 +7,7 @@ PY     := $(VENV)/bin/python
 HOST   ?= 127.0.0.1
 PORT   ?= 10000
 NAME   ?= $(USER)
-SOURCES := cmd_chat.py settings i18n protocol transport server client
+SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
 .PHONY: setup serve connect test lint types soak bench bench-all pyz pyz-all i18n release-check clean
 

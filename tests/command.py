@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from unittest import mock
 
-import cmd_chat
 import settings
+from cli import run
 from tests.processes import PASSWORD, environment
 
 
@@ -33,11 +33,11 @@ def run_command(*words: str, env: Mapping[str, str] | None = None) -> Done:
     with (
         mock.patch.object(settings, "environment", lambda: found),
         mock.patch.object(settings, "read_dotenv", lambda _path: {}),
-        mock.patch.object(cmd_chat, "_harden"),  # that is for a process of its own
+        mock.patch.object(run, "_harden"),  # that is for a process of its own
         mock.patch("sys.stdin", open(os.devnull)) as nothing,
         contextlib.closing(nothing),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(errors),
     ):
-        status = cmd_chat.main(list(words))
+        status = run.main(list(words))
     return Done(status, out.getvalue(), errors.getvalue())

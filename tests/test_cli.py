@@ -15,23 +15,25 @@ from typing import Any
 
 import pytest
 
-import cmd_chat
 import i18n
 import settings
-from cmd_chat import CONNECT, SERVE, TOKEN, UsageError, parse
+from cli import asking, table
+from cli import run as program
+from cli.parsing import UsageError, parse
+from cli.table import CONNECT, SERVE, TOKEN
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 60  # only against hanging
 
 
-def given(command: cmd_chat.Command, line: str, invited: bool = False) -> dict[str, Any]:
+def given(command: table.Command, line: str, invited: bool = False) -> dict[str, Any]:
     """What a command line sets, by setting's name."""
     args = parse(command, line.split(), invited)
     assert args is not None
     return {name: value for name, value in args.items() if value is not None}
 
 
-def refused(command: cmd_chat.Command, line: str) -> str:
+def refused(command: table.Command, line: str) -> str:
     with pytest.raises(UsageError) as caught:
         parse(command, line.split())
     assert caught.value.usage.startswith("usage: ")
@@ -155,7 +157,7 @@ def test_what_is_parsed_becomes_settings() -> None:
 
 
 def test_every_flag_of_the_settings_is_an_option_of_some_command() -> None:
-    offered = {name for command in cmd_chat.COMMANDS.values()
+    offered = {name for command in table.COMMANDS.values()
                for name in (*command.options, *command.words)}  # fmt: skip
     flagged = {row.name for row in settings.ROWS.values() if row.flag or row.word}
     assert flagged - offered <= {"<TOKEN>"}
@@ -184,7 +186,7 @@ def test_every_flag_of_the_settings_is_an_option_of_some_command() -> None:
     ],
 )
 def test_a_wrong_command_line_is_told_without_repeating_secrets(
-    command: cmd_chat.Command, line: str, sentence: str
+    command: table.Command, line: str, sentence: str
 ) -> None:
     told = refused(command, line)
     assert told.startswith(sentence)
@@ -192,7 +194,7 @@ def test_a_wrong_command_line_is_told_without_repeating_secrets(
 
 
 @pytest.mark.parametrize("command", [SERVE, CONNECT, TOKEN])
-def test_help_goes_before_everything_else(command: cmd_chat.Command) -> None:
+def test_help_goes_before_everything_else(command: table.Command) -> None:
     assert parse(command, ["a", "-h", "b", "c"]) is None
 
 
@@ -205,9 +207,9 @@ class Started:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.args: dict[str, Any] = {}
         self.result: int | BaseException = 0
-        monkeypatch.setattr(cmd_chat, "_harden", lambda: None)
-        for name in cmd_chat.COMMANDS:
-            monkeypatch.setitem(cmd_chat._STARTS, name, self.start)
+        monkeypatch.setattr(program, "_harden", lambda: None)
+        for name in table.COMMANDS:
+            monkeypatch.setitem(program._STARTS, name, self.start)
 
     def start(self, args: Any, environ: Any, dotenv: Any) -> int:
         self.args = dict(args)
@@ -244,9 +246,9 @@ def test_the_exit_status(
     status: int,
 ) -> None:
     """Whatever happens, it is at most one sentence, and tells no more than it may."""
-    monkeypatch.setattr(cmd_chat, "_drop_output", lambda: None)
+    monkeypatch.setattr(program, "_drop_output", lambda: None)
     started.result = result
-    assert cmd_chat.main(["serve"]) == status
+    assert program.main(["serve"]) == status
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") <= 1 and "hunter2" not in err and "Traceback" not in err
@@ -269,7 +271,7 @@ def test_the_exit_status(
 def test_a_secret_on_the_command_line_is_noted_once_with_safer_ways(
     started: Started, capsys: pytest.CaptureFixture[str], line: str, word: str, ways: str
 ) -> None:
-    assert cmd_chat.main(line.split()) == 0
+    assert program.main(line.split()) == 0
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and f"see {word} on the command line" in err
     assert err.endswith(f" Safer: {ways}\n")
@@ -279,7 +281,7 @@ def test_a_secret_on_the_command_line_is_noted_once_with_safer_ways(
 def test_other_ways_to_give_a_secret_are_not_noted(
     started: Started, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
-    assert cmd_chat.main(line.split()) == 0
+    assert program.main(line.split()) == 0
     assert capsys.readouterr().err == ""
 
 
@@ -287,7 +289,7 @@ def test_near_misses_in_dotenv_are_told(
     started: Started, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".env").write_text("ADMIN_PASWORD=x\n")
-    assert cmd_chat.main(["serve"]) == 0
+    assert program.main(["serve"]) == 0
     assert "ADMIN_PASWORD" in capsys.readouterr().err
 
 
@@ -295,27 +297,27 @@ def test_an_unreadable_dotenv_stops_all_but_help(
     started: Started, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".env").mkdir()
-    assert cmd_chat.main(["serve"]) == 2
+    assert program.main(["serve"]) == 2
     assert ".env cannot be used" in capsys.readouterr().err
     for line in (["--help"], ["serve", "--help"], ["--version"]):
-        assert cmd_chat.main(line) == 0
+        assert program.main(line) == 0
 
 
 def test_help_of_each_command_has_examples_and_every_option(
     started: Started, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in cmd_chat.COMMANDS.values():
-        assert cmd_chat.main([command.name, "--help"]) == 0
+    for command in table.COMMANDS.values():
+        assert program.main([command.name, "--help"]) == 0
         out = capsys.readouterr().out
         assert "examples:" in out and f" {command.name} " in out
         for name in command.options:
-            flag = settings.ROWS[name].flag or cmd_chat._TOKEN_FLAGS[name]
+            flag = settings.ROWS[name].flag or table.TOKEN_FLAGS[name]
             assert flag in out
         assert "{" not in out.replace("{rich,minimal,json}", "")
 
 
 def test_the_examples_in_help_can_be_parsed() -> None:
-    for command in cmd_chat.COMMANDS.values():
+    for command in table.COMMANDS.values():
         for example in command.examples:
             words = example.split("{run} ")[1].replace("'", "").split()
             assert words[0] == command.name
@@ -327,7 +329,7 @@ def test_help_fits_terminals_that_lack_letters(
 ) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii"))
-    assert cmd_chat.main(["connect", "--help"]) == 0
+    assert program.main(["connect", "--help"]) == 0
     assert b"cmdchat://?" in raw.getvalue()
 
 
@@ -339,7 +341,7 @@ def test_help_is_in_the_language_asked_for_on_the_same_line(
     used: list[str] = []
     monkeypatch.setattr(i18n, "available", lambda: ["en", "fr"])
     monkeypatch.setattr(i18n, "use", used.append)
-    assert cmd_chat.main(["serve", "--help", *option]) == 0
+    assert program.main(["serve", "--help", *option]) == 0
     assert used == ["fr"]
 
 
@@ -349,7 +351,7 @@ def test_a_language_that_is_not_there_leaves_the_locales(
     used: list[str] = []
     monkeypatch.setattr(settings, "environment", lambda: {"LANG": "fr_FR"})
     monkeypatch.setattr(i18n, "use", used.append)
-    assert cmd_chat.main(["serve", "-l", "xx"]) == 0
+    assert program.main(["serve", "-l", "xx"]) == 0
     assert used == ["fr"]
 
 
@@ -362,7 +364,7 @@ class Terminal:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: str | type[Exception]) -> None:
         self._answers = list(answers)
         self.asked: list[str] = []
-        monkeypatch.setattr(cmd_chat, "_is_terminal", lambda stream: True)
+        monkeypatch.setattr(asking, "is_terminal", lambda stream: True)
         monkeypatch.setattr(getpass, "getpass", lambda prompt: self._answer(f"hidden {prompt}"))
         monkeypatch.setattr(builtins, "input", lambda: self._answer("seen"))
 
@@ -378,7 +380,7 @@ def test_what_is_missing_is_asked_and_secrets_are_hidden(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal(monkeypatch, "", "h", "al", "pw")
-    made = cmd_chat._settle(settings.client_settings, {}, {}, {})
+    made = asking.settle(settings.client_settings, {}, {}, {})
     assert (made.server, made.username, made.password) == ("h", "al", "pw")
     assert terminal.asked == ["seen", "seen", "seen", "hidden Password of the server: "]
     out, err = capsys.readouterr()
@@ -392,21 +394,21 @@ def test_no_answer_is_the_sentence_that_nobody_could_be_asked(
 ) -> None:
     Terminal(monkeypatch, answer)
     with pytest.raises(settings.MissingSetting, match="--password-file"):
-        cmd_chat._settle(settings.server_settings, {}, {}, {})
+        asking.settle(settings.server_settings, {}, {}, {})
 
 
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cmd_chat, "_is_terminal", lambda stream: False)
+    monkeypatch.setattr(asking, "is_terminal", lambda stream: False)
     with pytest.raises(settings.MissingSetting, match="CLIENT_SERVER"):
-        cmd_chat._settle(settings.client_settings, {}, {}, {})
+        asking.settle(settings.client_settings, {}, {}, {})
 
 
 def test_listening_with_rich_on_a_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cmd_chat, "_is_terminal", lambda stream: True)
+    monkeypatch.setattr(asking, "is_terminal", lambda stream: True)
     args = parse(CONNECT, "h 1 al pw --listen".split())
     assert args is not None
     with pytest.raises(settings.SettingsError, match="--listen"):
-        cmd_chat._connect(args, {}, {})
+        program._connect(args, {}, {})
 
 
 # The real process
@@ -462,7 +464,7 @@ def test_dotenv_and_the_environment_are_read(tmp_path: Path) -> None:
 
 def test_help_and_mistakes_import_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys, cmd_chat; status = [cmd_chat.main(['--help']), cmd_chat.main(['serve'])];"
+        "import sys; from cli.run import main; status = [main(['--help']), main(['serve'])];"
         "heavy = {'cryptography', 'websocket', 'simple_websocket', 'socket', 'ssl', 'server',"
         "         'client', 'transport'} & set(sys.modules);"
         "sys.exit(repr((status, heavy)))"
@@ -494,7 +496,7 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
 
 def test_core_dumps_are_off() -> None:
     code = (
-        "import cmd_chat, resource, ctypes; cmd_chat._harden();"
+        "import resource, ctypes; from cli import run; run._harden();"
         "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3))"
     )
     done = subprocess.run(
@@ -507,7 +509,7 @@ def test_core_dumps_are_off() -> None:
 def test_where_core_dumps_cannot_be_turned_off_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)
     monkeypatch.setattr(sys, "platform", "win32")
-    cmd_chat._harden()
+    program._harden()
 
 
 # Makes standard input the terminal that Ctrl-C and hidden prompts go by.

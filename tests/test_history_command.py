@@ -17,12 +17,14 @@ from unittest import mock
 
 import pytest
 
-import cmd_chat
 import settings
+from cli import asking
+from cli.parsing import parse
+from cli.run import _connect
+from cli.table import CONNECT, HISTORY
 from client import history_file, history_records, wording
 from client.history_file import HistoryFile, file_path, locked, server_name
 from client.history_records import Header, Keys, Record
-from cmd_chat import HISTORY, parse
 from tests.command import Done, run_command
 from tests.processes import (
     PASSWORD,
@@ -299,7 +301,7 @@ def test_deleting_asks_at_a_terminal(state: dict[str, str], typed: str, gone: bo
         asked.append(question)
         return typed
 
-    with mock.patch.object(cmd_chat, "_answer", answer):
+    with mock.patch.object(asking, "answer", answer):
         done = run(state, "delete")
     assert done.status == 0 and len(asked) == 1 and "for good" in asked[0]
     assert file_path(folder(state), "a:1").exists() != gone
@@ -327,7 +329,7 @@ def test_a_passphrase_that_is_typed_differently_changes_nothing(state: dict[str,
     file = history_of(state, "a", 1, "x")
     before = file.path.read_bytes()
     answers = iter(["", "one", "two"])
-    with mock.patch.object(cmd_chat, "_answer", lambda question, hidden=False: next(answers)):
+    with mock.patch.object(asking, "answer", lambda question, hidden=False: next(answers)):
         done = run(state, "passphrase")
     assert done.status == 2 and "differ" in done.errors
     assert file.path.read_bytes() == before
@@ -488,7 +490,7 @@ def test_without_a_history_nothing_of_it_is_loaded(server: Server, state: dict[s
 
 def test_only_what_the_history_is_for_imports_it() -> None:
     """At the start of a module, that is; elsewhere it stands behind a condition."""
-    for path in [ROOT / "cmd_chat.py", *(ROOT / "client").rglob("*.py")]:
+    for path in [*(ROOT / "cli").rglob("*.py"), *(ROOT / "client").rglob("*.py")]:
         if path.stem.startswith("history"):
             continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -525,7 +527,7 @@ def test_a_new_passphrase_is_asked_for_twice_hidden_and_looked_back_with(
 def test_a_new_passphrase_that_is_typed_differently_begins_no_history(
     state: dict[str, str],
 ) -> None:
-    args = cmd_chat.parse(cmd_chat.CONNECT, "h 1 al pw --history".split())
+    args = parse(CONNECT, "h 1 al pw --history".split())
     assert args is not None
     asked: list[str] = []
 
@@ -534,8 +536,8 @@ def test_a_new_passphrase_that_is_typed_differently_begins_no_history(
         asked.append(question)
         return str(len(asked))
 
-    with mock.patch.object(cmd_chat, "_answer", answer):
+    with mock.patch.object(asking, "answer", answer):
         with pytest.raises(settings.SettingsError, match="differ"):
-            cmd_chat._connect(args, {**state, "HISTORY_PASSPHRASE": ""}, {})
+            _connect(args, {**state, "HISTORY_PASSPHRASE": ""}, {})
     assert asked == ["Passphrase of the history: ", "The same once more: "]
     assert not folder(state).exists()

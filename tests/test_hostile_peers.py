@@ -433,11 +433,11 @@ BUG = textwrap.dedent(
     f"""
     import sys
     sys.path.insert(0, {str(ROOT)!r})
-    import cmd_chat, {{module}} as found
+    import cli.run, {{module}} as found
     def broken(*_, **__):
         raise RuntimeError({SECRET!r})
     found.{{place}} = broken
-    sys.exit(cmd_chat.main(sys.argv[1:]))
+    sys.exit(cli.run.main(sys.argv[1:]))
     """
 )
 

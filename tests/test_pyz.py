@@ -23,7 +23,7 @@ import cryptography
 import pytest
 
 import i18n
-from cmd_chat import VERSION
+from cli.table import VERSION
 from tests.processes import PASSWORD, PROGRAM, ROOT, Client, Server, environment
 from tests.test_no_files import everything, is_hardened, tracing, written
 from tests.transport_kit import make_certificate
@@ -402,11 +402,11 @@ def test_all_of_it_is_there_compiled_and_used(pyz: Path, tmp_path: Path) -> None
         }
         ours = {
             path.relative_to(ROOT).as_posix()
-            for package in ("client", "i18n", "protocol", "server", "settings", "transport")
+            for package in ("cli", "client", "i18n", "protocol", "server", "settings", "transport")
             for path in (ROOT / package).rglob("*")
             if path.suffix in (".py", ".mo")
         }
-        assert ours | {"cmd_chat.py", "LICENSE"} <= set(names)
+        assert ours | {"LICENSE"} <= set(names)
         assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
         entries = {name: archive.read(name) for name in names}
     # Neither source nor bytecode is only decoration: each does where the other is missing.

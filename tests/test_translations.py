@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import cmd_chat
 import i18n
+from cli.run import main
 from client import events, wording
 from client.commands import COMMANDS, run_line
 from client.console import json, minimal
@@ -252,7 +252,7 @@ def test_each_command_has_its_help(code: str) -> None:
 
 
 def test_an_unknown_code_lists_the_languages(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cmd_chat.main(["connect", "--language", "tlh"]) == 2
+    assert main(["connect", "--language", "tlh"]) == 2
     said = capsys.readouterr().err
     for code, name in i18n.LANGUAGES.items():
         assert code in said and name in said

@@ -195,7 +195,7 @@ def _become(request: dict[str, Any], fds: list[int]) -> list[str]:
 
 def _main() -> None:
     sys.path[0] = str(ROOT)
-    import cmd_chat
+    from cli.run import main
 
     # All that a run may import; what it would not, costs nothing but memory.
     for name in ("client.app", "client.console.fullscreen", "client.token", "server.app"):
@@ -203,7 +203,7 @@ def _main() -> None:
     argv = _serve(socket.socket(fileno=int(sys.argv[1])))
     if argv is not None:
         sys.argv = argv
-        sys.exit(cmd_chat.main())
+        sys.exit(main())
 
 
 if __name__ == "__main__":

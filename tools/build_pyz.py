@@ -26,7 +26,7 @@ from tools.pyz_lock import ANY, PLATFORMS, PYTHONS, ROOT, Wheel, Wrong
 from tools.pyz_start import platform_name
 from tools.pyz_zip import Entry, assemble, deflated, stored, taken
 
-PACKAGES = ("client", "i18n", "protocol", "server", "settings", "transport")
+PACKAGES = ("cli", "client", "i18n", "protocol", "server", "settings", "transport")
 _DATA = (".py", ".mo")
 _START = {"__main__.py": "pyz_main.py", "pyz_start.py": "pyz_start.py",
           "pyz_folder.py": "pyz_folder.py"}  # fmt: skip
@@ -51,7 +51,6 @@ class Contents:
         for name, source in _START.items():
             self.entries[name] = stored((ROOT / "tools" / source).read_bytes())
         self.entries["LICENSE"] = deflated((ROOT / "LICENSE").read_bytes())
-        self.sources["cmd_chat.py"] = (ROOT / "cmd_chat.py").read_bytes()
         for package in PACKAGES:
             for path in sorted((ROOT / package).rglob("*")):
                 name = path.relative_to(ROOT).as_posix()

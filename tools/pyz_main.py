@@ -15,6 +15,25 @@ if sys.version_info < (3, 10):  # noqa: UP036
     sys.stderr.write(sentence.format(inside, here[0], here[1]))
     sys.exit(2)
 
-from pyz_start import main  # type: ignore[import-not-found]  # beside this, in the file
 
-sys.exit(main())
+
+def _leave(*_):
+    # type: (*object) -> None
+    os._exit(130)
+
+
+try:
+    import os
+    import signal
+
+    # As in cmd_chat.py: until something is there that needs an exception.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+    from pyz_start import main  # type: ignore[import-not-found]  # beside this, in the file
+
+    status = main()
+except KeyboardInterrupt:
+    sys.exit(130)
+if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, _leave)  # while Python clears up
+sys.exit(status)

@@ -1,4 +1,4 @@
-"""Start of cmd_chat.pyz: makes what is inside importable, and hands over to ``cmd_chat``.
+"""Start of cmd_chat.pyz: makes what is inside importable, and hands over to ``cli``.
 
 Pure Python is imported from the file itself, from bytecode where the file has some for this
 Python. Native modules cannot be: on Linux they are loaded from memory, so that nothing is ever
@@ -335,10 +335,10 @@ def _run() -> int:
     choice = Choice(archive)
     # Help does without cryptography, and is quicker so.
     choice.settle(load=bool(sys.argv[1:]) and not {"-h", "--help", "--version"} & set(sys.argv))
-    import cmd_chat
+    from cli import run
 
-    cmd_chat.about = lambda: about(archive, choice)
-    return cmd_chat.main()
+    run.about = lambda: about(archive, choice)
+    return run.main()
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from babel.messages.pofile import read_po, write_po
 import i18n
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("cmd_chat.py", "settings", "server", "client", "i18n", "transport", "protocol")
+SOURCES = ("cli", "settings", "server", "client", "i18n", "transport", "protocol")
 KEYWORDS = {"_": None, "N_": None, "plural": (1, 2)}
 CODES = [code for code in i18n.LANGUAGES if code != i18n.DEFAULT]
 # Part of the file, but no news: so that the same texts make the same bytes, with any 2.x of Babel.

@@ -1,0 +1,116 @@
+"""What is asked for at the terminal, and what is said there before anything starts."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import TextIO, TypeVar
+
+import settings
+from cli.interrupts import as_exceptions
+from cli.parsing import Arguments
+from i18n import _
+from settings import (
+    QUESTIONS,
+    ROWS,
+    ClientSettings,
+    HistorySettings,
+    MissingSetting,
+    ServerSettings,
+    Setting,
+    SettingsError,
+    TokenSettings,
+)
+
+Environ = Mapping[str, str]
+Chosen = TypeVar("Chosen", ServerSettings, ClientSettings, TokenSettings, HistorySettings)
+Build = Callable[[Arguments, Environ, Environ, Environ], Chosen]
+
+
+def settle(build: Build[Chosen], args: Arguments, environ: Environ, dotenv: Environ) -> Chosen:
+    """The settings; what is missing is asked for if somebody is at a terminal."""
+    answers: dict[str, str] = {}
+    while True:
+        try:
+            return build(args, environ, dotenv, answers)
+        except MissingSetting as missing:
+            answers[missing.name] = ask(missing)
+
+
+def ask(missing: MissingSetting) -> str:
+    """The user's answer; raises ``missing`` where there is none."""
+    given = answer(missing.question, missing.hidden)
+    if given is None:
+        raise missing
+    return given
+
+
+def answer(question: str, hidden: bool = False) -> str | None:
+    """What is typed at a terminal; None where nobody can be asked, or nothing comes."""
+    if not is_terminal(sys.stdin):
+        return None
+    try:
+        with as_exceptions():  # or the terminal would go on hiding what is typed
+            return _typed(question, hidden)
+    except (EOFError, UnicodeDecodeError):
+        print(file=sys.stderr)
+        return None
+
+
+def _typed(question: str, hidden: bool) -> str:
+    if hidden:
+        from getpass import getpass
+
+        return getpass(question)
+    # Not input's own prompt: it would go to standard output, among the events of json.
+    print(question, end="", file=sys.stderr, flush=True)
+    return input()
+
+
+def passphrase(names: tuple[str, ...], again: bool) -> str:
+    """A passphrase that is asked for, twice if it is a new one.  Raises ``SettingsError``."""
+    missing = settings.missing(names)
+    while not (given := ask(missing)).strip():
+        pass
+    if again and answer(_("The same once more: "), hidden=True) != given:
+        raise SettingsError(_("The two passphrases differ: start again and type the same twice."))
+    return given
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody may be sitting at it."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def say(sentence: str) -> None:
+    """One sentence on standard error, if there is one."""
+    if sys.stderr is not None:  # None: closed by who started us
+        with contextlib.suppress(OSError, ValueError):
+            print(f"cmd_chat: {sentence}", file=sys.stderr, flush=True)
+
+
+def note_exposed(args: Arguments) -> None:
+    """Say once which secrets of a command line others can see, and what is safer."""
+    exposed = [
+        ROWS[name]
+        for name, value in args.items()
+        if isinstance(value, str) and value and ROWS[name].secret and ROWS[name].side != "line"
+    ]
+    if exposed:
+        sentence = _(
+            "Note: others on this machine can see {words} on the command line, for example "
+            "with ps. Safer: {ways}."
+        )
+        words = ", ".join(row.word for row in exposed)
+        ways = ", ".join(way for row in exposed for way in _safer_ways(row))
+        say(sentence.format(words=words, ways=ways))
+
+
+def _safer_ways(row: Setting) -> list[str]:
+    file = ROWS.get(f"{row.name}_FILE")
+    ways = [file.flag] if file else []
+    ways.append(_("{setting} in the environment or in .env").format(setting=row.name))
+    if row.name in QUESTIONS:
+        ways.append(_("the hidden prompt"))
+    return ways

@@ -1,0 +1,213 @@
+"""From words to settings by name: argparse, what it cannot do itself, and help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import i18n
+from cli.table import COMMANDS, CONNECT, DESCRIPTION, EPILOG, HISTORY, TOKEN, TOKEN_FLAGS, Command
+from i18n import _
+from settings import ROWS, Setting
+
+_ASK = "\0"  # stands for an optional value that was left out; no argument can contain it
+
+Arguments = dict[str, str | bool | None]  # by setting's name, as ``settings`` takes them
+
+
+class UsageError(Exception):
+    """A command line that cannot be understood; ``usage`` shows how it is written."""
+
+    def __init__(self, sentence: str, usage: str = "") -> None:
+        super().__init__(sentence)
+        self.usage = usage
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help with examples as they are written, and ``--secret[=VALUE]`` without a space."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        return super()._format_action_invocation(action).replace(" [=", "[=")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with mistakes as exceptions."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message[:1].upper() + message[1:] + ".", self.format_usage())
+
+    def format_usage(self) -> str:
+        return super().format_usage().replace(" [=", "[=")
+
+    def format_help(self) -> str:
+        return super().format_help().replace(" [=", "[=")
+
+
+def _add_help(parser: argparse.ArgumentParser) -> None:
+    # A flag and no more: help needs what the parser that finds it does not have.
+    text = _("show this help message and exit")
+    parser.add_argument("-h", "--help", action="store_true", help=text)
+
+
+def _add_option(parser: argparse.ArgumentParser, name: str, for_help: bool) -> None:
+    row = ROWS[name]
+    flag = row.flag or TOKEN_FLAGS[name]
+    names = [row.short, flag] if row.short else [flag]
+    text = _option_help(row) if for_help else ""
+    if row.implies:
+        parser.add_argument(
+            *names, dest=name, action="store_const", const=row.implies, help=text
+        )
+    else:
+        metavar = f"[={row.word}]" if row.optional else row.word
+        parser.add_argument(*names, dest=name, metavar=metavar, help=text)
+
+
+def _option_help(row: Setting) -> str:
+    text = _(row.flag_help or row.help)
+    if row.name == "CMD_CHAT_LANGUAGE":
+        text += f" ({', '.join(i18n.available())})"
+    elif row.default and not row.implies:
+        text += " ({})".format(_("default: {value}").format(value=row.default))
+    return text.replace("%", "%%")
+
+
+def _prog() -> str:
+    return os.path.basename(sys.argv[0]) or "cmd_chat.py"
+
+
+def _examples(command: Command) -> str:
+    from textwrap import fill
+
+    run = f"python {_prog()}"
+    lines = [_("examples:"), *("  " + line.format(run=run) for line in command.examples)]
+    return "\n".join([*lines, "", fill(_(EPILOG), 79)])
+
+
+def parser(command: Command, for_help: bool) -> _Parser:
+    """The parser of a subcommand.
+
+    Positionals are only in its help: argparse cannot take optional positionals that have
+    options in between, so they are told apart from what a parser without them leaves over.
+    """
+    made = _Parser(
+        prog=f"{_prog()} {command.name}",
+        description=_(command.summary),
+        epilog=_examples(command) if for_help else "",
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    for name in command.words if for_help else ():
+        word = "SERVER|LINK" if name == "CLIENT_SERVER" else ROWS[name].word
+        made.add_argument(name, metavar=word, nargs="?", help=_(ROWS[name].help))
+    _add_help(made)
+    if command is TOKEN:
+        text = _("revoke the token that stands (whole, or its id) in place of USERNAME")
+        made.add_argument("--revoke", action="store_true", help=text)
+    for name in command.options:
+        _add_option(made, name, for_help)
+    return made
+
+
+def top_parser() -> _Parser:
+    """The parser of a command line without a subcommand; it makes help and usage."""
+    made = _Parser(
+        prog=_prog(),
+        usage=f"{_prog()} [--help] [--version] {{{','.join(COMMANDS)}}} …",
+        description=_(DESCRIPTION),
+        epilog=_("{prog} COMMAND --help tells more, with examples.").format(prog=_prog()),
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    commands = made.add_argument_group(_("commands"))
+    for command in COMMANDS.values():
+        commands.add_argument(command.name, nargs="?", help=_(command.summary))
+    _add_help(made)
+    made.add_argument("--version", action="store_true", help=_("show the version and exit"))
+    _add_option(made, "CMD_CHAT_LANGUAGE", for_help=True)
+    return made
+
+
+def parse(command: Command, argv: Sequence[str], invited: bool = False) -> Arguments | None:
+    """The settings that a subcommand's arguments give; None where help was asked for.
+
+    ``invited``: an invite link is set elsewhere, and so the positionals need not name a server.
+    Raises ``UsageError``, which repeats no argument but the names of options.
+    """
+    try:
+        options, words = _split(command, argv)
+        found, rest = parser(command, for_help=False).parse_known_args(options)
+        if found.help:
+            return None
+        words = [*_only_words(command, rest), *words]
+        args = {name: _value(name, vars(found)[name]) for name in command.options}
+        if command is TOKEN and found.revoke:
+            return args | _by_name(("<TOKEN>",), words or [_ASK])
+        if command is CONNECT:
+            return args | _connect_words(args, words, invited)
+        if command is HISTORY and words[:1] != ["search"]:
+            return args | _by_name(("<ACTION>", "<SERVER>"), words)
+        return args | _by_name(command.words, words)
+    except UsageError as error:
+        raise UsageError(str(error), parser(command, for_help=True).format_usage()) from None
+
+
+def _split(command: Command, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before ``--``, with a mark at flags without their value, and what after it."""
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    asking = {ROWS[name].flag for name in command.options if ROWS[name].optional}
+    before = [f"{option}={_ASK}" if option in asking else option for option in argv[:end]]
+    return before, list(argv[end + 1 :])
+
+
+def _value(name: str, text: str | None) -> str | bool | None:
+    # "--secret=$EMPTY" asks, too: to go on without a secret is not what it says.
+    asking = text == _ASK or (text == "" and ROWS[name].optional)
+    return True if asking else text
+
+
+def _only_words(command: Command, rest: Sequence[str]) -> list[str]:
+    """``rest``, if there is no option in it that ``command`` lacks."""
+    for word in rest:
+        if word.startswith("-") and word != "-":
+            # Only the option's name: what follows may be a secret.
+            option = word.split("=")[0] if word.startswith("--") else word[:2]
+            flags = [ROWS[name].flag or TOKEN_FLAGS[name] for name in command.options]
+            sentence = _("{option} is not an option of {command}.")
+            raise UsageError(
+                sentence.format(option=option, command=command.name) + nearest(option, flags)
+            )
+    return list(rest)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """A question that names the one of ``known`` that looks like ``word``; empty if none does."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, 1)
+    return " " + _("Is {word} meant?").format(word=close[0]) if close else ""
+
+
+def _connect_words(args: Arguments, words: list[str], invited: bool) -> Arguments:
+    from protocol.invite import is_invite
+
+    person = CONNECT.words[2:]
+    if words and is_invite(words[0]):
+        if args["CLIENT_INVITE"] or args["CLIENT_INVITE_FILE"]:
+            raise UsageError(_("There are two invite links; keep one of them."))
+        return {"CLIENT_INVITE": words[0], **_by_name(person, words[1:])}
+    if args["CLIENT_INVITE"] or args["CLIENT_INVITE_FILE"] or (invited and len(words) <= 2):
+        return _by_name(person, words)
+    return _by_name(CONNECT.words, words)
+
+
+def _by_name(names: Sequence[str], words: Sequence[str]) -> Arguments:
+    if len(words) > len(names):
+        places = " ".join(ROWS[name].word for name in names)
+        raise UsageError(_("There is more than {places} here.").format(places=places))
+    return {name: _value(name, word) for name, word in zip(names, words, strict=False)}

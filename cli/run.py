@@ -1,0 +1,198 @@
+"""From a command line to an exit status: gather the settings, start what was asked for.
+
+Nothing heavy is imported before it is needed, so that help and mistakes answer at once. No
+traceback ever reaches the user: it could show a secret, and helps nobody who chats.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import i18n
+import settings
+from cli import asking
+from cli.asking import Environ, say, settle
+from cli.interrupts import as_exceptions
+from cli.parsing import Arguments, UsageError, nearest, parse, parser, top_parser
+from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION
+from i18n import _
+from settings import HISTORY_PASSPHRASES, SettingsError
+
+about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz puts its own here
+
+# Exit statuses of this file; docs and ``server.app``, ``client.app`` have the others.
+LEFT, BROKEN, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def _early_language(argv: Sequence[str], environ: Environ, dotenv: Environ) -> None:
+    """Set the language in which mistakes and help are told, before anything is checked."""
+    wanted: dict[str, str | bool | None] = {}
+    for place, word in enumerate(argv):
+        if word == "--":
+            break
+        if word in ("-l", "--language"):
+            wanted = {"CMD_CHAT_LANGUAGE": "".join(argv[place + 1 : place + 2])}
+        elif word.startswith(("-l", "--language=")):
+            wanted = {"CMD_CHAT_LANGUAGE": word[len("--language=" if word[1] == "-" else "-l") :]}
+    try:
+        i18n.use(settings.language(wanted, environ, dotenv))
+    except SettingsError:
+        i18n.use(i18n.from_locale(environ))  # what is wrong is told later, in this language
+
+
+# Starting
+
+
+def _serve(args: Arguments, environ: Environ, dotenv: Environ) -> int:
+    chosen = settle(settings.server_settings, args, environ, dotenv)
+    from server.app import run
+
+    return run(chosen)
+
+
+def _connect(args: Arguments, environ: Environ, dotenv: Environ) -> int:
+    chosen = settle(settings.client_settings, args, environ, dotenv)
+    if chosen.listen and chosen.renderer == "rich":
+        if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
+            sentence = _("CLIENT_LISTEN (--listen) needs --renderer minimal or json on a terminal.")
+            raise SettingsError(sentence)
+    if chosen.history and chosen.history_passphrase is None:
+        from pathlib import Path
+
+        from client.history import is_new
+
+        folder = Path(settings.history_folder(environ))
+        again = is_new(folder, chosen.server, chosen.port)
+        chosen = replace(chosen, history_passphrase=asking.passphrase(HISTORY_PASSPHRASES, again))
+    from client.ahead import run
+
+    return run(chosen)
+
+
+def _token(args: Arguments, environ: Environ, dotenv: Environ) -> int:
+    chosen = settle(settings.token_settings, args, environ, dotenv)
+    from client.token import run
+
+    return run(chosen)
+
+
+def _history(args: Arguments, environ: Environ, dotenv: Environ) -> int:
+    chosen = settle(settings.history_settings, args, environ, dotenv)
+    from pathlib import Path
+
+    from client.history_command import run
+
+    with as_exceptions():  # whatever file it is changing is then put in order
+        return run(chosen, Path(settings.history_folder(environ)), asking.passphrase, asking.answer)
+
+
+_STARTS: dict[str, Callable[[Arguments, Environ, Environ], int]] = {
+    SERVE.name: _serve,
+    CONNECT.name: _connect,
+    TOKEN.name: _token,
+    HISTORY.name: _history,
+}
+
+
+def _harden() -> None:
+    """Neither core dumps, where the system lets us, nor stack traces: both show keys and texts."""
+    threading.excepthook = lambda args: _unexpected(args.exc_type)
+    sys.unraisablehook = lambda args: _unexpected(args.exc_type)
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        with contextlib.suppress(ImportError, OSError, AttributeError):
+            import ctypes
+
+            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: not even through a pipe
+
+
+def _run(argv: Sequence[str]) -> int:
+    environ = settings.environment()
+    i18n.hook_argparse()
+    unreadable: SettingsError | None = None
+    try:
+        dotenv = settings.read_dotenv(".env")
+    except SettingsError as error:
+        dotenv, unreadable = {}, error  # help does without it
+    _early_language(argv, environ, dotenv)
+    command = COMMANDS.get(argv[0]) if argv else None
+    if command is None:
+        return _without_command(argv)
+    args = parse(command, argv[1:], settings.has_invite(environ, dotenv))
+    if args is None:
+        _show(parser(command, for_help=True).format_help())
+        return LEFT
+    if unreadable:
+        raise unreadable
+    for sentence in settings.near_misses(dotenv):
+        say(sentence)
+    asking.note_exposed(args)
+    _harden()
+    return _STARTS[command.name](args, environ, dotenv)
+
+
+def _without_command(argv: Sequence[str]) -> int:
+    parser = top_parser()
+    words = [word for word in argv if not word.startswith("-")]
+    if {"-h", "--help"} & set(argv):
+        _show(parser.format_help())
+    elif "--version" in argv:
+        _show(f"CMD CHAT {VERSION}\n{about()}")
+    elif words and words[0] not in COMMANDS and argv[0] == words[0]:
+        raise UsageError(
+            _("{word} is no command.").format(word=repr(words[0][:40]))
+            + nearest(words[0], list(COMMANDS)),
+            parser.format_usage(),
+        )
+    else:
+        raise UsageError(_("The first word must be a command."), parser.format_usage())
+    return LEFT
+
+
+def _show(text: str) -> None:
+    """Text on standard output, in whatever characters that can take."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), end="")
+
+
+def _drop_output() -> None:
+    """Point standard output away from a reader that has gone, lest Python flush to it again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unexpected(kind: type[BaseException]) -> None:
+    """The last resort. Only the kind of the error is told: the rest may hold what is secret."""
+    say(_("Something unexpected happened ({kind}).").format(kind=kind.__name__))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; ``argv`` is without its name. Returns the exit status."""
+    try:
+        status = _run(sys.argv[1:] if argv is None else argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a reader that has gone shows here, and not after the end
+        return status
+    except UsageError as error:
+        more = _("--help tells more.")
+        say(f"{error} {more}\n{error.usage.rstrip()}")
+        return USAGE
+    except SettingsError as error:
+        say(str(error))
+        return USAGE
+    except KeyboardInterrupt:  # at a question, or twice where it had been asked to leave
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return LEFT
+    except Exception as error:  # a bug of ours, and no reason to show its innards
+        _unexpected(type(error))
+        return BROKEN

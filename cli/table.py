@@ -1,0 +1,127 @@
+"""The subcommands as a table: what parsing, help and its examples are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from i18n import N_
+
+VERSION = "1.0.0"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand: what ``--help`` says of it, and its options as rows of the settings."""
+
+    name: str
+    summary: str
+    words: tuple[str, ...]  # names of its positionals, all of them optional
+    options: tuple[str, ...]
+    examples: tuple[str, ...]
+
+
+SERVE = Command(
+    "serve",
+    N_("Start a server."),
+    ("SERVER_HOST", "SERVER_PORT"),
+    (
+        "ADMIN_PASSWORD",
+        "ADMIN_PASSWORD_FILE",
+        "SSL_CERT_PATH",
+        "SSL_KEY_PATH",
+        "FORCE_SSL",
+        "CMD_CHAT_LANGUAGE",
+    ),
+    (
+        "{run} serve",
+        "{run} serve 0.0.0.0 1000 --password-file password.txt",
+        "{run} serve 0.0.0.0 1000 --ssl-cert cert.pem --ssl-key key.pem --force-ssl",
+    ),
+)
+
+CONNECT = Command(
+    "connect",
+    N_("Connect to a server and chat."),
+    ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_USERNAME", "CLIENT_PASSWORD"),
+    (
+        "CLIENT_TOKEN",
+        "CLIENT_PASSWORD_FILE",
+        "CLIENT_ROOM",
+        "CLIENT_ROOM_SECRET",
+        "CLIENT_ROOM_SECRET_FILE",
+        "CLIENT_INVITE",
+        "CLIENT_INVITE_FILE",
+        "RENDERER_MODE",
+        "CMD_CHAT_LANGUAGE",
+        "CLIENT_LISTEN",
+        "CLIENT_BELL",
+        "CLIENT_RECONNECT",
+        "ENABLE_LOCAL_HISTORY",
+        "HISTORY_PASSPHRASE_FILE",
+        "CLIENT_USE_SSL",
+        "CLIENT_SSL_CA",
+        "CLIENT_SSL_FINGERPRINT",
+    ),
+    (
+        "{run} connect localhost 1000 alice",
+        "{run} connect localhost 1000 alice --room team --secret",
+        "{run} connect chat.example.org 1000 --ssl --token TOKEN",
+        "{run} connect 'cmdchat://chat.example.org/team#secret' alice",
+        "echo hello | {run} connect localhost 1000 bob --password-file pw --renderer json",
+    ),
+)
+
+TOKEN = Command(
+    "token",
+    N_("Get a token for somebody from a running server, or revoke one."),
+    ("<USERNAME>",),
+    (
+        "--ttl",
+        "CLIENT_SERVER",
+        "CLIENT_PORT",
+        "ADMIN_PASSWORD",
+        "ADMIN_PASSWORD_FILE",
+        "CLIENT_USE_SSL",
+        "CLIENT_SSL_CA",
+        "CLIENT_SSL_FINGERPRINT",
+        "CMD_CHAT_LANGUAGE",
+    ),
+    (
+        "{run} token alice --ttl 86400",
+        "{run} token alice --server chat.example.org --port 1000 --ssl",
+        "{run} token --revoke TOKEN",
+    ),
+)
+
+HISTORY = Command(
+    "history",
+    N_("Look into the encrypted histories on this machine, or delete them."),
+    ("<ACTION>", "<TEXT>", "<SERVER>"),
+    (
+        "--last",
+        "--room",
+        "--yes",
+        "HISTORY_PASSPHRASE_FILE",
+        "--new-passphrase-file",
+        "CMD_CHAT_LANGUAGE",
+    ),
+    (
+        "{run} history list",
+        "{run} history show localhost:1000 --last 50",
+        "{run} history search 'the word' --room team",
+        "{run} history export chat.example.org",
+        "{run} history passphrase",
+        "{run} history delete localhost:1000",
+    ),
+)
+
+COMMANDS = {command.name: command for command in (SERVE, CONNECT, TOKEN, HISTORY)}
+
+# Positionals of ``connect`` that are options of ``token``.
+TOKEN_FLAGS = {"CLIENT_SERVER": "--server", "CLIENT_PORT": "--port"}
+
+DESCRIPTION = N_("A chat for the terminal, with end-to-end encryption, that leaves no traces.")
+EPILOG = N_(
+    "Every setting may also come from the environment or from a file .env; the file "
+    ".env.example lists them."
+)
