@@ -9,8 +9,13 @@ from pathlib import Path
 
 from client import events, wording
 from client.app import EXIT_LEFT, EXIT_REFUSED, EXIT_USAGE
+from client.console.folding import Row
+from client.console.glyphs import Glyphs
 from client.console.json import one_line, speak_utf8
 from client.console.layout import Layout, table
+from client.console.minimal import plain_lines
+from client.console.sign import Sign
+from client.console.terminal import is_terminal
 from client.history import described
 from client.history_file import (
     Reader,
@@ -159,11 +164,17 @@ class _Opened:
             for number, record in enumerate(records):
                 if not number and len(self._files) > 1:
                     print(_("History of {server}:").format(server=visible(file.server)))
-                for row in self._layout.recorded(record):
-                    print("".join(span.text for span in row.spans).rstrip())
+                for line in self._lines(self._layout.recorded(record)):
+                    print(line)
                 found += 1
         if not found:
             _say(EXIT_LEFT, _("There is nothing like that in the history."))
+
+    def _lines(self, rows: list[Row]) -> Iterator[str]:
+        """Rows as they are printed: on a terminal no text may look like one more of them."""
+        if is_terminal(sys.stdout):
+            return plain_lines(rows, Sign(Glyphs(sys.stdout.encoding)))
+        return ("".join(span.text for span in row.spans).rstrip() for row in rows)
 
     def _export(self) -> None:
         for file in self._files:

@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from client import events
+from client.console.body import ALARM, INFO
 from client.console.folding import Row, Span, fold
+from client.console.glyphs import Glyphs
 from client.console.json import Json
 from client.console.layout import is_mentioned
 from client.console.minimal import Minimal
 from client.console.pipes import PipeCutter, PipeInput, open_pipe
 from client.console.reading import END, STOPPED
 from client.console.screen import QUEUE_EVENTS, Screen
+from client.console.sign import Sign
 from client.console.start import Console
 from client.console.widths import pad, width
 
@@ -118,35 +121,64 @@ def test_folding_keeps_styles() -> None:
 
 
 def test_a_message_is_one_line() -> None:
-    assert minimal(message("text")) == ["12:01 bob: text"]
+    assert minimal(message("text")) == ["▌ 12:01 bob: text"]
 
 
 def test_continuation_lines_are_indented() -> None:
     assert minimal(message("one\r\ntwo\n\n12:01 eve: three")) == [
-        "12:01 bob: one", "      two", "", "      12:01 eve: three",
+        "▌ 12:01 bob: one", "        two", "", "        12:01 eve: three",
     ]  # fmt: skip
 
 
 def test_a_long_message_cannot_begin_a_line() -> None:
     """Spaces up to the edge of the terminal must not put text where a new line begins."""
+    indent = " " * 8
     lines = minimal(message("x" + " " * 66 + "12:01 carol: hi " * 9), columns=79)
     assert len(lines) > 1
-    assert all(line.startswith("      ") for line in lines[1:])
+    assert all(line.startswith(indent) for line in lines[1:])
     assert all(width(line) <= 79 for line in lines)
 
 
+def test_only_a_line_of_ours_begins_with_the_sign() -> None:
+    forged = "▌ 12:01 carol: hi\n█ 12:01 carol: hi\n| tree │ ls || tree ||| x"
+    assert minimal(message(forged)) == [
+        "▌ 12:01 bob: # 12:01 carol: hi", "        # 12:01 carol: hi",
+        "        | tree │ ls || tree ||| x",
+    ]  # fmt: skip
+    plain = Minimal(Sign(Glyphs("ascii"))).lines(message(forged), NOON, None)
+    assert plain == [
+        "|| 12:01 bob: ? 12:01 carol: hi", "         ? 12:01 carol: hi",
+        "         | tree | ls |.| tree |.|.| x",
+    ]  # fmt: skip
+
+
+def test_what_the_program_says_has_a_mark_that_is_no_nickname() -> None:
+    for event in ALL:
+        for line in minimal(event)[:1]:
+            mark = line.removeprefix("▌ 12:01 ").partition(" ")[0]
+            if not isinstance(event, events.Message):
+                assert mark in (INFO, ALARM), line
+    (warning,) = minimal(events.Warning("other_keys", "bob", "text"))
+    assert warning == "▌ 12:01 ! Warning: text"
+    assert minimal(message("text", sender="Warning")) == ["▌ 12:01 Warning: text"]
+
+
+def test_a_name_from_right_to_left_keeps_its_place() -> None:
+    assert minimal(message("שלום", sender="שרה")) == ["▌ 12:01 שרה\u200e: שלום"]
+
+
 def test_kinds_of_messages() -> None:
-    assert minimal(message("waves", kind="action")) == ["12:01 * bob waves"]
+    assert minimal(message("waves", kind="action")) == ["▌ 12:01 * bob waves"]
     assert minimal(message("psst", private=True, to="alice")) == [
-        "12:01 bob, to you alone: psst"
+        "▌ 12:01 bob, to you alone: psst"
     ]
     mine = message("psst", sender="alice", private=True, to="bob", mine=True)
-    assert minimal(mine) == ["12:01 you, to bob alone: psst"]
+    assert minimal(mine) == ["▌ 12:01 you, to bob alone: psst"]
 
 
 def test_three_lines_after_joining_and_only_once() -> None:
     lines = minimal(CONNECTED)
-    assert lines[0].startswith("12:01 Connected to localhost:1000 as alice.")
+    assert lines[0].startswith("▌ 12:01 · Connected to localhost:1000 as alice.")
     assert len(lines) == 5
     text = "\n".join(lines[2:])
     assert "Enter" in text and "/help;" in text and "/help keys" in text and "/quit" in text
@@ -166,29 +198,29 @@ def test_joining_tells_who_is_there() -> None:
 def test_tables_are_aligned_with_wide_names() -> None:
     rooms = events.RoomList((events.RoomView("日本語", 2), events.RoomView("dev", 1)))
     assert minimal(rooms) == [
-        "12:01 2 rooms:",
-        "      日本語  2 members",
-        "      dev     1 member",
+        "▌ 12:01 · 2 rooms:",
+        "▌       日本語  2 members",
+        "▌       dev     1 member",
     ]
 
 
 def test_the_member_list_says_in_words_who_is_verified() -> None:
     lines = minimal(CONNECTED, events.MemberList("default", (ALICE, BOB)))
-    assert lines[1:] == ["      alice  you", "      bob    not verified"]
+    assert lines[1:] == ["▌       alice  you", "▌       bob    not verified"]
 
 
 def test_verification_codes_are_shown() -> None:
     code = events.CodeView("bob", "654 321", True)
     lines = minimal(CONNECTED, events.Verification("default", "123 456", (code,)))
-    assert lines[1] == "      123 456"
-    assert lines[2] == "      bob  654 321  verified"
+    assert lines[1] == "▌       123 456"
+    assert lines[2] == "▌       bob  654 321  verified"
     assert "/verify NICK ok" in lines[-1]
 
 
 def test_a_refused_line_is_handed_back_with_reason_and_wait() -> None:
     lines = minimal(events.NotSent("default", "my words\nand more", "rate_limited", 12.5))
     assert "13 seconds" in lines[0]
-    assert lines[1:] == ["      my words", "      and more"]
+    assert lines[1:] == ["        my words", "        and more"]
 
 
 def test_a_long_help_folds_in_its_own_column() -> None:
@@ -199,9 +231,9 @@ def test_a_long_help_folds_in_its_own_column() -> None:
         )
     )
     lines = minimal(help_, columns=60)
-    assert lines[1].startswith("      /nick NAME  Change")
-    assert lines[2].startswith(" " * 18 + "Change")
-    assert lines[-1] == "      /q          Leave."
+    assert lines[1].startswith("▌       /nick NAME  Change")
+    assert lines[2].startswith(" " * 20 + "Change")
+    assert lines[-1] == "▌       /q          Leave."
 
 
 def test_the_prompt_follows_the_room() -> None:
@@ -217,9 +249,9 @@ def test_the_own_nickname_follows_renames() -> None:
     renderer = Minimal()
     renderer.lines(CONNECTED, NOON, None)
     (line,) = renderer.lines(events.Renamed("default", "alice", "al"), NOON, None)
-    assert line == "12:01 You are called al now."
+    assert line == "▌ 12:01 · You are called al now."
     (line,) = renderer.lines(events.Renamed("default", "bob", "bo"), NOON, None)
-    assert line == "12:01 bob is called bo now."
+    assert line == "▌ 12:01 · bob is called bo now."
 
 
 def test_what_is_on_its_way_is_not_shown() -> None:
@@ -358,7 +390,7 @@ def test_what_was_shown_is_written_in_order_before_close_returns() -> None:
     for number in range(3 * QUEUE_EVENTS):
         screen.show(message(str(number)))
     screen.close()
-    assert out.getvalue().splitlines() == [f"12:01 bob: {n}" for n in range(3 * QUEUE_EVENTS)]
+    assert out.getvalue().splitlines() == [f"▌ 12:01 bob: {n}" for n in range(3 * QUEUE_EVENTS)]
     assert not screen.gone
     screen.show(message("too late"))
     assert "too late" not in out.getvalue()
@@ -450,11 +482,11 @@ def test_an_error_of_ours_ends_the_client_instead_of_leaving_it_mute() -> None:
 def test_a_stream_of_another_encoding_gets_question_marks() -> None:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii")
-    screen = Screen(Minimal(), out, io.StringIO(), now=lambda: NOON)
+    screen = Screen(Minimal(Sign(Glyphs("ascii"))), out, io.StringIO(), now=lambda: NOON)
     screen.start()
     screen.show(message("日本 ok"))
     screen.close()
-    assert raw.getvalue() == b"12:01 bob: ?? ok\n"
+    assert raw.getvalue() == b"|| 12:01 bob: ?? ok\n"
 
 
 def test_where_nothing_can_be_cleared_that_is_said() -> None:
@@ -463,7 +495,7 @@ def test_where_nothing_can_be_cleared_that_is_said() -> None:
     screen.start()
     screen.show(events.Cleared())
     screen.close()
-    assert out.getvalue() == "12:01 What was written here cannot be cleared.\n"
+    assert out.getvalue() == "▌ 12:01 · What was written here cannot be cleared.\n"
 
 
 # Lines of a pipe
@@ -571,7 +603,7 @@ def test_rich_falls_back_to_minimal_on_pipes() -> None:
     assert used == "minimal"
     assert got == ["hello", "q"]
     lines = written.splitlines()
-    assert lines[-2:] == ["12:01 bob: hello", "12:01 bob: q"]
+    assert lines[-2:] == ["|| 12:01 bob: hello", "|| 12:01 bob: q"]
     assert "\x1b" not in written and "> " not in written
 
 

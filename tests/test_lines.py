@@ -331,7 +331,7 @@ def test_an_incoming_message_leaves_the_typed_line_whole(
     person.sees("default> a half-typed line that takes m", "ore than one row")
     person.waits(lambda: "hello" in "".join(shown(person.screen)))
     lines = [line.replace(" ", "") for line in shown(person.screen)]
-    assert lines[-3] == "12:01bob:hello日本"
+    assert lines[-3] == "▌12:01bob:hello日本"
     person.types("\x01\x1b[C<\x05>\r")
     person.sees("default>")
     person.waits(lambda: bool(chat.lines))
@@ -418,7 +418,7 @@ def test_a_dumb_terminal_gets_no_sequences(person: Person, chats: Callable[..., 
     person.types("hel")
     person.sees("default> hel")
     chat.hears("hello")
-    person.sees("default> hel", "12:01 bob: hello", "default> hel")
+    person.sees("default> hel", "▌ 12:01 bob: hello", "default> hel")
     person.types("lo\rnext\r")
     person.waits(lambda: len(chat.lines) == 2)
     person.sees("default> hello", "default> next", "default>")

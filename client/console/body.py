@@ -59,8 +59,8 @@ class Bodies:
         rows = self._layout.bare_rows(event)
         if not rows:
             return None
-        mark = _MARKS.get(type(event), INFO)
-        return Body(_mark(mark), tuple(Row(row.spans, max(0, row.indent - INDENT)) for row in rows))
+        beside = tuple(Row(row.spans, max(0, row.indent - INDENT)) for row in rows)
+        return Body(_mark(mark_of(event)), beside)
 
     def own(self, text: str, kind: str, to: str | None) -> Body:
         """A line of this client's person that the server has not taken yet."""
@@ -112,6 +112,12 @@ class Bodies:
     def _reconnecting(self, _event: events.Reconnecting) -> Body:
         text = _("The connection is lost; what you type now waits until it is back.")
         return Body(_mark(ALARM), (Row((Span(text, "alarm"),), 0),))
+
+
+def mark_of(event: events.Event) -> str:
+    """What stands before an event of the program's own where a message has its nickname; none
+    of it can be one."""
+    return _MARKS.get(type(event), INFO)
 
 
 def _mark(sign: str) -> Span:

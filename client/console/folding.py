@@ -28,10 +28,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Row:
-    """One line, before it is folded; what does not fit goes on after ``indent`` columns."""
+    """One line, before it is folded; what does not fit goes on after ``indent`` columns.
+    ``begins``: it is a line of the program's, not one more of a text from elsewhere."""
 
     spans: tuple[Span, ...]
     indent: int = INDENT
+    begins: bool = True
 
 
 def fold(row: Row, columns: int | None) -> list[list[Span]]:

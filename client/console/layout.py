@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from client import events, wording
@@ -64,8 +65,8 @@ class Layout:
         first, indent = rows[0], Span(" " * INDENT)
         clock = Span(f"{when:%H:%M} ", "time")
         return [
-            Row((clock, *first.spans), first.indent),
-            *(Row((indent, *row.spans), row.indent) for row in rows[1:]),
+            replace(first, spans=(clock, *first.spans)),
+            *(replace(row, spans=(indent, *row.spans)) for row in rows[1:]),
         ]
 
     def bare_rows(self, event: events.Event) -> list[Row]:
@@ -110,7 +111,7 @@ class Layout:
         lines = text_lines(event.text)
         begin = self._message_begin(event, nick)
         first = Row((*begin, Span(lines[0], style)))
-        return [first, *(Row((Span(line, style),)) for line in lines[1:])]
+        return [first, *(Row((Span(line, style),), begins=False) for line in lines[1:])]
 
     def _message_begin(
         self, event: events.Message | events.HistoryView, nick: Span
@@ -228,7 +229,8 @@ class Layout:
         indent = INDENT + len(clock)
         first, *more = text_lines(view.text)
         rows = [Row((Span(clock, "time"), *begin, Span(first)), indent)]
-        return rows + [Row((Span(" " * len(clock)), Span(line)), indent) for line in more]
+        margin = Span(" " * len(clock))
+        return rows + [Row((margin, Span(line)), indent, begins=False) for line in more]
 
     def _notice(self, event: events.Notice) -> list[Row]:
         return _texts(event.text)
@@ -236,7 +238,7 @@ class Layout:
     def _not_sent(self, event: events.NotSent) -> list[Row]:
         reason = wording.not_sent(event.reason, {"retry_after": event.retry_after})
         rows = [_row(_("Not sent: {reason}. Your text was:"), "alarm", reason=reason)]
-        return rows + _texts(event.text)
+        return rows + [replace(row, begins=False) for row in _texts(event.text)]
 
     def _error(self, event: events.Error) -> list[Row]:
         return _texts(_("Error: {text}").format(text=event.text), "alarm")
@@ -324,7 +326,9 @@ def _title(text: str) -> Row:
 
 
 def _texts(text: str, style: str = "") -> list[Row]:
-    return [Row((Span(line, style),)) for line in text_lines(text)]
+    first, *more = text_lines(text)
+    rows = [Row((Span(first, style),))]
+    return rows + [Row((Span(line, style),), begins=False) for line in more]
 
 
 def _around(sentence: str, nick: Span) -> tuple[Span, ...]:

@@ -16,6 +16,7 @@ from client.console.lines import Complete, LineEditor, LineView
 from client.console.pipes import open_pipe
 from client.console.reading import ConsoleInput, Input, KeyboardInput
 from client.console.screen import Screen
+from client.console.sign import Sign
 from client.console.signals import TerminalSignals, stop_here
 from client.console.terminal import Keyboard, is_terminal, size_of
 from client.console.typed import AnsiLine, DumbLine
@@ -59,24 +60,25 @@ class Console:
         self._keyboard = Keyboard(stdin.fileno()) if interactive else None
         self._on_gone = on_gone
         self._closed = False
+        glyphs = Glyphs(
+            terminal_encoding(environ, out.encoding) if both else out.encoding or "utf-8"
+        )
         self.screen: Drawing
         if self.renderer == "rich":
             # A tenth of all that a client imports, and pipes do without it.
             from client.console.fullscreen import FullScreen, Look
 
-            encoding = terminal_encoding(environ, out.encoding)
-            look = Look(
-                render_time, messages_to_show, colours(environ), bell, Glyphs(encoding)
-            )
+            look = Look(render_time, messages_to_show, colours(environ), bell, glyphs)
             self.screen = FullScreen(
                 look, out, err, size=lambda: size_of(out), on_gone=self._gone, now=now
             )
         else:
+            sign = Sign(glyphs)
             self.screen = Screen(
-                json.Json() if self.renderer == "json" else minimal.Minimal(),
+                json.Json() if self.renderer == "json" else minimal.Minimal(sign),
                 out,
                 err,
-                line=(DumbLine() if dumb else AnsiLine()) if interactive else None,
+                line=(DumbLine(sign) if dumb else AnsiLine(sign)) if interactive else None,
                 size=(lambda: size_of(out)) if interactive else None,
                 on_gone=self._gone,
                 now=now,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from client.console.lines import LineView
+from client.console.sign import Sign
 from client.console.widths import clusters, is_sure, width
 from protocol.names import visible
 
@@ -81,7 +82,8 @@ class _Picture:
 class AnsiLine:
     """A terminal that knows ECMA-48: the line is erased, and painted below what was written."""
 
-    def __init__(self) -> None:
+    def __init__(self, sign: Sign | None = None) -> None:
+        self._sign = sign or Sign()
         self._painted: _Picture | None = None
 
     def begin(self) -> str:
@@ -99,7 +101,9 @@ class AnsiLine:
 
     def paint(self, prompt: str, view: LineView, size: Size) -> str:
         prompt, view = _asked(prompt, view)
-        picture = _windowed(_picture(prompt, view, size.columns - 1), max(1, size.rows - 1))
+        picture = _windowed(
+            _picture(prompt, view, size.columns - 1, self._sign), max(1, size.rows - 1)
+        )
         self._painted = picture
         text = "\n".join(picture.rows)
         up = len(picture.rows) - 1 - picture.row
@@ -136,7 +140,7 @@ def _rows_above(painted: _Picture, columns: int) -> int:
     return above + width(painted.before) // columns
 
 
-def _picture(prompt: str, view: LineView, columns: int) -> _Picture:
+def _picture(prompt: str, view: LineView, columns: int, sign: Sign) -> _Picture:
     """Cut prompt and line into rows of at most so many columns. The last column of a terminal
     stays free: on some the cursor would already be on the next row."""
     columns = max(columns, 2)
@@ -151,7 +155,7 @@ def _picture(prompt: str, view: LineView, columns: int) -> _Picture:
             taken = 0
             continue
         # One character may be shown as several, such as <U+202E>.
-        for piece in clusters(visible(cluster)):
+        for piece in clusters(sign.shown(visible(cluster), rows[-1])):
             if taken + width(piece) > columns:
                 rows.append("")
                 taken = 0
@@ -172,7 +176,8 @@ class DumbLine:
     """A terminal that can only go on, and one step back: what is typed is echoed. Other output
     begins on a new line, after which the typed line is written anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, sign: Sign | None = None) -> None:
+        self._sign = sign or Sign()
         self._painted: str | None = None
 
     def begin(self) -> str:
@@ -189,12 +194,12 @@ class DumbLine:
 
     def paint(self, prompt: str, view: LineView, size: Size) -> str:
         prompt, view = _asked(prompt, view)
-        self._painted = prompt + _echo(view.text)
+        self._painted = prompt + self._echo(view.text)
         return self._painted
 
     def change(self, prompt: str, view: LineView, size: Size) -> str:
         prompt, view = _asked(prompt, view)
-        old, new = self._painted, prompt + _echo(view.text)
+        old, new = self._painted, prompt + self._echo(view.text)
         if old is None or view.entered:
             return self.erase(size) + self.paint(prompt, view, size)
         self._painted = new
@@ -207,6 +212,5 @@ class DumbLine:
     def wipe(self) -> str:
         return ""
 
-
-def _echo(text: str) -> str:
-    return visible(text).replace("\n", "␊")
+    def _echo(self, text: str) -> str:
+        return self._sign.shown(visible(text).replace("\n", "␊"))

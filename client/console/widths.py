@@ -45,6 +45,10 @@ _DOUBLE = "\u3001-\u3029\u3041-\u3094\u30a0-\u30fe\u4e00-\u9fa5\uac00-\ud7a3\uff
 _all_sure = re.compile(f"[{_NARROW}{_DOUBLE}]*").fullmatch
 _doubles = re.compile(f"[{_DOUBLE}]").findall
 
+_leftwards = re.compile(
+    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]"
+).search
+
 
 class _Table:
     """A set of code points, from ranges in ascending order."""
@@ -77,6 +81,11 @@ _ODD = _Table(
 def is_sure(text: str) -> bool:
     """Whether every terminal gives this text the same columns, as far as is known."""
     return (text.isascii() and text.isprintable()) or _all_sure(text) is not None
+
+
+def leads_left(text: str) -> bool:
+    """Whether something in it is written from right to left."""
+    return not text.isascii() and _leftwards(text) is not None
 
 
 def clusters(text: str) -> Iterator[str]:
