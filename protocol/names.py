@@ -15,22 +15,10 @@ from protocol.errors import BadNick, BadRoom
 from protocol.limits import NICK_CHARS, ROOM_CHARS
 from protocol.skeletons import skeleton
 
-# What the client calls its person and its own lines, in all its languages, as keys and without
-# the punctuation that a name may have. One list for all: who reads may have any of them.
-RESERVED_ASCII = frozenset(
-    """
-    abisua avertissement aviso befehle cmdchat comandos commandes commands du eiratud erreur erro
-    error errorea ezikusiak fehler hoiatus ignorados ignored ignoriert komandoak notice ordes
-    ordres saatmata server sina system ti viga vous warning warnung you zu
-    """.split()
-)
-RESERVED = RESERVED_ASCII | frozenset(
-    """
-    avís käsud tú você vós вы игнорируются команды ошибка предупреждение あなた エラー コマンド
-    使える言語 未送信 無視中 警告 你 可用的语言有 命令 已忽略 未发送 该链接指向这台计算机本身
-    错误 경고 나 명령 오류
-    """.split()
-)
+# Whom somebody would believe, whatever a screen does to tell members from programs: by ear, in
+# a notification, in what a program makes of the messages. Not what clients begin their own
+# lines with, in whichever language: they have to mark those.
+RESERVED = frozenset({"cmdchat", "error", "server", "system", "warning"})
 
 # Hebrew stacks five on one letter (point, dot, vowel, meteg, accent), Burmese too; floods of
 # them, which paint over the lines above, need many more.
@@ -89,14 +77,14 @@ def check_nick(nick: str) -> str:
     if name is None or len(_scripts(name)) > 1:
         raise BadNick()
     bare = name.translate(dict.fromkeys(map(ord, _PUNCTUATION)))
-    if nick_looks(bare) & _looks_of(RESERVED_ASCII if bare.isascii() else RESERVED):
+    if nick_looks(bare) & _reserved_looks():
         raise BadNick()
     return name
 
 
 @cache
-def _looks_of(words: frozenset[str]) -> frozenset[str]:
-    return frozenset(look for word in words for look in nick_looks(word))
+def _reserved_looks() -> frozenset[str]:
+    return frozenset(look for word in RESERVED for look in nick_looks(word))
 
 
 def check_room(room: str) -> str:

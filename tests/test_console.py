@@ -170,10 +170,10 @@ def test_a_name_from_right_to_left_keeps_its_place() -> None:
 def test_kinds_of_messages() -> None:
     assert minimal(message("waves", kind="action")) == ["▌ 12:01 * bob waves"]
     assert minimal(message("psst", private=True, to="alice")) == [
-        "▌ 12:01 bob, to you alone: psst"
+        "▌ 12:01 @ bob, to you alone: psst"
     ]
     mine = message("psst", sender="alice", private=True, to="bob", mine=True)
-    assert minimal(mine) == ["▌ 12:01 you, to bob alone: psst"]
+    assert minimal(mine) == ["▌ 12:01 @ you, to bob alone: psst"]
 
 
 def test_three_lines_after_joining_and_only_once() -> None:
@@ -186,10 +186,10 @@ def test_three_lines_after_joining_and_only_once() -> None:
 
 
 def test_joining_tells_who_is_there() -> None:
-    assert minimal(CONNECTED)[1] == "      Here with you: bob."
-    assert minimal(events.RoomEntered("dev", (ALICE,)))[1] == "      Here with you: alice."
+    assert minimal(CONNECTED)[1] == "▌       Here with you: bob."
+    assert minimal(events.RoomEntered("dev", (ALICE,)))[1] == "▌       Here with you: alice."
     alone = events.Connected("here:1", "alice", "default", (ALICE,))
-    assert minimal(alone)[1] == "      Nobody else is here yet."
+    assert minimal(alone)[1] == "▌       Nobody else is here yet."
     crowd = tuple(events.MemberView(f"m{number}", False) for number in range(256))
     line = minimal(events.RoomEntered("dev", crowd))[1]
     assert line.endswith("m10, m11 and 244 more (/who).")

@@ -1,8 +1,7 @@
-"""Nicknames that would pass for somebody else's, and the words that the client speaks under."""
+"""Nicknames that would pass for somebody else's, or for the program."""
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -16,10 +15,9 @@ import i18n
 from client import events
 from client.console import body, minimal
 from client.console.layout import Layout
-from i18n import _
-from protocol import confusables, names, skeletons
-from protocol.errors import BadNick, BadRoom
-from protocol.names import RESERVED, check_nick, check_room, nick_key, nick_looks
+from protocol import confusables, skeletons
+from protocol.errors import BadNick
+from protocol.names import RESERVED, check_nick, nick_key, nick_looks
 from protocol.skeletons import skeleton
 from tests.test_names import PEOPLE
 from tests.test_translations import NOON, everything
@@ -120,9 +118,7 @@ def test_the_table_is_read_only_when_it_is_needed(nick: str, read: bool) -> None
     assert run.stdout.strip() == str(read)
 
 
-# The words that the client uses for itself
-
-EXTRA = {"cmdchat", "notice", "server", "system"}  # in no line, but somebody would be believed
+# The lines of the client's own, and the names of people
 
 
 @pytest.fixture
@@ -131,53 +127,24 @@ def english_afterwards() -> Iterator[None]:
     i18n.use("en")
 
 
-def notices() -> set[str]:
-    """The sentences that the session may show by themselves."""
-    tree = ast.parse((ROOT / "client/session.py").read_text(encoding="utf-8"))
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return {
-        call.args[0].value
-        for call in calls
-        if isinstance(call.func, ast.Name) and call.func.id == "_"
-        and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
-    }  # fmt: skip
-
-
-def speakers() -> Iterator[str]:
-    """What stands before a colon where a message has its nickname, and whom ``you`` calls.
-
-    Without those that have a number or a name in them, and so are no word of the client's.
-    """
-    yield _("you")
-    renderer = minimal.Minimal()
-    for event in [*everything(), *(events.Notice(_(text)) for text in notices())]:
-        if isinstance(event, events.Message):
+@pytest.mark.parametrize("code", i18n.LANGUAGES)
+def test_no_nickname_makes_a_line_of_the_programs(english_afterwards: None, code: str) -> None:
+    """What the minimal renderer writes first is a mark where it is not somebody's nickname."""
+    i18n.use(code)
+    for event in everything():
+        first, *_more = minimal.Minimal().lines(event, NOON, None)
+        found = re.fullmatch(r"▌ \d\d:\d\d (\S+) .*", first)
+        assert found, first
+        if isinstance(event, events.Message) and event.kind == "text" and not event.private:
+            assert found[1] == f"{event.sender}:"
             continue
-        for line in renderer.lines(event, NOON, None):
-            found = re.match(r"\d\d:\d\d ([^\s:：]+)\s?(?::(?:\s|$)|：)", line)
-            if found and not re.search(r"\d|bob", found[1]):
-                yield found[1]
+        with pytest.raises(BadNick):
+            check_nick(found[1])
 
 
-def bare(word: str) -> str:
-    return re.sub("[._-]", "", nick_key(word))
-
-
-def is_name(word: str) -> bool:
-    try:
-        return len(check_room(word)) <= 32
-    except BadRoom:
-        return False
-
-
-def test_reserved_words_are_those_that_the_client_speaks_under(english_afterwards: None) -> None:
-    """In every language: nobody can be called what a line of the client's begins with."""
-    spoken = set()
-    for code in i18n.LANGUAGES:
-        i18n.use(code)
-        spoken |= {bare(word) for word in speakers() if is_name(word)}
-    assert {"error", "warning", "you", "fehler", "警告"} <= spoken
-    assert RESERVED == spoken | EXTRA
+@pytest.mark.parametrize("nick", ["Sina", "Du", "Ti", "Zu", "Viga", "Ordes", "Notice", "You", "나"])
+def test_words_of_the_catalogues_are_nicknames(nick: str) -> None:
+    assert check_nick(nick) == nick
 
 
 def test_marks_are_no_nicknames() -> None:
@@ -203,15 +170,8 @@ def test_reserved_words_are_no_nicknames(word: str) -> None:
 
 @pytest.mark.parametrize(
     "nick",
-    ["err0r", "y0u", "systern", "warn-ing", "Fеhlеr", "\u0435\u0433\u0433\u043e\u0433", "Оши6ка"],
+    ["err0r", "systern", "warn-ing", "\u0435\u0433\u0433\u043e\u0433", "cmd.chat", "\uff25rror"],
 )
 def test_what_looks_like_a_reserved_word_is_none_either(nick: str) -> None:
     with pytest.raises(BadNick):
         check_nick(nick)
-
-
-def test_an_ascii_name_never_looks_like_a_reserved_word_in_other_letters() -> None:
-    """So those need not be looked at, and the table is not read for them."""
-    others = [look for word in RESERVED if not word.isascii() for look in nick_looks(word)]
-    assert others and not any(look.isascii() for look in others)
-    assert names.RESERVED_ASCII == {word for word in RESERVED if word.isascii()}

@@ -115,7 +115,6 @@ NOBODY = {
     "server with a long s": "\u017ferver",
     "system in dashes": "-system-",
     "the program": "cmd_chat",
-    "the reader": "You",
 }
 
 HARMLESS = [

@@ -670,6 +670,7 @@ def test_no_name_does_anything_but_stand_there(case: dict[str, str]) -> None:
 def only_moves(written: str) -> bool:
     """Whether a screen was drawn with nothing but what the canvas itself writes."""
     known = r"\x1b\[(\d+;\d+H|2K|H|2J|\?25[hl]|[0-9;]+m)"
+    written = written.replace("│\u200e", "│")  # beside names from right to left
     return re.sub(known + "|[\u200c\u200d]", "", written).isprintable()
 
 
@@ -697,3 +698,11 @@ def test_a_message_cannot_look_like_a_line_of_somebody_else() -> None:
     sight.hears("y" * 200 + " 12:01  alice │ I agree")
     assert all(line.index("│") == 14 for line in sight.body())
     assert sum(line.startswith(" 12:01") for line in sight.body()) == 2
+
+
+def test_a_mark_keeps_names_from_right_to_left_in_their_column() -> None:
+    sight = Sight().joins()
+    sight.hears("שלום", "שרה")
+    sight.hears("hello", "bob")
+    written = sight.draws()
+    assert written.count("│\u200e\x1b[") == 1, "and the text goes on at its own column"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from client.console.folding import Row, Span, fold
 from client.console.glyphs import Glyphs
-from client.console.widths import cut, width
+from client.console.widths import LEFT_TO_RIGHT, cut, leads_left, width
 
 _TIME, _TIME_COLUMNS = 1, 5
 _NAME_LEAST = 6
@@ -82,7 +82,11 @@ def entry_lines(
     head: Line = (Piece(at, (replace(name, text=fitting),)),)
     if columns.has_time:
         head = (Piece(_TIME, (Span(clock, "time"),)), *head)
-    bar = Piece(columns.bar_at, (Span(glyphs.shown("│"), "quiet"),))
+    # Names and text from right to left change places on some terminals, where no letter from
+    # left to right is between them: a mark is one. Where it takes a column, that one is empty.
+    apart = glyphs.full and any(leads_left(span.text) for row in shown for span in row.spans)
+    bar_text = f"│{LEFT_TO_RIGHT}" if apart else glyphs.shown("│")
+    bar = Piece(columns.bar_at, (Span(bar_text, "quiet"),))
     return [
         (*(head if number == 0 else ()), bar, Piece(columns.text_at, tuple(line)))
         for number, line in enumerate(folded)

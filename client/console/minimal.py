@@ -1,8 +1,8 @@
 """The minimal renderer: one line an event, words only, for slow lines and screen readers.
 
 Each line that the program itself begins has the sign in front of it (``sign``), so that no text
-can look like one; and what is said by the program, and not by a member, has a mark before its
-words that no nickname can have.
+can look like one; and what is said by the program, or to one member alone, has a mark before
+its words that no nickname can have.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from client.console.body import ALARM, INFO, mark_of
 from client.console.folding import Row, Span, fold
 from client.console.layout import Layout
 from client.console.sign import Sign
-from client.console.widths import leads_left, width
+from client.console.widths import LEFT_TO_RIGHT, leads_left, width
 from client.events import Event
 
-_LEFT_TO_RIGHT = "\u200e"
+_PRIVATE = "@"
 
 
 class Minimal:
@@ -31,9 +31,9 @@ class Minimal:
 
     def lines(self, event: Event, when: datetime, columns: int | None) -> list[str]:
         rows = self._layout.rows(event, when)
-        if rows and not isinstance(event, events.Message):
+        mark = _mark(event)
+        if rows and mark:
             clock, *spans = rows[0].spans
-            mark = ALARM if mark_of(event) == ALARM else INFO
             rows[0] = replace(rows[0], spans=(clock, Span(f"{mark} "), *spans))
         return list(plain_lines(rows, self._sign, columns))
 
@@ -42,6 +42,13 @@ class Minimal:
 
     def rings(self, event: Event) -> bool:
         return False
+
+
+def _mark(event: Event) -> str:
+    """What stands before the words of what is no message to all; no nickname begins with it."""
+    if isinstance(event, events.Message):
+        return _PRIVATE if event.private else ""
+    return ALARM if mark_of(event) == ALARM else INFO
 
 
 def plain_lines(rows: Iterable[Row], sign: Sign, columns: int | None = None) -> Iterator[str]:
@@ -58,5 +65,5 @@ def _shown(spans: Iterable[Span], sign: Sign) -> Iterator[Span]:
     for span in spans:
         text = sign.shown(span.text)
         if span.style.startswith("nick:") and sign.glyphs.full and leads_left(text):
-            text += _LEFT_TO_RIGHT  # or name and text change places on some terminals
+            text += LEFT_TO_RIGHT  # or name and text change places on some terminals
         yield replace(span, text=text)

@@ -25,6 +25,7 @@ from functools import lru_cache
 from client.console import width_table
 
 CLUSTER_MOST = 10  # code points; the longest emoji sequences of Unicode have as many
+LEFT_TO_RIGHT = "\u200e"  # a mark that is not seen
 _JOINER = "\u200d"
 _EMOJI_STYLE = "\ufe0f"
 _FIRST_FLAG, _LAST_FLAG = "\U0001f1e6", "\U0001f1ff"
