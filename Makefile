@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
-.PHONY: setup serve connect test lint types soak bench bench-all pyz pyz-all i18n release-check clean
+.PHONY: setup serve connect test lint types soak bench bench-all pyz pyz-all i18n release-check terminals clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing.
 setup: $(VENV)/ready
@@ -77,6 +77,14 @@ i18n: $(VENV)/ready-dev
 # What a release needs beside green tests: every language complete, and nothing left to compile.
 release-check: $(VENV)/ready-dev
 	@$(PY) -B -m tools.translations check
+
+# Real terminals under a virtual X server: the tables of docs/TERMINALS.md. Debian, as root the first
+# time; some minutes.
+TERMINALS ?=
+terminals: $(VENV)/ready
+	@dpkg-query -W $$(cat tools/terminals/packages) > /dev/null 2>&1 || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$(cat tools/terminals/packages); }
+	@$(PY) -B -m tools.terminals $(TERMINALS)
 
 clean:
 	rm -rf $(VENV) .venvs dist build

@@ -1,0 +1,36 @@
+"""Prints the tables of ``docs/TERMINALS.md``, from what real terminals do just now.
+
+    python -m tools.terminals [--keys] [TERMINAL…]
+
+Without a terminal named, all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tools.terminals.keys import rows as key_rows
+from tools.terminals.kinds import KINDS, version
+from tools.terminals.table import printed
+
+TABLES = {"keys": key_rows}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="tools.terminals")
+    for name in TABLES:
+        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("terminals", nargs="*", metavar="TERMINAL", choices=[*KINDS, []])
+    options = parser.parse_args(arguments)
+    names = options.terminals or list(KINDS)
+    chosen = [name for name in TABLES if vars(options)[name]] or list(TABLES)
+    heads = [f"{name} {version(KINDS[name])}" for name in names]
+    for table in chosen:
+        columns = [TABLES[table](name) for name in names]
+        print(printed(table, heads, columns))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""What each key of the chat does in a terminal: pressed for real, then decoded."""
+
+from __future__ import annotations
+
+from client.console.canvas import ENTER
+from client.console.keys import KeyDecoder
+from tools.terminals.terminal import Terminal
+
+# As X names them, and as people do.
+KEYS = {
+    "alt+Return": "Alt-Enter", "shift+Return": "Shift-Enter", "ctrl+j": "Ctrl-J",
+    "KP_Enter": "keypad Enter", "Up": "↑", "Left": "←", "Home": "Home", "End": "End",
+    "ctrl+Left": "Ctrl-←", "ctrl+Right": "Ctrl-→", "alt+Left": "Alt-←", "alt+b": "Alt-B",
+    "alt+f": "Alt-F", "alt+s": "Alt-S", "alt+d": "Alt-D", "Delete": "Delete",
+    "BackSpace": "Backspace", "ctrl+BackSpace": "Ctrl-Backspace",
+    "alt+BackSpace": "Alt-Backspace",
+    "ctrl+Delete": "Ctrl-Delete", "Tab": "Tab", "shift+Tab": "Shift-Tab", "Prior": "PgUp",
+    "Next": "PgDn", "ctrl+x": "Ctrl-X", "ctrl+r": "Ctrl-R", "Escape": "Esc",
+}  # fmt: skip
+
+
+def rows(name: str) -> dict[str, str]:
+    """For each key, the name that the decoder gives it and what the terminal has sent."""
+    with Terminal(name, 80, 24) as terminal:
+        terminal.write(ENTER)
+        return {shown: _cell(terminal.sent_by(key)) for key, shown in KEYS.items()}
+
+
+def _cell(sent: bytes | None) -> str:
+    if sent is None:
+        return "taken by the terminal (a menu)"
+    if not sent:
+        return "taken by the terminal"
+    decoder = KeyDecoder()
+    keys = [*decoder.feed(sent), *decoder.flush()]
+    names = " ".join(f"“{key.text}”" if key.name == "text" else key.name for key in keys)
+    return f"{names or 'nothing'} `{_readable(sent)}`"
+
+
+def _readable(sent: bytes) -> str:
+    """Bytes as the handbooks write them."""
+    text = sent.decode("utf-8", "backslashreplace").replace("\x1b[", "CSI ")
+    text = text.replace("\x1b", "ESC ").replace("|", "\\|")
+    return "".join(char if char.isprintable() else f"^{chr(ord(char) ^ 64)}" for char in text)
