@@ -27,7 +27,7 @@ from protocol.errors import BadNick, BadRoom, Gone, KeyUnusable, Malformed, Unex
 from protocol.invite import Invite, is_loopback
 from protocol.keys import Identity
 from protocol.limits import ROOM_MEMBERS
-from protocol.names import check_nick, check_room, nick_key, room_key, visible
+from protocol.names import carried, check_nick, check_room, nick_key, room_key, visible
 
 HANDED_BACK = 100  # lines that were not sent, which can be sent again
 CODES_AT_ONCE = 8  # of members, beside the room's own: each takes a tenth of a second
@@ -439,7 +439,7 @@ class Session:
             self._hand_back_locked(line, reason)
             return
         try:
-            text = visible(line.text)
+            text = carried(line.text)
             if line.target is None:
                 sealed = self._sealing.seal(line.kind, text, line.post_id)
             else:
@@ -786,7 +786,7 @@ class Session:
         self._emit(events.Settled(line.number))
         self._emit(
             events.Message(
-                line.room, self._nick, visible(line.text), line.seq, True, private, True,
+                line.room, self._nick, carried(line.text), line.seq, True, private, True,
                 line.kind, line.to,
             )  # fmt: skip
         )

@@ -157,6 +157,14 @@ def visible(text: str) -> str:
     return shown.text()
 
 
+def carried(text: str) -> str:
+    """``text`` as it may be sent to others: ``visible``, but that a tab stays one.
+
+    What is indented by it or set in columns is for programs, too; a screen shows blanks for it.
+    """
+    return "\t".join(map(visible, text.split("\t")))
+
+
 class _Shown:
     """What ``visible`` has so far.  ``last`` is the last character kept, "" after a note."""
 

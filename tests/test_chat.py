@@ -142,6 +142,14 @@ def test_what_a_terminal_would_obey_arrives_visible(trio: Trio) -> None:
         assert text.startswith("a") and "[2Jb" in text
 
 
+def test_tabs_arrive_as_tabs(trio: Trio) -> None:
+    ann, ben, _cyd = trio
+    lines = ["\tcc -o $@ $<", "a\tb\t\tc", "\t/who is no command"]
+    ann.say(*lines)
+    ann.hears(*lines)
+    ben.hears(*lines)
+
+
 def test_the_longest_message_and_one_byte_more(trio: Trio, room: str) -> None:
     ann, ben, _cyd = trio
     longest = "é" * (5 * 1024)  # 10 KB of UTF-8

@@ -90,7 +90,7 @@ def test_a_sequence_without_end_is_given_up() -> None:
 
 def test_a_paste_is_one_text() -> None:
     data = b"\x1b[200~one\rtwo\r\nthree\t.\x1b[31m\x07\r\x1b[201~x"
-    expected = [Key("paste", "one\ntwo\nthree   .[31m"), Key("text", "x")]
+    expected = [Key("paste", "one\ntwo\nthree\t.[31m"), Key("text", "x")]
     assert decoded(data) == expected
     assert decoded(*(bytes([byte]) for byte in data)) == expected
 

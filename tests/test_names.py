@@ -14,6 +14,7 @@ from protocol.errors import BadNick, BadRoom
 from protocol.names import (
     MARKS_IN_A_ROW,
     RESERVED,
+    carried,
     check_nick,
     check_room,
     nick_key,
@@ -289,6 +290,15 @@ def test_visible_text_has_nothing_to_obey(text: str) -> None:
     assert unicodedata.category(f"{shown} "[0])[0] != "M"
     # A variation selector that stays counts with the mark of a keycap.
     assert max(_runs_of_marks(shown), default=0) <= MARKS_IN_A_ROW + 1
+
+
+@FIXED
+@given(TEXTS | st.lists(TEXTS, max_size=4).map("\t".join))
+def test_what_is_sent_is_what_is_seen_but_for_tabs(text: str) -> None:
+    sent = carried(text)
+    assert sent.count("\t") == text.count("\t")
+    assert visible(sent) == visible(text)
+    assert carried(sent) == sent
 
 
 @FIXED

@@ -692,6 +692,15 @@ def test_half_a_name_is_never_all_that_is_seen() -> None:
     assert all(line.index("│") == 24 and "…" in line for line in sight.body())
 
 
+def test_tabs_are_shown_as_blanks() -> None:
+    sight = Sight(80, 12).joins()
+    sight.hears("all:\n\tcc -o a\nab\tc")
+    assert sight.texts() == ["all:", "    cc -o a", "ab  c"]
+    sight.typed = LineView("a\tb", 3)
+    assert sight.lines()[-1] == " default> a    b"
+    assert sight.screen.cursor.x == 16
+
+
 def test_a_message_cannot_look_like_a_line_of_somebody_else() -> None:
     sight = Sight().joins()
     sight.hears("x\n 12:01  alice │ I agree\n───── new ─────")

@@ -175,10 +175,10 @@ def _sequence_name(parameters: str, final: str) -> str | None:
 
 
 def _paste_text(text: str) -> str:
-    """A paste as text of a message: line ends are newlines, a tab is spaces, and controls that
+    """A paste as text of a message: line ends are newlines, tabs stay, and controls that
     have no meaning in a message are dropped. The last line end would only add an empty line."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
-    kept = "".join(char for char in lines[:PASTE_CHARS] if char == "\n" or _is_letter(char))
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(char for char in lines[:PASTE_CHARS] if char in "\n\t" or _is_letter(char))
     return kept.removesuffix("\n")
 
 

@@ -19,6 +19,7 @@ from client.console.widths import pad, width
 from i18n import _, plural
 from protocol.names import nick_key, visible
 
+TAB_COLUMNS = 4
 _NAMED = 12  # members that are named on joining
 _PUNCTUATION = "@.,:;!?()[]{}<>\"'`*_~-…。、，：；！？「」«»"
 
@@ -289,8 +290,8 @@ def one_line(text: str) -> str:
 
 
 def text_lines(text: str) -> list[str]:
-    """The lines of a message, each made safe for a terminal; never empty."""
-    return visible(text).split("\n")
+    """The lines of a message, each made safe for a terminal, with blanks for tabs; never empty."""
+    return visible(text.expandtabs(TAB_COLUMNS)).split("\n")
 
 
 def is_mentioned(nick: str, text: str) -> bool:
