@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import TextIOWrapper
 
 import i18n
 import settings
@@ -163,6 +164,16 @@ def _show(text: str) -> None:
     print(text.encode(encoding, "replace").decode(encoding), end="")
 
 
+def _write_utf8() -> None:
+    """On Windows, what goes to a file or a pipe would be in a code page that lacks most letters;
+    consoles take all of them."""
+    if sys.platform != "win32" or "PYTHONIOENCODING" in os.environ:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
+
+
 def _drop_output() -> None:
     """Point standard output away from a reader that has gone, lest Python flush to it again."""
     with contextlib.suppress(OSError, ValueError):
@@ -176,6 +187,7 @@ def _unexpected(kind: type[BaseException]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; ``argv`` is without its name. Returns the exit status."""
+    _write_utf8()
     try:
         status = _run(sys.argv[1:] if argv is None else argv)
         if sys.stdout is not None:

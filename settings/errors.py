@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+
 from i18n import _
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class SettingsError(Exception):
@@ -22,4 +26,6 @@ def reason(error: OSError | UnicodeError) -> str:
     if isinstance(error, OSError):
         why = error.strerror or type(error).__name__
         return _("it cannot be read ({reason})").format(reason=why)
+    if isinstance(error, UnicodeDecodeError) and error.object.startswith(_UTF16):
+        return _("it is UTF-16, as PowerShell's > writes it: save it as UTF-8")
     return _("it is not valid UTF-8")

@@ -9,7 +9,7 @@ import pytest
 
 from client import events
 from client.commands import complete, may_remember
-from client.console.keys import Key, KeyDecoder, WindowsDecoder
+from client.console.keys import Key, KeyDecoder
 from client.console.lines import Entered, Leave, LineEditor, LineView, Redraw
 from client.console.reading import QUIT
 from client.console.start import Console
@@ -93,30 +93,6 @@ def test_a_paste_is_one_text() -> None:
     expected = [Key("paste", "one\ntwo\nthree\t.[31m"), Key("text", "x")]
     assert decoded(data) == expected
     assert decoded(*(bytes([byte]) for byte in data)) == expected
-
-
-# Scan codes as in Microsoft's table for _getch and _getwch.
-@pytest.mark.parametrize(
-    ("characters", "name"),
-    [
-        ("\xe0H", "up"), ("\xe0P", "down"), ("\xe0K", "left"), ("\xe0M", "right"),
-        ("\xe0G", "home"), ("\xe0O", "end"), ("\xe0S", "delete"), ("\xe0I", "page-up"),
-        ("\xe0Q", "page-down"),
-        ("\x00H", "up"), ("\xe0s", "word-left"), ("\xe0t", "word-right"), ("\x08", "backspace"),
-        ("\r", "enter"), ("\t", "tab"), ("\x03", "ctrl-c"), ("\x00\x1c", "newline"),
-    ],
-)  # fmt: skip
-def test_keys_of_a_windows_console(characters: str, name: str) -> None:
-    assert WindowsDecoder().feed(characters + "b") == [Key(name), Key("text", "b")]
-
-
-def test_escape_on_a_windows_console() -> None:
-    assert WindowsDecoder().feed("\x1b") == [Key("escape")]
-
-
-def test_letters_of_a_windows_console() -> None:
-    keys = WindowsDecoder().feed("a\xe0 ü\ud83d\ude00\x00;")
-    assert "".join(key.text for key in keys) == "aà ü😀"
 
 
 # The editor

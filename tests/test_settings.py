@@ -302,7 +302,13 @@ def test_a_password_file_gives_its_first_line(tmp_path: Path, content: bytes) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "why"), [(b"", "empty"), (b"\nx", "empty"), (b"\xff\xfe", "UTF-8")]
+    ("content", "why"),
+    [
+        (b"", "empty"),
+        (b"\nx", "empty"),
+        (b"\xff", "not valid UTF-8"),
+        ("a\n".encode("utf-16"), "save it as UTF-8"),
+    ],
 )
 def test_a_password_file_without_a_password_is_refused(
     tmp_path: Path, content: bytes, why: str
@@ -781,7 +787,9 @@ def test_a_dotenv_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes 
         path.mkdir()
     else:
         path.write_bytes(content)
-    assert str(path) in refusal(lambda: settings.read_dotenv(path))
+    sentence = refusal(lambda: settings.read_dotenv(path))
+    assert str(path) in sentence
+    assert ("UTF-16" in sentence) == (content == "K=v".encode("utf-16"))
 
 
 def test_near_misses_are_named_and_foreign_names_are_not() -> None:

@@ -1,8 +1,8 @@
 """What a keyboard sends, as keys.
 
-Pure: ``KeyDecoder`` takes the bytes of a POSIX terminal as they arrive, in pieces of any size,
-``WindowsDecoder`` the characters of a Windows console. Sequences are those of ECMA-48 as xterm
-sends them (invisible-island.net/xterm/ctlseqs); those that are not known here do nothing.
+Pure: ``KeyDecoder`` takes the bytes of a POSIX terminal as they arrive, in pieces of any size;
+``windows_keys`` makes such bytes of what a Windows console tells. Sequences are those of ECMA-48 as
+xterm sends them (invisible-island.net/xterm/ctlseqs); those that are not known here do nothing.
 """
 
 from __future__ import annotations
@@ -166,6 +166,8 @@ def _sequence_name(parameters: str, final: str) -> str | None:
     number, _semicolon, modifier = parameters.partition(";")
     if final == "u" and number == "13":  # Enter with a modifier, as kitty and others report it
         return "newline" if modifier else "enter"
+    if final == "u" and number == "27":  # Esc as a sequence of its own
+        return "escape"
     if not parameters and final in _FOCUS:
         return _FOCUS[final]
     name = _TILDE.get(number) if final == "~" else _LETTER.get(final)
@@ -180,53 +182,3 @@ def _paste_text(text: str) -> str:
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     kept = "".join(char for char in lines[:PASTE_CHARS] if char in "\n\t" or _is_letter(char))
     return kept.removesuffix("\n")
-
-
-# The second character of a special key, after "\x00" or "\xe0" (Microsoft: _getch, and the key
-# codes under "Keyboard Scan Codes").
-_WINDOWS = {
-    "H": "up", "P": "down", "K": "left", "M": "right", "G": "home", "O": "end", "S": "delete",
-    "I": "page-up", "Q": "page-down", "s": "word-left", "t": "word-right", "\x0f": "backtab",
-    "\x1c": "newline",
-}  # fmt: skip
-
-
-_WINDOWS_CONTROL = {"\x08": "backspace", "\x7f": "ctrl-w"}  # the latter is Ctrl-Backspace
-
-
-class WindowsDecoder:
-    """Keys from a Windows console's characters, as ``msvcrt.getwch`` returns them."""
-
-    def __init__(self) -> None:
-        self._prefix = ""
-        self._high = ""  # the first half of a character that takes two UTF-16 units
-
-    def feed(self, characters: str) -> list[Key]:
-        """The keys that these characters complete."""
-        keys: list[Key] = []
-        for character in characters:
-            self._one(character, keys)
-        return keys
-
-    def _one(self, character: str, keys: list[Key]) -> None:
-        if self._prefix:
-            prefix, self._prefix = self._prefix, ""
-            if character in _WINDOWS:
-                keys.append(Key(_WINDOWS[character]))
-            elif prefix == "\xe0":  # an à, and no special key
-                keys.append(Key("text", prefix + character))
-        elif character in "\x00\xe0":
-            self._prefix = character
-        elif "\ud800" <= character <= "\udbff":
-            self._high = character
-        elif "\udc00" <= character <= "\udfff":
-            pair, self._high = (self._high + character).encode("utf-16", "surrogatepass"), ""
-            keys.append(Key("text", pair.decode("utf-16", "replace")))
-        elif character in _CONTROL:
-            keys.append(Key(_WINDOWS_CONTROL.get(character, _CONTROL[character])))
-        elif "\x01" <= character <= "\x1a":
-            keys.append(Key("ctrl-" + chr(ord(character) + 0x60)))
-        elif character == _ESC:
-            keys.append(Key("escape"))
-        elif _is_letter(character):
-            keys.append(Key("text", character))

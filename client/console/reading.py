@@ -1,18 +1,16 @@
-"""Where lines come from; those that are typed. Those of a pipe are in ``pipes``.
+"""Where lines come from; those that are typed. Those of a pipe are in ``pipes``, those of a
+Windows console in ``windows_reading``.
 
 ``next_line`` is called by one thread, the main one. ``stop`` may be called by any other thread
-or a signal handler, and makes ``next_line`` return None for good. Nothing here polls, but for
-Windows consoles, which cannot be waited for.
+or a signal handler, and makes ``next_line`` return None for good. Nothing here polls.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections import deque
 from typing import Protocol
 
-from client.console.keys import Key, KeyDecoder, WindowsDecoder
+from client.console.keys import Key, KeyDecoder
 from client.console.lines import Entered, Leave, LineEditor, LineView, Outcome, Panic, Suspend
 from client.console.signals import CONTINUED, RESIZED
 from client.console.signals import STOPPED as TO_STOP
@@ -20,8 +18,7 @@ from client.console.waiting import Waiter, read
 
 END, QUIT, STOPPED = "end", "quit", "stopped"
 
-_ESCAPE_TIME = 0.05  # seconds after which a lone Esc is the key
-_CONSOLE_TIME = 0.02  # seconds between two looks at a Windows console
+ESCAPE_TIME = 0.05  # seconds after which a lone Esc is the key
 
 # Keys that are about what is shown, not about the line being typed.
 _VIEW_KEYS = ("page-up", "page-down", "focus-in", "focus-out")
@@ -63,7 +60,7 @@ class Face(Protocol):
         """Take the terminal back, which others have used meanwhile."""
 
 
-class _Typing:
+class Typing:
     """What keyboards have in common: keys go to the editor, its lines wait here."""
 
     def __init__(self, editor: LineEditor, face: Face) -> None:
@@ -114,7 +111,7 @@ class _Typing:
         return self._lines.popleft() if self._lines else None
 
 
-class KeyboardInput(_Typing):
+class KeyboardInput(Typing):
     """Lines typed on a POSIX terminal whose keyboard has been seized."""
 
     def __init__(self, fd: int, editor: LineEditor, face: Face) -> None:
@@ -125,7 +122,7 @@ class KeyboardInput(_Typing):
 
     def next_line(self) -> str | None:
         while self._waiting():
-            ready = self._waiter.wait(_ESCAPE_TIME if self._decoder.pending else None)
+            ready = self._waiter.wait(ESCAPE_TIME if self._decoder.pending else None)
             if ready is None:
                 break
             if self._waiter.nudges:
@@ -159,39 +156,3 @@ class KeyboardInput(_Typing):
 
     def close(self) -> None:
         self._waiter.close()
-
-
-class ConsoleInput(_Typing):
-    """Lines typed on a Windows console."""
-
-    def __init__(self, editor: LineEditor, face: Face) -> None:
-        super().__init__(editor, face)
-        self._decoder = WindowsDecoder()
-        self._stopped = threading.Event()
-
-    def next_line(self) -> str | None:
-        while self._waiting():
-            if self._stopped.is_set():
-                break
-            if not self._read():
-                self._stopped.wait(_CONSOLE_TIME)
-        return self._next(self._stopped.is_set())
-
-    def _read(self) -> bool:
-        """Take the keys that are there; False if there were none."""
-        if sys.platform != "win32":
-            return False
-        import msvcrt
-
-        characters = ""
-        while msvcrt.kbhit():
-            characters += msvcrt.getwch()
-        if characters:
-            self._press(self._decoder.feed(characters))
-        return bool(characters)
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def close(self) -> None:
-        self._stopped.set()

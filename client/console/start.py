@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from client import commands
 from client.console import json, minimal
@@ -14,12 +14,21 @@ from client.console.drawing import CLOSE_TIME, Drawing, Now, local_now
 from client.console.glyphs import Glyphs, terminal_encoding
 from client.console.lines import Complete, LineEditor, LineView
 from client.console.pipes import open_pipe
-from client.console.reading import ConsoleInput, Input, KeyboardInput
+from client.console.reading import Input, KeyboardInput
 from client.console.screen import Screen
 from client.console.sign import Sign
 from client.console.signals import TerminalSignals, stop_here
 from client.console.terminal import Keyboard, is_terminal, size_of
 from client.console.typed import AnsiLine, DumbLine
+from i18n import N_, _
+
+if TYPE_CHECKING:
+    from client.console.windows import WindowsConsole
+
+_PLAIN = N_(
+    "This console knows no escape sequences, so the chat goes on plainly and without colours: "
+    "Windows Terminal shows it in full, and so does a console without the legacy mode."
+)
 
 
 class Console:
@@ -48,16 +57,17 @@ class Console:
         stderr: TextIO | None = None,
         now: Now = local_now,
     ) -> None:
-        _prepare_windows()
         stdin = sys.stdin if stdin is None else stdin
         out = _writable(sys.stdout if stdout is None else stdout)
         err = _writable(sys.stderr if stderr is None else stderr)
         both = is_terminal(stdin) and is_terminal(out)
-        dumb = environ.get("TERM", "") in ("", "dumb") and sys.platform != "win32"
+        dumb = both and _is_dumb(out, environ)
         linear = not both or dumb
         self.renderer = "minimal" if renderer == "rich" and linear else renderer
         interactive = self.interactive = both and self.renderer != "json"
-        self._keyboard = Keyboard(stdin.fileno()) if interactive else None
+        if dumb and interactive and sys.platform == "win32":
+            print(_(_PLAIN), file=err)
+        self._keyboard = _keyboard(stdin) if interactive else None
         self._on_gone = on_gone
         self._closed = False
         glyphs = Glyphs(
@@ -152,7 +162,11 @@ class Console:
     def _keys(self, stdin: TextIO, complete: Complete) -> Input:
         editor = LineEditor(complete, commands.may_remember)
         if sys.platform == "win32":
-            return ConsoleInput(editor, self)
+            from client.console.windows import WindowsConsole
+            from client.console.windows_reading import ConsoleInput
+
+            if isinstance(self._keyboard, WindowsConsole):
+                return ConsoleInput(self._keyboard, editor, self)
         keyboard = KeyboardInput(stdin.fileno(), editor, self)
         self._signals = TerminalSignals(keyboard.nudge)
         return keyboard
@@ -164,11 +178,21 @@ class Console:
             self._on_gone()
 
 
-def _prepare_windows() -> None:
+def _is_dumb(out: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether escape sequences would only be seen as what they are."""
     if sys.platform == "win32":
-        import colorama
+        from client.console.windows import takes_sequences
 
-        colorama.just_fix_windows_console()
+        return not takes_sequences(out)
+    return environ.get("TERM", "") in ("", "dumb")
+
+
+def _keyboard(stdin: TextIO) -> Keyboard | WindowsConsole:
+    if sys.platform == "win32":
+        from client.console.windows import WindowsConsole, handle_of, kernel32
+
+        return WindowsConsole(handle_of(stdin), kernel32())
+    return Keyboard(stdin.fileno())
 
 
 def _writable(file: TextIO | None) -> TextIO:

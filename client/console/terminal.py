@@ -1,7 +1,6 @@
 """A terminal's settings: keys one by one and without echo, and everything as before afterwards.
 
-POSIX terminals through ``termios``, Windows consoles through ``msvcrt``, both imported where
-they are used.
+POSIX terminals, through ``termios``; Windows consoles are in ``windows``.
 """
 
 from __future__ import annotations
@@ -45,9 +44,8 @@ class Keyboard:
         self._before: list[Any] | None = None
 
     def seize(self) -> None:
-        """Take over the keyboard, or take it over again when others have changed it meanwhile.
-        Windows gives keys one by one anyway."""
-        if sys.platform == "win32":
+        """Take over the keyboard, or take it over again when others have changed it meanwhile."""
+        if sys.platform == "win32":  # where this class is not used
             return
         import termios
 
