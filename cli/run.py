@@ -16,7 +16,7 @@ from io import TextIOWrapper
 
 import i18n
 import settings
-from cli import asking
+from cli import asking, packages
 from cli.asking import Environ, say, settle
 from cli.interrupts import as_exceptions
 from cli.parsing import Arguments, UsageError, nearest, parse, parser, top_parser
@@ -131,6 +131,9 @@ def _run(argv: Sequence[str]) -> int:
     if args is None:
         _show(parser(command, for_help=True).format_help())
         return LEFT
+    if wrong := packages.lacking():
+        say(wrong)
+        return USAGE
     if unreadable:
         raise unreadable
     for sentence in settings.near_misses(dotenv):
@@ -202,6 +205,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:  # at a question, or twice where it had been asked to leave
         return INTERRUPTED
+    except ImportError as error:  # a package for another machine, or half of one
+        say(packages.unusable(error))
+        return USAGE
     except BrokenPipeError:
         _drop_output()
         return LEFT

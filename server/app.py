@@ -33,7 +33,12 @@ from server.signals import Signals
 from server.sweeper import Sweeper
 from server.turn import Turn
 from settings import ServerSettings, box_size
-from transport import CannotListen, CertificateUnusable, tls
+from transport import (  # its library now: what is wrong with it is not told to clients
+    CannotListen,
+    CertificateUnusable,
+    accepting,  # noqa: F401
+    tls,
+)
 from transport.sockets import SEND_BYTES, Stream
 from transport.websocket import WebSocket
 

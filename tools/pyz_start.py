@@ -335,8 +335,9 @@ def _run() -> int:
     choice = Choice(archive)
     # Help does without cryptography, and is quicker so.
     choice.settle(load=bool(sys.argv[1:]) and not {"-h", "--help", "--version"} & set(sys.argv))
-    from cli import run
+    from cli import packages, run
 
+    packages.bundled = True
     run.about = lambda: about(archive, choice)
     return run.main()
 
