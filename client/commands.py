@@ -1,7 +1,8 @@
 """The command table, and what a typed line means.
 
 Everything that is known about a command is its row in ``COMMANDS``: parsing, completion,
-``/help`` and the README's table are made from it. A handler only says which action is meant;
+``/help`` and the README's table are made from it; only the few words that stand beside it in the
+list of all are elsewhere (``cheatsheet``). A handler only says which action is meant;
 the actions themselves are the session's (``Actions``).
 """
 
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import i18n
-from client.events import CommandView, Error, Event, Help, Notifying
+from client.cheatsheet import KEYS, SHORT
+from client.events import CommandView, Error, Event, Help, KeyHelp, Notifying
 from i18n import N_, _
 
 RENDERERS = ("rich", "minimal", "json")
@@ -27,6 +29,7 @@ TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secre
 _REST = (TEXT, SECRET)
 
 NOTIFY = ("all", "mention", "off")  # the choices of ``/notify``
+_KEYS = "keys"  # what ``/help`` knows besides commands
 LOOKED_BACK, LOOKED_BACK_MOST = 20, 1000  # messages of ``/history``
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -131,14 +134,28 @@ class _Misused(Exception):
 def _help(call: Call) -> None:
     wanted = call.argument(0)
     if wanted is None:
-        rows = tuple(row for row in COMMANDS if call.renderer in row.where)
+        rows = (row for row in COMMANDS if call.renderer in row.where)
+        call.client.emit(Help(tuple(_listed(row, call.renderer) for row in rows)))
+        return
+    wanted = wanted.removeprefix("/")
+    row = find(wanted)
+    if row is not None:
+        call.client.emit(Help((_view(row),)))
+    elif wanted.casefold() == _KEYS and call.renderer in PEOPLE:
+        keys = (key for key in KEYS if call.renderer in key.where)
+        call.client.emit(KeyHelp(tuple(CommandView(key.names, _(key.help)) for key in keys)))
     else:
-        row = find(wanted.removeprefix("/"))
-        if row is None:
-            call.client.emit(_unknown(wanted.removeprefix("/")))
-            return
-        rows = (row,)
-    call.client.emit(Help(tuple(_view(row) for row in rows)))
+        call.client.emit(_unknown(wanted))
+
+
+def _listed(row: Command, renderer: str) -> CommandView:
+    """A line of the list: short for people; where there are columns, the arguments are said
+    when the command is typed."""
+    if renderer not in PEOPLE:
+        return _view(row)
+    return CommandView(
+        f"/{row.name}" if renderer == "rich" else row.written(), _(SHORT.get(row.name, row.help))
+    )
 
 
 def _view(row: Command) -> CommandView:
@@ -334,7 +351,8 @@ def _run_command(line: str, client: Actions, renderer: str) -> None:
         try:
             row.run(Call(client, _arguments(row, rest), renderer))
         except _Misused:
-            client.emit(Error("usage", _("Write it so: {usage}").format(usage=row.written())))
+            text = _("Use it like this: {usage}. {help}")
+            client.emit(Error("usage", text.format(usage=row.written(), help=_(row.help))))
 
 
 def _first_word(text: str) -> tuple[str, str]:
@@ -425,8 +443,8 @@ def _complete_command(
     if len(given) >= len(row.kinds) and kind not in _REST:
         return []
     choices = {
-        COMMAND: [row.name for row in COMMANDS], NICK: nicks, ROOM: rooms, OK: ["ok"], TEXT: nicks,
-        WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE],
+        COMMAND: [_KEYS, *(row.name for row in COMMANDS)], NICK: nicks, ROOM: rooms, OK: ["ok"],
+        TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE],
     }  # fmt: skip
     if kind == TEXT and not word:
         return []

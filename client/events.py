@@ -335,10 +335,18 @@ class Notifying(Event):
 
 
 @dataclass(frozen=True)
+class KeyHelp(Event):
+    """``/help keys``: what each key does, as ``Help`` tells it of the commands."""
+
+    name = "key_help"
+    keys: tuple[CommandView, ...]
+
+
+@dataclass(frozen=True)
 class Cleared(Event):
     """``/clear``: forget what was shown."""
 
     name = "cleared"
 
 
-SCREEN_ONLY = (Sending, Settled, Standing, Paused, Notifying, Cleared)
+SCREEN_ONLY = (Sending, Settled, Standing, Paused, Notifying, KeyHelp, Cleared)

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from client import wording
-from client.commands import COMMANDS, RENDERERS, complete, find, may_remember, run_line
-from client.events import Error, Event, Help
+from client.cheatsheet import SHORT, SHORT_MOST
+from client.commands import COMMANDS, PEOPLE, RENDERERS, complete, find, may_remember, run_line
+from client.console.widths import width
+from client.events import Error, Event, Help, KeyHelp
 from protocol import errors
 
 
@@ -212,6 +214,27 @@ def test_help_for_one_command(line: str) -> None:
     (view,) = event.commands
     assert view.command == "/room NAME [secret]"
     assert "/join" in view.help
+
+
+def test_the_list_says_each_command_in_a_few_words() -> None:
+    assert SHORT.keys() == {row.name for row in COMMANDS}
+    assert all(width(text) <= SHORT_MOST for text in SHORT.values())
+    assert max(width(row.name) for row in COMMANDS) <= 9
+
+
+@pytest.mark.parametrize("renderer", PEOPLE)
+def test_help_for_the_keys(renderer: str) -> None:
+    (event,) = run("/help keys", renderer).events
+    assert isinstance(event, KeyHelp)
+    names = [view.command for view in event.keys]
+    assert ("PgUp, PgDn" in names) == (renderer == "rich")
+    assert "Ctrl-R" in names
+    assert error("/help keys", "json").code == "unknown_command"
+
+
+def test_wrong_use_says_what_there_is_to_choose() -> None:
+    assert "all, mention or off" in error("/notify x", "rich").text
+    assert "delete" in error("/panic x").text
 
 
 def test_help_for_an_unknown_command() -> None:

@@ -73,6 +73,7 @@ ALL: list[events.Event] = [
     events.Standing(1, 0),
     events.Paused(),
     events.Notifying("all"),
+    events.KeyHelp((events.CommandView("PgUp", "older messages"),)),
     events.Cleared(),
 ]
 
@@ -230,10 +231,10 @@ def test_a_long_help_folds_in_its_own_column() -> None:
             events.CommandView("/q", "Leave."),
         )
     )
-    lines = minimal(help_, columns=60)
-    assert lines[1].startswith("▌       /nick NAME  Change")
-    assert lines[2].startswith(" " * 20 + "Change")
-    assert lines[-1] == "▌       /q          Leave."
+    lines = minimal(help_, columns=70)
+    assert lines[1].startswith("▌       /nick NAME Change")
+    assert lines[2].startswith(" " * 19 + "Change")
+    assert lines[-1] == "▌       /q         Leave."
 
 
 def test_the_prompt_follows_the_room() -> None:

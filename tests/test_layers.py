@@ -37,7 +37,7 @@ PURE = {
 # Client code that is pure as well.
 PURE_CLIENT = {
     "sealing", "chains", "roster", "stay", "transcript", "trust", "boxes", "posts", "codes",
-    "events", "commands", "wording", "history_records",
+    "events", "commands", "cheatsheet", "wording", "history_records",
 }  # fmt: skip
 
 NETWORK = {"socket", "ssl", "select", "simple_websocket", "websocket", "wsproto"}

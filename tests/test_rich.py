@@ -238,9 +238,9 @@ def test_page_keys(person: Person, chats: Callable[..., Chat]) -> None:
         chat.hears(f"message {number}")
     sees(person, "message 29")
     person.types(PAGE_UP)
-    sees(person, r"message 24\n─+\n default> +↓ 5 more")
+    sees(person, r"message 24\n─+\n default> +↑ 19 more · ↓ 5 more")
     chat.hears("@alice")
-    sees(person, r"message 24\n─+\n default> .*↓ 6 more · 1 @you|↓ 6 more · 1 @you ─")
+    sees(person, r"message 24\n─+ ↑ 19 more · ↓ 6 more · 1 @you ─+\n default>\Z")
     person.types(PAGE_DOWN + PAGE_DOWN)
     sees(person, r"@alice\n─+\n default>\Z")
     person.types(PAGE_UP + "x\r")
@@ -329,7 +329,7 @@ def test_resizing_at_any_moment(person: Person, chats: Callable[..., Chat]) -> N
         person.resizes(columns, rows)
         person.waits(
             lambda wide=columns: lines(person)[1] == "─" * wide  # type: ignore[misc]
-            and lines(person)[-1] == " default> typed"
+            and lines(person)[-1].startswith(" default> typed")
         )
         assert any("words" in line for line in lines(person))
 

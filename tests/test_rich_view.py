@@ -6,13 +6,14 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyte
 import pytest
 
 from client import events
-from client.commands import usage
+from client.cheatsheet import KEYS
+from client.commands import COMMANDS, run_line, usage
 from client.console import canvas, colours, entries
 from client.console.canvas import Canvas
 from client.console.glyphs import Glyphs, terminal_encoding
@@ -715,3 +716,54 @@ def test_a_mark_keeps_names_from_right_to_left_in_their_column() -> None:
     sight.hears("hello", "bob")
     written = sight.draws()
     assert written.count("│\u200e\x1b[") == 1, "and the text goes on at its own column"
+
+
+# Help
+
+
+def helped(sight: Sight, line: str) -> list[str]:
+    """What is seen after a command that needs no server."""
+
+    class Typist:
+        def emit(self, event: events.Event) -> None:
+            sight.takes(event)
+
+    run_line(line, cast(Any, Typist()), "rich")
+    return sight.lines()
+
+
+@pytest.mark.parametrize("nick", ["bob", "x" * 32])
+def test_help_fits_a_small_screen(nick: str) -> None:
+    sight = Sight(80, 24).joins()
+    sight.hears("hello", nick)
+    lines = helped(sight, "/help")
+    assert any(nick[:6] in line for line in lines[2:]), "more than the help is seen"
+    text = "\n".join(lines)
+    for command in COMMANDS:
+        assert re.search(rf"/{command.name} ", text), command.name
+    assert "/help keys" in text
+    assert "↑" not in lines[-1]
+    assert all(any(key.names in line for line in helped(sight, "/help keys")) for key in KEYS)
+
+
+def test_what_has_no_room_above_is_counted() -> None:
+    sight = Sight(40, 10).joins()
+    lines = helped(sight, "/help")
+    high = Sight(40, 100).joins()
+    helped(high, "/help")
+    assert lines[-1].endswith(f"↑ {len(high.body()) - 6} more")
+    sight.view.page(-1)
+    sight.draws()
+    sight.view.page(1)
+    assert sight.lines() == lines
+    sight.hears("something new")
+    assert "↑" not in sight.lines()[-1]
+
+
+def test_messages_above_are_counted_while_somebody_has_paged_up() -> None:
+    sight = Sight(60, 8).joins()
+    for number in range(20):
+        sight.hears(str(number))
+    assert "↑" not in sight.lines()[-1]
+    sight.view.page(-1)
+    assert sight.lines()[-1].endswith("↑ 13 more · ↓ 3 more")

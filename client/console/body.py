@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client import events
 from client.console.folding import INDENT, Row, Span
@@ -59,8 +59,8 @@ class Bodies:
         rows = self._layout.bare_rows(event)
         if not rows:
             return None
-        beside = tuple(Row(row.spans, max(0, row.indent - INDENT)) for row in rows)
-        return Body(_mark(mark_of(event)), beside)
+        beside = (replace(row, indent=max(0, row.indent - INDENT)) for row in rows)
+        return Body(_mark(mark_of(event)), tuple(beside))
 
     def own(self, text: str, kind: str, to: str | None) -> Body:
         """A line of this client's person that the server has not taken yet."""

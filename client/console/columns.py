@@ -6,7 +6,9 @@ before it writes one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from client.console.folding import Row, Span, fold
 from client.console.glyphs import Glyphs
@@ -16,6 +18,7 @@ _TIME, _TIME_COLUMNS = 1, 5
 _NAME_LEAST = 6
 _NAME_MOST = 16
 _BAR_COLUMNS = 3  # a space, the bar, a space
+_GAP = 2  # between what stands side by side
 _TEXT_LEAST = 16  # columns; below that the time goes
 
 
@@ -77,7 +80,7 @@ def entry_lines(
     if fitting != name.text:
         # Half a name may look like somebody else's: the whole one stands before the text.
         shown[0] = Row((name, Span(": "), *shown[0].spans), shown[0].indent)
-    folded = [line for row in shown for line in fold(row, columns.text)]
+    folded = [line for row in _packed(shown, columns.text) for line in fold(row, columns.text)]
     at = columns.name_at + columns.name - width(fitting)
     head: Line = (Piece(at, (replace(name, text=fitting),)),)
     if columns.has_time:
@@ -91,6 +94,26 @@ def entry_lines(
         (*(head if number == 0 else ()), bar, Piece(columns.text_at, tuple(line)))
         for number, line in enumerate(folded)
     ]
+
+
+def _packed(rows: list[Row], columns: int) -> Iterator[Row]:
+    """The rows, with those that may stand beside one another in as many columns as fit; they are
+    read downwards."""
+    for beside, group in groupby(rows, lambda row: row.beside):
+        several = list(group)
+        if not beside:
+            yield from several
+            continue
+        widths = [sum(width(span.text) for span in row.spans) for row in several]
+        count = max(1, (columns + _GAP) // (max(widths) + _GAP))
+        high = -(-len(several) // count)
+        for place in range(high):
+            spans: list[Span] = []
+            for number in range(place, len(several), high):
+                spans += several[number].spans
+                if number + high < len(several):
+                    spans.append(Span(" " * (max(widths) + _GAP - widths[number])))
+            yield Row(tuple(spans), several[0].indent)
 
 
 def rule(columns: int, glyphs: Glyphs, title: str = "", style: str = "quiet") -> Line:

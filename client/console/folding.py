@@ -29,11 +29,13 @@ class Span:
 @dataclass(frozen=True)
 class Row:
     """One line, before it is folded; what does not fit goes on after ``indent`` columns.
-    ``begins``: it is a line of the program's, not one more of a text from elsewhere."""
+    ``begins``: it is a line of the program's, not one more of a text from elsewhere. ``beside``:
+    it may stand beside the next one where columns allow that."""
 
     spans: tuple[Span, ...]
     indent: int = INDENT
     begins: bool = True
+    beside: bool = False
 
 
 def fold(row: Row, columns: int | None) -> list[list[Span]]:

@@ -45,6 +45,7 @@ class Layout:
             events.NickVerified: self._nick_verified,
             events.Invite: self._invite,
             events.Help: self._help,
+            events.KeyHelp: self._key_help,
             events.History: self._history,
             events.Notice: self._notice,
             events.NotSent: self._not_sent,
@@ -210,7 +211,13 @@ class Layout:
 
     def _help(self, event: events.Help) -> list[Row]:
         cells = [(view.command, view.help) for view in event.commands]
-        return [_title(_("Commands:")), *table(cells)]
+        if len(cells) == 1:
+            return [_title(_("Commands:")), *table(cells)]
+        title = _title(_("/help COMMAND tells more; /help keys names the keys."))
+        return [title, *(replace(row, beside=True) for row in table(cells, 1))]
+
+    def _key_help(self, event: events.KeyHelp) -> list[Row]:
+        return table([(view.command, view.help) for view in event.keys])
 
     def _history(self, event: events.History) -> list[Row]:
         count = len(event.messages)
@@ -305,15 +312,16 @@ def is_mentioned(nick: str, text: str) -> bool:
     )
 
 
-def table(cells: Sequence[Sequence[str]]) -> list[Row]:
-    """Rows whose columns stand under each other; the last column folds under itself."""
+def table(cells: Sequence[Sequence[str]], gap: int = 2) -> list[Row]:
+    """Rows whose columns stand under each other, ``gap`` blanks apart; the last column folds
+    under itself."""
     shown = [[one_line(cell) for cell in row] for row in cells]
     if not shown:
         return []
     columns = [max(map(width, column)) for column in zip(*shown, strict=True)]
-    indent = INDENT + sum(columns[:-1]) + 2 * (len(columns) - 1)
+    indent = INDENT + sum(columns[:-1]) + gap * (len(columns) - 1)
     return [
-        Row((Span("  ".join(map(pad, row, columns)).rstrip()),), indent) for row in shown
+        Row((Span((" " * gap).join(map(pad, row, columns)).rstrip()),), indent) for row in shown
     ]
 
 

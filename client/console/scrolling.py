@@ -19,10 +19,12 @@ _Foot = tuple[int, int]  # the last entry that is seen (its index), and how many
 @dataclass(frozen=True)
 class Place:
     """What is seen: ``lines`` of ``entries``; ``below`` messages are further down, of which
-    ``calls`` call this client's person. ``end``: there is nothing below."""
+    ``calls`` call this client's person. ``above``: messages further up for somebody who has paged
+    up, else lines of the newest entry that have no room. ``end``: there is nothing below."""
 
     lines: list[Line]
     entries: Sequence[Entry]
+    above: int
     below: int
     calls: int
     end: bool
@@ -56,12 +58,16 @@ class Scroll:
         """What is seen of ``entries`` on so many rows."""
         foot = self._foot(entries)
         if foot is None:
-            return Place([], (), 0, 0, True)
+            return Place([], (), 0, 0, 0, True)
         first, lines = self._upwards(entries, foot, rows)
         below = [entry for entry in entries[foot[0] + 1:] if entry.counts]
+        if self.at_end:
+            above = foot[1] - len(lines) if first == foot[0] else 0
+        else:
+            above = sum(entry.counts for entry in entries[:first])
         return Place(
-            lines, entries[first: foot[0] + 1], len(below), sum(entry.calls for entry in below),
-            self.at_end,
+            lines, entries[first: foot[0] + 1], above, len(below),
+            sum(entry.calls for entry in below), self.at_end,
         )  # fmt: skip
 
     def page(self, step: int, entries: Sequence[Entry], rows: int) -> None:

@@ -125,7 +125,7 @@ class View:
         return Frame(size, [*above, *foot], row, typing.column, len(above), ticks)
 
     def _hinted(self, place: Place, now: datetime) -> str:
-        """What stands at the right of the typed line: what is wrong, then what is below."""
+        """What stands at the right of the typed line: what is wrong, what is above, what below."""
         parts = []
         if self._model.connection == LOST:
             moment = self._model.attempt_at
@@ -138,6 +138,8 @@ class View:
             parts.append(_("not connected: /reconnect or /quit"))
         elif self._model.connection != CONNECTED:
             parts.append(_("the connection has ended"))
+        if place.above:
+            parts.append(_("↑ {count} more").format(count=place.above))
         if not place.end:
             more = _("↓ {count} more") if place.below else _("↓ more")
             parts.append(more.format(count=place.below))

@@ -1,0 +1,66 @@
+"""What fits on one screen: a few words for each command (``/help``), and the keys (``/help keys``).
+
+All texts are messages to translate when they are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from i18n import N_
+
+_BOTH = ("rich", "minimal")
+_VIEW = ("rich",)
+
+SHORT_MOST = 14  # columns: two commands stand side by side on 80, whatever the nicknames
+SHORT = {
+    "help": N_("commands, keys"),
+    "nick": N_("new nickname"),
+    "room": N_("another room"),
+    "rooms": N_("list of rooms"),
+    "who": N_("who is here"),
+    "me": N_("what you do"),
+    "msg": N_("to one alone"),
+    "verify": N_("compare digits"),
+    "invite": N_("make a link"),
+    "resend": N_("send it again"),
+    "notify": N_("when it rings"),
+    "ignore": N_("hide somebody"),
+    "unignore": N_("show again"),
+    "language": N_("your language"),
+    "history": N_("what was said"),
+    "clear": N_("clear the view"),
+    "reconnect": N_("connect again"),
+    "panic": N_("forget, leave"),
+    "quit": N_("leave"),
+}
+
+
+@dataclass(frozen=True)
+class KeyLine:
+    """One key, or several that belong together; ``where``: the renderers that have them."""
+
+    names: str
+    help: str
+    where: tuple[str, ...] = _BOTH
+
+
+KEYS = (
+    KeyLine("Enter", N_("send the line")),
+    KeyLine("Alt-Enter, Ctrl-J", N_("break the line")),
+    KeyLine("Tab", N_("complete commands and names")),
+    KeyLine("↑, ↓", N_("what you typed before")),
+    KeyLine("Ctrl-R", N_("search what you typed")),
+    KeyLine("Alt-S", N_("send again what was not sent")),
+    KeyLine("PgUp, PgDn", N_("older messages, newer ones"), _VIEW),
+    KeyLine("Alt-L", N_("a bare view, to copy from"), _VIEW),
+    KeyLine("Ctrl-L", N_("draw everything again")),
+    KeyLine("Ctrl-A, Ctrl-E", N_("to the line's start, its end")),
+    KeyLine("Alt-B, Alt-F", N_("back, on by a word")),
+    KeyLine("Ctrl-W, Ctrl-U, Ctrl-K", N_("cut a word, before, after")),
+    KeyLine("Ctrl-Y", N_("put back what was cut")),
+    KeyLine("Ctrl-C", N_("clear the line; or leave")),
+    KeyLine("Ctrl-D", N_("leave")),
+    KeyLine("Ctrl-Z", N_("to the shell; fg comes back")),
+    KeyLine("Ctrl-X Ctrl-X", N_("forget everything and leave")),
+)
