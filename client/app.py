@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 from client import commands, events, wording
 from client.ahead import Keys
 from client.connection import ATTEMPT_SECONDS, Connection
+from client.console import output
+from client.console.signals import heed
 from client.console.start import Console
+from client.console.waiting import let_run_in_background
 from client.session import Session
 from i18n import _, plural
 from protocol import limits
@@ -41,7 +43,7 @@ def run(settings: ClientSettings, keys: Keys) -> int:
     try:
         context = tls_context(settings)
     except CertificateUnusable as error:
-        print(unusable(error), file=sys.stderr)
+        output.say(unusable(error))
         return EXIT_USAGE
     history = None
     if settings.history:
@@ -54,7 +56,7 @@ def run(settings: ClientSettings, keys: Keys) -> int:
         try:
             history = open_history(folder, settings.server, settings.port, passphrase, bounds)
         except WrongPassphrase as error:
-            print(wording.history(error.code), file=sys.stderr)
+            output.say(wording.history(error.code))
             return EXIT_REFUSED
     return _Client(settings, context, keys, history).run()
 
@@ -151,8 +153,8 @@ class _Client:
 
     def run(self) -> int:
         """The main thread: reads lines until there are no more, or nobody to send them to."""
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, self._interrupt)
+        heed(self._interrupt)
+        let_run_in_background()
         status = self._chat()
         if self._panicking:
             self._forget(status)
@@ -160,7 +162,7 @@ class _Client:
         if self._history is not None:
             self._history.close()
         if self._last_words:
-            print(self._last_words, file=sys.stderr)
+            output.say(self._last_words)
         return status
 
     def _chat(self) -> int:
@@ -210,14 +212,13 @@ class _Client:
 
     def _vanish(self) -> int:
         """Leave within a second, whatever hangs: nobody's answer is waited for."""
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, signal.SIG_IGN)
+        heed(signal.SIG_IGN)
         self._connection.abort()
         self._console.vanish(PANIC_SECONDS)
         if not self._deleting or self._delete_history():
             return EXIT_LEFT
         sentence = _("The history could not be removed: check the disk and its rights.")
-        print(sentence, file=sys.stderr)
+        output.say(sentence)
         return EXIT_NOT_DELETED
 
     def _delete_history(self) -> bool:

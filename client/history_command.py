@@ -9,6 +9,7 @@ from pathlib import Path
 
 from client import events, wording
 from client.app import EXIT_LEFT, EXIT_REFUSED, EXIT_USAGE
+from client.console import output
 from client.console.folding import Row
 from client.console.glyphs import Glyphs
 from client.console.json import one_line, speak_utf8
@@ -241,5 +242,5 @@ def _say(status: int, sentence: str) -> int:
     """Say a sentence, and pass the status on."""
     if sys.stdout is not None:  # None: closed by who started us
         sys.stdout.flush()  # what came before stands before it
-    print(sentence, file=sys.stderr)
+    output.say(sentence)
     return status

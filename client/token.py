@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from client import wording
 from client.app import EXIT_LEFT, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, tls_context, unusable
+from client.console import output
 from i18n import _
 from protocol.errors import Malformed
 from protocol.frames import parse
@@ -52,7 +52,7 @@ def _ask(settings: TokenSettings) -> tuple[int, bytes]:
 def _on_revoked(answer: dict[str, Any]) -> int:
     if answer.get("revoked") is not True:
         return _fail(EXIT_REFUSED, _("There is no such token: it may have ended by itself."))
-    print(_("The token is revoked."), file=sys.stderr)
+    output.say(_("The token is revoked."))
     return EXIT_LEFT
 
 
@@ -80,5 +80,5 @@ def _refusal(code: object) -> str:
 
 
 def _fail(status: int, sentence: str) -> int:
-    print(sentence, file=sys.stderr)
+    output.say(sentence)
     return status

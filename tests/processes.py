@@ -398,7 +398,9 @@ class Terminal:
         *,
         columns: int = 80,
         rows: int = 24,
+        shell: str = "",
     ) -> None:
+        """``shell``: a Python program that starts the other one, whose command line it gets."""
         import fcntl
         import pty
         import struct
@@ -414,10 +416,12 @@ class Terminal:
         fcntl.ioctl(self._line, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self._line)
         program = [sys.executable, str(PROGRAM), *arguments]
+        if shell:
+            program = [sys.executable, "-I", "-S", "-c", shell, *program]
         whole = environment({"TERM": "xterm-256color", **(env or {})})
         folder = Path(__file__).parent
         self.process: subprocess.Popen[bytes] | Forked
-        if may_fork(whole):
+        if may_fork(whole) and not shell:
             self.process = Forked(
                 arguments, stdin=self._line, stdout=self._line, stderr=self._line,
                 env=whole, cwd=folder, terminal=True,
@@ -488,6 +492,13 @@ class Terminal:
         import termios
 
         return termios.tcgetattr(self._line)
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a window that is closed or a lost ssh does."""
+        self._selector.unregister(self._fd)
+        for name in ("_line", "_fd"):  # this side holds the other one open, too
+            os.close(getattr(self, name))
+            setattr(self, name, os.open(os.devnull, os.O_RDWR))
 
     def end(self) -> int:
         """Its exit status, once it has ended by itself."""

@@ -57,10 +57,14 @@ class Pressed:
 
 @dataclass(frozen=True)
 class Handed:
-    """The terminal goes to somebody else (``away``), or comes back; ``done`` says it has."""
+    """The terminal goes to somebody else (``away``), or comes back; ``done`` says it has.
+
+    ``silently``: it is somebody else's already, so nothing is written there.
+    """
 
     away: bool
     done: threading.Event
+    silently: bool = False
 
 
 Item = Shown | Diagnostic | Redrawn | Pressed | Handed | LineView
@@ -93,9 +97,12 @@ class Drawing:
         self._closing = False
         self._hurried = False
         self._vanishing = False  # nothing is drawn any more, and what was is wiped away
+        self._away = False  # the terminal is somebody else's; used by the screen thread only
         self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
 
-    def start(self) -> None:
+    def start(self, away: bool = False) -> None:
+        """Begin to draw; ``away``: not before the terminal is handed over."""
+        self._away = away
         self._thread.start()
 
     def show(self, event: Event) -> None:
@@ -114,9 +121,9 @@ class Drawing:
         """A key that is about the view was pressed."""
         self._put(Pressed(name))
 
-    def hand_over(self, away: bool) -> None:
+    def hand_over(self, away: bool, silently: bool = False) -> None:
         """Leave the terminal to somebody else, or take it back; returns when that is done."""
-        item = Handed(away, threading.Event())
+        item = Handed(away, threading.Event(), silently)
         self._put(item)
         while self._thread.is_alive() and not item.done.wait(CLOSE_TIME):
             if self._over():

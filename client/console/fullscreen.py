@@ -74,10 +74,10 @@ class FullScreen(Drawing):
         self._alert: Alert | None = None
         self._stale = True  # something has changed that is not on the screen
         self._next = float("-inf")  # when it may be drawn again
-        self._away = False
 
     def _begin(self) -> None:
-        self._write(canvas.ENTER)
+        if not self._away:
+            self._write(canvas.ENTER)
         self._canvas.forget()
         self._draw([])
 
@@ -143,6 +143,7 @@ class FullScreen(Drawing):
     def _hand(self, item: Handed) -> None:
         try:
             if item.away:
+                self._away = self._away or item.silently
                 self._end()
             else:
                 self._write(canvas.ENTER if self._away else canvas.MODES)

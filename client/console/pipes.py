@@ -54,7 +54,6 @@ class PipeInput:
 
     def __init__(self, fd: int, longest: int = PIPE_LINE_BYTES) -> None:
         self.ended = ""
-        self._fd = fd
         self._waiter = Waiter(fd)
         self._cutter = PipeCutter(longest)
         self._ready: deque[str] = deque()
@@ -73,9 +72,10 @@ class PipeInput:
         return self._ready.popleft() if self._ready else None
 
     def _read(self) -> bool:
-        data = read(self._fd)
-        self._ready.extend(self._cutter.feed(data))
-        return bool(data)
+        """Take what is there; False at the end."""
+        data = self._waiter.read()
+        self._ready.extend(self._cutter.feed(data or b""))
+        return data != b""
 
     def stop(self) -> None:
         self._waiter.stop()

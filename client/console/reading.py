@@ -14,7 +14,7 @@ from client.console.keys import Key, KeyDecoder
 from client.console.lines import Entered, Leave, LineEditor, LineView, Outcome, Panic, Suspend
 from client.console.signals import CONTINUED, RESIZED
 from client.console.signals import STOPPED as TO_STOP
-from client.console.waiting import Waiter, read
+from client.console.waiting import Waiter
 
 END, QUIT, STOPPED = "end", "quit", "stopped"
 
@@ -57,7 +57,8 @@ class Face(Protocol):
         """Leave the terminal to the shell; returns when this program is continued."""
 
     def resume(self) -> None:
-        """Take the terminal back, which others have used meanwhile."""
+        """Take the terminal back, which others have used meanwhile; leave it alone while
+        another job has it."""
 
 
 class Typing:
@@ -116,15 +117,16 @@ class KeyboardInput(Typing):
 
     def __init__(self, fd: int, editor: LineEditor, face: Face) -> None:
         super().__init__(editor, face)
-        self._fd = fd
         self._decoder = KeyDecoder()
         self._waiter = Waiter(fd)
+        self._anothers = False  # what the face was told
 
     def next_line(self) -> str | None:
         while self._waiting():
             ready = self._waiter.wait(ESCAPE_TIME if self._decoder.pending else None)
             if ready is None:
                 break
+            self._tell_whose()
             if self._waiter.nudges:
                 self._nudged()
             elif not ready:
@@ -132,6 +134,12 @@ class KeyboardInput(Typing):
             elif not self._read():
                 self.ended = END
         return self._next(self._waiter.stopped)
+
+    def _tell_whose(self) -> None:
+        """Another job has got the terminal (``bg``), or this one has it again (``fg``)."""
+        if self._waiter.anothers != self._anothers:
+            self._anothers = self._waiter.anothers
+            self._face.resume()
 
     def _nudged(self) -> None:
         nudges, self._waiter.nudges = self._waiter.nudges, b""
@@ -147,7 +155,9 @@ class KeyboardInput(Typing):
         self._waiter.nudge(byte)
 
     def _read(self) -> bool:
-        data = read(self._fd)
+        data = self._waiter.read()
+        if data is None:
+            return True
         self._press(self._decoder.feed(data))
         return bool(data)
 

@@ -5,6 +5,7 @@ What a terminal shows of it scrolls away; the line being typed is kept below the
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
@@ -50,14 +51,17 @@ class Screen(Drawing):
         self._renderer = renderer
         self._line = line or NoLine()
         self._size = size
-        self._away = False
-        self._view = LineView()  # used by the screen thread only, like _line and _renderer
+        # Used by the screen thread only, like _line and _renderer.
+        self._view = LineView()
+        self._held: deque[Shown] = deque(maxlen=QUEUE_EVENTS)
 
     def _begin(self) -> None:
-        self._write(self._line.begin() + self._repaint())
+        if not self._away:
+            self._write(self._line.begin() + self._repaint())
 
     def _end(self) -> None:
-        self._write(self._line.erase(self._measure()) + self._line.finish())
+        if not self._away:
+            self._write(self._line.erase(self._measure()) + self._line.finish())
 
     def _wiped(self) -> str:
         return self._line.wipe()
@@ -68,6 +72,9 @@ class Screen(Drawing):
         text, whole = "", True
         for item in items:
             whole = isinstance(item, LineView)
+            if self._away and isinstance(item, LineView | Shown):
+                self._hold(item)
+                continue
             if isinstance(item, LineView):
                 self._view = item
                 text += self._line.change(self._renderer.prompt(), item, size)
@@ -85,10 +92,22 @@ class Screen(Drawing):
                 self._hand(item)
         self._write(text + ("" if whole or self._away else self._repaint()))
 
+    def _hold(self, item: LineView | Shown) -> None:
+        """Keep for later what the terminal, which is somebody else's, does not get now."""
+        if isinstance(item, LineView):
+            self._view = item
+        else:
+            self._held.append(item)
+
     def _hand(self, item: Handed) -> None:
         try:
-            self._away = item.away
-            self._write(self._line.finish() if item.away else self._line.begin())
+            was, self._away = self._away, item.away
+            if not item.away:
+                size, held = self._measure(), [*self._held]
+                self._held.clear()
+                self._write(self._line.begin() + "".join(self._lines(each, size) for each in held))
+            elif not was and not item.silently:
+                self._write(self._line.finish())
         finally:
             item.done.set()
 

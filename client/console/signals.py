@@ -17,6 +17,19 @@ RESIZED, STOPPED, CONTINUED = b"w", b"z", b"c"
 _NAMES = {"SIGWINCH": RESIZED, "SIGTSTP": STOPPED, "SIGCONT": CONTINUED}
 
 
+# What tells a program to go: Ctrl-C, a supervisor, a terminal that is closed.
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def heed(handler: Callable[[int, object], None] | signal.Handlers) -> None:
+    """Let ``handler`` have what tells to go, but for what was ignored when the program started:
+    who did that (``nohup``, a shell's ``&``) meant it. For the main thread."""
+    for name in _ENDING:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 class TerminalSignals:
     """Tells ``nudge`` of each of them from ``install`` to ``remove``."""
 

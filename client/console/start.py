@@ -69,7 +69,7 @@ class Console:
             print(_(_PLAIN), file=err)
         self._keyboard = _keyboard(stdin) if interactive else None
         self._on_gone = on_gone
-        self._closed = False
+        self._started = self._closed = False
         glyphs = Glyphs(
             terminal_encoding(environ, out.encoding) if both else out.encoding or "utf-8"
         )
@@ -99,11 +99,15 @@ class Console:
             json.speak_utf8(out)
 
     def __enter__(self) -> Console:
-        if self._keyboard is not None:
-            self._keyboard.seize()
-        if self._signals is not None:
-            self._signals.install()
-        self.screen.start()
+        """A second time, inside the first, does nothing."""
+        if not self._started:
+            self._started = True
+            away = self._is_anothers()
+            if self._keyboard is not None and not away:
+                self._keyboard.seize()
+            if self._signals is not None:
+                self._signals.install()
+            self.screen.start(away)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -154,10 +158,17 @@ class Console:
         self.resume()
 
     def resume(self) -> None:
-        """Take the terminal back, which others have used meanwhile."""
+        """Take the terminal back, which others have used meanwhile; leave it alone while
+        another job has it."""
+        if self._is_anothers():
+            self.screen.hand_over(away=True, silently=True)
+            return
         if self._keyboard is not None:
             self._keyboard.seize()
         self.screen.hand_over(away=False)
+
+    def _is_anothers(self) -> bool:
+        return isinstance(self._keyboard, Keyboard) and self._keyboard.anothers
 
     def _keys(self, stdin: TextIO, complete: Complete) -> Input:
         editor = LineEditor(complete, commands.may_remember)

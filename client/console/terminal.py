@@ -11,6 +11,7 @@ import sys
 from typing import Any, TextIO
 
 from client.console.typed import Size
+from client.console.waiting import is_anothers
 
 _FALLBACK = Size(80, 24)
 
@@ -43,6 +44,11 @@ class Keyboard:
         self._fd = fd
         self._before: list[Any] | None = None
 
+    @property
+    def anothers(self) -> bool:
+        """Whether the terminal is another job's just now."""
+        return is_anothers(self._fd)
+
     def seize(self) -> None:
         """Take over the keyboard, or take it over again when others have changed it meanwhile."""
         if sys.platform == "win32":  # where this class is not used
@@ -70,6 +76,8 @@ class Keyboard:
 
         before, self._before = self._before, None
         atexit.unregister(self.restore)
+        if self.anothers:  # and so are its settings
+            return
         try:
             termios.tcflush(self._fd, termios.TCIFLUSH)
             termios.tcsetattr(self._fd, termios.TCSANOW, before)

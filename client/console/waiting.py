@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import signal
@@ -9,11 +10,42 @@ import sys
 from contextlib import suppress
 
 READ_BYTES = 64 * 1024
+_LOOK_SECONDS = 0.5  # between two looks whether the terminal has come back to this job
+
+
+def is_anothers(fd: int) -> bool:
+    """Whether ``fd`` is this session's terminal, and another job's just now."""
+    if sys.platform == "win32":
+        return False
+    try:
+        return os.tcgetpgrp(fd) != os.getpgrp()
+    except OSError:  # no terminal, or another session's
+        return False
+
+
+def _is_terminal(fd: int) -> bool:
+    """Whether ``fd`` is the terminal that this session's jobs share."""
+    try:
+        return os.tcgetpgrp(fd) >= 0
+    except OSError:
+        return False
+
+
+def let_run_in_background() -> None:
+    """To read or write a terminal that another job has is an error, and does not stop this one."""
+    for name in ("SIGTTIN", "SIGTTOU"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            with suppress(ValueError):  # not the main thread
+                signal.signal(number, signal.SIG_IGN)
 
 
 class Waiter:
     """Waits for a file descriptor to become readable, for a nudge, or for ``stop``, which is for
     good. ``nudges``: the bytes of those that came, for the caller to take away.
+
+    A terminal that is another job's is not readable, whatever is typed there: ``anothers`` is
+    true meanwhile. Nothing tells a job that goes on when it gets the terminal back, so it looks.
 
     Any signal is a nudge too, if the main thread made this: one that comes just before the wait
     begins would otherwise not end it, and its handler would not be called until a key is pressed.
@@ -27,6 +59,8 @@ class Waiter:
             os.set_blocking(self._wake_out, False)
         self._selector.register(self._wake_in, selectors.EVENT_READ)
         self._selector.register(fd, selectors.EVENT_READ)
+        self._fd = fd
+        self.anothers = False
         self.stopped = False
         self.nudges = b""
         with suppress(ValueError):  # not the main thread
@@ -36,13 +70,39 @@ class Waiter:
         """True: readable, False: the time is over or a nudge came, None: stopped."""
         if self.stopped:
             return None
+        before = self.anothers
+        if self._is_anothers():
+            timeout = _LOOK_SECONDS
+        if self.anothers != before:
+            return False  # whoever reads has to know
         ready = {key.fd for key, _events in self._selector.select(timeout)}
         if self.stopped:
             return None
         if self._wake_in in ready:
             self.nudges += os.read(self._wake_in, READ_BYTES)
             return False
-        return bool(ready)
+        return bool(ready) and not self._is_anothers()
+
+    def read(self) -> bytes | None:
+        """What is there; empty at the end, None if the terminal is another job's after all."""
+        try:
+            return os.read(self._fd, READ_BYTES)
+        except OSError as error:
+            # It may have come back since.
+            if error.errno == errno.EIO and _is_terminal(self._fd):
+                return None
+            return b""
+
+    def _is_anothers(self) -> bool:
+        """Whether the terminal is another job's now; what is typed there is not waited for."""
+        found = is_anothers(self._fd)
+        if found != self.anothers:
+            self.anothers = found
+            if found:
+                self._selector.unregister(self._fd)
+            else:
+                self._selector.register(self._fd, selectors.EVENT_READ)
+        return found
 
     def nudge(self, byte: bytes) -> None:
         """Let ``wait`` return; may be called by a signal handler."""
