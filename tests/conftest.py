@@ -18,7 +18,11 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # they share one: its tables take s
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = _hypothesis  # running leaves nothing behind
     atexit.register(shutil.rmtree, _hypothesis, ignore_errors=True)
 
-import pytest  # noqa: E402  # the line above comes before hypothesis looks
+from tests import machine, surroundings  # noqa: E402
+
+surroundings.settle()
+
+import pytest  # noqa: E402  # the lines above come before hypothesis looks
 from hypothesis import settings as hypothesis_settings  # noqa: E402
 
 from protocol import pake  # noqa: E402
@@ -38,10 +42,18 @@ if not faulthandler.is_enabled():
     faulthandler.enable()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture: what needs something that this machine lacks is left out."""
+    machine.leave_out(item)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Name the languages that fall back to English: no failure, and not to be forgotten."""
+    """Name what was left out, and the languages that fall back to English."""
     from tools import translations
 
+    for line in machine.summary(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line)
     if line := translations.summary():
         terminalreporter.write_line(line)
 

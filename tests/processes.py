@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from tests.surroundings import is_changing
 from tests.zygote import Forked, may_fork
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,22 +37,16 @@ PASSWORD = "correct horse battery"  # of every server here
 Event = dict[str, Any]
 P = TypeVar("P", bound="Program")
 
-_SETTINGS = ("CLIENT_", "SERVER_", "ADMIN_", "SSL_", "MAX_", "RATE_", "HEARTBEAT_",
-             "HISTORY_", "ENABLE_")  # fmt: skip
 _GUESTS = count(1)
 _LOOSE = {"MAX_MESSAGES_PER_WINDOW": "100000"}
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without the program's settings, in English, and ``extra``.
+    """This process's environment without what changes the program, in English, and ``extra``.
 
     An empty value takes a name out.
     """
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_SETTINGS) and name not in ("NO_COLOR", "COLORTERM")
-    }
+    kept = {name: value for name, value in os.environ.items() if not is_changing(name)}
     kept.update(CMD_CHAT_LANGUAGE="en", PYTHONDONTWRITEBYTECODE="1")
     kept.update(extra or {})
     return {name: value for name, value in kept.items() if value}

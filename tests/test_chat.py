@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 from client.commands import COMMANDS
+from server.banner import banner
+from tests.conftest import server_settings
+from tests.machine import needs
 from tests.processes import PASSWORD, Client, Relay, Server, people, run_client, stop_process
 
 _NUMBERS = count(1)
@@ -524,6 +528,13 @@ def test_the_banner(server: Server) -> None:
     ]
 
 
+def test_the_address_in_a_banner_of_ipv6() -> None:
+    settings = dataclasses.replace(server_settings(), host="::1")
+    assert "  Server Address: [::1]:1000\n" in banner(settings, 1000)
+    assert " connect ::1 1000 " in banner(settings, 1000)
+
+
+@needs("ipv6", beside="test_the_address_in_a_banner_of_ipv6")
 def test_the_banner_of_ipv6() -> None:
     with Server(host="::1") as server:
         assert f"  Server Address: [::1]:{server.port}" in server.banner

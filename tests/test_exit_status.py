@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.machine import needs, without_low_ports
 from tests.processes import (
     PASSWORD,
     PROGRAM,
@@ -23,6 +23,7 @@ from tests.processes import (
     run_client,
     stop_process,
 )
+from tests.watching import Audit
 
 
 @pytest.fixture(scope="module")
@@ -218,27 +219,23 @@ def test_a_port_in_use_is_2(server: Server, witness: Client) -> None:
     witness.next("message", text="unharmed")
 
 
-def test_a_port_that_needs_rights_is_2() -> None:
+@pytest.mark.parametrize(
+    "refused",
+    [
+        pytest.param(lambda: Audit("no-low-ports").before(Path(os.devnull)), id="audit"),
+        pytest.param(
+            without_low_ports, id="system",
+            marks=needs("low ports", beside="test_a_port_that_needs_rights_is_2[audit]"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_port_that_needs_rights_is_2(refused: Callable[[], list[str]]) -> None:
     env = {"ADMIN_PASSWORD": PASSWORD}
-    program = run_program("serve", "0.0.0.0", "80", env=env, before=_without_rights())
+    program = run_program("serve", "0.0.0.0", "80", env=env, before=refused())
     assert program.process.returncode == 2
     found = re.search(r"Port 80 needs rights .*: try port (\d+)", sentence(program))
     assert found is not None and int(found[1]) >= 1024
     assert program.out == b""
-
-
-def _without_rights() -> list[str]:
-    """What to put before a command so that it may not use the ports below 1024."""
-    limit = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-    everybody_may = limit.exists() and int(limit.read_text()) <= 80
-    if os.geteuid() != 0 and not everybody_may:
-        return []
-    setpriv = shutil.which("setpriv")
-    assert setpriv is not None, "setpriv (util-linux) is needed to try this here"
-    drop = [setpriv, "--inh-caps=-net_bind_service", "--bounding-set=-net_bind_service"]
-    # A network of the command's own begins with the usual limit.
-    own_network = ["unshare", "--user", "--map-root-user", "--net"]
-    return [*own_network, *drop] if everybody_may else drop
 
 
 def test_an_address_of_another_machine_is_2() -> None:

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from server.http import Handler
 from server.rooms import Room
 from tests.conftest import IdentityPool
 from tests.fuzzing import SOAK
+from tests.machine import needs
 from tests.processes import ROOT, Client, Program, Server, environment
 from tests.test_http_face import FORM, Answer, ask, form, mint, request, revoke
 from tests.test_server_connection import until
@@ -133,27 +133,30 @@ def test_another_websocket_stops_half_way(
     assert server._gate.wait_empty(LONG)
 
 
+TRIES = (
+    ("GET", "/", b"", 200), ("GET", "/health", b"", 200), ("GET", "/x", b"", 404),
+    ("PUT", "/", b"x", 405), ("POST", "/generate_token", b"x", 400),
+    ("POST", "/generate_token", b"x" * 9000, 413),
+    ("POST", "/revoke_token", b"admin_password=guess&token=x", 401),
+)  # fmt: skip
+
+
 def test_what_people_have_at_hand(server: ChatServer) -> None:
-    """curl where there is one, and Python's own client: pages, forms, and things that are none."""
-    tries = (
-        ("GET", "/", b"", 200), ("GET", "/health", b"", 200), ("GET", "/x", b"", 404),
-        ("PUT", "/", b"x", 405), ("POST", "/generate_token", b"x", 400),
-        ("POST", "/generate_token", b"x" * 9000, 413),
-        ("POST", "/revoke_token", b"admin_password=guess&token=x", 401),
-    )  # fmt: skip
-    for method, path, body, status in tries:
+    """Python's own client: pages, forms, and things that are none."""
+    for method, path, body, status in TRIES:
         plain = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LONG)
         with contextlib.closing(plain):
             plain.request(method, path, body or None, {"Content-Type": FORM})
             answer = plain.getresponse()
             answer.read()
             assert (answer.status, answer.getheader("Server")) == (status, None)
-    curl = shutil.which("curl")
-    if curl is None:
-        return  # then it was http.client alone
-    for method, path, body, status in tries[:2] + tries[4:5]:
+
+
+@needs("curl", beside="test_what_people_have_at_hand")
+def test_curl(server: ChatServer) -> None:
+    for method, path, body, status in TRIES[:2] + TRIES[4:5]:
         given = ["--data-binary", "@-"] if body else []
-        words = [curl, "-sS", "--noproxy", "*", "-X", method, *given, "-w", "%{http_code}",
+        words = ["curl", "-sS", "--noproxy", "*", "-X", method, *given, "-w", "%{http_code}",
                  "-o", os.devnull, f"http://127.0.0.1:{server.port}{path}"]  # fmt: skip
         done = subprocess.run(
             words, input=body, capture_output=True, env=environment(), timeout=LONG, check=True

@@ -1,8 +1,7 @@
-"""No traces: a server and its clients write no file, seen from outside with strace."""
+"""No traces: a server and its clients write no file, as Python tells it and as strace sees it."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,47 +10,7 @@ from typing import Any
 import pytest
 
 from tests.processes import PROGRAM, ROOT, Client, Program, Server
-
-# Calls that make or change something in a file system, whatever they are given.
-_MAKING = ("creat", "mkdir", "mkdirat", "mknod", "mknodat", "rename", "renameat", "renameat2",
-           "link", "linkat", "symlink", "symlinkat", "truncate", "unlink", "unlinkat", "rmdir",
-           "chmod", "fchmodat", "utimensat")  # fmt: skip
-_OPENING = ("open", "openat", "openat2")
-_OTHERS = ("prctl", "prlimit64", "setrlimit", "execve", "execveat")
-_WRITING = re.compile(r"O_(WRONLY|RDWR|CREAT|TRUNC|APPEND|TMPFILE)")
-_DEVICES = re.compile(r'"/dev/(null|tty|pts/\d+|ptmx)"')
-
-
-def tracing(log: Path) -> list[str]:
-    """What to put before a command so that its calls are written to ``log``."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.fail("strace is needed for this test: apt install strace")
-    # `?`: not every machine has all of them.
-    calls = ",".join(f"?{name}" for name in (*_MAKING, *_OPENING, *_OTHERS))
-    return [strace, "-f", "-qq", "-s", "500", "-e", f"trace={calls}", "-o", str(log)]
-
-
-def written(log: Path) -> list[str]:
-    """The lines of a log that opened a file for writing, or made or changed one."""
-    found = []
-    for line in log.read_text().splitlines():
-        call = re.match(r"\d+ +(\w+)\(", line)
-        if call is None or call[1] in _OTHERS or re.search(r"= -1 E\w+", line):
-            continue  # a signal, an exit, the rest of a call; another one; or it failed
-        if call[1] in _OPENING and (not _WRITING.search(line) or _DEVICES.search(line)):
-            continue
-        found.append(line)
-    return found
-
-
-def is_hardened(log: Path) -> bool:
-    """Whether a process has turned off its core dumps, and has started no other program."""
-    text = log.read_text()
-    limit = re.search(r"RLIMIT_CORE, \{rlim_cur=0, rlim_max=0\}, NULL\) += 0", text)
-    dumpable = re.search(r"prctl\(PR_SET_DUMPABLE, (SUID_DUMP_DISABLE|0)\b.*\) += 0", text)
-    started = re.findall(r"^\d+ +execve.* = 0$", text, re.MULTILINE)
-    return bool(limit and dumpable) and len(started) == 1
+from tests.watching import Watch, both_ways, everything
 
 
 @pytest.fixture
@@ -78,19 +37,16 @@ def surroundings(copy: Path) -> dict[str, str]:
     }
 
 
-def everything(place: Path) -> set[Path]:
-    return {path for path in place.rglob("*") if path.suffix != ".log"}
-
-
-def test_nothing_is_written_by_a_chat(copy: Path, tmp_path: Path) -> None:
+@both_ways("test_nothing_is_written_by_a_chat")
+def test_nothing_is_written_by_a_chat(watch: Watch, copy: Path, tmp_path: Path) -> None:
     before = everything(tmp_path)
     logs = [tmp_path / f"{name}.log" for name in ("server", "alice", "bob")]
     env = surroundings(copy)
     place: dict[str, Any] = {"program": copy / "cmd_chat.py", "cwd": copy}
-    with Server(env, before=tracing(logs[0]), **place) as server:
+    with Server(env, before=watch.before(logs[0]), **place) as server:
         with (
-            Client(server, "alice", settings=env, before=tracing(logs[1]), **place) as alice,
-            Client(server, "bob", settings=env, before=tracing(logs[2]), **place) as bob,
+            Client(server, "alice", settings=env, before=watch.before(logs[1]), **place) as alice,
+            Client(server, "bob", settings=env, before=watch.before(logs[2]), **place) as bob,
         ):
             alice.meets("bob")
             alice.say("hello", "/verify bob", "/room other secret", "there", "/room default")
@@ -104,13 +60,14 @@ def test_nothing_is_written_by_a_chat(copy: Path, tmp_path: Path) -> None:
         assert server.end() == 0
         assert server.errors == alice.errors == bob.errors == ""
     for log in logs:
-        assert "cmd_chat.py" in log.read_text(), "strace saw nothing"
-        assert written(log) == []
-        assert is_hardened(log)
+        assert "cmd_chat.py" in log.read_text("utf-8", "replace"), "it saw nothing"
+        assert watch.written(log) == []
+        assert watch.is_hardened(log)
     assert everything(tmp_path) == before
 
 
-def test_a_program_that_writes_is_found(copy: Path, tmp_path: Path) -> None:
+@both_ways("test_a_program_that_writes_is_found")
+def test_a_program_that_writes_is_found(watch: Watch, copy: Path, tmp_path: Path) -> None:
     """Without the line in cmd_chat.py that forbids bytecode, there is some."""
     program = copy / "cmd_chat.py"
     text = program.read_text()
@@ -118,21 +75,22 @@ def test_a_program_that_writes_is_found(copy: Path, tmp_path: Path) -> None:
     program.write_text(text.replace("sys.dont_write_bytecode = True", "pass"))
     log = tmp_path / "version.log"
     env = surroundings(copy)
-    with Program(["--version"], env, before=tracing(log), program=program, cwd=copy) as one:
+    with Program(["--version"], env, before=watch.before(log), program=program, cwd=copy) as one:
         assert one.end() == 0
-    assert any("__pycache__" in line and "O_CREAT" in line for line in written(log))
+    assert any("__pycache__" in line for line in watch.written(log))
     assert list(copy.rglob("*.pyc"))
 
 
+@both_ways("test_each_way_of_writing_is_found")
 @pytest.mark.parametrize(
     "code",
     ["open('file', 'w')", "open('file', 'a')", "import os; os.mkdir('file')",
      "import tempfile; tempfile.TemporaryFile()", "import os; os.open('.', os.O_TMPFILE | 2)"],
 )  # fmt: skip
-def test_each_way_of_writing_is_found(code: str, tmp_path: Path) -> None:
+def test_each_way_of_writing_is_found(watch: Watch, code: str, tmp_path: Path) -> None:
     log = tmp_path / "code.log"
     env = surroundings(tmp_path / "copy") | {"TMPDIR": str(tmp_path)}
     command = [sys.executable, "-I", "-S", "-B", "-c", code]
-    with Program(command=command, env=env, before=tracing(log), cwd=tmp_path) as one:
+    with Program(command=command, env=env, before=watch.before(log), cwd=tmp_path) as one:
         assert one.end() == 0, one.told()
-    assert written(log)
+    assert watch.written(log)

@@ -15,8 +15,9 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cryptography
@@ -24,9 +25,10 @@ import pytest
 
 import i18n
 from cli.table import VERSION
+from tests.machine import mounting, needs
 from tests.processes import PASSWORD, PROGRAM, ROOT, Client, Server, environment
-from tests.test_no_files import everything, is_hardened, tracing, written
 from tests.transport_kit import make_certificate
+from tests.watching import Audit, Watch, both_ways, everything
 from tools import pyz_folder, pyz_lock, pyz_start
 from tools.pyz_lock import ANY, PLATFORMS, PYTHONS
 
@@ -149,14 +151,12 @@ _PROBES = {
 
 def mounted(kind: str, empty: Path) -> list[str]:
     """What to put before a command so that it sees its temporary folder mounted like that."""
-    unshare = shutil.which("unshare")
-    assert unshare is not None, "unshare is needed for this test: apt install util-linux"
     place = shlex.quote(str(empty.parent / "tmp"))
-    user = [] if os.geteuid() == 0 else ["--map-root-user"]
     script = f'{_MOUNTS[kind].format(place=place)} && exec "$@"'
-    return [unshare, "--mount", *user, "sh", "-c", script, "sh"]
+    return [*mounting(), "sh", "-c", script, "sh"]
 
 
+@needs("mounts", beside="test_a_chat_writes_nothing[audit]")
 @pytest.mark.parametrize("kind", _MOUNTS)
 def test_a_chat_without_a_temporary_folder_to_speak_of(
     kind: str, pyz: Path, empty: Path
@@ -164,19 +164,19 @@ def test_a_chat_without_a_temporary_folder_to_speak_of(
     before = mounted(kind, empty)
     command = [*before, "sh", "-c", _PROBES[kind], str(empty.parent / "tmp")]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 0, (
-        f"this test needs the right to mount in a namespace of its own: {ran.stderr}"
-    )
+    assert ran.returncode == 0, f"it is mounted otherwise: {ran.stderr}"
     chat(pyz, empty, (before, before, before))
 
 
-def test_a_chat_writes_nothing(pyz: Path, empty: Path) -> None:
+@both_ways("test_a_chat_writes_nothing")
+def test_a_chat_writes_nothing(watch: Watch, pyz: Path, empty: Path) -> None:
+    """So no temporary folder is needed either."""
     logs = [empty.parent / f"{name}.log" for name in ("server", "alice", "bob")]
-    chat(pyz, empty, [tracing(log) for log in logs])
+    chat(pyz, empty, [watch.before(log) for log in logs])
     for log in logs:
-        assert "/proc/self/fd/" in log.read_text(), "nothing was loaded from memory"
-        assert written(log) == []
-        assert is_hardened(log)
+        assert "/proc/self/fd/" in log.read_text("utf-8", "replace"), "not loaded from memory"
+        assert watch.written(log) == []
+        assert watch.is_hardened(log)
     made = {path.name for path in everything(empty.parent) if path.is_file()}
     assert made == {"localhost.pem", "localhost.key"}  # by this test
 
@@ -301,26 +301,50 @@ _IN_FOLDER = (
 )
 
 
-def test_the_private_folder_is_gone_afterwards(pyz: Path, empty: Path) -> None:
-    env = {**ALONE, **surroundings(empty)}
-    left = empty.parent / "tmp" / f"{pyz_folder.PREFIX}left"
+@pytest.fixture
+def executable() -> Iterator[Path]:
+    """A temporary folder from which native code can be loaded; that of the system may forbid it.
+
+    Python's own is loaded from where the tree and its virtual environment are.
+    """
+    (ROOT / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
+        yield Path(folder)
+
+
+@both_ways("test_the_private_folder_is_gone_afterwards")
+def test_the_private_folder_is_gone_afterwards(
+    watch: Watch, pyz: Path, tmp_path: Path, executable: Path
+) -> None:
+    left = executable / f"{pyz_folder.PREFIX}left"
     left.mkdir(0o700)
     (left / pyz_folder.ALIVE).touch()
-    log = empty.parent / "client.log"
-    python = [*tracing(log), *patched(pyz, _IN_FOLDER)]
-    ran = run(pyz, *LONELY, python=python, env=env)
+    log = tmp_path / "client.log"
+    python = [*watch.before(log), *patched(pyz, _IN_FOLDER)]
+    ran = run(pyz, *LONELY, python=python, env={**ALONE, "TMPDIR": str(executable)})
     assert ran.returncode == 3, ran.stderr
-    made = [line for line in written(log) if "mkdir(" in line and pyz_folder.PREFIX in line]
-    assert made and all("0700" in line for line in made), made
-    assert "_rust.abi3.so" in log.read_text()
-    assert list((empty.parent / "tmp").iterdir()) == []
+    made = [line for line in watch.written(log) if "mkdir" in line and pyz_folder.PREFIX in line]
+    private = re.compile(rf"\b(0700|{0o700})\b")  # in octal digits, or not
+    assert made and all(private.search(line) for line in made), made
+    assert "_rust.abi3.so" in log.read_text("utf-8", "replace")
+    assert list(executable.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_used_is_told(pyz: Path, empty: Path) -> None:
-    python = [*mounted("noexec", empty), *patched(pyz, _IN_FOLDER)]
+def told_unusable(pyz: Path, empty: Path, before: Sequence[str]) -> None:
+    """It says in a sentence that native code cannot be loaded from the folder."""
+    python = [*before, *patched(pyz, _IN_FOLDER)]
     ran = run(pyz, "serve", python=python, env=surroundings(empty))
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
     assert "where it cannot be loaded (" in ran.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_told(pyz: Path, empty: Path) -> None:
+    told_unusable(pyz, empty, Audit("no-files").before(empty.parent / "refused.log"))
+
+
+@needs("mounts", beside="test_a_folder_that_cannot_be_made_is_told")
+def test_a_folder_that_cannot_be_used_is_told(pyz: Path, empty: Path) -> None:
+    told_unusable(pyz, empty, mounted("noexec", empty))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ import pytest
 
 from server.app import ChatServer
 from tests.command import run_command
+from tests.curl import read_as_curl
+from tests.machine import needs
 from tests.processes import (
     PASSWORD,
     PROGRAM,
@@ -262,18 +265,55 @@ def test_renewed_files_are_taken_up(tmp_path: Path) -> None:
 # Others who speak TLS
 
 
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_another_client_connects(
+    server: Server, certificate: Certificate, version: ssl.TLSVersion
+) -> None:
+    context = ssl.create_default_context(cafile=certificate.cert_path)
+    context.minimum_version = context.maximum_version = version
+    with (
+        socket.create_connection((server.host, server.port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        secure.sendall(HEALTH)
+        told = b""
+        while data := secure.recv(4096):  # an end that is not polite would be an exception
+            told += data
+        assert b'{"status": "ok"}' in told
+        if version is ssl.TLSVersion.TLSv1_3:  # nothing that would let it be known again
+            assert secure.session is None or not secure.session.has_ticket
+
+
+# A greeting of TLS 1.0 or 1.1 as RFC 4346 has it: random bytes, no session, one suite of ciphers
+# that all of that age had, no compression, and no extensions.
+_OLD_HELLO = "16 03 01 00 2d  01 00 00 29  03 {minor:02x} {random}  00  00 02 00 2f  01 00"
+
+
+@pytest.mark.parametrize("minor", [1, 2])
+def test_a_greeting_of_an_older_version_is_refused(server: Server, minor: int) -> None:
+    hello = bytes.fromhex(_OLD_HELLO.format(minor=minor, random="5a" * 32))
+    with socket.create_connection((server.host, server.port), timeout=20) as sock:
+        sock.sendall(hello)
+        told = sock.recv(7)
+    assert (told[0], told[5:]) == (21, bytes([2, 70])), "a fatal alert: protocol_version"
+
+
 def openssl(server: Server, *options: str) -> subprocess.CompletedProcess[bytes]:
     """``openssl s_client`` that asks for a sign of life."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-ign_eof"]
     return subprocess.run(
         [*command, "-servername", "localhost", *options],
-        input=b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        input=HEALTH,
         capture_output=True,
         env=environment(),
         timeout=20,
     )
 
 
+@needs("openssl", beside="test_another_client_connects")
 def test_openssl_connects(server: Server, certificate: Certificate) -> None:
     trust = ("-CAfile", certificate.cert_path, "-verify_return_error", "-partial_chain")
     for version in ("-tls1_2", "-tls1_3"):
@@ -285,6 +325,7 @@ def test_openssl_connects(server: Server, certificate: Certificate) -> None:
         assert b"New Session Ticket" not in done.stdout
 
 
+@needs("openssl", beside="test_a_greeting_of_an_older_version_is_refused")
 def test_older_versions_are_refused(server: Server) -> None:
     for version in ("-tls1", "-tls1_1"):
         done = openssl(server, version, "-cipher", "DEFAULT:@SECLEVEL=0")
@@ -370,11 +411,9 @@ def test_tokens_over_tls(server: Server, certificate: Certificate, room: str) ->
     settings = {"CLIENT_TOKEN": token, "CLIENT_PASSWORD": ""}
     with Client(server, room, *pinned(certificate), settings=settings) as client:
         page = f"https://localhost:{server.port}/revoke_token"
-        command = ["curl", "-sS", "--cacert", certificate.cert_path, "--noproxy", "*", page]
-        answer = subprocess.run(
-            [*command, "-d", f"admin_password={PASSWORD}", "-d", f"token={token}"],
-            capture_output=True, env=environment(), timeout=20,
-        )  # fmt: skip
-        assert (answer.stdout, answer.stderr) == (b'{"revoked": true}\n', b"")
+        fields = ["-d", f"admin_password={PASSWORD}", "-d", f"token={token}"]
+        assert read_as_curl(["curl", "--cacert", certificate.cert_path, page, *fields]) == (
+            '{"revoked": true}\n'
+        )
         assert client.end() == 4
         assert "has been revoked" in client.errors

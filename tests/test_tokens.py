@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import re
 import shlex
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
@@ -21,6 +21,8 @@ import pytest
 from server.app import ChatServer
 from server.http import Handler
 from tests.command import Done, run_command
+from tests.curl import Curl, answer, read_as_curl, run_curl
+from tests.machine import needs
 from tests.processes import (
     PASSWORD,
     PROGRAM,
@@ -29,7 +31,6 @@ from tests.processes import (
     Relay,
     Server,
     Terminal,
-    environment,
     free_port,
     run_client,
 )
@@ -385,37 +386,37 @@ curl -X POST http://localhost:1000/generate_token \\
 """
 
 
-def curl(line: str, *options: str) -> Any:
-    """The JSON that a ``curl`` command line gets."""
-    words = [*shlex.split(line.replace("\\\n", " ")), "-sS", "--noproxy", "*", *options]
-    done = subprocess.run(
-        words, capture_output=True, text=True, env=environment(), timeout=20, check=True
-    )
-    assert done.stderr == ""
-    return json.loads(done.stdout)
-
-
-def test_the_curl_examples() -> None:
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(read_as_curl, id="read"),
+        pytest.param(
+            run_curl, id="run", marks=needs("curl", beside="test_the_curl_examples[read]")
+        ),
+    ],
+)
+def test_the_curl_examples(how: Curl) -> None:
+    curl = functools.partial(answer, curl=how)
     with Server({"ADMIN_PASSWORD": "MySecurePass123"}) as server:
         line = CURL.replace(":1000", f":{server.port}")
-        answer = curl(line)
-        assert TOKEN.fullmatch(answer.pop("token"))
-        assert answer == {"username": "alice", "expires_in": 86400}
+        found = curl(line)
+        assert TOKEN.fullmatch(found.pop("token"))
+        assert found == {"username": "alice", "expires_in": 86400}
         short = line.replace('  -d "ttl=86400"\n', "").rstrip("\\\n ")
-        answer = curl(short)
-        assert answer["expires_in"] == 3600
-        words = f"connect localhost {server.port} alice --token {answer['token']} --renderer json"
+        found = curl(short)
+        assert found["expires_in"] == 3600
+        words = f"connect localhost {server.port} alice --token {found['token']} --renderer json"
         with Client(server, "alice", command=[*RUN, *words.split()]) as client:
             revoke = (
                 f"curl -X POST http://localhost:{server.port}/revoke_token "
-                f'-d "admin_password=MySecurePass123" -d "token={answer["token"]}"'
+                f'-d "admin_password=MySecurePass123" -d "token={found["token"]}"'
             )
             assert curl(revoke) == {"revoked": True}
             assert client.end() == 4
         body = json.dumps({"admin_password": "MySecurePass123", "username": "bob", "ttl": 5})
         page = f"http://localhost:{server.port}/generate_token"
-        answer = curl(f"curl {page}", "-H", "Content-Type: application/json", "-d", body)
-        assert (answer["username"], answer["expires_in"]) == ("bob", 5)
+        found = curl(f"curl {page}", "-H", "Content-Type: application/json", "-d", body)
+        assert (found["username"], found["expires_in"]) == ("bob", 5)
         wrong = curl(line.replace("MySecurePass123", "guess"))
         assert wrong == {"error": "auth_failed", "message": "The admin password is wrong."}
         big = curl(line, "-d", "x=" + "y" * 100_000)
