@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
-.PHONY: setup serve connect test lint types soak bench bench-all pyz pyz-all i18n release-check terminals clean
+.PHONY: setup serve connect test test-elsewhere test-lowest lint types soak bench bench-all pyz pyz-all i18n release-check terminals clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing.
 setup: $(VENV)/ready
@@ -36,6 +36,18 @@ connect: setup
 
 test: setup $(VENV)/ready-dev
 	$(PY) -m pytest -n 4 --dist worksteal
+
+# The same on a machine that lacks much of what this one has, booted this second. Linux.
+test-elsewhere: setup $(VENV)/ready-dev
+	.ci/elsewhere $(PY) -m pytest -n 4 --dist worksteal
+
+# The same with the oldest packages that requirements.txt allows.
+test-lowest: requirements.txt requirements-dev.txt
+	@$(PYTHON) -m venv .venvs/lowest
+	@sed 's/>=/==/' requirements.txt > .venvs/lowest/constraints.txt
+	@.venvs/lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements-dev.txt -c .venvs/lowest/constraints.txt
+	.venvs/lowest/bin/python -B -m pytest -n 4 --dist worksteal
 
 lint: $(VENV)/ready-dev
 	$(PY) -m ruff check --no-cache .
