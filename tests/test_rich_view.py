@@ -92,7 +92,8 @@ class Sight:
 
     def texts(self) -> list[str]:
         """What stands right of the bar, or a line across the screen."""
-        return [line.partition("│ ")[2] or line.strip("─ ") for line in self.body()]
+        found = [(line, re.search("[│┃»] ?", line)) for line in self.body()]
+        return [line[bar.end():] if bar else line.strip("─ ") for line, bar in found]
 
 
 def message(text: str, sender: str = "bob", **other: Any) -> events.Message:
@@ -123,12 +124,12 @@ def test_the_picture_of_the_design() -> None:
         "─" * 84,
         "",
         " 12:01  alice │ hello everyone",
-        " 12:02    bob │ hi alice, a long line wraps under its own column and never under",
-        "              │ the name",
+        " 12:02    bob » hi alice, a long line wraps under its own column and never under",
+        "              » the name",
         " 12:02      → │ carol joined",
         " 12:03      * │ bob waves",
         "─" * 38 + " new " + "─" * 41,
-        " 12:04    bob │ @alice look at this",
+        " 12:04    bob » @alice look at this",
         " 12:04  alice │ on its way  sending…",
         "─" * 84,
         " default> the line being typed",
@@ -492,15 +493,22 @@ def test_nicknames_are_readable_on_dark_and_light() -> None:
         assert (light + 0.05) / 0.05 > 3.6 and 1.05 / (light + 0.05) > 3.6, parameters
 
 
-def test_a_mention_is_highlighted_and_without_colours_nothing_is() -> None:
-    for count, marked in [(16, True), (0, False)]:
-        sight = Sight(colours=count).joins()
-        sight.hears("hey alice, look")
-        sight.hears("hey alicent")
-        written = sight.draws()
-        assert ("hey \x1b[1;7malice,\x1b[0m look" in written) == marked
-        assert "hey alicent" in written
-        assert bool(re.search(r"\x1b\[[0-9;]*m", written)) == marked
+@pytest.mark.parametrize("count", [0, 16, 256])
+def test_what_matters_is_seen_without_colours(count: int) -> None:
+    sight = Sight(80, 14, colours=count).joins()
+    sight.hears("hey alice, look")
+    sight.hears("hey alicent")
+    sight.hears("psst\nand more", private=True, to="alice")
+    sight.says(1, "psst", to="bob")
+    sight.takes(events.Error("usage", "no"))
+    written = sight.draws()
+    assert "hey \x1b[1;7malice,\x1b[0m look" in written and "hey alicent" in written
+    if count == 0:
+        assert set(re.findall(r"\x1b\[([0-9;]*)m", written)) == {"0", "1", "1;7"}
+    assert [line[14] for line in sight.body()] == list("»│┃┃│┃")
+    assert sight.texts()[2] == "to you alone: psst"
+    alarm = "1" if count == 0 else "1;31"
+    assert f"\x1b[{alarm}m!\x1b[0m" in written and f"\x1b[{alarm}mError: no" in written
 
 
 # Other terminals
@@ -630,7 +638,7 @@ def marked(sight: Sight) -> list[int]:
     sight.draws()
     rows = [sight.screen.buffer[row] for row in range(2, sight.size.rows - 2)]
     return [
-        next(column for column in range(sight.size.columns) if row[column].data == "│")
+        next(column for column in range(sight.size.columns) if row[column].data in tuple("│┃»"))
         for row in rows
         if any(cell.data.strip() for cell in row.values())
     ]
@@ -671,7 +679,7 @@ def test_no_name_does_anything_but_stand_there(case: dict[str, str]) -> None:
 def only_moves(written: str) -> bool:
     """Whether a screen was drawn with nothing but what the canvas itself writes."""
     known = r"\x1b\[(\d+;\d+H|2K|H|2J|\?25[hl]|[0-9;]+m)"
-    written = written.replace("│\u200e", "│")  # beside names from right to left
+    written = re.sub("(?<=[│┃»])\u200e", "", written)  # beside names from right to left
     return re.sub(known + "|[\u200c\u200d]", "", written).isprintable()
 
 
@@ -706,7 +714,7 @@ def test_a_message_cannot_look_like_a_line_of_somebody_else() -> None:
     sight = Sight().joins()
     sight.hears("x\n 12:01  alice │ I agree\n───── new ─────")
     sight.hears("y" * 200 + " 12:01  alice │ I agree")
-    assert all(line.index("│") == 14 for line in sight.body())
+    assert set(marked(sight)) == {14}
     assert sum(line.startswith(" 12:01") for line in sight.body()) == 2
 
 

@@ -32,10 +32,13 @@ _MARKS: dict[type[events.Event], str] = {
 
 @dataclass(frozen=True)
 class Body:
-    """``mark`` stands where the nickname of a message stands."""
+    """``mark`` stands where the nickname of a message stands. ``lead``: so many spans of the
+    first row are not of the message's text. ``private``: it is for one member alone."""
 
     mark: Span
     rows: tuple[Row, ...]
+    lead: int = 0
+    private: bool = False
 
 
 class Bodies:
@@ -82,14 +85,15 @@ class Bodies:
         before: tuple[Span, ...] = ()
         if to is not None:
             first, _gap, last = _("to {nick} alone:").partition("{nick}")
-            before = (Span(first), _nick(to), Span(last + " "))
+            before = (Span(first, "private"), _nick(to), Span(last, "private"), Span(" "))
         elif private:
-            before = (Span(_("to you alone:") + " "),)
+            before = (Span(_("to you alone:"), "private"), Span(" "))
         elif kind == "action":
             nick, before = _mark(DID), (nick, Span(" "))
         lines = [self._words(line, style) for line in text_lines(text)]
         rows = [Row((*before, *lines[0]), 0)]
-        return Body(nick, (*rows, *(Row(line, 0) for line in lines[1:])))
+        rows += [Row(line, 0) for line in lines[1:]]
+        return Body(nick, tuple(rows), len(before), private or to is not None)
 
     def _words(self, line: str, style: str) -> tuple[Span, ...]:
         """A line in which the words that call this client's person have ``style``."""

@@ -19,7 +19,10 @@ _NICK_COLOURS_256 = tuple(
     f"38;5;{number}"
     for number in (27, 28, 30, 32, 62, 64, 66, 97, 98, 100, 128, 130, 131, 133, 160, 162, 164, 166)
 )
-_STYLES = {"time": "2", "quiet": "2", "alarm": "1;31", "mention": "1;7", "title": "1"}
+_STYLES = {
+    "time": "2", "quiet": "2", "alarm": "1;31", "mention": "1;7", "private": "1;35", "title": "1",
+}  # fmt: skip
+_COLOURLESS = {"alarm": "1", "mention": "1;7", "private": "1", "title": "1"}
 _END = "\x1b[0m"
 
 
@@ -41,11 +44,13 @@ def nick_colour(key: str, count: int) -> str:
 
 
 def painted(span: Span, count: int) -> str:
-    """A span with its style, on a terminal of ``count`` colours (0: none, and no style)."""
-    if not count or not span.style or not span.text:
+    """A span with its style, on a terminal of ``count`` colours; of 0, only bold and reverse."""
+    if not span.style or not span.text:
         return span.text
-    if span.style.startswith("nick:"):
-        colour = nick_colour(span.style[len("nick:"):], count)
+    if not count:
+        style = _COLOURLESS.get(span.style)
+    elif span.style.startswith("nick:"):
+        style = nick_colour(span.style[len("nick:"):], count)
     else:
-        colour = _STYLES[span.style]
-    return f"\x1b[{colour}m{span.text}{_END}"
+        style = _STYLES[span.style]
+    return span.text if style is None else f"\x1b[{style}m{span.text}{_END}"

@@ -22,6 +22,10 @@ _GAP = 2  # between what stands side by side
 _TEXT_LEAST = 16  # columns; below that the time goes
 
 
+# Beside a message's text, on each of its lines: a mark for who sees no colours.
+BAR, CALLING_BAR, PRIVATE_BAR = Span("│", "quiet"), Span("»", "mention"), Span("┃", "private")
+
+
 @dataclass(frozen=True)
 class Piece:
     """Text that begins at ``column``, counted from 0."""
@@ -71,8 +75,9 @@ class Columns:
 
 
 def entry_lines(
-    clock: str, mark: Span, rows: tuple[Row, ...], columns: Columns, glyphs: Glyphs
-) -> list[Line]:
+    clock: str, mark: Span, rows: tuple[Row, ...], columns: Columns, glyphs: Glyphs,
+    bar: Span = BAR,
+) -> list[Line]:  # fmt: skip
     """The lines of one entry; ``clock`` is its time as it is written."""
     name = replace(mark, text=glyphs.shown(mark.text))
     shown = [_shown(row, glyphs) for row in rows]
@@ -88,10 +93,10 @@ def entry_lines(
     # Names and text from right to left change places on some terminals, where no letter from
     # left to right is between them: a mark is one. Where it takes a column, that one is empty.
     apart = glyphs.full and any(leads_left(span.text) for row in shown for span in row.spans)
-    bar_text = f"│{LEFT_TO_RIGHT}" if apart else glyphs.shown("│")
-    bar = Piece(columns.bar_at, (Span(bar_text, "quiet"),))
+    bar_text = bar.text + LEFT_TO_RIGHT if apart else glyphs.shown(bar.text)
+    bar_piece = Piece(columns.bar_at, (replace(bar, text=bar_text),))
     return [
-        (*(head if number == 0 else ()), bar, Piece(columns.text_at, tuple(line)))
+        (*(head if number == 0 else ()), bar_piece, Piece(columns.text_at, tuple(line)))
         for number, line in enumerate(folded)
     ]
 

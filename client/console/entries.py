@@ -25,8 +25,10 @@ class Entry:
     """What one event looks like: ``mark`` stands in the names' column, ``rows`` beside it.
 
     ``number`` grows from entry to entry. ``counts``: it is a message, which a hint counts and
-    of which only some may be shown; ``calls``: it calls this client's person. One's own lines
-    have a ``ref`` and a ``state``: sending, refused (with its ``reason``), or empty.
+    of which only some may be shown; ``calls``: it calls this client's person; ``private``: it is
+    for one member alone. ``lead``: so many spans of the first row are no text of the message.
+    One's own lines have a ``ref`` and a ``state``: sending, refused (with its ``reason``), or
+    empty.
     """
 
     number: int
@@ -39,6 +41,8 @@ class Entry:
     state: str = ""
     reason: str = ""
     again_at: datetime | None = None  # when a refused line can be sent again
+    lead: int = 0
+    private: bool = False
 
     @property
     def size(self) -> int:

@@ -19,8 +19,8 @@ INDENT = 6  # columns of "12:01 "
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of a row. ``style``: empty, ``time``, ``quiet``, ``alarm``, ``mention``, ``title``
-    or ``nick:`` and a canonical nickname."""
+    """A piece of a row. ``style``: empty, ``time``, ``quiet``, ``alarm``, ``mention``, ``private``,
+    ``title`` or ``nick:`` and a canonical nickname."""
 
     text: str
     style: str = ""

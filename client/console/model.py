@@ -100,7 +100,10 @@ class Model:
     ) -> None:
         body = self._bodies.body(event)
         if body is not None:
-            entry = Entry(self.logs.number(), when, body.mark, body.rows, counts, calls)
+            entry = Entry(
+                self.logs.number(), when, body.mark, body.rows, counts, calls, lead=body.lead,
+                private=body.private,
+            )  # fmt: skip
             self.logs.settle(self.logs.current, entry)
 
     def _message(self, event: events.Message, when: datetime) -> Alert | None:
@@ -140,7 +143,7 @@ class Model:
         body = self._bodies.own(event.text, event.kind, event.to)
         log.sending[event.ref] = Entry(
             self.logs.number(), when, body.mark, body.rows, counts=True, ref=event.ref,
-            state=SENDING,
+            state=SENDING, lead=body.lead, private=body.private,
         )  # fmt: skip
         if not self._away():
             log.first_new = None

@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from client import commands, wording
-from client.console.columns import Columns, Line, Piece, entry_lines, rule
+from client.console.columns import (
+    BAR,
+    CALLING_BAR,
+    PRIVATE_BAR,
+    Columns,
+    Line,
+    Piece,
+    entry_lines,
+    rule,
+)
 from client.console.entries import Entry
 from client.console.folding import Span
 from client.console.glyphs import Glyphs
@@ -164,7 +173,7 @@ class View:
                 self._kept.clear()
             clock = f"{entry.when:%H:%M}"
             rows = rows_of(entry, state)
-            lines = entry_lines(clock, entry.mark, rows, self._columns, self._glyphs)
+            lines = entry_lines(clock, entry.mark, rows, self._columns, self._glyphs, _bar(entry))
             self._kept[key] = lines
         return [*self._rules_above(entries, place), *lines]
 
@@ -176,6 +185,12 @@ class View:
         if entry.number == self._model.logs.current.first_new:
             rules.append(rule(self._columns.columns, self._glyphs, _("new"), "title"))
         return rules
+
+
+def _bar(entry: Entry) -> Span:
+    if entry.private:
+        return PRIVATE_BAR
+    return CALLING_BAR if entry.calls else BAR
 
 
 def cropped(frame: Frame, size: Size) -> Frame:
