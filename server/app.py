@@ -13,7 +13,7 @@ from typing import Any
 
 from protocol.errors import ChatError
 from server import bounds
-from server.auth import Attempts, Password, Tokens
+from server.auth import Password, Tokens
 from server.banner import (
     banner,
     cannot_listen,
@@ -23,7 +23,7 @@ from server.banner import (
 )
 from server.connection import Connection, Parts, Rules
 from server.delivery import Pump, Receiver
-from server.gate import Gate
+from server.gate import Gate, Visitor
 from server.http import Face, Handler, no_place
 from server.limiter import SlidingWindows
 from server.listener import Listener
@@ -31,6 +31,7 @@ from server.rooms import Rooms
 from server.sessions import Sessions
 from server.signals import Signals
 from server.sweeper import Sweeper
+from server.throttle import GUESSES, Budget, LoginThrottle
 from server.turn import Turn
 from settings import ServerSettings, box_size
 from transport import (  # its library now: what is wrong with it is not told to clients
@@ -46,11 +47,16 @@ from transport.websocket import WebSocket
 class _Visit:
     """One connection, from accept to close."""
 
-    def __init__(self, stream: Stream, group: str) -> None:
-        self.stream, self.group = stream, group
-        self.proven = False
+    def __init__(self, stream: Stream, visitor: Visitor) -> None:
+        self.stream, self.visitor = stream, visitor
         self.connection: Connection | None = None
         self.stay: Callable[[], None] | None = None  # what is left to do once it is in
+
+    def cut(self) -> None:
+        """From any thread: end it, wherever it is.  Returns at once."""
+        self.stream.abort()
+        if self.connection is not None:
+            self.connection.hang_up("server_full")
 
 
 class ChatServer:
@@ -72,6 +78,7 @@ class ChatServer:
         self._visits: set[_Visit] = set()
         # In clear where TLS is expected, the refusal would pass for another kind of server.
         refusal = no_place() if self._tls is None else b""
+        self._form_guesses = Budget(GUESSES)  # of their own: guesses on the link never close them
         self._parts = self._build(settings)
         self._listener = Listener(
             settings.host, settings.port, self._gate, self._parts.turn, self._serve, refusal
@@ -79,7 +86,7 @@ class ChatServer:
         self._face = Face(
             self._parts.password,
             self._parts.tokens,
-            self._parts.attempts,
+            self._form_guesses,
             self._end_token,
             self._parts.sweeper.poke,
             self._tls is not None,
@@ -147,7 +154,7 @@ class ChatServer:
             box_size(settings.max_message_size),
         )
         rooms: Rooms[Receiver] = Rooms()
-        pump, tokens, attempts = Pump(), Tokens(), Attempts()
+        pump, tokens, throttle = Pump(), Tokens(), LoginThrottle()
         sessions = Sessions(rooms, pump.mark, settings.heartbeat_timeout)
         # An epoch is made for a post, which may be refused and sealed again: hence twice.
         posts, commands = SlidingWindows(limit, window), SlidingWindows(limit, window)
@@ -156,14 +163,15 @@ class ChatServer:
         jobs = [
             sessions.sweep,
             self._sweep_tokens,
-            attempts.sweep,
+            throttle.sweep,
+            self._form_guesses.sweep,
             *(each.sweep for each in (posts, commands, epochs, refusals)),
         ]
         return Parts(
             rules,
             Password(settings.password),
             tokens,
-            attempts,
+            throttle,
             rooms,
             sessions,
             pump,
@@ -188,7 +196,7 @@ class ChatServer:
 
     # One connection
 
-    def _serve(self, sock: Any, address: str, group: str) -> Callable[[], None] | None:
+    def _serve(self, sock: Any, address: str, visitor: Visitor) -> Callable[[], None] | None:
         """From accept until the client is in; the rest is returned, for a thread of its own.
 
         The caller has the turn.
@@ -197,13 +205,13 @@ class ChatServer:
             stream = self._stream(sock)
         except OSError:  # no descriptor to be had for it
             sock.close()
-            self._gate.leave(group, proven=False)
+            self._gate.leave(visitor)
             return None
-        visit = _Visit(stream, group)
+        visit = _Visit(stream, visitor)
         with self._lock:
             self._visits.add(visit)
         try:
-            if not self._stopping:
+            if self._gate.settle(visitor, visit.cut) and not self._stopping:
                 self._attend(visit, address)
         except BaseException:
             self._end(visit)
@@ -225,7 +233,7 @@ class ChatServer:
         visit.stream.close()
         with self._lock:
             self._visits.discard(visit)
-        self._gate.leave(visit.group, visit.proven)
+        self._gate.leave(visit.visitor)
 
     def _stream(self, sock: Any) -> Stream:
         bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
@@ -239,20 +247,20 @@ class ChatServer:
         with contextlib.suppress(ChatError, OSError):
             if isinstance(visit.stream, tls.TlsStream):
                 visit.stream.handshake(time.monotonic() + bounds.REQUEST_SECONDS)
-            Handler(visit.stream, address, visit.group, self._face, partial(self._chat, visit))
+            group = visit.visitor.group
+            Handler(visit.stream, address, group, self._face, partial(self._chat, visit))
 
     def _chat(self, visit: _Visit, peer: WebSocket) -> None:
         connection = Connection(
-            self._parts, peer, visit.group, partial(self._prove, visit, peer)
+            self._parts, peer, visit.visitor.group, partial(self._prove, visit, peer)
         )
         visit.connection = connection
         if not self._stopping:
             visit.stay = connection.enter()
 
     def _prove(self, visit: _Visit, peer: WebSocket) -> None:
-        visit.proven = True
         peer.allow(self._settings.max_payload_size)
-        self._gate.prove()
+        self._gate.prove(visit.visitor)
 
     def _all_visits(self) -> list[_Visit]:
         with self._lock:

@@ -14,13 +14,12 @@ import secrets
 import threading
 import time
 import unicodedata
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from protocol import keys, link, pake
-from protocol.errors import ServerFull, TooManyAttempts
+from protocol.errors import ServerFull
 from protocol.names import nick_looks
 from server import bounds
 
@@ -167,115 +166,6 @@ class Tokens:
             if token.expires <= now:
                 del self._tokens[token.id]
                 self._expired.append(token.id)
-
-
-@dataclass
-class _Address:
-    """Failures of one address, and its handshakes that are under way."""
-
-    failures: int = 0
-    last: float = 0.0
-    open: int = 0
-
-
-class Attempts:
-    """Failed proofs, counted for each address; the link and the forms share the count.
-
-    An attempt is charged when ``key`` goes out and credited when ``confirm`` opens.  Only
-    failures add delay; open handshakes wait for one of ``OPEN_HANDSHAKES`` places.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._turn = threading.Condition()  # leaf; guards the table
-        self._addresses: OrderedDict[str, _Address] = OrderedDict()
-
-    def begin(self, group: str, patience: float = bounds.TURN_SECONDS) -> None:
-        """Wait for a place, and for the delay that failures have earned.
-
-        Raises TooManyAttempts if no place came free within ``patience`` seconds.
-        """
-        with self._turn:
-            if not self._turn.wait_for(
-                lambda: self._open_locked(group) < bounds.OPEN_HANDSHAKES, patience
-            ):
-                raise TooManyAttempts(retry_after=bounds.LONGEST_DELAY)
-            self._get_locked(group).open += 1
-
-    def delay(self, group: str) -> float:
-        """Seconds that an attempt from ``group`` has to wait now."""
-        with self._turn:
-            known = self._addresses.get(group)
-            return self._delay_of(known.failures) if known is not None else 0.0
-
-    def end(self, group: str, proven: bool) -> None:
-        """The handshake that ``begin`` let through is over."""
-        with self._turn:
-            known = self._get_locked(group)
-            known.open = max(0, known.open - 1)  # the table may have forgotten it meanwhile
-            if not proven:
-                self._fail_locked(known)
-            elif not known.open and not known.failures:
-                del self._addresses[group]  # nothing left that needs the address
-            self._turn.notify_all()
-
-    def guess(self, group: str, right: bool) -> float:
-        """A form came with the right password, or not; forms do not wait.
-
-        Seconds until the next guess may come: then this one did not count, and must not be
-        answered.  Otherwise 0.0.  In one step, or a hundred guesses at once would be one.
-        """
-        now = self._clock()
-        with self._turn:
-            known = self._addresses.get(group)
-            if known is not None:
-                wait = known.last + self._delay_of(known.failures) - now
-                if wait > 0:
-                    return wait
-            if not right:
-                self._fail_locked(self._get_locked(group))
-        return 0.0
-
-    def sweep(self) -> float | None:
-        """Forget old failures; seconds until more can go, None if the table is empty."""
-        now = self._clock()
-        with self._turn:
-            for group in list(self._addresses):
-                known = self._addresses[group]
-                if not known.open and now - known.last >= bounds.FORGET_FAILURES:
-                    del self._addresses[group]
-            return bounds.FORGET_FAILURES if self._addresses else None
-
-    def __len__(self) -> int:
-        with self._turn:
-            return len(self._addresses)
-
-    def _open_locked(self, group: str) -> int:
-        known = self._addresses.get(group)
-        return known.open if known is not None else 0
-
-    def _get_locked(self, group: str) -> _Address:
-        known = self._addresses.get(group)
-        if known is None:
-            if len(self._addresses) >= bounds.ADDRESSES:
-                self._addresses.popitem(last=False)
-            known = self._addresses[group] = _Address()
-        self._addresses.move_to_end(group)
-        return known
-
-    def _fail_locked(self, known: _Address) -> None:
-        if self._clock() - known.last >= bounds.FORGET_FAILURES:
-            known.failures = 0
-        known.failures += 1
-        known.last = self._clock()
-
-    @staticmethod
-    def _delay_of(failures: int) -> float:
-        if failures < bounds.FREE_FAILURES:
-            return 0.0
-        # The exponent is bounded before the power: a counter must not become a huge number.
-        doubled = bounds.FIRST_DELAY * 2.0 ** min(failures - bounds.FREE_FAILURES, 16)
-        return min(doubled, bounds.LONGEST_DELAY)
 
 
 def random_prs() -> bytes:

@@ -12,15 +12,17 @@ CONNECTIONS = 4096
 DESCRIPTORS = 3 * CONNECTIONS + 256
 # One household or one company behind one address, and a stranger cannot take every place.
 CONNECTIONS_OF_ADDRESS = 512
-# Who has proven nothing yet must not keep members out.
+# Who has proven nothing yet must not keep anybody out: beyond these, of an address and in all,
+# the oldest goes, of the address that has most.  A login takes a fraction of a second.
+UNPROVEN_OF_ADDRESS = 256
 UNPROVEN = 1024
+# Beside CONNECTIONS: those that had to make room, until their threads have noticed.
+LEAVING = 256
 
 # The TLS handshake, request line, headers and form together; a person's browser takes 0.1 s.
 REQUEST_SECONDS = 10.0
-# From the greeting to a `confirm` that opened, not counting the wait for one's turn.
+# From the greeting to `confirm`, not counting the wait for being judged.
 HANDSHAKE_SECONDS = 10.0
-# For the turn itself: longer than the longest delay after failures.
-TURN_SECONDS = 30.0
 # The longest WebSocket message before a proof: enough to be told that a frame is too big.
 STRANGER_BYTES = 64 * 1024
 HEADER_BYTES = 16 * 1024
@@ -28,14 +30,28 @@ HEADER_BYTES = 16 * 1024
 LINGER_SECONDS = 2.0
 FORM_BYTES = 8 * 1024
 
-# Handshakes of one address that are past `key` at once: RSA and HPKE for them cost CPU.
-OPEN_HANDSHAKES = 8
-# The first failures are typing mistakes and cost nothing; then the delay doubles to its end.
+# Wrong guesses that are judged: of one address (or /64), and in all; a /48 has twice an address's.
+# Typing mistakes are few and answered at once; 2 a second are 63 million a year, and a good
+# password has 10^15 and more.
+GUESSES_A_SECOND = 2.0
+GUESS_BURST = 8.0
+GUESSES_OF_ALL_A_SECOND = 20.0
+GUESS_BURST_OF_ALL = 60.0
 FREE_FAILURES = 3
-FIRST_DELAY = 0.25
-LONGEST_DELAY = 5.0
-FORGET_FAILURES = 15 * 60.0
-# Addresses with failures; beyond it the oldest is forgotten first.
+# Fewer wrong proofs of an address are answered than are judged, so that the budget fills up while
+# guessers wait for their answers.
+ANSWERS_A_SECOND = 1.6
+# Nobody waits longer, for an answer or for being judged.  Both alike: whoever were sent away
+# earlier would come anew, and always be the newest.
+PATIENCE = 60.0
+# Handshakes that came to nothing after `key`: RSA and HPKE for it cost a millisecond or two.
+HANDSHAKES_A_SECOND = 20.0
+HANDSHAKE_BURST = 128.0
+HANDSHAKES_OF_ALL_A_SECOND = 100.0
+HANDSHAKE_BURST_OF_ALL = 512.0
+# When full buckets are looked for: a little after the slowest one fills.
+FORGET_SECONDS = HANDSHAKE_BURST / HANDSHAKES_A_SECOND + 1.0
+# Buckets of each kind; beyond it the least recently used is forgotten.
 ADDRESSES = 16384
 
 # Members and their nicknames, those included that may come back: somebody who comes again and

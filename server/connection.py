@@ -34,12 +34,13 @@ from protocol.errors import (
 from protocol.link import TOKEN, ServerLink
 from protocol.names import check_nick, check_room, room_key
 from server import bounds
-from server.auth import Attempts, Password, Token, Tokens, random_prs
+from server.auth import Password, Token, Tokens, random_prs
 from server.delivery import Outlet, Pump, Receiver, entered
 from server.limiter import SlidingWindows
 from server.rooms import Member, Room, Rooms
 from server.sessions import Session, Sessions
 from server.sweeper import Sweeper
+from server.throttle import Line, LoginThrottle
 from server.turn import Turn
 from transport import Closed
 
@@ -85,7 +86,7 @@ class Parts:
     rules: Rules
     password: Password
     tokens: Tokens
-    attempts: Attempts
+    throttle: LoginThrottle
     rooms: Rooms[Receiver]
     sessions: Sessions
     pump: Pump
@@ -127,6 +128,7 @@ class Connection:
         self._token: Token | None = None
         self._reason: str | None = None  # set by hang_up: why this connection is to end
         self._gave_up = threading.Event()
+        self._stirred = threading.Event()  # while it waits for its turn: see Line.take
         self._hushed = False  # set by hush: nothing more is read
         self.quiet = threading.Event()  # nothing more is accepted from this client
         self._proven = False
@@ -175,6 +177,7 @@ class Connection:
         """From any thread: say ``reason`` and go.  Returns at once."""
         self._reason = self._reason or reason
         self._gave_up.set()
+        self._stirred.set()
         self._peer.wake()
 
     # Coming in
@@ -192,30 +195,49 @@ class Connection:
         return self._join(confirm)
 
     def _prove(self, prs: bytes) -> frames.Confirm:
-        """Frames 2 and 3.  An attempt counts as failed unless `confirm` opens."""
-        attempts = self._parts.attempts
-        with self._parts.turn.away:
-            attempts.begin(self._group)
-        proven = False
+        """Frames 2 and 3.  Who names a live token need not wait: nobody else knows its name."""
+        known = self._token is not None
+        handshakes, guesses = self._parts.throttle.handshakes, self._parts.throttle.guesses
+        if not known:
+            self._take(handshakes)
+        deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
+        self._peer.send(self._link.key(prs))
+        record = self._receive_by(deadline)
+        if known:
+            return self._judge(record)
+        self._take(guesses)
         try:
-            with self._parts.turn.away:
-                if self._gave_up.wait(attempts.delay(self._group)):
-                    raise Closed()
-            deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
-            self._peer.send(self._link.key(prs))
-            record = self._receive_by(deadline)
-            try:
-                confirm = self._link.receive_confirm(record)
-            except RemoteError:
-                proven = self._proven = True  # it opened; what is inside is another matter
-                raise
-            proven = self._proven = True
-            self._on_proven()
+            return self._judge(record)
         finally:
-            attempts.end(self._group, proven)
-            if not proven:
-                self._parts.sweeper.poke(bounds.FORGET_FAILURES)
+            if self._proven:
+                for line in (handshakes, guesses):
+                    line.give_back(self._group)
+            else:
+                self._hold_answer()
+
+    def _take(self, line: Line) -> None:
+        """Wait for one's turn in ``line``.  Raises TooManyAttempts, or Closed."""
+        self._parts.sweeper.poke(bounds.FORGET_SECONDS)
+        with self._parts.turn.away:
+            line.take(self._group, self._stirred, lambda: self._reason is not None)
+
+    def _judge(self, record: str | bytes) -> frames.Confirm:
+        try:
+            confirm = self._link.receive_confirm(record)
+        except RemoteError:
+            self._proven = True  # it opened; what is inside is another matter
+            raise
+        self._proven = True
+        self._on_proven()
         return confirm
+
+    def _hold_answer(self) -> None:
+        """After a wrong proof: its answer is late where guesses of that address are many."""
+        seconds = self._parts.throttle.hold(self._group)
+        if seconds:
+            with self._parts.turn.away:
+                self._gave_up.wait(seconds)
+            self._parts.throttle.release(self._group)
 
     def _receive_by(self, deadline: float) -> str | bytes:
         """One message of the handshake.  Raises TimedOut, TooBig or Closed."""

@@ -3,53 +3,112 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import OrderedDict
+from collections.abc import Callable
 
 from server import bounds
+
+
+class Visitor:
+    """A connection's place; ``cut`` ends the connection from any thread, once it is known how."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self.proven = False
+        self.evicted = False
+        self.cut: Callable[[], None] | None = None
 
 
 class Gate:
     """Counts connections, so that nobody can take every place.  Thread-safe.
 
-    Who has not proven anything yet is counted apart: strangers must not keep members out.
+    Who has not proven anything yet is counted apart, and is the one that makes room: silence
+    costs nothing, so the oldest silent ones of whoever holds most of them go first.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()  # leaf; guards all below
         self._open = 0
-        self._unproven = 0
-        self._of_group: Counter[str] = Counter()
+        self._proven: dict[str, int] = {}  # by address
+        self._unproven: dict[str, OrderedDict[Visitor, None]] = {}  # by address, the oldest first
+        self._members = self._strangers = 0  # in all of these
 
-    def enter(self, group: str) -> bool:
-        """A connection came from ``group``; False if there is no place for it."""
+    def enter(self, group: str) -> Visitor | None:
+        """A connection came from ``group``; None if there is no place that could be made for it."""
+        evicted: list[Visitor] = []
         with self._changed:
-            if (
-                self._open >= bounds.CONNECTIONS
-                or self._unproven >= bounds.UNPROVEN
-                or self._of_group.get(group, 0) >= bounds.CONNECTIONS_OF_ADDRESS
-            ):
-                return False
-            self._open += 1
-            self._unproven += 1
-            self._of_group[group] += 1
-            return True
+            visitor = self._enter_locked(group, evicted)
+        for each in evicted:
+            if each.cut is not None:
+                each.cut()
+        return visitor
 
-    def prove(self) -> None:
+    def settle(self, visitor: Visitor, cut: Callable[[], None]) -> bool:
+        """From now on ``cut`` ends it; False if it has lost its place already."""
+        visitor.cut = cut
+        return not visitor.evicted
+
+    def prove(self, visitor: Visitor) -> None:
         """One that was let in has proven itself."""
         with self._changed:
-            self._unproven -= 1
+            self._forget_locked(visitor)
+            visitor.proven = True
+            self._members += 1
+            self._proven[visitor.group] = self._proven.get(visitor.group, 0) + 1
 
-    def leave(self, group: str, proven: bool) -> None:
+    def leave(self, visitor: Visitor) -> None:
         """One that was let in has gone."""
         with self._changed:
             self._open -= 1
-            self._unproven -= not proven
-            self._of_group[group] -= 1
-            if not self._of_group[group]:
-                del self._of_group[group]
+            if visitor.proven:
+                self._members -= 1
+                self._proven[visitor.group] -= 1
+                if not self._proven[visitor.group]:
+                    del self._proven[visitor.group]
+            else:
+                self._forget_locked(visitor)
             self._changed.notify_all()
 
     def wait_empty(self, seconds: float) -> bool:
         """Whether everybody has gone within ``seconds``."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, seconds)
+
+    def _enter_locked(self, group: str, evicted: list[Visitor]) -> Visitor | None:
+        # Those that were told to go and have not gone yet are open, and count.
+        if self._open >= bounds.CONNECTIONS + bounds.LEAVING:
+            return None
+        if self._members >= bounds.CONNECTIONS:
+            return None
+        members, strangers = self._proven.get(group, 0), len(self._unproven.get(group, ()))
+        if members >= bounds.CONNECTIONS_OF_ADDRESS:
+            return None
+        if strangers >= min(
+            bounds.UNPROVEN_OF_ADDRESS, bounds.CONNECTIONS_OF_ADDRESS - members
+        ):
+            evicted.append(self._evict_locked(group))
+        elif self._strangers >= min(
+            bounds.UNPROVEN, bounds.CONNECTIONS - self._members
+        ):
+            most = max(self._unproven, key=lambda each: len(self._unproven[each]))
+            evicted.append(self._evict_locked(most))
+        visitor = Visitor(group)
+        self._open += 1
+        self._strangers += 1
+        self._unproven.setdefault(group, OrderedDict())[visitor] = None
+        return visitor
+
+    def _evict_locked(self, group: str) -> Visitor:
+        oldest = next(iter(self._unproven[group]))
+        oldest.evicted = True
+        self._forget_locked(oldest)
+        return oldest
+
+    def _forget_locked(self, visitor: Visitor) -> None:
+        """It is no stranger any more; harmless if it was none."""
+        line = self._unproven.get(visitor.group)
+        if line is not None and visitor in line:
+            del line[visitor]
+            self._strangers -= 1
+            if not line:
+                del self._unproven[visitor.group]

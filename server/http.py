@@ -24,7 +24,8 @@ from protocol.errors import BadNick, Malformed, ServerFull
 from protocol.frames import parse
 from protocol.names import check_nick
 from server import bounds
-from server.auth import Attempts, Password, Tokens
+from server.auth import Password, Tokens
+from server.throttle import Budget
 from transport import BadUpgrade
 from transport.sockets import Stream
 from transport.websocket import WebSocket, accept
@@ -90,7 +91,7 @@ class Face:
 
     password: Password
     tokens: Tokens
-    attempts: Attempts
+    guesses: Budget
     on_revoked: Callable[[str], None]
     poke: Callable[[float], None]
     tls: bool
@@ -191,6 +192,10 @@ class Handler(BaseHTTPRequestHandler):
         return self.path.partition("?")[0]
 
     def _upgrade(self) -> None:
+        # Browsers name the page, and hold none back from opening a WebSocket to another host.
+        if "Origin" in self.headers:
+            self._answer("insecure")
+            return
         try:
             peer = accept(
                 self.connection,
@@ -227,14 +232,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def _is_password(self, password: str) -> bool:
         """Whether this is it; if not, or if it is not to be tried now, that is answered."""
-        right = self._face.password.matches(password)
-        wait = self._face.attempts.guess(self._group, right)
-        if wait:
+        wait = self._face.guesses.take(self._group)
+        if wait:  # and nothing is judged: also a right one learns nothing
             self._answer("too_many_attempts", {"Retry-After": str(math.ceil(wait))})
-        elif not right:
-            self._face.poke(bounds.FORGET_FAILURES)
+            return False
+        right = self._face.password.matches(password)
+        if right:
+            self._face.guesses.give_back(self._group)
+        else:
+            self._face.poke(bounds.FORGET_SECONDS)
             self._answer("auth_failed")
-        return right and not wait
+        return right
 
     def _fields(self, body: bytes) -> dict[str, Any]:
         kind = self.headers.get_content_type()

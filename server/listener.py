@@ -18,14 +18,14 @@ from typing import Any
 
 from server import bounds, threads
 from server.auth import address_group
-from server.gate import Gate
+from server.gate import Gate, Visitor
 from server.turn import Turn
 from transport.addresses import wake_listener
 from transport.sockets import listen
 
 Stay = Callable[[], None]
-# A socket just accepted, the peer's address, its group; what is left for the client's own thread.
-Serve = Callable[[Any, str, str], "Stay | None"]
+# A socket just accepted, the peer's address, its place; what is left for the client's own thread.
+Serve = Callable[[Any, str, Visitor], "Stay | None"]
 
 
 class Listener(ThreadingHTTPServer):
@@ -157,9 +157,9 @@ class Listener(ThreadingHTTPServer):
     def _admit(self, request: Any, client_address: Any) -> Stay | None:
         """If there is a place for it, bring it in."""
         address = client_address[0]
-        group = address_group(address)
-        if self._gate.enter(group):
-            return self._serve(request, address, group)
+        visitor = self._gate.enter(address_group(address))
+        if visitor is not None:
+            return self._serve(request, address, visitor)
         self._turn_away(request)
         return None
 

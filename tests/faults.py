@@ -42,7 +42,7 @@ from protocol import frames, limits, pake
 from protocol.invite import Invite
 from protocol.keys import to_text
 from protocol.link import Credentials
-from server import bounds
+from server import throttle
 from server.app import ChatServer
 from server.rooms import Member, Room
 from tests.conftest import IdentityPool, identity_pool, server_settings
@@ -564,14 +564,15 @@ def world(prs: bytes, narrow: bool = False) -> Iterator[Tap]:
     it, of which there is no talk here.
     """
     tap = Tap()
+    plenty = throttle.Rates(throttle.Rate(1e9, 1e9), throttle.Rate(1e9, 1e9))
     with contextlib.ExitStack() as stack:
         patches: list[tuple[Any, str, object]] = [
             (pake, "password_prs", lambda _: prs),
             (client_connection, "FIRST_DELAY", 0.06),
             (client_connection, "LONGEST_DELAY", 0.2),
             (client_connection, "UNPROVEN_HANDSHAKES", 1_000_000),
-            (bounds, "FREE_FAILURES", 1_000_000),
-            (bounds, "OPEN_HANDSHAKES", 1_000_000),
+            (throttle, "GUESSES", plenty),
+            (throttle, "HANDSHAKES", plenty),
         ]
         if narrow:
             patches += [

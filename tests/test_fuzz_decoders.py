@@ -36,8 +36,9 @@ from protocol.errors import ChatError, KeyUnusable, Malformed
 from protocol.invite import is_invite, parse_invite
 from protocol.keys import Bundle
 from protocol.link import ClientLink, Opener, ServerLink
-from server.auth import Attempts, Password, Tokens
+from server.auth import Password, Tokens
 from server.http import ANSWERS, Face, Handler
+from server.throttle import GUESSES, Budget
 from settings import SettingsError
 from settings.dotenv import parse_dotenv, read_dotenv
 from settings.table import ROWS
@@ -264,7 +265,7 @@ def password() -> Password:
 def read_request(raw: bytes) -> object:
     """The whole of the HTTP face but for its sockets; an upgrade ends with its headers."""
     stream = Told(raw)
-    face = Face(password(), Tokens(), Attempts(), lambda _: None, lambda _: None, False)
+    face = Face(password(), Tokens(), Budget(GUESSES), lambda _: None, lambda _: None, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("server.http.accept", upgrade_headers)
         Handler(stream, "127.0.0.1", "g", face, lambda _: None)  # type: ignore[arg-type]

@@ -24,8 +24,9 @@ import pytest
 from protocol import frames, limits
 from protocol.errors import ChatError
 from protocol.link import ClientLink, Credentials
-from server import bounds
+from server import bounds, throttle
 from server.app import ChatServer
+from server.throttle import Rate, Rates
 from tests import test_frames as frame_tests
 from tests.conftest import IdentityPool
 from tests.fuzzing import SEED, SOAK, spoil, spoil_json
@@ -246,7 +247,7 @@ def nothing_is_left(server: ChatServer) -> Callable[[], bool]:
     """Whether all connections and what they opened are over."""
     gate, parts = server._gate, server._parts
     return lambda: not (
-        gate._open or gate._unproven or gate._of_group or server._visits
+        gate._open or gate._unproven or gate._proven or server._visits
         or len(parts.sessions) or len(parts.rooms)
     )  # fmt: skip
 
@@ -276,7 +277,9 @@ def test_whatever_is_thrown_at_it(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """A fixed sample of connections; a soak throws as many as it is told to."""
-    monkeypatch.setattr(bounds, "FIRST_DELAY", 0.0)  # failures would only make it take longer
+    plenty = Rates(Rate(1e9, 1e9), Rate(1e9, 1e9))  # failures would only make it take longer
+    monkeypatch.setattr(throttle, "GUESSES", plenty)
+    monkeypatch.setattr(throttle, "HANDSHAKES", plenty)
     monkeypatch.setattr(bounds, "REQUEST_SECONDS", 2.0)
     monkeypatch.setattr(bounds, "HANDSHAKE_SECONDS", 2.0)
     monkeypatch.setattr(bounds, "STOP_POLITE_SECONDS", 0.3)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from server import bounds
-from server.gate import Gate
+from server.gate import Gate, Visitor
 
 
 @pytest.fixture
@@ -15,84 +15,130 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a test can reach."""
     monkeypatch.setattr(bounds, "CONNECTIONS", 6)
     monkeypatch.setattr(bounds, "CONNECTIONS_OF_ADDRESS", 3)
+    monkeypatch.setattr(bounds, "UNPROVEN_OF_ADDRESS", 2)
     monkeypatch.setattr(bounds, "UNPROVEN", 4)
+    monkeypatch.setattr(bounds, "LEAVING", 2)
+
+
+class Door:
+    """A gate, and which of those that came were told to make room."""
+
+    def __init__(self) -> None:
+        self.gate, self.cut, self.count = Gate(), list[str](), 0
+
+    def come(self, group: str, name: str = "") -> Visitor | None:
+        """One more; its name is its number unless it has one."""
+        self.count += 1
+        name = name or str(self.count)
+        visitor = self.gate.enter(group)
+        if visitor is not None:
+            assert self.gate.settle(visitor, lambda: self.cut.append(name))
+        return visitor
+
+    def member(self, group: str) -> Visitor:
+        """One that has proven itself."""
+        visitor = self.come(group)
+        assert visitor is not None
+        self.gate.prove(visitor)
+        return visitor
 
 
 @pytest.mark.usefixtures("small")
-def test_one_address_has_a_share() -> None:
-    """What one address cannot have, another one can."""
-    gate = Gate()
+def test_the_oldest_stranger_of_an_address_makes_room() -> None:
+    """Silence costs nothing, so it keeps nobody out."""
+    door = Door()
+    for _ in range(4):
+        assert door.come("a")
+    assert door.cut == ["1", "2"]
+
+
+@pytest.mark.usefixtures("small")
+def test_whoever_has_most_strangers_makes_room_for_others() -> None:
+    """Two addresses full of silence, and a third one comes in."""
+    door = Door()
+    for group in "aabb":
+        door.come(group)
+    assert door.come("c") and door.cut == ["1"]
+    assert door.come("d") and door.cut == ["1", "3"]
+
+
+@pytest.mark.usefixtures("small")
+def test_members_are_never_told_to_make_room() -> None:
+    """An address has a share of them, and so have all."""
+    door = Door()
+    members = [door.member("a") for _ in range(3)]
+    assert door.come("a") is None
     for _ in range(3):
+        door.member("b")
+    assert door.come("c") is None and door.cut == []
+    door.gate.leave(members[0])
+    assert door.come("c") is not None
+
+
+@pytest.mark.usefixtures("small")
+def test_strangers_leave_room_for_members_of_their_address() -> None:
+    """Together they are as many as one address may have."""
+    door = Door()
+    for _ in range(2):
+        door.member("a")
+    assert door.come("a", "old") and door.come("a", "new")
+    assert door.cut == ["old"]
+
+
+@pytest.mark.usefixtures("small")
+def test_those_that_go_slowly_have_an_end_too() -> None:
+    """Their threads and descriptors are there until they have noticed."""
+    door = Door()
+    came = [door.come(group) for group in "aabbccddee"]
+    assert sum(each is not None for each in came) == 8
+    assert len(door.cut) == 4
+
+
+def test_one_that_was_told_to_go_before_it_could_be() -> None:
+    """Between being counted and being there to be cut."""
+    gate = Gate()
+    first = gate.enter("a")
+    assert first is not None
+    for _ in range(bounds.UNPROVEN_OF_ADDRESS):
         assert gate.enter("a")
-    assert not gate.enter("a")
-    assert gate.enter("b")
-
-
-@pytest.mark.usefixtures("small")
-def test_strangers_cannot_take_every_place() -> None:
-    """Whoever has proven itself makes room for the next stranger."""
-    gate = Gate()
-    for group in "abcd":
-        assert gate.enter(group)
-    assert not gate.enter("e")
-    gate.prove()
-    assert gate.enter("e")
-    assert not gate.enter("f")
-
-
-@pytest.mark.usefixtures("small")
-def test_there_is_an_end_in_all() -> None:
-    """Proven or not, from wherever."""
-    gate = Gate()
-    for group in "aabbcc":
-        assert gate.enter(group)
-        gate.prove()
-    assert not gate.enter("d")
-    gate.leave("a", proven=True)
-    assert gate.enter("d")
+    assert not gate.settle(first, lambda: None)
 
 
 @pytest.mark.usefixtures("small")
 def test_every_place_comes_back() -> None:
     """However it was left, a thousand visits leave the gate as it was."""
-    gate = Gate()
+    door = Door()
     for turn in range(1000):
-        assert gate.enter("a"), turn
-        proven = turn % 2 == 0
-        if proven:
-            gate.prove()
-        gate.leave("a", proven)
-    for group in "aabb":
-        assert gate.enter(group)
-    assert not gate.enter("c")
+        visitor = door.member("a") if turn % 2 else door.come("a")
+        assert visitor is not None, turn
+        door.gate.leave(visitor)
+    assert door.cut == []
+    gate = door.gate
+    assert not gate._proven and not gate._unproven
+    assert gate._open == gate._members == gate._strangers == 0
 
 
 @pytest.mark.usefixtures("small")
-def test_addresses_that_have_gone_are_forgotten() -> None:
-    """The table holds no more addresses than there are connections."""
-    gate = Gate()
-    for number in range(1000):
-        assert gate.enter(str(number))
-        gate.leave(str(number), proven=False)
-    assert len(gate._of_group) == 0
-
-
-def test_refused_ones_leave_no_trace(small: None) -> None:
-    """A flood of refused connections does not grow the table."""
-    gate = Gate()
-    for group in "abcd":
-        gate.enter(group)
-    for number in range(1000):
-        assert not gate.enter(f"flood {number}")
-    assert len(gate._of_group) == 4
+def test_one_that_was_told_to_go_is_counted_once() -> None:
+    """Also if it proves itself in that very moment."""
+    door = Door()
+    for _ in range(3):
+        door.come("a")
+    late = door.come("a", "late")
+    assert late is not None
+    door.come("a")
+    door.come("a")
+    assert late.evicted
+    door.gate.prove(late)
+    door.gate.leave(late)
+    assert door.gate._members == 0 and door.gate._strangers == 2
 
 
 def test_waiting_for_the_last_one() -> None:
     """Who waits is woken by the last to go."""
     gate = Gate()
     assert gate.wait_empty(0.0)
-    gate.enter("a")
-    gate.enter("b")
+    visitors = [gate.enter("a"), gate.enter("b")]
     assert not gate.wait_empty(0.0)
     waiting, done = threading.Event(), []
 
@@ -103,7 +149,8 @@ def test_waiting_for_the_last_one() -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     waiting.wait()
-    gate.leave("a", proven=False)
-    gate.leave("b", proven=False)
+    for visitor in visitors:
+        assert visitor is not None
+        gate.leave(visitor)
     thread.join()
     assert done == [True]

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from protocol import frames
 from server import bounds
 from server.app import ChatServer
-from server.auth import Attempts, Password, Tokens
+from server.auth import Password, Tokens
 from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Face, Handler, _is_loopback
+from server.throttle import GUESSES, Budget
 from tests.test_limiter import Clock
 from tests.wire import LONG, PASSWORD, UPGRADE, Raw, Wire
 from transport.sockets import Stream
@@ -224,7 +225,7 @@ def test_malformed_forms(server: ChatServer, kind: str, body: bytes, path: str) 
     """Fields that are missing, there twice, of another type; not a form at all."""
     answer = ask(server.port, form(path, body, kind))
     assert (answer.status, answer.code) == (400, "bad_fields")
-    assert len(server._parts.attempts) == 0
+    assert len(server._face.guesses) == 0
 
 
 def test_a_form_without_a_content_type(server: ChatServer) -> None:
@@ -285,12 +286,10 @@ def test_a_body_that_ends_early(server: ChatServer) -> None:
 def test_wrong_passwords_are_counted(server: ChatServer) -> None:
     """First the refusal, then the wait; the right one has to wait as well."""
     wrong = form("/generate_token", {"admin_password": MARK, "username": "alice"})
-    for _ in range(bounds.FREE_FAILURES):
+    server._face.guesses._clock = Clock()  # stands still
+    for _ in range(int(bounds.GUESS_BURST)):
         answer = ask(server.port, wrong)
         assert (answer.status, answer.code) == (401, "auth_failed")
-    attempts, stopped = server._parts.attempts, Clock()
-    stopped.now = attempts._clock()
-    attempts._clock = stopped
     for _ in range(3):
         answer = ask(server.port, wrong)
         assert (answer.status, answer.code) == (429, "too_many_attempts")
@@ -300,12 +299,17 @@ def test_wrong_passwords_are_counted(server: ChatServer) -> None:
     assert ask(server.port, revoke).code == "too_many_attempts"
 
 
-def test_guessing_at_forms_delays_the_handshake(server: ChatServer) -> None:
-    """They share the count."""
+def test_guessing_on_the_link_does_not_close_the_forms(server: ChatServer) -> None:
+    """Each has a count of its own: a stranger cannot keep an administrator from revoking."""
+    while not server._parts.throttle.guesses.budget.take("127.0.0.1"):
+        pass
+    revoke = form("/revoke_token", {"admin_password": PASSWORD, "token": "x"})
+    assert ask(server.port, revoke).status == 200
+    server._face.guesses._clock = Clock()
     wrong = form("/revoke_token", {"admin_password": "x", "token": "y"})
-    for _ in range(bounds.FREE_FAILURES):
-        assert ask(server.port, wrong).status == 401
-    assert server._parts.attempts.delay("127.0.0.1") == bounds.FIRST_DELAY
+    while ask(server.port, wrong).status == 401:
+        pass
+    assert server._parts.throttle.guesses.budget.spare("127.0.0.1") < 1.0
 
 
 def test_whatever_else_is_wrong_the_password_comes_first(server: ChatServer) -> None:
@@ -359,7 +363,7 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Answer]]:
         near, far = socket.socketpair()
         stream = Stream(far)
         face = Face(
-            Password(PASSWORD), Tokens(), Attempts(), lambda _: None, lambda _: None, tls
+            Password(PASSWORD), Tokens(), Budget(GUESSES), lambda _: None, lambda _: None, tls
         )
 
         def serve() -> None:

@@ -25,6 +25,7 @@ from server.app import ChatServer
 from server.connection import Connection, Parts, next_beat
 from server.delivery import Outlet
 from server.http import no_place
+from server.throttle import Budget, Rate, Rates
 from settings import record_size
 from tests.conftest import IdentityPool
 from tests.test_limiter import Clock
@@ -95,73 +96,110 @@ def test_wrong_password_and_unknown_token_look_the_same(server: ChatServer, wire
     assert password[0][2] == '{"type":"refused","code":"auth_failed"}' and password[1] == []
 
 
-def test_failures_are_charged_and_successes_are_not(server: ChatServer, wires: Wires) -> None:
-    """To the address; also a client that goes after `key` has made its guess."""
-    attempts = server._parts.attempts
+def test_failures_are_charged_and_successes_are_not(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the address; who goes after `key` has cost work, and has made no guess."""
+    throttle = server._parts.throttle
+    for line in (throttle.guesses, throttle.handshakes):
+        monkeypatch.setattr(line.budget, "_clock", Clock())
+
+    def spent() -> tuple[float, float]:
+        guesses = bounds.GUESS_BURST - throttle.guesses.budget.spare("127.0.0.1")
+        return guesses, bounds.HANDSHAKE_BURST - throttle.handshakes.budget.spare("127.0.0.1")
+
     wires(server, 0).join("alice")
-    assert len(attempts) == 0
+    assert len(throttle) == 0
     failed(wires(server, 1, prs=bytes(32)))
-    until(lambda: attempts._addresses["127.0.0.1"].failures == 1)
+    assert spent() == (1.0, 1.0)
     gone = wires(server, 1)
     gone.greet()
     gone.message()
     gone.cut()
-    until(lambda: attempts._addresses["127.0.0.1"].failures == 2)
+    until(lambda: spent() == (1.0, 2.0))
     before = wires(server, 1)
     before.message()
     before.cut()
     wires(server, 1).join("bob")
-    assert attempts._addresses["127.0.0.1"].failures == 2
+    assert spent() == (1.0, 2.0)
 
 
-def test_a_delay_is_waited_for_and_ends_with_the_connection(
+def exhaust(budget: Budget) -> None:
+    """Leave nothing for this machine."""
+    while not budget.take("127.0.0.1"):
+        pass
+
+
+NOTHING = Rates(Rate(1e-6, 1.0), Rate(1e-6, 1.0))
+
+
+def test_a_late_answer_ends_with_the_connection(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After failures `key` comes later; stopping does not wait for it."""
-    monkeypatch.setattr(bounds, "FIRST_DELAY", 1e6)
-    monkeypatch.setattr(bounds, "LONGEST_DELAY", 1e6)
-    for _ in range(bounds.FREE_FAILURES):
-        failed(wires(server, 0, prs=bytes(32)))
-    until(lambda: server._parts.attempts.delay("127.0.0.1") > 0)
+    """Who has guessed too often waits for its answer; stopping does not wait for that."""
+    held = threading.Event()
+
+    def hold(_group: str) -> float:
+        held.set()
+        return 1e6
+
+    monkeypatch.setattr(server._parts.throttle, "hold", hold)
+    monkeypatch.setattr(server._parts.throttle, "release", lambda _group: None)
+    wire = wires(server, 0, prs=bytes(32))
+    wire.greet()
+    wire.prove("eve")
+    assert held.wait(LONG)
+    server.stop()
+    with contextlib.suppress(Closed):  # its refusal may still come
+        assert wire.refusal().code == "auth_failed"
+
+
+@pytest.mark.parametrize("name", ["handshakes", "guesses"])
+def test_who_gets_no_turn_is_told_when_to_come_back(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It does not wait for ever, and hears why."""
+    line = getattr(server._parts.throttle, name)
+    monkeypatch.setattr(line.budget, "rates", NOTHING)
+    exhaust(line.budget)
+    take = line.take
+    monkeypatch.setattr(line, "take", lambda *args: take(*args, 0.01))
     wire = wires(server, 0)
     wire.greet()
-    assert wire.peer.receive(0.05) is None
-    server.stop()
+    if name == "guesses":
+        wire.prove("alice")
+    refused = wire.refusal()
+    assert refused.code == "too_many_attempts"
+    assert refused.retry_after == bounds.PATIENCE
     assert wire.ended() == []
 
 
-def test_a_ninth_handshake_waits_for_its_turn(
+def test_a_token_passes_whatever_others_guess(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It gets its `key` when one of the eight is through."""
-    monkeypatch.setattr(bounds, "OPEN_HANDSHAKES", 2)
-    first, second, third = (wires(server, number) for number in range(3))
-    for wire in (first, second):
-        wire.greet()
-        wire.key_text = wire.message()  # type: ignore[attr-defined]
-    third.greet()
-    assert third.peer.receive(0.05) is None
-    first.peer.send(first.link.receive_key(first.key_text, "one", "default"))  # type: ignore[attr-defined]
-    first.expect(frames.Welcome)
-    third.prove("three")
-    third.expect(frames.Welcome)
+    """Nobody else knows its name; one that is not live waits with the guessers."""
+    token = server._parts.tokens.mint("alice", 60.0)
+    for line in (server._parts.throttle.handshakes, server._parts.throttle.guesses):
+        monkeypatch.setattr(line.budget, "rates", NOTHING)
+        exhaust(line.budget)
+    wires(server, 0, token=token).join("alice")
+    unknown = wires(server, 1, token="AAAAAAAAAAAAAAAA.BBBB")
+    unknown.greet()
+    until(lambda: server._parts.throttle.handshakes.waiting("127.0.0.1") == 1)
 
 
-def test_who_gets_no_turn_is_told_when_to_come_back(
+def test_stopping_ends_the_wait_for_a_turn(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not wait for ever."""
-    monkeypatch.setattr(bounds, "OPEN_HANDSHAKES", 1)
-    begin = server._parts.attempts.begin
-    monkeypatch.setattr(server._parts.attempts, "begin", lambda group: begin(group, 0.01))
-    first, second = wires(server, 0), wires(server, 1)
-    first.greet()
-    first.message()
-    second.greet()
-    refused = second.refusal()
-    assert refused.code == "too_many_attempts"
-    assert refused.retry_after == bounds.LONGEST_DELAY
-    assert second.ended() == []
+    line = server._parts.throttle.guesses
+    monkeypatch.setattr(line.budget, "rates", NOTHING)
+    exhaust(line.budget)
+    wire = wires(server, 0)
+    wire.greet()
+    wire.prove("alice")
+    until(lambda: line.waiting("127.0.0.1") == 1)
+    server.stop()
+    assert wire.ended() == []
 
 
 def hello(wire: Wire, **changes: Any) -> str:
@@ -205,7 +243,7 @@ def test_what_is_no_hello(server: ChatServer, wires: Wires, text: str, code: str
     wire.peer.send(text)
     assert wire.refusal().code == code
     assert wire.ended() == []
-    assert len(server._parts.attempts) == 0
+    assert len(server._parts.throttle) == 0
 
 
 @pytest.mark.parametrize(
@@ -1621,7 +1659,7 @@ def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> Non
         wire.cut()
     assert server._gate.wait_empty(LONG)
     parts = server._parts
-    assert len(parts.sessions) == len(parts.rooms) == len(parts.attempts) == 0
-    assert not server._visits and not server._gate._of_group
+    assert len(parts.sessions) == len(parts.rooms) == len(parts.throttle) == 0
+    assert not server._visits and not server._gate._proven
     # Acceptors are kept.
     until(lambda: threads() <= before + bounds.ACCEPTORS)

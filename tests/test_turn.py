@@ -83,16 +83,18 @@ def test_slow_strangers_hold_up_nobody(server: ChatServer, wires: Wires) -> None
 def test_who_waits_for_its_guess_has_no_turn(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The delay after failures is its own."""
+    """A late answer holds up nobody else."""
     asked = threading.Event()
 
-    def delay(_group: str) -> float:
-        first = not asked.is_set()
+    def hold(_group: str) -> float:
         asked.set()
-        return 10 * LONG if first else 0.0
+        return 10 * LONG
 
-    monkeypatch.setattr(server._parts.attempts, "delay", delay)
-    wires(server, 0).greet()
+    monkeypatch.setattr(server._parts.throttle, "hold", hold)
+    monkeypatch.setattr(server._parts.throttle, "release", lambda _group: None)
+    eve = wires(server, 0, prs=bytes(32))
+    eve.greet()
+    eve.prove("eve")
     assert asked.wait(LONG)
     wires(server, 1).join("bob")
 

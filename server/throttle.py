@@ -1,0 +1,263 @@
+"""What failed proofs cost: budgets, and patience for those who have used them up.
+
+Nobody can tell a person from a guesser of the same address before the proof.  So nothing is asked
+of a newcomer: its ``confirm`` is judged at once while the budget of its address has room, a right
+one costs nothing, and it is the *answer* to a wrong one that is late.  Whoever waits for that
+answer does not guess meanwhile, and the budget is there for others.  Where guessers do not wait,
+the budget runs out; then the newest is served first as it fills again, since those that have
+waited longest are the ones that keep coming.
+
+Buckets fill up within seconds and are then forgotten: no address outlives its last guess by more.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from protocol.errors import TooManyAttempts
+from server import bounds
+from transport import Closed
+
+_ALL = "*"  # the bucket that everybody takes from
+
+
+class Rate(NamedTuple):
+    """A token bucket's measures: so many a second, and so many at once."""
+
+    a_second: float
+    burst: float
+
+
+class Rates(NamedTuple):
+    """Of one address or /64, and of all together; a /48 has twice an address's."""
+
+    address: Rate
+    of_all: Rate
+
+    def of(self, name: str) -> Rate:
+        """The measures of the bucket ``name``."""
+        if name == _ALL:
+            return self.of_all
+        if name.endswith("/48"):
+            return Rate(2 * self.address.a_second, 2 * self.address.burst)
+        return self.address
+
+
+GUESSES = Rates(
+    Rate(bounds.GUESSES_A_SECOND, bounds.GUESS_BURST),
+    Rate(bounds.GUESSES_OF_ALL_A_SECOND, bounds.GUESS_BURST_OF_ALL),
+)
+HANDSHAKES = Rates(
+    Rate(bounds.HANDSHAKES_A_SECOND, bounds.HANDSHAKE_BURST),
+    Rate(bounds.HANDSHAKES_OF_ALL_A_SECOND, bounds.HANDSHAKE_BURST_OF_ALL),
+)
+
+
+@dataclass
+class _Bucket:
+    """A token bucket: ``spare`` tokens at the time ``at``."""
+
+    spare: float
+    at: float
+
+
+class Budget:
+    """Token buckets for addresses, for their neighbours, and for all.  Thread-safe.
+
+    ``group`` is an IPv4 address, or the first of an IPv6 /64 (``server.auth.address_group``).
+    """
+
+    def __init__(self, rates: Rates, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rates, self._clock = rates, clock
+        self._lock = threading.Lock()  # leaf; guards the table
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def take(self, group: str) -> float:
+        """Take one: 0.0, or the seconds until there is one, and nothing is taken."""
+        with self._lock:
+            found = [(self._filled_locked(name), self.rates.of(name)) for name in _names(group)]
+            waits = [(1.0 - bucket.spare) / rate.a_second for bucket, rate in found]
+            if max(waits) > 0.0:
+                return max(waits)
+            for bucket, _rate in found:
+                bucket.spare -= 1.0
+        return 0.0
+
+    def give_back(self, group: str) -> None:
+        """What was taken for it cost nothing."""
+        with self._lock:
+            for name in _names(group):
+                bucket = self._filled_locked(name)
+                bucket.spare += 1.0
+                if bucket.spare >= self.rates.of(name).burst:
+                    del self._buckets[name]  # nothing left that needs the address
+
+    def spare(self, group: str) -> float:
+        """How many there are for this address now, whatever its neighbours do."""
+        with self._lock:
+            return self._filled_locked(group).spare
+
+    def sweep(self) -> float | None:
+        """Forget the buckets that are full; seconds until more are, None if none is left."""
+        with self._lock:
+            for name in list(self._buckets):
+                if self._filled_locked(name).spare >= self.rates.of(name).burst:
+                    del self._buckets[name]
+            rate = self.rates.address
+            return rate.burst / rate.a_second if self._buckets else None
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._buckets)
+
+    def _filled_locked(self, name: str) -> _Bucket:
+        now, rate = self._clock(), self.rates.of(name)
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            if len(self._buckets) >= bounds.ADDRESSES:
+                self._buckets.popitem(last=False)
+            bucket = self._buckets[name] = _Bucket(rate.burst, now)
+        self._buckets.move_to_end(name)
+        bucket.spare = min(rate.burst, bucket.spare + (now - bucket.at) * rate.a_second)
+        bucket.at = now
+        return bucket
+
+
+def _names(group: str) -> list[str]:
+    if ":" not in group:
+        return [group, _ALL]
+    return [group, str(ipaddress.ip_network((group, 48), strict=False)), _ALL]
+
+
+class _Waiter:
+    """One that waits, and what wakes it."""
+
+    def __init__(self, bell: threading.Event) -> None:
+        self.bell = bell
+        self.served = False
+
+
+class Line:
+    """Waits for a budget, the newest first.  Thread-safe."""
+
+    def __init__(self, budget: Budget, clock: Callable[[], float]) -> None:
+        self.budget, self._clock = budget, clock
+        self._lock = threading.Lock()  # guards the table; the budget's is taken inside
+        self._waiting: dict[str, list[_Waiter]] = {}  # by address, the newest last
+
+    def take(
+        self,
+        group: str,
+        bell: threading.Event,
+        over: Callable[[], bool],
+        patience: float = bounds.PATIENCE,
+    ) -> None:
+        """Take one of the budget, when it is there and nobody newer of ``group`` waits for it.
+
+        Whoever sets ``bell`` has ``over`` asked, which ends the waiting with Closed.  Raises
+        TooManyAttempts after ``patience`` seconds.
+        """
+        deadline = self._clock() + patience
+        waiter = _Waiter(bell)
+        with self._lock:
+            self._waiting.setdefault(group, []).append(waiter)
+        try:
+            while True:
+                bell.clear()
+                if over():
+                    raise Closed
+                pause = self._try(group, waiter, deadline - self._clock())
+                if pause <= 0.0:
+                    break
+                bell.wait(pause)
+        finally:
+            self._go(group, waiter)
+        if not waiter.served:
+            raise TooManyAttempts(retry_after=bounds.PATIENCE)
+
+    def give_back(self, group: str) -> None:
+        """What was taken for it cost nothing."""
+        self.budget.give_back(group)
+        with self._lock:
+            self._ring_newest_locked(group)
+
+    def waiting(self, group: str) -> int:
+        """How many of this address wait."""
+        with self._lock:
+            return len(self._waiting.get(group, ()))
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(map(len, self._waiting.values()))
+
+    def _try(self, group: str, waiter: _Waiter, left: float) -> float:
+        """Seconds to wait; 0.0 or less once it is served, or its patience is over."""
+        with self._lock:
+            if left > 0.0 and self._waiting[group][-1] is waiter:
+                wait = self.budget.take(group)
+                waiter.served = not wait
+                return min(wait, left)
+            return left  # until it is the newest, and is rung
+
+    def _go(self, group: str, waiter: _Waiter) -> None:
+        with self._lock:
+            line = self._waiting[group]
+            line.remove(waiter)
+            if not line:
+                del self._waiting[group]
+            self._ring_newest_locked(group)
+
+    def _ring_newest_locked(self, group: str) -> None:
+        line = self._waiting.get(group)
+        if line:
+            line[-1].bell.set()
+
+
+class LoginThrottle:
+    """Who is answered when.  Thread-safe.
+
+    ``handshakes`` bounds what costs the server work, ``guesses`` what tells a guesser something.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.handshakes = Line(Budget(HANDSHAKES, clock), clock)
+        self.guesses = Line(Budget(GUESSES, clock), clock)
+        self._lock = threading.Lock()  # leaf; guards the count
+        self._held: Counter[str] = Counter()
+
+    def hold(self, group: str) -> float:
+        """A proof of ``group`` was wrong: the seconds that its answer has to wait.
+
+        If that is not 0.0, ``release`` has to follow once it has waited.
+        """
+        if self.guesses.budget.spare(group) >= bounds.GUESS_BURST - bounds.FREE_FAILURES:
+            return 0.0  # typing mistakes
+        waiting = self.guesses.waiting(group)
+        with self._lock:
+            self._held[group] += 1
+            return min((self._held[group] + waiting) / bounds.ANSWERS_A_SECOND, bounds.PATIENCE)
+
+    def release(self, group: str) -> None:
+        """A wrong proof has waited for its answer."""
+        with self._lock:
+            self._held[group] -= 1
+            if not self._held[group]:
+                del self._held[group]
+
+    def sweep(self) -> float | None:
+        """Forget addresses; seconds until more can be, None if none is known."""
+        nexts = [line.budget.sweep() for line in (self.handshakes, self.guesses)]
+        return min((each for each in nexts if each is not None), default=None)
+
+    def __len__(self) -> int:
+        """How many wait, or are held, or are remembered: nothing is left when nobody comes."""
+        with self._lock:
+            held = sum(self._held.values())
+        lines = (self.handshakes, self.guesses)
+        return held + sum(len(line) + len(line.budget) for line in lines)
