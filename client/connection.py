@@ -26,7 +26,11 @@ from transport import Closed, Unreachable
 from transport.sockets import Stream
 from transport.websocket import WebSocket
 
-ATTEMPT_SECONDS = 10.0
+ATTEMPT_SECONDS = 10.0  # until the server's greeting
+# Then for `key`, and for `welcome`: longer than a server may let one wait for its turn
+# (docs/PROTOCOL.md, States), or one that is busy with guessers would pass for one that is down.
+ANSWER_SECONDS = 75.0
+QUIET_SECONDS = 5.0  # of that, before the user is told what is waited for
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds between attempts, before jitter
 UNPROVEN_HANDSHAKES = 3  # in a row that got `key` and no valid `welcome`: somebody is in between
 _NAMES_TO_TRY = range(2, 10)
@@ -281,12 +285,12 @@ class Connection:
         greeting = self._receive_by(peer, deadline)
         link = ClientLink(self._identity, self._credentials(), self._make_keys())
         peer.send(link.receive_greeting(greeting))
-        key = self._receive_by(peer, deadline)
+        key = self._answer(peer)
         self._unproven += 1
         peer.allow(_FIRST_RECORD)
         session = self._session
         peer.send(link.receive_key(key, nick, session.room_to_join(), session.resume_point()))
-        values = link.open(self._receive_by(peer, deadline))
+        values = link.open(self._answer(peer))
         if not values:
             raise Unexpected()
         welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
@@ -303,6 +307,16 @@ class Connection:
         with self._sending:
             self._link = link
         self._take(values[1:])
+
+    def _answer(self, peer: WebSocket) -> str | bytes:
+        """The next message of the handshake, of a server that may be busy with others."""
+        now = self._clock()
+        try:
+            return self._receive_by(peer, now + QUIET_SECONDS)
+        except TimedOut:
+            text = _("The server is slow to answer: many may be trying to log in; still waiting.")
+            self._emit(events.Notice(text))
+        return self._receive_by(peer, now + ANSWER_SECONDS)
 
     def _receive_by(self, peer: WebSocket, deadline: float) -> str | bytes:
         """The next message of the handshake.  Raises Refused for a refusal in clear."""

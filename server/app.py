@@ -44,6 +44,9 @@ from transport.sockets import SEND_BYTES, Stream
 from transport.websocket import WebSocket
 
 
+_NO_PLACE = "server_full"  # why a stranger goes; it has no keys yet to be told it with
+
+
 class _Visit:
     """One connection, from accept to close."""
 
@@ -56,7 +59,7 @@ class _Visit:
         """From any thread: end it, wherever it is.  Returns at once."""
         self.stream.abort()
         if self.connection is not None:
-            self.connection.hang_up("server_full")
+            self.connection.hang_up(_NO_PLACE)
 
 
 class ChatServer:
