@@ -43,8 +43,7 @@ from transport import (  # its library now: what is wrong with it is not told to
 from transport.sockets import SEND_BYTES, Stream
 from transport.websocket import WebSocket
 
-
-_NO_PLACE = "server_full"  # why a stranger goes; it has no keys yet to be told it with
+_NO_PLACE = "server_full"  # why a stranger goes, who has no keys yet to be told it with
 
 
 class _Visit:
