@@ -127,8 +127,9 @@ def test_another_websocket_stops_half_way(
             peer.send(link.receive_greeting(greeting))
         if steps > 1:
             peer.recv(timeout=LONG)
-        for _ in range(50):
-            peer.ping()
+        with contextlib.suppress(ConnectionClosed):  # on a busy machine its time is over by then
+            for _ in range(50):
+                peer.ping()
         texts = rest(peer)
         assert json.loads(texts[-1]) == {"type": "refused", "code": "timed_out"}
     stranger().close()
