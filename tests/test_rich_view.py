@@ -679,6 +679,7 @@ def test_no_name_does_anything_but_stand_there(case: dict[str, str]) -> None:
 def only_moves(written: str) -> bool:
     """Whether a screen was drawn with nothing but what the canvas itself writes."""
     known = r"\x1b\[(\d+;\d+H|2K|H|2J|\?25[hl]|[0-9;]+m)"
+    known += r"|\x1b\]8;(id=[0-9a-f]{12};[!-~]+|;)\x1b\\"  # test_links looks into these
     written = re.sub("(?<=[│┃»])\u200e", "", written)  # beside names from right to left
     return re.sub(known + "|[\u200c\u200d]", "", written).isprintable()
 

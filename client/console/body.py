@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from client import events
 from client.console.folding import INDENT, Row, Span
 from client.console.layout import Layout, is_mentioned, one_line, text_lines
+from client.console.links import linked
 from i18n import _
 from protocol.names import nick_key
 
@@ -63,7 +64,7 @@ class Bodies:
         if not rows:
             return None
         beside = (replace(row, indent=max(0, row.indent - INDENT)) for row in rows)
-        return Body(_mark(mark_of(event)), tuple(beside))
+        return Body(_mark(mark_of(event)), tuple(map(linked, beside)))
 
     def own(self, text: str, kind: str, to: str | None) -> Body:
         """A line of this client's person that the server has not taken yet."""
@@ -93,7 +94,7 @@ class Bodies:
         lines = [self._words(line, style) for line in text_lines(text)]
         rows = [Row((*before, *lines[0]), 0)]
         rows += [Row(line, 0) for line in lines[1:]]
-        return Body(nick, tuple(rows), len(before), private or to is not None)
+        return Body(nick, tuple(map(linked, rows)), len(before), private or to is not None)
 
     def _words(self, line: str, style: str) -> tuple[Span, ...]:
         """A line in which the words that call this client's person have ``style``."""

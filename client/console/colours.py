@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 
 from client.console.folding import Span
+from client.console.links import hyperlink
 
 # Without blue, which is hardly readable on black, and yellow, which is not on white.
 _NICK_COLOURS_16 = ("31", "32", "35", "36")
@@ -45,6 +46,11 @@ def nick_colour(key: str, count: int) -> str:
 
 def painted(span: Span, count: int) -> str:
     """A span with its style, on a terminal of ``count`` colours; of 0, only bold and reverse."""
+    text = _styled(span, count)
+    return hyperlink(span.link, text) if span.link and span.text else text
+
+
+def _styled(span: Span, count: int) -> str:
     if not span.style or not span.text:
         return span.text
     if not count:

@@ -47,7 +47,8 @@ class Entry:
     @property
     def size(self) -> int:
         """Characters that it keeps in memory."""
-        return sum(len(span.text) for row in self.rows for span in row.spans)
+        spans = (span for row in self.rows for span in row.spans)
+        return sum(len(span.text) + len(span.link) for span in spans)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from client.console.widths import cluster_width, clusters, width
@@ -20,10 +20,11 @@ INDENT = 6  # columns of "12:01 "
 @dataclass(frozen=True)
 class Span:
     """A piece of a row. ``style``: empty, ``time``, ``quiet``, ``alarm``, ``mention``, ``private``,
-    ``title`` or ``nick:`` and a canonical nickname."""
+    ``title`` or ``nick:`` and a canonical nickname. ``link``: the address of which it is a part."""
 
     text: str
     style: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class _Cells:
 
     def __init__(self, row: Row, most: int) -> None:
         self._texts: list[str] = []
-        self._styles: list[tuple[int, str]] = []  # from which cell on
+        self._looks: list[tuple[int, Span]] = []  # from which cell on
         for span in row.spans:
-            self._styles.append((len(self._texts), span.style))
+            self._looks.append((len(self._texts), span))
             self._texts += clusters(span.text)
         if all(span.text.isascii() for span in row.spans):
             self._ends: Sequence[int] = range(len(self._texts) + 1)
@@ -99,11 +100,11 @@ class _Cells:
         return end
 
     def spans(self, start: int, end: int) -> list[Span]:
-        """What is between two cells, each piece in its style."""
+        """What is between two cells, each piece as it looked."""
         found = []
-        for number, (first, style) in enumerate(self._styles):
-            last = self._styles[number + 1][0] if number + 1 < len(self._styles) else end
+        for number, (first, look) in enumerate(self._looks):
+            last = self._looks[number + 1][0] if number + 1 < len(self._looks) else end
             first, last = max(first, start), min(last, end)
             if first < last:
-                found.append(Span("".join(self._texts[first:last]), style))
+                found.append(replace(look, text="".join(self._texts[first:last])))
         return found
