@@ -168,10 +168,32 @@ def _ipv6() -> str:
     return "there is no IPv6"
 
 
+def _memfd_noexec() -> str:
+    before = [*mounting(), "--pid", "--fork", "--mount-proc"]
+    said = _fails([*before, "sh", "-c", "echo 2 > /proc/sys/vm/memfd_noexec"])
+    return said and f"vm.memfd_noexec cannot be set in a namespace of one's own ({said})"
+
+
+_PRCTL = "import ctypes, sys; sys.exit(ctypes.CDLL(None).prctl(*map(int, sys.argv[1:])) != 0)"
+
+
+def _mdwe() -> str:
+    said = _fails([sys.executable, "-c", _PRCTL, "65", "1", "0", "0", "0"])
+    return said and f"PR_SET_MDWE is not known here ({said})"
+
+
+def _seccomp() -> str:
+    said = _fails([sys.executable, "-c", _PRCTL.replace("!= 0", "< 0"), "21", "0", "0", "0", "0"])
+    return said and f"no filter for system calls can be set ({said})"
+
+
 _CHECKS: dict[str, Callable[[], str]] = {
     "strace": _strace,
     "mounts": _mounts,
     "low ports": _low_ports,
     "memory": _memory,
     "ipv6": _ipv6,
+    "memfd_noexec": _memfd_noexec,
+    "mdwe": _mdwe,
+    "seccomp": _seccomp,
 }

@@ -29,7 +29,7 @@ from tests.machine import mounting, needs
 from tests.processes import PASSWORD, PROGRAM, ROOT, Client, Server, environment
 from tests.transport_kit import make_certificate
 from tests.watching import Audit, Watch, both_ways, everything
-from tools import pyz_folder, pyz_lock, pyz_start
+from tools import pyz_elf, pyz_folder, pyz_lock
 from tools.pyz_lock import ANY, PLATFORMS, PYTHONS
 
 pytestmark = pytest.mark.timeout(600)  # seconds; the wheels may have to be fetched
@@ -295,8 +295,8 @@ def test_a_python_that_cannot_make_files_in_memory_does_without(pyz: Path) -> No
 # The private folder of other systems, tried here
 
 _IN_FOLDER = (
-    "sys.path.insert(0, sys.argv[1]); import pyz_start, pyz_folder\n"
-    "pyz_start.InMemory = pyz_folder.InFolder\n"
+    "sys.path.insert(0, sys.argv[1]); import pyz_memory, pyz_folder\n"
+    "pyz_memory.InMemory = pyz_folder.InFolder\n"
     "sys.path_importer_cache.clear()"
 )
 
@@ -525,13 +525,13 @@ def test_a_wheels_own_library_is_found_in_memory(pyz: Path) -> None:
         for build in with_libraries:
             (library,) = build["libraries"]
             data, name = archive.read(build["rust"]), os.path.basename(library)
-            changed = pyz_start.point_at(data, name, "/proc/self/fd/12345")
+            changed = pyz_elf.point_at(data, name, "/proc/self/fd/12345")
             assert len(changed) == len(data) and name.encode() not in changed
             assert changed.replace(b"\0/proc/self/fd/12345\0", b"\0") != changed
     with pytest.raises(ImportError):
-        pyz_start.point_at(b"\0short\0", "short", "/proc/self/fd/3")
+        pyz_elf.point_at(b"\0short\0", "short", "/proc/self/fd/3")
     with pytest.raises(ImportError):
-        pyz_start.point_at(b"nothing", "library.so.1", "/")
+        pyz_elf.point_at(b"nothing", "library.so.1", "/")
 
 
 def test_a_wheel_that_is_not_the_locks_is_refused(tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ from tools.pyz_zip import Entry, assemble, deflated, stored, taken
 
 PACKAGES = ("cli", "client", "i18n", "protocol", "server", "settings", "transport")
 _DATA = (".py", ".mo")
-_START = {"__main__.py": "pyz_main.py", "pyz_start.py": "pyz_start.py",
-          "pyz_folder.py": "pyz_folder.py"}  # fmt: skip
+_START = {"__main__.py": "pyz_main.py", **{
+    name: name for name in ("pyz_start.py", "pyz_memory.py", "pyz_folder.py", "pyz_elf.py")
+}}  # fmt: skip
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _LICENCE = re.compile(r"[^/]+\.dist-info/(?:licenses/|(?=LICEN[SC]E)|(?=sboms/))(.+)")
 _NATIVE = re.compile(r"(_cffi_backend\..+|cryptography/.+\.(?:so|pyd)|[^/]+\.libs/.+)")

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 PREFIX = "cmd_chat-native-"
 ALIVE = "alive"
 _ATTEMPTS = 5
+_ELF = b"\x7fELF"
+
+_NOT_PRIVATE = (
+    "CMD_CHAT_NATIVE_FOLDER names {folder}, which is not a folder that you own and nobody else may "
+    "enter: make one with mkdir -m 700."
+)
+_UNUSABLE = (
+    "The native code of this file cannot be loaded from {folder}, which CMD_CHAT_NATIVE_FOLDER "
+    "names ({why}): name one on a disk that takes files and lets them be executed."
+)
 
 
 class InFolder:
@@ -28,16 +38,19 @@ class InFolder:
 
     how = "loaded from a private folder"
 
-    def __init__(self, archive: Archive, build: dict[str, Any]) -> None:
+    def __init__(self, archive: Archive, build: dict[str, Any], asked: str | None = None) -> None:
         self._archive, self._build = archive, build
+        self._asked = asked or None  # for this folder to be used, instead of the temporary one
         self._folder = ""
         self._alive = -1
 
     def place(self, entry: str) -> str:
-        """A path from which the module in ``entry`` can be loaded."""
+        """A path from which the module in ``entry`` can be loaded.  Raises ``OSError``."""
         if not self._folder:
-            sweep()
-            self._folder, self._alive = make()
+            if self._asked is not None:
+                check_private(self._asked)
+            sweep(self._asked)
+            self._folder, self._alive = make(self._asked)
             for library in self._build["libraries"]:
                 self._put(library)
         return self._put(entry)
@@ -51,24 +64,42 @@ class InFolder:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(place, 0o700)
         path = os.path.join(place, name)
-        write_new(path, self._archive.read(entry))
+        write_new(path, self._bytes(entry))
         return path
 
+    def _bytes(self, entry: str) -> bytes:
+        data = self._archive.read(entry)
+        if data.startswith(_ELF):
+            from pyz_elf import without_relr  # type: ignore[import-not-found]
+
+            return bytes(without_relr(data, entry))
+        return data
+
     def loaded(self) -> None:
-        """All modules are loaded; remove what they were loaded from, where that is possible."""
+        """All modules are loaded, or cannot be; remove what they were loaded from, where that is
+        possible."""
         if self._folder and sys.platform != "win32":
             os.close(self._alive)
             remove(self._folder)
             self._folder = ""
 
 
-def make() -> tuple[str, int]:
+    def why(self, error: Exception) -> str:
+        """What keeps modules from being loaded from the folder that was asked for."""
+        if self._asked is None:
+            return ""
+        if isinstance(error, PermissionError) and error.errno is None:
+            return _NOT_PRIVATE.format(folder=self._asked)
+        return _UNUSABLE.format(folder=self._asked, why=" ".join(str(error).split()))
+
+
+def make(inside: str | None = None) -> tuple[str, int]:
     """A new private folder, and a descriptor that marks it as in use while it is open.
 
     Raises ``OSError`` if there is none to be had.
     """
     for _attempt in range(_ATTEMPTS):
-        folder = tempfile.mkdtemp(prefix=PREFIX)
+        folder = tempfile.mkdtemp(prefix=PREFIX, dir=inside)
         check_private(folder)
         try:
             return folder, _mark(os.path.join(folder, ALIVE))
@@ -121,9 +152,9 @@ def write_new(path: str, data: bytes) -> None:
         file.write(data)
 
 
-def sweep() -> None:
+def sweep(inside: str | None = None) -> None:
     """Remove the folders that earlier runs had to leave behind."""
-    place = tempfile.gettempdir()
+    place = inside or tempfile.gettempdir()
     with contextlib.suppress(OSError):
         for name in os.listdir(place):
             if name.startswith(PREFIX):

@@ -2,8 +2,8 @@
 
 Pure Python is imported from the file itself, from bytecode where the file has some for this
 Python. Native modules cannot be: on Linux they are loaded from memory, so that nothing is ever
-written; elsewhere from a private folder (``pyz_folder``). Nothing of what is installed on the
-machine is used, unless nothing inside fits.
+written (``pyz_memory``); elsewhere, or where it is asked for, from a private folder
+(``pyz_folder``). Nothing of what is installed on the machine is used, unless nothing inside fits.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ USAGE, INTERRUPTED = 2, 130
 RUST = "cryptography.hazmat.bindings._rust"
 CFFI = "_cffi_backend"
 
-# linux/memfd.h; NOEXEC_SEAL came with Linux 6.3, and is what a system may insist on. It forbids
-# to execute the file as a program, which a library never is.
-_CLOEXEC, _NOEXEC_SEAL = 0x1, 0x8
-_MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}  # the system call's number
+_FREE = "free-threaded"
+
+FOLDER = "CMD_CHAT_NATIVE_FOLDER"  # names a folder to load native modules from
 
 
 class NothingFits(Exception):
@@ -101,81 +100,6 @@ class Archive:
 # Native modules
 
 
-def in_memory(name: str, data: bytes) -> int:
-    """A descriptor of a file that only exists in memory.  Raises ``OSError``, ``ImportError``."""
-    for flags in (_CLOEXEC | _NOEXEC_SEAL, _CLOEXEC):
-        try:
-            descriptor = _memfd_create(name, flags)
-            break
-        except OSError as error:
-            wrong = error
-    else:
-        raise wrong
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    return descriptor
-
-
-def _memfd_create(name: str, flags: int) -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create(name, flags)
-    # A Python that was built on an old system, as portable ones are, does not have it.
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    number = _MEMFD_CREATE[os.uname().machine]
-    descriptor: int = libc.syscall(
-        ctypes.c_long(number), ctypes.c_char_p(name.encode()), ctypes.c_uint(flags)
-    )
-    if descriptor < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return descriptor
-
-
-def point_at(binary: bytes, library: str, place: str) -> bytes:
-    """An ELF file that asks for ``library`` by name, made to ask for the file ``place``.
-
-    What a wheel brings along it looks for in a folder beside itself; in memory there is none.
-    A name with a slash is taken as a path. Raises ``ImportError`` if there is no room for it.
-    """
-    old = b"\0" + library.encode() + b"\0"
-    new = b"\0" + place.encode().ljust(len(library), b"\0") + b"\0"
-    if binary.count(old) != 1 or len(new) != len(old):
-        raise ImportError(f"{library} cannot be loaded from memory")
-    return binary.replace(old, new)
-
-
-class InMemory:
-    """Native modules loaded from memory: nothing is written, and no mount option matters."""
-
-    how = "loaded from memory"
-
-    def __init__(self, archive: Archive, build: dict[str, Any]) -> None:
-        self._archive, self._build = archive, build
-        # All stay open until all are loaded: a loader takes two files of one name for the same.
-        self._open: list[int] = []
-
-    def place(self, entry: str) -> str:
-        """A path from which the module in ``entry`` can be loaded."""
-        data = self._archive.read(entry)
-        for library in self._build["libraries"] if entry == self._build["rust"] else ():
-            name = os.path.basename(library)
-            data = point_at(data, name, self._put(name, self._archive.read(library)))
-        return self._put(os.path.basename(entry), data)
-
-    def _put(self, name: str, data: bytes) -> str:
-        descriptor = in_memory(name, data)
-        self._open.append(descriptor)
-        return f"/proc/self/fd/{descriptor}"
-
-    def loaded(self) -> None:
-        """All modules are loaded; what they were loaded from can go."""
-        while self._open:
-            os.close(self._open.pop())
-
-
 class Natives:
     """Finds the two native modules, and no others."""
 
@@ -205,7 +129,7 @@ def python_name() -> str:
     suffix = EXTENSION_SUFFIXES[0]  # .cpython-313t-x86_64-linux-gnu.so, _d.cp313-win_amd64.pyd
     number = version.replace(".", "")
     if f"-{number}t" in suffix or f"cp{number}t" in suffix:
-        return f"free-threaded CPython {version}"
+        return f"{_FREE} CPython {version}"
     if suffix.startswith("_d."):
         return f"CPython {version} (debug)"
     return f"CPython {version}"
@@ -239,6 +163,7 @@ class Choice:
         build = archive.inside["builds"].get(self.platform, {})
         self._build: dict[str, Any] | None = build if self.python in build.get("cffi", {}) else None
         self._native: Any = None
+        self._told = ""  # why what is inside cannot be loaded, and what to do; if that is known
         self.source = ""  # for --version
 
     def settle(self, load: bool) -> None:
@@ -254,16 +179,12 @@ class Choice:
             except (ImportError, OSError) as error:
                 why = " ".join(str(error).split())
                 self._undo(self._build)
+                self._told = self._native.why(error)
         self._use_installed(why)
 
     def _use_inside(self, build: dict[str, Any], load: bool) -> None:
-        if sys.platform == "linux":
-            self._native = InMemory(self._archive, build)
-        else:
-            from pyz_folder import InFolder
-
-            self._native = InFolder(self._archive, build)
         self._archive.add(build["pure"])
+        self._native = self._way(build)
         entries = {CFFI: build["cffi"][self.python], RUST: build["rust"]}
         sys.meta_path.insert(0, Natives(entries, self._native.place))
         if load:
@@ -272,6 +193,16 @@ class Choice:
             finally:
                 self._native.loaded()
         self.source = f"cryptography {build['cryptography']} of this file, {self._native.how}"
+
+    def _way(self, build: dict[str, Any]) -> Any:
+        folder = os.environ.get(FOLDER)
+        if sys.platform == "linux" and not folder:
+            from pyz_memory import InMemory  # type: ignore[import-not-found]
+
+            return InMemory(self._archive, build)
+        from pyz_folder import InFolder  # type: ignore[import-not-found]
+
+        return InFolder(self._archive, build, folder)
 
     def _undo(self, build: dict[str, Any]) -> None:
         sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, Natives)]
@@ -293,11 +224,16 @@ class Choice:
         if not enough:
             raise NothingFits(self._sentence(why))
         self.source = f"cryptography {found} as it is installed on this machine"
-        note = f"Note: nothing in this file fits {self._here()}; it uses {self.source}."
+        why = self._told or f"nothing in this file fits {self._here()}"
+        note = f"Note: {why}; it uses {self.source}."
         print(f"cmd_chat: {note}", file=sys.stderr, flush=True)
 
     def _sentence(self, why: str) -> str:
+        if self._told:
+            return self._told
         inside = self._archive.read("inside.txt").decode("ascii").strip()
+        if self.python.startswith(_FREE):
+            inside = f"This file needs an ordinary CPython, not the {_FREE} one. {inside}"
         reason = f", where it cannot be loaded ({why})" if why else ""
         return f"{inside}; this is {self._here()}{reason}."
 
