@@ -52,6 +52,7 @@ CONNECT = Command(
         "CLIENT_INVITE",
         "CLIENT_INVITE_FILE",
         "RENDERER_MODE",
+        "CLIENT_SPOKEN",
         "CMD_CHAT_LANGUAGE",
         "CLIENT_LISTEN",
         "CLIENT_BELL",

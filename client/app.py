@@ -118,6 +118,7 @@ class _Client:
             settings.renderer,
             environment(),
             bell=settings.bell,
+            spoken=settings.spoken,
             render_time=settings.render_time,
             messages_to_show=settings.messages_to_show,
             complete=self._complete,

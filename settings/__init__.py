@@ -114,6 +114,7 @@ class ClientSettings:
     messages_to_show: int
     listen: bool
     bell: bool
+    spoken: bool
     history: bool
     history_passphrase: str | None = field(repr=False)
     history_days: int

@@ -384,7 +384,10 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 class Terminal:
-    """A program on a terminal of ``columns`` x ``rows``, looked at through pyte."""
+    """A program on a terminal of ``columns`` x ``rows``, looked at through pyte.
+
+    ``command``: another program than ours, which gets the arguments.
+    """
 
     def __init__(
         self,
@@ -394,6 +397,7 @@ class Terminal:
         columns: int = 80,
         rows: int = 24,
         shell: str = "",
+        command: Sequence[str] = (),
     ) -> None:
         """``shell``: a Python program that starts the other one, whose command line it gets."""
         import fcntl
@@ -410,13 +414,13 @@ class Terminal:
         self._fd, self._line = pty.openpty()
         fcntl.ioctl(self._line, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self._line)
-        program = [sys.executable, str(PROGRAM), *arguments]
+        program = [*(command or (sys.executable, str(PROGRAM))), *arguments]
         if shell:
             program = [sys.executable, "-I", "-S", "-c", shell, *program]
         whole = environment({"TERM": "xterm-256color", **(env or {})})
         folder = Path(__file__).parent
         self.process: subprocess.Popen[bytes] | Forked
-        if may_fork(whole) and not shell:
+        if may_fork(whole) and not (shell or command):
             self.process = Forked(
                 arguments, stdin=self._line, stdout=self._line, stderr=self._line,
                 env=whole, cwd=folder, terminal=True,
@@ -481,6 +485,13 @@ class Terminal:
                 f"ended before {pattern!r} came:\n{self.shown()}"
             )
         return found
+
+    def waits(self, done: Callable[[], bool], what: str) -> None:
+        """Look at it until ``done``, which is about ``what``."""
+        end = time.monotonic() + DEADLINE
+        while not done():
+            assert time.monotonic() < end, f"{what!r} does not come:\n{self.shown()}"
+            self._read(0.02)
 
     def settings(self) -> list[Any]:
         """The terminal's settings now, as ``termios`` gives them."""

@@ -239,7 +239,7 @@ def test_a_long_help_folds_in_its_own_column() -> None:
 
 def test_the_prompt_follows_the_room() -> None:
     renderer = Minimal()
-    assert renderer.prompt() == "> "
+    assert renderer.prompt() == "", "there is no room yet"
     renderer.lines(CONNECTED, NOON, None)
     assert renderer.prompt() == "default> "
     renderer.lines(events.RoomEntered("dev\x1b[2J\n", ()), NOON, None)

@@ -19,7 +19,7 @@ from client.console.lines import LineEditor, Panic
 from tests.processes import Client, Server, Terminal, stop_process, terminal_client
 from tests.test_commands import Recorder
 
-WIPE = b"\x1b[H\x1b[2J\x1b[3J"
+WIPE = b"\x1b[2;1H\x1b[3J\x1b[H"  # after the rows have been emptied one by one
 HINT = "Press Ctrl-X again"
 # The promise is one second. Who leaves politely waits five for a server that hangs.
 SECONDS = 3.0

@@ -429,7 +429,7 @@ def test_the_title_is_ours_only_while_something_is_unread() -> None:
 def test_only_lines_that_changed_are_written() -> None:
     sight = Sight(60, 14).joins()
     sight.hears("one")
-    assert sight.draws().count("\x1b[2J") == 1
+    assert sight.draws().count("\x1b[2K") == 14
     assert sight.draws() == ""
     sight.typed = LineView("x", 1)
     assert re.findall(r"\x1b\[(\d+);1H\x1b\[2K", sight.draws()) == ["14"]
@@ -438,7 +438,7 @@ def test_only_lines_that_changed_are_written() -> None:
     sight.hears("two")
     assert re.findall(r"\x1b\[(\d+);1H\x1b\[2K", sight.draws()) == ["11", "12"]
     sight.canvas.forget()
-    assert "\x1b[2J" in sight.draws()
+    assert sight.draws().count("\x1b[2K") == 14
 
 
 def test_each_column_begins_with_an_absolute_move() -> None:
@@ -448,12 +448,23 @@ def test_each_column_begins_with_an_absolute_move() -> None:
 
 
 def test_leaving_undoes_all_that_entering_did() -> None:
+    left = Canvas(16).leave(3)
     for mode in ("1049", "2004", "1004"):
-        assert f"\x1b[?{mode}h" in canvas.ENTER and f"\x1b[?{mode}l" in canvas.LEAVE
-    assert "\x1b[?7l" in canvas.ENTER and "\x1b[?7h" in canvas.LEAVE
-    assert "\x1b[?25h" in canvas.LEAVE and "\x1b[0m" in canvas.LEAVE
-    assert "\x1b[22;2t" in canvas.ENTER and "\x1b[23;2t" in canvas.LEAVE
-    assert canvas.LEAVE.index("\x1b[2J") < canvas.LEAVE.index("\x1b[?1049l"), "nothing stays"
+        assert f"\x1b[?{mode}h" in canvas.ENTER and f"\x1b[?{mode}l" in left
+    assert "\x1b[?7l" in canvas.ENTER and "\x1b[?7h" in left
+    assert "\x1b[?25h" in left and "\x1b[0m" in left
+    assert "\x1b[22;2t" in canvas.ENTER and "\x1b[23;2t" in left and "\x1b]2;" not in left
+    assert "\x1b7" in canvas.ENTER and "\x1b8" in left
+    rows = "".join(f"\x1b[{row};1H\x1b[2K" for row in (1, 2, 3))
+    assert left.index(rows) < left.index("\x1b[?1049l"), "nothing stays"
+
+
+def test_no_title_of_ours_stays() -> None:
+    drawn = Canvas(16)
+    drawn.title("(1) secret-room - CMD CHAT")
+    drawn.title("")
+    assert "\x1b]2;\x07" in drawn.leave(3).partition("\x1b[23;2t")[0]
+    assert "\x1b]2;" not in drawn.leave(3), "it is somebody else's by now"
 
 
 # Colours
@@ -565,7 +576,7 @@ def test_after_another_size_everything_is_drawn_anew() -> None:
     sight.draws()
     sight.size = Size(40, 10)
     sight.screen.resize(10, 40)
-    assert "\x1b[2J" in sight.draws()
+    assert sight.draws().count("\x1b[2K") == 10
     assert sight.texts()[0].startswith("one one one") and len(sight.texts()) > 2
     assert all(text.endswith("one") for text in sight.texts())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from client.console.clearing import emptied, erased
 from client.console.colours import painted
 from client.console.columns import Line, Piece
 from client.console.view import Frame
@@ -21,15 +22,12 @@ _WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 _PASTE_ON, _PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 _FOCUS_ON, _FOCUS_OFF = "\x1b[?1004h", "\x1b[?1004l"
 _CURSOR_ON, _CURSOR_OFF = "\x1b[?25h", "\x1b[?25l"
-_EMPTY, _PLAIN = "\x1b[H\x1b[2J", "\x1b[0m"
+_CURSOR_SAVE, _CURSOR_BACK = "\x1b7", "\x1b8"  # not every second screen brings it back itself
 
 # A character too many at the end of a line goes nowhere instead of on the next one.
-MODES = _ALTERNATE_ON + _WRAP_OFF + _PASTE_ON + _FOCUS_ON + _EMPTY
-ENTER = _TITLE_PUSH + MODES
-# Emptied first: some terminals have only one screen, or let one look at the other afterwards.
-LEAVE = (
-    _PLAIN + _EMPTY + _FOCUS_OFF + _PASTE_OFF + _WRAP_ON + _CURSOR_ON + _ALTERNATE_OFF + _TITLE_POP
-)
+MODES = _ALTERNATE_ON + _WRAP_OFF + _PASTE_ON + _FOCUS_ON
+ENTER = _TITLE_PUSH + _CURSOR_SAVE + MODES
+LEAVE = _FOCUS_OFF + _PASTE_OFF + _WRAP_ON + _CURSOR_ON + _ALTERNATE_OFF + _CURSOR_BACK + _TITLE_POP
 
 
 class Canvas:
@@ -39,6 +37,14 @@ class Canvas:
         self._colours = colours
         self._shown: Frame | None = None
         self._title = ""
+        self._titled = False  # a title was written, at any time
+
+    def leave(self, rows: int) -> str:
+        """What to write at the end, on a screen of so many rows. It is emptied first, and so is
+        the title: some terminals have no second screen, some do not keep titles."""
+        self.forget()
+        untitled, self._titled, self._title = _title("") if self._titled else "", False, ""
+        return emptied(rows) + untitled + LEAVE
 
     def forget(self) -> None:
         """The screen may show anything: the next frame is written whole."""
@@ -49,10 +55,10 @@ class Canvas:
         shown, self._shown = self._shown, frame
         whole = shown is None or shown.size != frame.size
         before = [] if shown is None or whole else shown.lines
-        text = _EMPTY if whole else ""
+        text = ""
         for row, line in enumerate(frame.lines):
             if row >= len(before) or before[row] != line:
-                text += self._line(row, line, frame.size.columns, erased=whole)
+                text += self._line(row, line, frame.size.columns)
         place = _move(frame.row, frame.column)
         if text:
             return f"{_CURSOR_OFF}{text}{place}{_CURSOR_ON}"
@@ -63,13 +69,12 @@ class Canvas:
         """What to write so that the window's title is ``text``, or its own again if empty."""
         if text == self._title:
             return ""
-        self._title = text
+        self._title, self._titled = text, True
         # The plain one is for terminals that do not keep titles.
-        return f"\x1b]2;{text}\x07" if text else f"\x1b]2;CMD CHAT\x07{_TITLE_POP}{_TITLE_PUSH}"
+        return _title(text) if text else f"{_title('CMD CHAT')}{_TITLE_POP}{_TITLE_PUSH}"
 
-    def _line(self, row: int, line: Line, columns: int, erased: bool) -> str:
-        text = "" if erased else f"\x1b[{row + 1};1H\x1b[2K"
-        return text + "".join(self._piece(row, piece, columns) for piece in line)
+    def _line(self, row: int, line: Line, columns: int) -> str:
+        return erased(row) + "".join(self._piece(row, piece, columns) for piece in line)
 
     def _piece(self, row: int, piece: Piece, columns: int) -> str:
         text, column, moved = "", piece.column, False
@@ -84,6 +89,10 @@ class Canvas:
             text += painted(replace(span, text=placed), self._colours)
             moved = False
         return text
+
+
+def _title(text: str) -> str:
+    return f"\x1b]2;{text}\x07"
 
 
 def _move(row: int, column: int) -> str:

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from client.console import canvas
 from client.console.canvas import Canvas
+from client.console.clearing import wiped
 from client.console.drawing import (
     Diagnostic,
     Drawing,
@@ -29,7 +30,7 @@ from client.console.drawing import (
 from client.console.glyphs import Glyphs
 from client.console.lines import LineView
 from client.console.model import Alert, Model
-from client.console.typed import WIPE, Size
+from client.console.typed import Size
 from client.console.view import Frame, View, cropped
 
 _TICK = 1.0  # seconds between two steps of what counts down
@@ -40,13 +41,14 @@ _FOCUS = {"focus-in": True, "focus-out": False}
 @dataclass
 class Look:
     """How the view is drawn: redrawn at most every ``interval`` seconds, with ``show`` messages
-    at once (0: as many as fit), in ``colours`` colours."""
+    at once (0: as many as fit), in ``colours`` colours. ``fills``: ``clearing.must_fill``."""
 
     interval: float = 0.1
     show: int = 0
     colours: int = 16
     bell: bool = True
     glyphs: Glyphs = field(default_factory=Glyphs)
+    fills: bool = False
 
 
 class FullScreen(Drawing):
@@ -84,10 +86,10 @@ class FullScreen(Drawing):
     def _end(self) -> None:
         if not self._away:
             self._away = True
-            self._write(canvas.LEAVE)
+            self._write(self._canvas.leave(self._size().rows))
 
     def _wiped(self) -> str:
-        return WIPE
+        return wiped(self._size().rows, self._look.fills)
 
     def _patience(self) -> float | None:
         if self._away:

@@ -18,30 +18,69 @@ from client.console.layout import Layout
 from client.console.sign import Sign
 from client.console.widths import LEFT_TO_RIGHT, leads_left, width
 from client.events import Event
+from i18n import _
 
 _PRIVATE = "@"
 
 
 class Minimal:
-    """Renders without colours, and never rings."""
+    """Renders without colours. ``spoken``, for those who hear the lines: no time in front, and a
+    message is one line, however long it is. ``bell``: whether anything may ring."""
 
-    def __init__(self, sign: Sign | None = None) -> None:
+    def __init__(
+        self, sign: Sign | None = None, *, spoken: bool = False, bell: bool = False
+    ) -> None:
         self._layout = Layout()
         self._sign = sign or Sign()
+        self._spoken, self._bell = spoken, bell
+        self._notify = "mention"
 
     def lines(self, event: Event, when: datetime, columns: int | None) -> list[str]:
-        rows = self._layout.rows(event, when)
-        mark = _mark(event)
+        if isinstance(event, events.Reconnecting) and not _is_said(event.attempt):
+            return []
+        rows, mark = self._rows(self._told(event), when), _mark(event)
         if rows and mark:
-            clock, *spans = rows[0].spans
-            rows[0] = replace(rows[0], spans=(clock, Span(f"{mark} "), *spans))
-        return list(plain_lines(rows, self._sign, columns))
+            clock = rows[0].spans[: 0 if self._spoken else 1]
+            spans = (*clock, Span(f"{mark} "), *rows[0].spans[len(clock) :])
+            rows[0] = replace(rows[0], spans=spans)
+        return list(plain_lines(rows, self._sign, None if self._spoken else columns))
 
     def prompt(self) -> str:
-        return self._sign.shown(self._layout.prompt())
+        """Nothing before there is a room."""
+        return self._sign.shown(self._layout.prompt()) if self._layout.room else ""
 
     def rings(self, event: Event) -> bool:
-        return False
+        if not self._bell or not isinstance(event, events.Message) or event.mine:
+            return False
+        mentioned = self._notify == "mention" and self._layout.mentions(event)
+        return mentioned or self._notify == "all"
+
+    def _rows(self, event: Event, when: datetime) -> list[Row]:
+        return self._layout.bare_rows(event) if self._spoken else self._layout.rows(event, when)
+
+    def _told(self, event: Event) -> Event:
+        """The event as it is put into words here."""
+        if isinstance(event, events.Notifying):
+            return self._notifying(event)
+        if self._spoken and isinstance(event, events.Message):
+            # What begins on a line of its own would be heard as somebody else's.
+            return replace(event, text=event.text.replace("\n", " / "))
+        return event
+
+    def _notifying(self, event: events.Notifying) -> events.Notice:
+        sentences = {
+            "all": _("Every message rings."),
+            "mention": _("Mentions and private messages ring."),
+            "off": _("Nothing rings."),
+        }
+        if event.mode in sentences:
+            self._notify = event.mode
+        return events.Notice(sentences[self._notify])
+
+
+def _is_said(attempt: int) -> bool:
+    """Whether an attempt to connect is worth a line: the first one, and ever fewer."""
+    return attempt == 1 or (attempt >= 4 and attempt & (attempt - 1) == 0)
 
 
 def _mark(event: Event) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from client import commands
 from client.console import json, minimal
+from client.console.clearing import must_fill
 from client.console.colours import colours
 from client.console.drawing import CLOSE_TIME, Drawing, Now, local_now
 from client.console.glyphs import Glyphs, terminal_encoding
@@ -36,7 +37,8 @@ class Console:
 
     A context manager; leaving it drains and ends the screen and restores the terminal, also
     after an exception. ``renderer`` is the one in use: ``rich`` falls back to ``minimal`` where
-    standard input or output is no terminal, or a dumb one. ``environ`` tells about the terminal
+    standard input or output is no terminal, or a dumb one, and where lines are to be ``spoken``
+    by a screen reader. ``environ`` tells about the terminal
     (``TERM``, ``COLORTERM``, ``NO_COLOR``, the locale). ``render_time`` and ``messages_to_show``
     are the settings of that name. ``complete`` gets the line up to the cursor
     (``lines.Complete``).
@@ -48,6 +50,7 @@ class Console:
         environ: Mapping[str, str],
         *,
         bell: bool = True,
+        spoken: bool = False,
         render_time: float = 0.1,
         messages_to_show: int = 0,
         complete: Complete = commands.complete,
@@ -62,7 +65,7 @@ class Console:
         err = _writable(sys.stderr if stderr is None else stderr)
         both = is_terminal(stdin) and is_terminal(out)
         dumb = both and _is_dumb(out, environ)
-        linear = not both or dumb
+        linear = not both or dumb or spoken
         self.renderer = "minimal" if renderer == "rich" and linear else renderer
         interactive = self.interactive = both and self.renderer != "json"
         if dumb and interactive and sys.platform == "win32":
@@ -78,17 +81,21 @@ class Console:
             # A tenth of all that a client imports, and pipes do without it.
             from client.console.fullscreen import FullScreen, Look
 
-            look = Look(render_time, messages_to_show, colours(environ), bell, glyphs)
+            look = Look(
+                render_time, messages_to_show, colours(environ), bell, glyphs, must_fill(environ)
+            )
             self.screen = FullScreen(
                 look, out, err, size=lambda: size_of(out), on_gone=self._gone, now=now
             )
         else:
             sign = Sign(glyphs)
+            plain = minimal.Minimal(sign, spoken=spoken, bell=bell and interactive)
+            line = DumbLine(sign) if dumb else AnsiLine(sign, must_fill(environ))
             self.screen = Screen(
-                json.Json() if self.renderer == "json" else minimal.Minimal(sign),
+                json.Json() if self.renderer == "json" else plain,
                 out,
                 err,
-                line=(DumbLine(sign) if dumb else AnsiLine(sign)) if interactive else None,
+                line=line if interactive else None,
                 size=(lambda: size_of(out)) if interactive else None,
                 on_gone=self._gone,
                 now=now,

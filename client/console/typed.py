@@ -1,21 +1,27 @@
-"""The line being typed, on the screen: what to write so that it stays whole.
+"""The line being typed, below lines that scroll away: what to write so that both stay whole.
 
-Pure: each method returns the text to write. Before other output the line is erased, and
-afterwards painted again. Where the output is no terminal there is no such line (``NoLine``).
+Pure: each method returns the text to write. A screen reader says what is written, so nothing is
+written that stands there already, and nothing is moved or erased by sequences: a letter is that
+letter, one taken back is a step back, a blank and a step back, and what changes within a row is
+written over it. Other lines begin where only a prompt stands, or what has been entered;
+what is half typed stays above them, and comes back below them with the next key. Where the
+output is no terminal there is no such line (``NoLine``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Protocol
 
+from client.console.clearing import wiped
 from client.console.lines import LineView
 from client.console.sign import Sign
-from client.console.widths import clusters, is_sure, width
+from client.console.widths import cluster_width, clusters, is_sure, width
 from protocol.names import visible
 
 _PASTE_ON, _PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
-WIPE = "\x1b[H\x1b[2J\x1b[3J"  # what is seen, and what has scrolled away
 
 
 @dataclass(frozen=True)
@@ -33,18 +39,24 @@ class TypedLine(Protocol):
         """What to write first."""
 
     def finish(self) -> str:
-        """What to write last; leaves the cursor at the beginning of an empty line."""
+        """What to write last, after ``leave``."""
 
-    def erase(self, size: Size) -> str:
-        """Make way for other lines."""
+    def leave(self, size: Size) -> str:
+        """Go to the beginning of an empty line."""
 
-    def paint(self, prompt: str, view: LineView, size: Size) -> str:
-        """Show the line after other lines, or for the first time."""
+    def above(self, lines: Sequence[str], size: Size) -> str:
+        """Write other lines."""
 
     def change(self, prompt: str, view: LineView, size: Size) -> str:
-        """Show the line again because it is another one."""
+        """Show what has changed in the typed line."""
 
-    def wipe(self) -> str:
+    def ask(self, prompt: str, view: LineView, size: Size) -> str:
+        """Show prompt and line again, if nothing of them stands where the cursor is."""
+
+    def again(self, prompt: str, view: LineView, size: Size) -> str:
+        """Show prompt and line again, because somebody wants to read them."""
+
+    def wipe(self, size: Size) -> str:
         """Empty the screen, as far as that is possible."""
 
 
@@ -57,34 +69,153 @@ class NoLine:
     def finish(self) -> str:
         return ""
 
-    def erase(self, size: Size) -> str:
+    def leave(self, size: Size) -> str:
         return ""
 
-    def paint(self, prompt: str, view: LineView, size: Size) -> str:
-        return ""
+    def above(self, lines: Sequence[str], size: Size) -> str:
+        return "".join(f"{line}\n" for line in lines)
 
     def change(self, prompt: str, view: LineView, size: Size) -> str:
         return ""
 
-    def wipe(self) -> str:
+    def ask(self, prompt: str, view: LineView, size: Size) -> str:
+        return ""
+
+    def again(self, prompt: str, view: LineView, size: Size) -> str:
+        return ""
+
+    def wipe(self, size: Size) -> str:
         return ""
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """A typed line cut into rows, and where its cursor is."""
+    """What stands where the cursor is: the text before the cursor, and that behind it."""
 
-    rows: list[str]
-    row: int
-    before: str  # what stands before it on its row
+    before: str
+    behind: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.before + self.behind
 
 
-class AnsiLine:
-    """A terminal that knows ECMA-48: the line is erased, and painted below what was written."""
+class DumbLine:
+    """A terminal that goes on, back to the beginning of a row, and one step back."""
 
     def __init__(self, sign: Sign | None = None) -> None:
         self._sign = sign or Sign()
-        self._painted: _Picture | None = None
+        self._shown: _Picture | None = None  # None: the cursor is on an empty row
+        self._typed = ""  # what the line was when it was last looked at
+        self._bare = False  # the prompt is left out
+        self._entered = False  # what is shown has been entered: it may be written over
+
+    def begin(self) -> str:
+        return ""
+
+    def finish(self) -> str:
+        return ""
+
+    def leave(self, size: Size) -> str:
+        shown, self._shown = self._shown, None
+        if shown is None:
+            return ""
+        entered, self._entered = self._entered, False
+        return "\n" if entered or not _one_row(shown, size) else _blanked(shown)
+
+    def above(self, lines: Sequence[str], size: Size) -> str:
+        if not lines:
+            return ""
+        shown, self._shown = self._shown, None
+        text = "".join(f"{line}\n" for line in lines)
+        if shown is None:
+            return text
+        covers = None if self._typed and not self._entered else _cover(shown, lines[0], size)
+        self._entered = False
+        if covers is None:
+            return "\n" + text
+        return f"\r{lines[0]}{covers}\n" + "".join(f"{line}\n" for line in lines[1:])
+
+    def change(self, prompt: str, view: LineView, size: Size) -> str:
+        typed, self._typed = self._typed, view.question or view.text
+        if view.entered:
+            return self._enter(typed, prompt, size)
+        if self._shown is None or self._entered:
+            if not self._typed:
+                return ""
+            self._bare = self._shown is None and not typed and not view.question
+            return self._paint(prompt, view, size)
+        return self._edit(self._picture(prompt, view, size), size)
+
+    def ask(self, prompt: str, view: LineView, size: Size) -> str:
+        self._bare = False
+        return self._paint(prompt, view, size) if self._shown is None else ""
+
+    def again(self, prompt: str, view: LineView, size: Size) -> str:
+        self._bare = False
+        return self._paint(prompt, view, size)
+
+    def wipe(self, size: Size) -> str:
+        return ""
+
+    def _enter(self, typed: str, prompt: str, size: Size) -> str:
+        """Enter was pressed: what was typed stands there until something is written over it."""
+        shown, self._typed = self._shown, ""
+        if shown is None or self._entered or not typed:
+            return self.again(prompt, LineView(), size)
+        self._entered = True
+        if _one_row(shown, size):
+            self._shown = _Picture("", shown.text)
+            return "\r"
+        self._shown, self._entered = None, False
+        return "\n"
+
+    def _paint(self, prompt: str, view: LineView, size: Size) -> str:
+        """Show the line on a row of its own."""
+        fresh = "" if self._shown is None else "\n"
+        self._entered = False
+        picture = self._shown = self._picture(prompt, view, size)
+        return fresh + picture.text + _back(picture)
+
+    def _picture(self, prompt: str, view: LineView, size: Size) -> _Picture:
+        if view.question:
+            return _Picture(self._echo(f"{view.question} "))
+        before = self._echo(view.text[: view.cursor], "" if self._bare else prompt)
+        picture = _Picture(before, self._echo(view.text[view.cursor :], before)[len(before) :])
+        if not picture.behind or _one_row(picture, size):
+            return picture
+        # There is no way back to a row above: the part of the line around the cursor is shown.
+        most = max(2, size.columns - 1)
+        behind = _beginning(picture.behind, most // 2)
+        return _Picture(_end(picture.before, most - width(behind)), behind)
+
+    def _echo(self, text: str, before: str = "") -> str:
+        """A text as it is shown, behind what is shown ``before`` it."""
+        return before + self._sign.shown(visible(text).replace("\n", "␊"), before)
+
+    def _edit(self, new: _Picture, size: Size) -> str:
+        """Make of what is shown what is to be shown."""
+        old, self._shown = self._shown or _Picture(""), new
+        if new == old:
+            return ""
+        if not new.behind and not old.behind and new.before.startswith(old.before):
+            return new.before[len(old.before) :]
+        if _one_row(old, size) and _one_row(new, size):
+            return _rewritten(old, new, size)
+        if _is_end_taken_back(old, new, size.columns):
+            return "\b \b" * width(old.before[len(new.before) :])
+        return f"\n{new.text}{_back(new)}"
+
+
+class AnsiLine(DumbLine):
+    """The same on a terminal that knows ECMA-48: it is asked to mark pastes, and can be wiped.
+
+    ``filled``: as in ``clearing.wiped``.
+    """
+
+    def __init__(self, sign: Sign | None = None, filled: bool = False) -> None:
+        super().__init__(sign)
+        self._filled = filled
 
     def begin(self) -> str:
         return _PASTE_ON
@@ -92,125 +223,95 @@ class AnsiLine:
     def finish(self) -> str:
         return _PASTE_OFF
 
-    def erase(self, size: Size) -> str:
-        painted, self._painted = self._painted, None
-        if painted is None:
-            return ""
-        up = _rows_above(painted, size.columns)
-        return "\r" + (f"\x1b[{up}A" if up else "") + "\x1b[J"
-
-    def paint(self, prompt: str, view: LineView, size: Size) -> str:
-        prompt, view = _asked(prompt, view)
-        picture = _windowed(
-            _picture(prompt, view, size.columns - 1, self._sign), max(1, size.rows - 1)
-        )
-        self._painted = picture
-        text = "\n".join(picture.rows)
-        up = len(picture.rows) - 1 - picture.row
-        if up == 0 and picture.before == picture.rows[-1]:
-            return text
-        return text + (f"\x1b[{up}A" if up else "") + "\r" + _past(picture.before)
-
-    def change(self, prompt: str, view: LineView, size: Size) -> str:
-        return self.erase(size) + self.paint(prompt, view, size)
-
-    def wipe(self) -> str:
-        return WIPE
+    def wipe(self, size: Size) -> str:
+        self._shown, self._entered = None, False
+        return wiped(size.rows, self._filled)
 
 
-def _past(text: str) -> str:
-    """What moves the cursor over a text from where it begins. Only the terminal knows how wide
-    what it disagrees about has become, so that is written again."""
-    if not is_sure(text):
-        return text
-    return f"\x1b[{width(text)}C" if text else ""
+def _one_row(picture: _Picture, size: Size) -> bool:
+    """Whether it stands on one row, on every terminal. The last column does not count: on some
+    the cursor would already be on the next row."""
+    return width(picture.text) < size.columns
 
 
-def _asked(prompt: str, view: LineView) -> tuple[str, LineView]:
-    """A question takes the place of prompt and line."""
-    if not view.question:
-        return prompt, view
-    return f"{view.question} ", LineView(entered=view.entered)
+def _least(text: str) -> int:
+    """The columns that a text takes at least."""
+    return sum(cluster_width(cluster) for cluster in clusters(text) if is_sure(cluster))
 
 
-def _rows_above(painted: _Picture, columns: int) -> int:
-    """How many rows the cursor is below the first one; rows that were painted on a wider
-    terminal have since been folded by it."""
-    above = sum(max(1, -(-width(row) // columns)) for row in painted.rows[: painted.row])
-    return above + width(painted.before) // columns
+def _cover(shown: _Picture, line: str, size: Size) -> str | None:
+    """The blanks behind ``line`` that make it cover what is shown; None where it cannot."""
+    blanks = max(0, width(shown.text) - _least(line))
+    fits = width(line) + blanks < size.columns
+    return " " * blanks if fits and _one_row(shown, size) else None
 
 
-def _picture(prompt: str, view: LineView, columns: int, sign: Sign) -> _Picture:
-    """Cut prompt and line into rows of at most so many columns. The last column of a terminal
-    stays free: on some the cursor would already be on the next row."""
-    columns = max(columns, 2)
-    rows, taken, place = [""], 0, -len(prompt)
-    cursor = (0, "")
-    for cluster in (*clusters(prompt), *clusters(view.text)):
-        if place == view.cursor:
-            cursor = (len(rows) - 1, rows[-1])
-        place += len(cluster)
-        if cluster == "\n":
-            rows.append("")
-            taken = 0
-            continue
-        # One character may be shown as several, such as <U+202E>.
-        for piece in clusters(sign.shown(visible(cluster), rows[-1])):
-            if taken + width(piece) > columns:
-                rows.append("")
-                taken = 0
-            rows[-1] += piece
-            taken += width(piece)
-    if place == view.cursor:
-        cursor = (len(rows) - 1, rows[-1])
-    return _Picture(rows, *cursor)
+def _blanked(shown: _Picture) -> str:
+    return f"\r{' ' * width(shown.text)}\r"
 
 
-def _windowed(picture: _Picture, rows: int) -> _Picture:
-    """Of a line that is higher than the screen, the part around the cursor."""
-    first = max(0, min(picture.row - rows // 2, len(picture.rows) - rows))
-    return _Picture(picture.rows[first: first + rows], picture.row - first, picture.before)
+def _back(picture: _Picture) -> str:
+    """What leads from the end of a picture that was just written to its cursor."""
+    if is_sure(picture.behind):
+        return "\b" * width(picture.behind)
+    return "\r" + picture.before  # only the terminal knows how wide it is: it is written again
 
 
-class DumbLine:
-    """A terminal that can only go on, and one step back: what is typed is echoed. Other output
-    begins on a new line, after which the typed line is written anew."""
+def _rewritten(old: _Picture, new: _Picture, size: Size) -> str:
+    """What makes one row another one; neither is longer than a row."""
+    kept = len(commonprefix([old.text, new.text]))
+    if new.text == old.text:
+        return _moved(old, len(new.before)) or "\r" + new.before
+    gone, come = old.text[kept:], new.text[kept:]
+    blanks = max(0, width(gone) - _least(come))
+    start = _moved(old, kept)
+    if is_sure(gone) and start is not None and width(new.text) + blanks < size.columns:
+        return start + come + " " * blanks + "\b" * blanks + _back(new)
+    return _blanked(old) + new.text + _back(new)
 
-    def __init__(self, sign: Sign | None = None) -> None:
-        self._sign = sign or Sign()
-        self._painted: str | None = None
 
-    def begin(self) -> str:
-        return ""
+def _moved(picture: _Picture, place: int) -> str | None:
+    """What moves the cursor to that place in the text: back step by step, on by writing it
+    again. None where only the terminal knows how many steps that are."""
+    over = picture.before[place:]
+    if not over:
+        return picture.text[len(picture.before) : place]
+    return "\b" * width(over) if is_sure(over) else None
 
-    def finish(self) -> str:
-        return "" if self._painted is None else "\n"
 
-    def erase(self, size: Size) -> str:
-        if self._painted is None:
-            return ""
-        self._painted = None
-        return "\n"
+def _is_end_taken_back(old: _Picture, new: _Picture, columns: int) -> bool:
+    """Whether only the end is missing now, all of it on the row where the cursor is."""
+    if new.behind or old.behind or not old.before.startswith(new.before):
+        return False
+    gone = width(old.before[len(new.before) :])
+    return is_sure(old.before) and gone <= _column(old.before, columns) < columns
 
-    def paint(self, prompt: str, view: LineView, size: Size) -> str:
-        prompt, view = _asked(prompt, view)
-        self._painted = prompt + self._echo(view.text)
-        return self._painted
 
-    def change(self, prompt: str, view: LineView, size: Size) -> str:
-        prompt, view = _asked(prompt, view)
-        old, new = self._painted, prompt + self._echo(view.text)
-        if old is None or view.entered:
-            return self.erase(size) + self.paint(prompt, view, size)
-        self._painted = new
-        if new.startswith(old):
-            return new[len(old):]
-        if old.startswith(new) and is_sure(old[len(new):]):
-            return "\b \b" * width(old[len(new):])
-        return "\n" + new
+def _column(text: str, columns: int) -> int:
+    """The column behind a text that a terminal has folded; ``columns``: the row is full."""
+    column = 0
+    for cluster in clusters(text):
+        wide = cluster_width(cluster)
+        column = wide if column + wide > columns else column + wide
+    return column
 
-    def wipe(self) -> str:
-        return ""
 
-    def _echo(self, text: str) -> str:
-        return self._sign.shown(visible(text).replace("\n", "␊"))
+def _beginning(text: str, columns: int) -> str:
+    """As much of a text's beginning as fits."""
+    kept = ""
+    for cluster in clusters(text):
+        if width(kept) + cluster_width(cluster) > columns:
+            break
+        kept += cluster
+    return kept
+
+
+def _end(text: str, columns: int) -> str:
+    """As much of a text's end as fits."""
+    kept, taken = "", 0
+    for cluster in reversed(list(clusters(text))):
+        taken += cluster_width(cluster)
+        if taken > columns:
+            break
+        kept = cluster + kept
+    return kept
