@@ -57,6 +57,7 @@ CONNECT = Command(
         "CLIENT_LISTEN",
         "CLIENT_BELL",
         "CLIENT_RECONNECT",
+        "CLIENT_WAIT",
         "ENABLE_LOCAL_HISTORY",
         "HISTORY_PASSPHRASE_FILE",
         "CLIENT_USE_SSL",

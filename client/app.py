@@ -150,6 +150,7 @@ class _Client:
             settings.reconnect,
             make_keys=keys.link_keys,
             may_ask=self._console.interactive,
+            may_wait=settings.wait and not self._console.interactive,
         )
 
     def run(self) -> int:
@@ -169,6 +170,15 @@ class _Client:
     def _chat(self) -> int:
         self._connection.start()
         news = self._news.get()
+        if news != "waiting":
+            return self._chat_after(news)
+        with self._console:  # it is told of that at once
+            while news == "waiting":
+                news = self._news.get()
+            return self._chat_after(news)
+
+    def _chat_after(self, news: str) -> int:
+        """The rest, once it is known whether this client is in."""
         self._say_history(news == "joined")
         if news != "joined":
             self._connection.leave()
@@ -255,7 +265,7 @@ class _Client:
     def _ended(self) -> int:
         """The reader thread has ended by itself: say why, and what to do next."""
         ending = self._connection.ending
-        self._give_up()
+        left_over = self._give_up()
         if ending.kind == "left":
             return EXIT_LEFT
         if self._connection.joined:
@@ -263,6 +273,10 @@ class _Client:
         if ending.kind == "unreachable":
             self._say_last(wording.unreachable(ending.reason, self._address.server))
             return EXIT_UNREACHABLE
+        if ending.reason == "taken_over":
+            # Not an error: a supervisor that starts it again would throw the other one out.
+            self._say_last(wording.refused(ending.reason))
+            return EXIT_LOST if left_over else EXIT_LEFT
         if ending.kind == "refused":
             self._say_last(wording.refused(ending.reason, ending.params))
             return EXIT_REFUSED

@@ -39,7 +39,9 @@ _LONGEST_BASE = limits.NICK_CHARS - 2
 _FIRST_RECORD, _LARGEST_RECORD = 2 * limits.RECORD_BYTES, 8 * 1024 * 1024
 _GOODBYE_SECONDS = 2.0
 _WRITE_SECONDS = 10.0  # in which the network has to take a record
-_FINAL = ("revoked", "expired")  # goodbyes after which coming back is of no use
+_LONGEST_NICK_WAIT = 300.0  # in all, for a nickname whose holder is away
+_FINAL = ("revoked", "expired", "taken_over")  # goodbyes after which coming back is of no use
+_TAKEN = ("nick_taken", "nick_lost", "nick_reserved")
 _PASSING = ("server_full", "room_full", "too_many_attempts", "timed_out", "rate_limited")
 
 
@@ -94,6 +96,7 @@ class Connection:
         clock: Callable[[], float] = time.monotonic,
         make_keys: Callable[[], RecipientKeys] = RecipientKeys,
         may_ask: bool = False,
+        may_wait: bool = False,
     ) -> None:
         self._dial, self._identity, self._credentials = dial, identity, credentials
         self._session, self._emit, self._tell = session, emit, tell
@@ -103,6 +106,7 @@ class Connection:
         self._peer: WebSocket | None = None
         self._link: ClientLink | None = None
         self._may_ask = may_ask
+        self._nick_wait = _LONGEST_NICK_WAIT if may_wait else 0.0  # that is left
         self._leaving = threading.Event()
         self._stirred = threading.Event()  # leaving, or no more waiting wanted
         self._stream: Stream | None = None
@@ -258,6 +262,29 @@ class Connection:
         return None
 
     def _join(self) -> None:
+        """Dial, prove, and be let in; waits for a nickname whose holder is away, if it may."""
+        while True:
+            try:
+                return self._join_now()
+            except Refused as refused:
+                if self.joined or not self._await_nick(refused):
+                    raise
+
+    def _await_nick(self, refused: Refused) -> bool:
+        """Whether it has waited for the nickname, and is to try again."""
+        refusal = refused.refusal
+        delay = refusal.retry_after or 0.0
+        if refusal.code != "nick_lost" or not refused.proven or not 0 < delay <= self._nick_wait:
+            return False
+        self._nick_wait -= delay
+        self._disconnect()
+        self._emit(events.Waiting(self._session.nick, delay))
+        self._tell("waiting")
+        self._stirred.clear()
+        self._pause(delay)
+        return not self._leaving.is_set()
+
+    def _join_now(self) -> None:
         """Dial, prove, and be let in; tries other nicknames if its own was taken meanwhile."""
         wanted = self._session.nick
         names = [wanted]
@@ -267,7 +294,7 @@ class Connection:
             try:
                 self._handshake(name)
             except Refused as refused:
-                if not refused.proven or refused.refusal.code != "nick_taken" or len(names) == 1:
+                if not refused.proven or refused.refusal.code not in _TAKEN or len(names) == 1:
                     raise
                 taken = refused
                 self._disconnect()

@@ -264,6 +264,15 @@ class Missed(Event):
 
 
 @dataclass(frozen=True)
+class Waiting(Event):
+    """Not in yet: whoever has ``nick`` is away, and it is asked for again in ``delay`` seconds."""
+
+    name = "waiting"
+    nick: str
+    delay: float
+
+
+@dataclass(frozen=True)
 class Reconnecting(Event):
     """``delay`` is in seconds from now."""
 

@@ -23,6 +23,18 @@ _REFUSALS: dict[str, str] = {
         "The server speaks another version of the protocol; use the same version on both sides."
     ),
     "nick_taken": N_("Somebody here has that nickname already; choose another one."),
+    "nick_reserved": N_(
+        "A token reserves that nickname, or one that looks like it; choose another one, or connect "
+        "with that token."
+    ),
+    "nick_lost": N_(
+        "Whoever has that nickname has lost the connection: it is free in {wait} unless they come "
+        "back; try again then, or choose another one."
+    ),
+    "taken_over": N_(
+        "Somebody else has connected with your token and has your place; if that was not you, ask "
+        "whoever runs the server to revoke it."
+    ),
     "bad_nick": N_(
         "That is no nickname: use 1 to 32 letters, digits, dots, dashes or underscores "
         "of one alphabet."
@@ -115,6 +127,7 @@ _DISCONNECTED: dict[str, str] = {
     "too_slow": N_("This connection could not keep up with the room; connect again."),
     "revoked": N_("Your token has been revoked; ask for a new one."),
     "expired": N_("Your token has expired; ask for a new one."),
+    "taken_over": N_("Somebody else has connected with the same token and has this place now."),
     "replaced": N_("This client has connected from somewhere else; this connection ended."),
     "lost": N_("The connection was lost; connect again when the network is back."),
     "unproven": N_(

@@ -9,8 +9,9 @@ when the error ends a connection, ``http_status`` what the HTTP face answers.
         Malformed, TooBig, UnknownType, Unexpected
       LinkBroken       a record did not open, or came out of turn; always closes
       Refusal          the peer asked for something that it cannot have
-        AuthFailed, BadVersion, NickTaken, BadNick, NickPinned, BadRoom, RoomFull,
-        ServerFull, RateLimited, TooLong, Stale, Gone, Repeated, TooManyAttempts, TimedOut
+        AuthFailed, BadVersion, BadNick, NickPinned, BadRoom, RoomFull, ServerFull,
+        RateLimited, TooLong, Stale, Gone, Repeated, TooManyAttempts, TimedOut, TakenOver,
+        NickTaken (NickReserved, NickLost)
       KeyUnusable      key material that does not load or a wrap that does not open
 """
 
@@ -87,6 +88,24 @@ class NickTaken(Refusal):
     """Another live member has this nickname, or one that is the same when folded."""
 
     code, http_status = "nick_taken", 409
+
+
+class NickReserved(NickTaken):
+    """A token fixes this nickname, or one that looks like it, for somebody."""
+
+    code = "nick_reserved"
+
+
+class NickLost(NickTaken):
+    """Whoever has it is away; free in ``retry_after`` seconds unless they come back."""
+
+    code = "nick_lost"
+
+
+class TakenOver(Refusal):
+    """Another identity has proven the same token since, and has the place."""
+
+    code, http_status = "taken_over", 409
 
 
 class BadNick(Refusal):

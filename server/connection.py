@@ -21,11 +21,12 @@ from protocol import frames, limits
 from protocol.errors import (
     ChatError,
     NickPinned,
-    NickTaken,
+    NickReserved,
     RateLimited,
     Refusal,
     RemoteError,
     Repeated,
+    TakenOver,
     TimedOut,
     TooBig,
     TooLong,
@@ -252,6 +253,8 @@ class Connection:
         raise TimedOut()
 
     def _join(self, confirm: frames.Confirm) -> Session:
+        if self._parts.sessions.is_displaced(confirm.bundle.fingerprint):
+            raise TakenOver()  # it would chase the one that has its place
         known = self._parts.sessions.find(confirm.bundle.fingerprint)
         if known is not None:
             if confirm.log is not None and self._resume(known, confirm):
@@ -286,7 +289,11 @@ class Connection:
         room_name = check_room(confirm.room)
         token_id = self._token.id if self._token is not None else None
         session = Session(nick, confirm.bundle, token_id)
-        self._parts.sessions.add(session)
+        if token_id is None:
+            self._parts.sessions.add(session)
+        else:
+            self._count_takeover(token_id)
+            self._parts.sessions.take_over(session)
         try:
             room = self._enter_room(session, room_name)
         except ChatError:
@@ -297,11 +304,19 @@ class Connection:
             self._parts.pump.serve(room)
         return session
 
+    def _count_takeover(self, token_id: str) -> None:
+        """Raises RateLimited where programs with one token throw each other out again and again."""
+        if any(each.lost_at is None for each in self._parts.sessions.with_token(token_id)):
+            wait = self._parts.commands.take(("token", token_id))
+            if wait:
+                raise RateLimited(retry_after=_seconds(wait))
+            self._parts.sweeper.poke(self._parts.rules.rate_window)
+
     def _enter_room(self, session: Session, name: str) -> Room[Receiver]:
         """The session's first room.  Raises ServerFull or RoomFull."""
         with session.turn:  # who ends it now finds either no room, or one that it has to leave
             if session.over:
-                raise Closed()  # its identity came a second time, or its token was revoked
+                raise Closed()  # its identity or token came a second time, or was revoked
             room, member, snapshot = self._parts.rooms.enter(
                 name, session, session.nick, session.bundle
             )
@@ -330,14 +345,14 @@ class Connection:
         session.outlet = self._outlet
 
     def _granted_nick(self, wanted: str) -> str:
-        """The nickname that this client gets.  Raises BadNick, NickPinned or NickTaken."""
+        """The nickname that this client gets.  Raises BadNick, NickPinned or NickReserved."""
         if self._token is not None:
             if wanted and check_nick(wanted) != self._token.nick:
                 raise NickPinned()
             return self._token.nick
         nick = check_nick(wanted)
         if self._parts.tokens.holds(nick):
-            raise NickTaken()
+            raise NickReserved()
         return nick
 
     def _refuse_entry(self, error: ChatError) -> None:
@@ -612,7 +627,7 @@ class Connection:
             raise NickPinned()
         nick = check_nick(wanted.nick)
         if self._parts.tokens.holds(nick):
-            raise NickTaken()
+            raise NickReserved()
         if nick == session.nick:
             return [frames.Accepted(wanted.ref).encode()]
         self._parts.sessions.rename(session, nick)

@@ -7,12 +7,13 @@ can take its place again and nobody else notices.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from protocol.errors import NickTaken, ServerFull
+from protocol.errors import NickLost, NickTaken, ServerFull
 from protocol.keys import Bundle
 from protocol.names import nick_looks
 from server import bounds
@@ -79,9 +80,10 @@ class Sessions:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rooms, self._on_change, self._grace, self._clock = rooms, on_change, grace, clock
-        self._lock = threading.Lock()  # leaf; guards the two tables
+        self._lock = threading.Lock()  # leaf; guards the three tables
         self._by_look: dict[str, Session] = {}  # key: each of nick_looks(nick)
         self._by_print: dict[bytes, Session] = {}  # key: fingerprint
+        self._displaced: OrderedDict[bytes, None] = OrderedDict()  # key: fingerprint
 
     def find(self, fingerprint: bytes) -> Session | None:
         """The session of this identity, connected or in its grace."""
@@ -92,7 +94,7 @@ class Sessions:
         """Let a new session in.
 
         Raises NickTaken, for a nickname that looks like another's too, and also while its own
-        old one is there; ServerFull at the bound.
+        old one is there (NickLost if its holder is away); ServerFull at the bound.
         """
         with self._lock:
             if session.bundle.fingerprint in self._by_print:
@@ -101,6 +103,33 @@ class Sessions:
                 raise ServerFull()
             self._take_locked(session.looks, session)
             self._by_print[session.bundle.fingerprint] = session
+
+    def take_over(self, session: Session) -> None:
+        """Let a session in whose token is proven, in the place of whoever came with the same one.
+
+        Whoever that was is told, and does not get in again under that identity.  Raises as ``add``.
+        """
+        while True:
+            for old in self.with_token(session.token_id or ""):
+                if old.bundle.fingerprint != session.bundle.fingerprint:
+                    self._displace(old.bundle.fingerprint)
+                self.end(old, reason="taken_over")
+            try:
+                return self.add(session)
+            except NickTaken:
+                if not self.with_token(session.token_id or ""):
+                    raise  # it is somebody else's; or else one more came in between
+
+    def _displace(self, fingerprint: bytes) -> None:
+        with self._lock:
+            self._displaced[fingerprint] = None
+            while len(self._displaced) > bounds.TAKEN_OVER:
+                self._displaced.popitem(last=False)
+
+    def is_displaced(self, fingerprint: bytes) -> bool:
+        """Whether another identity has taken this one's place."""
+        with self._lock:
+            return fingerprint in self._displaced
 
     def rename(self, session: Session, nick: str) -> None:
         """Take another nickname, which may look like one's own.
@@ -115,9 +144,17 @@ class Sessions:
             session.nick, session.looks = nick, looks
 
     def _take_locked(self, looks: frozenset[str], session: Session) -> None:
-        """Give these looks to ``session``, or raise NickTaken if one of them is another's."""
-        if any(self._by_look.get(look, session) is not session for look in looks):
-            raise NickTaken()
+        """Give these looks to ``session``.
+
+        Raises NickTaken if one of them is another's, NickLost if all such others are away.
+        """
+        others = {self._by_look.get(look, session) for look in looks} - {session}
+        if others:
+            lost = [other.lost_at for other in others if other.lost_at is not None]
+            if len(lost) < len(others):
+                raise NickTaken()
+            left = max(lost) + self._grace - self._clock()
+            raise NickLost(retry_after=max(math.ceil(left * 10), 1) / 10)
         self._by_look.update(dict.fromkeys(looks, session))
 
     def lose(self, session: Session, outlet: Outlet) -> bool:

@@ -120,6 +120,7 @@ class ClientSettings:
     history_days: int
     history_max: int
     reconnect: bool
+    wait: bool
     renderer: str  # rich, minimal, json
     language: str
 

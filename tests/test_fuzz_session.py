@@ -25,8 +25,8 @@ from tests.malicious import LOG, OTHER_LOG, ROOM, Den, Person, bundle, welcome
 HISTORIES = SOAK or 25
 STEPS = 30
 CODES = (
-    "stale", "gone", "too_long", "rate_limited", "nick_taken", "room_full", "repeated",
-    "internal", "later", "",
+    "stale", "gone", "too_long", "rate_limited", "nick_taken", "nick_lost", "nick_reserved",
+    "taken_over", "room_full", "repeated", "internal", "later", "",
 )  # fmt: skip
 
 

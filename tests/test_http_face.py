@@ -679,10 +679,10 @@ def test_a_name_with_a_token_is_not_for_others(
     wire = wires(server, 0)
     wire.greet()
     wire.prove("aLICE")
-    assert wire.refusal().code == "nick_taken"
+    assert wire.refusal().code == "nick_reserved"
     bob = wires(server, 1).join("bob")
     bob.send(frames.Nick(bob.ref(), "ALICE"))
-    assert bob.expect(frames.Refused).code == "nick_taken"
+    assert bob.expect(frames.Refused).code == "nick_reserved"
 
 
 def revoke(server: ChatServer, token: str) -> Answer:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 
 import pytest
 
 from protocol import frames
-from protocol.errors import NickTaken
+from protocol.errors import NickLost, NickTaken
 from protocol.keys import Bundle, Recipient
 from server import bounds
 from server.delivery import Outlet, Receiver
@@ -16,6 +17,7 @@ from server.rooms import Room, Rooms
 from server.sessions import Session, Sessions
 from tests.test_delivery import Peer
 from tests.test_limiter import Clock
+from tests.transport_kit import Task
 from tests.wire import LONG, box
 
 GRACE = 60.0
@@ -336,6 +338,88 @@ def test_a_pump_that_comes_late_takes_nothing_from_who_came_back(house: House) -
 
 
 # Tokens
+
+
+# A place that is taken over
+
+
+def test_a_lost_holder_is_told_apart_with_the_seconds_left(house: House) -> None:
+    session, _ = house.connected("Alice")
+    house.lose(session)
+    house.clock.now += 20.04
+    with pytest.raises(NickLost) as lost:
+        house.session("alice")
+    assert lost.value.params == {"retry_after": 40.0}
+    house.clock.now += 39.97
+    with pytest.raises(NickLost) as lost:  # it is over, and nobody has swept yet
+        house.session("alice")
+    assert lost.value.params == {"retry_after": 0.1}
+    house.sessions.sweep()
+    house.session("alice")
+
+
+def test_a_lost_holder_beside_a_live_one_is_no_hope(house: House) -> None:
+    session, _ = house.connected("a1ice")
+    house.lose(session)
+    house.connected("bob")
+    with pytest.raises(NickLost):
+        house.session("alice")
+    with pytest.raises(NickTaken) as taken:
+        house.session("BOB")
+    assert not isinstance(taken.value, NickLost)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_token_takes_its_own_place(house: House, lost: bool) -> None:
+    old, _ = house.connected("alice")
+    old.token_id = "t"
+    told: list[str] = []
+    old.hang_up = told.append
+    room, member = old.room, old.member
+    assert room is not None and member is not None
+    if lost:
+        house.lose(old)
+        old.hang_up = told.append
+    new = Session("alice", bundle(7), "t")
+    house.sessions.take_over(new)
+    assert old.over and told == ["taken_over"]
+    assert house.sessions.live() == [new]
+    assert house.changed[-1] is room and room.count() == 0
+    assert house.sessions.is_displaced(old.bundle.fingerprint)
+    assert not house.sessions.is_displaced(new.bundle.fingerprint)
+
+
+def test_a_token_does_not_take_anothers_place(house: House) -> None:
+    """Not even if it is of the same nickname: whoever was there first stays."""
+    old, _ = house.connected("alice")
+    with pytest.raises(NickTaken):
+        house.sessions.take_over(Session("alice", bundle(7), "t"))
+    assert house.sessions.live() == [old] and not old.over
+    assert not house.sessions.is_displaced(old.bundle.fingerprint)
+
+
+def test_an_identity_is_not_displaced_by_itself(house: House) -> None:
+    old = house.session("alice", 7, "t")
+    house.sessions.take_over(Session("alice", bundle(7), "t"))
+    assert old.over and not house.sessions.is_displaced(old.bundle.fingerprint)
+
+
+def test_the_displaced_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "TAKEN_OVER", 2)
+    for number in range(1, 5):
+        house.sessions.take_over(Session("alice", bundle(number), "t"))
+    found = [house.sessions.is_displaced(bundle(number).fingerprint) for number in range(1, 5)]
+    assert found == [False, True, True, False]
+
+
+def test_taking_over_at_once(house: House) -> None:
+    """However many come at once, one has the place and nobody is refused."""
+    new = [Session("alice", bundle(number), "t") for number in range(1, 9)]
+    tasks = [Task(partial(house.sessions.take_over, session)) for session in new]
+    for task in tasks:
+        task.result()
+    (holder,) = house.sessions.live()
+    assert [session for session in new if not session.over] == [holder]
 
 
 def test_sessions_of_a_token(house: House) -> None:

@@ -108,6 +108,7 @@ def test_the_client_has_the_documented_defaults() -> None:
         history_days=0,
         history_max=10_000,
         reconnect=True,
+        wait=True,
         renderer="rich",
         language="en",
     )

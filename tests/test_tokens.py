@@ -86,9 +86,16 @@ def revoke(server: Server, token: str) -> None:
     assert form(server, "/revoke_token", token=token) == {"revoked": True}
 
 
-def holder(server: Server, token: str, *options: str, joined: bool = True) -> Client:
+def holder(
+    server: Server,
+    token: str,
+    *options: str,
+    joined: bool = True,
+    address: tuple[str, int] | None = None,
+) -> Client:
     """A client that comes with a token and leaves the nickname out."""
-    line = ["connect", server.host, str(server.port), "--renderer", "json", *options]
+    host, port = address or (server.host, server.port)
+    line = ["connect", host, str(port), "--renderer", "json", *options]
     settings = {"CLIENT_TOKEN": token, "CLIENT_PASSWORD": ""}
     return Client(server, "", joined=joined, settings=settings, command=[*RUN, *line])
 
@@ -281,23 +288,80 @@ def test_the_holder_cannot_take_another_name(server: Server, nick: str) -> None:
 
 def test_a_tokens_name_is_refused_to_people_with_the_password(server: Server, nick: str) -> None:
     token = mint(server, nick)
-    refused(run_client(server, nick=nick.upper()), "has that nickname already; choose another")
+    refused(run_client(server, nick=nick.upper()), "A token reserves", "choose another")
     with Client(server, f"{nick}-not", "--room", nick) as client:
         client.say(f"/nick {nick}")
-        client.next("error", code="nick_taken")
+        client.next("error", code="nick_reserved")
         revoke(server, token)
         client.say(f"/nick {nick}")
         client.next("renamed", old=f"{nick}-not", nick=nick)
         assert client.finish() == 0
 
 
-def test_two_may_not_come_with_one_token_at_once(server: Server, nick: str) -> None:
+def test_the_last_to_come_with_a_token_has_the_place(server: Server, nick: str) -> None:
+    """The other one is told, ends without an error, and stays away."""
     token = mint(server, nick)
-    with holder(server, token) as first:
-        with holder(server, token, joined=False) as second:
-            assert second.end() == 4
-            refused(second, "has that nickname already")
-        assert first.finish() == 0
+    with (
+        Client(server, f"{nick}-host", "--room", nick) as host,
+        holder(server, token, "--room", nick, "--listen") as first,
+        holder(server, token, "--room", nick) as second,
+    ):
+        assert first.end() == 0
+        assert first.events[-1]["event"] == "disconnected"
+        assert first.events[-1]["reason"] == "taken_over"
+        assert first.errors.startswith("Somebody else has connected with your token")
+        assert first.errors.count("\n") == 1
+        second.say("it is me")
+        host.next("message", from_=nick, text="it is me")
+        changes = [event["event"] for event in host.events if event["event"] in ("joined", "left")]
+        assert changes == ["joined", "left", "joined"]
+        host.say("welcome back")
+        second.next("message", text="welcome back")
+        assert second.finish() == host.finish() == 0
+
+
+def test_lines_that_the_last_one_kept_from_going_out_are_handed_back(
+    server: Server, nick: str
+) -> None:
+    token = mint(server, nick)
+    with Relay(server.port) as relay:
+        first = holder(server, token, address=relay.address)
+        with first:
+            relay.cut(closed=True)
+            first.next("reconnecting")
+            first.say("on its way when the other came")
+            with holder(server, token) as second:
+                relay.open()
+                assert first.next("not_sent")["text"] == "on its way when the other came"
+                assert first.end() == 5
+                assert "has your place" in first.errors
+                assert second.finish("unharmed") == 0
+
+
+def test_a_crashed_program_starts_again_at_once(server: Server, nick: str) -> None:
+    token = mint(server, nick)
+    with holder(server, token, "--listen") as first:
+        first.process.kill()
+        with holder(server, token) as second:
+            assert second.finish("back again") == 0
+
+
+def test_two_supervisors_with_one_token_come_to_rest(server: Server, nick: str) -> None:
+    """Both start their program again whenever it fails: the first is not started again."""
+    token = mint(server, nick)
+    line = ["connect", server.host, str(server.port), "--renderer", "json", "--listen"]
+    script = 'until "$@" <&0; do echo failed >&2; done; echo rest >&2'
+    command = ["/bin/sh", "-c", script, "sh", *RUN, *line]
+    settings = {"CLIENT_TOKEN": token, "CLIENT_PASSWORD": ""}
+    with Client(server, "", command=command, settings=settings) as first:
+        with Client(server, "", command=command, settings=settings) as second:
+            first.wait_for(lambda: "rest" in first.errors)
+            assert "failed" not in first.errors
+            second.say("who is here?")
+            second.next("message", text="who is here?")
+            second.say("/quit")
+            assert second.end() == 0
+            assert "failed" not in second.errors
 
 
 def test_what_is_no_token() -> None:

@@ -140,6 +140,14 @@ FRAMES: dict[str, tuple[str, str, str, str]] = {
         "server", "malformed", "1e999 is infinite for many readers",
         '{"type":"refused","code":"rate_limited","retry_after":1e999}',
     ),
+    "nick-lost": (
+        "server", "ok", "free in so many seconds, unless its holder comes back",
+        '{"type":"refused","code":"nick_lost","retry_after":41.3}',
+    ),
+    "taken-over": (
+        "server", "ok", "another one has proven the same token: do not come back",
+        '{"type":"bye","reason":"taken_over"}',
+    ),
     "unknown-code": (
         "server", "ok", "codes may be added", '{"type":"refused","code":"later"}',
     ),

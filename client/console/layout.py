@@ -52,6 +52,7 @@ class Layout:
             events.Error: self._error,
             events.Warning: self._warning,
             events.Missed: self._missed,
+            events.Waiting: self._waiting,
             events.Reconnecting: self._reconnecting,
             events.Reconnected: self._reconnected,
             events.Disconnected: self._disconnected,
@@ -264,6 +265,10 @@ class Layout:
             event.count,
         )
         return [_row(text, "quiet", count=str(event.count), room=event.room)]
+
+    def _waiting(self, event: events.Waiting) -> list[Row]:
+        text = _("Whoever has the nickname {nick} has lost the connection: waiting {wait} for it.")
+        return [_row(text, "quiet", nick=event.nick, wait=wording.seconds(event.delay))]
 
     def _reconnecting(self, event: events.Reconnecting) -> list[Row]:
         text = _("The connection is lost. Attempt {attempt} begins in {wait}.")
