@@ -299,6 +299,9 @@ class Watcher:
 
     def pressed(self, name: str) -> None: ...
 
+    def takes(self, name: str) -> bool:
+        return False
+
     def suspend(self) -> None: ...
 
     def resume(self) -> None: ...

@@ -8,6 +8,7 @@ Sequences are those of ECMA-48 and of xterm (invisible-island.net/xterm/ctlseqs)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from client.console.clearing import emptied, erased
@@ -28,6 +29,15 @@ _CURSOR_SAVE, _CURSOR_BACK = "\x1b7", "\x1b8"  # not every second screen brings 
 MODES = _ALTERNATE_ON + _WRAP_OFF + _PASTE_ON + _FOCUS_ON
 ENTER = _TITLE_PUSH + _CURSOR_SAVE + MODES
 LEAVE = _FOCUS_OFF + _PASTE_OFF + _WRAP_ON + _CURSOR_ON + _ALTERNATE_OFF + _CURSOR_BACK + _TITLE_POP
+
+
+FRAMED = _WRAP_OFF  # what undoes ``bare``, before everything is drawn again
+
+
+def bare(lines: Sequence[str], foot: str, rows: int) -> str:
+    """What to write to show lines that the terminal folds, and ``foot`` on the last of ``rows``."""
+    text = "\r\n".join(lines)
+    return f"{_CURSOR_OFF}{emptied(rows)}{_WRAP_ON}{text}{_move(rows - 1, 0)}{foot}"
 
 
 class Canvas:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from client.console import canvas
+from client.console.bare import Bare
 from client.console.canvas import Canvas
 from client.console.clearing import wiped
 from client.console.drawing import (
@@ -35,6 +36,7 @@ from client.console.view import Frame, View, cropped
 
 _TICK = 1.0  # seconds between two steps of what counts down
 _PAGES = {"page-up": -1, "page-down": 1}
+BARE, FRAMED = "bare", "framed"  # keys that ask for the messages without frame, and for it again
 _FOCUS = {"focus-in": True, "focus-out": False}
 
 
@@ -76,6 +78,7 @@ class FullScreen(Drawing):
         self._alert: Alert | None = None
         self._stale = True  # something has changed that is not on the screen
         self._next = float("-inf")  # when it may be drawn again
+        self._bare: Bare | None = None  # what is shown instead of the frame
 
     def _begin(self) -> None:
         if not self._away:
@@ -84,6 +87,7 @@ class FullScreen(Drawing):
         self._draw([])
 
     def _end(self) -> None:
+        self._bare = None
         if not self._away:
             self._away = True
             self._write(self._canvas.leave(self._size().rows))
@@ -92,7 +96,7 @@ class FullScreen(Drawing):
         return wiped(self._size().rows, self._look.fills)
 
     def _patience(self) -> float | None:
-        if self._away:
+        if self._away or self._bare is not None:
             return None
         if self._stale:
             return max(0.0, self._next - self._clock())
@@ -112,6 +116,9 @@ class FullScreen(Drawing):
                 self._take_in(item)
         if self._away:
             return
+        if self._bare is not None:  # what somebody selects from stays as it is
+            self._write(self._called())
+            return
         if not items and not self._stale:  # what counts down goes on
             self._stale = True
         if self._stale and self._clock() >= self._next:
@@ -127,8 +134,7 @@ class FullScreen(Drawing):
         elif isinstance(item, Diagnostic):
             self._model.say(item.text, self._now())
         elif isinstance(item, Redrawn):
-            self._canvas.forget()
-            self._next = float("-inf")
+            self._frame_again()
         elif isinstance(item, Pressed):
             self._press(item.name)
         elif isinstance(item, Handed):
@@ -136,11 +142,33 @@ class FullScreen(Drawing):
         self._stale = True
 
     def _press(self, name: str) -> None:
-        if name in _PAGES:
+        if name in (BARE, FRAMED):
+            self._show_bare(self._view.bare(self._size()) if name == BARE else None)
+        elif name in _PAGES and self._bare is not None:
+            self._bare.page(_PAGES[name])
+            self._show_bare(self._bare)
+        elif name in _PAGES:
             self._view.page(_PAGES[name])
         elif name in _FOCUS:
             self._model.focused = _FOCUS[name]
             self._model.looked()
+
+    def _show_bare(self, bare: Bare | None) -> None:
+        """Show messages without frame; None: the frame again."""
+        if bare is None:
+            self._frame_again()
+            return
+        self._bare = bare
+        self._model.at_end = False  # what comes now is not seen
+        self._write(canvas.bare(bare.lines(), bare.foot, self._size().rows))
+
+    def _frame_again(self) -> None:
+        """Draw everything, whatever the screen shows."""
+        if self._bare is not None:
+            self._bare = None
+            self._write(canvas.FRAMED)
+        self._canvas.forget()
+        self._next = float("-inf")
 
     def _hand(self, item: Handed) -> None:
         try:

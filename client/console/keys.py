@@ -28,7 +28,7 @@ class Key:
 _CONTROL = {"\r": "enter", "\n": "enter", "\t": "tab", "\x7f": "backspace", "\x08": "ctrl-h"}
 _ALT = {
     "\r": "newline", "\n": "newline", "\x7f": "ctrl-w", "b": "word-left", "f": "word-right",
-    "B": "word-left", "F": "word-right",
+    "B": "word-left", "F": "word-right", "l": "alt-l", "L": "alt-l",
 }  # fmt: skip
 _LETTER = {
     "A": "up", "B": "down", "C": "right", "D": "left", "H": "home", "F": "end", "Z": "backtab",

@@ -53,6 +53,9 @@ class Face(Protocol):
     def pressed(self, name: str) -> None:
         """A key was pressed that is about the view."""
 
+    def takes(self, name: str) -> bool:
+        """Whether the view takes this key for itself, whatever it means elsewhere."""
+
     def suspend(self) -> None:
         """Leave the terminal to the shell; returns when this program is continued."""
 
@@ -75,6 +78,8 @@ class Typing:
         for key in keys:
             if key.name in _VIEW_KEYS:
                 self._face.pressed(key.name)
+                continue
+            if self._face.takes(key.name):
                 continue
             if key.name in _COMMANDS:
                 self._lines.append(_COMMANDS[key.name])

@@ -47,6 +47,10 @@ class Scroll:
         """Show the newest entries."""
         self._anchor = None
 
+    def seen(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """All entries up to the last one that is seen."""
+        return self.near(entries, len(entries))
+
     def near(self, entries: Sequence[Entry], count: int) -> Sequence[Entry]:
         """The last entry that is seen, and those before it: so many at most."""
         end = len(entries)

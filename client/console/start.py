@@ -73,6 +73,7 @@ class Console:
         self._keyboard = _keyboard(stdin) if interactive else None
         self._on_gone = on_gone
         self._started = self._closed = False
+        self._bare = False  # the frame is off the view
         glyphs = Glyphs(
             terminal_encoding(environ, out.encoding) if both else out.encoding or "utf-8"
         )
@@ -150,7 +151,22 @@ class Console:
 
     def redraw(self) -> None:
         """Draw everything again."""
+        self._bare = False
         self.screen.redraw()
+
+    def takes(self, name: str) -> bool:
+        """Alt-L takes the frame off the view; the next key puts it back, and does nothing else
+        unless it was pressed with Ctrl."""
+        if self.renderer != "rich":
+            return False
+        if not self._bare:
+            self._bare = name == "alt-l"
+            if self._bare:
+                self.screen.pressed("bare")
+            return self._bare
+        self._bare = False
+        self.screen.pressed("framed")
+        return not name.startswith("ctrl-") and name != "paste"
 
     def pressed(self, name: str) -> None:
         """A key was pressed that is about the view."""
@@ -167,6 +183,7 @@ class Console:
     def resume(self) -> None:
         """Take the terminal back, which others have used meanwhile; leave it alone while
         another job has it."""
+        self._bare = False
         if self._is_anothers():
             self.screen.hand_over(away=True, silently=True)
             return

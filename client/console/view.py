@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from client import commands, wording
+from client.console.bare import Bare
 from client.console.columns import (
     BAR,
     CALLING_BAR,
@@ -22,7 +23,7 @@ from client.console.columns import (
     rule,
 )
 from client.console.entries import Entry
-from client.console.folding import Span
+from client.console.folding import Row, Span, fold
 from client.console.glyphs import Glyphs
 from client.console.header import header
 from client.console.lines import LineView
@@ -38,12 +39,16 @@ from client.console.model import (
 )
 from client.console.prompt import Prompt, prompt
 from client.console.scrolling import Place, Scroll
+from client.console.sign import Sign
 from client.console.typed import Size
 from client.console.widths import width
-from i18n import _
+from i18n import _, plural
 
 _LEAST = Size(20, 6)  # a smaller screen shows the beginning of one of this size
 _MEASURED = 3  # screens of entries whose names decide how wide their column is
+# Screens, or at least lines, that a message may fill; of a longer one the first screen is shown.
+_HIGHEST, _HIGHEST_LINES = 3, 40
+_STATE_LINES = 4  # of these, for what is said about one's own line
 _KEPT = 400  # entries whose lines are kept
 
 
@@ -85,6 +90,11 @@ class View:
         self._scroll.to_end()
         self._model.at_end = True
         self._model.looked()
+
+    def bare(self, size: Size) -> Bare:
+        """What is seen, and all before it, without frame and columns."""
+        entries = self._scroll.seen(self._model.logs.current.entries())
+        return Bare(entries, Sign(self._glyphs), size)
 
     def frame(self, typed: LineView, size: Size, now: datetime) -> Frame:
         """The whole screen."""
@@ -175,7 +185,21 @@ class View:
             rows = rows_of(entry, state)
             lines = entry_lines(clock, entry.mark, rows, self._columns, self._glyphs, _bar(entry))
             self._kept[key] = lines
+        if entry.counts and len(lines) > max(_HIGHEST * self._rows, _HIGHEST_LINES):
+            lines = self._folded(lines, rows_of(entry, state)[-1] if state else None)
         return [*self._rules_above(entries, place), *lines]
+
+    def _folded(self, lines: list[Line], last: Row | None) -> list[Line]:
+        """The beginning of a message that would fill screen after screen, and what is said about
+        it in its last row."""
+        kept = 0 if last is None else min(_STATE_LINES, len(fold(last, self._columns.text)))
+        shown = max(1, self._rows - 1 - kept)
+        rest = lines[len(lines) - kept:]
+        more = len(lines) - shown - len(rest)
+        text = plural("… {count} more line, Alt-L", "… {count} more lines, Alt-L", more)
+        note = Span(self._glyphs.shown(text.format(count=f"{more:,}")), "quiet")
+        bar = next(piece for piece in lines[1] if piece.column == self._columns.bar_at)
+        return [*lines[:shown], (bar, Piece(self._columns.text_at, (note,))), *rest]
 
     def _rules_above(self, entries: Sequence[Entry], place: int) -> list[Line]:
         entry, rules = entries[place], []
