@@ -15,7 +15,7 @@ from client.console.clearing import emptied, erased
 from client.console.colours import painted
 from client.console.columns import Line, Piece
 from client.console.view import Frame
-from client.console.widths import cluster_width, clusters, is_sure, width
+from client.console.widths import alone, cluster_width, clusters, is_sure, width
 
 _TITLE_PUSH, _TITLE_POP = "\x1b[22;2t", "\x1b[23;2t"
 _ALTERNATE_ON, _ALTERNATE_OFF = "\x1b[?1049h", "\x1b[?1049l"
@@ -117,7 +117,7 @@ def _placed(text: str, row: int, column: int, columns: int) -> tuple[str, int]:
         behind = column + cluster_width(cluster)
         if behind > columns:
             return placed, columns
-        placed += cluster if moved else _move(row, column) + cluster
+        placed += ("" if moved else _move(row, column)) + alone(cluster)
         column, moved = behind, is_sure(cluster)
     return placed, column
 

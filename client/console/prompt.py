@@ -78,6 +78,8 @@ class _Cells:
             return
         # One character may be shown as several, such as <U+202E>.
         for piece in clusters(glyphs.shown(visible(cluster))):
+            if cluster_width(piece) > self._columns:
+                piece = glyphs.shown("…")
             if self._taken + cluster_width(piece) > self._columns:
                 self._break()
             self.rows[-1] += piece

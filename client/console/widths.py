@@ -24,7 +24,11 @@ from functools import lru_cache
 
 from client.console import width_table
 
-CLUSTER_MOST = 10  # code points; the longest emoji sequences of Unicode have as many
+CLUSTER_MOST = 16  # code points
+WIDEST = 18  # columns of a cluster at most
+# After so many nothing is joined any more, so that an end comes behind a joiner and not before it;
+# the longest emoji sequences of Unicode have ten code points.
+_JOINED_MOST = 9
 LEFT_TO_RIGHT = "\u200e"  # a mark that is not seen
 _JOINER = "\u200d"
 _EMOJI_STYLE = "\ufe0f"
@@ -95,11 +99,16 @@ def clusters(text: str) -> Iterator[str]:
 
 
 def _cut_up(text: str) -> Iterator[str]:
-    start = 0
+    start, columns = 0, 0
     for place in range(1, len(text)):
-        if place - start >= CLUSTER_MOST or not _belongs(text, start, place):
+        columns += _character_width(text[place - 1])
+        if (
+            place - start >= CLUSTER_MOST
+            or columns > WIDEST - 4
+            or not _belongs(text, start, place)
+        ):
             yield text[start:place]
-            start = place
+            start, columns = place, 0
     if text:
         yield text[start:]
 
@@ -112,8 +121,8 @@ def _belongs(text: str, start: int, place: int) -> bool:
     before = text[place - 1]
     if before == "\n":
         return False
-    if before == _JOINER and character in _PICTOGRAPHIC:
-        return True
+    if before == _JOINER and (character in _PICTOGRAPHIC or character.isalpha()):
+        return place - start < _JOINED_MOST
     if _is_flag(character):
         return place - start == 1 and _is_flag(before)
     return _extends(character)
@@ -124,6 +133,22 @@ def _extends(character: str) -> bool:
     if character < "\u0300":
         return False
     return character == _JOINER or character in _EXTEND or _is_late_jamo(character)
+
+
+def alone(cluster: str) -> str:
+    """What to write of a cluster that the cursor is moved behind.
+
+    A joiner at its end would join it to nothing, or, in tmux, what is written next to what
+    stands before that. A blank is written into which goes what would go into the one before.
+    """
+    return " " * is_bare(cluster) + cluster.rstrip(_JOINER)
+
+
+def is_bare(cluster: str) -> bool:
+    """Whether it begins with what may be drawn into the character before it, and has none. Its
+    width counts a blank to be written first: or what it is drawn into is something else."""
+    first = cluster[0]
+    return _extends(first) or (first in _ODD and first != LEFT_TO_RIGHT)
 
 
 def _is_late_jamo(character: str) -> bool:
@@ -140,7 +165,7 @@ def _is_flag(character: str) -> bool:
 @lru_cache(maxsize=8192)
 def cluster_width(cluster: str) -> int:
     """The most columns that a terminal may take for one cluster."""
-    columns = 0
+    columns = int(is_bare(cluster))
     last = ""
     for character in cluster:
         alone = _character_width(character)
@@ -151,6 +176,7 @@ def cluster_width(cluster: str) -> int:
     return columns
 
 
+@lru_cache(maxsize=8192)
 def _character_width(character: str) -> int:
     """The most columns of a code point by itself."""
     if "\x20" <= character < "\x7f":
