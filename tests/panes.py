@@ -156,12 +156,15 @@ class Screen(Pane):
         # Into copy mode; from the upper left corner to the lower right one; written to a file.
         os.write(self._master, b"\x01[H0 L$ \x01>")
         until = time.monotonic() + LONG
-        text = b""
-        while text.count(b"\n") < self.rows - 1:
+        text, same = b"", 0
+        # Rows that were folded are one line: there it is whole when it no longer grows.
+        while text.count(b"\n") < self.rows - 1 and same < 20:
             assert time.monotonic() < until, text
             time.sleep(0.0005)
+            before = text
             with suppress(FileNotFoundError):
                 text = self._copy.read_bytes()
+            same = same + 1 if text and text == before else 0
         return [line.rstrip(" ") for line in text.decode("utf-8", "replace").split("\n")]
 
     def _stop(self) -> None:

@@ -36,7 +36,9 @@ Row = tuple[str, ...]  # what is written on it, in pieces that join to nothing b
 class Drawing:
     """``text`` to write, the rows that are seen then, and where the cursor has to be (row and
     column; None: wherever). ``hidden`` is the same without what comes from elsewhere: outside of
-    that the two look the same. ``before`` are the rows once all is erased from the cursor on."""
+    that the two look the same. ``before`` are the rows once ``then`` is written as well: all is
+    erased from the cursor on, or a letter written there.
+    ``flows``: all is one row, which the terminal folds."""
 
     name: str
     size: Size
@@ -45,6 +47,8 @@ class Drawing:
     hidden: str = ""
     cursor: tuple[int, int] | None = None
     before: list[Row] | None = None
+    then: str = "\x1b[J"
+    flows: bool = False
 
 
 def drawings(seed: int, count: int) -> Iterator[Drawing]:
@@ -118,25 +122,19 @@ def plain(size: Size, said: list[tuple[str, str]]) -> Drawing:
 
 
 def plain_typed(size: Size, text: str) -> Drawing:
-    """A line being typed in the minimal renderer; only as much as fits on the screen."""
+    """A line being typed in the minimal renderer, which the terminal folds."""
     text = text[:200]
     cursor = _cursor(text)
-    written = AnsiLine().paint("default> ", LineView(text, cursor), size)
-    until = AnsiLine().paint("default> ", LineView(text[:cursor], cursor), size)
-    rows = _painted(written)
-    before = _painted(until)
-    row = len(before) - 1
+    line = AnsiLine()
+    written = line.again("default> ", LineView(text, cursor), size)
+    shown = line._shown
+    assert shown is not None
+    # At the end of a row there is nothing to erase: there the next letter is looked for.
+    then, letter = ("\x1b[J", "") if shown.behind else ("Q", "Q")
     return Drawing(
-        f"minimal, typed {text!r} {cursor}", size, LINES + written.replace("\n", "\r\n"), rows,
-        before=[*rows[:row], before[row]],
+        f"minimal, typed {text!r} {cursor}", size, LINES + written.replace("\n", "\r\n"),
+        [(shown.text,)], before=[(shown.before + letter,)], then=then, flows=True,
     )  # fmt: skip
-
-
-def _painted(written: str) -> list[Row]:
-    """The rows of a painted line; what is written again to place the cursor is left out."""
-    rows = written.split("\n")
-    rows[-1] = rows[-1].partition("\x1b")[0].partition("\r")[0]
-    return [(row,) for row in rows]
 
 
 def _cursor(text: str) -> int:

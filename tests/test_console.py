@@ -165,6 +165,10 @@ def test_what_the_program_says_has_a_mark_that_is_no_nickname() -> None:
     assert minimal(message("text", sender="Warning")) == ["▌ 12:01 Warning: text"]
 
 
+def test_no_line_ends_with_a_joiner() -> None:
+    assert minimal(message("क\u094d\u200d")) == ["▌ 12:01 bob: क\u094d"]
+
+
 def test_a_name_from_right_to_left_keeps_its_place() -> None:
     assert minimal(message("שלום", sender="שרה")) == ["▌ 12:01 שרה\u200e: שלום"]
 

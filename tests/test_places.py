@@ -57,12 +57,12 @@ def check(pane: Pane, drawing: Drawing, alone: dict[str, str]) -> None:
         pane.draw(drawing.hidden)
         for row, without in zip(rows, pane.shown(), strict=True):
             assert row.startswith(without), drawing.name
-    else:  # nothing but blanks before what a line begins with
+    elif not drawing.flows:  # nothing but blanks before what a line begins with
         for row, (line,) in zip(rows, drawing.rows, strict=False):
             indent = len(line) - len(line.lstrip(" "))
             assert not row or row[:indent] == " " * indent != row[: indent + 1], drawing.name
     if drawing.before is not None:
-        pane.draw(drawing.text + "\x1b[J")
+        pane.draw(drawing.text + drawing.then)
         compare(pane, drawing, pane.shown(), drawing.before, alone)
 
 
@@ -70,9 +70,11 @@ def compare(
     pane: Pane, drawing: Drawing, rows: list[str], wanted: list[Row], alone: dict[str, str]
 ) -> None:
     """Each row shows what it should, and nothing else, and no other row shows anything."""
+    if drawing.flows:
+        rows = ["".join(rows)]
     for number, (row, line) in enumerate(zip_longest(rows, wanted), 1):
         found, expected = (row or "").replace(" ", ""), bare(line or (), alone)
-        if found != expected and isinstance(pane, Screen):
+        if found != expected and isinstance(pane, Screen) and not drawing.flows:
             # Its copy mode takes some marked characters at the end of a row for blanks.
             pane.draw(f"\x1b[{number};{pane.columns}H|")
             found = pane.shown()[number - 1].replace(" ", "").removesuffix("|")

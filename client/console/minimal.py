@@ -16,7 +16,7 @@ from client.console.body import ALARM, INFO, mark_of
 from client.console.folding import Row, Span, fold
 from client.console.layout import Layout
 from client.console.sign import Sign
-from client.console.widths import LEFT_TO_RIGHT, leads_left, width
+from client.console.widths import JOINER, LEFT_TO_RIGHT, leads_left, width
 from client.events import Event
 from i18n import _
 
@@ -97,7 +97,8 @@ def plain_lines(rows: Iterable[Row], sign: Sign, columns: int | None = None) -> 
     for row in rows:
         spans = (begin if row.begins else margin, *_shown(row.spans, sign))
         for line in fold(Row(spans, row.indent + width(begin.text)), columns):
-            yield "".join(span.text for span in line).rstrip()
+            # At the end of a line a joiner joins nothing, and in tmux eats what comes next.
+            yield "".join(span.text for span in line).rstrip().rstrip(JOINER)
 
 
 def _shown(spans: Iterable[Span], sign: Sign) -> Iterator[Span]:

@@ -18,7 +18,7 @@ from typing import Protocol
 from client.console.clearing import wiped
 from client.console.lines import LineView
 from client.console.sign import Sign
-from client.console.widths import cluster_width, clusters, is_sure, width
+from client.console.widths import JOINER, cluster_width, clusters, is_sure, width
 from protocol.names import visible
 
 _PASTE_ON, _PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
@@ -186,12 +186,13 @@ class DumbLine:
             return picture
         # There is no way back to a row above: the part of the line around the cursor is shown.
         most = max(2, size.columns - 1)
-        behind = _beginning(picture.behind, most // 2)
+        behind = _beginning(picture.behind, most // 2).rstrip(JOINER)
         return _Picture(_end(picture.before, most - width(behind)), behind)
 
     def _echo(self, text: str, before: str = "") -> str:
         """A text as it is shown, behind what is shown ``before`` it."""
-        return before + self._sign.shown(visible(text).replace("\n", "␊"), before)
+        shown = self._sign.shown(visible(text).replace("\n", "␊"), before)
+        return before + shown.rstrip(JOINER)  # or tmux drops what is written next
 
     def _edit(self, new: _Picture, size: Size) -> str:
         """Make of what is shown what is to be shown."""

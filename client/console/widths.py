@@ -30,7 +30,7 @@ WIDEST = 18  # columns of a cluster at most
 # the longest emoji sequences of Unicode have ten code points.
 _JOINED_MOST = 9
 LEFT_TO_RIGHT = "\u200e"  # a mark that is not seen
-_JOINER = "\u200d"
+JOINER = "\u200d"
 _EMOJI_STYLE = "\ufe0f"
 _FIRST_FLAG, _LAST_FLAG = "\U0001f1e6", "\U0001f1ff"
 # Vowels and final consonants of Hangul: they are drawn into the syllable before them.
@@ -121,7 +121,7 @@ def _belongs(text: str, start: int, place: int) -> bool:
     before = text[place - 1]
     if before == "\n":
         return False
-    if before == _JOINER and (character in _PICTOGRAPHIC or character.isalpha()):
+    if before == JOINER and (character in _PICTOGRAPHIC or character.isalpha()):
         return place - start < _JOINED_MOST
     if _is_flag(character):
         return place - start == 1 and _is_flag(before)
@@ -132,16 +132,16 @@ def _belongs(text: str, start: int, place: int) -> bool:
 def _extends(character: str) -> bool:
     if character < "\u0300":
         return False
-    return character == _JOINER or character in _EXTEND or _is_late_jamo(character)
+    return character == JOINER or character in _EXTEND or _is_late_jamo(character)
 
 
 def alone(cluster: str) -> str:
     """What to write of a cluster that the cursor is moved behind.
 
-    A joiner at its end would join it to nothing, or, in tmux, what is written next to what
-    stands before that. A blank is written into which goes what would go into the one before.
+    A joiner at its end joins nothing, but makes tmux 3.3 drop or move what is written next. A
+    blank is written into which goes what would go into the character before.
     """
-    return " " * is_bare(cluster) + cluster.rstrip(_JOINER)
+    return " " * is_bare(cluster) + cluster.rstrip(JOINER)
 
 
 def is_bare(cluster: str) -> bool:
