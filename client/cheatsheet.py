@@ -22,6 +22,7 @@ SHORT = {
     "me": N_("what you do"),
     "msg": N_("to one alone"),
     "verify": N_("compare digits"),
+    "copy": N_("copy a message"),
     "invite": N_("make a link"),
     "resend": N_("send it again"),
     "notify": N_("when it rings"),

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import i18n
 from client.cheatsheet import KEYS, SHORT
-from client.events import CommandView, Error, Event, Help, KeyHelp, Notifying
+from client.events import CommandView, Copying, Error, Event, Help, KeyHelp, Notifying
 from i18n import N_, _
 
 RENDERERS = ("rich", "minimal", "json")
@@ -24,7 +24,7 @@ PEOPLE = ("rich", "minimal")  # renderers that somebody looks at
 
 # Kinds of arguments. The last two take the rest of the line.
 COMMAND, NICK, ROOM, OK, WHEN = "command", "nick", "room", "ok", "when"
-LANGUAGE, DELETE = "language", "delete"
+LANGUAGE, DELETE, PLACE = "language", "delete", "place"
 TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secret
 _REST = (TEXT, SECRET)
 
@@ -201,6 +201,14 @@ def _invite(call: Call) -> None:
     call.client.invite()
 
 
+def _copy(call: Call) -> None:
+    place = call.argument(0) or "1"
+    # As many digits as there may be messages: Python refuses to read thousands of them.
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", place, re.ASCII):
+        raise _Misused
+    call.client.emit(Copying(int(place[-9:])))
+
+
 def _resend(call: Call) -> None:
     call.client.resend()
 
@@ -269,6 +277,10 @@ COMMANDS = (
         "verify", (), "[NICK [ok]]", (NICK, OK), 0,
         N_("Show the digits to compare, so that nobody can be in between; ok: they were equal."),
         _verify,
+    ),
+    Command(
+        "copy", (), "[N]", (PLACE,), 0,
+        N_("Put the last message on the clipboard, or the Nth from the end."), _copy, ("rich",),
     ),
     Command("invite", (), "", (), 0, N_("Make a link that lets others into this room."), _invite),
     Command(

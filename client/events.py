@@ -352,10 +352,18 @@ class KeyHelp(Event):
 
 
 @dataclass(frozen=True)
+class Copying(Event):
+    """``/copy``: put a message on the clipboard, the last one (1) or one before it."""
+
+    name = "copying"
+    place: int
+
+
+@dataclass(frozen=True)
 class Cleared(Event):
     """``/clear``: forget what was shown."""
 
     name = "cleared"
 
 
-SCREEN_ONLY = (Sending, Settled, Standing, Paused, Notifying, KeyHelp, Cleared)
+SCREEN_ONLY = (Sending, Settled, Standing, Paused, Notifying, KeyHelp, Copying, Cleared)

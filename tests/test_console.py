@@ -75,6 +75,7 @@ ALL: list[events.Event] = [
     events.Paused(),
     events.Notifying("all"),
     events.KeyHelp((events.CommandView("PgUp", "older messages"),)),
+    events.Copying(1),
     events.Cleared(),
 ]
 

@@ -45,6 +45,13 @@ class Entry:
     private: bool = False
 
     @property
+    def text(self) -> str:
+        """What is seen of a message's text, without a line end at its end."""
+        first, *more = self.rows
+        rows = [first.spans[self.lead:], *(row.spans for row in more)]
+        return "\n".join("".join(span.text for span in spans) for spans in rows).rstrip("\n")
+
+    @property
     def size(self) -> int:
         """Characters that it keeps in memory."""
         spans = (span for row in self.rows for span in row.spans)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from client.console import canvas
+from client.console import canvas, clipboard
 from client.console.bare import Bare
 from client.console.canvas import Canvas
 from client.console.clearing import wiped
@@ -43,7 +43,8 @@ _FOCUS = {"focus-in": True, "focus-out": False}
 @dataclass
 class Look:
     """How the view is drawn: redrawn at most every ``interval`` seconds, with ``show`` messages
-    at once (0: as many as fit), in ``colours`` colours. ``fills``: ``clearing.must_fill``."""
+    at once (0: as many as fit), in ``colours`` colours. ``fills``: ``clearing.must_fill``;
+    ``passed_on``: the terminal's clipboard is behind GNU screen."""
 
     interval: float = 0.1
     show: int = 0
@@ -51,6 +52,7 @@ class Look:
     bell: bool = True
     glyphs: Glyphs = field(default_factory=Glyphs)
     fills: bool = False
+    passed_on: bool = False
 
 
 class FullScreen(Drawing):
@@ -78,6 +80,7 @@ class FullScreen(Drawing):
         self._alert: Alert | None = None
         self._stale = True  # something has changed that is not on the screen
         self._next = float("-inf")  # when it may be drawn again
+        self._copied = False  # something, to the clipboard
         self._bare: Bare | None = None  # what is shown instead of the frame
 
     def _begin(self) -> None:
@@ -93,7 +96,8 @@ class FullScreen(Drawing):
             self._write(self._canvas.leave(self._size().rows))
 
     def _wiped(self) -> str:
-        return wiped(self._size().rows, self._look.fills)
+        off = clipboard.emptied(self._look.passed_on) if self._copied else ""
+        return off + wiped(self._size().rows, self._look.fills)
 
     def _patience(self) -> float | None:
         if self._away or self._bare is not None:
@@ -209,4 +213,12 @@ class FullScreen(Drawing):
             text = canvas.alert(shown, self._look.bell, unfocused)
         unread = self._model.unread()
         title = f"({unread}) {self._model.room} - CMD CHAT" if unread else ""
-        return text + self._canvas.title(self._look.glyphs.shown(title))
+        return text + self._canvas.title(self._look.glyphs.shown(title)) + self._copied_now()
+
+    def _copied_now(self) -> str:
+        """What puts on the clipboard what somebody has asked for."""
+        text, self._model.to_copy = self._model.to_copy, None
+        if text is None:
+            return ""
+        self._copied = True
+        return clipboard.copied(text, self._look.passed_on)

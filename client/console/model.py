@@ -15,10 +15,12 @@ from client.console.body import Bodies
 from client.console.entries import REFUSED, SENDING, Entry, Log, Logs
 from client.console.folding import Row, Span
 from client.console.layout import Layout, one_line
+from client.console.widths import cut
 from client.events import Event
 from i18n import _
 
 CONNECTED, LOST, PAUSED, ENDED = "connected", "lost", "paused", "ended"
+_SHOWN_COLUMNS = 30  # of what was copied
 _HOPELESS = ("too_long", "not_text", "too_big")  # the same line would be refused again
 
 
@@ -31,7 +33,8 @@ class Alert:
 
 class Model:
     """The state that the view draws. ``take`` is the only way in, but for what keys change:
-    ``focused`` (None: the terminal does not tell) and ``at_end`` (the newest entry is seen)."""
+    ``focused`` (None: the terminal does not tell) and ``at_end`` (the newest entry is seen).
+    ``to_copy`` is taken away by whoever draws."""
 
     def __init__(self) -> None:
         self.logs = Logs()
@@ -41,6 +44,7 @@ class Model:
         self.notify = "mention"
         self.focused: bool | None = None
         self.at_end = True
+        self.to_copy: str | None = None  # whoever draws puts it on the clipboard
         self._layout = Layout()
         self._bodies = Bodies(self._layout)
         self._settling = 0  # the own line that the next answer is about
@@ -51,6 +55,7 @@ class Model:
             events.NotSent: self._not_sent,
             events.Standing: self._standing,
             events.Notifying: self._notifying,
+            events.Copying: self._copying,
             events.Cleared: self._cleared,
             events.Connected: self._entered,
             events.RoomEntered: self._entered,
@@ -182,6 +187,16 @@ class Model:
             "off": _("Nothing rings."),
         }
         self.say(sentences[self.notify], when)
+
+    def _copying(self, event: events.Copying, when: datetime) -> None:
+        messages = [entry for entry in self.logs.current.entries() if entry.counts]
+        if event.place > len(messages):
+            self.say(_("There is no such message in this room."), when)
+            return
+        self.to_copy = messages[-event.place].text
+        begin = cut(self.to_copy.partition("\n")[0], _SHOWN_COLUMNS)
+        text = _("Copied, if the terminal allows it (tmux: set-clipboard on): {begin}")
+        self.say(text.format(begin=begin), when)
 
     def _cleared(self, _event: events.Cleared, _when: datetime) -> None:
         self.logs.clear()

@@ -83,7 +83,8 @@ class Console:
             from client.console.fullscreen import FullScreen, Look
 
             look = Look(
-                render_time, messages_to_show, colours(environ), bell, glyphs, must_fill(environ)
+                render_time, messages_to_show, colours(environ), bell, glyphs, must_fill(environ),
+                "STY" in environ,
             )
             self.screen = FullScreen(
                 look, out, err, size=lambda: size_of(out), on_gone=self._gone, now=now
