@@ -27,6 +27,7 @@ from server import bounds
 from server.auth import Password, Tokens
 from server.throttle import Budget
 from transport import BadUpgrade
+from transport.accepting import named
 from transport.sockets import Stream
 from transport.websocket import WebSocket, accept
 
@@ -156,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # noqa: N802  # http.server's name
         """The upgrade, and the pages."""
         path = self._path()
-        if path == "/" and self.headers.get("Upgrade", "").lower() == "websocket":
+        if path == "/" and named("websocket", ",".join(self.headers.get_all("Upgrade", []))):
             self._upgrade()
         elif path == "/":
             self._respond(HTTPStatus.OK, "text/plain; charset=utf-8", ABOUT.encode())
@@ -189,7 +190,10 @@ class Handler(BaseHTTPRequestHandler):
             raise
 
     def _path(self) -> str:
-        return self.path.partition("?")[0]
+        path = self.path.partition("?")[0]
+        if path.lower().startswith("http://"):  # as to a proxy, which every server takes (RFC 9112)
+            return "/" + path.split("/", 3)[3] if path.count("/") > 2 else "/"
+        return path
 
     def _upgrade(self) -> None:
         # Browsers name the page, and hold none back from opening a WebSocket to another host.
@@ -197,6 +201,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer("insecure")
             return
         try:
+            if self.request_version != "HTTP/1.1" or len(self.headers.get_all("Host", [])) != 1:
+                raise BadUpgrade
             peer = accept(
                 self.connection,
                 self.headers.items(),
@@ -204,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
                 hold=True,  # the server speaks first
             )
         except BadUpgrade:
-            self._answer("bad_request")
+            self._answer("bad_request", {"Sec-WebSocket-Version": "13"})  # RFC 6455 4.2.2
             return
         self._chat(peer)
 

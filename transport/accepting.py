@@ -16,10 +16,11 @@ import contextlib
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 
 import simple_websocket
-from wsproto.connection import Connection, ConnectionType
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import CloseConnection, Event, Message
 from wsproto.utilities import ProtocolError, generate_accept_token
 
 from .errors import BadUpgrade, Closed
@@ -27,6 +28,8 @@ from .sockets import Interrupted, Stream
 from .websocket import Allowance, WebSocket
 
 RECV_BYTES = 16 * 1024
+# What a frame of a stranger costs: the handshake is two messages, so a few dozen frames are plenty.
+_STRANGERS_FRAME = 2048
 _LOOK = 0.001  # seconds, for a look at what is there: poll() counts in milliseconds
 
 
@@ -45,14 +48,10 @@ class _Inbox:
 
     def __init__(self) -> None:
         self.messages: deque[str | bytes] = deque()
-        self.dropping = False
-        self.count = 0  # messages that have come, ever
 
     def append(self, message: str | bytes) -> None:
         """One has come."""
-        self.count += 1
-        if not self.dropping:
-            self.messages.append(message)
+        self.messages.append(message)
 
     def set(self) -> None:
         """Something has happened; the loop finds out by itself."""
@@ -63,14 +62,10 @@ class _Feed:
 
     def __init__(self, stream: Stream, inbox: _Inbox, max_message_size: int) -> None:
         self._stream, self._inbox = stream, inbox
-        self.allowance = Allowance.of_message(max_message_size)
-        self._count = 0
+        self.allowance = Allowance.of_message(max_message_size, _STRANGERS_FRAME)
         self.answer = b""  # to the upgrade; goes out with what is sent first
 
     def recv(self, size: int) -> bytes:
-        if self._inbox.count != self._count:
-            self._count = self._inbox.count
-            self.allowance.renew()
         if self._inbox.messages:
             raise _Paused
         try:
@@ -96,6 +91,42 @@ class _Feed:
         self._stream.abort()  # the descriptor is freed by who opened it
 
 
+class _Frames(Connection):
+    """wsproto's reading of frames, each of which costs its peer something.
+
+    A close frame has a code and no reason: wsproto's reasons name the interpreter, and a peer's
+    would be echoed.
+    """
+
+    def __init__(self, feed: _Feed) -> None:
+        super().__init__(ConnectionType.SERVER)
+        self._feed = feed
+
+    def events(self) -> Generator[Event, None, None]:
+        for event in super().events():
+            if not isinstance(event, Message):
+                self._feed.allowance.spend_frame()
+            elif event.message_finished:
+                self._feed.allowance.renew()
+            elif event.frame_finished:
+                self._feed.allowance.spend_frame()
+            yield event
+
+    def answered_close(self, data: bytes) -> bool:
+        """After our own close frame: whether the peer's is in what came; all else is dropped."""
+        with contextlib.suppress(Closed, ProtocolError):
+            self.receive_data(data)
+            for _ in super().events():
+                pass
+        return self.state is ConnectionState.CLOSED
+
+    def send(self, event: Event) -> bytes:
+        if isinstance(event, CloseConnection):
+            event = CloseConnection(event.code)
+        sent: bytes = super().send(event)
+        return sent
+
+
 class _Loop:
     """In place of the library's thread: what that would run, for ``receive`` to run."""
 
@@ -114,7 +145,7 @@ class _Library(simple_websocket.Server):  # type: ignore[misc]
     def handshake(self) -> None:
         """Answer the request, which http.server has read and ``upgrade_key`` has checked."""
         self.input_buffer = self.event
-        self.ws = Connection(ConnectionType.SERVER)
+        self.ws = _Frames(self.sock)
         self.sock.answer = _SWITCHING % generate_accept_token(self.environ["key"].encode())
         self.connected = True
 
@@ -208,14 +239,12 @@ class ServerWebSocket(WebSocket):
         self._feed.allowance = Allowance.of_message(max_message_size)
 
     def finish(self, deadline: float) -> None:
-        self._inbox.dropping = True
-        self._inbox.messages.clear()
+        # Without the library, which ends the connection at once when a ping or anything else comes
+        # after its close frame, and takes with it what the peer has not read yet.
         self.close()
         with contextlib.suppress(OSError):
             self._stream.flush(deadline)
-        self._library.connected = True  # for its loop: until the peer's own close has come
-        while not self._ended and (left := deadline - time.monotonic()) > 0:
-            self._read(left)
+            self._stream.drain(deadline, self._library.ws.answered_close)
         self.abort()
 
 
@@ -245,16 +274,22 @@ def upgrade_key(headers: Iterable[tuple[str, str]]) -> str:
     for name, value in headers:
         name = name.lower()
         given[name] = f"{given[name]}, {value}" if name in given else value
+    if given.get("content-length", "0").strip() != "0" or "transfer-encoding" in given:
+        raise BadUpgrade  # what follows would be read as frames here, and not by a proxy
     values = [given.get(name, "").strip() for name in _NEEDED]
     if not all(value and value.isascii() and value.isprintable() for value in values):
         raise BadUpgrade
     _host, upgrade, connection, key, version = values
-    asked = [each.strip() for each in connection.lower().split(",")]
-    if upgrade.lower() != "websocket" or "upgrade" not in asked or version != "13":
+    if not named("websocket", upgrade) or not named("upgrade", connection) or version != "13":
         raise BadUpgrade
     if not _is_key(key):
         raise BadUpgrade
     return key
+
+
+def named(wanted: str, value: str) -> bool:
+    """Whether a comma-separated header names ``wanted`` (RFC 9110 5.6.1), in whatever case."""
+    return wanted in (each.strip() for each in value.lower().split(","))
 
 
 def _is_key(value: str) -> bool:

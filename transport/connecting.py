@@ -9,12 +9,15 @@ stricter anyway), and logs (silenced).
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import logging
+import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import websocket
@@ -28,6 +31,10 @@ _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
 _SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
 _TLS_ALERT = b"\x15"
 _BUSY = (429, 503)
+
+_CONTROL, _CONTROL_BYTES = 8, 125  # opcodes from here on are control frames, which are short
+_LEAST_LENGTHS = {126: 126, 127: 1 << 16}  # what a length in 16 or in 64 bits has to have
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 
 Result = TypeVar("Result")
 
@@ -72,6 +79,34 @@ class _Feed:
         pass
 
 
+class _Frames(websocket._abnf.frame_buffer):
+    """The library's reading of frames, with the MUSTs that it leaves out (RFC 6455 5.1, 5.2, 5.5).
+
+    Raises WebSocketProtocolException.
+    """
+
+    header: tuple[int, ...]
+    length: int
+
+    def __init__(self, recv: Callable[[int], bytes]) -> None:
+        super().__init__(recv, skip_utf8_validation=False)  # of a close frame's reason
+
+    def recv_header(self) -> None:
+        super().recv_header()
+        final, _, _, _, opcode, masked, length = self.header
+        if masked or (opcode >= _CONTROL and (not final or length > _CONTROL_BYTES)):
+            self._refuse()
+
+    def recv_length(self) -> None:
+        super().recv_length()
+        least = _LEAST_LENGTHS.get(self.header[self._HEADER_LENGTH_INDEX], 0)
+        if not least <= self.length < 1 << 63:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        raise websocket.WebSocketProtocolException("frame")
+
+
 class ClientWebSocket(WebSocket):
     """See ``connect``."""
 
@@ -90,16 +125,20 @@ class ClientWebSocket(WebSocket):
         self._over = False  # the receiving thread's
         self._max_message_size = max_message_size
         self._library = websocket.WebSocket(enable_multithread=True, skip_utf8_validation=True)
+        self._library.frame_buffer = _Frames(self._library.frame_buffer.recv)
+        key = base64.b64encode(secrets.token_bytes(16)).decode()
         try:
             self._library.connect(  # type: ignore[no-untyped-call]
                 "ws://server" + path,  # only the path is used
                 socket=feed,
                 host=host,
+                header={"Sec-WebSocket-Key": key},
                 suppress_origin=True,
                 redirect_limit=0,
             )
         finally:
             _forget_cookies()
+        _check_answer(self._library.headers, key)
         feed.allowance = Allowance.of_message(max_message_size)
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
@@ -171,17 +210,19 @@ class ClientWebSocket(WebSocket):
         self.close()
         with contextlib.suppress(OSError):
             self._stream.flush(deadline)
-            self._stream.shutdown()
-            self._stream.set_deadline(deadline)
-            while not self._over and self._drain():
-                pass
+            if not self._over:
+                self._stream.drain(deadline)
         self._over = True
         self._stream.close()
 
-    def _drain(self) -> bool:
-        with contextlib.suppress(Interrupted):
-            return bool(self._stream.recv(64 * 1024))
-        return True
+
+def _check_answer(headers: Mapping[str, str], key: str) -> None:
+    """What the library does not look at (RFC 6455 4.1).  Raises WebSocketException."""
+    accept = base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest()).decode()  # noqa: S324
+    if headers.get("sec-websocket-accept") != accept or any(
+        headers.get(name) for name in ("sec-websocket-extensions", "sec-websocket-protocol")
+    ):
+        raise websocket.WebSocketException("answer")
 
 
 def _forget_cookies() -> None:

@@ -361,6 +361,20 @@ class Stream:
             if not self._released:
                 self._sock.shutdown(how)
 
+    def drain(self, deadline: float, last: Callable[[bytes], bool] = lambda _: False) -> None:
+        """``shutdown``, and then drop what comes: until the peer's end, ``last``, or ``deadline``.
+
+        Bytes that lie unread when a socket is closed become a reset, which takes away what the
+        peer has not read.  For the reading thread.  Raises OSError, TimeoutError.
+        """
+        self.shutdown()
+        self.set_deadline(deadline)
+        while True:
+            with contextlib.suppress(Interrupted):
+                data = self.recv(RECV_BYTES)
+                if not data or last(data):
+                    return
+
     def close(self) -> None:
         """End the connection and free its descriptor as soon as nobody waits on it any more."""
         self.abort()
