@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -337,9 +338,9 @@ def test_sighup_renews_a_certificate_under_nohup_and_stops_nothing(tmp_path: Pat
 def test_a_server_without_standard_input() -> None:
     """Nothing that it opens itself is taken for what somebody types."""
     port = str(free_port())
-    line = f'exec {sys.executable} {PROGRAM} serve 127.0.0.1 {port} <&-'
+    words = shlex.join([sys.executable, str(PROGRAM), "serve", "127.0.0.1", port])
     env = {"ADMIN_PASSWORD": PASSWORD}
-    with Program(command=["/bin/sh", "-c", line], env=env) as program:
+    with Program(command=["/bin/sh", "-c", f"exec {words} <&-"], env=env) as program:
         program.wait_for(lambda: program.out.count(b"=" * 60) == 3)
         assert run_client(("127.0.0.1", int(port)), text="hello\n").texts() == ["hello"]
         program.signal(signal.SIGTERM)

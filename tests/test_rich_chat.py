@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -162,7 +163,8 @@ def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back(
     server: Server, person: Person
 ) -> None:
     before = person.settings()
-    chat = f"{sys.executable} {PROGRAM} connect {server.host} {server.port} zoe"
+    words = ["connect", server.host, str(server.port), "zoe"]
+    chat = shlex.join([sys.executable, str(PROGRAM), *words])
     shell = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _ON_TERMINAL, "/bin/sh", "-i"],
         stdin=person.slave, stdout=person.slave, stderr=person.slave,
