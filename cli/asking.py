@@ -15,6 +15,7 @@ from settings import (
     QUESTIONS,
     ROWS,
     ClientSettings,
+    Dotenv,
     HistorySettings,
     MissingSetting,
     ServerSettings,
@@ -28,14 +29,19 @@ Chosen = TypeVar("Chosen", ServerSettings, ClientSettings, TokenSettings, Histor
 Build = Callable[[Arguments, Environ, Environ, Environ], Chosen]
 
 
-def settle(build: Build[Chosen], args: Arguments, environ: Environ, dotenv: Environ) -> Chosen:
+def settle(build: Build[Chosen], args: Arguments, environ: Environ, dotenv: Dotenv) -> Chosen:
     """The settings; what is missing is asked for if somebody is at a terminal."""
     answers: dict[str, str] = {}
     while True:
         try:
-            return build(args, environ, dotenv, answers)
+            chosen = build(args, environ, dotenv, answers)
+            break
         except MissingSetting as missing:
             answers[missing.name] = ask(missing)
+    if used := dotenv.used():
+        sentence = _("settings from {path}: {names}")
+        say(sentence.format(path=dotenv.name, names=", ".join(used)))
+    return chosen
 
 
 def ask(missing: MissingSetting) -> str:

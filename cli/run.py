@@ -22,12 +22,25 @@ from cli.interrupts import as_exceptions
 from cli.parsing import Arguments, UsageError, nearest, parse, parser, top_parser
 from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION
 from i18n import _
-from settings import HISTORY_PASSPHRASES, SettingsError
+from settings import HISTORY_PASSPHRASES, Dotenv, SettingsError
 
 about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz puts its own here
 
 # Exit statuses of this file; docs and ``server.app``, ``client.app`` have the others.
 LEFT, BROKEN, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def _named_file(argv: Sequence[str]) -> str | None:
+    """The file of ``--env-file``, which is needed before the rest of the line; None without."""
+    named = None
+    for place, word in enumerate(argv):
+        if word == "--":
+            break
+        if word == "--env-file":
+            named = "".join(argv[place + 1 : place + 2])
+        elif word.startswith("--env-file="):
+            named = word.partition("=")[2]
+    return named
 
 
 def _early_language(argv: Sequence[str], environ: Environ, dotenv: Environ) -> None:
@@ -49,14 +62,17 @@ def _early_language(argv: Sequence[str], environ: Environ, dotenv: Environ) -> N
 # Starting
 
 
-def _serve(args: Arguments, environ: Environ, dotenv: Environ) -> int:
+def _serve(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
     chosen = settle(settings.server_settings, args, environ, dotenv)
+    if from_file := {"ADMIN_PASSWORD", "ADMIN_PASSWORD_FILE"} & dotenv.taken:
+        sentence = _("The password that people need to connect is the one of {path} ({setting}).")
+        say(sentence.format(path=dotenv.name, setting=", ".join(from_file)))
     from server.app import run
 
     return run(chosen)
 
 
-def _connect(args: Arguments, environ: Environ, dotenv: Environ) -> int:
+def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
     chosen = settle(settings.client_settings, args, environ, dotenv)
     if chosen.listen and chosen.renderer == "rich":
         if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
@@ -70,19 +86,21 @@ def _connect(args: Arguments, environ: Environ, dotenv: Environ) -> int:
         folder = Path(settings.history_folder(environ))
         again = is_new(folder, chosen.server, chosen.port)
         chosen = replace(chosen, history_passphrase=asking.passphrase(HISTORY_PASSPHRASES, again))
+    if chosen.history and "ENABLE_LOCAL_HISTORY" in dotenv.taken:
+        chosen = replace(chosen, history_from=dotenv.name)
     from client.ahead import run
 
     return run(chosen)
 
 
-def _token(args: Arguments, environ: Environ, dotenv: Environ) -> int:
+def _token(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
     chosen = settle(settings.token_settings, args, environ, dotenv)
     from client.token import run
 
     return run(chosen)
 
 
-def _history(args: Arguments, environ: Environ, dotenv: Environ) -> int:
+def _history(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
     chosen = settle(settings.history_settings, args, environ, dotenv)
     from pathlib import Path
 
@@ -92,7 +110,7 @@ def _history(args: Arguments, environ: Environ, dotenv: Environ) -> int:
         return run(chosen, Path(settings.history_folder(environ)), asking.passphrase, asking.answer)
 
 
-_STARTS: dict[str, Callable[[Arguments, Environ, Environ], int]] = {
+_STARTS: dict[str, Callable[[Arguments, Environ, Dotenv], int]] = {
     SERVE.name: _serve,
     CONNECT.name: _connect,
     TOKEN.name: _token,
@@ -120,9 +138,9 @@ def _run(argv: Sequence[str]) -> int:
     i18n.hook_argparse()
     unreadable: SettingsError | None = None
     try:
-        dotenv = settings.read_dotenv(".env")
+        dotenv = settings.read_dotenv(_named_file(argv))
     except SettingsError as error:
-        dotenv, unreadable = {}, error  # help does without it
+        dotenv, unreadable = settings.Dotenv(), error  # help does without it
     _early_language(argv, environ, dotenv)
     command = COMMANDS.get(argv[0]) if argv else None
     if command is None:
@@ -136,7 +154,7 @@ def _run(argv: Sequence[str]) -> int:
         return USAGE
     if unreadable:
         raise unreadable
-    for sentence in settings.near_misses(dotenv):
+    for sentence in (*dotenv.said, *settings.near_misses(dotenv)):
         say(sentence)
     asking.note_exposed(args)
     _harden()

@@ -31,6 +31,7 @@ SERVE = Command(
         "SSL_KEY_PATH",
         "FORCE_SSL",
         "CMD_CHAT_LANGUAGE",
+        "--env-file",
     ),
     (
         "{run} serve",
@@ -54,6 +55,7 @@ CONNECT = Command(
         "RENDERER_MODE",
         "CLIENT_SPOKEN",
         "CMD_CHAT_LANGUAGE",
+        "--env-file",
         "CLIENT_LISTEN",
         "CLIENT_BELL",
         "CLIENT_RECONNECT",
@@ -87,6 +89,7 @@ TOKEN = Command(
         "CLIENT_SSL_CA",
         "CLIENT_SSL_FINGERPRINT",
         "CMD_CHAT_LANGUAGE",
+        "--env-file",
     ),
     (
         "{run} token alice --ttl 86400",
@@ -106,6 +109,7 @@ HISTORY = Command(
         "HISTORY_PASSPHRASE_FILE",
         "--new-passphrase-file",
         "CMD_CHAT_LANGUAGE",
+        "--env-file",
     ),
     (
         "{run} history list",

@@ -292,6 +292,14 @@ class _Client:
         return count
 
     def _say_history(self, joined: bool) -> None:
+        if joined and self._settings.history_from:  # which the person may know nothing of
+            text = _("This chat is recorded on this machine: {path} has {setting}.").format(
+                path=self._settings.history_from, setting="ENABLE_LOCAL_HISTORY"
+            )
+            if self._console.interactive:
+                self._console.screen.show(events.Notice(text))
+            else:
+                output.say(text)
         # What opening the history has found: on the screen, if there is going to be one.
         for sentence in () if self._history is None else self._history.said:
             if joined:

@@ -17,7 +17,8 @@ from typing import Any
 import i18n
 from i18n import _
 from protocol.limits import PAD_FROM, RECORD_PAD
-from settings.dotenv import near_misses, parse_dotenv, read_dotenv
+from settings.dotenv import Dotenv, near_misses, parse_dotenv
+from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
 from settings.sources import Args, Given, Sources, both, first_line, missing
 from settings.table import (
@@ -43,6 +44,7 @@ __all__ = [
     "TABLE",
     "Args",
     "ClientSettings",
+    "Dotenv",
     "HistorySettings",
     "MissingSetting",
     "ServerSettings",
@@ -123,6 +125,7 @@ class ClientSettings:
     wait: bool
     renderer: str  # rich, minimal, json
     language: str
+    history_from: str = ""  # the file that asked for the history, if one did
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,8 @@ def server_settings(
     values = sources.plain("server")
     values["language"] = values["language"] or _system_language(environ)
     _check_server(values)
+    if not values["ssl_cert"]:
+        _check_withheld(sources, ("FORCE_SSL",))
     password = sources.secret(ADMIN_PASSWORDS)
     if password is None:
         raise missing(ADMIN_PASSWORDS)
@@ -208,7 +213,7 @@ def client_settings(
         values.update(_from_invite(sources, invite))
     elif secret is not None:
         values.update(sources.secret(ROOM_SECRETS) or {})
-    _imply_tls(values)
+    _imply_tls(sources, values)
     if values["server"] is None:
         raise missing(("CLIENT_SERVER",))
     if values["username"] is None and not (credential and credential.row.name == "CLIENT_TOKEN"):
@@ -238,7 +243,7 @@ def token_settings(
     values = {ROWS[name].field: sources.value(name) for name in rows}
     values["server"], values["port"] = _server_to_ask(sources)
     values["language"] = language(args, environ, dotenv)
-    _imply_tls(values)
+    _imply_tls(sources, values)
     revoked = sources.secret(("<TOKEN>",))
     if revoked is None and values["username"] is None:
         raise missing(("<USERNAME>",))
@@ -390,6 +395,7 @@ def _from_invite(sources: Sources, given: Given) -> dict[str, Any]:
     from protocol.invite import parse_invite
 
     link = sources.secret(INVITES)
+    sources.pass_over(IN_INVITE)
     try:
         invite = parse_invite((link or {})["invite"])
         values: dict[str, Any] = {
@@ -408,13 +414,29 @@ def _from_invite(sources: Sources, given: Given) -> dict[str, Any]:
     pinned = sources.find("CLIENT_SSL_FINGERPRINT")
     if invite.fingerprint and (pinned is None or pinned.rank > given.rank):
         values["ssl_fingerprint"] = invite.fingerprint
+        sources.pass_over(("CLIENT_SSL_FINGERPRINT",))
     return values
 
 
-def _imply_tls(values: dict[str, Any]) -> None:
+def _imply_tls(sources: Sources, values: dict[str, Any]) -> None:
     # Whoever names a certificate does not mean to connect in clear.
     if values["ssl_fingerprint"] or values["ssl_ca"]:
         values["use_ssl"] = True
+    if not values["use_ssl"]:
+        _check_withheld(sources, ("CLIENT_USE_SSL",))
+    if not values["ssl_fingerprint"]:  # the one certificate: nothing is stricter
+        _check_withheld(sources, ("CLIENT_SSL_FINGERPRINT", "CLIENT_SSL_CA"))
+
+
+def _check_withheld(sources: Sources, names: tuple[str, ...]) -> None:
+    """Raises SettingsError where a file asks for one of these in a part that is not taken."""
+    for name in names:
+        if path := sources.withheld(name):
+            sentence = _(
+                "{path} asks for {setting} in a part that is not read, and without it this could "
+                "go on in clear: give {flag} yourself, or say --env-file none to do without."
+            )
+            raise SettingsError(sentence.format(path=path, setting=name, flag=ROWS[name].flag))
 
 
 def _server_to_ask(sources: Sources) -> tuple[str, int]:

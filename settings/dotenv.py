@@ -3,19 +3,23 @@ r"""``.env``: lines of ``NAME=value``, as shells and the tools of that name writ
 A line may start with ``export``. A value stands as it is up to the end of the line or to a
 ``#`` after white space. In single quotes nothing is special; in double quotes ``\n``, ``\r``,
 ``\t``, ``\"``, ``\\``, ``\$`` and ``\``` are escapes. Quoted values may go over several lines.
-Nothing is substituted. Of two lines with one name the last counts.
+Nothing is substituted. Of two lines with one name the last counts. A line of another form is
+passed over: files of that name belong to many tools.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
-from i18n import _
-from settings.errors import SettingsError, reason
+from i18n import _, plural
 from settings.table import ROWS
 
-_FILE_BYTES = 128 * 1024  # more is no settings file, and costs much memory to look at
+# Settings that only make things stricter. Where a part of a file is not taken that names one of
+# them, nothing may go on as if it had not been wanted.
+STRICT = ("FORCE_SSL", "CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT")
+
+_LINES_NAMED = 10  # of those that are passed over
 
 _LINE = re.compile(
     r"""[^\S\n]*
@@ -29,43 +33,80 @@ _LINE = re.compile(
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "`": "`"}
+_STRICT = re.compile(rf"(?<!\w)(?:{'|'.join(STRICT)})(?!\w)")
+_HALF = re.compile("[\ud800-\udfff]")  # what was not UTF-8
 
 
-def read_dotenv(path: str | Path = ".env") -> dict[str, str]:
-    """Name and value of every line; nothing where there is no such file.
+class Dotenv(dict[str, str]):
+    """Name and value of what is taken from a file, and what there is to say of the rest.
 
-    Raises ``SettingsError`` for a file that cannot be read, is not UTF-8 or not of this form.
+    ``name``: the file as the user knows it. ``said``: a sentence for each thing that is not taken.
+    ``withheld``: the ``STRICT`` settings that the rest names. ``taken``: the names of which
+    something has made use.
     """
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(_FILE_BYTES + 1)
-        if len(raw) > _FILE_BYTES:
-            raise SettingsError(_("{path} is too long for a settings file.").format(path=path))
-        text = raw.decode("utf-8-sig")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeError) as error:
-        sentence = _("{path} cannot be used: {why}.")
-        raise SettingsError(sentence.format(path=path, why=reason(error))) from None
-    return parse_dotenv(text, str(path))
+
+    def __init__(
+        self,
+        values: Mapping[str, str] | None = None,
+        *,
+        name: str = ".env",
+        said: Iterable[str] = (),
+        withheld: Iterable[str] = (),
+    ) -> None:
+        super().__init__(values or {})
+        self.name, self.said, self.withheld = name, tuple(said), frozenset(withheld)
+        self.taken: set[str] = set()
+
+    def used(self) -> list[str]:
+        """The settings of which use was made, in the table's order."""
+        return [name for name in ROWS if name in self.taken]
 
 
-def parse_dotenv(text: str, path: str = ".env") -> dict[str, str]:
-    """``read_dotenv`` for the text of the file; ``path`` is named in errors."""
+def parse_dotenv(text: str, name: str = ".env") -> Dotenv:
+    """What stands in the text of a file called ``name``.
+
+    Half surrogates stand for bytes that are not UTF-8; a line that has one is passed over.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     values: dict[str, str] = {}
-    place = 0
+    passed_over: list[int] = []
+    withheld: set[str] = set()
+    place, number = 0, 1
     while place < len(text):
         line = _LINE.match(text, place)
+        if line is not None and _HALF.search(line[0]) and line["name"]:
+            line = None
+        end = line.end() if line is not None else text.find("\n", place) + 1 or len(text)
         if line is None:
-            # What the line says may be a secret: only its number is told.
-            number = text.count("\n", 0, place) + 1
-            sentence = _("{path} line {number} is not of the form NAME=value.")
-            raise SettingsError(sentence.format(path=path, number=number))
-        if line["name"]:
+            passed_over.append(number)
+            withheld |= set(strict_names(text[place:end]))
+        elif line["name"]:
             values[line["name"]] = _value(line)
-        place = line.end()
-    return values
+            # A quote that somebody forgot to close takes the lines after it away.
+            withheld |= set(strict_names(text[place:end].partition("\n")[2]))
+        number += text.count("\n", place, end)
+        place = end
+    said = [_passed_over(name, passed_over)] if passed_over else []
+    return Dotenv(values, name=name, said=said, withheld=withheld)
+
+
+def strict_names(text: str) -> list[str]:
+    """The ``STRICT`` settings that a text names, but for its comments."""
+    lines = (line for line in text.split("\n") if not line.lstrip().startswith("#"))
+    return [name for line in lines for name in _STRICT.findall(line)]
+
+
+def _passed_over(name: str, numbers: list[int]) -> str:
+    # What the lines say may be secret: only their numbers are told.
+    shown = ", ".join(map(str, numbers[:_LINES_NAMED]))
+    if len(numbers) > _LINES_NAMED:
+        shown += ", …"
+    sentence = plural(
+        "{path} line {numbers} is not of the form NAME=value, and is passed over.",
+        "{path} lines {numbers} are not of the form NAME=value, and are passed over.",
+        len(numbers),
+    )
+    return sentence.format(path=name, numbers=shown)
 
 
 def _value(line: re.Match[str]) -> str:
@@ -81,13 +122,14 @@ def _value(line: re.Match[str]) -> str:
     return line["plain"].strip()
 
 
-def near_misses(names: dict[str, str]) -> list[str]:
+def near_misses(names: Mapping[str, str]) -> list[str]:
     """A sentence for each name that is none of ours but looks like a mistyped one."""
     from difflib import get_close_matches
 
+    path = getattr(names, "name", ".env")
     sentences = []
     for name in names:
         if name not in ROWS and (close := get_close_matches(name.upper(), ROWS, 1, 0.85)):
-            sentence = _(".env has {name}, which is no setting; is {setting} meant?")
-            sentences.append(sentence.format(name=name, setting=close[0]))
+            sentence = _("{path} has {name}, which is no setting; is {setting} meant?")
+            sentences.append(sentence.format(path=path, name=name, setting=close[0]))
     return sentences

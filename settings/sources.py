@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from i18n import N_, _
+from settings.dotenv import Dotenv
 from settings.errors import MissingSetting, SettingsError, reason
 from settings.table import GROUPED, QUESTIONS, ROWS, TABLE, Setting, default
 
@@ -14,9 +15,10 @@ Args = Mapping[str, str | bool | None]  # by setting; True: a flag without its v
 
 _FILE_BYTES = 64 * 1024  # more is no password
 _SHOWN_CHARS = 60  # of a wrong value
+_DOTENV_RANK = 3
 
-_PROMPT, _COMMAND, _ENVIRONMENT, _DOTENV = (
-    N_("your answer"), N_("command line"), N_("environment"), N_(".env")
+_PROMPT, _COMMAND, _ENVIRONMENT = (
+    N_("your answer"), N_("command line"), N_("environment")
 )  # fmt: skip
 
 
@@ -78,11 +80,12 @@ class Sources:
         answers: Mapping[str, str] | None = None,
         read_line: Callable[[str], str] = first_line,
     ) -> None:
+        self._dotenv = dotenv if isinstance(dotenv, Dotenv) else Dotenv(dotenv)
         self._ranked: tuple[tuple[str, Args | Mapping[str, str]], ...] = (
             (_PROMPT, answers or {}),
             (_COMMAND, args),
             (_ENVIRONMENT, environ),
-            (_DOTENV, dotenv),
+            (self._dotenv.name, self._dotenv),
         )
         self._read_line = read_line
 
@@ -99,7 +102,24 @@ class Sources:
     def value(self, name: str) -> Any:
         """The setting's value, or its default (None where there is none)."""
         given = self.find(name)
-        return default(name) if given is None else given.parse()
+        if given is None:
+            return default(name)
+        self._use(given)
+        return given.parse()
+
+    def _use(self, given: Given) -> None:
+        if given.rank == _DOTENV_RANK:
+            self._dotenv.taken.add(given.row.name)
+
+    def pass_over(self, names: tuple[str, ...]) -> None:
+        """Something else has taken the place of these, whatever set them."""
+        self._dotenv.taken.difference_update(names)
+
+    def withheld(self, name: str) -> str:
+        """The file that asks for a strict setting in a part that is not taken, where nothing else
+        gives it; else an empty text."""
+        there = name in self._dotenv.withheld and self.find(name) is None
+        return self._dotenv.name if there else ""
 
     def choose(self, names: tuple[str, ...]) -> Given | None:
         """The one of ``names`` that counts; two from the same source are an error."""
@@ -117,6 +137,7 @@ class Sources:
             return None
         if given.ask:
             raise missing((given.row.name,))
+        self._use(given)
         text = given.parse()
         if given.row.name.endswith(("_FILE", "-file")):
             try:

@@ -32,7 +32,7 @@ def run_command(*words: str, env: Mapping[str, str] | None = None) -> Done:
     out, errors = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(settings, "environment", lambda: found),
-        mock.patch.object(settings, "read_dotenv", lambda _path: {}),
+        mock.patch.object(settings, "read_dotenv", lambda _path: settings.Dotenv()),
         mock.patch.object(run, "_harden"),  # that is for a process of its own
         mock.patch("sys.stdin", open(os.devnull)) as nothing,
         contextlib.closing(nothing),

@@ -294,14 +294,14 @@ def test_near_misses_in_dotenv_are_told(
     assert "ADMIN_PASWORD" in capsys.readouterr().err
 
 
-def test_an_unreadable_dotenv_stops_all_but_help(
+def test_a_named_file_that_cannot_be_read_stops_all_but_help(
     started: Started, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / ".env").mkdir()
-    assert program.main(["serve"]) == 2
-    assert ".env cannot be used" in capsys.readouterr().err
-    for line in (["--help"], ["serve", "--help"], ["--version"]):
-        assert program.main(line) == 0
+    for option in (["--env-file", "nowhere"], ["--env-file=nowhere"]):
+        assert program.main(["serve", *option]) == 2
+        assert "nowhere cannot be used" in capsys.readouterr().err
+        assert program.main(["serve", "--help", *option]) == 0
+    assert program.main(["serve", "--", "--env-file", "nowhere"]) == 0  # these are values
 
 
 def test_help_of_each_command_has_examples_and_every_option(
@@ -381,7 +381,7 @@ def test_what_is_missing_is_asked_and_secrets_are_hidden(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal(monkeypatch, "", "h", "al", "pw")
-    made = asking.settle(settings.client_settings, {}, {}, {})
+    made = asking.settle(settings.client_settings, {}, {}, settings.Dotenv())
     assert (made.server, made.username, made.password) == ("h", "al", "pw")
     assert terminal.asked == ["seen", "seen", "seen", "hidden Password of the server: "]
     out, err = capsys.readouterr()
@@ -395,13 +395,13 @@ def test_no_answer_is_the_sentence_that_nobody_could_be_asked(
 ) -> None:
     Terminal(monkeypatch, answer)
     with pytest.raises(settings.MissingSetting, match="--password-file"):
-        asking.settle(settings.server_settings, {}, {}, {})
+        asking.settle(settings.server_settings, {}, {}, settings.Dotenv())
 
 
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "is_terminal", lambda stream: False)
     with pytest.raises(settings.MissingSetting, match="CLIENT_SERVER"):
-        asking.settle(settings.client_settings, {}, {}, {})
+        asking.settle(settings.client_settings, {}, {}, settings.Dotenv())
 
 
 def test_listening_with_rich_on_a_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,7 +409,7 @@ def test_listening_with_rich_on_a_terminal_is_refused(monkeypatch: pytest.Monkey
     args = parse(CONNECT, "h 1 al pw --listen".split())
     assert args is not None
     with pytest.raises(settings.SettingsError, match="--listen"):
-        program._connect(args, {}, {})
+        program._connect(args, {}, settings.Dotenv())
 
 
 # The real process

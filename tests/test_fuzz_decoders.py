@@ -40,7 +40,8 @@ from server.auth import Password, Tokens
 from server.http import ANSWERS, Face, Handler
 from server.throttle import GUESSES, Budget
 from settings import SettingsError
-from settings.dotenv import parse_dotenv, read_dotenv
+from settings.dotenv import parse_dotenv
+from settings.dotenv_file import read_dotenv
 from settings.table import ROWS
 from tests import test_frames as frame_tests
 from tests.fuzzing import SEED, SOAK, spoil, spoil_json
@@ -690,14 +691,14 @@ def test_a_settings_file_of_any_bytes(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     for raw, values in (
         (b"\xef\xbb\xbfA=1", {"A": "1"}), (b"A=1\0", {"A": "1\0"}), (b"\xff", None),
-        (b"A", None), (many(b"A=1\n"), None),
+        (b"A", {}), (many(b"A=1\n"), None),
     ):  # fmt: skip
         path.write_bytes(raw)
         if values is None:
             with pytest.raises(SettingsError):
-                read_dotenv(path)
+                read_dotenv(str(path))
         else:
-            assert read_dotenv(path) == values
+            assert read_dotenv(str(path)) == values
 
 
 def test_a_long_secret_has_no_half_characters() -> None:

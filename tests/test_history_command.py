@@ -538,6 +538,6 @@ def test_a_new_passphrase_that_is_typed_differently_begins_no_history(
 
     with mock.patch.object(asking, "answer", answer):
         with pytest.raises(settings.SettingsError, match="differ"):
-            _connect(args, {**state, "HISTORY_PASSPHRASE": ""}, {})
+            _connect(args, {**state, "HISTORY_PASSPHRASE": ""}, settings.Dotenv())
     assert asked == ["Passphrase of the history: ", "The same once more: "]
     assert not folder(state).exists()
