@@ -248,10 +248,13 @@ class Error(Event):
 
 @dataclass(frozen=True)
 class Warning(Event):  # noqa: A001  # the contract's word
+    """``verified``: it is about somebody who is, or was, verified."""
+
     name = "warning"
     code: str
     nick: str | None
     text: str
+    verified: bool = False
 
 
 @dataclass(frozen=True)

@@ -866,7 +866,11 @@ class Session:
     def _warn_locked(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             text = wording.warning(finding.code, finding.nick, finding.loud)
-            self._emit(events.Warning(finding.code, finding.nick, text))
+            found = None if finding.nick is None else self._find_locked(finding.nick)
+            verified = found is not None and self._sealing.is_verified(found.bundle.fingerprint)
+            self._emit(
+                events.Warning(finding.code, finding.nick, text, finding.loud or verified)
+            )
 
     def _error(self, code: str) -> None:
         with self._lock:

@@ -325,7 +325,7 @@ KEYS = {
     "notice": "text",
     "not_sent": "room text reason retry_after",
     "error": "code text",
-    "warning": "code nick text",
+    "warning": "code nick text verified",
     "missed": "room count",
     "waiting": "nick delay",
     "reconnecting": "attempt delay",

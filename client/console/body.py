@@ -10,9 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from client import events
+from client.console import repeats
+from client.console.entries import Repeat
 from client.console.folding import INDENT, Row, Span
 from client.console.layout import Layout, is_mentioned, one_line, text_lines
 from client.console.links import linked
+from client.events import Event
 from i18n import _
 from protocol.names import nick_key
 
@@ -49,8 +52,8 @@ class Bodies:
         self._layout = layout
         self._shapes: dict[type[events.Event], Callable[..., Body]] = {
             events.Message: self._message,
-            events.Joined: self._joined,
-            events.Left: self._left,
+            events.Joined: self._presence,
+            events.Left: self._presence,
             events.Reconnecting: self._reconnecting,
         }
 
@@ -108,11 +111,22 @@ class Bodies:
             if piece
         ) or (Span(""),)
 
-    def _joined(self, event: events.Joined) -> Body:
-        return Body(_mark(CAME), (_about(_("{nick} joined"), event.nick),))
+    def again(self, event: Event, repeat: Repeat) -> Body | None:
+        """What an event looks like that stands for earlier ones, too."""
+        if isinstance(event, (events.Joined, events.Left)):
+            sentence = repeats.presence(repeat)
+            return Body(_mark(CAME if repeat.last else WENT), (_about(sentence, event.nick),))
+        body = self.body(event)
+        if body is None:
+            return None
+        last = body.rows[-1]
+        counted = replace(last, spans=(*last.spans, Span(f" {repeats.times(repeat.count)}")))
+        return replace(body, rows=(*body.rows[:-1], counted))
 
-    def _left(self, event: events.Left) -> Body:
-        return Body(_mark(WENT), (_about(_("{nick} left"), event.nick),))
+    def _presence(self, event: events.Joined | events.Left) -> Body:
+        came = isinstance(event, events.Joined)
+        sentence = _("{nick} joined") if came else _("{nick} left")
+        return Body(_mark(CAME if came else WENT), (_about(sentence, event.nick),))
 
     def _reconnecting(self, _event: events.Reconnecting) -> Body:
         text = _("The connection is lost; what you type now waits until it is back.")

@@ -21,6 +21,17 @@ SENDING, REFUSED = "sending", "refused"
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """What is counted: ``key`` is of what, ``count`` how often. ``first``, ``last``: for who
+    comes and goes, whether the first and the last of it was coming."""
+
+    key: tuple[str, ...]
+    count: int = 1
+    first: bool = False
+    last: bool = False
+
+
+@dataclass(frozen=True)
 class Entry:
     """What one event looks like: ``mark`` stands in the names' column, ``rows`` beside it.
 
@@ -43,6 +54,7 @@ class Entry:
     again_at: datetime | None = None  # when a refused line can be sent again
     lead: int = 0
     private: bool = False
+    repeat: Repeat | None = None  # how it is counted, if it may come again
 
     @property
     def text(self) -> str:
@@ -117,6 +129,12 @@ class Logs:
         self._size += entry.size
         while self._count > self._most or (self._size > self._characters and self._count > 1):
             self._forget_oldest()
+
+    def go_on(self, log: Log, before: Entry, entry: Entry) -> None:
+        """Put an entry at the end that stands for an earlier one, too."""
+        numbers = [each.number for each in log.settled]
+        self._remove(log, numbers.index(before.number))
+        self.settle(log, entry)
 
     def take_back(self, ref: int) -> Entry | None:
         """Remove the entry of one's own line ``ref``, on its way or refused, wherever it is."""

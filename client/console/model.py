@@ -15,6 +15,7 @@ from client.console.body import Bodies
 from client.console.entries import REFUSED, SENDING, Entry, Log, Logs
 from client.console.folding import Row, Span
 from client.console.layout import Layout, one_line
+from client.console.repeats import earlier, gone_on, repeat_of
 from client.console.widths import cut
 from client.events import Event
 from i18n import _
@@ -54,6 +55,9 @@ class Model:
             events.Settled: self._settled,
             events.NotSent: self._not_sent,
             events.Standing: self._standing,
+            events.Joined: self._repeated,
+            events.Left: self._repeated,
+            events.Warning: self._repeated,
             events.Notifying: self._notifying,
             events.Copying: self._copying,
             events.Cleared: self._cleared,
@@ -99,6 +103,22 @@ class Model:
 
     def _away(self) -> bool:
         return self.focused is False or not self.at_end
+
+    def _repeated(self, event: Event, when: datetime) -> None:
+        """Show what may come again and again: since the last message, it has one line."""
+        log, repeat = self.logs.current, repeat_of(event)
+        before = None if repeat is None else earlier(log.settled, repeat)
+        if repeat is not None and before is not None and before.repeat is not None:
+            repeat = gone_on(before.repeat, repeat)
+        shown = repeat is not None and repeat.count > 1
+        body = self._bodies.again(event, repeat) if repeat and shown else self._bodies.body(event)
+        if body is None:
+            return
+        entry = Entry(self.logs.number(), when, body.mark, body.rows, repeat=repeat)
+        if before is None:
+            self.logs.settle(log, entry)
+        else:
+            self.logs.go_on(log, before, entry)
 
     def _show(
         self, event: Event, when: datetime, counts: bool = False, calls: bool = False
