@@ -58,6 +58,8 @@ CONNECT = Command(
         "--env-file",
         "CLIENT_LISTEN",
         "CLIENT_BELL",
+        "CLIENT_TYPE_AHEAD",
+        "CLIENT_MOUSE",
         "CLIENT_RECONNECT",
         "CLIENT_WAIT",
         "ENABLE_LOCAL_HISTORY",

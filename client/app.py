@@ -121,6 +121,8 @@ class _Client:
             spoken=settings.spoken,
             render_time=settings.render_time,
             messages_to_show=settings.messages_to_show,
+            type_ahead=settings.type_ahead,
+            mouse=settings.mouse,
             complete=self._complete,
             on_gone=self._quit,
         )

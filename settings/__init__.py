@@ -117,6 +117,8 @@ class ClientSettings:
     listen: bool
     bell: bool
     spoken: bool
+    type_ahead: bool
+    mouse: bool
     history: bool
     history_passphrase: str | None = field(repr=False)
     history_days: int

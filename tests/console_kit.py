@@ -81,14 +81,17 @@ class Person:
 class Chat:
     """A console on a person's terminal; its lines are read by a thread of its own."""
 
-    def __init__(self, person: Person, renderer: str, environ: dict[str, str]) -> None:
+    def __init__(
+        self, person: Person, renderer: str, environ: dict[str, str], type_ahead: bool = True
+    ) -> None:
         self.lines: list[str] = []
         self._stack = ExitStack()
         stdin = self._stack.enter_context(open(os.dup(person.slave)))
         stdout = self._stack.enter_context(open(os.dup(person.slave), "w", encoding="utf-8"))
         self.console = self._stack.enter_context(
             Console(
-                renderer, environ, stdin=stdin, stdout=stdout, stderr=stdout, now=lambda: NOON,
+                renderer, environ, type_ahead=type_ahead, stdin=stdin, stdout=stdout,
+                stderr=stdout, now=lambda: NOON,
                 complete=lambda before: complete(before, ["bob"], ["default"]),
             )
         )  # fmt: skip

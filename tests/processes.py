@@ -417,7 +417,9 @@ class Terminal:
         program = [*(command or (sys.executable, str(PROGRAM))), *arguments]
         if shell:
             program = [sys.executable, "-I", "-S", "-c", shell, *program]
-        whole = environment({"TERM": "xterm-256color", **(env or {})})
+        # Most tests type several lines at once.
+        ours = {"TERM": "xterm-256color", "CLIENT_TYPE_AHEAD": "true"}
+        whole = environment({**ours, **(env or {})})
         folder = Path(__file__).parent
         self.process: subprocess.Popen[bytes] | Forked
         if may_fork(whole) and not (shell or command):

@@ -220,9 +220,9 @@ def test_a_client_that_was_stopped_and_sent_to_the_background(
         assert "said meanwhile" not in terminal.shown()
         bring_back(terminal)
         terminal.sees("(?s)said meanwhile.*half a line")
-        terminal.type("\n")
+        terminal.type("\r")
         assert witness.next("message", from_=nick)["text"] == "half a line"
-        terminal.type("/quit\n")
+        terminal.type("/quit\r")
         terminal.sees("ended 0")
         assert terminal.settings() == before
 

@@ -1,4 +1,4 @@
-"""Keys, the line editor, and the typed line on a real terminal."""
+"""The line editor, and the typed line on a real terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from client import events
 from client.commands import complete, may_remember
-from client.console.keys import Key, KeyDecoder
+from client.console.keys import Key
 from client.console.lines import Entered, Leave, LineEditor, LineView, Redraw
 from client.console.reading import QUIT
 from client.console.start import Console
@@ -20,78 +20,6 @@ from tests.console_kit import (  # noqa: F401  # two of them are fixtures
     person_fixture,
     shown,
 )
-
-# Keys
-
-
-def decoded(*pieces: bytes) -> list[Key]:
-    decoder = KeyDecoder()
-    return [key for piece in pieces for key in decoder.feed(piece)]
-
-
-SEQUENCES = [
-    (b"\r", "enter"), (b"\n", "enter"), (b"\t", "tab"), (b"\x7f", "backspace"), (b"\x08", "ctrl-h"),
-    (b"\x01", "ctrl-a"), (b"\x1a", "ctrl-z"), (b"\x03", "ctrl-c"), (b"\x0c", "ctrl-l"),
-    (b"\x1b[A", "up"), (b"\x1b[B", "down"), (b"\x1b[C", "right"), (b"\x1b[D", "left"),
-    (b"\x1bOA", "up"), (b"\x1bOD", "left"), (b"\x1bOH", "home"), (b"\x1bOF", "end"),
-    (b"\x1b[H", "home"), (b"\x1b[F", "end"), (b"\x1b[1~", "home"), (b"\x1b[4~", "end"),
-    (b"\x1b[7~", "home"), (b"\x1b[8~", "end"), (b"\x1b[3~", "delete"), (b"\x1b[5~", "page-up"),
-    (b"\x1b[6~", "page-down"), (b"\x1b[Z", "backtab"), (b"\x1b[1;5D", "word-left"),
-    (b"\x1b[1;3C", "word-right"), (b"\x1b[1;2D", "left"), (b"\x1bb", "word-left"),
-    (b"\x1bf", "word-right"), (b"\x1b\r", "newline"), (b"\x1b\n", "newline"),
-    (b"\x1b[13;3u", "newline"), (b"\x1b\x7f", "ctrl-w"), (b"\x12", "ctrl-r"),
-    (b"\x1b[I", "focus-in"), (b"\x1b[O", "focus-out"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("data", "name"), SEQUENCES)
-def test_a_key_however_it_arrives(data: bytes, name: str) -> None:
-    assert decoded(data) == [Key(name)]
-    assert decoded(*(bytes([byte]) for byte in data)) == [Key(name)]
-    assert decoded(b"a" + data + b"b") == [Key("text", "a"), Key(name), Key("text", "b")]
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\x1b[1I", b"\x1b[99~", b"\x1b[?1;2c", b"\x1b]0;title\x07", b"\x1b]11;rgb\x1b\\",
-        b"\x1bP1$r\x1b\\", b"\x1bx", b"\x1bOR", b"\xc2\x9b", b"\x00", b"\x1c", b"\x1b[<0;1;1M",
-    ],
-)  # fmt: skip
-def test_what_is_not_known_does_nothing(data: bytes) -> None:
-    assert decoded(data + b"b") == [Key("text", "b")]
-    assert decoded(*(bytes([byte]) for byte in data), b"b") == [Key("text", "b")]
-
-
-def test_letters_of_several_bytes_may_arrive_in_pieces() -> None:
-    data = "aü日👩".encode()
-    assert decoded(data) == [Key("text", "aü日👩")]
-    assert "".join(key.text for key in decoded(*(bytes([b]) for b in data))) == "aü日👩"
-    assert decoded(b"\xff\xfea") == [Key("text", "\ufffd\ufffda")]
-
-
-def test_a_lone_escape_is_the_key_when_nothing_follows() -> None:
-    decoder = KeyDecoder()
-    assert decoder.feed(b"\x1b") == [] and decoder.pending
-    assert decoder.flush() == [Key("escape")]
-    assert not decoder.pending
-    assert decoder.feed(b"[A") == [Key("text", "[A")]
-
-
-def test_a_sequence_without_end_is_given_up() -> None:
-    decoder = KeyDecoder()
-    decoder.feed(b"\x1b[" + b"1" * 200)
-    decoder.feed(b"\x1b]" + b"x" * 5000)
-    assert not decoder.pending
-    assert decoder.feed(b"a") == [Key("text", "a")]
-
-
-def test_a_paste_is_one_text() -> None:
-    data = b"\x1b[200~one\rtwo\r\nthree\t.\x1b[31m\x07\r\x1b[201~x"
-    expected = [Key("paste", "one\ntwo\nthree\t.[31m"), Key("text", "x")]
-    assert decoded(data) == expected
-    assert decoded(*(bytes([byte]) for byte in data)) == expected
-
 
 # The editor
 
@@ -197,8 +125,8 @@ def test_tab_completes_in_the_middle() -> None:
     ("answer", "text", "outcome"),
     [
         (Key("text", "y"), "", Entered("<1\n2\n3\n4\n5\n6>")),
-        (Key("enter"), "", Entered("<1\n2\n3\n4\n5\n6>")),
         (Key("text", "e!"), "<1\n2\n3\n4\n5\n6!>", None),
+        (Key("text", "n!"), "<!>", None),
         (Key("text", "n"), "<>", None),
         (Key("escape"), "<>", None),
         (Key("ctrl-c"), "<>", None),
@@ -216,11 +144,127 @@ def test_more_than_five_lines_are_asked_about(
     editor.press(Key("text", "<"))
     editor.press(Key("paste", "1\n2\n3\n4\n5\n6"))
     assert editor.view().question.startswith("Send 6 lines as one message?")
-    for key in (Key("text", "x"), Key("tab"), Key("up"), Key("paste", "y")):
+    for key in (Key("text", "x"), Key("tab"), Key("enter"), Key("newline"), Key("text", "yes")):
         assert editor.press(key) is None
         assert editor.view().question and editor.text == "<>"
     assert editor.press(answer) == outcome
     assert editor.view().question == "" and editor.text == text
+
+
+def test_what_nobody_pressed_asks_even_about_one_line() -> None:
+    editor = typed("half ", "<left>", "<right>")
+    editor.press(Key("paste-asks", "a line"))
+    assert editor.view().question.startswith("Send this line?")
+    editor.press(Key("paste-asks", "\nand more"))
+    assert editor.view().question.startswith("Send 2 lines as one message?")
+    assert editor.press(Key("enter")) is None, "which may have been pasted, too"
+    assert editor.press(Key("text", "y")) == Entered("half a line\nand more")
+    editor.press(Key("text", "typed"))
+    editor.press(Key("paste-asks"))
+    assert editor.view().question.startswith("Send this line?")
+    editor.press(Key("text", "n"))
+    assert editor.text == "typed" and not editor.view().question
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown"),
+    [
+        (["ab", "<newline>", "cd", "<up>", "x"], "abx|\ncd"),
+        (["ab", "<newline>", "c", "<up>", "<down>", "x"], "ab\ncx|"),
+        (["abc", "<newline>", "d", "<newline>", "efg", "<up>", "<up>"], "a|bc\nd\nefg"),
+        (["日本", "<newline>", "👩‍👧e", "<up>", "x"], "日本x|\n👩‍👧e"),
+        (["one two three", "<home>", "<word-right>", "<alt-d>"], "one| three"),
+        (["one two three", "<home>", "<delete-word>", "<end>", "<ctrl-y>"], " two threeone|"),
+        (["one", "<ctrl-w>", "<alt-y>"], "one|"),
+        (["ab", "<ctrl-t>"], "ba|"), (["abc", "<left>", "<left>", "<ctrl-t>"], "ba|c"),
+        (["a", "<ctrl-t>"], "a|"), (["<ctrl-t>"], "|"), (["ab", "<home>", "<ctrl-t>"], "|ab"),
+        (["one", " two", "<ctrl-w>", "<ctrl-_>"], "one two|"),
+        (["one", " two", "<ctrl-w>", "<ctrl-_>", "<ctrl-_>", "<ctrl-_>"], "|"),
+        (["oops", "<ctrl-c>", "<ctrl-_>"], "oops|"),
+        (["secret", "<enter>", "<ctrl-_>"], "|"),
+        (["a", "<left>", "b", "<escape>", "<escape-enter>"], "b\n|a"),
+    ],
+)  # fmt: skip
+def test_more_editing(keys: list[str], shown: str) -> None:
+    editor = typed(*keys)
+    assert editor.text[: editor.cursor] + "|" + editor.text[editor.cursor :] == shown
+
+
+def test_up_goes_through_a_draft_and_then_into_the_past() -> None:
+    editor = typed("old", "<enter>", "two", "<newline>", "lines", "<up>", "<up>")
+    assert editor.text == "old"
+    typed("<down>", editor=editor)
+    assert editor.text == "two\nlines"
+
+
+def test_escape_that_closed_something_is_no_alt() -> None:
+    editor = typed("abc")
+    editor.press(Key("paste-asks", "x"))
+    typed("<escape>", editor=editor)
+    assert editor.press(Key("escape-enter")) == Entered("abc")
+
+
+# Searching
+
+
+PAST = ("first line", "<enter>", "second one", "<enter>", "Third line", "<enter>")
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown", "prompt"),
+    [
+        (["<ctrl-r>"], "dr|aft", "search: "),
+        (["<ctrl-r>", "li"], "Third |line", "search: li"),
+        (["<ctrl-r>", "l", "i", "<ctrl-r>"], "first |line", "search: li"),
+        (["<ctrl-r>", "li", "<ctrl-r>", "<ctrl-s>"], "Third |line", "search: li"),
+        (["<ctrl-r>", "li", "<ctrl-r>", "<ctrl-r>"], "first |line", "not found: li"),
+        (["<ctrl-r>", "THI"], "|Third line", "search: THI"),
+        (["<ctrl-r>", "secx"], "dr|aft", "not found: secx"),
+        (["<ctrl-r>", "secx", "<backspace>"], "|second one", "search: sec"),
+        (["<ctrl-r>", "sec", "<escape>"], "dr|aft", ""),
+        (["<ctrl-r>", "sec", "<ctrl-g>"], "dr|aft", ""),
+        (["<ctrl-r>", "sec", "<ctrl-c>"], "dr|aft", ""),
+        (["<ctrl-r>", "sec", "<tab>", "!"], "!|second one", ""),
+        (["<ctrl-r>", "one", "<end>", "!"], "second one!|", ""),
+        (["<ctrl-r>", "sec", "<up>"], "first line|", ""),
+        (["<ctrl-r>", "sec", "<enter>", "<down>", "<down>"], "draft|", ""),
+        (["<ctrl-r>", "sec", "<ctrl-_>"], "dr|aft", ""),
+    ],
+)  # fmt: skip
+def test_searching(keys: list[str], shown: str, prompt: str) -> None:
+    editor = typed(*PAST, "draft", "<left>", "<left>", "<left>", *keys)
+    view = editor.view()
+    assert view.text[: view.cursor] + "|" + view.text[view.cursor :] == shown
+    assert view.prompt == prompt
+
+
+def test_enter_takes_what_was_found_and_does_not_send_it() -> None:
+    editor = typed(*PAST, "<ctrl-r>", "sec")
+    assert editor.press(Key("enter")) is None
+    assert editor.view() == LineView("second one", 0)
+    assert editor.press(Key("enter")) == Entered("second one")
+
+
+def test_a_search_finds_no_secret() -> None:
+    editor = LineEditor(remember=may_remember)
+    typed("/room dev hush", "<enter>", "<ctrl-r>", "hush", editor=editor)
+    assert editor.view() == LineView(prompt="not found: hush")
+
+
+def test_ctrl_c_on_an_empty_line_asks_once() -> None:
+    now = [100.0]
+    editor = LineEditor(leave_twice=True, clock=lambda: now[0])
+    for pause in (2.0, 5.0):  # too late: it asks again
+        assert editor.press(Key("ctrl-c")) is None
+        assert editor.view().question == "Press Ctrl-C again to leave."
+        assert editor.deadline == now[0] + 2.0
+        now[0] += pause
+        assert editor.view() == LineView() and editor.deadline is None
+    editor.press(Key("ctrl-c"))
+    typed("x", editor=editor)
+    assert editor.view() == LineView("x", 1)
+    assert [editor.press(Key("ctrl-c")) for _time in range(3)] == [None, None, Leave()]
+    assert LineEditor(leave_twice=True).press(Key("ctrl-d")) == Leave()
 
 
 def test_a_paste_is_inserted_whole() -> None:

@@ -36,7 +36,7 @@ CORPUS = json.loads(
 PASTE, PASTED = "\x1b[200~", "\x1b[201~"
 PAGE_UP, PAGE_DOWN, UP, LEFT = "\x1b[5~", "\x1b[6~", "\x1b[A", "\x1b[D"
 FOCUS_IN, FOCUS_OUT = "\x1b[I", "\x1b[O"
-CTRL_C, CTRL_L, CTRL_R, CTRL_Y, CTRL_U = "\x03", "\x0c", "\x12", "\x19", "\x15"
+CTRL_C, CTRL_L, ALT_S, CTRL_Y, CTRL_U = "\x03", "\x0c", "\x1bs", "\x19", "\x15"
 
 
 def message(text: str, **other: Any) -> events.Message:
@@ -300,12 +300,14 @@ def test_other_keys(person: Person, chats: Callable[..., Chat]) -> None:
     sees(person, r"default> /room.*/room NAME \[secret\]|/room NAME \[secret\] ─")
     person.types(f"\x1b[Z{CTRL_U}{CTRL_Y}")
     sees(person, "default> /rooms")
-    person.types(f"{CTRL_C}one\r{UP} more\r{CTRL_R}")
+    person.types(f"{CTRL_C}one\r{UP} more\r{ALT_S}")
     person.waits(lambda: len(chat.lines) == 3)
     assert chat.lines == ["one", "one more", "/resend"]
     count = person.raw.count(b"\x1b[1;1H\x1b[2K")
     person.types(CTRL_L)
     person.waits(lambda: person.raw.count(b"\x1b[1;1H\x1b[2K") == count + 1)
+    person.types(CTRL_C)
+    sees(person, r"Press Ctrl-C again to leave\.")
     person.types(CTRL_C)
     person.waits(lambda: chat.console.input.ended == QUIT)
 

@@ -25,7 +25,7 @@ from tests.processes import (
     terminal_client,
 )
 
-CTRL_R, CTRL_Z = "\x12", "\x1a"
+ALT_S, CTRL_Z = "\x1bs", "\x1a"
 _NUMBERS = count(1)
 
 
@@ -52,7 +52,7 @@ def test_a_refused_line_stays_and_can_be_sent_again(server: Server) -> None:
         alice.type("".join(f"line {number}\r" for number in range(4)))
         alice.sees(r"(?s)line 2.*line 3 *\n +│ ! not sent: .*again in \d+ seconds")
         bob.hears("line 0", "line 1", "line 2")
-        alice.type(CTRL_R)
+        alice.type(ALT_S)
         alice.type("/ignore bob\r")
         alice.sees("Ignored: bob")
         bob.say("unheard", "/nick robert", "unheard too")
@@ -90,7 +90,7 @@ def test_a_killed_server_and_its_return_in_the_middle_of_a_line() -> None:
             with Server(port=first.port) as second, Client(second, "bob") as bob:
                 alice.sees("(?s)half a line.*not sent: the connection was lost.*default> next")
                 bob.meets("alice")
-                alice.type(f"{CTRL_R}\r")
+                alice.type(f"{ALT_S}\r")
                 assert sorted(bob.next("message")["text"] for _line in range(2)) == [
                     "half a line", "next",
                 ]  # fmt: skip

@@ -206,7 +206,7 @@ def test_a_refused_line_stays_counts_down_and_goes_again() -> None:
     assert sight.texts()[1] == refused.format("1 second")
     assert sight.view.frame(sight.typed, sight.size, sight.now).ticks
     sight.now += timedelta(seconds=1)
-    assert sight.texts()[1] == "! not sent; /resend or Ctrl-R sends it again now"
+    assert sight.texts()[1] == "! not sent; /resend or Alt-S sends it again now"
     assert not sight.view.frame(sight.typed, sight.size, sight.now).ticks
     sight.says(1, "too fast")
     assert sight.texts() == ["later", "too fast  sending…"]

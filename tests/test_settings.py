@@ -103,6 +103,8 @@ def test_the_client_has_the_documented_defaults() -> None:
         listen=False,
         bell=True,
         spoken=False,
+        type_ahead=False,
+        mouse=False,
         history=False,
         history_passphrase=None,
         history_days=0,

@@ -111,6 +111,8 @@ def test_editing_keys(server: Server, bob: Client, room: str) -> None:
         alice.type(f"{CTRL_C}bo\t hello\r")
         assert bob.next("message")["text"] == "bob:  hello"
         alice.type(CTRL_C)
+        alice.sees("Press Ctrl-C again to leave")
+        alice.type(CTRL_C)
         assert alice.end() == 0
 
 

@@ -53,8 +53,8 @@ def keys(*reads: Iterable[KeyRecord]) -> list[Key]:
     """What the decoder makes of these reads; letters that follow each other as one text."""
     windows, decoder = WindowsKeys(), KeyDecoder()
     found: list[Key] = []
-    for records in reads:
-        found += decoder.feed(windows.feed(records))
+    for moment, records in enumerate(reads):
+        found += decoder.feed(windows.feed(records), float(moment))
     whole: list[Key] = []
     for key in found:
         if whole and key.name == whole[-1].name == "text":
@@ -312,7 +312,7 @@ PROCESSED, VT_INPUT = 0x1, 0x200
 
 def opened(*reads: list[KeyRecord]) -> tuple[ConsoleInput, Watcher]:
     console, watcher = WindowsConsole(7, Kernel(*reads)), Watcher()
-    return ConsoleInput(console, LineEditor(), watcher), watcher
+    return ConsoleInput(console, LineEditor(), watcher, KeyDecoder()), watcher
 
 
 @pytest.mark.parametrize("vt", [True, False])

@@ -8,9 +8,10 @@ Sequences are those of ECMA-48 and of xterm (invisible-island.net/xterm/ctlseqs)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
+from client.console import modes
 from client.console.clearing import emptied, erased
 from client.console.colours import painted
 from client.console.columns import Line, Piece
@@ -20,17 +21,27 @@ from client.console.widths import alone, cluster_width, clusters, is_sure, width
 _TITLE_PUSH, _TITLE_POP = "\x1b[22;2t", "\x1b[23;2t"
 _ALTERNATE_ON, _ALTERNATE_OFF = "\x1b[?1049h", "\x1b[?1049l"
 _WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
-_PASTE_ON, _PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 _FOCUS_ON, _FOCUS_OFF = "\x1b[?1004h", "\x1b[?1004l"
 _CURSOR_ON, _CURSOR_OFF = "\x1b[?25h", "\x1b[?25l"
 _CURSOR_SAVE, _CURSOR_BACK = "\x1b7", "\x1b8"  # not every second screen brings it back itself
 
 # A character too many at the end of a line goes nowhere instead of on the next one.
-MODES = _ALTERNATE_ON + _WRAP_OFF + _PASTE_ON + _FOCUS_ON
-ENTER = _TITLE_PUSH + _CURSOR_SAVE + MODES
-LEAVE = _FOCUS_OFF + _PASTE_OFF + _WRAP_ON + _CURSOR_ON + _ALTERNATE_OFF + _CURSOR_BACK + _TITLE_POP
+MODES = (
+    _ALTERNATE_ON + _WRAP_OFF + modes.PASTE_ON + modes.ALT_ON + modes.KEYPAD_PLAIN
+    + modes.WHEEL_OFF + _FOCUS_ON
+)
+ENTER = _TITLE_PUSH + modes.ALT_ASK + modes.WHEEL_ASK + _CURSOR_SAVE + MODES
 
 
+def left(answers: Set[str] = frozenset()) -> str:
+    """What to write last; ``answers`` are what the terminal has said of its modes (``modes``)."""
+    return (
+        modes.alt_back(answers) + modes.wheel_back(answers) + modes.KEYPAD_PLAIN + _FOCUS_OFF
+        + modes.PASTE_OFF + _WRAP_ON + _CURSOR_ON + _ALTERNATE_OFF + _CURSOR_BACK + _TITLE_POP
+    )  # fmt: skip
+
+
+LEAVE = left()
 FRAMED = _WRAP_OFF  # what undoes ``bare``, before everything is drawn again
 
 
@@ -49,12 +60,13 @@ class Canvas:
         self._title = ""
         self._titled = False  # a title was written, at any time
 
-    def leave(self, rows: int) -> str:
+    def leave(self, rows: int, answers: Set[str] = frozenset()) -> str:
         """What to write at the end, on a screen of so many rows. It is emptied first, and so is
-        the title: some terminals have no second screen, some do not keep titles."""
+        the title: some terminals have no second screen, some do not keep titles. ``answers``: as
+        in ``left``."""
         self.forget()
         untitled, self._titled, self._title = _title("") if self._titled else "", False, ""
-        return emptied(rows) + untitled + LEAVE
+        return emptied(rows) + untitled + left(answers)
 
     def forget(self) -> None:
         """The screen may show anything: the next frame is written whole."""

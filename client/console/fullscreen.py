@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from client.console import canvas, clipboard
+from client.console import canvas, clipboard, modes
 from client.console.bare import Bare
 from client.console.canvas import Canvas
 from client.console.clearing import wiped
@@ -36,6 +36,7 @@ from client.console.view import Frame, View, cropped
 
 _TICK = 1.0  # seconds between two steps of what counts down
 _PAGES = {"page-up": -1, "page-down": 1}
+_LINES = {"wheel-up": -3, "wheel-down": 3}
 BARE, FRAMED = "bare", "framed"  # keys that ask for the messages without frame, and for it again
 _FOCUS = {"focus-in": True, "focus-out": False}
 
@@ -43,13 +44,16 @@ _FOCUS = {"focus-in": True, "focus-out": False}
 @dataclass
 class Look:
     """How the view is drawn: redrawn at most every ``interval`` seconds, with ``show`` messages
-    at once (0: as many as fit), in ``colours`` colours. ``fills``: ``clearing.must_fill``;
-    ``passed_on``: the terminal's clipboard is behind GNU screen."""
+    at once (0: as many as fit), in ``colours`` colours. ``mouse``: the terminal tells of the wheel,
+    and selects text only with Shift. ``keypad``: its keys are told from others. ``fills``:
+    ``clearing.must_fill``; ``passed_on``: the terminal's clipboard is behind GNU screen."""
 
     interval: float = 0.1
     show: int = 0
     colours: int = 16
     bell: bool = True
+    mouse: bool = False
+    keypad: bool = False
     glyphs: Glyphs = field(default_factory=Glyphs)
     fills: bool = False
     passed_on: bool = False
@@ -78,6 +82,7 @@ class FullScreen(Drawing):
         self._typed = LineView()
         self._frame: Frame | None = None
         self._alert: Alert | None = None
+        self._modes: set[str] = set()  # what the terminal has answered about them
         self._stale = True  # something has changed that is not on the screen
         self._next = float("-inf")  # when it may be drawn again
         self._copied = False  # something, to the clipboard
@@ -85,15 +90,21 @@ class FullScreen(Drawing):
 
     def _begin(self) -> None:
         if not self._away:
-            self._write(canvas.ENTER)
-        self._canvas.forget()
+            self._enter(canvas.ENTER)
         self._draw([])
 
     def _end(self) -> None:
         self._bare = None
         if not self._away:
             self._away = True
-            self._write(self._canvas.leave(self._size().rows))
+            mouse = modes.MOUSE_OFF if self._look.mouse else ""
+            self._write(mouse + self._canvas.leave(self._size().rows, self._modes))
+
+    def _enter(self, sequences: str) -> None:
+        mouse = modes.MOUSE_ON if self._look.mouse else ""
+        keypad = modes.KEYPAD_OWN if self._look.keypad else ""
+        self._write(sequences + keypad + mouse)
+        self._canvas.forget()
 
     def _wiped(self) -> str:
         off = clipboard.emptied(self._look.passed_on) if self._copied else ""
@@ -153,6 +164,10 @@ class FullScreen(Drawing):
             self._show_bare(self._bare)
         elif name in _PAGES:
             self._view.page(_PAGES[name])
+        elif name in _LINES:
+            self._view.page(_LINES[name], by_lines=True)
+        elif name.startswith("mode-"):
+            self._modes.add(name)
         elif name in _FOCUS:
             self._model.focused = _FOCUS[name]
             self._model.looked()
@@ -180,9 +195,8 @@ class FullScreen(Drawing):
                 self._away = self._away or item.silently
                 self._end()
             else:
-                self._write(canvas.ENTER if self._away else canvas.MODES)
+                self._enter(canvas.ENTER if self._away else canvas.MODES)
                 self._away = False
-                self._canvas.forget()
                 self._next = float("-inf")
         finally:
             item.done.set()

@@ -1,135 +1,239 @@
 """What a keyboard sends, as keys.
 
-Pure: ``KeyDecoder`` takes the bytes of a POSIX terminal as they arrive, in pieces of any size;
-``windows_keys`` makes such bytes of what a Windows console tells. Sequences are those of ECMA-48 as
-xterm sends them (invisible-island.net/xterm/ctlseqs); those that are not known here do nothing.
+``KeyDecoder`` takes the bytes of a POSIX terminal as they arrive, in pieces of any size with
+pauses of any length; ``windows_keys`` makes such bytes of what a Windows console tells. It has no
+clock: it is told the time, and says when it wants to be asked. Only a lone escape character can be
+a key or the beginning of one; whatever goes on behind it is never taken for text, however slowly
+it comes.
 """
 
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
+import re
+
+from client.console.pasted import STRAY, Judge
+from client.console.sequences import (
+    PASTE_BEGINS,
+    PASTE_ENDS,
+    Key,
+    control,
+    control_sequence,
+    single_shift,
+    with_alt,
+)
+
+__all__ = ["PASTE_CHARS", "Key", "KeyDecoder"]
 
 PASTE_CHARS = 1024 * 1024  # the rest of a longer paste is dropped
+ESCAPE_TIME = 0.05  # seconds after which a lone escape character is the Esc key
+SEQUENCE_TIME = 1.0  # that the rest of a sequence is waited for
+PASTE_TIME = 3.0  # without a byte, after which a paste is over
+_LATE = 10.0  # the end of a sequence that was given up is recognised for so long
 _SEQUENCE_CHARS = 64  # a longer escape sequence is not one
+_STRING_CHARS = 1024  # nor is a longer answer of the terminal
 _ESC = "\x1b"
-_PASTE_END = "\x1b[201~"
-
-
-@dataclass(frozen=True)
-class Key:
-    """One key. ``name``: ``text`` or ``paste`` (with the ``text``), a word such as ``enter``,
-    ``left``, ``word-left``, or ``ctrl-`` or ``alt-`` and a letter."""
-
-    name: str
-    text: str = ""
-
-
-_CONTROL = {"\r": "enter", "\n": "enter", "\t": "tab", "\x7f": "backspace", "\x08": "ctrl-h"}
-_ALT = {
-    "\r": "newline", "\n": "newline", "\x7f": "ctrl-w", "b": "word-left", "f": "word-right",
-    "B": "word-left", "F": "word-right", "l": "alt-l", "L": "alt-l",
-}  # fmt: skip
-_LETTER = {
-    "A": "up", "B": "down", "C": "right", "D": "left", "H": "home", "F": "end", "Z": "backtab",
-}  # fmt: skip
-_TILDE = {
-    "1": "home", "7": "home", "4": "end", "8": "end", "3": "delete", "5": "page-up",
-    "6": "page-down",
-}  # fmt: skip
-_FOCUS = {"I": "focus-in", "O": "focus-out"}  # mode 1004
-# With Ctrl or Alt (xterm's modifiers 3 to 8), left and right go by words.
-_BY_WORD = {"left": "word-left", "right": "word-right"}
+_PASTE_BEGIN, _PASTE_END = f"{_ESC}[{PASTE_BEGINS}~", f"{_ESC}[{PASTE_ENDS}~"
+_AFTER_ESC = re.compile(r"\[|O[A-DFHMPQRSabcd]$")  # what may go on with a lone ESC
+_REST = re.compile(r"[0-9;:]*~")
+_STRINGS = "]P_^X"  # after ESC: what a terminal answers in words (OSC, DCS and their kin)
+_LINE_ENDS = {"\r": "return", "\n": "line-feed"}  # what they mean depends on what was before
+# What ends a paste whose end does not come: Ctrl-C and Ctrl-X alone, in each encoding.
+_BREAKS = {
+    form.format(code=ord(letter), control=chr(ord(letter) & 0x1F)): letter
+    for letter in "cx"
+    for form in ("{control}", _ESC + "[{code};5u", _ESC + "[27;5;{code}~")
+}
 
 
 class KeyDecoder:
-    """Keys from a terminal's bytes."""
+    """Keys from a terminal's bytes.
 
-    def __init__(self) -> None:
+    ``feed`` takes what was read and the time (seconds, monotonic) at which it was; ``handled`` says
+    when its keys were dealt with. If nothing comes until ``deadline``, ``expire`` is to be called.
+
+    ``ask``: several lines in one read are a paste that asks. ``trust``: what comes right behind a
+    paste, or several lines at once, was typed by a program that means it. ``feed_enters``: a line
+    feed is Enter until a carriage return comes; else it is a line break, unless a whole line ends
+    with it and nothing else was before. ``keypad``: the terminal was asked for application mode.
+    """
+
+    def __init__(
+        self,
+        *,
+        ask: bool = False,
+        trust: bool = False,
+        feed_enters: bool = False,
+        keypad: bool = False,
+    ) -> None:
+        self._keypad = keypad
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._judge = Judge(ask, trust)
         self._waiting = ""  # the beginning of an escape sequence
+        self._began = 0.0  # when that began
         self._paste: list[str] | None = None  # what has come of a bracketed paste
+        self._last = float("-inf")  # when something came
+        self._escaped = float("-inf")  # when an escape character was given up
+        self._given_up = ""  # a sequence that was, and is remembered for a while
+        self._returned = False  # the last character was a carriage return
+        self._feed_enters: bool | None = feed_enters or None
 
     @property
-    def pending(self) -> bool:
-        """Whether an escape character waits: it is the Esc key if nothing follows soon."""
-        return bool(self._waiting) and self._paste is None
+    def deadline(self) -> float | None:
+        """When ``expire`` has something to say, if nothing comes before; None: never."""
+        moments = (self._judge.deadline, self._over_at)
+        return min((moment for moment in moments if moment is not None), default=None)
 
-    def feed(self, data: bytes) -> list[Key]:
+    @property
+    def _over_at(self) -> float | None:
+        """When what waits is over."""
+        if self._paste is not None:
+            return self._last + PASTE_TIME
+        if not self._waiting:
+            return None
+        if not self._waiting.strip(_ESC):
+            return self._last + ESCAPE_TIME
+        return (self._began if self._waiting[1] in _STRINGS else self._last) + SEQUENCE_TIME
+
+    def expire(self, now: float) -> list[Key]:
+        """Nothing has come until ``deadline``: what waits is over."""
+        keys = self._judge.expire(now)
+        if self._over_at is None or now < self._over_at:
+            return keys
+        if self._paste is not None:
+            return keys + self._broken_off(now)
+        waiting, self._waiting = self._waiting, ""
+        if not waiting.strip(_ESC):
+            self._escaped = now
+            return [*keys, Key("escape")]
+        self._given_up = waiting
+        return keys
+
+    def handled(self, now: float) -> None:
+        """What ``feed`` returned has been dealt with, which may have taken its time."""
+        self._judge.handled(now)
+
+    def feed(self, data: bytes, now: float) -> list[Key]:
         """The keys that these bytes complete."""
-        text = self._waiting + self._utf8.decode(data)
-        self._waiting = ""
+        text = self._utf8.decode(data)
+        ending = _BREAKS.get(text) if now - self._last >= ESCAPE_TIME else None
+        if self._paste is not None and ending is not None:
+            keys = self._broken_off(now)
+            self._last = now
+            return keys + ([Key("ctrl-x")] if ending == "x" else [])
+        text = self._mended(text, now)
+        self._last = now
+        return self._judge.keys(self._decoded(text), now)
+
+    def _mended(self, text: str, now: float) -> str:
+        """What came, joined to what was before it; and what line ends in it mean is learnt."""
+        since, given_up = now - self._last, self._given_up
+        if self._waiting[1:2] in tuple(_STRINGS) and now - self._began > SEQUENCE_TIME:
+            self._waiting = ""
+        if text and self._waiting == "" and self._paste is None:
+            if now - self._escaped < SEQUENCE_TIME and _AFTER_ESC.match(text):
+                text = _ESC + text
+            elif given_up.startswith(_ESC + "[") and since < _LATE and _REST.match(text):
+                text = given_up + text
+            elif self._returned and since < ESCAPE_TIME and text[0] == "\n":
+                text = text[1:]
+            self._given_up = ""
+        if self._paste is None and _PASTE_BEGIN not in text:
+            self._learn(text)
+        self._returned = text.endswith("\r")
+        return self._waiting + text
+
+    def _learn(self, text: str) -> None:
+        if "\r" in text:
+            self._feed_enters = False
+        elif self._feed_enters is None and text[-1:] == "\n" and is_letter(text.strip("\n")[-1:]):
+            self._feed_enters = True
+
+    def _decoded(self, text: str) -> list[Key]:
+        waited, self._waiting = self._waiting, ""
         keys: list[Key] = []
         while text:
             step = self._pasted if self._paste is not None else self._typed
             taken = step(text, keys)
             if taken == 0:
+                self._began = self._began if waited and text.startswith(waited) else self._last
                 self._waiting = text
                 break
             text = text[taken:]
-        return keys
+        return [self._enter(key) for key in keys]
 
-    def flush(self) -> list[Key]:
-        """Nothing came for a while: what waits is no sequence, and a lone Esc is the key."""
-        alone = self.pending and self._waiting == _ESC
-        if self.pending:
-            self._waiting = ""
-        return [Key("escape")] if alone else []
+    def _enter(self, key: Key) -> Key:
+        """A line end that may be Enter, or may go on with an escape character before it."""
+        if key.name == "line-feed":
+            return Key("enter" if self._feed_enters else "newline")
+        if key.name == "return":
+            escaped = self._last - self._escaped < SEQUENCE_TIME
+            self._escaped = float("-inf")
+            return Key("escape-enter" if escaped else "enter")
+        if key.name == "text":
+            self._escaped = float("-inf")
+        return key
+
+    def _broken_off(self, now: float) -> list[Key]:
+        """A paste is over that has not ended."""
+        assert self._paste is not None
+        text = _paste_text("".join(self._paste))
+        self._paste, self._waiting = None, ""
+        self._judge.broke_off(now)
+        return [Key("paste", text)] if text else []
 
     def _typed(self, text: str, keys: list[Key]) -> int:
         """Take one key, or a run of letters; 0 if more has to come first."""
         if text[0] == _ESC:
             return self._escape(text, keys)
-        if _is_letter(text[0]):
-            end = next((n for n, char in enumerate(text) if not _is_letter(char)), len(text))
+        if is_letter(text[0]):
+            end = next((n for n, char in enumerate(text) if not is_letter(char)), len(text))
             keys.append(Key("text", text[:end]))
             return end
-        name = _CONTROL.get(text[0])
-        if name is None and "\x01" <= text[0] <= "\x1a":
-            name = "ctrl-" + chr(ord(text[0]) + 0x60)
-        if name is not None:
-            keys.append(Key(name))
+        if text[:2] == "\r\n":
+            keys.append(Key("enter"))
+            return 2
+        _add(keys, Key(_LINE_ENDS[text[0]]) if text[0] in _LINE_ENDS else control(text[0]))
         return 1
 
     def _escape(self, text: str, keys: list[Key]) -> int:
-        if len(text) == 1:
+        """Whatever begins with an escape character; two of them are Alt with what follows."""
+        start = 2 if text[1:2] == _ESC and text[2:3] in ("", "[", "O") else 1
+        if len(text) <= start:
             return 0
-        if text[1] == "[":
-            return self._control_sequence(text, keys)
-        if text[1] == "O":
-            if len(text) == 2:
-                return 0
-            if text[2] in _LETTER:
-                keys.append(Key(_LETTER[text[2]]))
-            return 3
-        if text[1] in "]P_^X":
+        kind = text[start]
+        if kind == "[":
+            return self._control_sequence(text, start + 1, keys)
+        if kind == "O":
+            if len(text) > start + 1:
+                _add(keys, single_shift(text[start + 1], start == 2, self._keypad))
+            return 0 if len(text) <= start + 1 else start + 2
+        if kind in _STRINGS:
             return _string_end(text)
-        if text[1] == _ESC:
+        if kind == _ESC:
             return 1
-        name = _ALT.get(text[1])
-        if name is not None:
-            keys.append(Key(name))
+        _add(keys, with_alt(kind))
         return 2
 
-    def _control_sequence(self, text: str, keys: list[Key]) -> int:
+    def _control_sequence(self, text: str, start: int, keys: list[Key]) -> int:
         """CSI: parameters, intermediates and a final character (ECMA-48 5.4)."""
-        end = 2
-        while end < len(text) and "\x20" <= text[end] <= "\x3f":
+        end = start
+        while end < len(text) and " " <= text[end] <= "?" and not _shifted(text[start: end + 1]):
             end += 1
         if end >= len(text):
             return 0 if end < _SEQUENCE_CHARS else end
-        parameters, final = text[2:end], text[end]
-        if final == "~" and parameters == "200":
+        parameters, final = text[start:end], text[end]
+        if final == "~" and parameters == PASTE_BEGINS:
             self._paste = []
+        elif final == "~" and parameters == PASTE_ENDS:
+            keys.append(Key(STRAY))
         else:
-            name = _sequence_name(parameters, final)
-            if name is not None:
-                keys.append(Key(name))
+            _add(keys, control_sequence(parameters, final, alt=start == 3))
         # A control character ends a sequence that is none, and is a key itself.
-        return end + 1 if final >= "\x40" else end
+        return end + 1 if final >= "\x20" else end
 
     def _pasted(self, text: str, keys: list[Key]) -> int:
-        assert self._paste is not None  # noqa: S101  # called only while pasting
+        assert self._paste is not None  # called only while pasting
         end = text.find(_PASTE_END)
         if end >= 0:
             self._paste.append(text[:end])
@@ -143,8 +247,19 @@ class KeyDecoder:
         return sure
 
 
-def _is_letter(character: str) -> bool:
+def is_letter(character: str) -> bool:
+    """Whether a character is none that controls."""
     return character >= " " and not "\x7f" <= character <= "\x9f"
+
+
+def _add(keys: list[Key], key: Key | None) -> None:
+    if key is not None:
+        keys.append(key)
+
+
+def _shifted(sequence: str) -> bool:
+    """Whether this is a whole sequence of rxvt, with Shift: digits and a dollar sign."""
+    return sequence[-1:] == "$" and sequence[:-1].isdigit()
 
 
 def _overlap(text: str, end: str) -> int:
@@ -153,32 +268,21 @@ def _overlap(text: str, end: str) -> int:
 
 
 def _string_end(text: str) -> int:
-    """Where a terminal's answer (OSC, DCS and their kin) ends; 0 if more has to come."""
+    """Where a terminal's answer ends; 0 if more has to come. A control character breaks it off,
+    and is a key itself: perhaps somebody has pressed Alt-]."""
     for place in range(2, len(text)):
         if text[place] == "\x07":
             return place + 1
-        if text[place - 1: place + 1] == "\x1b\\":
+        if text[place - 1: place + 1] == f"{_ESC}\\":
             return place + 1
-    return 0 if len(text) < _SEQUENCE_CHARS * 16 else len(text)
-
-
-def _sequence_name(parameters: str, final: str) -> str | None:
-    number, _semicolon, modifier = parameters.partition(";")
-    if final == "u" and number == "13":  # Enter with a modifier, as kitty and others report it
-        return "newline" if modifier else "enter"
-    if final == "u" and number == "27":  # Esc as a sequence of its own
-        return "escape"
-    if not parameters and final in _FOCUS:
-        return _FOCUS[final]
-    name = _TILDE.get(number) if final == "~" else _LETTER.get(final)
-    if name in _BY_WORD and modifier[:1] in tuple("345678"):
-        return _BY_WORD[name]
-    return name
+        if text[place] < " " and text[place] != _ESC:
+            return place
+    return 0 if len(text) < _STRING_CHARS else len(text)
 
 
 def _paste_text(text: str) -> str:
     """A paste as text of a message: line ends are newlines, tabs stay, and controls that
     have no meaning in a message are dropped. The last line end would only add an empty line."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = "".join(char for char in lines[:PASTE_CHARS] if char in "\n\t" or _is_letter(char))
+    kept = "".join(char for char in lines[:PASTE_CHARS] if char in "\n\t" or is_letter(char))
     return kept.removesuffix("\n")

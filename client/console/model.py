@@ -258,7 +258,7 @@ def state_of(entry: Entry, connection: str, now: datetime) -> str:
         return ""
     left = None if entry.again_at is None else seconds_until(entry.again_at, now)
     if left == 0.0:
-        return _("not sent; /resend or Ctrl-R sends it again now")
+        return _("not sent; /resend or Alt-S sends it again now")
     reason = wording.not_sent(entry.reason, {"retry_after": left})
     if entry.reason in _HOPELESS:
         return _("not sent: {reason}").format(reason=reason)

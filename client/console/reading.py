@@ -8,6 +8,8 @@ or a signal handler, and makes ``next_line`` return None for good. Nothing here 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 from client.console.keys import Key, KeyDecoder
@@ -18,11 +20,13 @@ from client.console.waiting import Waiter
 
 END, QUIT, STOPPED = "end", "quit", "stopped"
 
-ESCAPE_TIME = 0.05  # seconds after which a lone Esc is the key
-
 # Keys that are about what is shown, not about the line being typed.
-_VIEW_KEYS = ("page-up", "page-down", "focus-in", "focus-out")
-_COMMANDS = {"ctrl-r": "/resend"}  # keys that stand for a line
+_VIEW_KEYS = ("page-up", "page-down", "wheel-up", "wheel-down", "focus-in", "focus-out")
+_ANSWERS = "mode-"  # the terminal's, of its modes
+_COMMANDS = {"alt-s": "/resend"}  # keys that stand for a line
+
+
+Clock = Callable[[], float]  # monotonic, in seconds
 
 
 class Input(Protocol):
@@ -65,18 +69,36 @@ class Face(Protocol):
 
 
 class Typing:
-    """What keyboards have in common: keys go to the editor, its lines wait here."""
+    """What keyboards have in common: keys go to the editor, its lines wait here. ``clock`` is
+    the editor's, too."""
 
-    def __init__(self, editor: LineEditor, face: Face) -> None:
+    def __init__(
+        self, editor: LineEditor, face: Face, decoder: KeyDecoder, clock: Clock
+    ) -> None:
         self.ended = ""
         self._editor = editor
         self._face = face
+        self._decoder = decoder
+        self._clock = clock
         self._lines: deque[str] = deque()
         self._left = False  # what was entered before is still handed out
 
+    def _feed(self, data: bytes) -> None:
+        self._press(self._decoder.feed(data, self._clock()))
+        self._decoder.handled(self._clock())
+
+    def _expire(self) -> None:
+        self._press(self._decoder.expire(self._clock()))
+
+    def _patience(self) -> float | None:
+        """Seconds until something changes by itself; None: nothing does."""
+        moments = (self._decoder.deadline, self._editor.deadline)
+        nearest = min((moment for moment in moments if moment is not None), default=None)
+        return None if nearest is None else max(0.0, nearest - self._clock())
+
     def _press(self, keys: list[Key]) -> None:
         for key in keys:
-            if key.name in _VIEW_KEYS:
+            if key.name in _VIEW_KEYS or key.name.startswith(_ANSWERS):
                 self._face.pressed(key.name)
                 continue
             if self._face.takes(key.name):
@@ -120,22 +142,23 @@ class Typing:
 class KeyboardInput(Typing):
     """Lines typed on a POSIX terminal whose keyboard has been seized."""
 
-    def __init__(self, fd: int, editor: LineEditor, face: Face) -> None:
-        super().__init__(editor, face)
-        self._decoder = KeyDecoder()
+    def __init__(
+        self, fd: int, editor: LineEditor, face: Face, decoder: KeyDecoder, clock: Clock = monotonic
+    ) -> None:
+        super().__init__(editor, face, decoder, clock)
         self._waiter = Waiter(fd)
         self._anothers = False  # what the face was told
 
     def next_line(self) -> str | None:
         while self._waiting():
-            ready = self._waiter.wait(ESCAPE_TIME if self._decoder.pending else None)
+            ready = self._waiter.wait(self._patience())
             if ready is None:
                 break
             self._tell_whose()
             if self._waiter.nudges:
                 self._nudged()
             elif not ready:
-                self._press(self._decoder.flush())
+                self._expire()
             elif not self._read():
                 self.ended = END
         return self._next(self._waiter.stopped)
@@ -163,7 +186,7 @@ class KeyboardInput(Typing):
         data = self._waiter.read()
         if data is None:
             return True
-        self._press(self._decoder.feed(data))
+        self._feed(data)
         return bool(data)
 
     def stop(self) -> None:

@@ -74,13 +74,16 @@ class Scroll:
             sum(entry.calls for entry in below), self.at_end,
         )  # fmt: skip
 
-    def page(self, step: int, entries: Sequence[Entry], rows: int) -> None:
-        """Move by a screen, less one line to go on from: up (-1) or down (1)."""
+    def page(
+        self, step: int, entries: Sequence[Entry], rows: int, by_lines: bool = False
+    ) -> None:
+        """Move by a screen, less one line to go on from: up (-1) or down (1); or by ``step``
+        lines."""
         foot = self._foot(entries)
         if foot is None:
             return
         _first, lines = self._upwards(entries, foot, rows)
-        many = max(1, len(lines) - 1)
+        many = min(abs(step), len(lines)) if by_lines else max(1, len(lines) - 1)
         if step < 0:
             top = self._first_page(entries, rows)
             moved = max(top, self._up(entries, foot, many))

@@ -13,6 +13,7 @@ from client.console.clearing import must_fill
 from client.console.colours import colours
 from client.console.drawing import CLOSE_TIME, Drawing, Now, local_now
 from client.console.glyphs import Glyphs, terminal_encoding
+from client.console.keys import KeyDecoder
 from client.console.lines import Complete, LineEditor, LineView
 from client.console.pipes import open_pipe
 from client.console.reading import Input, KeyboardInput
@@ -40,8 +41,8 @@ class Console:
     standard input or output is no terminal, or a dumb one, and where lines are to be ``spoken``
     by a screen reader. ``environ`` tells about the terminal
     (``TERM``, ``COLORTERM``, ``NO_COLOR``, the locale). ``render_time`` and ``messages_to_show``
-    are the settings of that name. ``complete`` gets the line up to the cursor
-    (``lines.Complete``).
+    are the settings of that name, like ``type_ahead`` and ``mouse``. ``complete`` gets the line up
+    to the cursor (``lines.Complete``).
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Console:
         spoken: bool = False,
         render_time: float = 0.1,
         messages_to_show: int = 0,
+        type_ahead: bool = False,
+        mouse: bool = False,
         complete: Complete = commands.complete,
         on_gone: Callable[[], None] | None = None,
         stdin: TextIO | None = None,
@@ -77,14 +80,15 @@ class Console:
         glyphs = Glyphs(
             terminal_encoding(environ, out.encoding) if both else out.encoding or "utf-8"
         )
+        keypad = environ.get("TERM", "").startswith(("tmux", "screen"))
         self.screen: Drawing
         if self.renderer == "rich":
             # A tenth of all that a client imports, and pipes do without it.
             from client.console.fullscreen import FullScreen, Look
 
             look = Look(
-                render_time, messages_to_show, colours(environ), bell, glyphs, must_fill(environ),
-                "STY" in environ,
+                render_time, messages_to_show, colours(environ), bell, mouse, keypad, glyphs,
+                must_fill(environ), "STY" in environ,
             )
             self.screen = FullScreen(
                 look, out, err, size=lambda: size_of(out), on_gone=self._gone, now=now
@@ -92,7 +96,7 @@ class Console:
         else:
             sign = Sign(glyphs)
             plain = minimal.Minimal(sign, spoken=spoken, bell=bell and interactive)
-            line = DumbLine(sign) if dumb else AnsiLine(sign, must_fill(environ))
+            line = DumbLine(sign) if dumb else AnsiLine(sign, must_fill(environ), keypad)
             self.screen = Screen(
                 json.Json() if self.renderer == "json" else plain,
                 out,
@@ -103,7 +107,15 @@ class Console:
                 now=now,
             )
         self._signals: TerminalSignals | None = None
-        self.input = self._keys(stdin, complete) if interactive else open_pipe(stdin)
+        decoder = KeyDecoder(
+            ask=self.renderer == "rich", trust=type_ahead, feed_enters=dumb, keypad=keypad
+        )
+        # For st, a notch of the mouse wheel is Ctrl-Y.
+        yank = not environ.get("TERM", "").startswith("st-")
+        editor = LineEditor(
+            complete, commands.may_remember, leave_twice=self.renderer == "rich", yank=yank
+        )
+        self.input = self._keys(stdin, editor, decoder) if interactive else open_pipe(stdin)
         if self.renderer == "json":
             json.speak_utf8(out)
 
@@ -167,7 +179,7 @@ class Console:
             return self._bare
         self._bare = False
         self.screen.pressed("framed")
-        return not name.startswith("ctrl-") and name != "paste"
+        return not name.startswith(("ctrl-", "paste"))
 
     def pressed(self, name: str) -> None:
         """A key was pressed that is about the view."""
@@ -195,15 +207,14 @@ class Console:
     def _is_anothers(self) -> bool:
         return isinstance(self._keyboard, Keyboard) and self._keyboard.anothers
 
-    def _keys(self, stdin: TextIO, complete: Complete) -> Input:
-        editor = LineEditor(complete, commands.may_remember)
+    def _keys(self, stdin: TextIO, editor: LineEditor, decoder: KeyDecoder) -> Input:
         if sys.platform == "win32":
             from client.console.windows import WindowsConsole
             from client.console.windows_reading import ConsoleInput
 
             if isinstance(self._keyboard, WindowsConsole):
-                return ConsoleInput(self._keyboard, editor, self)
-        keyboard = KeyboardInput(stdin.fileno(), editor, self)
+                return ConsoleInput(self._keyboard, editor, self, decoder)
+        keyboard = KeyboardInput(stdin.fileno(), editor, self, decoder)
         self._signals = TerminalSignals(keyboard.nudge)
         return keyboard
 

@@ -58,8 +58,10 @@ class Keyboard:
         before = termios.tcgetattr(self._fd)
         settings = termios.tcgetattr(self._fd)
         # Ctrl-C, Ctrl-V and Ctrl-Z come as keys. Flow control off: Ctrl-S would look like a
-        # chat that hangs.
-        settings[0] &= ~(termios.IXON | termios.ISTRIP | termios.INLCR | termios.IGNCR)
+        # chat that hangs. Enter is a carriage return, so that Ctrl-J is another key.
+        settings[0] &= ~(
+            termios.IXON | termios.ISTRIP | termios.INLCR | termios.IGNCR | termios.ICRNL
+        )
         settings[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
         settings[6][termios.VMIN], settings[6][termios.VTIME] = 1, 0
         if self._before is None:

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from os.path import commonprefix
 from typing import Protocol
 
+from client.console import modes
 from client.console.clearing import wiped
 from client.console.lines import LineView
 from client.console.sign import Sign
 from client.console.widths import JOINER, cluster_width, clusters, is_sure, width
 from protocol.names import visible
-
-_PASTE_ON, _PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class _Picture:
 class DumbLine:
     """A terminal that goes on, back to the beginning of a row, and one step back."""
 
-    def __init__(self, sign: Sign | None = None) -> None:
+    def __init__(self, sign: Sign | None = None, keypad: bool = False) -> None:
         self._sign = sign or Sign()
         self._shown: _Picture | None = None  # None: the cursor is on an empty row
         self._typed = ""  # what the line was when it was last looked at
@@ -137,7 +136,8 @@ class DumbLine:
         return f"\r{lines[0]}{covers}\n" + "".join(f"{line}\n" for line in lines[1:])
 
     def change(self, prompt: str, view: LineView, size: Size) -> str:
-        typed, self._typed = self._typed, view.question or view.text
+        prompt = f"{view.prompt}> " if view.prompt else prompt
+        typed, self._typed = self._typed, view.question or view.prompt + view.text
         if view.entered:
             return self._enter(typed, prompt, size)
         if self._shown is None or self._entered:
@@ -211,18 +211,21 @@ class DumbLine:
 class AnsiLine(DumbLine):
     """The same on a terminal that knows ECMA-48: it is asked to mark pastes, and can be wiped.
 
-    ``filled``: as in ``clearing.wiped``.
+    ``filled``: as in ``clearing.wiped``. ``keypad``: its keys are told from others.
     """
 
-    def __init__(self, sign: Sign | None = None, filled: bool = False) -> None:
+    def __init__(
+        self, sign: Sign | None = None, filled: bool = False, keypad: bool = False
+    ) -> None:
         super().__init__(sign)
         self._filled = filled
+        self._keypad = keypad
 
     def begin(self) -> str:
-        return _PASTE_ON
+        return (modes.KEYPAD_OWN if self._keypad else "") + modes.PASTE_ON
 
     def finish(self) -> str:
-        return _PASTE_OFF
+        return (modes.KEYPAD_PLAIN if self._keypad else "") + modes.PASTE_OFF
 
     def wipe(self, size: Size) -> str:
         self._shown, self._entered = None, False

@@ -79,9 +79,9 @@ class View:
         self._kept: dict[object, list[Line]] = {}
         self._hint = ""
 
-    def page(self, step: int) -> None:
-        """Go a page up (-1) or down (1)."""
-        self._scroll.page(step, self._model.logs.current.entries(), self._rows)
+    def page(self, step: int, by_lines: bool = False) -> None:
+        """Go a page up (-1) or down (1), or so many lines."""
+        self._scroll.page(step, self._model.logs.current.entries(), self._rows, by_lines)
         self._model.at_end = self._scroll.at_end
         self._model.looked()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from client.console.keys import PASTE_CHARS, KeyDecoder
 from client.console.lines import LineEditor
-from client.console.reading import END, ESCAPE_TIME, Face, Typing
+from client.console.reading import END, Clock, Face, Typing
 from client.console.windows import WindowsConsole
 from client.console.windows_keys import KeyRecord, WindowsKeys, parse
 
@@ -15,19 +17,25 @@ _PASTE_RECORDS = 2 * PASTE_CHARS  # each character goes down and up; more are an
 class ConsoleInput(Typing):
     """Lines typed on a Windows console that has been seized."""
 
-    def __init__(self, console: WindowsConsole, editor: LineEditor, face: Face) -> None:
-        super().__init__(editor, face)
+    def __init__(
+        self,
+        console: WindowsConsole,
+        editor: LineEditor,
+        face: Face,
+        decoder: KeyDecoder,
+        clock: Clock = monotonic,
+    ) -> None:
+        super().__init__(editor, face, decoder, clock)
         self._console = console
         self._keys = WindowsKeys()
-        self._decoder = KeyDecoder()
 
     def next_line(self) -> str | None:
         while self._waiting():
-            ready = self._console.wait(ESCAPE_TIME if self._decoder.pending else None)
+            ready = self._console.wait(self._patience())
             if ready is None:
                 break
             if not ready:
-                self._press(self._decoder.flush())
+                self._expire()
             elif not self._read():
                 self.ended = END
         return self._next(self._console.stopped)
@@ -48,7 +56,7 @@ class ConsoleInput(Typing):
             several = sum(key.down and key.char != "\0" for key in keys) > 1
             if not several or len(keys) > _PASTE_RECORDS or not self._console.wait(_PASTE_TIME):
                 break
-        self._press(self._decoder.feed(self._keys.feed(keys)))
+        self._feed(self._keys.feed(keys))
         return bool(data)
 
     def stop(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from client.console import modes
 from client.console.canvas import ENTER
 from client.console.keys import KeyDecoder
 from tools.terminals.terminal import Terminal
 
+_TAKEN = "kept by the terminal"
 # As X names them, and as people do.
 KEYS = {
     "alt+Return": "Alt-Enter", "shift+Return": "Shift-Enter", "ctrl+j": "Ctrl-J",
@@ -21,18 +23,25 @@ KEYS = {
 
 def rows(name: str) -> dict[str, str]:
     """For each key, the name that the decoder gives it and what the terminal has sent."""
+    keypad = name in ("tmux", "screen")
     with Terminal(name, 80, 24) as terminal:
-        terminal.write(ENTER)
-        return {shown: _cell(terminal.sent_by(key)) for key, shown in KEYS.items()}
+        terminal.write(ENTER + (modes.KEYPAD_OWN if keypad else ""))
+        terminal.cursor()
+        table = {shown: _cell(terminal.sent_by(key), keypad) for key, shown in KEYS.items()}
+        for up, shown in ((True, "wheel up"), (False, "wheel down")):
+            terminal.received()
+            terminal.wheel(up)
+            table[shown] = _cell(terminal.sent_by(""), keypad).replace(_TAKEN, "nothing")
+        return table
 
 
-def _cell(sent: bytes | None) -> str:
+def _cell(sent: bytes | None, keypad: bool) -> str:
     if sent is None:
-        return "taken by the terminal (a menu)"
+        return _TAKEN
     if not sent:
-        return "taken by the terminal"
-    decoder = KeyDecoder()
-    keys = [*decoder.feed(sent), *decoder.flush()]
+        return _TAKEN
+    decoder = KeyDecoder(keypad=keypad)
+    keys = [*decoder.feed(sent, 0.0), *decoder.expire(10.0)]
     names = " ".join(f"“{key.text}”" if key.name == "text" else key.name for key in keys)
     return f"{names or 'nothing'} `{_readable(sent)}`"
 

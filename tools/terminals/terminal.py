@@ -226,10 +226,11 @@ class Terminal:
         self._display.xdotool("key", "--delay", "12", *names)
 
     def sent_by(self, name: str, seconds: float = 2.0) -> bytes | None:
-        """What the terminal sends for a key; None if it keeps even what is pressed after it (a
-        menu has opened)."""
-        self.received()
-        self.key(name)
+        """What the terminal sends for a key (empty: what it has sent already); None if it keeps
+        even what is pressed after it (a menu has opened)."""
+        if name:
+            self.received()
+            self.key(name)
         self.key(_MARK)
         try:
             self._wait(lambda: self._keys.endswith(_MARK.encode()), "no key", seconds)
