@@ -29,19 +29,33 @@ Chosen = TypeVar("Chosen", ServerSettings, ClientSettings, TokenSettings, Histor
 Build = Callable[[Arguments, Environ, Environ, Environ], Chosen]
 
 
-def settle(build: Build[Chosen], args: Arguments, environ: Environ, dotenv: Dotenv) -> Chosen:
-    """The settings; what is missing is asked for if somebody is at a terminal."""
+def settle(
+    build: Build[Chosen], args: Arguments, environ: Environ, dotenv: Dotenv, new: str = ""
+) -> Chosen:
+    """The settings; what is missing is asked for if somebody is at a terminal.
+
+    ``new`` is a setting that is about to be set: nobody could tell that it was mistyped, so it is
+    asked for twice.
+    """
     answers: dict[str, str] = {}
     while True:
         try:
             chosen = build(args, environ, dotenv, answers)
             break
         except MissingSetting as missing:
-            answers[missing.name] = ask(missing)
+            given = ask(missing)
+            if missing.name == new and given.strip() and _once_more() != given:
+                sentence = _("The two passwords differ: start again and type the same twice.")
+                raise SettingsError(sentence) from None
+            answers[missing.name] = given
     if used := dotenv.used():
         sentence = _("settings from {path}: {names}")
         say(sentence.format(path=dotenv.name, names=", ".join(used)))
     return chosen
+
+
+def _once_more() -> str | None:
+    return answer(_("The same once more: "), hidden=True)
 
 
 def ask(missing: MissingSetting) -> str:
@@ -79,7 +93,7 @@ def passphrase(names: tuple[str, ...], again: bool) -> str:
     missing = settings.missing(names)
     while not (given := ask(missing)).strip():
         pass
-    if again and answer(_("The same once more: "), hidden=True) != given:
+    if again and _once_more() != given:
         raise SettingsError(_("The two passphrases differ: start again and type the same twice."))
     return given
 
@@ -94,6 +108,19 @@ def say(sentence: str) -> None:
     if sys.stderr is not None:  # None: closed by who started us
         with contextlib.suppress(OSError, ValueError):
             print(f"cmd_chat: {sentence}", file=sys.stderr, flush=True)
+
+
+def note_guessable(password: str) -> None:
+    """Say so if ``password`` is one that is guessed quickly; it is never shown."""
+    from cli.strength import is_guessable
+
+    if is_guessable(password):
+        say(
+            _(
+                "This password can be guessed quickly; better are four words that have nothing to "
+                "do with each other."
+            )
+        )
 
 
 def note_exposed(args: Arguments) -> None:

@@ -63,10 +63,11 @@ def _early_language(argv: Sequence[str], environ: Environ, dotenv: Environ) -> N
 
 
 def _serve(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
-    chosen = settle(settings.server_settings, args, environ, dotenv)
+    chosen = settle(settings.server_settings, args, environ, dotenv, new="ADMIN_PASSWORD")
     if from_file := {"ADMIN_PASSWORD", "ADMIN_PASSWORD_FILE"} & dotenv.taken:
         sentence = _("The password that people need to connect is the one of {path} ({setting}).")
         say(sentence.format(path=dotenv.name, setting=", ".join(from_file)))
+    asking.note_guessable(chosen.password)
     from server.app import run
 
     return run(chosen)
