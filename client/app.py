@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 EXIT_LEFT, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_LOST = 0, 2, 3, 4, 5
 EXIT_INTERRUPTED = 130
 EXIT_NOT_DELETED = 1
-PANIC_SECONDS = 0.2  # for the screen, and again for the network's thread
+PANIC_SCREEN_SECONDS = 0.5  # for the screen: GNU screen is written some 12 KB
+PANIC_SECONDS = 0.2  # for the network's thread, and for the history's file
 QUIT_SECONDS = 2.0  # for the answers to lines that are under way when somebody leaves
 _LOOK_SECONDS = 0.2  # while something else than the queue is waited for
 
@@ -227,7 +228,7 @@ class _Client:
         """Leave within a second, whatever hangs: nobody's answer is waited for."""
         heed(signal.SIG_IGN)
         self._connection.abort()
-        self._console.vanish(PANIC_SECONDS)
+        self._console.vanish(PANIC_SCREEN_SECONDS)
         if not self._deleting or self._delete_history():
             return EXIT_LEFT
         sentence = _("The history could not be removed: check the disk and its rights.")

@@ -467,6 +467,19 @@ class Terminal:
             self.output += data
             self._stream.feed(self._decoder.decode(data))
 
+    def look(self) -> None:
+        """Take up what has been written, without waiting for more."""
+        self._read(0.0)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Make the terminal another size."""
+        import fcntl
+        import struct
+        import termios
+
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.screen.resize(rows, columns)
+
     def lines(self) -> list[str]:
         """What is on the screen, a string for each row, without spaces at its end."""
         return [line.rstrip() for line in self.screen.display]

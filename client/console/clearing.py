@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Rows of its own that GNU screen is given to remember, more than most people let it: it knows no
-# order to forget those that it has.
-FILLING_ROWS = 50_000
-_FILLING = "\u00a0\n"  # looks empty, and is kept also where empty rows are not (``compacthist``)
+# Rows that GNU screen is given to remember in place of those that it has, more than most people
+# let it: it knows no order to forget.
+FILLING_ROWS = 20_000
+# Looks empty. Where empty rows are not kept (``compacthist``), those above one that is not are.
+_FILLING = "\u00a0"
 
 
 def erased(row: int) -> str:
@@ -27,9 +28,10 @@ def emptied(rows: int) -> str:
 
 def wiped(rows: int, filled: bool) -> str:
     """The same, and what has scrolled away is forgotten, too; ``filled``: by pushing it out."""
-    pushed = f"\x1b[{rows};1H{_FILLING * FILLING_ROWS}" if filled else ""
     # Not in the corner: for GNU screen, ``3 J`` is the same as ``J``.
-    return f"{pushed}{emptied(rows)}\x1b[2;1H\x1b[3J\x1b[H"
+    forgotten = "\x1b[2;1H\x1b[3J"
+    pushed = f"\x1b[{rows};1H{_FILLING}\x1b[{rows}S" * (FILLING_ROWS // rows + 1)
+    return emptied(rows) + forgotten + (pushed + forgotten if filled else "") + "\x1b[H"
 
 
 def must_fill(environ: Mapping[str, str]) -> bool:
