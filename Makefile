@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
-.PHONY: setup serve connect test test-elsewhere test-lowest lint types soak bench bench-all pyz pyz-all i18n release-check terminals clean
+.PHONY: setup serve connect test test-elsewhere test-lowest lint types soak bench bench-all pyz pyz-all i18n release-check terminals autobahn clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing.
 setup: $(VENV)/ready
@@ -85,6 +85,10 @@ i18n: $(VENV)/ready-dev
 	@$(PY) -B -m tools.translations update
 	@$(PY) -B -m tools.translations compile
 	@$(PY) -B -m tools.translations check
+
+# Both sides' WebSocket against Autobahn's suite; needs CPython 2.7, as pyenv has it.
+autobahn: $(VENV)/ready
+	@$(PY) -B -m tools.autobahn
 
 # What a release needs beside green tests: every language complete, and nothing left to compile.
 release-check: $(VENV)/ready-dev
