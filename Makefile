@@ -16,6 +16,7 @@ setup: $(VENV)/ready
 	@$(PY) -m compileall -q $(SOURCES)
 
 $(VENV)/ready: requirements.txt
+	@echo "Setting up, once: Python packages in $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
@@ -24,15 +25,18 @@ $(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# A server for trying things out, on this machine only, with a password made for this run.
+# A server for trying things out, on this machine only (HOST=0.0.0.0: for others, too), with a
+# password made for this run.
 serve: setup
 	@password=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(12))'); \
 	echo "Password (shown only once): $$password"; \
-	echo "Join from another terminal:  make connect NAME=alice"; \
-	ADMIN_PASSWORD="$$password" exec $(PY) cmd_chat.py serve $(HOST) $(PORT)
+	ADMIN_PASSWORD="$$password" CMD_CHAT_RUN=make exec $(PY) cmd_chat.py serve $(HOST) $(PORT)
 
+# Also ROOM=team, and anything else in ARGS="--renderer minimal". It never fails: what was wrong
+# has been said, and make would only add that there was something.
 connect: setup
-	@exec $(PY) cmd_chat.py connect $(HOST) $(PORT) $(NAME)
+	@CMD_CHAT_RUN=make $(PY) cmd_chat.py connect $(HOST) $(PORT) $(NAME) \
+		$(if $(ROOM),--room $(ROOM)) $(ARGS) || :
 
 test: setup $(VENV)/ready-dev
 	$(PY) -m pytest -n 4 --dist worksteal

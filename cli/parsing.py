@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import i18n
 from cli.table import COMMANDS, CONNECT, DESCRIPTION, EPILOG, HISTORY, TOKEN, TOKEN_FLAGS, Command
 from i18n import _
-from settings import ROWS, Setting
+from settings import ROWS, Setting, started
 
 _ASK = "\0"  # stands for an optional value that was left out; no argument can contain it
 
@@ -75,14 +73,10 @@ def _option_help(row: Setting) -> str:
     return text.replace("%", "%%")
 
 
-def _prog() -> str:
-    return os.path.basename(sys.argv[0]) or "cmd_chat.py"
-
-
 def _examples(command: Command) -> str:
     from textwrap import fill
 
-    run = f"python {_prog()}"
+    run = started.example()
     lines = [_("examples:"), *("  " + line.format(run=run) for line in command.examples)]
     return "\n".join([*lines, "", fill(_(EPILOG), 79)])
 
@@ -94,7 +88,7 @@ def parser(command: Command, for_help: bool) -> _Parser:
     options in between, so they are told apart from what a parser without them leaves over.
     """
     made = _Parser(
-        prog=f"{_prog()} {command.name}",
+        prog=f"{started.name()} {command.name}",
         description=_(command.summary),
         epilog=_examples(command) if for_help else "",
         formatter_class=_Formatter,
@@ -116,10 +110,10 @@ def parser(command: Command, for_help: bool) -> _Parser:
 def top_parser() -> _Parser:
     """The parser of a command line without a subcommand; it makes help and usage."""
     made = _Parser(
-        prog=_prog(),
-        usage=f"{_prog()} [--help] [--version] {{{','.join(COMMANDS)}}} …",
+        prog=started.name(),
+        usage=f"{started.name()} [--help] [--version] {{{','.join(COMMANDS)}}} …",
         description=_(DESCRIPTION),
-        epilog=_("{prog} COMMAND --help tells more, with examples.").format(prog=_prog()),
+        epilog=_("{prog} COMMAND --help tells more, with examples.").format(prog=started.name()),
         formatter_class=_Formatter,
         allow_abbrev=False,
         add_help=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from i18n import _
-from settings import ServerSettings
+from settings import ServerSettings, environment, started
 from transport import tls
 from transport.addresses import default_route_address, in_url
 
@@ -21,6 +21,8 @@ def banner(settings: ServerSettings, port: int) -> str:
         _("Protocol: {http} (WebSocket: {ws})").format(http=scheme[0], ws=scheme[1]),
         _("Connect with: {command}").format(command=_connect_command(settings, host, port)),
     ]
+    here = started.connect_line(environment(), settings.host, port, _tls_options(settings))
+    lines.append(_("On this machine: {command}").format(command=here))
     if not reachable:
         lines.append(_("No network was found: only this machine can connect."))
     lines.append(_("Messages are end-to-end encrypted: this server cannot read them."))
@@ -43,12 +45,16 @@ def _shown_host(host: str) -> tuple[str, bool]:
 
 def _connect_command(settings: ServerSettings, host: str, port: int) -> str:
     command = f"python cmd_chat.py connect {host} {port} <username> <password>"
+    return command + _tls_options(settings)
+
+
+def _tls_options(settings: ServerSettings) -> str:
+    """What a client has to add to its command line, with a blank before it."""
     if settings.ssl_cert is None:
-        return command
-    command += " --ssl"
+        return ""
     if tls.is_self_signed(settings.ssl_cert):
-        command += f" --ssl-fingerprint {tls.fingerprint_of(settings.ssl_cert)}"
-    return command
+        return f" --ssl --ssl-fingerprint {tls.fingerprint_of(settings.ssl_cert)}"
+    return " --ssl"
 
 
 def cannot_listen(reason: str, settings: ServerSettings) -> str:
@@ -67,7 +73,9 @@ def cannot_listen(reason: str, settings: ServerSettings) -> str:
     sentence = sentences.get(
         reason, _("The address {where} is not one of this machine's: try 0.0.0.0 or 127.0.0.1.")
     )
-    return sentence.format(port=settings.port, other=other, where=where)
+    advice = sentence.format(port=settings.port, other=other, where=where)
+    line = started.serve_line(environment(), settings.host, other) if "{other}" in sentence else ""
+    return f"{advice}\n  {line}" if line else advice
 
 
 def certificate_renewed(settings: ServerSettings) -> str:

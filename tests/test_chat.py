@@ -515,6 +515,8 @@ def test_without_reconnecting_a_lost_connection_is_the_end(room: str) -> None:
 
 def test_the_banner(server: Server) -> None:
     rule = "=" * 60
+    (here,) = [line for line in server.banner if line.startswith("  On this machine: ")]
+    assert here.endswith(f"cmd_chat.py connect 127.0.0.1 {server.port} alice")
     assert server.banner == [
         rule,
         "  CMD CHAT SERVER STARTED",
@@ -522,6 +524,7 @@ def test_the_banner(server: Server) -> None:
         f"  Server Address: 127.0.0.1:{server.port}",
         "  Protocol: http:// (WebSocket: ws://)",
         f"  Connect with: python cmd_chat.py connect 127.0.0.1 {server.port} <username> <password>",
+        here,
         "  Messages are end-to-end encrypted: this server cannot read them.",
         "  Stop with: q and Enter, or Ctrl-C",
         rule,

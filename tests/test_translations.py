@@ -202,7 +202,7 @@ def test_the_banner_fits_80_columns(code: str) -> None:
         "127.0.0.1", 1000, "x", 10, 60.0, 30.0, 60.0, 10240, 1 << 20, None, None, False, code
     )
     lines = banner(settings, 1000).splitlines()
-    assert len(lines) == 9
+    assert len(lines) == 10
     for line in lines:
         assert width(line) <= 80 or "connect 127.0.0.1" in line, line
 
