@@ -7,8 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.machine import needs
 from tests.multiplexers import ALL, ENDED, Multiplexer, Tmux, chat_in
 from tests.processes import Client, Server
+
+pytestmark = needs(
+    "tmux", "screen", beside="tests/test_rich_view.py::test_leaving_undoes_all_that_entering_did"
+)
 
 FOCUS_OUT = "\x1b[O"
 WORDS = ("private-room", "nickie", "bob", "message", "unsaid")

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine import needs
 from tests.processes import Client, Server
 from tests.speech_kit import Listener
+
+pytestmark = needs(
+    "yasr",
+    beside="tests/test_typed_line.py::test_a_letter_is_that_letter_and_nothing_else",
+)
 
 
 @pytest.fixture(scope="module", name="server")

@@ -182,7 +182,7 @@ def test_tables_line_up(code: str) -> None:
               if nick in line and _("you") != nick}  # fmt: skip
     assert len(starts) == 1
     states = [line for line in lines if "alice" in line or "bob" in line]
-    gaps = [re.match(r"\s*\w+\s+", line) for line in states]
+    gaps = [re.match(r"\W*\w+\s+", line) for line in states]
     assert len({width(gap[0]) for gap in gaps if gap}) == 1 and len(states) == 2
 
 
