@@ -13,7 +13,7 @@ from client.console.entries import Entry
 from client.console.folding import Span
 from client.console.sign import Sign
 from client.console.typed import Size
-from client.console.widths import cluster_width, clusters, cut, width
+from client.console.widths import JOINER, cluster_width, clusters, cut, width
 from i18n import _
 
 
@@ -86,14 +86,15 @@ def _text(spans: Iterable[Span]) -> str:
 
 
 def _pieces(line: str, most: int) -> Iterator[str]:
-    """A line that is longer than the screen, in pieces that are not."""
+    """A line that is longer than the screen, in pieces that are not. At their ends joiners join
+    nothing, and tmux drops what is written next."""
     if width(line) <= most:
         yield line
         return
     piece, taken = "", 0
     for cluster in clusters(line):
         if taken + cluster_width(cluster) > most and piece:
-            yield piece
+            yield piece.rstrip(JOINER)
             piece, taken = "", 0
         piece += cluster
         taken += cluster_width(cluster)
