@@ -140,6 +140,8 @@ def parse(command: Command, argv: Sequence[str], invited: bool = False) -> Argum
             return None
         words = [*_only_words(command, rest), *words]
         args = {name: _value(name, vars(found)[name]) for name in command.options}
+        if command is TOKEN and args["--list"] and (words or found.revoke):
+            raise UsageError(_("--list lists all tokens: leave out USERNAME, TOKEN and --revoke."))
         if command is TOKEN and found.revoke:
             return args | _by_name(("<TOKEN>",), words or [_ASK])
         if command is CONNECT:

@@ -79,9 +79,10 @@ CONNECT = Command(
 
 TOKEN = Command(
     "token",
-    N_("Get a token for somebody from a running server, or revoke one."),
+    N_("Get a token for somebody from a running server, list the live ones, or revoke one."),
     ("<USERNAME>",),
     (
+        "--list",
         "--ttl",
         "CLIENT_SERVER",
         "CLIENT_PORT",
@@ -96,6 +97,7 @@ TOKEN = Command(
     (
         "{run} token alice --ttl 86400",
         "{run} token alice --server chat.example.org --port 1000 --ssl",
+        "{run} token --list",
         "{run} token --revoke TOKEN",
     ),
 )

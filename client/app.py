@@ -281,7 +281,9 @@ class _Client:
             self._say_last(wording.refused(ending.reason))
             return EXIT_LOST if left_over else EXIT_LEFT
         if ending.kind == "refused":
-            self._say_last(wording.refused(ending.reason, ending.params))
+            by_token = ending.reason == "auth_failed" and self._settings.token is not None
+            code = "token_failed" if by_token else ending.reason
+            self._say_last(wording.refused(code, ending.params))
             return EXIT_REFUSED
         self._say_last(wording.lost(ending.reason))
         return EXIT_LOST

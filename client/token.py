@@ -1,7 +1,8 @@
-"""``cmd_chat.py token``: asks the running server for a token, or to revoke one."""
+"""``cmd_chat.py token``: asks the running server for a token, for a list, or to revoke one."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from client import wording
@@ -10,14 +11,18 @@ from client.console import output
 from i18n import _
 from protocol.errors import Malformed
 from protocol.frames import parse
+from protocol.names import visible
 from settings import TokenSettings
 from transport import CertificateUnusable, Unreachable
 from transport.addresses import in_url
 from transport.forms import post_form
 
+_LONGEST = 10 * 2_592_000  # seconds; more than any token lives
+_NAMES = ("id", "username")
+
 
 def run(settings: TokenSettings) -> int:
-    """Print the token alone on standard output, or revoke one; the exit status."""
+    """Print the token alone on standard output, or those that live, or revoke one; exit status."""
     try:
         status, body = _ask(settings)
     except CertificateUnusable as error:
@@ -28,6 +33,8 @@ def run(settings: TokenSettings) -> int:
     answer = _read(body)
     if status != 200:
         return _fail(EXIT_REFUSED, _refusal(answer.get("error")))
+    if settings.listing:
+        return _on_listed(answer.get("tokens"))
     if settings.revoke is not None:
         return _on_revoked(answer)
     token = answer.get("token")
@@ -39,7 +46,9 @@ def run(settings: TokenSettings) -> int:
 
 def _ask(settings: TokenSettings) -> tuple[int, bytes]:
     fields = {"admin_password": settings.password}
-    if settings.revoke is not None:
+    if settings.listing:
+        path = "/list_tokens"
+    elif settings.revoke is not None:
         path = "/revoke_token"
         fields["token"] = settings.revoke
     else:
@@ -47,6 +56,29 @@ def _ask(settings: TokenSettings) -> tuple[int, bytes]:
         fields |= {"username": settings.username or "", "ttl": str(settings.ttl)}
     context = tls_context(settings)
     return post_form(settings.server, settings.port, path, fields, tls=context)
+
+
+def _on_listed(tokens: object) -> int:
+    """One token a line on standard output, the next to end first."""
+    if not isinstance(tokens, list):
+        return _fail(EXIT_REFUSED, _refusal(None))
+    lines = [_line(token) for token in tokens]
+    if not lines:
+        output.say(_("There are no live tokens."))
+    for line in lines:
+        print(line)
+    return EXIT_LEFT
+
+
+def _line(token: object) -> str:
+    """Id, when it expires by this machine's clock, and nickname, whatever a server may send."""
+    found = token if isinstance(token, dict) else {}
+    left = found.get("expires_in")
+    ends = "?"
+    if type(left) is int and 0 < left < _LONGEST:
+        ends = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + left))
+    named = (visible(str(found.get(key, "?"))[:64]).replace("\n", " ") for key in _NAMES)
+    return "  ".join([next(named), ends, next(named)])
 
 
 def _on_revoked(answer: dict[str, Any]) -> int:

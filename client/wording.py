@@ -19,6 +19,10 @@ Params = Mapping[str, object]
 
 _REFUSALS: dict[str, str] = {
     "auth_failed": N_("The server did not accept the password or token; check it and try again."),
+    "token_failed": N_(
+        "The server did not accept the token, which may have expired or been revoked: ask whoever "
+        "runs the server for a new one."
+    ),
     "bad_version": N_(
         "The server speaks another version of the protocol; use the same version on both sides."
     ),

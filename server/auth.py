@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import math
 import secrets
 import threading
 import time
@@ -130,6 +131,11 @@ class Tokens:
         with self._lock:
             self._expire_locked()
             return list(self._tokens.values())
+
+    def remaining(self) -> list[tuple[Token, int]]:
+        """All live tokens and the whole seconds that each has left, the next to end first."""
+        live = sorted(self.live(), key=lambda token: token.expires)
+        return [(token, max(1, math.ceil(token.expires - self._clock()))) for token in live]
 
     def why_ended(self, token_id: str) -> str | None:
         """Why this token is no longer live, ``expired`` or ``revoked``; None while it is."""

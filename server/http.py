@@ -71,6 +71,7 @@ _METHODS = {
     "/": "GET",
     "/health": "GET",
     "/generate_token": "POST",
+    "/list_tokens": "POST",
     "/revoke_token": "POST",
 }
 
@@ -168,7 +169,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # noqa: N802
         """The forms."""
-        routes = {"/generate_token": self._generate_token, "/revoke_token": self._revoke_token}
+        routes = {
+            "/generate_token": self._generate_token,
+            "/list_tokens": self._list_tokens,
+            "/revoke_token": self._revoke_token,
+        }
         route = routes.get(self._path())
         if route is None:
             self._answer("bad_method" if self._path() in _METHODS else "not_found")
@@ -272,6 +277,14 @@ class Handler(BaseHTTPRequestHandler):
         self._respond_json(
             HTTPStatus.OK, {"token": token, "username": nick, "expires_in": ttl}
         )
+
+    def _list_tokens(self, fields: dict[str, Any]) -> None:
+        # As many as ``bounds.TOKENS`` at most; of their secrets there is nothing to be told.
+        listed = [
+            {"id": token.id, "username": token.nick, "expires_in": seconds}
+            for token, seconds in self._face.tokens.remaining()
+        ]
+        self._respond_json(HTTPStatus.OK, {"tokens": listed})
 
     def _revoke_token(self, fields: dict[str, Any]) -> None:
         token = fields.get("token")

@@ -132,15 +132,16 @@ class ClientSettings:
 
 @dataclass(frozen=True)
 class TokenSettings:
-    """What ``token`` needs: mint one for ``username``, or revoke ``revoke`` (token or its id).
+    """What ``token`` needs: mint for ``username``, revoke ``revoke`` (token or its id), or list.
 
-    Exactly one of the two is set. ``ttl`` is in seconds.
+    Exactly one of the three is set. ``ttl`` is in seconds.
     """
 
     server: str
     port: int
     username: str | None
     revoke: str | None = field(repr=False)
+    listing: bool
     ttl: int
     password: str = field(repr=False)
     use_ssl: bool
@@ -237,17 +238,19 @@ def token_settings(
 ) -> TokenSettings:
     """The settings of ``token``: a client of a server whose password it knows.
 
-    ``args`` has ``<USERNAME>`` to mint or ``<TOKEN>`` to revoke, and perhaps ``--ttl``. Without
-    ``CLIENT_SERVER`` this machine's server is asked, where its own settings say that it listens.
+    ``args`` has ``<USERNAME>`` to mint, ``<TOKEN>`` to revoke or ``--list``, and perhaps ``--ttl``.
+    Without ``CLIENT_SERVER`` this machine's server is asked, where its own settings say that it
+    listens.
     """
     sources = Sources(args, environ, dotenv, answers or {}, read_line)
-    rows = ("CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "--ttl", "<USERNAME>")
+    rows = ("CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "--ttl", "--list",
+            "<USERNAME>")  # fmt: skip
     values = {ROWS[name].field: sources.value(name) for name in rows}
     values["server"], values["port"] = _server_to_ask(sources)
     values["language"] = language(args, environ, dotenv)
     _imply_tls(sources, values)
     revoked = sources.secret(("<TOKEN>",))
-    if revoked is None and values["username"] is None:
+    if revoked is None and values["username"] is None and not values["listing"]:
         raise missing(("<USERNAME>",))
     # It is one password: who runs the server has it under that name, who chats under the other.
     password = sources.secret(ADMIN_PASSWORDS) or sources.secret(PASSWORDS[:2])

@@ -117,6 +117,7 @@ def test_not_found(server: ChatServer, path: str) -> None:
         ("POST", "/", "GET"),
         ("POST", "/health", "GET"),
         ("GET", "/generate_token", "POST"),
+        ("GET", "/list_tokens", "POST"),
         ("GET", "/revoke_token", "POST"),
         ("PUT", "/generate_token", "POST"),
         ("DELETE", "/", "GET"),

@@ -578,8 +578,8 @@ def test_it_is_known_whether_an_invite_is_set() -> None:
 def test_a_token_is_asked_of_this_machines_own_server() -> None:
     made = token({"<USERNAME>": "alice", "--ttl": "60"}, {}, {**SERVER, "SERVER_PORT": "7"})
     assert made == settings.TokenSettings(
-        server="127.0.0.1", port=7, username="alice", revoke=None, ttl=60, password="hunter2",
-        use_ssl=False, ssl_ca=None, ssl_fingerprint=None, language="en",
+        server="127.0.0.1", port=7, username="alice", revoke=None, listing=False, ttl=60,
+        password="hunter2", use_ssl=False, ssl_ca=None, ssl_fingerprint=None, language="en",
     )  # fmt: skip
 
 

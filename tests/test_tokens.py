@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import functools
 import json
 import re
@@ -18,7 +19,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from server import bounds
 from server.app import ChatServer
+from server.auth import Tokens
 from server.http import Handler
 from tests.command import Done, run_command
 from tests.curl import Curl, answer, read_as_curl, run_curl
@@ -36,7 +39,7 @@ from tests.processes import (
 )
 from tests.transport_kit import Task, tcp_pair
 from tests.wire import PASSWORD as CONFTEST_PASSWORD
-from transport.forms import post_form
+from transport.forms import ANSWER_BYTES, post_form
 from transport.sockets import Stream
 
 TOKEN = re.compile(r"[\w-]{16}\.[\w-]{43}")
@@ -179,7 +182,7 @@ def test_what_is_no_server(answer: bytes) -> None:
     assert f"127.0.0.1:{port}" in done.errors and done.errors.count("\n") == 1
 
 
-def asked_of(answer: bytes) -> tuple[Done, int]:
+def asked_of(answer: bytes, word: str = "x") -> tuple[Done, int]:
     """What becomes of the command where all that comes back is ``answer``; and the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -193,7 +196,7 @@ def asked_of(answer: bytes) -> tuple[Done, int]:
                 sock.recv(65536)
 
         serving = Task(serve)
-        line = ["token", "x", "--server", "127.0.0.1", "--port", str(port)]
+        line = ["token", word, "--server", "127.0.0.1", "--port", str(port)]
         done = run_command(*line)
         serving.result()
     return done, port
@@ -369,7 +372,7 @@ def test_what_is_no_token() -> None:
         for token in ("nonsense", ".é", "x." * 5000):
             with holder(server, token, joined=False) as client:
                 assert client.end() == 4
-                refused(client, "did not accept the password or token")
+                refused(client, "did not accept the token", "expired", "ask whoever runs")
 
 
 # Ending
@@ -438,6 +441,79 @@ def test_an_expired_token_throws_its_holder_out(server: Server, nick: str) -> No
         raise AssertionError("no token expired while its holder was there")
     with Client(server, nick) as client:  # the name is free again
         assert client.finish() == 0
+
+
+# Listing
+
+
+def test_live_tokens_are_listed_and_revoked_by_what_is_listed() -> None:
+    with Server() as server:
+        assert token_command(server, "--list") == Done(0, "", "There are no live tokens.\n")
+        later, sooner = mint(server, "later", 5000), mint(server, "sooner", 600)
+        done = token_command(server, "--list")
+        assert (done.status, done.errors) == (0, "")
+        rows = [line.split("  ") for line in done.out.splitlines()]
+        assert [row[0] for row in rows] == [sooner.split(".")[0], later.split(".")[0]]
+        assert [row[2] for row in rows] == ["sooner", "later"]
+        now = datetime.datetime.now()
+        for (_id, ends, _nick), ttl in zip(rows, (600, 5000), strict=True):
+            left = (datetime.datetime.fromisoformat(ends) - now).total_seconds()
+            assert ttl - 60 < left < ttl + 60
+        for token in (later, sooner):
+            assert token.split(".")[1] not in done.out
+        assert token_command(server, "--revoke", rows[0][0]).status == 0
+        assert [line.split()[-1] for line in token_command(server, "--list").out.splitlines()] == [
+            "later"
+        ]
+
+
+def test_the_list_is_for_the_password_alone() -> None:
+    with Server() as server:  # of its own: failures delay everybody at this address
+        mint(server, "alice")
+        wrong = token_command(server, "--list", env={"ADMIN_PASSWORD": "wrong"})
+        assert (wrong.status, wrong.out) == (4, "")
+        assert wrong.errors == "The admin password is wrong: check it and try again.\n"
+
+
+def test_as_many_as_there_can_be_are_listed() -> None:
+    tokens = Tokens()
+    for number in range(bounds.TOKENS):
+        tokens.mint("\U00010400" * 29 + f"{number:03}"[-3:], 600)
+    listed = [
+        {"id": token.id, "username": token.nick, "expires_in": left}
+        for token, left in tokens.remaining()
+    ]
+    body = json.dumps({"tokens": listed}).encode()
+    assert len(body) < ANSWER_BYTES
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    done, _port = asked_of(head + body, "--list")
+    assert done.status == 0 and done.out.count("\n") == bounds.TOKENS
+
+
+@pytest.mark.parametrize(
+    ("tokens", "printed"),
+    [
+        ('[{"id":"a\\u001b[2J","username":"b\\nc","expires_in":1e999}]', "?"),
+        ('[7,{"expires_in":true}]', "?  ?  ?\n?  ?  ?\n"),
+        ('"x"', None),
+        ("null", None),
+    ],
+)
+def test_a_list_that_is_none_does_no_harm(tokens: str, printed: str | None) -> None:
+    body = f'{{"tokens":{tokens}}}'.encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    done, _port = asked_of(head + body, "--list")
+    assert "\x1b" not in done.out
+    if printed is None or "e999" in tokens:
+        assert (done.status, done.out) == (4, "") or printed in done.out  # type: ignore[operator]
+    else:
+        assert (done.status, done.out) == (0, printed)
+
+
+@pytest.mark.parametrize("words", [("al",), ("--revoke", "x"), ("--revoke",)])
+def test_the_list_is_of_all(server: Server, words: tuple[str, ...]) -> None:
+    done = token_command(server, "--list", *words)
+    assert (done.status, done.out) == (2, "") and "--list lists all tokens" in done.errors
 
 
 # The README's examples, with curl

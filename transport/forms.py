@@ -14,7 +14,9 @@ from .tls import Context
 
 _TLS_ALERT = "\x15"
 
-ANSWER_BYTES = 64 * 1024
+# The longest answer is the list of a server's tokens: 1,024, each with a nickname of 32 letters
+# that JSON writes as twelve bytes.
+ANSWER_BYTES = 512 * 1024
 
 
 def post_form(
