@@ -26,6 +26,8 @@ from protocol.errors import (
     Refusal,
     RemoteError,
     Repeated,
+    RoomFull,
+    ServerFull,
     TakenOver,
     TimedOut,
     TooBig,
@@ -38,7 +40,7 @@ from server import bounds
 from server.auth import Password, Token, Tokens, random_prs
 from server.delivery import Outlet, Pump, Receiver, entered
 from server.limiter import SlidingWindows
-from server.rooms import Member, Room, Rooms
+from server.rooms import Member, Room, Rooms, Snapshot
 from server.sessions import Session, Sessions
 from server.sweeper import Sweeper
 from server.throttle import Line, LoginThrottle
@@ -289,11 +291,7 @@ class Connection:
         room_name = check_room(confirm.room)
         token_id = self._token.id if self._token is not None else None
         session = Session(nick, confirm.bundle, token_id)
-        if token_id is None:
-            self._parts.sessions.add(session)
-        else:
-            self._count_takeover(token_id)
-            self._parts.sessions.take_over(session)
+        self._add(session)
         try:
             room = self._enter_room(session, room_name)
         except ChatError:
@@ -312,14 +310,45 @@ class Connection:
                 raise RateLimited(retry_after=_seconds(wait))
             self._parts.sweeper.poke(self._parts.rules.rate_window)
 
+    def _add(self, session: Session) -> None:
+        """Take its nickname.  Raises NickTaken, NickLost, ServerFull, or as ``_count_takeover``."""
+        sessions = self._parts.sessions
+        if session.token_id is not None:
+            self._count_takeover(session.token_id)
+        add = sessions.add if session.token_id is None else sessions.take_over
+        try:
+            add(session)
+        except ServerFull:
+            if not sessions.make_room():
+                raise
+            add(session)
+
+    def _find_place(
+        self, session: Session, name: str
+    ) -> tuple[Room[Receiver], Member[Receiver], Snapshot]:
+        """A place in the room ``name``, where those in their grace make room for the living.
+
+        The caller holds ``session.turn``, and those in their grace hold none.  Raises RoomFull, or
+        ServerFull for a room too many.
+        """
+        rooms, sessions = self._parts.rooms, self._parts.sessions
+        while True:
+            try:
+                return rooms.enter(name, session, session.nick, session.bundle)
+            except RoomFull:
+                room = rooms.find(name)
+                if room is not None and not sessions.make_room(room):
+                    raise
+            except ServerFull:
+                if not sessions.make_room():
+                    raise
+
     def _enter_room(self, session: Session, name: str) -> Room[Receiver]:
         """The session's first room.  Raises ServerFull or RoomFull."""
         with session.turn:  # who ends it now finds either no room, or one that it has to leave
             if session.over:
                 raise Closed()  # its identity or token came a second time, or was revoked
-            room, member, snapshot = self._parts.rooms.enter(
-                name, session, session.nick, session.bundle
-            )
+            room, member, snapshot = self._find_place(session, name)
             session.room, session.member = room, member
             self._attach(session, entered(snapshot))
         return room
@@ -340,7 +369,7 @@ class Connection:
         if room is None or member is None:
             raise AssertionError("a session without a room has nothing to attach")
         self._outlet.attach(room, member, [welcome.encode(), *replies])
-        session.lost_at = None
+        session.lost_at, session.group = None, self._group
         session.hang_up = self.hang_up
         session.outlet = self._outlet
 
@@ -643,9 +672,7 @@ class Connection:
         if room_key(name) == room_key(room.name):
             return [answer]
         # Into the new one first: if it is full, nothing has happened.
-        new_room, new_member, snapshot = self._parts.rooms.enter(
-            name, session, session.nick, session.bundle
-        )
+        new_room, new_member, snapshot = self._find_place(session, name)
         session.room, session.member, session.epoch = new_room, new_member, 0
         self._outlet.attach(new_room, new_member, entered(snapshot, wanted.ref))
         self._parts.rooms.leave(room, member)

@@ -460,6 +460,11 @@ class Rooms(Generic[Owner]):
             member = Member(owner, self._last_id, nick, bundle)
             return room, member, room.join(member)
 
+    def find(self, name: str) -> Room[Owner] | None:
+        """The room called ``name``, if anybody is in it."""
+        with self._lock:
+            return self._rooms.get(room_key(name))
+
     def leave(self, room: Room[Owner], member: Member[Owner]) -> None:
         """Take ``member`` out; the room goes with its last one."""
         with self._lock:

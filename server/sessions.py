@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from protocol.errors import NickLost, NickTaken, ServerFull
@@ -43,6 +43,7 @@ class Session:
         self.room: Room[Receiver] | None = None
         self.member: Member[Receiver] | None = None
         self.lost_at: float | None = None
+        self.group = ""  # the address that its connection comes, or came, from
         self.over = False
         self.taken = 0  # the highest `ref`
         self.epoch = 0  # the highest epoch of its wraps
@@ -194,6 +195,29 @@ class Sessions:
                 self._rooms.leave(room, member)
         if room is not None:
             self._on_change(room)
+
+    def make_room(self, room: Room[Receiver] | None = None) -> bool:
+        """End a grace, in ``room`` or anywhere, for somebody who is alive; False if there is none.
+
+        The oldest goes, of the address that holds most: whoever comes again and again under other
+        keys, and cuts the connection, fills nothing up.
+        """
+        with self._lock:
+            sessions = list(self._by_print.values())
+        away = [
+            (lost_at, session)
+            for session in sessions
+            if (lost_at := session.lost_at) is not None and room in (None, session.room)
+        ]
+        if not away:
+            return False
+        held = Counter(session.group for _lost_at, session in away)
+        most = max(held, key=lambda group: held[group])
+        lost_at, oldest = min(
+            (each for each in away if each[1].group == most), key=lambda each: each[0]
+        )
+        self.end(oldest, lost_at)
+        return True
 
     def sweep(self) -> float | None:
         """End the graces that are over; seconds until the next one, None if there is none."""

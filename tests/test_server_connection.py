@@ -395,6 +395,31 @@ def test_no_place_in_the_room_or_for_it(
     assert sorted(session.nick for session in server._parts.sessions.live()) == ["alice", "carol"]
 
 
+@pytest.mark.parametrize("full", ["room", "rooms", "sessions"])
+def test_who_is_away_makes_room(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    """Whoever comes under many keys and cuts each connection keeps nobody out."""
+    if full == "room":
+        monkeypatch.setattr(limits, "ROOM_MEMBERS", 2)
+    elif full == "rooms":
+        monkeypatch.setattr(server._parts.rooms, "_most", 2)
+    else:
+        monkeypatch.setattr(bounds, "SESSIONS", 2)
+    alice = wires(server, 0).join("alice", "one")
+    wires(server, 1).join("ghost", "one" if full == "room" else "two").cut()
+    sessions = server._parts.sessions
+    until(lambda: any(session.lost_at is not None for session in sessions.live()))
+    wires(server, 2).join("bob", "one" if full == "room" else "three")
+    assert {session.nick for session in sessions.live()} == {"alice", "bob"}
+    if full == "room":
+        assert [type(entry) for entry in alice.entries(4)[-2:]] == [frames.Left, frames.Joined]
+    carol = wires(server, 3)  # and who is there stays
+    carol.greet()
+    carol.prove("carol", "one" if full == "room" else "four")
+    assert carol.refusal().code in ("room_full", "server_full")
+
+
 def test_too_many_connections(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -302,6 +302,25 @@ def test_one_grace_after_another(house: House) -> None:
     assert not session.over
 
 
+def test_a_grace_makes_room_for_the_living(house: House) -> None:
+    """The oldest of the address that holds most; nobody who is connected, and no other room's."""
+    for number, group in enumerate(["b", "a", "a", "c"]):
+        session, _peer = house.connected(f"ghost-{number}")
+        session.group = group
+        house.clock.now += 1.0
+        house.lose(session)
+    living, _peer = house.connected("living")
+    living.group = "a"
+    assert not house.sessions.make_room(Room("another"))
+    gone = []
+    while house.sessions.make_room(living.room):
+        left = {session.nick for session in house.sessions.live()}
+        gone.append({f"ghost-{number}" for number in range(4)} - left)
+    assert [sorted(each)[-1] for each in gone] == ["ghost-1", "ghost-1", "ghost-2", "ghost-3"]
+    assert [len(each) for each in gone] == [1, 2, 3, 4]
+    assert [session.nick for session in house.sessions.live()] == ["living"]
+
+
 def test_what_is_said_during_a_grace_waits(house: House) -> None:
     """Delivering to somebody without a connection does nothing, and takes nothing."""
     alice, _ = house.connected("alice")
