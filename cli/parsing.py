@@ -173,12 +173,30 @@ def _only_words(command: Command, rest: Sequence[str]) -> list[str]:
         if word.startswith("-") and word != "-":
             # Only the option's name: what follows may be a secret.
             option = word.split("=")[0] if word.startswith("--") else word[:2]
+            if place := _place_of(option, command):
+                sentence = _("{option} is no option: {word} stands by itself, as in {example}.")
+                example = f"{command.name} {_places(command.words)}"
+                raise UsageError(sentence.format(option=option, word=place, example=example))
             flags = [ROWS[name].flag or TOKEN_FLAGS[name] for name in command.options]
             sentence = _("{option} is not an option of {command}.")
             raise UsageError(
                 sentence.format(option=option, command=command.name) + nearest(option, flags)
             )
     return list(rest)
+
+
+def _place_of(option: str, command: Command) -> str:
+    """The positional that somebody takes for an option; empty if it is none."""
+    words = [ROWS[name].word for name in command.words if ROWS[name].word.isidentifier()]
+    wanted = option.lstrip("-").upper()
+    aliases = {"HOST": words[:1], "ADDRESS": words[:1], "IP": words[:1], "NAME": words[2:3],
+               "NICK": words[2:3], "USER": words[2:3]}  # fmt: skip
+    found = [wanted] if wanted in words else aliases.get(wanted, [])
+    return "".join(found)
+
+
+def _places(names: Sequence[str]) -> str:
+    return " ".join(ROWS[name].word for name in names)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -199,11 +217,17 @@ def _connect_words(args: Arguments, words: list[str], invited: bool) -> Argument
         return {"CLIENT_INVITE": words[0], **_by_name(person, words[1:])}
     if args["CLIENT_INVITE"] or args["CLIENT_INVITE_FILE"] or (invited and len(words) <= 2):
         return _by_name(person, words)
+    if words and _has_port(words[0]) and not "".join(words[1:2]).isdecimal():
+        return _by_name(("CLIENT_SERVER", *person), words)
     return _by_name(CONNECT.words, words)
+
+
+def _has_port(word: str) -> bool:
+    host, _colon, port = word.rpartition(":")
+    return port.isdecimal() and bool(host) and (":" not in host or host.endswith("]"))
 
 
 def _by_name(names: Sequence[str], words: Sequence[str]) -> Arguments:
     if len(words) > len(names):
-        places = " ".join(ROWS[name].word for name in names)
-        raise UsageError(_("There is more than {places} here.").format(places=places))
+        raise UsageError(_("There is more than {places} here.").format(places=_places(names)))
     return {name: _value(name, word) for name, word in zip(names, words, strict=False)}

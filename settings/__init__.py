@@ -20,6 +20,7 @@ from protocol.limits import PAD_FROM, RECORD_PAD
 from settings.dotenv import Dotenv, near_misses, parse_dotenv
 from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
+from settings.kinds import Host
 from settings.sources import Args, Given, Sources, both, first_line, missing
 from settings.table import (
     ADMIN_PASSWORDS,
@@ -207,6 +208,7 @@ def client_settings(
     """
     sources = Sources(args, environ, dotenv, answers or {}, read_line)
     values = sources.plain("client")
+    values["server"], values["port"] = _address(sources)
     values["language"] = values["language"] or _system_language(environ)
     # Two at once is told before anybody is asked for anything.
     credential = sources.choose(PASSWORDS)
@@ -404,7 +406,7 @@ def _from_invite(sources: Sources, given: Given) -> dict[str, Any]:
     try:
         invite = parse_invite((link or {})["invite"])
         values: dict[str, Any] = {
-            "server": ROWS["CLIENT_SERVER"].kind.parse(invite.host),
+            "server": Host().parse(invite.host),
             "port": invite.port,
             "room": ROWS["CLIENT_ROOM"].kind.parse(invite.room or ROWS["CLIENT_ROOM"].default),
             "room_secret": invite.secret,
@@ -444,9 +446,22 @@ def _check_withheld(sources: Sources, names: tuple[str, ...]) -> None:
             raise SettingsError(sentence.format(path=path, setting=name, flag=ROWS[name].flag))
 
 
+def _address(sources: Sources) -> tuple[Any, int]:
+    """The server, None where nothing names one, and its port, which may stand in the same word."""
+    server, other = sources.find("CLIENT_SERVER"), sources.find("CLIENT_PORT")
+    host, port = server.parse() if server else (None, None)
+    if server is None or port is None:
+        return host, sources.value("CLIENT_PORT")
+    if other is None or other.rank > server.rank or other.parse() == port:
+        return host, port
+    if other.rank == server.rank:
+        raise both(server, other)
+    return host, other.parse()
+
+
 def _server_to_ask(sources: Sources) -> tuple[str, int]:
     if sources.find("CLIENT_SERVER"):
-        return sources.value("CLIENT_SERVER"), sources.value("CLIENT_PORT")
+        return _address(sources)
     host = sources.value("SERVER_HOST")
     port = sources.value("CLIENT_PORT" if sources.find("CLIENT_PORT") else "SERVER_PORT")
     return _ANY_ADDRESS.get(host, host), port

@@ -88,7 +88,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("FORCE_SSL", "server", "force_ssl", Switch(),
             N_("refuse to start without a TLS certificate"), "false",
             flag="--force-ssl", implies=_YES),
-    Setting("CLIENT_SERVER", "client", "server", Host(),
+    Setting("CLIENT_SERVER", "client", "server", Address(),
             N_("address of the server"), word="SERVER"),
     Setting("CLIENT_PORT", "client", "port", Whole(1, 65535),
             N_("port of the server"), "1000", word="PORT"),

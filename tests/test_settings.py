@@ -847,3 +847,31 @@ def test_the_readmes_rows_have_name_default_and_words() -> None:
 def test_the_groups_are_rows() -> None:
     assert GROUPED <= set(settings.ROWS)
     assert Text().parse(" a ") == "a"
+
+
+@pytest.mark.parametrize(
+    ("args", "environ", "address"),
+    [
+        ({"CLIENT_SERVER": "h:7"}, {}, ("h", 7)),
+        ({"CLIENT_SERVER": "[::1]:7"}, {}, ("::1", 7)),
+        ({"CLIENT_SERVER": "::1"}, {}, ("::1", 1000)),
+        ({"CLIENT_SERVER": "h:7"}, {"CLIENT_PORT": "8"}, ("h", 7)),
+        ({"CLIENT_PORT": "8"}, {"CLIENT_SERVER": "h:7"}, ("h", 8)),
+        ({"CLIENT_SERVER": "h:7", "CLIENT_PORT": "7"}, {}, ("h", 7)),
+        ({"CLIENT_SERVER": "h:7", "CLIENT_PORT": "8"}, {}, None),
+        ({"CLIENT_SERVER": "http://h:7"}, {}, None),
+        ({"CLIENT_SERVER": "h:0"}, {}, None),
+    ],
+)
+def test_a_servers_port_may_stand_with_its_address(
+    args: dict[str, str], environ: dict[str, str], address: tuple[str, int] | None
+) -> None:
+    given = {"CLIENT_USERNAME": "al", "CLIENT_PASSWORD": "pw", **environ}
+    if address is None:
+        with pytest.raises(settings.SettingsError):
+            settings.client_settings(args, given, {})
+        return
+    made = settings.client_settings(args, given, {})
+    assert (made.server, made.port) == address
+    asked = settings.token_settings({**args, "<USERNAME>": "al"}, given, {})
+    assert (asked.server, asked.port) == address
