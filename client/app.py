@@ -274,7 +274,8 @@ class _Client:
         if self._connection.joined:
             self._console.screen.show(events.Disconnected(ending.reason))
         if ending.kind == "unreachable":
-            self._say_last(wording.unreachable(ending.reason, self._address.server))
+            shown = str(ending.params.get("fingerprint", ""))
+            self._say_last(wording.unreachable(ending.reason, self._address.server, shown))
             return EXIT_UNREACHABLE
         if ending.reason == "taken_over":
             # Not an error: a supervisor that starts it again would throw the other one out.

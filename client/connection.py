@@ -70,7 +70,7 @@ class Ending:
 
     kind: str
     reason: str = ""
-    params: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, float | str] = field(default_factory=dict)
 
 
 class Connection:
@@ -250,7 +250,8 @@ class Connection:
                 return Ending("refused", gone.reason)
             self._on_gone(gone.reason)
         except Unreachable as error:
-            return Ending("unreachable", error.reason) if first else None
+            params = {"fingerprint": error.fingerprint}
+            return Ending("unreachable", error.reason, params) if first else None
         except BadVersion as error:
             return Ending("refused", error.code) if first else None
         except TimedOut:

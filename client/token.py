@@ -29,7 +29,7 @@ def run(settings: TokenSettings) -> int:
         return _fail(EXIT_USAGE, unusable(error))
     except Unreachable as error:
         where = f"{in_url(settings.server)}:{settings.port}"
-        return _fail(EXIT_UNREACHABLE, wording.unreachable(error.reason, where))
+        return _fail(EXIT_UNREACHABLE, wording.unreachable(error.reason, where, error.fingerprint))
     answer = _read(body)
     if status != 200:
         return _fail(EXIT_REFUSED, _refusal(answer.get("error")))

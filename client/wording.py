@@ -157,6 +157,15 @@ _UNREACHABLE: dict[str, str] = {
         "The certificate of {server} is self-signed; compare its fingerprint with the server's "
         "banner and give it with --ssl-fingerprint."
     ),
+    "self_signed_shown": N_(
+        "The certificate of {server} is self-signed; its SHA-256 is {fingerprint}: compare it with "
+        "the server's banner, and if it is the same, give it with --ssl-fingerprint."
+    ),
+    "unknown_ca_shown": N_(
+        "The certificate of {server} comes from an authority that is not known here; give that "
+        "authority's file with --ssl-ca, or with --ssl-fingerprint its SHA-256, which is "
+        "{fingerprint} here: compare it by a way that you trust."
+    ),
     "unknown_ca": N_(
         "The certificate of {server} comes from an authority that is not known here; give that "
         "authority's file with --ssl-ca, or the fingerprint with --ssl-fingerprint."
@@ -253,9 +262,14 @@ def disconnected(reason: str) -> str:
     return _sentence(_DISCONNECTED, _CUT, reason)
 
 
-def unreachable(reason: str, server: str) -> str:
-    """The exit sentence when the server cannot be reached; ``server`` is host and port."""
-    return _sentence(_UNREACHABLE, _AWAY, reason, {"server": server})
+def unreachable(reason: str, server: str, fingerprint: str = "") -> str:
+    """The exit sentence when the server cannot be reached; ``server`` is host and port.
+
+    ``fingerprint`` is that of the certificate that was shown, where a person may compare it.
+    """
+    shown = f"{reason}_shown"
+    code = shown if fingerprint and shown in _UNREACHABLE else reason
+    return _sentence(_UNREACHABLE, _AWAY, code, {"server": server, "fingerprint": fingerprint})
 
 
 def refused(code: str, params: Params | None = None) -> str:

@@ -150,8 +150,10 @@ def test_who_is_not_the_pinned_one(server: Server, authority: Certificate) -> No
     )
 
 
-def test_who_vouches_for_itself(server: Server) -> None:
-    unreachable(server.port, ("--ssl",), "self-signed", "banner", "--ssl-fingerprint")
+def test_who_vouches_for_itself(server: Server, certificate: Certificate) -> None:
+    """What there is to compare is told with the sentence that asks to."""
+    shown = f"its SHA-256 is {pinned(certificate)[1]}: compare"
+    unreachable(server.port, ("--ssl",), "self-signed", "banner", "--ssl-fingerprint", shown)
 
 
 def test_who_wants_tls(server: Server) -> None:

@@ -24,13 +24,14 @@ import websocket
 
 from .errors import Closed, Unreachable
 from .sockets import Interrupted, Stream
-from .tls import TlsStream
+from .tls import TlsStream, looking_context
 from .websocket import Allowance, WebSocket
 
 _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
 _SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
 _TLS_ALERT = b"\x15"
 _BUSY = (429, 503)
+_UNVOUCHED = ("self_signed", "unknown_ca")  # what a person may compare by another way
 
 _CONTROL, _CONTROL_BYTES = 8, 125  # opcodes from here on are control frames, which are short
 _LEAST_LENGTHS = {126: 126, 127: 1 << 16}  # what a length in 16 or in 64 bits has to have
@@ -287,12 +288,39 @@ def reach(
         except Unreachable as error:
             stream.close()
             failure = error
+            if error.reason in _UNVOUCHED:
+                hostname = server_hostname or host
+                error.fingerprint = _look(family, address, hostname, deadline, opened)
             if error.reason not in ("refused", "timeout", "network"):
                 break  # somebody answered
         except BaseException:
             stream.close()
             raise
     raise failure
+
+
+def _look(
+    family: int,
+    address: Any,
+    hostname: str,
+    deadline: float,
+    opened: Callable[[Stream], None] | None,
+) -> str:
+    """The fingerprint of the certificate that is shown there, for people to compare.
+
+    A second handshake, since OpenSSL lets go of a certificate that it refuses; nothing is said in
+    it. Whoever is in between may show another one each time: who pins it finds that out. Empty if
+    it cannot be had.
+    """
+    stream = _stream(family, looking_context(), hostname)
+    with contextlib.closing(stream), contextlib.suppress(OSError, Unreachable):
+        if opened is not None:
+            opened(stream)
+        _dial(stream, address, deadline)
+        assert isinstance(stream, TlsStream)
+        stream.handshake(deadline)
+        return stream.shown()
+    return ""
 
 
 def _addresses(host: str, port: int) -> list[tuple[int, Any]]:

@@ -21,6 +21,8 @@ class Unreachable(ChatError):
 
     code = "unreachable"
 
+    fingerprint = ""  # of the certificate that nobody vouches for, where it could be had
+
     def __init__(self, reason: str) -> None:
         super().__init__(reason=reason)
         self.reason = reason

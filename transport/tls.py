@@ -127,6 +127,11 @@ class TlsStream(Stream):
         if not hmac.compare_digest(hashlib.sha256(leaf).hexdigest(), pin):
             raise TlsFailed("fingerprint")
 
+    def shown(self) -> str:
+        """SHA-256 of the peer's certificate, in hexadecimal; whether it is to be trusted or not."""
+        with self._machine:
+            return hashlib.sha256(self._tls.getpeercert(binary_form=True) or b"").hexdigest()
+
     def _fill(self) -> bytes:
         while not self._over:
             raw = self._receive(self._deadline, _PIECE_BYTES)
@@ -264,6 +269,14 @@ def client_context(ca_path: str | None = None, fingerprint: str | None = None) -
         raise CertificateUnusable("damaged", ca_path) from None
     # Somebody who names a certificate trusts it, whoever signed it.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def looking_context() -> ssl.SSLContext:
+    """For a handshake that is only to show a certificate: it checks nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 
