@@ -21,6 +21,7 @@ from cli.asking import Environ, say, settle
 from cli.interrupts import as_exceptions
 from cli.parsing import Arguments, UsageError, nearest, parse, parser, top_parser
 from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION
+from client.console import output
 from i18n import _
 from settings import HISTORY_PASSPHRASES, Dotenv, SettingsError
 
@@ -74,6 +75,7 @@ def _serve(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
 
 
 def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
+    output.check()
     chosen = settle(settings.client_settings, args, environ, dotenv)
     if chosen.listen and chosen.renderer == "rich":
         if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
@@ -183,7 +185,7 @@ def _without_command(argv: Sequence[str]) -> int:
 def _show(text: str) -> None:
     """Text on standard output, in whatever characters that can take."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), end="")
+    output.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def _write_utf8() -> None:
@@ -196,10 +198,13 @@ def _write_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors=stream.errors)
 
 
-def _drop_output() -> None:
-    """Point standard output away from a reader that has gone, lest Python flush to it again."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _fill_descriptors() -> None:
+    """Let no file or socket of ours be taken for a standard stream that was closed."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
 
 
 def _unexpected(kind: type[BaseException]) -> None:
@@ -210,10 +215,10 @@ def _unexpected(kind: type[BaseException]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; ``argv`` is without its name. Returns the exit status."""
     _write_utf8()
+    _fill_descriptors()
     try:
         status = _run(sys.argv[1:] if argv is None else argv)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # a reader that has gone shows here, and not after the end
+        output.flush()  # what cannot be written shows here, and not after the end
         return status
     except UsageError as error:
         more = _("--help tells more.")
@@ -228,8 +233,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(packages.unusable(error))
         return USAGE
     except BrokenPipeError:
-        _drop_output()
+        output.drop()
         return LEFT
+    except output.Unwritable as error:
+        say(output.sentence(str(error)))
+        output.drop()
+        return output.EXIT_UNWRITABLE
     except Exception as error:  # a bug of ours, and no reason to show its innards
         _unexpected(type(error))
         return BROKEN

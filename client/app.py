@@ -62,6 +62,11 @@ def run(settings: ClientSettings, keys: Keys) -> int:
     return _Client(settings, context, keys, history).run()
 
 
+def _unsent(count: int) -> str:
+    text = plural("{count} line was not sent.", "{count} lines were not sent.", count)
+    return text.format(count=count)
+
+
 class _Tls(Protocol):
     """The TLS part of the settings of several commands."""
 
@@ -115,6 +120,7 @@ class _Client:
         self._news: SimpleQueue[str] = SimpleQueue()
         self._quitting = False
         self._panicking = self._deleting = False
+        self._told: int | None = None  # of the lines handed back, when output had gone
         self._console = Console(
             settings.renderer,
             environment(),
@@ -125,7 +131,7 @@ class _Client:
             type_ahead=settings.type_ahead,
             mouse=settings.mouse,
             complete=self._complete,
-            on_gone=self._quit,
+            on_gone=self._on_gone,
         )
         show = self._console.screen.show
         identity = keys.identity()
@@ -164,6 +170,10 @@ class _Client:
         if self._panicking:
             self._forget(status)
             return status
+        if why := self._console.screen.unwritable:
+            status = output.EXIT_UNWRITABLE
+            self._say_last(output.sentence(why))
+        self._count_untold()
         if self._history is not None:
             self._history.close()
         if self._last_words:
@@ -208,7 +218,7 @@ class _Client:
         """Why reading has ended decides what is waited for, and the exit status."""
         pipe_ended = not self._quitting and self._console.input.ended == "end"
         if pipe_ended and self._settings.listen:
-            while not self._quitting and not self._connection.over:
+            while not self._quitting and not self._connection.over and self._told is None:
                 self._news.get()
         wants_away = self._quitting or not pipe_ended
         if wants_away:
@@ -222,7 +232,8 @@ class _Client:
             return EXIT_LEFT
         if left_over:
             return EXIT_LOST
-        return EXIT_REFUSED if self._session.refused else EXIT_LEFT
+        # Where output has gone, what was refused before had been told.
+        return EXIT_REFUSED if self._session.refused > (self._told or 0) else EXIT_LEFT
 
     def _vanish(self) -> int:
         """Leave within a second, whatever hangs: nobody's answer is waited for."""
@@ -293,9 +304,14 @@ class _Client:
         """Hand back what was not sent; how many lines that were."""
         count = self._session.give_up("disconnected")
         if count and self._console.renderer == "rich":  # where they stand is about to vanish
-            text = plural("{count} line was not sent.", "{count} lines were not sent.", count)
-            self._say_last(text.format(count=count))
+            self._say_last(_unsent(count))
         return count
+
+    def _count_untold(self) -> None:
+        """Lines that were handed back when there was no output any more to say so."""
+        untold = 0 if self._told is None else self._session.refused - self._told
+        if untold > 0 and not self._console.interactive:
+            self._say_last(_unsent(untold))
 
     def _say_history(self, joined: bool) -> None:
         if joined and self._settings.history_from:  # which the person may know nothing of
@@ -332,6 +348,14 @@ class _Client:
     def _panic(self, delete: bool) -> None:
         self._panicking, self._deleting = True, delete
         self._quit()
+
+    def _on_gone(self) -> None:
+        """Nobody sees any more what is shown."""
+        self._told = self._session.refused
+        if self._console.interactive:
+            self._quit()
+        else:
+            self._news.put("gone")
 
     def _quit(self) -> None:
         self._quitting = True

@@ -42,7 +42,7 @@ _WORD = "delete"  # to be typed in any language, since it cannot be undone
 def run(settings: HistorySettings, folder: Path, ask: AskPassphrase, answer: Answer) -> int:
     """Do what is wanted with the histories in ``folder``; the exit status.
 
-    Raises SettingsError where a passphrase is missing.
+    Raises SettingsError where a passphrase is missing, and Unwritable or BrokenPipeError.
     """
     try:
         paths = _meant(settings, folder)
@@ -111,6 +111,8 @@ class _Opened:
 
     def run(self) -> int:
         """Open them, go on with what is wanted; the exit status."""
+        if self._settings.action != "passphrase":
+            output.check()
         self._unlock(self._settings.passphrase or self._ask(HISTORY_PASSPHRASES, False))
         if not self._files:
             return self._status
@@ -156,7 +158,7 @@ class _Opened:
             messages = plural("{count} message", "{count} messages", count).format(count=count)
             cells.append([file.server, messages, *(times + ["", ""])[:2]])
         for row in table(sorted(cells)):
-            print("".join(span.text for span in row.spans))
+            _print("".join(span.text for span in row.spans))
 
     def _show(self) -> None:
         found = 0
@@ -164,9 +166,9 @@ class _Opened:
             records = self._read(file)
             for number, record in enumerate(records):
                 if not number and len(self._files) > 1:
-                    print(_("History of {server}:").format(server=visible(file.server)))
+                    _print(_("History of {server}:").format(server=visible(file.server)))
                 for line in self._lines(self._layout.recorded(record)):
-                    print(line)
+                    _print(line)
                 found += 1
         if not found:
             _say(EXIT_LEFT, _("There is nothing like that in the history."))
@@ -181,7 +183,7 @@ class _Opened:
         for file in self._files:
             for record in self._read(file):
                 (fields,) = events.History((record,)).fields()["messages"]
-                print(one_line({"server": file.server, **fields}))
+                _print(one_line({"server": file.server, **fields}))
 
     def _change(self) -> None:
         passphrase = self._settings.new_passphrase or self._ask(_NEW_PASSPHRASE, True)
@@ -238,9 +240,12 @@ def _write_what_there_is() -> None:
         reconfigure(errors="replace")
 
 
+def _print(line: str) -> None:
+    output.write(line + "\n")
+
+
 def _say(status: int, sentence: str) -> int:
     """Say a sentence, and pass the status on."""
-    if sys.stdout is not None:  # None: closed by who started us
-        sys.stdout.flush()  # what came before stands before it
+    output.flush()  # what came before stands before it
     output.say(sentence)
     return status

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from dataclasses import replace
 from typing import Any
 
 from client import wording
@@ -22,7 +24,12 @@ _NAMES = ("id", "username")
 
 
 def run(settings: TokenSettings) -> int:
-    """Print the token alone on standard output, or those that live, or revoke one; exit status."""
+    """Print the token alone on standard output, or those that live, or revoke one; exit status.
+
+    Raises Unwritable, and BrokenPipeError where the reader has gone.
+    """
+    if settings.revoke is None:
+        output.check()
     try:
         status, body = _ask(settings)
     except CertificateUnusable as error:
@@ -40,7 +47,18 @@ def run(settings: TokenSettings) -> int:
     token = answer.get("token")
     if not isinstance(token, str):
         return _fail(EXIT_REFUSED, _refusal(None))
-    print(token)
+    return _print(token, settings)
+
+
+def _print(token: str, settings: TokenSettings) -> int:
+    """The token alone on standard output.  One that nobody has seen is not left to live."""
+    try:
+        output.write(token + "\n")
+        output.flush()
+    except (output.Unwritable, BrokenPipeError):
+        with contextlib.suppress(Unreachable):
+            _ask(replace(settings, username=None, revoke=token))
+        raise
     return EXIT_LEFT
 
 
@@ -66,7 +84,7 @@ def _on_listed(tokens: object) -> int:
     if not lines:
         output.say(_("There are no live tokens."))
     for line in lines:
-        print(line)
+        output.write(line + "\n")
     return EXIT_LEFT
 
 

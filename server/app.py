@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
+import os
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ from server.auth import Password, Tokens
 from server.banner import (
     banner,
     cannot_listen,
+    cannot_write,
     certificate_kept,
     certificate_renewed,
     certificate_unusable,
@@ -286,8 +289,7 @@ def run(settings: ServerSettings) -> int:
     gc.freeze()
     signals = Signals(server.secure)
     server.start()
-    with contextlib.suppress(OSError):  # whoever read the banner may have gone
-        print(banner(settings, server.port), flush=True)
+    _tell(banner(settings, server.port))
     signals.wait(partial(_renew, server))
     server.stop()
     return 0
@@ -307,14 +309,31 @@ def _allow_descriptors() -> None:
 
 
 def _renew(server: ChatServer) -> None:
-    with contextlib.suppress(OSError):  # SIGHUP may mean that the terminal has gone, too
-        try:
-            print(server.reload_certificate(), flush=True)
-        except CertificateUnusable as error:
-            reason = certificate_unusable(error.reason, error.path)
-            print(reason, certificate_kept(), file=sys.stderr, flush=True)
+    try:
+        _tell(server.reload_certificate())
+    except CertificateUnusable as error:
+        _complain(f"{certificate_unusable(error.reason, error.path)} {certificate_kept()}")
+
+
+def _tell(text: str) -> None:
+    """Text on standard output.  Where that leads nowhere the server serves all the same."""
+    try:
+        if sys.stdout is not None:
+            print(text, flush=True)
+    except (OSError, ValueError) as error:
+        # What is still buffered must not fail once more at the end.
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if isinstance(error, OSError) and error.errno not in (errno.EPIPE, errno.EIO):
+            _complain(cannot_write(error.strerror or type(error).__name__))
+
+
+def _complain(sentence: str) -> None:
+    if sys.stderr is not None:  # None: closed by who started us
+        with contextlib.suppress(OSError, ValueError):
+            print(sentence, file=sys.stderr, flush=True)
 
 
 def _fail(sentence: str) -> int:
-    print(sentence, file=sys.stderr)
+    _complain(sentence)
     return 2

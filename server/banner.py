@@ -89,6 +89,13 @@ def certificate_kept() -> str:
     return _("The server goes on with the certificate that it had.")
 
 
+def cannot_write(reason: str) -> str:
+    """What is said where the banner cannot be written."""
+    return _("Standard output cannot be written ({reason}): the server serves without it.").format(
+        reason=reason
+    )
+
+
 def certificate_unusable(reason: str, path: str) -> str:
     """Why the TLS files cannot be used, and what to do."""
     sentences = {

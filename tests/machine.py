@@ -187,8 +187,13 @@ def _seccomp() -> str:
     return said and f"no filter for system calls can be set ({said})"
 
 
+def _dev_full() -> str:
+    return "" if os.path.exists("/dev/full") else "there is no /dev/full"
+
+
 _CHECKS: dict[str, Callable[[], str]] = {
     "strace": _strace,
+    "/dev/full": _dev_full,
     "mounts": _mounts,
     "low ports": _low_ports,
     "memory": _memory,

@@ -21,6 +21,7 @@ from cli import asking, table
 from cli import run as program
 from cli.parsing import UsageError, parse
 from cli.table import CONNECT, SERVE, TOKEN
+from client.console import output
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 60  # only against hanging
@@ -256,7 +257,7 @@ def test_the_exit_status(
     status: int,
 ) -> None:
     """Whatever happens, it is at most one sentence, and tells no more than it may."""
-    monkeypatch.setattr(program, "_drop_output", lambda: None)
+    monkeypatch.setattr(output, "drop", lambda: None)
     started.result = result
     assert program.main(["serve"]) == status
     out, err = capsys.readouterr()
@@ -476,7 +477,7 @@ def test_help_and_mistakes_import_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from cli.run import main; status = [main(['--help']), main(['serve'])];"
         "heavy = {'cryptography', 'websocket', 'simple_websocket', 'socket', 'ssl', 'server',"
-        "         'client', 'transport'} & set(sys.modules);"
+        "         'client.app', 'client.events', 'transport'} & set(sys.modules);"
         "sys.exit(repr((status, heavy)))"
     )
     done = subprocess.run(

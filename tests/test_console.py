@@ -630,6 +630,6 @@ def test_a_reader_of_the_output_that_goes_ends_the_input() -> None:
         with Console("json", {}, stdin=stdin, stdout=stdout) as console:
             console.screen.show(CONNECTED)
             assert console.input.next_line() is None
-            assert console.input.ended == STOPPED
+            assert console.input.ended == END
             assert console.screen.gone
     os.close(in_write)

@@ -67,6 +67,8 @@ print("ready", flush=True)
 while word := sys.stdin.readline().strip():
     if word in ("start", "start&"):
         job = start(word == "start")
+    if word == "pid":
+        print("job", job)
     if word in ("fg", "bg"):
         go_on(word == "fg")
     if word in ("start", "fg"):
@@ -242,18 +244,13 @@ def test_a_client_that_ends_in_the_background_leaves_the_terminal_alone(
         theirs[3] &= ~termios.ECHO  # as a shell has it that edits lines
         termios.tcsetattr(terminal._line, termios.TCSANOW, theirs)
         written = len(terminal.output)
-        job = int(_children(terminal)[0])
-        os.kill(job, signal.SIGTERM)
+        order(terminal, "pid")
+        os.kill(int(terminal.sees(r"job (\d+)")[1]), signal.SIGTERM)
         witness.next("left", nick=nick)
         bring_back(terminal)
         terminal.sees("ended 0")
         assert terminal.settings() == theirs
         assert b"\x1b" not in terminal.output[written:]
-
-
-def _children(terminal: Terminal) -> list[str]:
-    path = Path(f"/proc/{terminal.process.pid}/task/{terminal.process.pid}/children")
-    return path.read_text().split()
 
 
 # The terminal is closed

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TextIO
 
+from client.console import output
 from client.console.lines import LineView
+from client.console.terminal import is_terminal
 from client.events import Event
 from protocol.names import visible
 
@@ -29,7 +31,8 @@ Now = Callable[[], datetime]
 
 
 class NoReader(Exception):
-    """Standard output leads nowhere any more."""
+    """Standard output leads nowhere any more; the text says why, and nothing if it is only that
+    the reader has gone."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,16 @@ def nothing() -> None:
 class Drawing:
     """Base of all screens: ``_begin``, ``_draw`` and ``_end`` are their own.
 
-    When ``out`` has no reader any more, ``gone`` becomes true and ``on_gone`` is called, once
-    and from the screen thread; what is shown later is dropped.
+    When ``out`` has no reader any more, or cannot be written, ``gone`` becomes true and ``on_gone``
+    is called, once and from the screen thread; what is shown later is dropped.
     """
 
     def __init__(self, out: TextIO, err: TextIO, on_gone: Callable[[], None], now: Now) -> None:
         self.gone = False
         self.failure: Exception | None = None  # an error of ours; the screen has ended
+        self.unwritable = ""  # why standard output takes nothing, if it still has a reader
         self._out, self._err = out, err
+        self._on_terminal = is_terminal(out)
         self._on_gone = on_gone
         self._now = now
         self._changed = threading.Condition()
@@ -227,7 +232,8 @@ class Drawing:
             self._end()
             if self._vanishing:
                 self._write(self._wiped())
-        except NoReader:
+        except NoReader as error:
+            self.unwritable = str(error)
             self._leave(None)
         except Exception as error:  # top of a thread: a bug must not leave the client mute
             with suppress(Exception):
@@ -256,8 +262,8 @@ class Drawing:
             try:
                 self._out.write(_encodable(text, self._out.encoding))
                 self._out.flush()
-            except (OSError, ValueError):  # nobody reads any more, or it was closed
-                raise NoReader from None
+            except (OSError, ValueError) as error:
+                raise NoReader(output.reason(error, self._on_terminal)) from None
 
     def _complain(self, text: str) -> None:
         with suppress(OSError, ValueError):  # nobody listens there: nothing can be said

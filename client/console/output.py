@@ -6,8 +6,10 @@ Light, and imports nothing of the client: the command line uses it, too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
+from collections.abc import Iterator
 
 from i18n import _
 
@@ -18,30 +20,44 @@ class Unwritable(Exception):
     """Standard output takes nothing (a full disk, a closed descriptor); the text says why."""
 
 
+def reason(error: OSError | ValueError, terminal: bool = False) -> str:
+    """Why nothing can be written; empty if it is only that the reader or terminal has gone."""
+    if isinstance(error, BrokenPipeError | ConnectionResetError):
+        return ""
+    if isinstance(error, OSError):
+        gone = (errno.EIO, errno.ENXIO) if terminal else ()
+        if error.errno in gone or (sys.platform == "win32" and error.errno == errno.EINVAL):
+            return ""  # Windows has no other word for a pipe without a reader
+        return error.strerror or type(error).__name__
+    return _("it is closed")
+
+
 def write(text: str) -> None:
     """Text on standard output.
 
     Raises Unwritable, and BrokenPipeError where the reader has gone.
     """
     check()
-    try:
+    with _told():
         sys.stdout.write(text)
-    except BrokenPipeError:
-        raise
-    except (OSError, ValueError) as error:
-        raise Unwritable(why(error)) from None
 
 
 def flush() -> None:
     """Let what was written go out; raises as ``write``."""
-    if sys.stdout is None:
-        return
+    if sys.stdout is not None:
+        with _told():
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
+        yield
     except (OSError, ValueError) as error:
-        raise Unwritable(why(error)) from None
+        why = reason(error, sys.stdout.isatty() if not sys.stdout.closed else False)
+        if not why:
+            raise BrokenPipeError from None
+        raise Unwritable(why) from None
 
 
 def check() -> None:
@@ -57,17 +73,10 @@ def say(text: str) -> None:
             print(text, file=sys.stderr, flush=True)
 
 
-def sentence(reason: str) -> str:
+def sentence(why: str) -> str:
     """What there is to say of output that cannot be written."""
     text = _("Standard output cannot be written ({reason}): check where it goes, and start again.")
-    return text.format(reason=reason)
-
-
-def why(error: OSError | ValueError) -> str:
-    """The reason in the system's words."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return _("it is closed")
+    return text.format(reason=why)
 
 
 def drop() -> None:

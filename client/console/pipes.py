@@ -7,12 +7,20 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from client.console.reading import END, STOPPED, Input
-from client.console.waiting import Waiter, read
+from client.console.waiting import READ_BYTES, Waiter, read
 
 PIPE_LINE_BYTES = 1024 * 1024  # of a longer line so much is handed on, which is refused
+
+
+class Pipe(Input, Protocol):
+    """A source of lines that nobody types here."""
+
+    def finish(self) -> None:
+        """Let ``next_line`` give what has been piped in already, and then end, waiting for nothing
+        more. May be called by any thread."""
 
 
 class PipeCutter:
@@ -57,15 +65,20 @@ class PipeInput:
         self._waiter = Waiter(fd)
         self._cutter = PipeCutter(longest)
         self._ready: deque[str] = deque()
+        self._left: int | None = None  # bytes that are still read
 
     def next_line(self) -> str | None:
         while not self._ready and not self.ended:
-            ready = self._waiter.wait()
+            ready = self._waiter.wait(None if self._left is None else 0.0)
             if ready is None:
                 break
-            if ready and not self._read():
-                self._ready.extend(self._cutter.finish())
-                self.ended = END
+            if ready and self._read():
+                continue
+            if not ready and (self._left is None or self._waiter.nudges):
+                self._waiter.nudges = b""
+                continue
+            self._ready.extend(self._cutter.finish())
+            self.ended = END
         if self._waiter.stopped:  # what was read is not handed out any more
             self._ready.clear()
             self.ended = STOPPED
@@ -73,9 +86,17 @@ class PipeInput:
 
     def _read(self) -> bool:
         """Take what is there; False at the end."""
+        if self._left is not None and self._left <= 0:
+            return False
         data = self._waiter.read()
+        if self._left is not None:
+            self._left -= len(data or b"")
         self._ready.extend(self._cutter.feed(data or b""))
         return data != b""
+
+    def finish(self) -> None:
+        self._left = READ_BYTES  # as much as a pipe holds; one that never ends is not waited for
+        self._waiter.nudge(b"f")
 
     def stop(self) -> None:
         self._waiter.stop()
@@ -96,7 +117,7 @@ class ThreadInput:
         self._cutter = PipeCutter(longest)
         # A pipe that brings more than is taken has to wait.
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=100)
-        self._stopped = threading.Event()
+        self._stopped, self._finishing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="input", daemon=True)
         self._thread.start()
 
@@ -109,13 +130,24 @@ class ThreadInput:
         self._lines.put(None)
 
     def next_line(self) -> str | None:
-        line = None if self.ended or self._stopped.is_set() else self._lines.get()
+        line = None if self.ended or self._stopped.is_set() else self._next()
         if self._stopped.is_set():
             self.ended = STOPPED
             return None
         if line is None:
             self.ended = self.ended or END
         return line
+
+    def _next(self) -> str | None:
+        try:
+            return self._lines.get(block=not self._finishing.is_set())
+        except queue.Empty:
+            return None
+
+    def finish(self) -> None:
+        self._finishing.set()
+        with suppress(queue.Full):
+            self._lines.put_nowait(None)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -134,6 +166,9 @@ class NoInput:
     def next_line(self) -> str | None:
         return None
 
+    def finish(self) -> None:
+        pass
+
     def stop(self) -> None:
         pass
 
@@ -141,7 +176,7 @@ class NoInput:
         pass
 
 
-def open_pipe(file: TextIO | None) -> Input:
+def open_pipe(file: TextIO | None) -> Pipe:
     """Lines of a standard input that is not edited here."""
     try:
         fd = -1 if file is None else file.fileno()

@@ -115,7 +115,8 @@ class Console:
         editor = LineEditor(
             complete, commands.may_remember, leave_twice=self.renderer == "rich", yank=yank
         )
-        self.input = self._keys(stdin, editor, decoder) if interactive else open_pipe(stdin)
+        self._pipe = None if interactive else open_pipe(stdin)
+        self.input = self._pipe or self._keys(stdin, editor, decoder)
         if self.renderer == "json":
             json.speak_utf8(out)
 
@@ -219,8 +220,12 @@ class Console:
         return keyboard
 
     def _gone(self) -> None:
-        """Nobody reads the output any more: there is nothing to read lines for."""
-        self.input.stop()
+        """Nobody reads the output any more: there is nothing to read lines for, but for those
+        that have been piped in already, which somebody has said in good faith."""
+        if self._pipe is None:
+            self.input.stop()
+        else:
+            self._pipe.finish()
         if self._on_gone is not None:
             self._on_gone()
 
