@@ -37,7 +37,8 @@ class Drawing:
     """``text`` to write, the rows that are seen then, and where the cursor has to be (row and
     column; None: wherever). ``hidden`` is the same without what comes from elsewhere: outside of
     that the two look the same. ``before`` are the rows once ``then`` is written as well: all is
-    erased from the cursor on, or a letter written there.
+    erased from the cursor on, or a letter written there. ``open``: rows, and from which column on
+    they may differ from ``hidden``.
     ``flows``: all is one row, which the terminal folds."""
 
     name: str
@@ -47,6 +48,7 @@ class Drawing:
     hidden: str = ""
     cursor: tuple[int, int] | None = None
     before: list[Row] | None = None
+    open: tuple[tuple[int, int], ...] = ()
     then: str = "\x1b[J"
     flows: bool = False
 
@@ -91,7 +93,7 @@ def full_view(size: Size, said: list[tuple[str, str]]) -> Drawing:
     bare = replace(frame, lines=list(map(_without_texts, frame.lines)))
     return Drawing(
         f"full view {said!r}", size, FULL + Canvas(0).change(frame), _rows(frame),
-        FULL + Canvas(0).change(bare), (frame.row, frame.column),
+        FULL + Canvas(0).change(bare), (frame.row, frame.column), open=tuple(_open(frame, bare)),
     )  # fmt: skip
 
 
@@ -107,6 +109,7 @@ def full_typed(size: Size, text: str) -> Drawing:
     return Drawing(
         f"full view, typed {text!r} {cursor}", size, FULL + Canvas(0).change(frame), _rows(frame),
         FULL + Canvas(0).change(bare), (frame.row, frame.column), before,
+        tuple(_open(frame, bare)),
     )  # fmt: skip
 
 
@@ -118,7 +121,10 @@ def plain(size: Size, said: list[tuple[str, str]]) -> Drawing:
         lines_ = renderer.lines(_message(nick, text), NOON, size.columns - 1)
         found: list[Row] = [(each,) for each in lines_]
         rows += found if len(rows) + len(found) < size.rows else []
-    return Drawing(f"minimal {said!r}", size, LINES + "\r\n".join(map("".join, rows)), rows)
+    return Drawing(
+        f"minimal {said!r}", size, LINES + "\r\n".join(map("".join, rows)), rows,
+        open=tuple((number, 1) for number in range(len(rows))),
+    )  # fmt: skip
 
 
 def plain_typed(size: Size, text: str) -> Drawing:
@@ -148,6 +154,13 @@ def _cursor(text: str) -> int:
 
 def _rows(frame: Frame) -> list[Row]:
     return [tuple(span.text for piece in line for span in piece.spans) for line in frame.lines]
+
+
+def _open(frame: Frame, bare: Frame) -> Iterator[tuple[int, int]]:
+    for row, (line, without) in enumerate(zip(frame.lines, bare.lines, strict=True)):
+        if len(line) > len(without):
+            # With the empty column before it: some fonts' characters are wider than their cells.
+            yield row, max(0, line[len(without)].column - 1)
 
 
 def _without_texts(line: Line) -> Line:

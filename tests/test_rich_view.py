@@ -733,9 +733,10 @@ def test_a_message_cannot_look_like_a_line_of_somebody_else() -> None:
 def test_a_mark_keeps_names_from_right_to_left_in_their_column() -> None:
     sight = Sight().joins()
     sight.hears("שלום", "שרה")
+    sight.hears("1st", "שרה")
     sight.hears("hello", "bob")
     written = sight.draws()
-    assert written.count("│\u200e\x1b[") == 1, "and the text goes on at its own column"
+    assert written.count("│\u200e\x1b[") == 2, "and the text goes on at its own column"
 
 
 # Help

@@ -92,7 +92,8 @@ def entry_lines(
         head = (Piece(_TIME, (Span(clock, "time"),)), *head)
     # Names and text from right to left change places on some terminals, where no letter from
     # left to right is between them: a mark is one. Where it takes a column, that one is empty.
-    apart = glyphs.full and any(leads_left(span.text) for row in shown for span in row.spans)
+    written = [name, *(span for row in shown for span in row.spans)]
+    apart = glyphs.full and any(leads_left(span.text) for span in written)
     bar_text = bar.text + LEFT_TO_RIGHT if apart else glyphs.shown(bar.text)
     bar_piece = Piece(columns.bar_at, (replace(bar, text=bar_text),))
     return [

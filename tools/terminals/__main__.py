@@ -1,6 +1,6 @@
 """Prints the tables of ``docs/TERMINALS.md``, from what real terminals do just now.
 
-    python -m tools.terminals [--keys] [TERMINAL…]
+    python -m tools.terminals [--keys] [--widths] [--restores] [--places] [TERMINAL…]
 
 Without a terminal named, all of them.
 """
@@ -12,9 +12,15 @@ import sys
 
 from tools.terminals.keys import rows as key_rows
 from tools.terminals.kinds import KINDS, version
+from tools.terminals.places import rows as place_rows
+from tools.terminals.restores import rows as restore_rows
 from tools.terminals.table import printed
+from tools.terminals.widths import rows as width_rows
 
-TABLES = {"keys": key_rows}
+TABLES = {
+    "keys": key_rows, "widths": width_rows, "restores": restore_rows, "places": place_rows,
+}  # fmt: skip
+_LONG = ("places",)  # half an hour: printed only where it is asked for
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +30,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("terminals", nargs="*", metavar="TERMINAL", choices=[*KINDS, []])
     options = parser.parse_args(arguments)
     names = options.terminals or list(KINDS)
-    chosen = [name for name in TABLES if vars(options)[name]] or list(TABLES)
+    chosen = [name for name in TABLES if vars(options)[name]]
+    chosen = chosen or [name for name in TABLES if name not in _LONG]
     heads = [f"{name} {version(KINDS[name])}" for name in names]
     for table in chosen:
         columns = [TABLES[table](name) for name in names]

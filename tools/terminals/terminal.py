@@ -283,6 +283,10 @@ class Terminal:
         left, top = (column - 1) * wide, (row - 1) * high
         return Box(left, top, left + columns * wide, top + rows * high)
 
+    def title(self) -> str:
+        """The window's title."""
+        return self._display.xdotool("getwindowname", self._window()).rstrip("\n")
+
     def resize(self, columns: int, rows: int) -> None:
         """Make the window larger or smaller."""
         self.columns, self.rows = columns, rows
