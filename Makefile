@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
-.PHONY: setup serve connect test test-elsewhere test-lowest lint types soak bench bench-all pyz pyz-all i18n release-check terminals autobahn clean
+.PHONY: setup serve connect test test-elsewhere test-lowest lint types soak bench bench-all pyz pyz-all i18n release-check terminals autobahn windows platforms clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing.
 setup: $(VENV)/ready
@@ -105,6 +105,14 @@ terminals: $(VENV)/ready
 	@dpkg-query -W $$(cat tools/terminals/packages) > /dev/null 2>&1 || \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$(cat tools/terminals/packages); }
 	@$(PY) -B -m tools.terminals $(TERMINALS)
+
+# Other systems, tried for real: Windows' Python under Wine; CPython 3.14, musl and arm64. What they need
+# comes into build/platforms from the registries. Linux x86-64; minutes, and not part of the tests.
+windows: $(VENV)/ready
+	@$(PY) -B -m tools.platforms.windows
+
+platforms: $(VENV)/ready
+	@$(PY) -B -m tools.platforms.systems
 
 clean:
 	rm -rf $(VENV) .venvs dist build

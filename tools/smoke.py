@@ -17,11 +17,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 PROGRAM = Path(__file__).resolve().parent.parent / "cmd_chat.py"
-DEADLINE = 30.0  # seconds for each answer; only against hanging
+DEADLINE = 20.0  # seconds for each answer; only against hanging
 PASSWORD = "smoke and mirrors"  # noqa: S105  # of a server that lives for two seconds
 
 
@@ -29,19 +31,32 @@ class Failed(Exception):
     """Something was not as it should be; the text says what."""
 
 
+@dataclass(frozen=True)
+class Program:
+    """How the program is started somewhere: the command line before its own words."""
+
+    command: tuple[str, ...] = (sys.executable, str(PROGRAM))
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+HERE = Program()
+
+
 class Child:
     """One process of the program; its lines are read by a thread of its own."""
 
-    def __init__(self, *arguments: str, password: str = PASSWORD) -> None:
+    def __init__(
+        self, *arguments: str, password: str = PASSWORD, program: Program = HERE
+    ) -> None:
         settings = {"ADMIN_PASSWORD": password, "CLIENT_PASSWORD": password}
         language = {"CMD_CHAT_LANGUAGE": "en", "PYTHONDONTWRITEBYTECODE": "1"}
         self.name = arguments[0]
         self.process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), *arguments],
+            [*program.command, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **settings, **language},
+            env={**os.environ, **settings, **language, **program.environment},
             cwd=Path(__file__).parent,
             text=True,
             encoding="utf-8",
@@ -104,17 +119,20 @@ class Child:
             raise Failed(f"{self.name} exits with {found} instead of {status}")
 
 
-def chat(children: list[Child]) -> None:
+def chat(
+    children: list[Child], serving: Program = HERE, first: Program = HERE, second: Program = HERE
+) -> None:
     """The chat itself; ``children`` collects what has been started.  Raises Failed."""
 
-    def start(*arguments: str, password: str = PASSWORD) -> Child:
-        children.append(Child(*arguments, password=password))
+    def start(program: Program, *arguments: str, password: str = PASSWORD) -> Child:
+        children.append(Child(*arguments, password=password, program=program))
         return children[-1]
 
-    server = start("serve", "127.0.0.1", "0")
+    server = start(serving, "serve", "127.0.0.1", "0")
     port = server.find(r"connect 127\.0\.0\.1 (\d+) <username>")
     alice, bob = (
-        start("connect", "127.0.0.1", port, nick, "--renderer", "json") for nick in ("alice", "bob")
+        start(program, "connect", "127.0.0.1", port, nick, "--renderer", "json")
+        for program, nick in ((first, "alice"), (second, "bob"))
     )
     for child in (alice, bob):
         child.event("connected")
@@ -131,26 +149,34 @@ def chat(children: list[Child]) -> None:
     bob.ends_with(0)
     alice.event("left", nick="bob")
     alice.ends_with(0)
-    start("connect", "127.0.0.1", port, "eve", password="a guess").ends_with(4)  # noqa: S106
+    wrong = start(first, "connect", "127.0.0.1", port, "eve", password="a guess")  # noqa: S106
+    wrong.ends_with(4)
     server.say("q")
     server.ends_with(0)
 
 
-def main() -> int:
-    """Chat, clean up, and say how it went; the exit status."""
-    name = f"{platform.python_implementation()} {platform.python_version()}"
+def outcome(*programs: Program) -> str:
+    """Chat and clean up; what went wrong, empty if nothing did."""
     children: list[Child] = []
-    started = time.monotonic()
     try:
-        chat(children)
+        chat(children, *programs)
     except (Failed, OSError) as error:
-        print(f"smoke chat under {name}: FAILED: {error}")
-        return 1
+        return str(error)
     finally:
         for child in children:
             if child.process.poll() is None:
                 child.process.kill()
                 child.process.wait()
+    return ""
+
+
+def main() -> int:
+    """Chat, and say how it went; the exit status."""
+    name = f"{platform.python_implementation()} {platform.python_version()}"
+    started = time.monotonic()
+    if wrong := outcome():
+        print(f"smoke chat under {name}: FAILED: {wrong}")
+        return 1
     print(f"smoke chat under {name}: ok ({time.monotonic() - started:.1f} s)")
     return 0
 
