@@ -89,7 +89,7 @@ def test_a_message_that_would_fill_screen_after_screen_is_folded() -> None:
     sight.hears("before")
     sight.hears("\n" * 2999)
     lines = sight.lines()
-    assert lines[-3] == "              │ … 2,981 more lines, Alt-L"
+    assert lines[-3] == "              │ … 2,982 more lines, Alt-L"
     sight.hears("x\n" * 59)
     assert "more lines" not in "\n".join(sight.lines()[-10:-1]), "three screens are not too many"
     sight.says(1, "y\n" * 3000)
@@ -98,10 +98,39 @@ def test_a_message_that_would_fill_screen_after_screen_is_folded() -> None:
     assert any("more lines, Alt-L" in line for line in sight.lines())
 
 
+@settings(FIXED, max_examples=40)
+@given(st.integers(1, 120), st.integers(8, 30), st.integers(20, 90), st.booleans())
+def test_what_is_shown_and_what_is_not_make_the_whole(
+    count: int, rows: int, columns: int, refused: bool
+) -> None:
+    sight = Sight(columns, rows).joins()
+    text = "\n".join(f"n{number}" for number in range(count))
+    sight.hears("before")
+    if refused:
+        sight.says(1, text)
+        sight.settles(1, events.NotSent("default", text, "too_long"))
+    else:
+        sight.hears(text)
+    sight.view.page(-1)
+    seen: list[str] = []
+    for _page in range(400):
+        seen = list(dict.fromkeys([*sight.texts(), *seen]))
+        if "before" in seen:
+            break
+        sight.view.page(-1)
+    words = " ".join(" ".join(seen).split())
+    folded = re.findall(r"… ([0-9,]+) more lines, Alt-L", words)
+    shown = sum(re.fullmatch(r"n\d+", word) is not None for word in words.split())
+    assert shown + sum(int(number.replace(",", "")) for number in folded) == count
+    assert len(folded) <= 1 and (folded or count <= max(3 * rows, 40))
+    assert not folded or count >= 25
+    assert ("! not sent" in words) == refused
+
+
 def test_on_a_small_screen_forty_lines_are_not_too_many() -> None:
     sight = Sight(80, 8).joins()
     sight.hears("\n".join(map(str, range(41))))
-    assert sight.texts() == ["0", "1", "2", "… 38 more lines, Alt-L"]
+    assert sight.texts() == ["0", "1", "… 39 more lines, Alt-L"]
     sight.hears("\n".join(map(str, range(40))))
     assert sight.texts() == ["36", "37", "38", "39"]
 

@@ -130,6 +130,7 @@ def everything() -> list[events.Event]:
     warnings = ["other_keys", "transcript", "unverified_member", "replay", "forged", "bad_wrap"]
     recorder = Recorder()
     run_line("/help", recorder, "rich")
+    run_line("/help keys", recorder, "rich")
     return [
         events.Connected("chat.example.org:1000", "alice", "default", PEOPLE),
         *recorder.events,
@@ -171,6 +172,21 @@ def test_every_screen_fits(code: str, columns: int) -> None:
             for piece in line:
                 text = "".join(span.text for span in piece.spans)
                 assert piece.column + width(text) <= columns + 1, (event.name, text)
+
+
+@EVERY
+@pytest.mark.parametrize("line", ["/help", "/help keys"])
+def test_help_is_seen_whole_on_a_small_screen(code: str, line: str) -> None:
+    """Every command and every key, on 80x24: what is longer has to be said in fewer words."""
+    i18n.use(code)
+    recorder, model = Recorder(), Model()
+    view = View(model)
+    run_line(line, recorder, "rich")
+    for event in recorder.events:
+        model.take(event, NOON)
+    frame = view.frame(LineView(), Size(80, 24), NOON)
+    shown = "".join(span.text for row in frame.lines for piece in row for span in piece.spans)
+    assert "↑" not in shown.replace("↑, ↓", "") and ("/quit" in shown or "Ctrl-X" in shown)
 
 
 @EVERY

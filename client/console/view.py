@@ -22,7 +22,7 @@ from client.console.columns import (
     entry_lines,
     rule,
 )
-from client.console.entries import Entry
+from client.console.entries import REFUSED, Entry
 from client.console.folding import Row, Span, fold
 from client.console.glyphs import Glyphs
 from client.console.header import header
@@ -48,7 +48,7 @@ _LEAST = Size(20, 6)  # a smaller screen shows the beginning of one of this size
 _MEASURED = 3  # screens of entries whose names decide how wide their column is
 # Screens, or at least lines, that a message may fill; of a longer one the first screen is shown.
 _HIGHEST, _HIGHEST_LINES = 3, 40
-_STATE_LINES = 4  # of these, for what is said about one's own line
+_NOTE_LINES = 2  # that say how many more there are, on a narrow screen
 _KEPT = 400  # entries whose lines are kept
 
 
@@ -186,20 +186,24 @@ class View:
             lines = entry_lines(clock, entry.mark, rows, self._columns, self._glyphs, _bar(entry))
             self._kept[key] = lines
         if entry.counts and len(lines) > max(_HIGHEST * self._rows, _HIGHEST_LINES):
-            lines = self._folded(lines, rows_of(entry, state)[-1] if state else None)
+            kept = int(bool(state))
+            if entry.state == REFUSED:
+                kept = len(fold(rows_of(entry, state)[-1], self._columns.text))
+            lines = self._folded(lines, kept)
         return [*self._rules_above(entries, place), *lines]
 
-    def _folded(self, lines: list[Line], last: Row | None) -> list[Line]:
-        """The beginning of a message that would fill screen after screen, and what is said about
-        it in its last row."""
-        kept = 0 if last is None else min(_STATE_LINES, len(fold(last, self._columns.text)))
-        shown = max(1, self._rows - 1 - kept)
+    def _folded(self, lines: list[Line], kept: int) -> list[Line]:
+        """The beginning of a message that would fill screen after screen, and so many lines of
+        its end, where it is said what has become of it."""
+        shown = max(1, self._rows - _NOTE_LINES - kept)
         rest = lines[len(lines) - kept:]
         more = len(lines) - shown - len(rest)
         text = plural("… {count} more line, Alt-L", "… {count} more lines, Alt-L", more)
         note = Span(self._glyphs.shown(text.format(count=f"{more:,}")), "quiet")
         bar = next(piece for piece in lines[1] if piece.column == self._columns.bar_at)
-        return [*lines[:shown], (bar, Piece(self._columns.text_at, (note,))), *rest]
+        notes = fold(Row((note,), 2), self._columns.text)
+        said = [(bar, Piece(self._columns.text_at, tuple(spans))) for spans in notes]
+        return [*lines[:shown], *said, *rest]
 
     def _rules_above(self, entries: Sequence[Entry], place: int) -> list[Line]:
         entry, rules = entries[place], []
