@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from i18n import N_, _, plural
 from protocol.names import visible
 
+_STEPS = (5, 10, 20, 30, 45)
 _SHOWN_CHARS = 80  # of a parameter that came from elsewhere
 
 Params = Mapping[str, object]
@@ -300,6 +301,15 @@ def history_records(code: str, numbers: Sequence[tuple[int, int]]) -> str:
 def members(count: int) -> str:
     """So many members."""
     return plural("{count} member", "{count} members", count).format(count=count)
+
+
+def about(left: float) -> int:
+    """Seconds that are left, rounded up to one of a few steps: a screen reader says a countdown
+    each time that it is another one."""
+    for step in _STEPS:
+        if left <= step:
+            return step
+    return math.ceil(left / 60) * 60
 
 
 def seconds(amount: object) -> str:

@@ -21,13 +21,14 @@ import pytest
 from client import events
 from client.commands import complete
 from client.console.start import Console
+from tests.emulator import Screen
 
 NOON = datetime(2026, 5, 4, 12, 1, tzinfo=timezone.utc)
 DEADLINE = 20.0  # against hanging only
 
 
 def emulated(columns: int, rows: int) -> tuple[Any, Callable[[str], None]]:
-    screen = pyte.Screen(columns, rows)
+    screen = Screen(columns, rows)
     stream = pyte.Stream(screen)
     # The kernel turns a line feed into both movements.
     return screen, lambda text: stream.feed(text.replace("\n", "\r\n"))
@@ -47,7 +48,7 @@ class Person:
     def __init__(self, columns: int = 40, rows: int = 10) -> None:
         self.master, self.slave = os.openpty()
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self.screen: Any = pyte.Screen(columns, rows)
+        self.screen: Any = Screen(columns, rows)
         self.raw = b""
         self._stream = pyte.ByteStream(self.screen)
 

@@ -407,7 +407,9 @@ class Terminal:
 
         import pyte
 
-        self.screen = pyte.Screen(columns, rows)
+        from tests.emulator import Screen
+
+        self.screen: Any = Screen(columns, rows)
         self._stream = pyte.Stream(self.screen)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.output = b""

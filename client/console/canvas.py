@@ -1,8 +1,9 @@
 """What a screen shows, and what to write to make it show something else.
 
-Pure. Only lines that changed are written. Nothing leaves its place, whatever the terminal takes
-for how wide: every piece of a line begins with an absolute cursor move, so does what follows a
-character that terminals disagree about, and what would not fit at its widest is not written.
+Pure. Only what has changed is written (``cells``). Nothing leaves its place, whatever the
+terminal takes for how wide: every piece of a line begins with an absolute cursor move, so does
+what follows a character that terminals disagree about, and what would not fit at its widest is
+not written.
 Sequences are those of ECMA-48 and of xterm (invisible-island.net/xterm/ctlseqs).
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from client.console import modes
+from client.console.cells import differences, moved_up
 from client.console.clearing import emptied, erased
 from client.console.colours import painted
 from client.console.columns import Line, Piece
@@ -75,12 +77,13 @@ class Canvas:
     def change(self, frame: Frame) -> str:
         """What to write so that the screen shows ``frame``; empty if it does."""
         shown, self._shown = self._shown, frame
-        whole = shown is None or shown.size != frame.size
-        before = [] if shown is None or whole else shown.lines
-        text = ""
-        for row, line in enumerate(frame.lines):
-            if row >= len(before) or before[row] != line:
-                text += self._line(row, line, frame.size.columns)
+        if shown is None or shown.size != frame.size:
+            text = "".join(self._line(row, line, frame) for row, line in enumerate(frame.lines))
+        else:
+            text, before = _shifted(shown, frame)
+            for row, line in enumerate(frame.lines):
+                if before[row] != line:
+                    text += self._difference(row, before[row], line, frame)
         place = _move(frame.row, frame.column)
         if text:
             return f"{_CURSOR_OFF}{text}{place}{_CURSOR_ON}"
@@ -95,8 +98,19 @@ class Canvas:
         # The plain one is for terminals that do not keep titles.
         return _title(text) if text else f"{_title('CMD CHAT')}{_TITLE_POP}{_TITLE_PUSH}"
 
-    def _line(self, row: int, line: Line, columns: int) -> str:
-        return erased(row) + "".join(self._piece(row, piece, columns) for piece in line)
+    def _line(self, row: int, line: Line, frame: Frame) -> str:
+        pieces = (self._piece(row, piece, frame.size.columns) for piece in line)
+        return erased(row) + "".join(pieces)
+
+    def _difference(self, row: int, old: Line, new: Line, frame: Frame) -> str:
+        runs = differences(old, new, frame.size.columns)
+        if runs is None:
+            return self._line(row, new, frame)
+        return "".join(
+            _move(row, run.column)
+            + ("\x1b[K" if run.clears else "".join(painted(s, self._colours) for s in run.spans))
+            for run in runs
+        )
 
     def _piece(self, row: int, piece: Piece, columns: int) -> str:
         text, column, moved = "", piece.column, False
@@ -111,6 +125,20 @@ class Canvas:
             text += painted(replace(span, text=placed), self._colours)
             moved = False
         return text
+
+
+def _shifted(shown: Frame, frame: Frame) -> tuple[str, list[Line]]:
+    """What to write so that rows that have only gone up do so by themselves, and what the screen
+    shows then."""
+    foot, lines = frame.foot, list(shown.lines)
+    if shown.foot != foot or len(lines) != len(frame.lines):
+        return "", lines
+    step, first = moved_up(lines[:foot], frame.lines[:foot])
+    if not step:
+        return "", lines
+    # Taken out at the top and put in above the foot: a scrolling region would be remembered.
+    text = f"{_move(first, 0)}\x1b[{step}M{_move(foot - step, 0)}\x1b[{step}L"
+    return text, [*lines[:first], *lines[first + step : foot], *[()] * step, *lines[foot:]]
 
 
 def _title(text: str) -> str:

@@ -259,7 +259,8 @@ def state_of(entry: Entry, connection: str, now: datetime) -> str:
     left = None if entry.again_at is None else seconds_until(entry.again_at, now)
     if left == 0.0:
         return _("not sent; /resend or Alt-S sends it again now")
-    reason = wording.not_sent(entry.reason, {"retry_after": left})
+    wait = None if left is None else wording.about(left)
+    reason = wording.not_sent(entry.reason, {"retry_after": wait})
     if entry.reason in _HOPELESS:
         return _("not sent: {reason}").format(reason=reason)
     return _("not sent: {reason} (/resend)").format(reason=reason)

@@ -150,7 +150,8 @@ class View:
             moment = self._model.attempt_at
             left = 0.0 if moment is None else seconds_until(moment, now)
             if left:
-                parts.append(_("reconnecting in {wait}").format(wait=wording.seconds(left)))
+                wait = wording.seconds(wording.about(left))
+                parts.append(_("reconnecting in {wait}").format(wait=wait))
             else:
                 parts.append(_("reconnecting…"))
         elif self._model.connection == PAUSED:
