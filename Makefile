@@ -38,12 +38,14 @@ connect: setup
 	@CMD_CHAT_RUN=make $(PY) cmd_chat.py connect $(HOST) $(PORT) $(NAME) \
 		$(if $(ROOM),--room $(ROOM)) $(ARGS) || :
 
+# All tests, or TESTS=tests/test_x.py.
+TESTS ?=
 test: setup $(VENV)/ready-dev
-	$(PY) -m pytest -n 4 --dist worksteal
+	$(PY) -m pytest -n 4 --dist worksteal $(TESTS)
 
 # The same on a machine that lacks much of what this one has, booted this second. Linux.
 test-elsewhere: setup $(VENV)/ready-dev
-	.ci/elsewhere $(PY) -m pytest -n 4 --dist worksteal
+	.ci/elsewhere $(PY) -m pytest -n 4 --dist worksteal $(TESTS)
 
 # The same with the oldest packages that requirements.txt allows.
 test-lowest: requirements.txt requirements-dev.txt
@@ -51,7 +53,7 @@ test-lowest: requirements.txt requirements-dev.txt
 	@sed 's/>=/==/' requirements.txt > .venvs/lowest/constraints.txt
 	@.venvs/lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r requirements-dev.txt -c .venvs/lowest/constraints.txt
-	.venvs/lowest/bin/python -B -m pytest -n 4 --dist worksteal
+	.venvs/lowest/bin/python -B -m pytest -n 4 --dist worksteal $(TESTS)
 
 lint: $(VENV)/ready-dev
 	$(PY) -m ruff check --no-cache .
