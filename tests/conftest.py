@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests import machine, surroundings
+
+surroundings.settle()
+
 if "PYTEST_XDIST_WORKER" not in os.environ:  # they share one: its tables take seconds to make
     _hypothesis = tempfile.mkdtemp(prefix="cmdchat-hypothesis-")
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = _hypothesis  # running leaves nothing behind
     atexit.register(shutil.rmtree, _hypothesis, ignore_errors=True)
-
-from tests import machine, surroundings  # noqa: E402
-
-surroundings.settle()
 
 import pytest  # noqa: E402  # the lines above come before hypothesis looks
 from hypothesis import settings as hypothesis_settings  # noqa: E402

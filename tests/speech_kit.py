@@ -15,7 +15,7 @@ from tests.processes import PASSWORD, PROGRAM, Server, Terminal
 
 # Speaks the protocol of Emacspeak's servers: ``q {text}``, ``l {letter}``, ``d``, ``s``.
 _STAND_IN = """#!/bin/sh
-exec cat >> {log}
+exec cat >> '{log}'
 """
 _SAID = re.compile(r"^(?:q|l|tts_say) \{(.*)\}[^}\n]*$", re.MULTILINE)
 _CONF = """[normalkeys]
@@ -48,13 +48,15 @@ class Listener:
         stand_in, conf = folder / "server", folder / ".yasr.conf"
         stand_in.write_text(_STAND_IN.format(log=self._log))
         stand_in.chmod(0o700)
-        conf.write_text(_CONF.format(server=stand_in))
+        conf.write_text(_CONF.format(server="./server"))
         words = [sys.executable, str(program), "connect", server.host, str(server.port)]
         self._count = 0
         self.terminal = Terminal(
             [*words, nick, *options],
             {"HOME": str(folder), "CLIENT_PASSWORD": PASSWORD, "TERM": "linux"},
-            command=[reader, "-C", str(conf), "--"],
+            # Of a path of a hundred letters yasr's buffer would overflow.
+            command=["/bin/sh", "-c", 'cd "$0" && exec "$@"', str(folder), reader, "-C",
+                     f"./{conf.name}", "--"],
         )
 
     def __enter__(self) -> Listener:

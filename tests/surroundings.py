@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 from settings import ROWS
 
@@ -62,8 +64,21 @@ def allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def run_from_temporary_folder() -> None:
+    """Take another temporary folder where nothing may be run from the system's own.
+
+    Where the tree is something may: Python's packages with native code are beside it.
+    """
+    noexec = getattr(os, "ST_NOEXEC", 0)
+    if noexec and os.statvfs(tempfile.gettempdir()).f_flag & noexec:
+        folder = Path(__file__).resolve().parent.parent / "build" / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
 def settle() -> None:
     """All of it."""
     forget_variables()
     hear_signals()
     allow_descriptors()
+    run_from_temporary_folder()

@@ -8,14 +8,16 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests import machine
 from tests.audited import kind_of
 from tests.processes import ROOT, environment
-from tests.surroundings import is_changing
+from tests.surroundings import is_changing, run_from_temporary_folder
 
 TESTS = Path(__file__).parent
 _NEEDS = re.compile(r"\b(?:needs|both_ways)\(\s*(.*?)\)", re.DOTALL)
@@ -127,3 +129,15 @@ def test_a_signal_that_was_ignored_is_heard_by_programs() -> None:
 )  # fmt: skip
 def test_kinds_of_audit_events(event: str, args: tuple[object, ...], kind: str) -> None:
     assert kind_of(event, args) == kind
+
+
+@pytest.mark.parametrize("flags", [0, getattr(os, "ST_NOEXEC", 0)])
+def test_a_temporary_folder_that_nothing_can_be_run_from_is_not_used(
+    flags: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_flag=flags))
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    run_from_temporary_folder()
+    wanted = str(ROOT / "build" / "tmp") if flags else "/nowhere"
+    assert os.environ["TMPDIR"] == tempfile.gettempdir() == wanted

@@ -15,9 +15,8 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cryptography
@@ -301,33 +300,23 @@ _IN_FOLDER = (
 )
 
 
-@pytest.fixture
-def executable() -> Iterator[Path]:
-    """A temporary folder from which native code can be loaded; that of the system may forbid it.
-
-    Python's own is loaded from where the tree and its virtual environment are.
-    """
-    (ROOT / "build").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
-        yield Path(folder)
-
-
 @both_ways("test_the_private_folder_is_gone_afterwards")
 def test_the_private_folder_is_gone_afterwards(
-    watch: Watch, pyz: Path, tmp_path: Path, executable: Path
+    watch: Watch, pyz: Path, empty: Path
 ) -> None:
-    left = executable / f"{pyz_folder.PREFIX}left"
+    temporary = empty.parent / "tmp"
+    left = temporary / f"{pyz_folder.PREFIX}left"
     left.mkdir(0o700)
     (left / pyz_folder.ALIVE).touch()
-    log = tmp_path / "client.log"
+    log = empty.parent / "client.log"
     python = [*watch.before(log), *patched(pyz, _IN_FOLDER)]
-    ran = run(pyz, *LONELY, python=python, env={**ALONE, "TMPDIR": str(executable)})
+    ran = run(pyz, *LONELY, python=python, env={**ALONE, **surroundings(empty)})
     assert ran.returncode == 3, ran.stderr
     made = [line for line in watch.written(log) if "mkdir" in line and pyz_folder.PREFIX in line]
     private = re.compile(rf"\b(0700|{0o700})\b")  # in octal digits, or not
     assert made and all(private.search(line) for line in made), made
     assert "_rust.abi3.so" in log.read_text("utf-8", "replace")
-    assert list(executable.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def told_unusable(pyz: Path, empty: Path, before: Sequence[str]) -> None:
