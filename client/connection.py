@@ -404,7 +404,7 @@ class Connection:
         """The server has said why it ends this connection; the next one may be welcome."""
         self._reason = reason
         if self._reconnect and not self._leaving.is_set():
-            self._emit(events.Notice(wording.disconnected(reason)))
+            self._emit(events.Notice(wording.coming_back(reason)))
 
     def _disconnect(self) -> None:
         with self._sending:

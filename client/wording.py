@@ -142,6 +142,11 @@ _DISCONNECTED: dict[str, str] = {
     "quit": N_("You have left the chat."),
     "protocol": N_("The two sides did not understand each other; use the same version on both."),
 }
+_COMING_BACK: dict[str, str] = {
+    "shutdown": N_("The server is shutting down; this client connects again when it is back."),
+    "timed_out": N_("Nothing was heard from the other side for too long; connecting again."),
+    "too_slow": N_("This connection could not keep up with the room; connecting again."),
+}
 _CUT = N_("The connection ended ({code}); connect again.")
 
 _UNREACHABLE: dict[str, str] = {
@@ -261,6 +266,11 @@ def warning(code: str, nick: str | None = None, loud: bool = False) -> str:
 def disconnected(reason: str) -> str:
     """Why the connection ended for good."""
     return _sentence(_DISCONNECTED, _CUT, reason)
+
+
+def coming_back(reason: str) -> str:
+    """Why the connection ended, where this client connects again by itself."""
+    return _(_COMING_BACK[reason]) if reason in _COMING_BACK else disconnected(reason)
 
 
 def unreachable(reason: str, server: str, fingerprint: str = "") -> str:

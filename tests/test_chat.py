@@ -571,7 +571,7 @@ def test_the_server_stops_politely(room: str, how: str) -> None:
 def test_a_client_says_why_it_reconnects(room: str) -> None:
     with Server() as server, Client(server, "ria", "--room", room) as ria:
         server.signal(signal.SIGTERM)
-        assert "shutting down" in ria.next("notice")["text"]
+        assert "shutting down; this client connects again" in ria.next("notice")["text"]
         ria.next("reconnecting")
         ria.signal(signal.SIGTERM)
         assert ria.end() == 0

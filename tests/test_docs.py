@@ -9,6 +9,7 @@ from pathlib import Path
 import settings
 from client import events
 from client.commands import COMMANDS
+from tests.processes import Server, free_port, run_client
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,3 +84,16 @@ def test_every_named_thread_is_in_the_ledger() -> None:
     assert names, "no thread is named at all"
     for name in names:
         assert f"`{name}" in ledger, name
+
+
+def test_what_is_said_of_programs_is_what_happens() -> None:
+    """`q` is a message, what is for screens is refused, and mistakes are no JSON."""
+    port = free_port()
+    client = run_client(("127.0.0.1", port), nick="al")
+    assert (client.process.returncode, client.events) == (3, []) and client.errors
+    with Server() as server:
+        client = run_client(server, nick="al", text="q\n/clear\n/resend\n/notify\n/quit\nmore\n")
+    assert client.process.returncode == 0
+    assert client.texts() == ["q"]
+    errors = [event["code"] for event in client.events if event["event"] == "error"]
+    assert errors == ["not_here"] * 3

@@ -257,7 +257,7 @@ class Layout:
 
     def _missed(self, event: events.Missed) -> list[Row]:
         if event.count is None:
-            text = _("You have missed what was said in {room} while you were away.")
+            text = _("You may have missed what was said in {room} while you were away.")
             return [_row(text, "quiet", room=event.room)]
         text = plural(
             "You have missed {count} message in {room}.",
