@@ -28,19 +28,20 @@ FOCUS_IN, FOCUS_OUT = "\x1b[I", "\x1b[O"
 def session() -> None:
     """A short conversation on Alice's terminal, and the drawing of it."""
     with Server() as server, terminal_client(
-        server, "alice", columns=COLUMNS, rows=ROWS, env={"CLIENT_MESSAGES_TO_SHOW": "0"}
+        server, "alice", columns=COLUMNS, rows=ROWS
     ) as alice:
         alice.sees("default>")
         with Client(server, "bob") as bob, Client(server, "carol") as carol:
             alice.sees("carol joined")
             alice.type("/verify bob\r")
             alice.sees("bob +[0-9 ]+ +not verified")
-            alice.type("/verify bob ok\r/clear\r")
+            alice.type("/verify bob ok\r")
             alice.sees("verified 1 of 2")
+            alice.type("/clear\r")
             alice.type("hello everyone\r")
             alice.sees("alice │ hello everyone")
             bob.say("hi alice, a long line wraps under its own column and never under the name")
-            alice.sees("bob │ hi alice")
+            alice.sees("bob » hi alice")
             carol.say("/me waves", "你好！ こんにちは 안녕하세요 🎉")
             alice.sees("안")
             alice.type("/who\r")
