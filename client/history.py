@@ -134,6 +134,7 @@ class History:
         self._path, self._file, self._bounds = path, file, bounds
         self._reader = None if file is None else file.reader
         self._show: Emit = lambda event: None
+        self._missing = 0  # messages since the file could last be written
         self.said = said
 
     def before(self, show: Emit) -> Emit:
@@ -148,7 +149,8 @@ class History:
         return take
 
     def record(self, event: events.Message) -> None:
-        """Add a message.  What goes wrong is shown, and is the end of it."""
+        """Add a message.  What goes wrong is shown once; a disk that is full may have room for the
+        next one, and all else is the end of it."""
         with self._lock:
             file = self._file
             if file is None:
@@ -157,12 +159,28 @@ class History:
             try:
                 file.append(_record(event), self._bounds.most)
             except (OSError, HistoryError) as error:
-                self._file = None
-                text = _sentence(error, self._path)
+                text = self._failed_locked(error)
             else:
                 text = wording.history("torn") if file.torn > torn else ""
+                text = self._resumed_locked() or text
         if text:
             self._warn(text)
+
+    def _failed_locked(self, error: OSError | HistoryError) -> str:
+        """What to say of a message that could not be added."""
+        if isinstance(error, HistoryError | FileNotFoundError):  # it is another one's, or gone
+            self._file = None
+            return _sentence(error, self._path)
+        self._missing += 1
+        if self._missing > 1:
+            return ""
+        why = error.strerror or type(error).__name__
+        return wording.history("paused", {"path": self._path, "reason": why})
+
+    def _resumed_locked(self) -> str:
+        """What to say of the first message that could be added again."""
+        missing, self._missing = self._missing, 0
+        return wording.history_resumed(missing) if missing else ""
 
     def look_back(self, room: str, count: int, text: str) -> None:
         """Show the last records of a room, and private ones, that contain ``text``."""

@@ -210,6 +210,10 @@ _HISTORY: dict[str, str] = {
         "The history {path} cannot be written ({reason}): nothing is recorded until you start "
         "again; the chat goes on."
     ),
+    "paused": N_(
+        "The history {path} cannot be written ({reason}): messages are missing from it until there "
+        "is room again; the chat goes on."
+    ),
     "removed": N_(
         "The history has been removed: nothing is recorded until you start again; the chat goes on."
     ),
@@ -298,6 +302,16 @@ def history(code: str, params: Params | None = None) -> str:
     # Whole, however long: a file has to be found.
     values = {key: visible(str(value)).replace("\n", " ") for key, value in (params or {}).items()}
     return _(_HISTORY.get(code, _NO_HISTORY)).format_map(_Values(values))
+
+
+def history_resumed(missing: int) -> str:
+    """The history is written again; so many messages of meanwhile are not in it."""
+    text = plural(
+        "The history is written again; {count} message of meanwhile is missing from it.",
+        "The history is written again; {count} messages of meanwhile are missing from it.",
+        missing,
+    )
+    return text.format(count=missing)
 
 
 def history_records(code: str, numbers: Sequence[tuple[int, int]]) -> str:

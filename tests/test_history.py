@@ -634,7 +634,7 @@ def recorder(folder: Path, most: int = MANY, days: int = 0) -> tuple[History, Sc
     return opened, screen, opened.before(screen.shown.append)
 
 
-def test_a_full_disk_ends_the_recording_and_not_the_chat(folder: Path) -> None:
+def test_a_full_disk_is_said_once_and_ends_nothing(folder: Path) -> None:
     opened, screen, take = recorder(folder)
     take(message("a"))
     path = file_path(folder, SERVER)
@@ -655,6 +655,16 @@ def test_a_full_disk_ends_the_recording_and_not_the_chat(folder: Path) -> None:
     opened.look_back("default", 9, "")  # reading goes on
     shown = screen.shown[-1]
     assert isinstance(shown, events.History) and [one.text for one in shown.messages] == ["a"]
+    take(message("d"))  # there is room again
+    take(message("e"))
+    assert len(screen.warnings) == 2
+    assert screen.warnings[1] == (
+        "The history is written again; 2 messages of meanwhile are missing from it."
+    )
+    opened.look_back("default", 9, "")
+    shown = screen.shown[-1]
+    assert isinstance(shown, events.History)
+    assert [one.text for one in shown.messages] == ["a", "d", "e"]
 
 
 def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:

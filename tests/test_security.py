@@ -417,10 +417,10 @@ def _pinned(target: Target) -> None:
 def _reserved(target: Target) -> None:
     nick = name()
     token = target.mint(nick)
-    assert target.refusal(nick.upper()).code == "nick_taken"
+    assert target.refusal(nick.upper()).code == "nick_reserved"
     with target.member() as member:
         member.send(frames.Nick(member.ref(), nick))
-        assert member.find(frames.Refused).code == "nick_taken"
+        assert member.find(frames.Refused).code == "nick_reserved"
         assert target.revoke(token.split(".")[0])
         member.send(frames.Nick(member.ref(), nick))
         assert member.find(frames.Accepted).ref == 2
