@@ -58,6 +58,10 @@ def test_nothing_of_the_full_screen_view_is_in_the_scrollback(
     nick = f"nickie-{kind.__name__}-{way}"
     with chat_in(kind, server, nick, "--room", "private-room") as mux:
         talks(mux, bob, nick)
+        mux.type("\x1bl")  # without the frame, in rows that the terminal folds
+        mux.sees("(?m)^.{0,3}07|^.*Alt-L")
+        mux.type("\x1bl")
+        mux.sees("> unsaid")
         mux.type("\x0c")  # everything is drawn anew
         mux.resize(100, 30)
         mux.sees("(?ms)^[^\n]{70,}nickie.*> unsaid")
