@@ -20,6 +20,7 @@ from tools.smoke import DEADLINE, Failed
 
 _TYPIST = Path(__file__).with_name("typist.py")
 _CTRL, _ALTGR, _ENTER = 0x8, 0x9, 0x0D
+_HAND = 0.5  # seconds that a hand takes at least: what follows a paste at once belongs to it
 Record = tuple[bool, int, str, int]
 
 
@@ -91,12 +92,16 @@ class Console:
             self._typist.sendall(json.dumps(records).encode() + b"\n")
 
     def sees(self, text: str) -> None:
-        """Wait until ``text`` is shown since the last keys.  Raises Failed."""
+        """Wait until ``text`` is shown since the last keys, and as long as a hand takes.
+
+        Raises Failed.
+        """
         end = time.monotonic() + DEADLINE
         while text not in self.shown[self._seen :]:
             if time.monotonic() > end:
                 raise Failed(f"{text!r} does not show: {self.shown[-300:]!r}")
             time.sleep(0.02)
+        time.sleep(_HAND)
 
     def ended(self) -> tuple[int, int, int]:
         """The exit status, and the input mode before and after.  Raises Failed."""

@@ -134,7 +134,7 @@ def on_console(
         bob.event("joined", nick="alice")
         person.sees("default>")
         act(person)
-        person.presses(CTRL_C)
+        person.presses(letters("/quit"), ENTER)
         status, before, after = person.ended()
         if (status, before) != (0, after):
             raise Failed(f"status {status}, mode {before:#x} before and {after:#x} after")
