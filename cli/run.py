@@ -77,7 +77,7 @@ def _serve(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
 def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
     output.check()
     chosen = settle(settings.client_settings, args, environ, dotenv)
-    if chosen.listen and chosen.renderer == "rich":
+    if chosen.listen and chosen.renderer == "rich" and not chosen.spoken:
         if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
             sentence = _("CLIENT_LISTEN (--listen) needs --renderer minimal or json on a terminal.")
             raise SettingsError(sentence)

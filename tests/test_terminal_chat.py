@@ -192,6 +192,10 @@ def test_listening_on_a_terminal_needs_another_renderer(server: Server) -> None:
     with Terminal(words, {"CLIENT_PASSWORD": PASSWORD}) as alice:
         alice.sees("--renderer minimal or json")
         assert alice.end() == 2
+    with Terminal([*words, "--spoken"], {"CLIENT_PASSWORD": PASSWORD}) as alice:
+        alice.sees("Connected to")  # that implies one
+        alice.type("q\r")
+        assert alice.end() == 0
 
 
 def test_a_lost_connection_is_said_and_comes_back(room: str) -> None:
