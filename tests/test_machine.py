@@ -36,7 +36,8 @@ def test_stronger(): pass
 
 
 def small_suite(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """The suite above, run by pytest."""
+    """The suite above, run by pytest without this tree's settings, wherever the folder is."""
+    (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "conftest.py").write_text(SMALL[: SMALL.index("def test_")])
     (folder / "test_small.py").write_text(SMALL)
     return subprocess.run(
