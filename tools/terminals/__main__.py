@@ -1,6 +1,6 @@
 """Prints the tables of ``docs/TERMINALS.md``, from what real terminals do just now.
 
-    python -m tools.terminals [--keys] [--widths] [--restores] [--places] [TERMINAL…]
+    python -m tools.terminals [--keys] [--modes] [--widths] [--restores] [--places] [TERMINAL…]
 
 Without a terminal named, all of them.
 """
@@ -12,13 +12,15 @@ import sys
 
 from tools.terminals.keys import rows as key_rows
 from tools.terminals.kinds import KINDS, version
+from tools.terminals.modes import rows as mode_rows
 from tools.terminals.places import rows as place_rows
 from tools.terminals.restores import rows as restore_rows
 from tools.terminals.table import printed
 from tools.terminals.widths import rows as width_rows
 
 TABLES = {
-    "keys": key_rows, "widths": width_rows, "restores": restore_rows, "places": place_rows,
+    "keys": key_rows, "modes": mode_rows, "widths": width_rows, "restores": restore_rows,
+    "places": place_rows,
 }  # fmt: skip
 _LONG = ("places",)  # half an hour: printed only where it is asked for
 
