@@ -185,6 +185,15 @@ def test_ctrl_j_is_told_from_enter(pieces: list[bytes], names: list[str]) -> Non
     assert [key.name for key in decoded(*pieces)] == names
 
 
+def test_a_line_feed_behind_a_whole_line_may_still_be_ctrl_j() -> None:
+    """If somebody types on at once, whose first keys came together."""
+    one, enter, newline = Key("text", "one"), Key("enter"), Key("newline")
+    assert fed(KeyDecoder(ask=True), [(0, b"one\n")]) == [one, enter]
+    assert fed(KeyDecoder(), [(0, b"one\n"), (1, b"one\n")]) == [one, enter, one, enter]
+    typed_on = [(0.0, b"one\n"), (0.02, b"t"), (0.02, b"\n"), (1.0, b"\r")]
+    assert fed(KeyDecoder(), typed_on) == [one, newline, Key("text", "t"), newline, enter]
+
+
 def test_the_keypad_in_application_mode() -> None:
     """In tmux only so its Enter is another key than Ctrl-J; konsole's Shift-Enter is like it."""
     assert fed(KeyDecoder(keypad=True), [(0, b"\x1bOM")]) == [Key("enter")]

@@ -27,6 +27,7 @@ __all__ = ["PASTE_CHARS", "Key", "KeyDecoder"]
 
 PASTE_CHARS = 1024 * 1024  # the rest of a longer paste is dropped
 ESCAPE_TIME = 0.05  # seconds after which a lone escape character is the Esc key
+FEED_TIME = 0.05  # after a whole line that came at once, in which a line feed may turn out Ctrl-J
 SEQUENCE_TIME = 1.0  # that the rest of a sequence is waited for
 PASTE_TIME = 3.0  # without a byte, after which a paste is over
 _LATE = 10.0  # the end of a sequence that was given up is recognised for so long
@@ -77,11 +78,13 @@ class KeyDecoder:
         self._given_up = ""  # a sequence that was, and is remembered for a while
         self._returned = False  # the last character was a carriage return
         self._feed_enters: bool | None = feed_enters or None
+        self._trust = trust
+        self._fed: float | None = None  # until when a line feed waits
 
     @property
     def deadline(self) -> float | None:
         """When ``expire`` has something to say, if nothing comes before; None: never."""
-        moments = (self._judge.deadline, self._over_at)
+        moments = (self._judge.deadline, self._over_at, self._fed)
         return min((moment for moment in moments if moment is not None), default=None)
 
     @property
@@ -98,6 +101,9 @@ class KeyDecoder:
     def expire(self, now: float) -> list[Key]:
         """Nothing has come until ``deadline``: what waits is over."""
         keys = self._judge.expire(now)
+        if self._fed is not None and now >= self._fed:
+            self._fed, self._feed_enters = None, True
+            keys += self._judge.keys([Key("enter")], now)
         if self._over_at is None or now < self._over_at:
             return keys
         if self._paste is not None:
@@ -121,9 +127,12 @@ class KeyDecoder:
             keys = self._broken_off(now)
             self._last = now
             return keys + ([Key("ctrl-x")] if ending == "x" else [])
+        # Somebody types on: what waited was Ctrl-J.
+        waited = [Key("newline")] if self._fed is not None else []
+        self._fed = None
         text = self._mended(text, now)
         self._last = now
-        return self._judge.keys(self._decoded(text), now)
+        return self._judge.keys(waited + self._decoded(text), now)
 
     def _mended(self, text: str, now: float) -> str:
         """What came, joined to what was before it; and what line ends in it mean is learnt."""
@@ -138,16 +147,22 @@ class KeyDecoder:
             elif self._returned and since < ESCAPE_TIME and text[0] == "\n":
                 text = text[1:]
             self._given_up = ""
-        if self._paste is None and _PASTE_BEGIN not in text:
-            self._learn(text)
         self._returned = text.endswith("\r")
-        return self._waiting + text
+        text = self._waiting + text
+        apart = self._paste is None and _PASTE_BEGIN not in text
+        return self._learnt(text, now) if apart else text
 
-    def _learn(self, text: str) -> None:
+    def _learnt(self, text: str, now: float) -> str:
+        """The text, without a line feed of which nobody can tell yet what it is."""
         if "\r" in text:
             self._feed_enters = False
-        elif self._feed_enters is None and text[-1:] == "\n" and is_letter(text.strip("\n")[-1:]):
-            self._feed_enters = True
+        elif self._feed_enters is None and text[-1:] == "\n" and _is_typed(text):
+            if self._trust or "\n" in text[:-1]:
+                self._feed_enters = True
+            else:
+                self._fed = now + FEED_TIME
+                return text[:-1]
+        return text
 
     def _decoded(self, text: str) -> list[Key]:
         waited, self._waiting = self._waiting, ""
@@ -250,6 +265,12 @@ class KeyDecoder:
 def is_letter(character: str) -> bool:
     """Whether a character is none that controls."""
     return character >= " " and not "\x7f" <= character <= "\x9f"
+
+
+def _is_typed(text: str) -> bool:
+    """Whether this is nothing but text and line feeds behind it."""
+    letters = text.rstrip("\n")
+    return bool(letters) and all(is_letter(char) or char == "\n" for char in letters)
 
 
 def _add(keys: list[Key], key: Key | None) -> None:
