@@ -317,19 +317,19 @@ def test_how_long_failures_take(
 def test_names_are_bounded(
     server: ChatServer, wires: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has gone without a word keeps its place for its grace; then it is somebody else's."""
+    """Who is there keeps its place; who has gone without a word, until somebody needs it."""
     monkeypatch.setattr(bounds, "SESSIONS", 2)
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
+    refused = wires(server, 2)
+    refused.greet()
+    refused.prove("carol")
+    assert refused.refusal() == frames.Refused("server_full")
     bob.cut()
-    carol = wires(server, 2)
-    carol.greet()
-    carol.prove("carol")
-    assert carol.refusal() == frames.Refused("server_full")
-    again = wires(server, 1).join("bob", resume=bob.resume_point(2))  # its place is its own
-    again.send(frames.Bye("left"))
-    again.ended()
+    sessions = server._parts.sessions
+    until(lambda: any(session.lost_at is not None for session in sessions.live()))
     wires(server, 2).join("carol")
-    alice.post(2)
+    assert {session.nick for session in sessions.live()} == {"alice", "carol"}
+    alice.post(4)
     assert alice.find(frames.Accepted).ref == 1
 
 
