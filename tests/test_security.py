@@ -51,7 +51,7 @@ HUGE = 80 * 1024 * 1024  # more than any server's MAX_PAYLOAD_SIZE allows for
 FORM = "application/x-www-form-urlencoded"
 HEADERS = {
     "content-type", "content-length", "connection", "cache-control", "allow", "retry-after",
-    "upgrade", "sec-websocket-accept",
+    "upgrade", "sec-websocket-accept", "sec-websocket-version",
 }  # fmt: skip
 MARK = "zq" + secrets.token_hex(6)  # goes into everything that is sent, and must not come back
 FORBIDDEN = re.compile(
@@ -585,7 +585,7 @@ def _too_many(target: Target) -> None:
     # At once, or the wait would be over before the next guess comes.
     body = urlencode({"admin_password": MARK, "username": "x"}).encode()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        pages = ["/generate_token", "/revoke_token"] * 4
+        pages = ["/generate_token", "/revoke_token"] * 16
         answers = list(pool.map(lambda page: target.request("POST", page, body), pages))
     waiting = [answer for answer in answers if answer.status == 429]
     assert waiting and {answer.status for answer in answers} <= {401, 429}
