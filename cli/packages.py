@@ -51,9 +51,8 @@ def lacking() -> str:
             break
     else:
         return ""
-    return f"{_('CMD CHAT lacks what it needs: {packages}.')} {_what_to_do()}".format(
-        packages=", ".join(wrong)
-    )
+    sentence = _("CMD CHAT lacks what it needs: {packages}.")
+    return f"{sentence.format(packages=', '.join(wrong))} {_what_to_do()}"
 
 
 def unusable(error: ImportError) -> str:

@@ -139,12 +139,14 @@ def _harden() -> None:
 def _run(argv: Sequence[str]) -> int:
     environ = settings.environment()
     i18n.hook_argparse()
+    _early_language(argv, environ, {})  # for what is to be said of the file itself
     unreadable: SettingsError | None = None
     try:
         dotenv = settings.read_dotenv(_named_file(argv))
     except SettingsError as error:
         dotenv, unreadable = settings.Dotenv(), error  # help does without it
-    _early_language(argv, environ, dotenv)
+    if "CMD_CHAT_LANGUAGE" in dotenv:
+        _early_language(argv, environ, dotenv)
     command = COMMANDS.get(argv[0]) if argv else None
     if command is None:
         return _without_command(argv)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -67,6 +68,37 @@ def test_a_new_sentence_is_named_and_is_no_fault(monkeypatch: pytest.MonkeyPatch
     assert named == {"fr: missing: 'A sentence that is in no catalogue.'"}
     assert list(translations.faults("fr")) == []
     assert any("no catalogue" in line for line in translations.problems("fr"))
+
+
+def test_no_text_stands_inside_an_f_string() -> None:
+    """Before Python 3.12 one string is one token, and what is inside is in no catalogue."""
+    hidden = [
+        f"{path.name}:{node.lineno}"
+        for path in translations._files()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.JoinedStr)
+        for each in ast.walk(node)
+        if isinstance(each, ast.Call)
+        and isinstance(each.func, ast.Name)
+        and each.func.id in translations.KEYWORDS
+        and each.args
+        and isinstance(each.args[0], ast.Constant)
+    ]
+    assert hidden == []
+
+
+def test_what_is_wrong_with_a_settings_file_is_told_in_the_language(tmp_path: Path) -> None:
+    """Also before it is known what stands in it."""
+    (tmp_path / ".env").write_text("source activate x\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-B", str(ROOT / "cmd_chat.py"), "connect", "http://no-server", "1", "al"],
+        cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=False,
+        env={"CMD_CHAT_LANGUAGE": "pt", "PATH": "", "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    i18n.use("pt")
+    sentence = _("{path} line {numbers} is not of the form NAME=value, and is passed over.")
+    assert sentence.format(path=".env", numbers="1") in done.stderr
+    assert "is not of the form" not in done.stderr
 
 
 def test_the_check_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
