@@ -1387,7 +1387,7 @@ def test_a_frozen_reader_is_cut_and_costs_nobody_anything(
     narrow_server: Callable[..., ChatServer], wires: Wires
 ) -> None:
     """The others go on; when its deadline is over it is cut, and after the grace it has left."""
-    server = narrow_server(heartbeat_interval=0.1, heartbeat_timeout=0.4,
+    server = narrow_server(heartbeat_interval=0.2, heartbeat_timeout=1.0,
                            max_messages_per_window=1_000_000)  # fmt: skip
     frozen = wires(server, 0, opened=narrow).join("frozen")
     bob = wires(server, 1).join("bob")

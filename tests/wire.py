@@ -131,8 +131,10 @@ class Wire:
         return self.waiting.popleft()
 
     def expect(self, kind: type[Frame]) -> Frame:
-        """The next frame, which is a ``kind``."""
+        """The next frame, which is a ``kind``; a heartbeat may come before it at any moment."""
         frame = self.next()
+        while isinstance(frame, frames.Seen) and kind is not frames.Seen:
+            frame = self.next()
         assert isinstance(frame, kind), f"{frame} instead of {kind.__name__}"
         return frame
 
