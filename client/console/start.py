@@ -97,28 +97,35 @@ class Console:
             sign = Sign(glyphs)
             plain = minimal.Minimal(sign, spoken=spoken, bell=bell and interactive)
             line = DumbLine(sign) if dumb else AnsiLine(sign, must_fill(environ), keypad)
-            self.screen = Screen(
-                json.Json() if self.renderer == "json" else plain,
-                out,
-                err,
-                line=line if interactive else None,
-                size=(lambda: size_of(out)) if interactive else None,
-                on_gone=self._gone,
-                now=now,
-            )
+            self.screen = self._lines(plain, line, out, err, now)
         self._signals: TerminalSignals | None = None
         decoder = KeyDecoder(
             ask=self.renderer == "rich", trust=type_ahead, feed_enters=dumb, keypad=keypad
         )
-        # For st, a notch of the mouse wheel is Ctrl-Y.
-        yank = not environ.get("TERM", "").startswith("st-")
-        editor = LineEditor(
-            complete, commands.may_remember, leave_twice=self.renderer == "rich", yank=yank
-        )
         self._pipe = None if interactive else open_pipe(stdin)
-        self.input = self._pipe or self._keys(stdin, editor, decoder)
+        self.input = self._pipe or self._keys(stdin, self._editor(complete, environ), decoder)
         if self.renderer == "json":
             json.speak_utf8(out)
+
+    def _lines(
+        self, plain: minimal.Minimal, line: AnsiLine | DumbLine, out: TextIO, err: TextIO, now: Now
+    ) -> Screen:
+        """The screen of the renderers that write one line after the other."""
+        return Screen(
+            json.Json() if self.renderer == "json" else plain,
+            out,
+            err,
+            line=line if self.interactive else None,
+            size=(lambda: size_of(out)) if self.interactive else None,
+            on_gone=self._gone,
+            now=now,
+        )
+
+    def _editor(self, complete: Complete, environ: Mapping[str, str]) -> LineEditor:
+        # For st, a notch of the mouse wheel is Ctrl-Y.
+        yank = not environ.get("TERM", "").startswith("st-")
+        rich = self.renderer == "rich"
+        return LineEditor(complete, commands.may_remember, leave_twice=rich, yank=yank)
 
     def __enter__(self) -> Console:
         """A second time, inside the first, does nothing."""
