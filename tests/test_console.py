@@ -230,7 +230,8 @@ def test_a_refused_line_is_handed_back_with_reason_and_wait() -> None:
     assert lines[1:] == ["        my words", "        and more"]
 
 
-def test_a_long_help_folds_in_its_own_column() -> None:
+def test_a_long_help_has_no_blanks_to_be_passed_over() -> None:
+    """A screen reader is sent each of them; the full view has columns."""
     help_ = events.Help(
         (
             events.CommandView("/nick NAME", "Change " * 12),
@@ -238,9 +239,9 @@ def test_a_long_help_folds_in_its_own_column() -> None:
         )
     )
     lines = minimal(help_, columns=70)
-    assert lines[1].startswith("▌       /nick NAME Change")
-    assert lines[2].startswith(" " * 19 + "Change")
-    assert lines[-1] == "▌       /q         Leave."
+    assert lines[1].startswith("▌       /nick NAME: Change")
+    assert lines[2].startswith(" " * 9 + "Change")
+    assert lines[-1] == "▌       /q: Leave."
 
 
 def test_the_prompt_follows_the_room() -> None:

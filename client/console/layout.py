@@ -25,9 +25,10 @@ _PUNCTUATION = "@.,:;!?()[]{}<>\"'`*_~-…。、，：；！？「」«»"
 
 
 class Layout:
-    """Turns one client's events into rows."""
+    """Turns one client's events into rows; ``aligned``: the help's in columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, aligned: bool = True) -> None:
+        self._aligned = aligned
         self.room = ""
         self.nick = ""
         self._greeted = False
@@ -215,10 +216,17 @@ class Layout:
         if len(cells) == 1:
             return [_title(_("Commands:")), *table(cells)]
         title = _title(_("/help COMMAND tells more; /help keys names the keys."))
-        return [title, *(replace(row, beside=True) for row in table(cells, 1))]
+        return [title, *(replace(row, beside=True) for row in self._pairs(cells, 1))]
 
     def _key_help(self, event: events.KeyHelp) -> list[Row]:
-        return table([(view.command, view.help) for view in event.keys])
+        return self._pairs([(view.command, view.help) for view in event.keys], 2)
+
+    def _pairs(self, cells: Sequence[tuple[str, str]], gap: int) -> list[Row]:
+        """A table, or lines without the blanks that a screen reader would have to pass over."""
+        if self._aligned:
+            return table(cells, gap)
+        shown = [(one_line(name), one_line(words)) for name, words in cells]
+        return [Row((Span(f"{name}: {words}"),), INDENT + gap) for name, words in shown]
 
     def _history(self, event: events.History) -> list[Row]:
         count = len(event.messages)

@@ -30,7 +30,7 @@ class Minimal:
     def __init__(
         self, sign: Sign | None = None, *, spoken: bool = False, bell: bool = False
     ) -> None:
-        self._layout = Layout()
+        self._layout = Layout(aligned=False)
         self._sign = sign or Sign()
         self._spoken, self._bell = spoken, bell
         self._notify = "mention"
