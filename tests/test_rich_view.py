@@ -18,7 +18,9 @@ from client.console import canvas, colours, entries
 from client.console.canvas import Canvas
 from client.console.glyphs import Glyphs, terminal_encoding
 from client.console.lines import LineView
+from client.console.minimal import Minimal
 from client.console.model import Alert, Model
+from client.console.sign import Sign
 from client.console.typed import Size
 from client.console.view import View, cropped
 from client.console.widths import width
@@ -719,6 +721,22 @@ def test_half_a_name_is_never_all_that_is_seen() -> None:
         sight.hears("hello", name)
     assert sight.texts() == [f"{name}: hello" for name in names]
     assert all(line.index("│") == 24 and "…" in line for line in sight.body())
+
+
+def test_without_utf8_no_name_passes_for_another_one_either() -> None:
+    sight = Sight(80, 20, encoding="ascii").joins()
+    sight.hears("hello", "a-very-long-name-of-one")
+    sight.hears("a-very-long-name-of-one: hello", "a-very-long-n...")
+    sight.hears("hello", "анна")
+    sight.hears("hello", "инна")
+    lines = [line for line in sight.body() if line.startswith(" 12:01 ")]
+    assert len({line.partition("|")[0] for line in lines}) == len(lines) == 4
+    assert " a-very-long-nam~ | a-very-long-name-of-one: hello" in lines[0]
+    assert "| <U+0430><U+043D><U+043D><U+0430>: hello" in lines[2]
+    bare = sight.view.bare(sight.size).lines()
+    assert "|| 12:01 <U+0438><U+043D><U+043D><U+0430>:" in bare
+    plain = Minimal(Sign(Glyphs("ascii"))).lines(message("hello", "инна"), NOON, None)
+    assert plain == ["|| 12:01 <U+0438><U+043D><U+043D><U+0430>: hello"]
 
 
 def test_tabs_are_shown_as_blanks() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from client.console.columns import shown
 from client.console.entries import Entry
 from client.console.folding import Span
 from client.console.sign import Sign
@@ -68,21 +69,21 @@ class Bare:
 
 
 def _lines(entry: Entry, sign: Sign) -> Iterator[str]:
-    clock, name = f"{entry.when:%H:%M}", entry.mark.text
+    clock, name = f"{entry.when:%H:%M}", sign.glyphs.name(entry.mark.text)
     first, *more = entry.rows
     if entry.counts:
-        lead = _text(first.spans[: entry.lead]).rstrip(" :")
+        lead = _text(first.spans[: entry.lead], sign).rstrip(" :")
         who = sign.shown(", ".join(filter(None, (name, lead))))
         yield f"{sign.text} {clock} {who}:"
-        yield sign.shown(_text(first.spans[entry.lead :]))
+        yield sign.shown(_text(first.spans[entry.lead :], sign))
     else:
-        yield f"{sign.text} {clock} {sign.shown(f'{name} {_text(first.spans)}')}"
+        yield f"{sign.text} {clock} {sign.shown(f'{name} {_text(first.spans, sign)}')}"
     for row in more:
-        yield sign.shown(_text(row.spans))
+        yield sign.shown(_text(row.spans, sign))
 
 
-def _text(spans: Iterable[Span]) -> str:
-    return "".join(span.text for span in spans)
+def _text(spans: Iterable[Span], sign: Sign) -> str:
+    return "".join(shown(span, sign.glyphs) for span in spans)
 
 
 def _pieces(line: str, most: int) -> Iterator[str]:

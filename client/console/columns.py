@@ -17,6 +17,7 @@ from client.console.widths import LEFT_TO_RIGHT, cut, leads_left, width
 _TIME, _TIME_COLUMNS = 1, 5
 _NAME_LEAST = 6
 _NAME_MOST = 16
+_PLAIN_CUT = "~"  # a nickname may end in three dots
 _BAR_COLUMNS = 3  # a space, the bar, a space
 _GAP = 2  # between what stands side by side
 _TEXT_LEAST = 16  # columns; below that the time goes
@@ -79,20 +80,20 @@ def entry_lines(
     bar: Span = BAR,
 ) -> list[Line]:  # fmt: skip
     """The lines of one entry; ``clock`` is its time as it is written."""
-    name = replace(mark, text=glyphs.shown(mark.text))
-    shown = [_shown(row, glyphs) for row in rows]
-    fitting = cut(name.text, columns.name, glyphs.shown("…"))
+    name = replace(mark, text=glyphs.name(mark.text))
+    body = [_shown(row, glyphs) for row in rows]
+    fitting = cut(name.text, columns.name, glyphs.shown("…") if glyphs.full else _PLAIN_CUT)
     if fitting != name.text:
         # Half a name may look like somebody else's: the whole one stands before the text.
-        shown[0] = Row((name, Span(": "), *shown[0].spans), shown[0].indent)
-    folded = [line for row in _packed(shown, columns.text) for line in fold(row, columns.text)]
+        body[0] = Row((name, Span(": "), *body[0].spans), body[0].indent)
+    folded = [line for row in _packed(body, columns.text) for line in fold(row, columns.text)]
     at = columns.name_at + columns.name - width(fitting)
     head: Line = (Piece(at, (replace(name, text=fitting),)),)
     if columns.has_time:
         head = (Piece(_TIME, (Span(clock, "time"),)), *head)
     # Names and text from right to left change places on some terminals, where no letter from
     # left to right is between them: a mark is one. Where it takes a column, that one is empty.
-    written = [name, *(span for row in shown for span in row.spans)]
+    written = [name, *(span for row in body for span in row.spans)]
     apart = glyphs.full and any(leads_left(span.text) for span in written)
     bar_text = bar.text + LEFT_TO_RIGHT if apart else glyphs.shown(bar.text)
     bar_piece = Piece(columns.bar_at, (replace(bar, text=bar_text),))
@@ -137,9 +138,13 @@ def rule(columns: int, glyphs: Glyphs, title: str = "", style: str = "quiet") ->
     )
 
 
+def shown(span: Span, glyphs: Glyphs) -> str:
+    """The text of a span as a terminal with these ``glyphs`` shows it."""
+    named = span.style.startswith("nick:")
+    return glyphs.name(span.text) if named else glyphs.shown(span.text)
+
+
 def _shown(row: Row, glyphs: Glyphs) -> Row:
     if glyphs.full:
         return row
-    return Row(
-        tuple(replace(span, text=glyphs.shown(span.text)) for span in row.spans), row.indent
-    )
+    return Row(tuple(replace(span, text=shown(span, glyphs)) for span in row.spans), row.indent)

@@ -30,6 +30,14 @@ class Glyphs:
         known = text.translate(_PLAIN)
         return known.encode(self._encoding, "replace").decode(self._encoding)
 
+    def name(self, text: str) -> str:
+        """The same for a nickname, with its number for each character that is lost: of nicknames
+        of question marks nobody could tell one from another."""
+        return "".join(
+            f"<U+{ord(char):04X}>" if char != "?" == self.shown(char) else self.shown(char)
+            for char in text
+        )
+
 
 def is_utf8(encoding: str) -> bool:
     """Whether a codec's name, however spelt, is UTF-8's."""

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from client import events
 from client.console.body import ALARM, INFO, mark_of
+from client.console.columns import shown
 from client.console.folding import Row, Span, fold
 from client.console.layout import Layout
 from client.console.sign import Sign
@@ -103,7 +104,7 @@ def plain_lines(rows: Iterable[Row], sign: Sign, columns: int | None = None) -> 
 
 def _shown(spans: Iterable[Span], sign: Sign) -> Iterator[Span]:
     for span in spans:
-        text = sign.shown(span.text)
+        text = sign.shown(shown(span, sign.glyphs))
         if span.style.startswith("nick:") and sign.glyphs.full and leads_left(text):
             text += LEFT_TO_RIGHT  # or name and text change places on some terminals
         yield replace(span, text=text)

@@ -170,7 +170,7 @@ class View:
     def _measure(self, entries: Sequence[Entry], size: Size) -> None:
         """Make the names' column as wide as those need who are seen, or were a moment ago."""
         near = self._scroll.near(entries, _MEASURED * size.rows)
-        names = (width(self._glyphs.shown(entry.mark.text)) for entry in near)
+        names = (width(self._glyphs.name(entry.mark.text)) for entry in near)
         self._columns = Columns(size.columns).widened(max(names, default=0))
 
     def _lines_of(self, entries: Sequence[Entry], place: int) -> list[Line]:
