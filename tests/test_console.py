@@ -239,9 +239,9 @@ def test_a_long_help_has_no_blanks_to_be_passed_over() -> None:
         )
     )
     lines = minimal(help_, columns=70)
-    assert lines[1].startswith("▌       /nick NAME: Change")
+    assert lines[1].startswith("▌ /nick NAME: Change")
     assert lines[2].startswith(" " * 9 + "Change")
-    assert lines[-1] == "▌       /q: Leave."
+    assert lines[-1] == "▌ /q: Leave."
 
 
 def test_the_prompt_follows_the_room() -> None:

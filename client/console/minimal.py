@@ -57,7 +57,12 @@ class Minimal:
         return mentioned or self._notify == "all"
 
     def _rows(self, event: Event, when: datetime) -> list[Row]:
-        return self._layout.bare_rows(event) if self._spoken else self._layout.rows(event, when)
+        if self._spoken:
+            return self._layout.bare_rows(event)
+        rows = self._layout.rows(event, when)
+        if isinstance(event, events.Help | events.KeyHelp):  # a list, not what somebody said
+            return [rows[0], *self._layout.bare_rows(event)[1:]]
+        return rows
 
     def _told(self, event: Event) -> Event:
         """The event as it is put into words here."""
