@@ -315,3 +315,13 @@ def test_enter_right_behind_a_paste() -> None:
     slow.feed(paste[1], 1.0)
     slow.handled(1.5)
     assert slow.feed(b"!\r", 1.501) == [Key("paste-asks", "!")], "it waited while we drew"
+
+
+@FIXED
+@given(st.data())
+def test_what_a_mouse_tells_in_three_characters_is_never_text(data: st.DataObject) -> None:
+    turned = b"\x1b[M`!!" + b"\x1b[Ma8!" + b"\x1b[M 8!" + b"\x1b[M#8!"  # then a click
+    keys = fed(KeyDecoder(ask=True, mouse=True), data.draw(cut(turned, 0.99)))
+    names = [key.name for key in keys if key.name != "escape"]
+    assert names == ["wheel-up", "wheel-down"]
+    assert fed(KeyDecoder(), [(0, b"\x1b[M"), (0, b"a")]) == [Key("delete-word"), Key("text", "a")]

@@ -39,6 +39,7 @@ _AFTER_ESC = re.compile(r"\[|O[A-DFHMPQRSabcd]$")  # what may go on with a lone 
 _REST = re.compile(r"[0-9;:]*~")
 _STRINGS = "]P_^X"  # after ESC: what a terminal answers in words (OSC, DCS and their kin)
 _LINE_ENDS = {"\r": "return", "\n": "line-feed"}  # what they mean depends on what was before
+_REPORT_CHARS = 3  # of the mouse, behind CSI M
 # What ends a paste whose end does not come: Ctrl-C and Ctrl-X alone, in each encoding.
 _BREAKS = {
     form.format(code=ord(letter), control=chr(ord(letter) & 0x1F)): letter
@@ -57,6 +58,7 @@ class KeyDecoder:
     paste, or several lines at once, was typed by a program that means it. ``feed_enters``: a line
     feed is Enter until a carriage return comes; else it is a line break, unless a whole line ends
     with it and nothing else was before. ``keypad``: the terminal was asked for application mode.
+    ``mouse``: it was asked to tell of the mouse, so that CSI M is no key (st's Ctrl-Delete).
     """
 
     def __init__(
@@ -66,8 +68,9 @@ class KeyDecoder:
         trust: bool = False,
         feed_enters: bool = False,
         keypad: bool = False,
+        mouse: bool = False,
     ) -> None:
-        self._keypad = keypad
+        self._keypad, self._mouse = keypad, mouse
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._judge = Judge(ask, trust)
         self._waiting = ""  # the beginning of an escape sequence
@@ -238,6 +241,8 @@ class KeyDecoder:
         if end >= len(text):
             return 0 if end < _SEQUENCE_CHARS else end
         parameters, final = text[start:end], text[end]
+        if self._mouse and text[start : end + 1] == "M":
+            return _reported(text[: end + 1 + _REPORT_CHARS], end + 1, keys)
         if final == "~" and parameters == PASTE_BEGINS:
             self._paste = []
         elif final == "~" and parameters == PASTE_ENDS:
@@ -271,6 +276,15 @@ def _is_typed(text: str) -> bool:
     """Whether this is nothing but text and line feeds behind it."""
     letters = text.rstrip("\n")
     return bool(letters) and all(is_letter(char) or char == "\n" for char in letters)
+
+
+def _reported(text: str, start: int, keys: list[Key]) -> int:
+    """What the mouse does, of a terminal that does not know mode 1006: button and place are a
+    character each. Of the mouse, only the wheel."""
+    if len(text) < start + _REPORT_CHARS:
+        return 0
+    _add(keys, control_sequence(f"<{ord(text[start]) - 32}", "M"))
+    return start + _REPORT_CHARS
 
 
 def _add(keys: list[Key], key: Key | None) -> None:

@@ -100,7 +100,8 @@ class Console:
             self.screen = self._lines(plain, line, out, err, now)
         self._signals: TerminalSignals | None = None
         decoder = KeyDecoder(
-            ask=self.renderer == "rich", trust=type_ahead, feed_enters=dumb, keypad=keypad
+            ask=self.renderer == "rich", trust=type_ahead, feed_enters=dumb, keypad=keypad,
+            mouse=mouse and self.renderer == "rich",
         )
         self._pipe = None if interactive else open_pipe(stdin)
         self.input = self._pipe or self._keys(stdin, self._editor(complete, environ), decoder)
