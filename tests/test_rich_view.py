@@ -739,6 +739,14 @@ def test_without_utf8_no_name_passes_for_another_one_either() -> None:
     assert plain == ["|| 12:01 <U+0438><U+043D><U+043D><U+0430>: hello"]
 
 
+def test_gnu_screen_gets_no_joiners() -> None:
+    sight = Sight(80, 20).joins()
+    sight.canvas = Canvas(0, joins=False)
+    sight.hears("\U0001f468\u200d\U0001f469\u200d\U0001f467 x")
+    assert sight.lines() and "\u200d" not in sight.written
+    assert "\U0001f468\U0001f469\U0001f467" in sight.written
+
+
 def test_tabs_are_shown_as_blanks() -> None:
     sight = Sight(80, 12).joins()
     sight.hears("all:\n\tcc -o a\nab\tc")

@@ -18,7 +18,7 @@ from client.console.clearing import emptied, erased
 from client.console.colours import painted
 from client.console.columns import Line, Piece
 from client.console.view import Frame
-from client.console.widths import alone, cluster_width, clusters, is_sure, width
+from client.console.widths import JOINER, alone, cluster_width, clusters, is_sure, width
 
 _TITLE_PUSH, _TITLE_POP = "\x1b[22;2t", "\x1b[23;2t"
 _ALTERNATE_ON, _ALTERNATE_OFF = "\x1b[?1049h", "\x1b[?1049l"
@@ -54,10 +54,11 @@ def bare(lines: Sequence[str], foot: str, rows: int) -> str:
 
 
 class Canvas:
-    """One screen with ``colours`` colours."""
+    """One screen with ``colours`` colours. ``joins``: not in GNU screen, which counts what is
+    joined one by one, and moves on from there in a terminal that has joined it."""
 
-    def __init__(self, colours: int) -> None:
-        self._colours = colours
+    def __init__(self, colours: int, joins: bool = True) -> None:
+        self._colours, self._joins = colours, joins
         self._shown: Frame | None = None
         self._title = ""
         self._titled = False  # a title was written, at any time
@@ -85,6 +86,8 @@ class Canvas:
                 if before[row] != line:
                     text += self._difference(row, before[row], line, frame)
         place = _move(frame.row, frame.column)
+        if not self._joins:
+            text = text.replace(JOINER, "")
         if text:
             return f"{_CURSOR_OFF}{text}{place}{_CURSOR_ON}"
         same = shown is not None and (shown.row, shown.column) == (frame.row, frame.column)

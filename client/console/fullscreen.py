@@ -78,7 +78,7 @@ class FullScreen(Drawing):
         # Used by the screen thread only, like all below.
         self._model = Model()
         self._view = View(self._model, look.show, look.glyphs)
-        self._canvas = Canvas(look.colours)
+        self._canvas = Canvas(look.colours, not look.passed_on)
         self._typed = LineView()
         self._frame: Frame | None = None
         self._alert: Alert | None = None
