@@ -11,13 +11,16 @@ SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
 .PHONY: setup serve connect test test-elsewhere test-lowest lint types soak bench bench-all pyz pyz-all i18n release-check terminals autobahn windows platforms clean
 
-# What chatting needs. The sources are compiled ahead, since running writes nothing.
+# What chatting needs. The sources are compiled ahead, since running writes nothing. A Python that is
+# too old says so itself, where pip would list hundreds of versions that do not fit; what such a one, or
+# one that has been removed since, has left in $(VENV) is made anew.
 setup: $(VENV)/ready
 	@$(PY) -m compileall -q $(SOURCES)
 
 $(VENV)/ready: requirements.txt
+	@$(PYTHON) cmd_chat.py --version > /dev/null
 	@echo "Setting up, once: Python packages in $(VENV) …"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $$($(PY) cmd_chat.py --version > /dev/null 2>&1 || echo --clear) $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

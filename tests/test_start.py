@@ -74,6 +74,17 @@ def test_each_old_python_of_this_machine_gets_the_sentence() -> None:
         ), done.stderr
 
 
+def test_make_asks_an_old_python_before_it_sets_up(tmp_path: Path) -> None:
+    old = tmp_path / "python"
+    old.write_text('#!/bin/sh\necho "$*" >&2\nexit 2\n', encoding="utf-8")
+    old.chmod(0o755)
+    folder = tmp_path / "venv"
+    done = run("make", "-C", str(ROOT), "setup", f"PYTHON={old}", f"VENV={folder}")
+    assert done.returncode == 2 and not folder.exists()
+    assert done.stderr.startswith("cmd_chat.py --version\nmake"), done.stderr
+    assert "Setting up" not in done.stdout
+
+
 # Packages
 
 
