@@ -48,7 +48,11 @@ def test_schedules(
     else:
         found = play(range(8 * batch, 8 * batch + 8), pool, prs, length=10)
     assert found["schedules"] == (SOAK or 8)
-    assert found["resumed"] and found["accepted"] > 10 * found["schedules"]
+    assert found["accepted"] > 10 * found["schedules"]
+    # A batch has a handful of cuts: on a busy machine all of them may outlast the grace.  That
+    # whoever comes back in time resumes is shown by test_faults_single.
+    assert found["resumed"] + found["joined anew"] + found["rejoined"]
+    assert found["resumed"] or not SOAK
 
 
 Forge = Callable[[list[Record]], None]
