@@ -67,6 +67,14 @@ def namespace(*options: str, first: str) -> list[str]:
     return [*mounting(), *options, "sh", "-c", f'{first} && exec "$@"', "sh"]
 
 
+def test_a_limit_on_the_size_of_files_holds_in_every_folder(pyz: Path, private: Path) -> None:
+    """No other folder helps there."""
+    python = ["sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", *HERE]
+    said = refused(pyz, python, {"CMD_CHAT_NATIVE_FOLDER": str(private)})
+    assert "(ulimit -f)" in said and "larger limit" in said, said
+    assert list(private.iterdir()) == []
+
+
 @pytest.mark.parametrize("limit", ["0", "100"])  # blocks; 0 is what careful people set
 def test_a_limit_on_the_size_of_files(limit: str, pyz: Path) -> None:
     python = ["sh", "-c", f'ulimit -f {limit} && exec "$@"', "sh", *HERE]

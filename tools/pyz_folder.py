@@ -9,6 +9,7 @@ the file ``alive`` in it, which whoever uses the folder keeps open and locked.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -30,6 +31,10 @@ _NOT_PRIVATE = (
 _UNUSABLE = (
     "The native code of this file cannot be loaded from {folder}, which CMD_CHAT_NATIVE_FOLDER "
     "names ({why}): name one on a disk that takes files and lets them be executed."
+)
+_LIMIT = (
+    "Files may not be larger than {limit} bytes here (ulimit -f), in whatever folder, and the "
+    "native code of this file is: start it with a larger limit."
 )
 
 
@@ -90,6 +95,10 @@ class InFolder:
             return ""
         if isinstance(error, PermissionError) and error.errno is None:
             return _NOT_PRIVATE.format(folder=self._asked)
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            import resource  # where there is such an error, there is this module
+
+            return _LIMIT.format(limit=resource.getrlimit(resource.RLIMIT_FSIZE)[0])
         return _UNUSABLE.format(folder=self._asked, why=" ".join(str(error).split()))
 
 
