@@ -204,7 +204,10 @@ class Tmux:
 
     def _state(self) -> str:
         cursor = ("display-message", "-p", "#{cursor_x},#{cursor_y}")
-        return self.do(*cursor, ";", "capture-pane", "-p")
+        try:
+            return self.do(*cursor, ";", "capture-pane", "-p")
+        except subprocess.CalledProcessError:  # the key before was the last one: tmux has ended
+            return ""
 
     def sees(self, text: str) -> None:
         until = time.monotonic() + 20
