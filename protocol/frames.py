@@ -332,12 +332,14 @@ class Seen(Frame):
     """The heartbeat, both ways.
 
     From the client: the log number up to which it has everything, and the ``number`` of the
-    last frame for it alone.  From the server: the highest ``ref`` that it has taken.
+    last frame for it alone; with ``answer`` it wants one of the server's at once.  From the
+    server: the highest ``ref`` that it has taken.
     """
 
     kind = "seen"
     seq: int = _is(COUNT)
     number: int | None = _may(COUNT)
+    answer: bool | None = _may(FLAG)
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,7 @@ class Connection:
         self._proven = False
         self._strikes = 0
         self._received = 0
+        self._asked = False  # for a heartbeat at once, by the record that is being handled
         self._appended_to: Room[Receiver] | None = None  # by the record that is being handled
         self._heard = 0.0
 
@@ -468,9 +469,9 @@ class Connection:
                 self._receive(session, record)
             elif clock() >= self._silent_at():
                 raise TimedOut()
-            if clock() >= beat or self._received >= limits.SEEN_BYTES:
+            if self._asked or clock() >= beat or self._received >= limits.SEEN_BYTES:
                 beat = next_beat(beat, clock(), rules.heartbeat_interval)
-                self._received = 0
+                self._asked, self._received = False, 0
                 self._outlet.reply(frames.Seen(session.taken).encode())
                 self._outlet.deliver()
 
@@ -647,6 +648,7 @@ class Connection:
     def _on_seen(self, session: Session, seen: frames.Seen) -> list[bytes]:
         room, member = _place(session)
         room.confirm(member, seen.seq, seen.number or 0)
+        self._asked = self._asked or seen.answer is True
         return []
 
     def _on_nick(self, session: Session, wanted: frames.Nick) -> list[bytes]:

@@ -81,7 +81,7 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
         frames.Nick: (count, nick),
         frames.Enter: (count, room),
         frames.ListRooms: (count,),
-        frames.Seen: (count, maybe | count),
+        frames.Seen: (count, maybe | count, maybe | st.booleans()),
         frames.Bye: (code,),
         frames.Welcome: (nick, seconds, seconds, count, count, count, seconds),
         frames.Entered: (room, nonce, count, count, count, flag, count, maybe | count),
@@ -165,6 +165,7 @@ SOME_WRAP = frames.Wrap(2, 1, 0, b"\5" * keys.WRAP_BYTES)
 SOME_MEMBER = frames.MemberLine(1, "alice", 1, SOME_BUNDLE)
 SOME: dict[str, Any] = {
     "int": 7, "int | None": 7, "str": "text", "float": 1.5, "float | None": 1.5, "bool": True,
+    "bool | None": True,
     "Box": SOME_BOX, "Wrap": SOME_WRAP, "MemberLine": SOME_MEMBER, "keys.Bundle": SOME_BUNDLE,
     "tuple[Wrap, ...]": (SOME_WRAP,), "tuple[MemberLine, ...]": (SOME_MEMBER,),
     "tuple[RoomLine, ...]": (frames.RoomLine("den", 1),),

@@ -1314,6 +1314,20 @@ def test_the_first_heartbeat_does_not_wait_for_a_whole_interval(
     assert wires(server, 0).join("alice").find(frames.Seen) == frames.Seen(0)
 
 
+def test_a_heartbeat_that_asks_is_answered_at_once_and_once_a_record(
+    serve: Serve, wires: Wires
+) -> None:
+    """However many frames of it ask: nobody makes the server write more than it reads."""
+    wire = wires(serve(heartbeat_interval=3600.0, heartbeat_timeout=7200.0), 0).join("alice")
+    wire.send(frames.Seen(1), frames.Seen(1, answer=True), frames.Seen(1, answer=True))
+    assert wire.find(frames.Seen) == frames.Seen(0)
+    wire.post(1)
+    wire.send(frames.Seen(1, answer=False))
+    wire.send(frames.Seen(1, answer=True))
+    assert wire.find(frames.Seen) == frames.Seen(1)
+    assert not any(isinstance(frame, frames.Seen) for frame in wire.waiting)
+
+
 def test_heartbeats_that_are_late_keep_their_time() -> None:
     """Those that were late together are not together the next time."""
     assert next_beat(100.0, 100.0, 30.0) == 130.0

@@ -81,6 +81,9 @@ def make_people() -> None:
 FRAMES: dict[str, tuple[str, str, str, str]] = {
     # name: table, expect, why, payload
     "seen": ("client", "ok", "a frame as it should be", '{"type":"seen","seq":7,"number":2}'),
+    "seen-answer": (
+        "client", "ok", "a heartbeat that wants an answer", '{"type":"seen","seq":7,"answer":true}',
+    ),
     "spaces": (
         "client", "ok", "JSON's own spaces mean nothing", ' { "type" : "seen", "seq" : 7 } ',
     ),
