@@ -241,6 +241,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(output.sentence(str(error)))
         output.drop()
         return output.EXIT_UNWRITABLE
+    except MemoryError:  # a room's secret takes 128 MB for a moment
+        say(_("There is not enough memory left here; end other programs, and try again."))
+        return BROKEN
     except Exception as error:  # a bug of ours, and no reason to show its innards
         _unexpected(type(error))
         return BROKEN

@@ -1,6 +1,6 @@
 """What takes a moment to make, made while the rest of the program is still being loaded.
 
-The two RSA keys and scrypt cost a twentieth to a tenth of a second each, and none of them holds
+The two RSA keys and scrypt cost a twentieth to a quarter of a second each, and none of them holds
 the interpreter's lock.  So this module imports little, and ``run`` starts them before it imports
 the client: they are ready by the time that they are asked for.
 """
@@ -75,13 +75,16 @@ class Ahead(Generic[T]):
 class Keys:
     """All that one run of the client needs and that takes a moment.
 
-    ``identity()`` and ``credentials()`` wait until it is there; ``link_keys()`` gives the keys
-    for one connection, which are fresh each time.
+    ``identity()``, ``credentials()`` and ``room_salt()`` wait until it is there, the last is None
+    where the room has no secret; ``link_keys()`` gives the keys for one connection, which are fresh
+    each time.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
         self.credentials = Ahead("scrypt", lambda: credentials(settings))
         self.identity = Ahead("identity", Identity)
+        # After what the connection needs first; all that is awaited before the room is entered.
+        self.room_salt = Ahead("room-salt", lambda: room_salt(settings))
         self._first: Ahead[RecipientKeys] | None = Ahead("link-keys", RecipientKeys)
 
     def link_keys(self) -> RecipientKeys:
@@ -97,6 +100,15 @@ def credentials(settings: ClientSettings) -> Credentials:
         # Half a token is refused like any other that is wrong.
         return Credentials(pake.token_prs(secret.encode() or b"-"), token_id)
     return Credentials(pake.password_prs(settings.password or ""))
+
+
+def room_salt(settings: ClientSettings) -> bytes | None:
+    """What the secret of the room to start in gives; takes a quarter of a second (scrypt)."""
+    if settings.room_secret is None:
+        return None
+    from client.codes import secret_salt  # more to load, and few have a secret
+
+    return secret_salt(settings.room_secret, settings.room)
 
 
 def run(settings: ClientSettings) -> int:

@@ -148,7 +148,7 @@ class _Client:
             None if history is None else history.look_back,
         )
         if settings.room_secret is not None:
-            self._session.set_secret(settings.room, settings.room_secret)
+            self._session.set_secret(settings.room, settings.room_secret, keys.room_salt())
         self._connection = Connection(
             self._dial,
             identity,

@@ -44,7 +44,7 @@ from protocol.frames import parse
 from protocol.keys import digest, from_text, labelled, to_text
 from protocol.names import room_key
 
-COST = 16  # of new files: 64 MiB, and a quarter of a second
+COST = 17  # of new files: 128 MiB, and a quarter of a second
 COSTS = range(15, 19)  # a file that claims less is no protection, one that claims more a trap
 TEXT_CHARS = 100_000  # of a longer text the beginning is kept
 LINE_BYTES = 2 * 1024 * 1024  # a longer line is no record

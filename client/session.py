@@ -272,12 +272,12 @@ class Session:
             self._advance_locked()
         self._on_outgoing()
 
-    def set_secret(self, room: str, secret: str) -> None:
+    def set_secret(self, room: str, secret: str, salt: bytes | None = None) -> None:
         """From the next time that ``room`` is entered, its messages need ``secret``.
 
-        Takes a moment (scrypt), without the lock.
+        Takes a moment (scrypt), without the lock, unless ``codes.secret_salt`` of it is there.
         """
-        salt = codes.secret_salt(secret, room)
+        salt = codes.secret_salt(secret, room) if salt is None else salt
         with self._lock:
             self._secrets[room_key(room)] = (secret, salt)
 

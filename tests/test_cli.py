@@ -247,6 +247,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Started:
         (BrokenPipeError(), 0),
         (RuntimeError("hunter2"), 1),
         (OSError(28, "hunter2"), 1),
+        (MemoryError("hunter2"), 1),
     ],
 )
 def test_the_exit_status(

@@ -161,7 +161,7 @@ def test_a_file_is_what_the_document_says(folder: Path) -> None:
 
 
 def test_new_files_use_a_strong_scrypt() -> None:
-    assert COST >= 16 and COST in history_records.COSTS
+    assert COST >= 17 and COST in history_records.COSTS
     assert min(history_records.COSTS) == 15
 
 
