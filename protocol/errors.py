@@ -2,7 +2,7 @@
 
 The wire carries a code and a few parameters, never a sentence: each client makes the
 sentence in its own language. ``close_code`` is the WebSocket close code (RFC 6455 7.4) used
-when the error ends a connection, ``http_status`` what the HTTP face answers.
+when the error ends a connection.
 
     ChatError
       RemoteError      the peer broke the protocol; a third one closes the connection
@@ -25,7 +25,6 @@ class ChatError(Exception):
 
     code: ClassVar[str] = "internal"
     close_code: ClassVar[int] = 1011
-    http_status: ClassVar[int] = 500
 
     def __init__(self, **params: int | float | str) -> None:
         super().__init__(self.code)
@@ -35,7 +34,7 @@ class ChatError(Exception):
 class RemoteError(ChatError):
     """The peer sent something that the specification does not allow."""
 
-    code, close_code, http_status = "malformed", 1008, 400
+    code, close_code = "malformed", 1008
 
 
 class Malformed(RemoteError):
@@ -45,7 +44,7 @@ class Malformed(RemoteError):
 class TooBig(RemoteError):
     """Longer than a limit of the specification or of this server."""
 
-    code, close_code, http_status = "too_big", 1009, 413
+    code, close_code = "too_big", 1009
 
 
 class UnknownType(RemoteError):
@@ -63,31 +62,31 @@ class Unexpected(RemoteError):
 class LinkBroken(ChatError):
     """A record that does not open or whose counter is not the next one."""
 
-    code, close_code, http_status = "link_broken", 1008, 400
+    code, close_code = "link_broken", 1008
 
 
 class Refusal(ChatError):
     """Understood, and not granted."""
 
-    code, close_code, http_status = "refused", 1008, 403
+    code, close_code = "refused", 1008
 
 
 class AuthFailed(Refusal):
     """The password or token was not proven; which of them, or why, is not said."""
 
-    code, http_status = "auth_failed", 401
+    code = "auth_failed"
 
 
 class BadVersion(Refusal):
     """The two sides speak different versions of the protocol."""
 
-    code, http_status = "bad_version", 400
+    code = "bad_version"
 
 
 class NickTaken(Refusal):
     """Another live member has this nickname, or one that is the same when folded."""
 
-    code, http_status = "nick_taken", 409
+    code = "nick_taken"
 
 
 class NickReserved(NickTaken):
@@ -105,55 +104,55 @@ class NickLost(NickTaken):
 class TakenOver(Refusal):
     """Another identity has proven the same token since, and has the place."""
 
-    code, http_status = "taken_over", 409
+    code = "taken_over"
 
 
 class BadNick(Refusal):
     """Not a nickname by the rules of ``protocol.names``."""
 
-    code, http_status = "bad_nick", 400
+    code = "bad_nick"
 
 
 class NickPinned(Refusal):
     """A token fixes its nickname, and this is another one."""
 
-    code, http_status = "nick_pinned", 403
+    code = "nick_pinned"
 
 
 class BadRoom(Refusal):
     """Not a room name by the rules of ``protocol.names``."""
 
-    code, http_status = "bad_room", 400
+    code = "bad_room"
 
 
 class RoomFull(Refusal):
     """The room has as many members as wraps and rosters are bounded for."""
 
-    code, close_code, http_status = "room_full", 1013, 503
+    code, close_code = "room_full", 1013
 
 
 class ServerFull(Refusal):
     """One of the server's tables is at its bound: connections, rooms, names."""
 
-    code, close_code, http_status = "server_full", 1013, 503
+    code, close_code = "server_full", 1013
 
 
 class RateLimited(Refusal):
     """Too many in the window; ``retry_after`` is in seconds."""
 
-    code, http_status = "rate_limited", 429
+    code = "rate_limited"
 
 
 class TooManyAttempts(Refusal):
     """Too many failed proofs from one address; ``retry_after`` is in seconds."""
 
-    code, http_status = "too_many_attempts", 429
+    code = "too_many_attempts"
 
 
 class TooLong(Refusal):
     """A text over ``MAX_MESSAGE_SIZE``; ``limit`` is in bytes of UTF-8."""
 
-    code, http_status = "too_long", 413
+    code = "too_long"
 
 
 class Stale(Refusal):
@@ -165,7 +164,7 @@ class Stale(Refusal):
 class Gone(Refusal):
     """The member that this was for is no longer there."""
 
-    code, http_status = "gone", 404
+    code = "gone"
 
 
 class Repeated(Refusal):
@@ -177,7 +176,7 @@ class Repeated(Refusal):
 class TimedOut(Refusal):
     """The handshake did not finish within its deadline, or nothing was heard for too long."""
 
-    code, close_code, http_status = "timed_out", 1008, 408
+    code, close_code = "timed_out", 1008
 
 
 class KeyUnusable(ChatError):

@@ -166,18 +166,18 @@ def own_errors() -> list[type[ChatError]]:
 def test_error_codes() -> None:
     never_sent = {errors.Refusal.code, errors.KeyUnusable.code}
     expected = {
-        kind.code: (str(kind.close_code), str(kind.http_status))
+        kind.code: str(kind.close_code)
         for kind in own_errors()
         if kind.code not in never_sent
     }
-    found = {row[0].strip("`"): (row[1], row[2]) for row in rows("Errors", "code")}
+    found = {row[0].strip("`"): row[1] for row in rows("Errors", "code")}
     assert found == expected
     assert len(rows("Errors", "code")) == len(found)
 
 
 def test_strikes_are_marked() -> None:
     strikes = {kind.code for kind in own_errors() if issubclass(kind, errors.RemoteError)}
-    marked = {row[0].strip("`") for row in rows("Errors", "code") if row[3].endswith("; a strike")}
+    marked = {row[0].strip("`") for row in rows("Errors", "code") if row[2].endswith("; a strike")}
     assert marked == strikes
 
 

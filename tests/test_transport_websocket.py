@@ -340,9 +340,8 @@ def test_a_wrong_upgrade_is_refused_with_nothing_sent(old: bytes, new: bytes) ->
     stream = Stream(far)
     assert old in UPGRADE
     with near:
-        with pytest.raises(BadUpgrade) as caught:
+        with pytest.raises(BadUpgrade):
             accept(stream, headers_of(UPGRADE.replace(old, new)), max_message_size=SIZE)
-        assert caught.value.http_status == 400
         stream.send(b"answer")  # http.server's
         assert near.recv(100) == b"answer"
         stream.close()
