@@ -379,6 +379,7 @@ class _Client:
             tls=self._context,
             timeout=ATTEMPT_SECONDS,
             max_message_size=limits.HANDSHAKE_BYTES,
+            greeted=True,
             opened=opened,
         )
 

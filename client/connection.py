@@ -109,7 +109,7 @@ class Connection:
         self._nick_wait = _LONGEST_NICK_WAIT if may_wait else 0.0  # that is left
         self._leaving = threading.Event()
         self._stirred = threading.Event()  # leaving, or no more waiting wanted
-        self._stream: Stream | None = None
+        self._streams: list[Stream] = []  # of the addresses that are, or were last, dialled
         self._proven = False
         self._unproven = 0
         self._reason = "lost"  # why the last connection ended
@@ -137,8 +137,8 @@ class Connection:
             self._session.outgoing.append(frames.Bye("left").encode())
             self.send()
             peer.wake()
-        elif self._stream is not None:
-            self._stream.abort()
+        for stream in [] if peer is not None else self._streams:
+            stream.abort()
         self._thread.join(_GOODBYE_SECONDS + 1.0)
 
     def abort(self) -> None:
@@ -151,9 +151,10 @@ class Connection:
         self._session.outgoing.clear()
         self._session.outgoing.append(frames.Bye("left").encode())
         self.send()
-        for open_ in (self._peer, self._stream):
-            if open_ is not None:
-                open_.abort()
+        if self._peer is not None:
+            self._peer.abort()
+        for stream in self._streams:
+            stream.abort()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the thread to end; whether it has."""
@@ -308,6 +309,7 @@ class Connection:
 
     def _handshake(self, nick: str) -> None:
         deadline = self._clock() + ATTEMPT_SECONDS
+        self._streams = []
         peer = self._dial(self._opened)
         self._peer = peer
         greeting = self._receive_by(peer, deadline)
@@ -414,8 +416,8 @@ class Connection:
             peer.finish(self._clock() + _GOODBYE_SECONDS if self._leaving.is_set() else 0.0)
 
     def _opened(self, stream: Stream) -> None:
-        """A stream is being dialled: leaving aborts it."""
-        self._stream = stream
+        """A stream is being dialled, maybe beside others: leaving aborts it."""
+        self._streams.append(stream)
         if self._leaving.is_set():
             stream.abort()
 

@@ -17,7 +17,8 @@ from wsproto.extensions import PerMessageDeflate
 
 from tests import transport_kit
 from tests.transport_kit import LONG, Certificate, Task, soon, tcp_pair, until
-from transport import BadUpgrade, Closed, Unreachable, accepting, connecting, sockets, tls
+from transport import BadUpgrade, Closed, Unreachable, accepting, connecting, racing, sockets, tls
+from transport.forms import post_form
 from transport.sockets import Stream
 from transport.tls import TlsStream
 from transport.websocket import Allowance, WebSocket, accept, connect
@@ -671,14 +672,16 @@ def test_the_host_header(host: str, port: int, default: int, header: str) -> Non
     assert connecting._host_header(host, port, default) == header
 
 
+def loopback(port: int) -> tuple[Any, ...]:
+    """What ``getaddrinfo`` has for it."""
+    return socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)
+
+
 def test_each_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     with sockets.listen("127.0.0.1", 0) as listener:
         closed = listener.getsockname()[1]
     with listening(sending(b"\x81\x02hi")) as port:
-        found = [
-            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", closed)),
-            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
-        ]
+        found = [loopback(closed), loopback(port)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: found)
         client = connect("both.example", 1234, max_message_size=SIZE)
         assert client.receive(LONG) == "hi"
@@ -686,6 +689,79 @@ def test_each_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
         found[1] = found[0]
         assert reason(1234, "both.example") == "refused"
         monkeypatch.undo()
+
+
+def test_the_first_greeting_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the first connection, nor the first upgrade: who says nothing may be nobody."""
+    monkeypatch.setattr(racing, "ATTEMPT_DELAY", 0.0)
+    monkeypatch.setattr(racing, "ANSWER_DELAY", 0.0)
+    upgraded, done = threading.Event(), threading.Event()
+
+    def mute(sock: socket.socket) -> None:
+        sending(b"")(sock)
+        done.set()
+
+    def late(sock: socket.socket) -> None:
+        asked = read_request(sock)
+        upgraded.wait(LONG)
+        sock.sendall(handshake_answer(asked) + b"\x81\x02hi\x81\x03you")
+        while sock.recv(65536):
+            pass
+
+    def silent(sock: socket.socket) -> None:
+        upgraded.set()
+        mute(sock)
+
+    with listening(silent) as first, listening(late) as second:
+        at = {"first.example": [first, second], "alone.example": [first]}
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda host, *_a, **_k: [loopback(port) for port in at[host]]
+        )
+        client = connect("first.example", 1, max_message_size=SIZE, greeted=True, timeout=LONG)
+        assert (client.receive(LONG), client.receive(LONG)) == ("hi", "you")
+        assert done.wait(LONG)  # the other one was cut
+        client.finish(soon())
+        assert reason(1, "alone.example", greeted=True, timeout=0.1) == "timeout"
+        monkeypatch.undo()
+
+
+def test_a_server_that_goes_before_it_greets() -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.sendall(handshake_answer(read_request(sock)))
+
+    with listening(serve) as port:
+        assert reason(port, greeted=True) == "not_websocket"
+
+
+def test_a_form_goes_to_one_address_only(
+    monkeypatch: pytest.MonkeyPatch, certificate: Certificate
+) -> None:
+    """Though two agree on TLS at the same moment."""
+    monkeypatch.setattr(racing, "ATTEMPT_DELAY", 0.0)
+    monkeypatch.setattr(racing, "ANSWER_DELAY", 0.0)
+    context = tls.server_context(certificate.cert_path, certificate.key_path)
+    both, asked = threading.Barrier(2), []
+
+    def serve(sock: socket.socket) -> None:
+        both.wait(LONG)
+        stream = TlsStream(sock, context)
+        with contextlib.closing(stream), contextlib.suppress(Unreachable):
+            stream.handshake(soon())
+            stream.set_deadline(soon())
+            if request := stream.recv(65536):
+                asked.append(request)
+                stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                while stream.recv(65536):
+                    pass
+
+    with listening(serve) as first, listening(serve) as second:
+        found = [loopback(first), loopback(second)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: found)
+        trusting = tls.client_context(certificate.cert_path)
+        assert post_form("localhost", 1, "/", {}, tls=trusting, timeout=LONG) == (200, b"ok")
+        monkeypatch.undo()
+        both.abort()
+    assert len(asked) == 1
 
 
 def test_an_attempt_can_be_aborted_from_outside() -> None:

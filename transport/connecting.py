@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import websocket
 
 from .errors import Closed, Unreachable
+from .racing import Lane, Race, interleaved
 from .sockets import Interrupted, Stream
 from .tls import TlsStream, looking_context
 from .websocket import Allowance, WebSocket
@@ -38,6 +39,7 @@ _LEAST_LENGTHS = {126: 126, 127: 1 << 16}  # what a length in 16 or in 64 bits h
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 
 Result = TypeVar("Result")
+Target = tuple[int, Any]  # an address family, and an address as the system has it
 
 _OPCODES = {str: websocket.ABNF.OPCODE_TEXT, bytes: websocket.ABNF.OPCODE_BINARY}
 
@@ -141,8 +143,21 @@ class ClientWebSocket(WebSocket):
             _forget_cookies()
         _check_answer(self._library.headers, key)
         feed.allowance = Allowance.of_message(max_message_size)
+        self._greeting: str | bytes | None = None  # received, and not handed out yet
+
+    def await_greeting(self, deadline: float) -> None:
+        """Wait for the first message, which ``receive`` then has at once.  Raises Unreachable."""
+        try:
+            self._greeting = self.receive(deadline - time.monotonic())
+        except Closed:  # somebody was there, and has gone without an answer
+            raise Unreachable("not_websocket") from None
+        if self._greeting is None:
+            raise Unreachable("timeout")
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
+        if self._greeting is not None:
+            greeting, self._greeting = self._greeting, None
+            return greeting
         if self._over:
             raise Closed
         if timeout is not None:
@@ -242,12 +257,16 @@ def connect(
     max_message_size: int,
     path: str,
     send_timeout: float,
+    greeted: bool,
     opened: Callable[[Stream], None] | None,
 ) -> ClientWebSocket:
     """See ``websocket.connect``."""
 
     def upgrade(stream: Stream, header: str) -> ClientWebSocket:
-        return _upgraded(stream, header, path, max_message_size, send_timeout)
+        peer = _upgraded(stream, header, path, max_message_size, send_timeout)
+        if greeted:
+            peer.await_greeting(deadline)
+        return peer
 
     deadline = time.monotonic() + timeout
     return reach(host, port, upgrade, deadline, tls, server_hostname, opened)
@@ -262,75 +281,72 @@ def reach(
     server_hostname: str | None = None,
     opened: Callable[[Stream], None] | None = None,
 ) -> Result:
-    """What ``use`` makes of the first address of ``host`` that answers.
+    """What ``use`` makes of the address of ``host`` where it is done first.
 
-    ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header.  A
-    stream is closed when anything is raised.  Raises Unreachable.
+    ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header; it may
+    run for several addresses beside each other, in threads of their own, and what it says must
+    bear that.  A stream is closed when anything is raised.  Raises Unreachable.
     """
-    failure = Unreachable("network")
-    targets = _addresses(host, port)
-    for index, (family, address) in enumerate(targets):
-        now = time.monotonic()
-        # An address that swallows everything must leave time for the next one.
-        share = now + (deadline - now) / (len(targets) - index)
+    name = server_hostname or host
+
+    def connected(target: Target, lane: Lane, context: ssl.SSLContext | None) -> Stream:
+        family, address = target
         try:
-            stream = _stream(family, tls, server_hostname or host)
+            stream = _stream(family, context, name)
         except OSError:  # a family that this system does not have
-            continue
+            raise Unreachable("network") from None
         try:
             if opened is not None:
                 opened(stream)
-            _dial(stream, address, share)
+            lane.hold(stream)
+            _dial(stream, address, deadline)
+            lane.accepted()
             if isinstance(stream, TlsStream):
                 stream.handshake(deadline)
-            stream.set_deadline(deadline)
-            return use(stream, _host_header(host, port, 80 if tls is None else 443))
-        except Unreachable as error:
-            stream.close()
-            failure = error
-            if error.reason in _UNVOUCHED:
-                hostname = server_hostname or host
-                error.fingerprint = _look(family, address, hostname, deadline, opened)
-            if error.reason not in ("refused", "timeout", "network"):
-                break  # somebody answered
         except BaseException:
             stream.close()
             raise
-    raise failure
+        return stream
+
+    def look(target: Target, lane: Lane) -> str:
+        """The fingerprint of the certificate that is shown there, for people to compare.
+
+        A second handshake, since OpenSSL lets go of a certificate that it refuses; nothing is said
+        in it. Whoever is in between may show another one each time: who pins it finds that out.
+        Empty if it cannot be had.
+        """
+        with contextlib.suppress(OSError, Unreachable):
+            stream = connected(target, lane, looking_context())
+            with contextlib.closing(stream):
+                assert isinstance(stream, TlsStream)
+                return stream.shown()
+        return ""
+
+    def attempt(target: Target, lane: Lane) -> Result:
+        try:
+            stream = connected(target, lane, tls)
+        except Unreachable as error:
+            if error.reason in _UNVOUCHED:
+                error.fingerprint = look(target, lane)
+            raise
+        try:
+            stream.set_deadline(deadline)
+            return use(stream, _host_header(host, port, 80 if tls is None else 443))
+        except BaseException:
+            stream.close()
+            raise
+
+    return Race(attempt, deadline).run(_addresses(host, port))
 
 
-def _look(
-    family: int,
-    address: Any,
-    hostname: str,
-    deadline: float,
-    opened: Callable[[Stream], None] | None,
-) -> str:
-    """The fingerprint of the certificate that is shown there, for people to compare.
-
-    A second handshake, since OpenSSL lets go of a certificate that it refuses; nothing is said in
-    it. Whoever is in between may show another one each time: who pins it finds that out. Empty if
-    it cannot be had.
-    """
-    stream = _stream(family, looking_context(), hostname)
-    with contextlib.closing(stream), contextlib.suppress(OSError, Unreachable):
-        if opened is not None:
-            opened(stream)
-        _dial(stream, address, deadline)
-        assert isinstance(stream, TlsStream)
-        stream.handshake(deadline)
-        return stream.shown()
-    return ""
-
-
-def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
+def _addresses(host: str, port: int) -> list[Target]:
     if not 0 < port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
         raise Unreachable("network")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise Unreachable("name") from None
-    return [(entry[0], entry[4]) for entry in found]
+    return interleaved([(entry[0], entry[4]) for entry in found])
 
 
 def _stream(family: int, tls: ssl.SSLContext | None, hostname: str) -> Stream:

@@ -34,11 +34,12 @@ def post_form(
     """
     from .connecting import reach  # with websocket-client, which only a client needs
 
-    def ask(stream: Stream, header: str) -> tuple[int, bytes]:
-        with contextlib.closing(stream):
-            return _ask(stream, header, path, urlencode(dict(fields)))
+    def connected(stream: Stream, header: str) -> tuple[Stream, str]:
+        return stream, header  # the form is sent once, to the address that was fastest
 
-    return reach(host, port, ask, time.monotonic() + timeout, tls)
+    stream, header = reach(host, port, connected, time.monotonic() + timeout, tls)
+    with contextlib.closing(stream):
+        return _ask(stream, header, path, urlencode(dict(fields)))
 
 
 class _Held:

@@ -139,13 +139,16 @@ def connect(
     max_message_size: int,
     path: str = "/",
     send_timeout: float = 10.0,
+    greeted: bool = False,
     opened: Callable[[Stream], None] | None = None,
 ) -> WebSocket:
-    """The client's side: tries each address of ``host``, then TLS if given, then the upgrade.
+    """The client's side: for each address of ``host`` TLS if given, then the upgrade.
 
-    All of it together takes at most ``timeout`` seconds (the system's name service aside).
-    ``server_hostname`` is the name on the certificate if it is not ``host``.  ``opened`` gets each
-    stream before it is used, so that another thread can abort it; what it raises ends the attempt.
+    The addresses are tried beside each other, and the first to answer wins: with the upgrade, or
+    if ``greeted`` with its first message, which is there to be received then.  All of it together
+    takes at most ``timeout`` seconds (the system's name service aside).  ``server_hostname`` is
+    the name on the certificate if it is not ``host``.  ``opened`` gets each stream before it is
+    used, in the thread that tries it, so that another thread can abort it.
     A ``send`` that takes longer than ``send_timeout`` cuts the connection.  Raises Unreachable.
     """
     from . import connecting
@@ -159,5 +162,6 @@ def connect(
         max_message_size=max_message_size,
         path=path,
         send_timeout=send_timeout,
+        greeted=greeted,
         opened=opened,
     )

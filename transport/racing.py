@@ -1,0 +1,164 @@
+"""Several addresses of one name, tried beside each other (RFC 8305, "Happy Eyeballs").
+
+The first whose server *answers* wins, not the first that accepts a connection: boxes in between
+accept for addresses that they do not reach.  So one that does not accept holds the next one up for
+a quarter of a second, and one that accepts and says nothing for two.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any, Generic, TypeVar
+
+from .errors import Unreachable
+from .sockets import Stream
+
+MOST_ADDRESSES = 8  # of one name; each may cost a thread and a socket
+ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside it (RFC 8305 8)
+ANSWER_DELAY = 2.0  # where it has accepted and not answered yet
+
+# What tells nothing of a server; of several failures the one that says most is reported.
+_UNANSWERED = ("network", "timeout", "refused")
+
+Target = TypeVar("Target")
+Result = TypeVar("Result")
+
+
+class Lane:
+    """One attempt of a race, as the thread that makes it sees it."""
+
+    def __init__(self, race: Race[Any, Any], began: float) -> None:
+        self._race, self.began = race, began
+        # These are guarded by the race's lock.
+        self.streams: list[Stream] = []
+        self.next_due = began + ATTEMPT_DELAY  # then the next address is tried beside this one
+
+    def hold(self, stream: Stream) -> None:
+        """From now on the race's end aborts ``stream``.  Raises Unreachable if it has ended."""
+        self._race.hold(self, stream)
+
+    def accepted(self) -> None:
+        """Somebody took the connection: an answer may take longer than that did."""
+        self._race.postpone(self)
+
+
+class Race(Generic[Target, Result]):
+    """Attempts beside each other, of which the first that comes through wins.
+
+    ``attempt`` gets a target and its lane, in a thread of its own.  It returns what it has made of
+    the target, or raises Unreachable with its streams closed.  It may say nothing on the way that
+    must be said to one only.  ``run`` is called once.
+    """
+
+    def __init__(
+        self,
+        attempt: Callable[[Target, Lane], Result],
+        deadline: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._attempt, self._limit, self._clock = attempt, deadline, clock
+        self._changed = threading.Condition(threading.Lock())  # guards everything; a leaf
+        self._lanes: list[Lane] = []
+        self._failures: list[BaseException] = []
+        self._won: tuple[Lane, Result] | None = None
+        self._over = False
+
+    def run(self, targets: Sequence[Target]) -> Result:
+        """What came of the first target that answered.
+
+        Raises Unreachable, with what says most about why none did, once the deadline has passed or
+        all have failed.
+        """
+        waiting = deque(targets[:MOST_ADDRESSES])
+        with self._changed:
+            while not self._over and (waiting or len(self._failures) < len(self._lanes)):
+                now = self._clock()
+                due = self._lanes[-1].next_due if self._lanes else now
+                if now >= self._limit:
+                    break
+                if waiting and now >= due:
+                    self._start(waiting.popleft(), now)
+                else:
+                    self._changed.wait((min(due, self._limit) if waiting else self._limit) - now)
+            self._over = True
+            won, lanes = self._won, list(self._lanes)
+        for lane in lanes:
+            if won is None or lane is not won[0]:
+                for stream in lane.streams:  # complete: who holds another one hears that it is over
+                    stream.abort()
+        if won is not None:
+            return won[1]
+        raise self._why()
+
+    def hold(self, lane: Lane, stream: Stream) -> None:
+        """See ``Lane.hold``."""
+        with self._changed:
+            if self._over:
+                raise Unreachable("network")
+            lane.streams.append(stream)
+
+    def postpone(self, lane: Lane) -> None:
+        """See ``Lane.accepted``."""
+        with self._changed:
+            lane.next_due = lane.began + ANSWER_DELAY
+
+    def _start(self, target: Target, now: float) -> None:
+        lane = Lane(self, now)
+        self._lanes.append(lane)
+        threading.Thread(
+            target=self._try, args=(target, lane), name="dialling", daemon=True
+        ).start()
+
+    def _try(self, target: Target, lane: Lane) -> None:
+        """The thread of one attempt."""
+        try:
+            result = self._attempt(target, lane)
+        except BaseException as error:  # noqa: BLE001  # raised again by ``run``
+            self._failed(lane, error)
+            return
+        with self._changed:
+            late = self._over
+            if not late:
+                self._won, self._over = (lane, result), True
+            self._changed.notify_all()
+        if late:
+            for stream in lane.streams:
+                stream.close()
+
+    def _failed(self, lane: Lane, error: BaseException) -> None:
+        with self._changed:
+            now = self._clock()
+            self._failures.append(error)
+            lane.next_due = now
+            if not isinstance(error, Unreachable):
+                self._over = True  # a fault of ours
+            elif error.reason not in _UNANSWERED:
+                # Somebody answered; the others have as long as an answer may take.
+                self._limit = min(self._limit, now + ANSWER_DELAY)
+            self._changed.notify_all()
+
+    def _why(self) -> BaseException:
+        """The failure that says most."""
+        failures = list(self._failures)
+        if len(failures) < len(self._lanes):  # the time was up
+            failures.append(Unreachable("timeout"))
+        return max(failures, key=_weight, default=Unreachable("network"))
+
+
+def _weight(failure: BaseException) -> int:
+    if not isinstance(failure, Unreachable):
+        return len(_UNANSWERED) + 1
+    known = failure.reason in _UNANSWERED
+    return _UNANSWERED.index(failure.reason) if known else len(_UNANSWERED)
+
+
+def interleaved(addresses: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
+    """Pairs of family and address, the families in turn and each in its order (RFC 8305 4)."""
+    families: dict[int, list[tuple[int, Any]]] = {}
+    for family, address in addresses:
+        families.setdefault(family, []).append((family, address))
+    return [pair for row in zip_longest(*families.values()) for pair in row if pair is not None]
