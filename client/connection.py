@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from client import events, wording
+from client import events, refusals, wording
 from client.outbox import records
 from client.session import Session
 from i18n import _
@@ -400,7 +400,7 @@ class Connection:
         refusal = refused.refusal
         if not first and (not refused.proven or refusal.code in _PASSING):
             return None
-        return Ending("refused", refusal.code, {"retry_after": refusal.retry_after or 0.0})
+        return Ending("refused", refusal.code, refusals.params(refusal))
 
     def _on_gone(self, reason: str) -> None:
         """The server has said why it ends this connection; the next one may be welcome."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import i18n
-from client import codes, events, wording
+from client import codes, events, refusals, wording
 from client.ahead import compute
 from client.events import CodeView, MemberView
 from client.outbox import OPEN_LINES, Line, Outbox, Request, Switch
@@ -669,12 +669,8 @@ class Session:
         if ref is not None and self._answer_locked(ref) == "switch":
             self._switching = False
             self._shown_room = self._room
-        params: dict[str, int | float | str] = {}
-        if refused.retry_after is not None:
-            params["retry_after"] = refused.retry_after
-        if refused.limit is not None:
-            params["limit"] = refused.limit
-        self._emit(events.Error(refused.code, wording.refusal(refused.code, params)))
+        text = wording.refusal(refused.code, refusals.params(refused))
+        self._emit(events.Error(refused.code, text))
 
     def _on_private_locked(self, post: frames.PrivateFor) -> None:
         self._number = post.number

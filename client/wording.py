@@ -28,13 +28,24 @@ _REFUSALS: dict[str, str] = {
         "The server speaks another version of the protocol; use the same version on both sides."
     ),
     "nick_taken": N_("Somebody here has that nickname already; choose another one."),
+    "nick_taken_alike": N_(
+        "That nickname looks like {nick}, which somebody here has already; choose another one."
+    ),
     "nick_reserved": N_(
         "A token reserves that nickname, or one that looks like it; choose another one, or connect "
+        "with that token."
+    ),
+    "nick_reserved_alike": N_(
+        "That nickname looks like {nick}, which a token reserves; choose another one, or connect "
         "with that token."
     ),
     "nick_lost": N_(
         "Whoever has that nickname has lost the connection: it is free in {wait} unless they come "
         "back; try again then, or choose another one."
+    ),
+    "nick_lost_alike": N_(
+        "That nickname looks like {nick}, and whoever has that one has lost the connection: it is "
+        "free in {wait} unless they come back; try again then, or choose another one."
     ),
     "taken_over": N_(
         "Somebody else has connected with your token and has your place; if that was not you, ask "
@@ -248,7 +259,9 @@ _RANGES_SHOWN = 10
 
 def refusal(code: str, params: Params | None = None) -> str:
     """The text of an ``error`` event; ``params`` are those of the refusal."""
-    return _sentence(_REFUSALS, _REFUSED, code, params)
+    # With a nickname: it is not that one which was refused, but one that looks like it.
+    key = f"{code}_alike" if params and "nick" in params and f"{code}_alike" in _REFUSALS else code
+    return _sentence(_REFUSALS, _REFUSED, key, params)
 
 
 def not_sent(reason: str, params: Params | None = None) -> str:

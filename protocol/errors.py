@@ -84,13 +84,13 @@ class BadVersion(Refusal):
 
 
 class NickTaken(Refusal):
-    """Another live member has this nickname, or one that is the same when folded."""
+    """Another live member has this nickname, or one that looks like it, which is ``nick`` then."""
 
     code = "nick_taken"
 
 
 class NickReserved(NickTaken):
-    """A token fixes this nickname, or one that looks like it, for somebody."""
+    """A token fixes this nickname, or one that looks like it (``nick``), for somebody."""
 
     code = "nick_reserved"
 

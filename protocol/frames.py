@@ -257,7 +257,7 @@ class Refused(Frame):
     """In clear before ``confirm`` has opened, in a record afterwards.
 
     ``ref`` names the frame that was refused, where it had one; ``retry_after`` is in seconds,
-    ``limit`` in bytes.
+    ``limit`` in bytes; ``nick`` is the one that a refused nickname looks like without being it.
     """
 
     kind = "refused"
@@ -265,6 +265,7 @@ class Refused(Frame):
     ref: int | None = _may(COUNT)
     retry_after: float | None = _may(SECONDS)
     limit: int | None = _may(COUNT)
+    nick: str | None = _may(NICK)
 
 
 # From the client, in records

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from io import StringIO
 
 from protocol.errors import BadNick, BadRoom
 from protocol.limits import NICK_CHARS, ROOM_CHARS
-from protocol.skeletons import skeleton
+from protocol.scripts import may_mix
+from protocol.skeletons import skeleton, unmarked_skeleton
 
 # Whom somebody would believe, whatever a screen does to tell members from programs: by ear, in
 # a notification, in what a program makes of the messages. Not what clients begin their own
@@ -25,7 +27,7 @@ RESERVED = frozenset({"cmdchat", "error", "server", "system", "warning"})
 MARKS_IN_A_ROW = 5
 
 _PUNCTUATION = "._-"
-_ALIKE = frozenset({"LATIN", "GREEK", "CYRILLIC"})
+_UNSEEN_AT_THE_END = "._"
 _WELL_FORMED = re.compile(rf"P*(?:[LN]M{{0,{MARKS_IN_A_ROW}}}P*)+")
 
 # Letters and marks that show nothing (Default_Ignorable_Code_Point, which Python does not
@@ -58,23 +60,32 @@ def nick_looks(nick: str) -> frozenset[str]:
     """What ``nick`` may be taken for: two nicknames that share one of these look alike.
 
     By how it is written and by its key, since in ``aIice`` the capital is an l to the eye and
-    an i to the key.  Among capitals alone it is an I to both.
+    an i to the key.  Among capitals alone it is an I to both.  What stands at its end as in a
+    sentence is not seen, nor what tells ``vv`` from ``w``.
     """
-    seen = skeleton(nick)
+    nick = nick.rstrip(_UNSEEN_AT_THE_END)
+    seen = unmarked_skeleton(nick)
     if seen.replace("l", "I").isupper() and not seen.islower():
         seen = seen.replace("l", "I")
-    return frozenset(skeleton(form.casefold()) for form in (seen, skeleton(nick_key(nick))))
+    forms = (seen, unmarked_skeleton(nick_key(nick)))
+    return frozenset(skeleton(form.casefold()).replace("w", "vv") for form in forms)
+
+
+def resembled(nick: str, others: Iterable[str]) -> dict[str, str]:
+    """Whose nickname ``nick`` looks like, as a refusal's parameter; none if it is the same one."""
+    by_key = {nick_key(other): other for other in others}
+    return {} if nick_key(nick) in by_key else {"nick": min(by_key.values())}
 
 
 def check_nick(nick: str) -> str:
     """The nickname in NFC; raises BadNick if it is none.
 
-    1 to 32 characters: letters, marks, digits and ``._-``, at least one letter or digit; not
-    Latin, Greek and Cyrillic mixed; nothing that looks like a word of RESERVED, however
+    1 to 32 characters: letters, marks, digits and ``._-``, at least one letter or digit; only
+    scripts that may mix (``scripts``); nothing that looks like a word of RESERVED, however
     punctuated.
     """
     name = _checked(nick, NICK_CHARS)
-    if name is None or len(_scripts(name)) > 1:
+    if name is None or not may_mix(unicodedata.normalize("NFKC", name)):
         raise BadNick()
     bare = name.translate(dict.fromkeys(map(ord, _PUNCTUATION)))
     if nick_looks(bare) & _reserved_looks():
@@ -122,13 +133,6 @@ def _kind(char: str) -> str:
     if category == "Me" or _BLANK.match(char):
         return "?"
     return category[0] if category[0] in "LM" or category == "Nd" else "?"
-
-
-def _scripts(name: str) -> frozenset[str]:
-    """Which of the three scripts with letters that look alike are in ``name``."""
-    compatible = unicodedata.normalize("NFKC", name)
-    words = " ".join(unicodedata.name(char, "") for char in compatible).split()
-    return _ALIKE.intersection(words)
 
 
 def visible(text: str) -> str:

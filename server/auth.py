@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from protocol import keys, link, pake
-from protocol.errors import ServerFull
-from protocol.names import nick_looks
+from protocol.errors import NickReserved, ServerFull
+from protocol.names import nick_looks, resembled
 from server import bounds
 
 _TOKEN_ID_BYTES, _TOKEN_SECRET_BYTES = 12, 32
@@ -145,13 +145,13 @@ class Tokens:
                 return None
             return "expired" if token_id in self._expired else "revoked"
 
-    def holds(self, nick: str) -> bool:
-        """Whether ``nick`` belongs to a live token, or looks as if it did."""
+    def check(self, nick: str) -> None:
+        """Raises NickReserved if ``nick`` belongs to a live token, or looks as if it did."""
         live = self.live()
-        if not live:
-            return False
-        looks = nick_looks(nick)
-        return any(looks & token.looks for token in live)
+        looks = nick_looks(nick) if live else frozenset()
+        held = [token.nick for token in live if looks & token.looks]
+        if held:
+            raise NickReserved(**resembled(nick, held))
 
     def take_expired(self) -> list[str]:
         """The ids of tokens that have expired since this was last asked."""

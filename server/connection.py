@@ -21,7 +21,6 @@ from protocol import frames, limits
 from protocol.errors import (
     ChatError,
     NickPinned,
-    NickReserved,
     RateLimited,
     Refusal,
     RemoteError,
@@ -381,8 +380,7 @@ class Connection:
                 raise NickPinned()
             return self._token.nick
         nick = check_nick(wanted)
-        if self._parts.tokens.holds(nick):
-            raise NickReserved()
+        self._parts.tokens.check(nick)
         return nick
 
     def _refuse_entry(self, error: ChatError) -> None:
@@ -657,8 +655,7 @@ class Connection:
         if session.token_id is not None:
             raise NickPinned()
         nick = check_nick(wanted.nick)
-        if self._parts.tokens.holds(nick):
-            raise NickReserved()
+        self._parts.tokens.check(nick)
         if nick == session.nick:
             return [frames.Accepted(wanted.ref).encode()]
         self._parts.sessions.rename(session, nick)
@@ -737,11 +734,13 @@ def _seconds(wait: float) -> float:
 
 
 def _refusal(error: ChatError, ref: int | None = None) -> frames.Refused:
-    """The frame that says ``error``: its code and the two parameters that the wire knows."""
+    """The frame that says ``error``: its code and the parameters that the wire knows."""
     retry_after, limit = error.params.get("retry_after"), error.params.get("limit")
+    nick = error.params.get("nick")
     return frames.Refused(
         error.code,
         ref,
         float(retry_after) if retry_after is not None else None,
         int(limit) if limit is not None else None,
+        str(nick) if nick is not None else None,
     )

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from protocol.errors import NickLost, NickTaken, ServerFull
 from protocol.keys import Bundle
-from protocol.names import nick_looks
+from protocol.names import nick_looks, resembled
 from server import bounds
 from server.delivery import Outlet, Receiver
 from server.rooms import Member, Room, Rooms
@@ -102,7 +102,7 @@ class Sessions:
                 raise NickTaken()
             if len(self._by_print) >= bounds.SESSIONS:
                 raise ServerFull()
-            self._take_locked(session.looks, session)
+            self._take_locked(session.nick, session.looks, session)
             self._by_print[session.bundle.fingerprint] = session
 
     def take_over(self, session: Session) -> None:
@@ -139,23 +139,24 @@ class Sessions:
         """
         looks = nick_looks(nick)
         with self._lock:
-            self._take_locked(looks, session)
+            self._take_locked(nick, looks, session)
             for look in session.looks - looks:
                 del self._by_look[look]
             session.nick, session.looks = nick, looks
 
-    def _take_locked(self, looks: frozenset[str], session: Session) -> None:
-        """Give these looks to ``session``.
+    def _take_locked(self, nick: str, looks: frozenset[str], session: Session) -> None:
+        """Give these looks, which are those of ``nick``, to ``session``.
 
         Raises NickTaken if one of them is another's, NickLost if all such others are away.
         """
         others = {self._by_look.get(look, session) for look in looks} - {session}
         if others:
             lost = [other.lost_at for other in others if other.lost_at is not None]
+            whose = resembled(nick, [other.nick for other in others])
             if len(lost) < len(others):
-                raise NickTaken()
+                raise NickTaken(**whose)
             left = max(lost) + self._grace - self._clock()
-            raise NickLost(retry_after=max(math.ceil(left * 10), 1) / 10)
+            raise NickLost(retry_after=max(math.ceil(left * 10), 1) / 10, **whose)
         self._by_look.update(dict.fromkeys(looks, session))
 
     def lose(self, session: Session, outlet: Outlet) -> bool:

@@ -164,8 +164,8 @@ SOME_BOX = frames.Box(1, 0, Fernet(KEY).encrypt_at_time(b"", 0), b"\4" * 64)
 SOME_WRAP = frames.Wrap(2, 1, 0, b"\5" * keys.WRAP_BYTES)
 SOME_MEMBER = frames.MemberLine(1, "alice", 1, SOME_BUNDLE)
 SOME: dict[str, Any] = {
-    "int": 7, "int | None": 7, "str": "text", "float": 1.5, "float | None": 1.5, "bool": True,
-    "bool | None": True,
+    "int": 7, "int | None": 7, "str": "text", "str | None": "text", "float": 1.5,
+    "float | None": 1.5, "bool": True, "bool | None": True,
     "Box": SOME_BOX, "Wrap": SOME_WRAP, "MemberLine": SOME_MEMBER, "keys.Bundle": SOME_BUNDLE,
     "tuple[Wrap, ...]": (SOME_WRAP,), "tuple[MemberLine, ...]": (SOME_MEMBER,),
     "tuple[RoomLine, ...]": (frames.RoomLine("den", 1),),

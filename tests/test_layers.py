@@ -29,9 +29,9 @@ BELOW: dict[str, set[str]] = {
 
 # What has neither files nor sockets, threads, clocks or output in it.
 PURE = {
-    "__future__", "abc", "base64", "binascii", "collections", "contextlib", "dataclasses", "enum",
-    "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re", "secrets",
-    "string", "struct", "types", "typing", "unicodedata", "urllib.parse", "cryptography",
+    "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses",
+    "enum", "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re",
+    "secrets", "string", "struct", "types", "typing", "unicodedata", "urllib.parse", "cryptography",
     "io.StringIO",  # memory, for all its module
 }  # fmt: skip
 # Client code that is pure as well.

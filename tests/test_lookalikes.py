@@ -7,6 +7,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ import i18n
 from client import events
 from client.console import body, minimal
 from client.console.layout import Layout
-from protocol import confusables, skeletons
+from protocol import confusables, script_table, skeletons
 from protocol.errors import BadNick
 from protocol.names import RESERVED, check_nick, nick_key, nick_looks
+from protocol.scripts import scripts_of
 from protocol.skeletons import skeleton
 from tests.test_names import PEOPLE
 from tests.test_translations import NOON, everything
@@ -44,12 +46,36 @@ ALIKE = {
     "a letter with a mark for two characters": ("\u00e9ve", "e\u0301ve"),
     "Hebrew for Latin": ("o", "\u05e1"),
     "Katakana for Han": ("\u5de5", "\u30a8"),
+    "a full stop at the end": ("alice", "alice."),
+    "underscores at the end": ("alice", "alice__"),
+    "one and the other at the end": ("alice._", "alice_"),
+    "vv for w": ("alicew", "alicevv"),
+    "vv for w, in capitals": ("Wim", "VVIM"),
+    "wv for vw": ("awv", "avw"),
+    "a mark": ("zoe", "zo\u00eb"),
+    "a dot below": ("alice", "al\u1ecbce"),
+    "a macron": ("alice", "al\u012bce"),
+    "a cedilla": ("alice", "ali\u00e7e"),
+    "a stroke": ("lars", "\u0142ars"),
+    "two marks and one": ("\u1ebfm", "\u00eam"),
+    "a mark on a capital": ("Ilker", "\u0130lker"),
+    "a mark in Greek": ("\u03b1\u03bd\u03bd\u03b1", "\u03ac\u03bd\u03bd\u03b1"),
+    "a mark in Cyrillic": ("\u0438\u0433\u043e\u0440", "\u0439\u0433\u043e\u0440"),
+    "a mark on a digit": ("bob2", "bob2\u0301"),
 }
 
 APART = {
     "capital I is no L among capitals": ("ALI", "ALL"),
     "i is no l": ("bobi", "bobl"),
-    "a mark": ("zoe", "zo\u00eb"),
+    "a mark in Hiragana": ("\u304b", "\u304c"),
+    "a mark in Katakana": ("\u30cf", "\u30d1"),
+    "a mark in Hebrew": ("\u05d3\u05d5\u05d3", "\u05d3\u05b8\u05d5\u05d3"),
+    "a mark on a letter like a Latin one": ("\u0627\u0645", "\u0623\u0645"),
+    "a vowel in Devanagari": ("\u0930\u0935", "\u0930\u0935\u093f"),
+    "v and w": ("vim", "wim"),
+    "a dash at the end": ("alice", "alice-"),
+    "an underscore within": ("alice", "al_ice"),
+    "an underscore at the beginning": ("alice", "_alice"),
     "another number": ("alice-2", "alice-3"),
     "a number and none": ("alice", "alice-2"),
     "punctuation": ("al.ice", "al-ice"),
@@ -76,6 +102,54 @@ def test_people_who_can_be_told_apart_share_none(one: str, other: str) -> None:
 def test_people_have_looks_of_their_own() -> None:
     looks = [nick_looks(nick) for nick in PEOPLE]
     assert len(frozenset().union(*looks)) == sum(map(len, looks))
+
+
+MIXED = {
+    "Japanese with Latin": ("\u5c71\u7530\u3055\u3093Tom", True),
+    "Japanese with a sound mark and digits": ("\u30c8\u30fc\u30c82", True),
+    "Chinese with Latin": ("\u674eLei", True),
+    "Chinese with its sounds": ("\u674e\u3105Lei", True),
+    "Korean with Han and Latin": ("\uae40\u91d1Kim", True),
+    "Hindi with its digits": ("\u0930\u0935\u0967", True),
+    "Armenian with Latin": ("alice\u0561", False),
+    "Armenian with Latin's look": ("alic\u0585", False),
+    "Cherokee with Latin": ("alice\u13a2", False),
+    "Thai with Latin": ("\u0e2atom", False),
+    "Hebrew with Latin": ("b\u05e1b", False),
+    "Arabic digits with Latin": ("bob\u0663", False),
+    "Japanese with Korean": ("\u3055\uae40", False),
+    "Japanese with Cyrillic": ("\u3055\u0430", False),
+    "Chinese sounds with Japanese": ("\u3105\u3055", False),
+    "a sound mark of Japanese with Cyrillic": ("\u0430\u30fc", False),
+    "a mark of Cyrillic on Latin": ("a\u0484", False),
+    "fullwidth Latin with Thai": ("\uff41\u0e2a", False),
+}
+
+
+@pytest.mark.parametrize(("nick", "may"), MIXED.values(), ids=MIXED.keys())
+def test_scripts_mix_as_far_as_people_write_them_together(nick: str, may: bool) -> None:
+    """UTS #39, "highly restrictive"."""
+    if may:
+        assert check_nick(nick) == nick
+        return
+    with pytest.raises(BadNick):
+        check_nick(nick)
+
+
+def test_the_table_of_scripts_has_what_it_should() -> None:
+    """In order, and no run goes on as the one before."""
+    runs = [run.split(":") for run in script_table.SCRIPTS.split()]
+    starts = [int(start, 16) for start, _scripts in runs]
+    assert script_table.UNICODE == confusables.UNICODE
+    assert starts == sorted(set(starts)) and len(starts) > 400
+    assert all(one[1] != other[1] for one, other in pairwise(runs))
+    wanted = {
+        "a": "Latn", "\u00df": "Latn", "\u03b1": "Grek", "\u0430": "Cyrl", "\u05d0": "Hebr",
+        "\u4e00": "Hani", "\uac00": "Hang", "\u30fc": "Hira Kana", "1": "", "\0": "",
+    }  # fmt: skip
+    assert {char: scripts_of(char) for char in wanted} == {
+        char: set(scripts.split()) for char, scripts in wanted.items()
+    }
 
 
 @pytest.mark.parametrize("nick", [*PEOPLE, "ſmith", "STRAßE", "I", "l1I", "ﬃ", "Ⴀ", "ʰa", "ǰ"])
@@ -110,12 +184,13 @@ def test_the_table_is_read_only_when_it_is_needed(nick: str, read: bool) -> None
         "import sys, server.app, client.app\n"
         "from protocol.names import check_nick, nick_looks\n"
         f"nick_looks(check_nick({nick!r}))\n"
-        "print('protocol.confusables' in sys.modules)"
+        "print({'protocol.confusables', 'protocol.script_table'} <= sys.modules.keys())\n"
+        "print({'protocol.confusables', 'protocol.script_table'} & sys.modules.keys() != set())"
     )
     run = subprocess.run(
         [sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert run.stdout.strip() == str(read)
+    assert run.stdout.split() == [str(read)] * 2
 
 
 # The lines of the client's own, and the names of people
@@ -173,7 +248,8 @@ def test_reserved_words_are_no_nicknames(word: str) -> None:
 
 @pytest.mark.parametrize(
     "nick",
-    ["err0r", "systern", "warn-ing", "\u0435\u0433\u0433\u043e\u0433", "cmd.chat", "\uff25rror"],
+    ["err0r", "systern", "warn-ing", "\u0435\u0433\u0433\u043e\u0433", "cmd.chat", "\uff25rror",
+     "s\u00e9rver", "vvarning"],
 )
 def test_what_looks_like_a_reserved_word_is_none_either(nick: str) -> None:
     with pytest.raises(BadNick):

@@ -40,6 +40,24 @@ def test_a_private_line_sent_again_never_reaches_the_nicknames_next_owner() -> N
     assert alice.handed_back() == [("psst", "rate_limited"), ("psst", "gone")]
 
 
+@pytest.mark.parametrize(
+    ("nick", "told"),
+    [("bob", "looks like bob, which"), ("e\u0301ve", "looks like \u00e9ve, which"),
+     (None, "has that nickname"), ("", "has that nickname"), ("server", "has that nickname"),
+     ("b\x1b[2Jb", "has that nickname"), ("bob; call 555", "has that nickname")],
+)  # fmt: skip
+def test_whom_a_nickname_resembles_is_only_said_if_it_can_be_one(
+    nick: str | None, told: str
+) -> None:
+    alice = Den("alice", "bob")["alice"]
+    alice.session.rename("b0b")
+    (asked,) = alice.sent()
+    assert isinstance(asked, frames.Nick)
+    alice.hears(frames.Refused("nick_taken", asked.ref, nick=nick))
+    (error,) = alice.all(events.Error)
+    assert error.code == "nick_taken" and told in error.text
+
+
 def test_what_was_asked_of_a_server_that_is_gone_is_answered_all_the_same() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]

@@ -120,8 +120,10 @@ def test_why_a_nickname_cannot_be_had(server: ChatServer, wires: Wires) -> None:
     alice = wires(server, 0).join("alice")
     bob = wires(server, 1).join("bob")
     token_of(server, "carol")
-    assert refused(wires(server, 2), "A1ice") == frames.Refused("nick_taken")
+    assert refused(wires(server, 2), "A1ice") == frames.Refused("nick_taken", nick="alice")
+    assert refused(wires(server, 2), "ALICE") == frames.Refused("nick_taken")
     assert refused(wires(server, 2), "carol") == frames.Refused("nick_reserved")
+    assert refused(wires(server, 2), "car0l") == frames.Refused("nick_reserved", nick="carol")
     session = server._parts.sessions.find(alice.identity.bundle.fingerprint)
     assert session is not None
     alice.cut()
@@ -226,6 +228,17 @@ def test_a_holder_that_comes_back_keeps_its_nickname(slow: Server, nick: str) ->
             assert other.end() == 4
             assert "has that nickname already" in other.errors
         assert client.finish() == 0
+
+
+def test_whose_nickname_it_looks_like_is_said(slow: Server, nick: str) -> None:
+    with Client(slow, nick) as holder, Client(slow, f"{nick}-2") as other:
+        with Client(slow, f"{nick}.", joined=False) as client:
+            assert client.end() == 4
+            assert f"That nickname looks like {nick}, which somebody" in client.errors
+        other.say(f"/nick {nick}_")
+        told = other.next("error", code="nick_taken")
+        assert f"That nickname looks like {nick}, which somebody" in told["text"]
+        assert (holder.finish(), other.finish()) == (0, 0)
 
 
 def test_a_person_is_told_the_seconds(slow: Server, nick: str) -> None:

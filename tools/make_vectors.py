@@ -147,6 +147,10 @@ FRAMES: dict[str, tuple[str, str, str, str]] = {
         "server", "ok", "free in so many seconds, unless its holder comes back",
         '{"type":"refused","code":"nick_lost","retry_after":41.3}',
     ),
+    "nick-alike": (
+        "server", "ok", "the nickname that the refused one looks like",
+        '{"type":"refused","code":"nick_taken","ref":2,"nick":"alice"}',
+    ),
     "taken-over": (
         "server", "ok", "another one has proven the same token: do not come back",
         '{"type":"bye","reason":"taken_over"}',
