@@ -112,6 +112,7 @@ class Connection:
         self._streams: list[Stream] = []  # of the addresses that are, or were last, dialled
         self._proven = False
         self._unproven = 0
+        self._ticket: bytes | None = None  # the newest that the server has given
         self._reason = "lost"  # why the last connection ended
         self._interval, self._timeout = ATTEMPT_SECONDS, ATTEMPT_SECONDS
         self.joined = False
@@ -313,7 +314,7 @@ class Connection:
         peer = self._dial(self._opened)
         self._peer = peer
         greeting = self._receive_by(peer, deadline)
-        link = ClientLink(self._identity, self._credentials(), self._make_keys())
+        link = ClientLink(self._identity, self._credentials(), self._make_keys(), self._ticket)
         peer.send(link.receive_greeting(greeting))
         key = self._answer(peer)
         self._unproven += 1
@@ -332,6 +333,7 @@ class Connection:
             raise Unexpected()
         self._interval = max(welcome.heartbeat_interval, 0.05)
         self._timeout = max(welcome.heartbeat_timeout, self._interval)
+        self._ticket = welcome.ticket
         peer.allow(min(welcome.max_payload_size, _LARGEST_RECORD))
         session.welcome(welcome)
         with self._sending:

@@ -233,7 +233,10 @@ class Greeting(Frame):
 
 @dataclass(frozen=True)
 class Hello(Frame):
-    """``proof`` is ``password`` or ``token``; ``token`` the hash that names which."""
+    """``proof`` is ``password`` or ``token``; ``token`` the hash that names which.
+
+    ``ticket`` is the hash of one that an earlier ``welcome`` brought: who has it need not wait.
+    """
 
     kind = "hello"
     version: int = _is(COUNT)
@@ -243,6 +246,7 @@ class Hello(Frame):
     kem: bytes = _is(_raw(keys.KEM_BYTES))
     share: bytes = _is(SHARE)
     token: bytes | None = _may(HASH)
+    ticket: bytes | None = _may(HASH)
 
 
 @dataclass(frozen=True)
@@ -257,7 +261,8 @@ class Refused(Frame):
     """In clear before ``confirm`` has opened, in a record afterwards.
 
     ``ref`` names the frame that was refused, where it had one; ``retry_after`` is in seconds,
-    ``limit`` in bytes; ``nick`` is the one that a refused nickname looks like without being it.
+    ``limit`` in bytes; ``nick`` is the one that a refused nickname looks like without being it;
+    ``shared`` where the limit is of all who come from one address.
     """
 
     kind = "refused"
@@ -266,6 +271,7 @@ class Refused(Frame):
     retry_after: float | None = _may(SECONDS)
     limit: int | None = _may(COUNT)
     nick: str | None = _may(NICK)
+    shared: bool | None = _may(FLAG)
 
 
 # From the client, in records
@@ -356,7 +362,10 @@ class Bye(Frame):
 
 @dataclass(frozen=True)
 class Welcome(Frame):
-    """The nickname as granted, and what the client has to obey (seconds and bytes)."""
+    """The nickname as granted, and what the client has to obey (seconds and bytes).
+
+    ``ticket`` is for the next ``hello`` of this identity.
+    """
 
     kind = "welcome"
     nick: str = _is(NICK)
@@ -366,6 +375,7 @@ class Welcome(Frame):
     max_payload_size: int = _is(COUNT)
     rate_limit: int = _is(COUNT)
     rate_window: float = _is(SECONDS)
+    ticket: bytes | None = _may(NONCE)
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,11 @@ def token_name(sid: bytes, token_id: str) -> bytes:
     return digest("cmdchat token name 1", sid, token_id.encode())
 
 
+def ticket_name(sid: bytes, ticket: bytes) -> bytes:
+    """How ``hello`` shows a ticket: as a hash, too, so that two of them cannot be linked."""
+    return digest("cmdchat ticket name 1", sid, ticket)
+
+
 def _wrap_info(hello: str) -> bytes:
     return labelled("cmdchat link key 1", hashlib.sha256(hello.encode()).digest())
 
@@ -309,10 +314,18 @@ class ClientLink:
 
     ``keys`` are for this connection only.  A refusal in clear is returned by nothing here: the
     caller asks ``refusal_in_clear`` first, and believes it for no more than "did not work".
+    ``ticket`` is the newest that a ``welcome`` has brought this identity, if any has.
     """
 
-    def __init__(self, identity: Identity, credentials: Credentials, keys: RecipientKeys) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        credentials: Credentials,
+        keys: RecipientKeys,
+        ticket: bytes | None = None,
+    ) -> None:
         self._identity, self._credentials, self._keys = identity, credentials, keys
+        self._ticket = ticket
         self._transcript = _Transcript()
         self._pake: Pake | None = None
         self._hello = ""
@@ -338,6 +351,7 @@ class ClientLink:
             self._keys.public.kem,
             pake.share,
             None if token_id is None else token_name(sid, token_id),
+            None if self._ticket is None else ticket_name(sid, self._ticket),
         )
         self._hello = hello.encode().decode()
         self._transcript.add(text)

@@ -257,7 +257,11 @@ class ChatServer:
 
     def _chat(self, visit: _Visit, peer: WebSocket) -> None:
         connection = Connection(
-            self._parts, peer, visit.visitor.group, partial(self._prove, visit, peer)
+            self._parts,
+            peer,
+            visit.visitor.group,
+            partial(self._gate.prove, visit.visitor),
+            partial(self._prove, visit, peer),
         )
         visit.connection = connection
         if not self._stopping:

@@ -49,6 +49,10 @@ HANDSHAKES_A_SECOND = 20.0
 HANDSHAKE_BURST = 128.0
 HANDSHAKES_OF_ALL_A_SECOND = 100.0
 HANDSHAKE_BURST_OF_ALL = 512.0
+# Tickets with which members come back past those who wait: as many as may be connected. Each
+# handshake that shows one costs a hash (a microsecond) of each that there is.
+TICKETS_OF_ADDRESS = CONNECTIONS_OF_ADDRESS
+TICKETS = CONNECTIONS
 # When full buckets are looked for: a little after the slowest one fills.
 FORGET_SECONDS = HANDSHAKE_BURST / HANDSHAKES_A_SECOND + 1.0
 # Buckets of each kind; beyond it the least recently used is forgotten.

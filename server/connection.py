@@ -121,13 +121,19 @@ class Connection:
     """One client, from the greeting to the end.  ``enter`` comes first, and gives the rest."""
 
     def __init__(
-        self, parts: Parts, peer: Peer, group: str, on_proven: Callable[[], None]
+        self,
+        parts: Parts,
+        peer: Peer,
+        group: str,
+        on_known: Callable[[], None],
+        on_proven: Callable[[], None],
     ) -> None:
         self._parts, self._peer, self._group = parts, peer, group
-        self._on_proven = on_proven
+        self._on_known, self._on_proven = on_known, on_proven
         self._link = ServerLink()
         self._outlet = Outlet(self._link, peer, parts.pump.mark)
         self._token: Token | None = None
+        self._ticket: bytes | None = None  # whose ticket `hello` has shown: a fingerprint
         self._reason: str | None = None  # set by hang_up: why this connection is to end
         self._gave_up = threading.Event()
         self._stirred = threading.Event()  # while it waits for its turn: see Line.take
@@ -194,14 +200,21 @@ class Connection:
             prs = self._token.prs if self._token is not None else random_prs()
         else:
             prs = self._parts.password.prs
+            if hello.ticket is not None:
+                self._ticket = self._parts.sessions.tickets.take(self._link.sid, hello.ticket)
         confirm = self._prove(prs)
         return self._join(confirm)
 
     def _prove(self, prs: bytes) -> frames.Confirm:
-        """Frames 2 and 3.  Who names a live token need not wait: nobody else knows its name."""
-        known = self._token is not None
+        """Frames 2 and 3.
+
+        Who names a live token, or shows a ticket, need not wait: nobody else knows either.
+        """
+        known = self._token is not None or self._ticket is not None
         handshakes, guesses = self._parts.throttle.handshakes, self._parts.throttle.guesses
-        if not known:
+        if known:
+            self._on_known()
+        else:
             self._take(handshakes)
         deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
         self._peer.send(self._link.key(prs))
@@ -231,6 +244,8 @@ class Connection:
             self._proven = True  # it opened; what is inside is another matter
             raise
         self._proven = True
+        if self._ticket not in (None, confirm.bundle.fingerprint):
+            raise Unexpected()  # somebody else's ticket
         self._on_proven()
         return confirm
 
@@ -364,6 +379,7 @@ class Connection:
             rules.max_payload_size,
             rules.rate_limit,
             rules.rate_window,
+            self._parts.sessions.tickets.issue(session.bundle.fingerprint, self._group),
         )
         room, member = session.room, session.member
         if room is None or member is None:

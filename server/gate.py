@@ -49,8 +49,13 @@ class Gate:
         return not visitor.evicted
 
     def prove(self, visitor: Visitor) -> None:
-        """One that was let in has proven itself."""
+        """One that was let in is no stranger: it has proven itself, or has a token or ticket.
+
+        Harmless a second time.
+        """
         with self._changed:
+            if visitor.proven:
+                return
             self._forget_locked(visitor)
             visitor.proven = True
             self._members += 1

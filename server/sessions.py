@@ -19,6 +19,7 @@ from protocol.names import nick_looks, resembled
 from server import bounds
 from server.delivery import Outlet, Receiver
 from server.rooms import Member, Room, Rooms
+from server.tickets import Tickets
 
 
 def _no_connection(_: str) -> None:
@@ -81,6 +82,7 @@ class Sessions:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rooms, self._on_change, self._grace, self._clock = rooms, on_change, grace, clock
+        self.tickets = Tickets()  # of those that have a session
         self._lock = threading.Lock()  # leaf; guards the three tables
         self._by_look: dict[str, Session] = {}  # key: each of nick_looks(nick)
         self._by_print: dict[bytes, Session] = {}  # key: fingerprint
@@ -187,6 +189,7 @@ class Sessions:
             session.outlet = None
             if reason is not None:  # before its next frame finds that there is no session
                 session.hang_up(reason)
+            self.tickets.forget(session.bundle.fingerprint)  # before the next one can be added
             with self._lock:
                 for look in session.looks:
                     del self._by_look[look]

@@ -69,9 +69,13 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
     kind: st.builds(kind, *arguments)
     for kind, arguments in {
         frames.Greeting: (count, nonce),
-        frames.Hello: (count, nonce, code, raw(256), raw(1216), share, maybe | digest),
+        frames.Hello: (
+            count, nonce, code, raw(256), raw(1216), share, maybe | digest, maybe | digest,
+        ),
         frames.Key: (wrapped, share),
-        frames.Refused: (code, maybe | count, maybe | seconds, maybe | count),
+        frames.Refused: (
+            code, maybe | count, maybe | seconds, maybe | count, maybe | nick, maybe | flag,
+        ),
         frames.Confirm: (
             nick, room, bundle, signature, maybe | nonce, maybe | count, maybe | count,
         ),
@@ -83,7 +87,9 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
         frames.ListRooms: (count,),
         frames.Seen: (count, maybe | count, maybe | st.booleans()),
         frames.Bye: (code,),
-        frames.Welcome: (nick, seconds, seconds, count, count, count, seconds),
+        frames.Welcome: (
+            nick, seconds, seconds, count, count, count, seconds, maybe | nonce,
+        ),
         frames.Entered: (room, nonce, count, count, count, flag, count, maybe | count),
         frames.Roster: (some(member),),
         frames.Accepted: (count, maybe | count),
@@ -172,8 +178,8 @@ SOME: dict[str, Any] = {
     "tuple[Frame, ...]": (frames.Left(1, 1),),
 }  # fmt: skip
 SIZES = {
-    "nonce": 16, "share": 32, "token": 32, "rsa": 256, "kem": 1216, "wrapped": keys.WRAP_BYTES,
-    "sig": 64, "log": 16,
+    "nonce": 16, "share": 32, "token": 32, "ticket": 32, "rsa": 256, "kem": 1216,
+    "wrapped": keys.WRAP_BYTES, "sig": 64, "log": 16,
 }  # fmt: skip
 
 
@@ -184,7 +190,10 @@ def example(kind: type[Frame]) -> Frame:
     found = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # each is a dataclass
         value = SOME.get(str(field.type))
-        found[field.name] = b"\6" * SIZES[field.name] if value is None else value
+        if value is None:  # a welcome brings a ticket, a hello shows its hash
+            name = "nonce" if (kind, field.name) == (frames.Welcome, "ticket") else field.name
+            value = b"\6" * SIZES[name]
+        found[field.name] = value
     return kind(**found)
 
 

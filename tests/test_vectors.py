@@ -188,7 +188,8 @@ def do_handshake(vector: Vector) -> str:
     assert senders == ("server", "client", "server", "client", "server")
     greeting, hello, key, confirm, welcome = texts
     connection = recipient_keys(vector.header["connection"])
-    client = ClientLink(identity(vector.header["identity"]), credentials, connection)
+    ticket = vector.raw("ticket") if "ticket" in vector.header else None
+    client = ClientLink(identity(vector.header["identity"]), credentials, connection, ticket)
     with pytest.MonkeyPatch.context() as patch:
         drawn = draw(vector.raw("client-nonce"), vector.raw("client-scalar"))
         patch.setattr(secrets, "token_bytes", drawn)
@@ -223,6 +224,9 @@ def check_derivations(vector: Vector, prs: bytes, texts: tuple[str, ...]) -> Non
     if vector.header["proof"] == "token":
         token_id = vector.header["token"].partition(".")[0]
         assert from_text(said["token"]) == sha256("cmdchat token name 1", sid, token_id.encode())
+    if "ticket" in vector.header:
+        expected = sha256("cmdchat ticket name 1", sid, vector.raw("ticket"))
+        assert from_text(said["ticket"]) == expected
     info = labelled("cmdchat link key 1", hashlib.sha256(hello.encode()).digest())
     wrapped = from_text(answered["wrapped"])
     k0 = unwrap(vector.header["connection"], wrapped, info)
@@ -271,6 +275,13 @@ def do_token_name(vector: Vector) -> str:
     sid, token_id = vector.raw("sid"), vector.header["token-id"]
     expected = sha256("cmdchat token name 1", sid, token_id.encode())
     assert link.token_name(sid, token_id) == vector.raw("result") == expected
+    return "ok"
+
+
+def do_ticket_name(vector: Vector) -> str:
+    sid, ticket = vector.raw("sid"), vector.raw("ticket")
+    expected = sha256("cmdchat ticket name 1", sid, ticket)
+    assert link.ticket_name(sid, ticket) == vector.raw("result") == expected
     return "ok"
 
 
@@ -594,6 +605,7 @@ DO: dict[str, Callable[[Vector], str]] = {
     "password-prs": do_password_prs,
     "token-prs": do_token_prs,
     "token-name": do_token_name,
+    "ticket-name": do_ticket_name,
     "fingerprint": do_fingerprint,
     "message-key": do_message_key,
     "chain": do_chain,

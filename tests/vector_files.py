@@ -26,7 +26,7 @@ PEOPLE = FOLDER / "people.txt"
 
 _ALWAYS = frozenset({"expect", "do", "why"})
 _HANDSHAKE = (
-    "connection identity proof password token nick room client-nonce client-scalar prs sid "
+    "connection identity proof password token ticket nick room client-nonce client-scalar prs sid "
     "generator k0 isk transcript client-key server-key"
 )
 _PLACE = "room log audience sender epoch n"
@@ -40,6 +40,7 @@ KEYS: dict[str, frozenset[str]] = {
         "password-prs": "password result",
         "token-prs": "token-secret result",
         "token-name": "sid token-id result",
+        "ticket-name": "sid ticket result",
         "fingerprint": "rsa kem sign result",
         "message-key": f"{_PLACE} ck ck-n salt result",
         "chain": "ck ck-n n result",

@@ -51,13 +51,14 @@ class Wire:
         *,
         prs: bytes = b"",
         token: str | None = None,
+        ticket: bytes | None = None,
         host: str = "127.0.0.1",
         opened: Callable[[Stream], None] | None = None,
         **options: Any,
     ) -> None:
         self.identity = identity
         credentials = token_credentials(token) if token is not None else Credentials(prs)
-        self.link = ClientLink(identity, credentials, link_keys)
+        self.link = ClientLink(identity, credentials, link_keys, ticket)
         self.peer: WebSocket = connect(
             host, port, max_message_size=MOST, timeout=LONG, opened=opened, **options
         )

@@ -211,6 +211,7 @@ def handshake(
     change: Callable[[list[str]], None] | None = None,
     server_prs: bytes | None = None,
     show: bool = True,
+    ticket: bytes | None = None,
 ) -> None:
     """One handshake with everything fixed but what wrapping and sealing draw themselves.
 
@@ -218,7 +219,7 @@ def handshake(
     """
     prs = pake.token_prs(TOKEN_SECRET.encode()) if token else pake.password_prs(PASSWORD)
     who, connection = identity("alice"), recipient_keys("connection")
-    client = ClientLink(who, Credentials(prs, TOKEN if token else None), connection)
+    client = ClientLink(who, Credentials(prs, TOKEN if token else None), connection, ticket)
     secret, isks, keys = fixed("k0"), [], []
     nonces = fixed("client nonce", 16), fixed("client scalar")
     drawn: Iterator[bytes] = iter(
@@ -248,7 +249,8 @@ def handshake(
     confirm = client.receive_key(key, "alice", ROOM)
     if server_prs is None:
         server.receive_confirm(confirm)
-    welcome = frames.Welcome("alice", 30.0, 60.0, 10240, 1048576, 10, 60.0)
+    following = fixed("following ticket", 16)
+    welcome = frames.Welcome("alice", 30.0, 60.0, 10240, 1048576, 10, 60.0, following)
     entered = frames.Entered(ROOM, LOG, 1, 1, 1, False, 0)
     line = frames.MemberLine(1, "alice", 1, who.bundle)
     roster = frames.Roster((line,))
@@ -262,6 +264,7 @@ def handshake(
         "connection": "connection", "identity": "alice",
         "proof": "token" if token else "password", **proof, "nick": "alice", "room": ROOM,
         "client-nonce": to_text(nonces[0]), "client-scalar": to_text(nonces[1]),
+        **({"ticket": to_text(ticket)} if ticket is not None else {}),
     }  # fmt: skip
     values = {
         "prs": prs, "sid": server.sid, "k0": secret, "isk": isks[0], "transcript": transcript,
@@ -285,6 +288,10 @@ def spoil(place: int, **fields: object) -> Callable[[list[str]], None]:
 def make_link() -> None:
     handshake("password", "ok", "a handshake with the password, and all that is derived in it")
     handshake("token", "ok", "a handshake with a token", token=True)
+    handshake(
+        "ticket", "ok", "a handshake of one that comes back, with a ticket",
+        ticket=fixed("ticket", 16),
+    )  # fmt: skip
     handshake(
         "wrong-password", "record", "the server knows another password: nothing of it opens",
         server_prs=pake.password_prs("another"), show=False,
@@ -346,11 +353,16 @@ def make_link() -> None:
             {"sid": to_text(fixed("sid")), "token-id": TOKEN},
             link.token_name(fixed("sid"), TOKEN),
         ),
+        "ticket-name": (
+            {"sid": to_text(fixed("sid")), "ticket": to_text(fixed("ticket", 16))},
+            link.ticket_name(fixed("sid"), fixed("ticket", 16)),
+        ),
     }
     whys = {
         "password-prs": "what CPace gets; the password is in NFC first",
         "token-prs": "what CPace gets for a token",
         "token-name": "how hello names a token",
+        "ticket-name": "how hello shows the ticket that a welcome has brought",
     }
     for name, (given, made) in small.items():
         header = {"expect": "ok", "do": name, "why": whys[name], **given, "result": to_text(made)}
