@@ -588,6 +588,15 @@ class Connection:
     ) -> list[bytes]:
         """A frame with a ``ref``: it is taken once, and answered the same way ever after."""
         ref: int = getattr(frame, "ref")  # noqa: B009  # each of the five kinds has one
+        try:
+            return self._answer_to(session, frame, ref, after)
+        except RemoteError as error:  # a strike, and not taken; but the client waits for an answer
+            self._strikes += 1
+            return [_refusal(error, ref).encode()]
+
+    def _answer_to(
+        self, session: Session, frame: frames.Frame, ref: int, after: list[Receiver]
+    ) -> list[bytes]:
         if ref <= session.taken:
             self._count_refusal(session)
             known = session.answered(ref)

@@ -10,11 +10,12 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from client import wording
+from client import connection, wording
 from protocol import confusables, errors, frames, keys, limits
 from protocol.errors import ChatError, Malformed
 from protocol.frames import Frame
 from protocol.names import RESERVED
+from server import bounds
 from server.http import ANSWERS, TTL_DEFAULT, TTL_MOST
 
 ROOT = Path(__file__).parent.parent
@@ -194,6 +195,51 @@ def test_form_errors() -> None:
     found = {row[0].strip("`"): int(row[1]) for row in rows("Tokens and forms", "code")}
     assert found == {code: int(status) for code, (status, _) in ANSWERS.items()}
     assert f"1 to {TTL_MOST:,}; {TTL_DEFAULT:,} if absent" in section("Tokens and forms")
+
+
+# Times
+
+
+def test_how_long_each_side_waits() -> None:
+    """The numbers are the program's, and a client outlasts whatever a server may do."""
+    stated = {(row[0], row[1]): row[2] for row in rows("How long each side waits", "side")}
+    turn, proof = f"{bounds.PATIENCE:.0f} at most", f"{bounds.HANDSHAKE_SECONDS:.0f}"
+    greeted, answered = f"{connection.ATTEMPT_SECONDS:.0f}", f"{connection.ANSWER_SECONDS:.0f}"
+    assert stated == {
+        ("server", "TLS and the request"): f"{bounds.REQUEST_SECONDS:.0f}",
+        ("server", "`hello`, from `greeting` on"): proof,
+        ("server", "the client's turn before `key`"): turn,
+        ("server", "`confirm`, from `key` on"): proof,
+        ("server", "the client's turn before `confirm` is judged"): turn,
+        ("server", "before it answers a wrong proof"): turn,
+        ("client", "connecting, TLS, the upgrade and `greeting`"): greeted,
+        ("client", "`key`, from `hello` on"): answered,
+        ("client", "the first record, from `confirm` on"): answered,
+        ("both", "a record"): "`heartbeat_timeout`",
+        ("server", "a client that was lost"): "`heartbeat_timeout`",
+    }
+    assert connection.ANSWER_SECONDS >= bounds.PATIENCE + bounds.HANDSHAKE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("judges {:.0f} wrong `confirm`s a second", [bounds.GUESSES_A_SECOND]),
+        ("; {:.0f} of a /48) and {:.0f} in all,",
+         [2 * bounds.GUESSES_A_SECOND, bounds.GUESSES_OF_ALL_A_SECOND]),
+        ("after {:.0f} ({:.0f}, {:.0f}) at once",
+         [bounds.GUESS_BURST, 2 * bounds.GUESS_BURST, bounds.GUESS_BURST_OF_ALL]),
+        ("makes {:.0f} `key`s a second", [bounds.HANDSHAKES_A_SECOND]),
+        ("{:.0f} in all, after {:.0f} ({:.0f}).",
+         [bounds.HANDSHAKES_OF_ALL_A_SECOND, bounds.HANDSHAKE_BURST,
+          bounds.HANDSHAKE_BURST_OF_ALL]),
+        ("After {} wrong proofs", [bounds.FREE_FAILURES]),
+        ("by {:.1f} seconds for each", [1 / bounds.ANSWERS_A_SECOND]),
+        ("{} of an address, {:,} in all", [bounds.UNPROVEN_OF_ADDRESS, bounds.UNPROVEN]),
+    ],
+)  # fmt: skip
+def test_what_a_stranger_is_allowed(words: str, values: list[float]) -> None:
+    assert words.format(*values) in " ".join(section("How long each side waits").split())
 
 
 # Numbers and labels

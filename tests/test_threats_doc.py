@@ -62,3 +62,16 @@ def test_every_line_of_the_lists_has_its_test() -> None:
 def test_no_name_of_a_test_is_left_without_its_link() -> None:
     bare = set(re.findall(r"`(test_\w+)`", TEXT)) - {name for _, name in named(TEXT)}
     assert not bare
+
+
+def test_what_is_put_together_here_is_said_wherever_one_looks() -> None:
+    """The three places, in all three documents; the tests that check them exist."""
+    for name in ("CONTRIBUTING.md", "SECURITY.md", "docs/THREATS.md"):
+        text = " ".join((ROOT / name).read_text("utf-8").split())
+        for what in ("Fernet tokens", "Elligator 2", "CPace"):
+            assert what in text, (name, what)
+    checks = re.findall(
+        r"\[`(test_\w+)`\]\((tests/test_\w+\.py)\)", (ROOT / "SECURITY.md").read_text("utf-8")
+    )
+    assert len(checks) >= 8
+    assert all(name in names_in(path) for name, path in checks)
