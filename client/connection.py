@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from client import events, refusals, wording
+from client import events, wording
+from client.ending import Ending, Gone, Refused, ending_of, reason_of
 from client.outbox import records
 from client.session import Session
 from i18n import _
@@ -22,7 +22,7 @@ from protocol import frames, limits
 from protocol.errors import BadVersion, ChatError, TimedOut, Unexpected, UnknownType
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import ClientLink, Credentials, refusal_in_clear
-from transport import Closed, Unreachable
+from transport import Closed
 from transport.sockets import Stream
 from transport.websocket import WebSocket
 
@@ -40,37 +40,7 @@ _FIRST_RECORD, _LARGEST_RECORD = 2 * limits.RECORD_BYTES, 8 * 1024 * 1024
 _GOODBYE_SECONDS = 2.0
 _WRITE_SECONDS = 10.0  # in which the network has to take a record
 _LONGEST_NICK_WAIT = 300.0  # in all, for a nickname whose holder is away
-_FINAL = ("revoked", "expired", "taken_over")  # goodbyes after which coming back is of no use
 _TAKEN = ("nick_taken", "nick_lost", "nick_reserved")
-_PASSING = ("server_full", "room_full", "too_many_attempts", "timed_out", "rate_limited")
-
-
-class Refused(ChatError):
-    """The server does not let this client in; ``refusal`` says why.
-
-    Unless ``proven``, anybody in between may have said so.
-    """
-
-    def __init__(self, refusal: frames.Refused, proven: bool) -> None:
-        super().__init__()
-        self.refusal, self.proven = refusal, proven
-
-
-class Gone(ChatError):
-    """The server has said goodbye, inside a record; ``reason`` is its code."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Why the reader thread has ended: ``kind`` is left, unreachable, refused or lost."""
-
-    kind: str
-    reason: str = ""
-    params: Mapping[str, float | str] = field(default_factory=dict)
 
 
 class Connection:
@@ -135,8 +105,7 @@ class Connection:
         self._stirred.set()
         peer = self._peer
         if peer is not None:
-            self._session.outgoing.append(frames.Bye("left").encode())
-            self.send()
+            self._say_bye("left")
             peer.wake()
         for stream in [] if peer is not None else self._streams:
             stream.abort()
@@ -150,8 +119,7 @@ class Connection:
         self._leaving.set()
         self._stirred.set()
         self._session.outgoing.clear()
-        self._session.outgoing.append(frames.Bye("left").encode())
-        self.send()
+        self._say_bye("left")
         if self._peer is not None:
             self._peer.abort()
         for stream in self._streams:
@@ -241,25 +209,16 @@ class Connection:
     def _one_connection(self) -> Ending | None:
         """One connection from dialling to its end; None if there is to be another."""
         self._proven, self._reason = False, "lost"
-        first = not self.joined
         try:
             self._join()
             self._receive_all()
-        except Refused as refused:
-            return self._on_refused(refused, first)
-        except Gone as gone:
-            if gone.reason in _FINAL:
-                return Ending("refused", gone.reason)
-            self._on_gone(gone.reason)
-        except Unreachable as error:
-            params = {"fingerprint": error.fingerprint}
-            return Ending("unreachable", error.reason, params) if first else None
-        except BadVersion as error:
-            return Ending("refused", error.code) if first else None
-        except TimedOut:
-            return Ending("unreachable", "timeout") if not self.joined else None
-        except ChatError:
-            return Ending("unreachable", "not_websocket") if not self.joined else None
+        except ChatError as error:
+            ending = ending_of(error, first=not self.joined, proven=self._proven)
+            if isinstance(error, BadVersion) and self._proven:
+                self._say_bye(error.code)
+            elif ending is None:
+                self._say_why(reason_of(error, proven=self._proven))
+            return ending
         finally:
             self._disconnect()
         return None
@@ -397,18 +356,15 @@ class Connection:
             self.joined = True
             self._tell("joined")
 
-    def _on_refused(self, refused: Refused, first: bool) -> Ending | None:
-        """None if there is to be another attempt."""
-        refusal = refused.refusal
-        if not first and (not refused.proven or refusal.code in _PASSING):
-            return None
-        return Ending("refused", refusal.code, refusals.params(refusal))
-
-    def _on_gone(self, reason: str) -> None:
-        """The server has said why it ends this connection; the next one may be welcome."""
+    def _say_why(self, reason: str) -> None:
+        """The server has ended this connection, or has to be left; the next one may be better."""
         self._reason = reason
-        if self._reconnect and not self._leaving.is_set():
+        if reason != "lost" and self._reconnect and not self._leaving.is_set():
             self._emit(events.Notice(wording.coming_back(reason)))
+
+    def _say_bye(self, reason: str) -> None:
+        self._session.outgoing.append(frames.Bye(reason).encode())
+        self.send()
 
     def _disconnect(self) -> None:
         with self._sending:

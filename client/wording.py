@@ -150,6 +150,13 @@ _DISCONNECTED: dict[str, str] = {
         "Several times in a row what answered did not know your password or token; either that "
         "is no longer good there, or somebody is in between."
     ),
+    "bad_version": N_(
+        "The server speaks another version of the protocol; use the same version on both sides."
+    ),
+    "link_broken": N_(
+        "The encrypted link was disturbed and has been cut; if that goes on, somebody may be "
+        "tampering with it."
+    ),
     "quit": N_("You have left the chat."),
     "protocol": N_("The two sides did not understand each other; use the same version on both."),
 }

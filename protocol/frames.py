@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 from protocol import keys, limits
-from protocol.errors import Malformed, TooBig, UnknownType
+from protocol.errors import BadVersion, Malformed, TooBig, UnknownType
 
 FrameType = TypeVar("FrameType", bound="Frame")
 
@@ -499,9 +499,13 @@ LogEntry = Posted | OwnPosted | Joined | Left | Renamed | Rejoined
 
 
 def _read_entries(value: Any) -> tuple[Frame, ...]:
+    """Raises BadVersion for an entry of unknown type: it may be a change of membership."""
     if not isinstance(value, list) or len(value) > limits.LOG_ENTRIES:
         raise Malformed()
-    return tuple(from_object(item, LOG_ENTRIES) for item in value)
+    try:
+        return tuple(from_object(item, LOG_ENTRIES) for item in value)
+    except UnknownType:
+        raise BadVersion() from None
 
 
 @dataclass(frozen=True)
@@ -528,7 +532,7 @@ LOG_ENTRIES = _table(Posted, OwnPosted, Joined, Left, Renamed, Rejoined)
 
 
 def from_object(value: Any, table: dict[str, type[Frame]]) -> Frame:
-    """The frame that a parsed JSON object is; raises Malformed or UnknownType."""
+    """The frame that a parsed JSON object is; raises Malformed, UnknownType or BadVersion."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise Malformed()
     kind = table.get(value["type"])

@@ -17,23 +17,28 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from client import events
+from client.connection import Connection
 from client.session import Session
 from protocol import frames
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Box, MemberLine, Wrap
 from protocol.invite import Invite
-from protocol.keys import Bundle, Identity
-from protocol.link import ServerLink
+from protocol.keys import Bundle, Identity, RecipientKeys
+from protocol.link import Credentials, ServerLink
 from transport import Closed
 from transport.sockets import Stream
-from transport.websocket import WebSocket, accept
+from transport.websocket import WebSocket, accept, connect
 
 ROOM = "den"
 LOG = b"log id, 16 bytes"
 OTHER_LOG = b"another log id 1"
 DEADLINE = 20.0  # seconds; only against hanging
+PRS = bytes(range(32))
 
 Event = TypeVar("Event", bound=events.Event)
 Warned = list[tuple[str, "str | None"]]
+
+
+_connection_keys = functools.cache(RecipientKeys)
 
 
 @functools.cache
@@ -433,3 +438,44 @@ def prove(peer: WebSocket, link: ServerLink, prs: bytes) -> frames.Confirm:
     link.receive_hello(received(peer))
     peer.send(link.key(prs))
     return link.receive_confirm(received(peer))
+
+
+def connected(
+    script: Callable[[WebSocket, ServerLink], None], prs: bytes = PRS
+) -> tuple[Connection, list[events.Event]]:
+    """A client that has connected once to a server that does ``script``, and has ended."""
+    shown: list[events.Event] = []
+    with Impostor(script) as impostor:
+        host, port = impostor.address
+        session = Session(
+            identity("alice"), Invite(host, port), "alice", ROOM, recorder(shown), lambda: None,
+            lambda: None,
+        )  # fmt: skip
+
+        def dial(opened: Callable[[Stream], None]) -> WebSocket:
+            return connect(host, port, max_message_size=1 << 20, opened=opened)
+
+        ended = threading.Event()
+
+        def tell(news: str) -> None:
+            if news == "ended":
+                ended.set()
+
+        connection = Connection(
+            dial, identity("alice"), lambda: Credentials(prs), session, shown.append, tell, False,
+            make_keys=_connection_keys,
+        )  # fmt: skip
+        connection.start()
+        assert ended.wait(DEADLINE), "the client hangs"
+    return connection, shown
+
+
+def stay() -> list[bytes]:
+    """An honest welcome into an empty room."""
+    line = MemberLine(1, "alice", 1, bundle("alice"))
+    said = [
+        welcome("alice"),
+        frames.Entered(ROOM, LOG, 1, 1, 1, False, 0),
+        frames.Roster((line,)),
+    ]
+    return [frame.encode() for frame in said]

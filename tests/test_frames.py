@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from protocol import frames, keys, limits
-from protocol.errors import ChatError, Malformed, TooBig, UnknownType
+from protocol.errors import BadVersion, ChatError, Malformed, TooBig, UnknownType
 from protocol.frames import (
     CLEAR_FRAMES,
     CLIENT_FRAMES,
@@ -327,7 +327,7 @@ def test_what_is_no_frame(value: object) -> None:
 
 
 def test_unknown_log_entries_are_not_skipped() -> None:
-    with pytest.raises(UnknownType):
+    with pytest.raises(BadVersion):
         from_object({"type": "log", "to": 1, "entries": [{"type": "later"}]}, SERVER_FRAMES)
 
 
@@ -448,7 +448,7 @@ def harmless(read: Callable[[], Any]) -> None:
     try:
         read()
     except ChatError as error:
-        assert type(error) in (Malformed, TooBig, UnknownType)
+        assert type(error) in (BadVersion, Malformed, TooBig, UnknownType)
 
 
 @SOME_MORE

@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,43 +17,37 @@ import pytest
 from client import boxes, codes, events
 from client.boxes import Body
 from client.chains import ROOM_AUDIENCE, Chain, Place
-from client.connection import Connection
-from client.session import Session
 from protocol import frames
 from protocol.errors import AuthFailed, ChatError, KeyUnusable, Malformed, Unexpected
 from protocol.frames import SERVER_FRAMES, Box, MemberLine, Wrap
-from protocol.invite import Invite
-from protocol.keys import WRAP_BYTES, Bundle, RecipientKeys
+from protocol.keys import WRAP_BYTES, Bundle
 from protocol.limits import COUNTER_MAX, ROOM_MEMBERS
-from protocol.link import Credentials, ServerLink
+from protocol.link import ServerLink
 from protocol.names import room_key
 from tests.malicious import (
-    DEADLINE,
     LOG,
     OTHER_LOG,
+    PRS,
     ROOM,
     Den,
-    Impostor,
     Person,
     Said,
     bundle,
+    connected,
     identity,
     prove,
     received,
-    recorder,
+    stay,
     welcome,
 )
-from transport.sockets import Stream
-from transport.websocket import WebSocket, connect
+from transport.websocket import WebSocket
 
-connection_keys = functools.cache(RecipientKeys)
 scrypt = functools.cache(codes._scrypt)
 
 
 @pytest.fixture(autouse=True)
 def once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a tenth of a second is worked out once, with the same result as ever."""
-    monkeypatch.setattr("client.connection.RecipientKeys", connection_keys)
     monkeypatch.setattr(codes, "_scrypt", scrypt)
 
 
@@ -1150,49 +1143,6 @@ def test_frames_that_are_none_are_refused(text: str) -> None:
 
 
 # On the link: the whole client against a server on a real socket
-
-PRS = bytes(range(32))
-
-
-def connected(
-    script: Callable[[WebSocket, ServerLink], None], prs: bytes = PRS
-) -> tuple[Connection, list[events.Event]]:
-    """A client that has connected once to a server that does ``script``, and has ended."""
-    shown: list[events.Event] = []
-    with Impostor(script) as impostor:
-        host, port = impostor.address
-        session = Session(
-            identity("alice"), Invite(host, port), "alice", ROOM, recorder(shown), lambda: None,
-            lambda: None,
-        )  # fmt: skip
-
-        def dial(opened: Callable[[Stream], None]) -> WebSocket:
-            return connect(host, port, max_message_size=1 << 20, opened=opened)
-
-        ended = threading.Event()
-
-        def tell(news: str) -> None:
-            if news == "ended":
-                ended.set()
-
-        connection = Connection(
-            dial, identity("alice"), lambda: Credentials(prs), session, shown.append, tell, False
-        )
-        connection.start()
-        assert ended.wait(DEADLINE), "the client hangs"
-    return connection, shown
-
-
-def stay() -> list[bytes]:
-    """An honest welcome into an empty room."""
-    line = MemberLine(1, "alice", 1, bundle("alice"))
-    said = [
-        welcome("alice"),
-        frames.Entered(ROOM, LOG, 1, 1, 1, False, 0),
-        frames.Roster((line,)),
-    ]
-    return [frame.encode() for frame in said]
-
 
 def endless(nick: str = "alice", seconds: float = 1e9) -> bytes:
     changes = {"heartbeat_interval": seconds, "heartbeat_timeout": seconds}

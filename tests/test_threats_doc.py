@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/THREATS.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/test_\w+\.py)\)")
-CASES = "tests/test_malicious_server.py"
+CASES = ("tests/test_malicious_server.py",)  # each of their tests is a lie
 
 
 @functools.cache
@@ -45,8 +45,8 @@ def test_every_test_that_is_named_exists() -> None:
 
 
 def test_every_lie_is_in_the_list() -> None:
-    listed = {name for path, name in named(section("What a lying server can try"))}
-    assert listed == names_in(CASES)
+    listed = named(section("What a lying server can try"))
+    assert {(path, name) for path in CASES for name in names_in(path)} <= listed
 
 
 def test_every_line_of_the_lists_has_its_test() -> None:

@@ -139,7 +139,7 @@ def do_frame(vector: Vector) -> str:
             decode_clear(text)
         else:
             from_object(frames.parse(text.encode()), table[vector.header["table"]])
-    except RemoteError as error:
+    except (RemoteError, BadVersion) as error:
         return error.code
     return "ok"
 

@@ -132,7 +132,7 @@ FRAMES: dict[str, tuple[str, str, str, str]] = {
         '{"type":"left","seq":7,"id":1}',
     ),
     "unknown-entry": (
-        "server", "unknown_type", "unknown entries cannot be skipped: they may be changes",
+        "server", "bad_version", "unknown entries cannot be skipped: they may be changes",
         '{"type":"log","to":7,"entries":[{"type":"later","seq":7}]}',
     ),
     "seconds": (
