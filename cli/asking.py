@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import TextIO, TypeVar
@@ -10,7 +9,9 @@ from typing import TextIO, TypeVar
 import settings
 from cli.interrupts import as_exceptions
 from cli.parsing import Arguments
+from client.console import output
 from i18n import _
+from protocol.names import visible
 from settings import (
     QUESTIONS,
     ROWS,
@@ -82,9 +83,9 @@ def _typed(question: str, hidden: bool) -> str:
     if hidden:
         from getpass import getpass
 
-        return getpass(question)
+        return getpass(visible(question))
     # Not input's own prompt: it would go to standard output, among the events of json.
-    print(question, end="", file=sys.stderr, flush=True)
+    print(visible(question), end="", file=sys.stderr, flush=True)
     return input()
 
 
@@ -105,9 +106,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 def say(sentence: str) -> None:
     """One sentence on standard error, if there is one."""
-    if sys.stderr is not None:  # None: closed by who started us
-        with contextlib.suppress(OSError, ValueError):
-            print(f"cmd_chat: {sentence}", file=sys.stderr, flush=True)
+    output.say(f"cmd_chat: {sentence}")
 
 
 def note_guessable(password: str) -> None:

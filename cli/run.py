@@ -23,6 +23,7 @@ from cli.parsing import Arguments, UsageError, nearest, parse, parser, top_parse
 from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION
 from client.console import output
 from i18n import _
+from protocol.names import visible
 from settings import HISTORY_PASSPHRASES, Dotenv, SettingsError
 
 about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz puts its own here
@@ -187,7 +188,8 @@ def _without_command(argv: Sequence[str]) -> int:
 def _show(text: str) -> None:
     """Text on standard output, in whatever characters that can take."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    output.write(text.encode(encoding, "replace").decode(encoding))
+    # The program's own name is somebody's word, too.
+    output.write(visible(text).encode(encoding, "replace").decode(encoding))
 
 
 def _write_utf8() -> None:

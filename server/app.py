@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from protocol.errors import ChatError
+from protocol.names import visible
 from server import bounds
 from server.auth import Password, Tokens
 from server.banner import (
@@ -323,7 +324,7 @@ def _tell(text: str) -> None:
     """Text on standard output.  Where that leads nowhere the server serves all the same."""
     try:
         if sys.stdout is not None:
-            print(text, flush=True)
+            print(visible(text), flush=True)
     except (OSError, ValueError) as error:
         # What is still buffered must not fail once more at the end.
         with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
@@ -335,7 +336,7 @@ def _tell(text: str) -> None:
 def _complain(sentence: str) -> None:
     if sys.stderr is not None:  # None: closed by who started us
         with contextlib.suppress(OSError, ValueError):
-            print(sentence, file=sys.stderr, flush=True)
+            print(visible(sentence), file=sys.stderr, flush=True)
 
 
 def _fail(sentence: str) -> int:

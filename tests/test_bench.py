@@ -9,8 +9,9 @@ import pytest
 
 from bench.load import busy, gentle, median_ratio, percentile
 from bench.members import Crowd, Secrets
-from bench.servers import Process, certificate, chat_server, reference_server
+from bench.servers import PASSWORD, Process, certificate, chat_server, reference_server
 from bench.wire import Loop
+from cli.strength import is_guessable
 
 SIZE, SENDERS = 4, 2
 
@@ -59,6 +60,10 @@ def test_who_does_not_read_is_not_waited_for(shared: Secrets) -> None:
             assert len(gentle(loop, crowd, a_second=100.0, seconds=0.02)) == 2 * (SIZE - 1)
     finally:
         loop.close()
+
+
+def test_its_password_is_worth_no_note() -> None:
+    assert not is_guessable(PASSWORD)
 
 
 def test_percentile_and_median_ratio() -> None:

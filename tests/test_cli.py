@@ -336,6 +336,37 @@ def test_the_examples_in_help_can_be_parsed() -> None:
             assert parse(command, words[1:]) is not None
 
 
+HOSTILE = "\x1b]0;x\a\x1b[31m\u202e\x9b2J\r"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [["connect", f"--{HOSTILE}"], ["connect", f"-{HOSTILE}"], [HOSTILE], ["serve", "h", HOSTILE],
+     ["connect", HOSTILE, "1", "al", PW], ["connect", "h", "1", HOSTILE, PW],
+     ["connect", "--env-file", HOSTILE], ["connect", "h", "1", "al", PW, f"--ssl-ca={HOSTILE}"],
+     ["connect", "--language", HOSTILE], ["connect", "--renderer", HOSTILE],
+     ["connect", f"cmdchat://{HOSTILE}"], ["history", HOSTILE], ["token", "--ttl", HOSTILE],
+     ["serve", "--ssl-cert", HOSTILE, "--ssl-key", HOSTILE, "-p", PW]],
+)  # fmt: skip
+def test_nothing_of_the_command_line_is_obeyed_by_a_terminal(
+    started: Started, capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
+    program.main(line)
+    shown = capsys.readouterr()
+    assert all(char.isprintable() or char == "\n" for char in shown.out + shown.err)
+
+
+@pytest.mark.parametrize("line", [["--help"], ["connect", "--help"], ["nothing"], []])
+def test_nor_is_the_programs_own_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"/bin/{HOSTILE}"])
+    program.main(line)
+    shown = capsys.readouterr()
+    assert "␛[31m" in shown.out + shown.err
+    assert all(char.isprintable() or char == "\n" for char in shown.out + shown.err)
+
+
 def test_help_fits_terminals_that_lack_letters(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 
-from client.console import canvas
+from client.console import canvas, modes
 from tests.console_kit import Person, person_fixture, shown  # noqa: F401
 from tests.processes import (
     _ON_TERMINAL,
@@ -149,6 +149,8 @@ def test_a_signal_leaves_the_terminal_as_it_was(server: Server, number: signal.S
 def test_a_locale_without_utf8_gets_ascii(server: Server) -> None:
     with terminal_client(server, "agnes", env={"LC_ALL": "C", "NO_COLOR": "1"}) as agnes:
         agnes.sees(r"(?s)default - .* - end-to-end.*agnes\s*\n-{80}")
+        before, _entered, after = agnes.output.partition(modes.MOUSE_SILENT.encode())
+        assert after and b"default" not in before, "nothing is told of the mouse any more"
         agnes.type("q\r")
         assert agnes.end() == 0
         assert agnes.output.isascii() and not re.search(rb"\x1b\[[0-9;]*3[0-9]m", agnes.output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -547,6 +548,60 @@ def test_where_the_locale_is_not_utf8_everything_is_ascii() -> None:
     assert lines[1] == lines[-2] == "-" * 60
     assert " 12:01      > | carol joined" in lines
     assert lines[-3] == " 12:01  alice | on its way  sending..."
+
+
+NAMING = {
+    "connected": lambda name: events.Connected("h:1", name, name, company(name)),
+    "renamed": lambda name: events.Renamed("default", "bob", name),
+    "joined": lambda name: events.Joined("default", name),
+    "left": lambda name: events.Left("default", name),
+    "who": lambda name: events.MemberList(name, company("bob")),
+    "whom": lambda name: events.MemberList("default", company(name, "bob")),
+    "rooms": lambda name: events.RoomList((events.RoomView(name, 2),)),
+    "room": lambda name: events.RoomEntered(name, company("bob")),
+    "company": lambda name: events.RoomEntered("default", company(name, "bob")),
+    "codes": lambda name: events.Verification(name, "1", (events.CodeView("bob", "1", False),)),
+    "a code": lambda name: events.Verification("x", "1", (events.CodeView(name, "1", False),)),
+    "verified": lambda name: events.NickVerified(name),
+    "unreadable": lambda name: events.Unreadable("default", name, 1, "secret"),
+    "notice": lambda name: events.Notice(f"Ignored: {name}."),
+    "warning": lambda name: events.Warning("replay", name, f"An old message of {name}"),
+    "error": lambda name: events.Error("nick_taken", f"That looks like {name}."),
+    "missed": lambda name: events.Missed(name, 1),
+    "waiting": lambda name: events.Waiting(name, 1.0),
+    "message": lambda name: message("hi", name),
+    "for one": lambda name: message("hi", "alice", mine=True, private=True, to=name),
+}
+
+
+def company(*nicks: str) -> tuple[events.MemberView, ...]:
+    return tuple(events.MemberView(nick, False) for nick in nicks)
+
+
+@pytest.mark.parametrize("naming", NAMING.values(), ids=NAMING.keys())
+def test_names_are_told_apart_on_every_terminal(naming: Callable[[str], events.Event]) -> None:
+    """Where letters are lacking their numbers are shown, in sentences and lists, too."""
+    shown = []
+    for name in ("Олег", "Иван", "zo\u00eb"):
+        plain = Minimal(Sign(Glyphs("ascii")))
+        plain.lines(events.Connected("h:1", "alice", "default", ()), NOON, None)
+        event = naming(name)
+        sight = Sight(150, 14, encoding="ascii").joins()
+        sight.takes(event)
+        lines = "\n".join([*plain.lines(event, NOON, 400), plain.prompt()])
+        for text in ("\n".join(sight.lines()), lines):
+            assert text.isascii() and "?" not in text
+            assert "".join(Glyphs("ascii").name(name)) in text
+        shown.append(lines)
+    assert len(set(shown)) == 3
+
+
+def test_a_prompt_and_a_title_name_the_room_on_every_terminal() -> None:
+    sight = Sight(120, 14, encoding="ascii")
+    sight.takes(events.Connected("h:1", "Олег", "Зал", ()))
+    name = Glyphs("ascii").name
+    assert sight.lines()[0].startswith(f" {name('Зал')} - ") and name("Олег") in sight.lines()[0]
+    assert name("Зал") in sight.lines()[-1] and "?" not in "".join(sight.lines())
 
 
 def test_what_the_terminal_understands() -> None:

@@ -226,7 +226,7 @@ class Choice:
         self.source = f"cryptography {found} as it is installed on this machine"
         why = self._told or f"nothing in this file fits {self._here()}"
         note = f"Note: {why}; it uses {self.source}."
-        print(f"cmd_chat: {note}", file=sys.stderr, flush=True)
+        _say(note)
 
     def _sentence(self, why: str) -> str:
         if self._told:
@@ -239,6 +239,13 @@ class Choice:
 
     def _here(self) -> str:
         return f"{self.python} on {self.platform}"
+
+
+def _say(sentence: str) -> None:
+    """A sentence on standard error, which may repeat what the environment says."""
+    from protocol.names import visible  # of this file, which can be imported from by now
+
+    print(f"cmd_chat: {visible(sentence)}", file=sys.stderr, flush=True)
 
 
 def _numbers(version: str) -> list[int]:
@@ -283,7 +290,7 @@ def main() -> int:
     try:
         return _run()
     except NothingFits as error:
-        print(f"cmd_chat: {error}", file=sys.stderr, flush=True)
+        _say(str(error))
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -30,7 +30,7 @@ _CURSOR_SAVE, _CURSOR_BACK = "\x1b7", "\x1b8"  # not every second screen brings 
 # A character too many at the end of a line goes nowhere instead of on the next one.
 MODES = (
     _ALTERNATE_ON + _WRAP_OFF + modes.PASTE_ON + modes.ALT_ON + modes.KEYPAD_PLAIN
-    + modes.WHEEL_OFF + _FOCUS_ON
+    + modes.WHEEL_OFF + modes.MOUSE_SILENT + _FOCUS_ON
 )
 ENTER = _TITLE_PUSH + modes.ALT_ASK + modes.WHEEL_ASK + _CURSOR_SAVE + MODES
 

@@ -140,8 +140,8 @@ def rule(columns: int, glyphs: Glyphs, title: str = "", style: str = "quiet") ->
 
 def shown(span: Span, glyphs: Glyphs) -> str:
     """The text of a span as a terminal with these ``glyphs`` shows it."""
-    named = span.style.startswith("nick:")
-    return glyphs.name(span.text) if named else glyphs.shown(span.text)
+    names = span.names or span.style.startswith("nick:")
+    return glyphs.name(span.text) if names else glyphs.shown(span.text)
 
 
 def _shown(row: Row, glyphs: Glyphs) -> Row:

@@ -223,11 +223,11 @@ class FullScreen(Drawing):
         text = ""
         if alert is not None:
             unfocused = self._model.focused is False
-            shown = self._look.glyphs.shown(alert.text)
+            shown = self._look.glyphs.name(alert.text)
             text = canvas.alert(shown, self._look.bell, unfocused)
         unread = self._model.unread()
         title = f"({unread}) {self._model.room} - CMD CHAT" if unread else ""
-        return text + self._canvas.title(self._look.glyphs.shown(title)) + self._copied_now()
+        return text + self._canvas.title(self._look.glyphs.name(title)) + self._copied_now()
 
     def _copied_now(self) -> str:
         """What puts on the clipboard what somebody has asked for."""

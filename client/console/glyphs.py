@@ -31,8 +31,10 @@ class Glyphs:
         return known.encode(self._encoding, "replace").decode(self._encoding)
 
     def name(self, text: str) -> str:
-        """The same for a nickname, with its number for each character that is lost: of nicknames
-        of question marks nobody could tell one from another."""
+        """The same for what names people and rooms, with its number for each character that is
+        lost: of nicknames of question marks nobody could tell one from another."""
+        if self.full or text.isascii():
+            return text
         return "".join(
             f"<U+{ord(char):04X}>" if char != "?" == self.shown(char) else self.shown(char)
             for char in text

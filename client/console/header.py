@@ -15,16 +15,16 @@ from protocol.names import nick_key
 def header(model: Model, columns: int, glyphs: Glyphs) -> Line:
     """As much as fits: on a narrow screen the rest gives way to the room and the nickname."""
     more = glyphs.shown("…")
-    nick = cut(glyphs.shown(model.nick), max(4, columns // 3), more)
+    nick = cut(glyphs.name(model.nick), max(4, columns // 3), more)
     nick_at = columns - width(nick) - 1
-    left = glyphs.shown(_fitting(model, nick_at - 3))
+    left = glyphs.shown(_fitting(model, glyphs.name(model.room), nick_at - 3))
     return (
         Piece(1, (Span(cut(left, max(1, nick_at - 2), more), "title"),)),
         Piece(nick_at, (Span(nick, f"nick:{nick_key(nick)}"),)),
     )
 
 
-def _fitting(model: Model, columns: int) -> str:
+def _fitting(model: Model, room: str, columns: int) -> str:
     members = wording.members(model.others + 1)
     sealed = _("end-to-end")
     trust = [sealed]
@@ -32,6 +32,6 @@ def _fitting(model: Model, columns: int) -> str:
         counts = {"verified": model.verified, "others": model.others}
         verified = _("verified {verified} of {others}").format(**counts)
         trust = [f"{sealed}, {verified}", verified]
-    parts = [f"{model.room} · {members} · {words}" for words in trust]
-    parts += [f"{model.room} · {trust[-1]}", f"{model.room} · {members}", model.room]
-    return next((part for part in parts if width(part) <= columns), model.room)
+    parts = [f"{room} · {members} · {words}" for words in trust]
+    parts += [f"{room} · {trust[-1]}", f"{room} · {members}", room]
+    return next((part for part in parts if width(part) <= columns), room)

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from string import Formatter
 
 from client import events, wording
 from client.console.folding import INDENT, Row, Span
@@ -21,6 +22,7 @@ from protocol.names import nick_key, visible
 
 TAB_COLUMNS = 4
 _NAMED = 12  # members that are named on joining
+_NAMES = ("nick", "nicks", "old", "room", "server")  # fields of sentences that name somebody
 _PUNCTUATION = "@.,:;!?()[]{}<>\"'`*_~-…。、，：；！？「」«»"
 
 
@@ -174,11 +176,10 @@ class Layout:
         return [_title(title.format(count=len(event.rooms))), *table(cells)]
 
     def _member_list(self, event: events.MemberList) -> list[Row]:
-        title = _("Room {room}, {members}:").format(
-            room=one_line(event.room), members=wording.members(len(event.members))
-        )
+        members = wording.members(len(event.members))
+        title = _row(_("Room {room}, {members}:"), "title", room=event.room, members=members)
         cells = [(view.nick, self._standing(view.nick, view.verified)) for view in event.members]
-        return [_title(title), *table(cells)]
+        return [title, *table(cells)]
 
     def _standing(self, nick: str, verified: bool) -> str:
         if nick_key(nick) == nick_key(self.nick):
@@ -191,7 +192,7 @@ class Layout:
             for view in event.members
         ]
         return [
-            _title(_("Code of room {room}:").format(room=one_line(event.room))),
+            _row(_("Code of room {room}:"), "title", room=event.room),
             _row("{code}", code=event.room_code),
             *table(cells),
             _row(
@@ -214,7 +215,7 @@ class Layout:
     def _help(self, event: events.Help) -> list[Row]:
         cells = [(view.command, view.help) for view in event.commands]
         if len(cells) == 1:
-            return [_title(_("Commands:")), *table(cells)]
+            return [_title(_("Commands:")), *table(cells, names=False)]
         title = _title(_("/help COMMAND tells more; /help keys names the keys."))
         return [title, *(replace(row, beside=True) for row in self._pairs(cells, 1))]
 
@@ -224,7 +225,7 @@ class Layout:
     def _pairs(self, cells: Sequence[tuple[str, str]], gap: int) -> list[Row]:
         """A table, or lines without the blanks that a screen reader would have to pass over."""
         if self._aligned:
-            return table(cells, gap)
+            return table(cells, gap, names=False)
         shown = [(one_line(name), one_line(words)) for name, words in cells]
         return [Row((Span(f"{name}: {words}"),), INDENT + gap) for name, words in shown]
 
@@ -250,7 +251,7 @@ class Layout:
         return rows + [Row((margin, Span(line)), indent, begins=False) for line in more]
 
     def _notice(self, event: events.Notice) -> list[Row]:
-        return _texts(event.text)
+        return _texts(event.text, names=True)
 
     def _not_sent(self, event: events.NotSent) -> list[Row]:
         reason = wording.not_sent(event.reason, {"retry_after": event.retry_after})
@@ -258,10 +259,10 @@ class Layout:
         return rows + [replace(row, begins=False) for row in _texts(event.text)]
 
     def _error(self, event: events.Error) -> list[Row]:
-        return _texts(_("Error: {text}").format(text=event.text), "alarm")
+        return _texts(_("Error: {text}").format(text=event.text), "alarm", names=True)
 
     def _warning(self, event: events.Warning) -> list[Row]:
-        return _texts(_("Warning: {text}").format(text=event.text), "alarm")
+        return _texts(_("Warning: {text}").format(text=event.text), "alarm", names=True)
 
     def _missed(self, event: events.Missed) -> list[Row]:
         if event.count is None:
@@ -325,32 +326,42 @@ def is_mentioned(nick: str, text: str) -> bool:
     )
 
 
-def table(cells: Sequence[Sequence[str]], gap: int = 2) -> list[Row]:
+def table(cells: Sequence[Sequence[str]], gap: int = 2, names: bool = True) -> list[Row]:
     """Rows whose columns stand under each other, ``gap`` blanks apart; the last column folds
-    under itself."""
+    under itself. ``names``: people or rooms stand in the first one."""
     shown = [[one_line(cell) for cell in row] for row in cells]
     if not shown:
         return []
     columns = [max(map(width, column)) for column in zip(*shown, strict=True)]
     indent = INDENT + sum(columns[:-1]) + gap * (len(columns) - 1)
+    blanks = " " * gap
     return [
-        Row((Span((" " * gap).join(map(pad, row, columns)).rstrip()),), indent) for row in shown
+        Row((Span(first, names=names), Span(f"{blanks}{blanks.join(more)}".rstrip())), indent)
+        for first, *more in (list(map(pad, row, columns)) for row in shown)
     ]
 
 
 def _row(sentence: str, style: str = "", **values: str) -> Row:
-    safe = {name: one_line(value) for name, value in values.items()}
-    return Row((Span(sentence.format(**safe), style),))
+    spans: list[Span] = []
+    for text, name, _spec, _conversion in Formatter().parse(sentence):
+        pieces = [Span(text, style)]
+        if name is not None:
+            pieces.append(Span(one_line(values[name]), style, names=name in _NAMES))
+        for piece in pieces:
+            if spans and spans[-1].names == piece.names:
+                piece = replace(piece, text=spans.pop().text + piece.text)
+            spans.append(piece)
+    return Row(tuple(spans))
 
 
 def _title(text: str) -> Row:
     return Row((Span(text, "title"),))
 
 
-def _texts(text: str, style: str = "") -> list[Row]:
+def _texts(text: str, style: str = "", names: bool = False) -> list[Row]:
     first, *more = text_lines(text)
-    rows = [Row((Span(first, style),))]
-    return rows + [Row((Span(line, style),), begins=False) for line in more]
+    rows = [Row((Span(first, style, names=names),))]
+    return rows + [Row((Span(line, style, names=names),), begins=False) for line in more]
 
 
 def _around(sentence: str, nick: Span) -> tuple[Span, ...]:

@@ -48,7 +48,8 @@ class Minimal:
 
     def prompt(self) -> str:
         """Nothing before there is a room."""
-        return self._sign.shown(self._layout.prompt()) if self._layout.room else ""
+        named = self._sign.glyphs.name(self._layout.prompt())
+        return self._sign.shown(named) if self._layout.room else ""
 
     def rings(self, event: Event) -> bool:
         if not self._bell or not isinstance(event, events.Message) or event.mine:

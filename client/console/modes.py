@@ -11,6 +11,9 @@ from collections.abc import Set
 
 PASTE_ON, PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"  # brackets around a paste
 MOUSE_ON, MOUSE_OFF = "\x1b[?1000h\x1b[?1006h", "\x1b[?1006l\x1b[?1000l"
+# All ways of telling of the mouse, in all their spellings: a program that has crashed may have left
+# one on, and what the terminal tells would be typed.
+MOUSE_SILENT = "\x1b[?9;1000;1001;1002;1003;1005;1006;1015;1016l"
 
 # What the keypad sends is printed on it. But tmux makes of its Enter what it makes of Ctrl-J, if it
 # is not in application mode.

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from i18n import _
+from protocol.names import visible
 
 EXIT_UNWRITABLE = 6
 
@@ -67,10 +68,13 @@ def check() -> None:
 
 
 def say(text: str) -> None:
-    """A line on standard error, if there is one that can be written."""
+    """Lines on standard error, if there is one that can be written.
+
+    What they repeat of arguments, files or the environment is obeyed by no terminal.
+    """
     if sys.stderr is not None:  # None: closed by who started us
         with contextlib.suppress(OSError, ValueError):
-            print(text, file=sys.stderr, flush=True)
+            print(visible(text), file=sys.stderr, flush=True)
 
 
 def sentence(why: str) -> str:

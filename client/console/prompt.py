@@ -36,7 +36,7 @@ def prompt(room: str, view: LineView, columns: int, rows: int, glyphs: Glyphs) -
         end = min(columns - 1, width(text) + 2)
         return Prompt([(Piece(1, (Span(text, "alarm"),)),)], 0, end, end)
     most_name = max(4, columns // 3)
-    before = cut(glyphs.shown(view.prompt or room), most_name, glyphs.shown("…")) + "> "
+    before = cut(glyphs.name(view.prompt or room), most_name, glyphs.shown("…")) + "> "
     start = 1 + width(before)
     cells = _Cells(max(2, columns - start - 1))
     place = 0
