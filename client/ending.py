@@ -15,7 +15,14 @@ from protocol.errors import BadVersion, ChatError, RemoteError, TimedOut
 from transport import Closed, Unreachable
 
 _FINAL = ("revoked", "expired", "taken_over")  # goodbyes after which coming back is of no use
-_PASSING = ("server_full", "room_full", "too_many_attempts", "timed_out", "rate_limited")
+_PASSING = (
+    "server_full",
+    "room_full",
+    "too_many_attempts",
+    "timed_out",
+    "rate_limited",
+    "address_limited",
+)
 
 
 class Refused(ChatError):

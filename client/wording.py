@@ -62,6 +62,9 @@ _REFUSALS: dict[str, str] = {
     "room_full": N_("That room is full; try another room, or later."),
     "server_full": N_("The server is full; try again later."),
     "rate_limited": N_("Too many at once; try again in {wait}."),
+    "address_limited": N_(
+        "Too many at once from your address, which others may share; try again in {wait}."
+    ),
     "too_many_attempts": N_("Too many failed attempts from your address; try again in {wait}."),
     "too_long": N_("The message is longer than this server takes; make it shorter."),
     "stale": N_("The room had changed since that was written; send it again."),
@@ -85,6 +88,10 @@ _REFUSED = N_("The server refused that ({code}); try something else, or ask whoe
 
 _NOT_SENT: dict[str, str] = {
     "rate_limited": N_("too many messages at once; send it again in {wait}"),
+    "address_limited": N_(
+        "too many messages at once from your address, which others may share; send it again in "
+        "{wait}"
+    ),
     "too_long": N_("it is longer than this server takes; make it shorter"),
     "disconnected": N_("the connection was lost; send it again when it is back"),
     "gone": N_("that member is not here any more; /who shows who is"),

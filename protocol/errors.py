@@ -10,8 +10,8 @@ when the error ends a connection.
       LinkBroken       a record did not open, or came out of turn; always closes
       Refusal          the peer asked for something that it cannot have
         AuthFailed, BadVersion, BadNick, NickPinned, BadRoom, RoomFull, ServerFull,
-        RateLimited, TooLong, Stale, Gone, Repeated, TooManyAttempts, TimedOut, TakenOver,
-        NickTaken (NickReserved, NickLost)
+        TooLong, Stale, Gone, Repeated, TooManyAttempts, TimedOut, TakenOver,
+        NickTaken (NickReserved, NickLost), RateLimited (AddressLimited)
       KeyUnusable      key material that does not load or a wrap that does not open
 """
 
@@ -141,6 +141,12 @@ class RateLimited(Refusal):
     """Too many in the window; ``retry_after`` is in seconds."""
 
     code = "rate_limited"
+
+
+class AddressLimited(RateLimited):
+    """Too many of one address together; ``retry_after`` is in seconds."""
+
+    code = "address_limited"
 
 
 class TooManyAttempts(Refusal):

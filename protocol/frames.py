@@ -261,8 +261,7 @@ class Refused(Frame):
     """In clear before ``confirm`` has opened, in a record afterwards.
 
     ``ref`` names the frame that was refused, where it had one; ``retry_after`` is in seconds,
-    ``limit`` in bytes; ``nick`` is the one that a refused nickname looks like without being it;
-    ``shared`` where the limit is of all who come from one address.
+    ``limit`` in bytes; ``nick`` is the one that a refused nickname looks like without being it.
     """
 
     kind = "refused"
@@ -271,7 +270,6 @@ class Refused(Frame):
     retry_after: float | None = _may(SECONDS)
     limit: int | None = _may(COUNT)
     nick: str | None = _may(NICK)
-    shared: bool | None = _may(FLAG)
 
 
 # From the client, in records

@@ -33,6 +33,7 @@ from server.limiter import SlidingWindows
 from server.listener import Listener
 from server.rooms import Rooms
 from server.sessions import Sessions
+from server.shares import Allowance, Shares
 from server.signals import Signals
 from server.sweeper import Sweeper
 from server.throttle import GUESSES, Budget, LoginThrottle
@@ -163,7 +164,8 @@ class ChatServer:
         pump, tokens, throttle = Pump(), Tokens(), LoginThrottle()
         sessions = Sessions(rooms, pump.mark, settings.heartbeat_timeout)
         # An epoch is made for a post, which may be refused and sealed again: hence twice.
-        posts, commands = SlidingWindows(limit, window), SlidingWindows(limit, window)
+        posts, commands = Allowance(limit, window), Allowance(limit, window)
+        joins = Shares(bounds.JOINS_OF_ADDRESS, bounds.JOINS_SECONDS)
         epochs = SlidingWindows(2 * limit, window)
         refusals = SlidingWindows(bounds.REFUSALS, bounds.REFUSALS_SECONDS)
         jobs = [
@@ -171,7 +173,7 @@ class ChatServer:
             self._sweep_tokens,
             throttle.sweep,
             self._form_guesses.sweep,
-            *(each.sweep for each in (posts, commands, epochs, refusals)),
+            *(each.sweep for each in (posts, commands, joins, epochs, refusals)),
         ]
         return Parts(
             rules,
@@ -185,6 +187,7 @@ class ChatServer:
             Sweeper(jobs),
             posts,
             commands,
+            joins,
             epochs,
             refusals,
         )

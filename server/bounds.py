@@ -70,8 +70,13 @@ TAKEN_OVER = 1024
 ANSWERS = 256
 # Sliding windows kept at once; the table drops those that are empty first.
 WINDOWS = 32768
-# How many of a fingerprint's windows one address may use: people share addresses.
-ADDRESS_SHARE = 10
+# How many identities' posts (or commands) one address may use, each to the full: people share
+# addresses. Beyond, those who have used most are refused first.
+ADDRESS_SHARE = 30
+# New members that one address brings before those of them are refused that come again and again:
+# ten a second, and more than a room takes at once. One that comes for the first time is let in.
+JOINS_OF_ADDRESS = 600
+JOINS_SECONDS = 60.0
 # Refusals and repeated answers for one member in so many seconds: more than come of its lines
 # under way, even if it loses its connection again and again.  Beyond, they are strikes.
 REFUSALS = 1024

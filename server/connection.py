@@ -8,7 +8,6 @@ business of the client's ``Outlet``; this thread only finishes what the socket d
 from __future__ import annotations
 
 import contextlib
-import math
 import secrets
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 
 from protocol import frames, limits
 from protocol.errors import (
+    AddressLimited,
     ChatError,
     NickPinned,
     RateLimited,
@@ -41,6 +41,7 @@ from server.delivery import Outlet, Pump, Receiver, entered
 from server.limiter import SlidingWindows
 from server.rooms import Member, Room, Rooms, Snapshot
 from server.sessions import Session, Sessions
+from server.shares import Allowance, Shares, tenths
 from server.sweeper import Sweeper
 from server.throttle import Line, LoginThrottle
 from server.turn import Turn
@@ -94,8 +95,9 @@ class Parts:
     pump: Pump
     turn: Turn
     sweeper: Sweeper
-    posts: SlidingWindows
-    commands: SlidingWindows
+    posts: Allowance
+    commands: Allowance
+    joins: Shares
     epochs: SlidingWindows
     refusals: SlidingWindows
     clock: Callable[[], float] = time.monotonic
@@ -306,6 +308,7 @@ class Connection:
         room_name = check_room(confirm.room)
         token_id = self._token.id if self._token is not None else None
         session = Session(nick, confirm.bundle, token_id)
+        self._count_join(token_id or confirm.bundle.fingerprint)
         self._add(session)
         try:
             room = self._enter_room(session, room_name)
@@ -317,12 +320,19 @@ class Connection:
             self._parts.pump.serve(room)
         return session
 
+    def _count_join(self, who: str | bytes) -> None:
+        """Raises AddressLimited for one that comes and goes more than others of its address."""
+        wait = self._parts.joins.take(self._group, who)
+        if wait:
+            raise AddressLimited(retry_after=tenths(wait))
+        self._parts.sweeper.poke(bounds.JOINS_SECONDS)
+
     def _count_takeover(self, token_id: str) -> None:
         """Raises RateLimited where programs with one token throw each other out again and again."""
         if any(each.lost_at is None for each in self._parts.sessions.with_token(token_id)):
-            wait = self._parts.commands.take(("token", token_id))
+            wait = self._parts.commands.own.take(("token", token_id))
             if wait:
-                raise RateLimited(retry_after=_seconds(wait))
+                raise RateLimited(retry_after=tenths(wait))
             self._parts.sweeper.poke(self._parts.rules.rate_window)
 
     def _add(self, session: Session) -> None:
@@ -631,7 +641,7 @@ class Connection:
         try:
             seq = room.post(member, post)
         except ChatError:
-            self._uncount(self._parts.posts, session)
+            self._parts.posts.uncount(session.bundle.fingerprint, self._group)
             raise
         self._appended_to = room
         return [frames.encode_accepted(post.ref, seq)]
@@ -645,7 +655,7 @@ class Connection:
         try:
             after.append(room.send_private(member, private))
         except ChatError:
-            self._uncount(self._parts.posts, session)
+            self._parts.posts.uncount(session.bundle.fingerprint, self._group)
             raise
         return [frames.Accepted(private.ref).encode()]
 
@@ -724,15 +734,9 @@ class Connection:
         if len(box.data) > rules.max_box_size:
             raise TooLong(limit=rules.max_message_size)
 
-    def _count(self, windows: SlidingWindows, session: Session) -> None:
-        """Count one for the fingerprint and one for the address.  Raises RateLimited."""
-        wait = windows.take(session.bundle.fingerprint)
-        if wait:
-            raise RateLimited(retry_after=_seconds(wait))
-        wait = windows.take(self._group, bounds.ADDRESS_SHARE)
-        if wait:
-            windows.give_back(session.bundle.fingerprint)
-            raise RateLimited(retry_after=_seconds(wait))
+    def _count(self, allowance: Allowance, session: Session) -> None:
+        """Count one for the identity, and for its address.  Raises as ``Allowance.count``."""
+        allowance.count(session.bundle.fingerprint, self._group)
         self._parts.sweeper.poke(self._parts.rules.rate_window)
 
     def _count_refusal(self, session: Session) -> None:
@@ -741,21 +745,11 @@ class Connection:
             raise Unexpected()
         self._parts.sweeper.poke(bounds.REFUSALS_SECONDS)
 
-    def _uncount(self, windows: SlidingWindows, session: Session) -> None:
-        """What was counted came to nothing through no fault of the sender's."""
-        windows.give_back(session.bundle.fingerprint)
-        windows.give_back(self._group)
-
 
 def _place(session: Session) -> tuple[Room[Receiver], Member[Receiver]]:
     if session.room is None or session.member is None:
         raise Unexpected()
     return session.room, session.member
-
-
-def _seconds(wait: float) -> float:
-    """Rounded up to a tenth: who waits this long does not come too early."""
-    return math.ceil(wait * 10) / 10
 
 
 def _refusal(error: ChatError, ref: int | None = None) -> frames.Refused:

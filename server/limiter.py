@@ -14,7 +14,7 @@ class SlidingWindows:
     """Counts for many keys at once.  Thread-safe; no call blocks on anything but its lock.
 
     ``limit`` takings are allowed in any ``window`` seconds.  Reconnecting changes nothing: a
-    key is a fingerprint or an address, not a connection.
+    key is a fingerprint, not a connection.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class SlidingWindows:
         # Least recently used first, so that what is dropped at the bound is the most idle.
         self._stamps: OrderedDict[Hashable, deque[float]] = OrderedDict()
 
-    def take(self, key: Hashable, share: int = 1) -> float:
-        """Count one for ``key``, whose limit is ``share`` times the common one.
+    def take(self, key: Hashable) -> float:
+        """Count one for ``key``.
 
         Returns 0.0 if it was counted, else the seconds until one more would be; a refused
         taking is not counted.
@@ -40,7 +40,7 @@ class SlidingWindows:
             stamps = self._stamps.setdefault(key, deque())
             self._stamps.move_to_end(key)
             self._expire_locked(stamps, now)
-            if len(stamps) >= self._limit * share:
+            if len(stamps) >= self._limit:
                 return max(stamps[0] + self._window - now, 0.001)
             stamps.append(now)
             while len(self._stamps) > self._most:

@@ -74,7 +74,7 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
         ),
         frames.Key: (wrapped, share),
         frames.Refused: (
-            code, maybe | count, maybe | seconds, maybe | count, maybe | nick, maybe | flag,
+            code, maybe | count, maybe | seconds, maybe | count, maybe | nick,
         ),
         frames.Confirm: (
             nick, room, bundle, signature, maybe | nonce, maybe | count, maybe | count,

@@ -76,14 +76,6 @@ def test_keys_do_not_share() -> None:
     assert windows.take("a") > 0.0
 
 
-def test_a_share_is_a_multiple_of_the_limit() -> None:
-    """An address may use the windows of several fingerprints."""
-    windows = SlidingWindows(2, 10.0, Clock())
-    for _ in range(6):
-        assert windows.take("a", share=3) == 0.0
-    assert windows.take("a", share=3) == 10.0
-
-
 def test_what_is_given_back_can_be_taken_again() -> None:
     """A post that something else refused costs its sender nothing."""
     windows = SlidingWindows(1, 10.0, Clock())

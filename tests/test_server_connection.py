@@ -1032,7 +1032,7 @@ def test_retry_after_is_the_time_to_wait(serve: Serve, wires: Wires) -> None:
     """Rounded up: who waits that long is let in."""
     server = serve(max_messages_per_window=1, rate_limit_window=60.0)
     clock = Clock()
-    server._parts.posts._clock = clock
+    server._parts.posts.own._clock = clock
     wire = wires(server, 0).join("alice")
     wire.post(1)
     wire.find(frames.Accepted)
@@ -1056,24 +1056,51 @@ def test_commands_have_a_window_of_their_own(serve: Serve, wires: Wires) -> None
     assert [wire.find(frames.Accepted).ref for _ in range(3)] == [1, 2, 5]
 
 
-def test_an_address_has_a_window_too(
+def test_who_has_used_most_of_an_address_is_refused_first(
     serve: Serve, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several fingerprints of one address share it; who is refused there is not charged."""
+    """Two identities use up what there is; others still have their say, and are told why."""
     monkeypatch.setattr(bounds, "ADDRESS_SHARE", 2)
-    server = serve(max_messages_per_window=2)
-    members = [wires(server, number).join(f"n{number}") for number in range(3)]
+    server = serve(max_messages_per_window=3)
+    members = [wires(server, number).join(f"n{number}") for number in range(4)]
     for wire in members[:2]:
-        for _ in range(2):
-            wire.post(3)
+        for _ in range(3):
+            wire.post(4)
             wire.find(frames.Accepted)
-    third = members[2]
-    for _ in range(3):
-        third.post(3)
-        assert third.find(frames.Refused).code == "rate_limited"
-    server._parts.posts.give_back("127.0.0.1")
-    third.post(3)
+    third, fourth = members[2:]
+    for wire in (third, third, fourth, fourth):
+        wire.post(4)
+        assert wire.find(frames.Accepted).ref
+    third.post(4)
+    refused = third.find(frames.Refused)
+    assert (refused.code, refused.ref) == ("address_limited", 3)
+    assert refused.retry_after is not None and 0 < refused.retry_after <= 60.0
+    members[0].post(4)
+    assert members[0].find(frames.Refused).code == "rate_limited"
+    server._parts.posts.uncount(third.identity.fingerprint, "127.0.0.1")
+    third.post(4)
     assert third.find(frames.Accepted).ref == 4
+
+
+def test_joins_of_an_address(
+    serve: Serve, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes and goes is refused; one that comes for the first time is not."""
+    monkeypatch.setattr(bounds, "JOINS_OF_ADDRESS", 3)
+    server = serve()
+    for _ in range(3):
+        wire = wires(server, 0).join("alice")
+        wire.send(frames.Bye("left"))
+        wire.ended()
+    again = wires(server, 0)
+    again.greet()
+    again.prove("alice")
+    assert again.refusal().code == "address_limited"
+    assert again.ended() == []
+    bob = wires(server, 1).join("bob")
+    bob.cut()  # coming back is no join
+    back = wires(server, 1).join("bob", "", bob.resume_point(1))
+    assert back.entered is not None and back.entered.resumed
 
 
 def test_what_was_not_the_senders_fault_is_not_counted(serve: Serve, wires: Wires) -> None:
@@ -1091,7 +1118,7 @@ def test_what_was_not_the_senders_fault_is_not_counted(serve: Serve, wires: Wire
     for ref in (20, 21):
         alice.send(frames.Post(ref, change, box()))
         assert alice.find(frames.Accepted).ref == ref
-    assert len(server._parts.posts._stamps["127.0.0.1"]) == 2
+    assert server._parts.posts.shares._addresses["127.0.0.1"].used.total() == 2
 
 
 def test_too_long(serve: Serve, wires: Wires) -> None:

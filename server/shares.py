@@ -1,0 +1,139 @@
+"""What identities may do in a while, and what all of one address may do together.
+
+Many people share an address: a household, an office, everybody behind one proxy.  Where together
+they exceed what one address may do, those who have used most of it are refused first, so that
+one who comes with many identities takes nothing away from others beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Hashable
+
+from protocol.errors import AddressLimited, RateLimited
+from server import bounds
+from server.limiter import SlidingWindows
+
+
+class _Address:
+    """What one address has used, the oldest first, and how much of that is whose."""
+
+    def __init__(self) -> None:
+        self.stamps: deque[tuple[float, Hashable]] = deque()
+        self.used: Counter[Hashable] = Counter()
+
+
+class Shares:
+    """At most ``total`` in any ``window`` seconds for each address, fairly.  Thread-safe.
+
+    Beyond ``total`` an identity may still take what is less than an equal share for each that
+    has taken something.  So nobody is refused everything, and the sum has an end: ``n`` identities
+    of one address get ``total * (1 + ln(n))`` at most, and one each.
+    """
+
+    def __init__(
+        self, total: int, window: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._total, self._window, self._clock = total, window, clock
+        self._lock = threading.Lock()  # leaf; guards the table
+        self._addresses: OrderedDict[str, _Address] = OrderedDict()  # least recently used first
+
+    def take(self, group: str, who: Hashable) -> float:
+        """Count one for ``who`` of the address ``group``; 0.0, or the seconds to wait instead."""
+        with self._lock:
+            address, now = self._address_locked(group), self._clock()
+            most = self._equal_share(address, who)
+            if len(address.stamps) >= self._total and address.used[who] >= most:
+                return max(self._free_at(address, who, most) - now, 0.001)
+            address.stamps.append((now, who))
+            address.used[who] += 1
+        return 0.0
+
+    def give_back(self, group: str, who: Hashable) -> None:
+        """Undo the latest taking of ``who``: something else refused what it was for."""
+        with self._lock:
+            address = self._addresses.get(group, _Address())
+            for at in range(len(address.stamps) - 1, -1, -1):
+                if address.stamps[at][1] == who:
+                    del address.stamps[at]
+                    _use_less(address, who)
+                    return
+
+    def sweep(self) -> float | None:
+        """Forget what has left its window; seconds until more can go, None if all is gone."""
+        with self._lock:
+            for group in list(self._addresses):
+                if not self._expired_locked(self._addresses[group]).stamps:
+                    del self._addresses[group]
+            return self._window if self._addresses else None
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._addresses)
+
+    def _address_locked(self, group: str) -> _Address:
+        address = self._addresses.get(group)
+        if address is None:
+            if len(self._addresses) >= bounds.ADDRESSES:
+                self._addresses.popitem(last=False)
+            address = self._addresses[group] = _Address()
+        self._addresses.move_to_end(group)
+        return self._expired_locked(address)
+
+    def _expired_locked(self, address: _Address) -> _Address:
+        now = self._clock()
+        while address.stamps and now - address.stamps[0][0] >= self._window:
+            _use_less(address, address.stamps.popleft()[1])
+        return address
+
+    def _equal_share(self, address: _Address, who: Hashable) -> int:
+        """What each may take before it has more than an equal share; at least one."""
+        return math.ceil(self._total / len(address.used.keys() | {who}))
+
+    def _free_at(self, address: _Address, who: Hashable, most: int) -> float:
+        """When enough has left its window, of all or of ``who``'s own."""
+        of_all = [at for at, _who in address.stamps]
+        own = [at for at, each in address.stamps if each == who]
+        return self._window + min(of_all[len(of_all) - self._total], own[len(own) - most])
+
+
+def _use_less(address: _Address, who: Hashable) -> None:
+    address.used[who] -= 1
+    if not address.used[who]:
+        del address.used[who]
+
+
+class Allowance:
+    """So many in a window for each identity, ``bounds.ADDRESS_SHARE`` times that for an address."""
+
+    def __init__(self, limit: int, window: float) -> None:
+        self.own = SlidingWindows(limit, window)
+        self.shares = Shares(bounds.ADDRESS_SHARE * limit, window)
+
+    def count(self, who: Hashable, group: str) -> None:
+        """Count one.  Raises RateLimited, or AddressLimited where ``who`` alone may go on."""
+        wait = self.own.take(who)
+        if wait:
+            raise RateLimited(retry_after=tenths(wait))
+        wait = self.shares.take(group, who)
+        if wait:
+            self.own.give_back(who)
+            raise AddressLimited(retry_after=tenths(wait))
+
+    def sweep(self) -> float | None:
+        """Forget what has left its window; seconds until more can go, None if all is gone."""
+        nexts = [each for each in (self.own.sweep(), self.shares.sweep()) if each is not None]
+        return min(nexts, default=None)
+
+    def uncount(self, who: Hashable, group: str) -> None:
+        """What was counted came to nothing through no fault of the sender's."""
+        self.own.give_back(who)
+        self.shares.give_back(group, who)
+
+
+def tenths(wait: float) -> float:
+    """Seconds, rounded up to a tenth: who waits this long does not come too early."""
+    return math.ceil(wait * 10) / 10
