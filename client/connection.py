@@ -330,7 +330,8 @@ class Connection:
         heard = self._clock()
         beat, received = heard + self._interval, 0
         while not self._leaving.is_set():
-            record = peer.receive(max(0.0, min(beat, heard + self._timeout) - self._clock()))
+            until = min(beat, heard + self._timeout, self._session.paused_until() or beat)
+            record = peer.receive(max(0.0, until - self._clock()))
             if record is not None:
                 values = link.open(record)
                 heard = self._clock()
@@ -338,6 +339,8 @@ class Connection:
                 self._take(values)
             elif self._clock() >= heard + self._timeout:
                 raise TimedOut()
+            else:
+                self._session.go_on()
             if self._clock() >= beat or received >= limits.SEEN_BYTES:
                 beat, received = self._clock() + self._interval, 0
                 self._session.outgoing.append(self._session.seen())

@@ -16,6 +16,10 @@ from protocol.frames import Keys, Post, Private, Wrap
 
 _WRAPS_IN_FRAME = 20  # a wrap takes 1.9 KB of JSON: a frame of them stays under SLICE_BYTES
 
+# Seconds before a line that was refused as stale is sealed anew.  Once is nothing unusual; where
+# members come and go faster than a round trip lasts, each sealing needs keys for everybody.
+PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+
 # Lines that may be sealed and unanswered at once: fewer than the answers a server remembers.
 OPEN_LINES = 64
 
@@ -30,6 +34,8 @@ class Line:
     guarded: bool  # everybody was verified when Enter was pressed
     to: str | None = None
     target: tuple[int, bytes] | None = None
+    stale: int = 0  # how often it was refused as that, and
+    not_before: float = 0.0  # by the session's clock, to be sealed anew
     number: int = 0  # by which a screen knows it, from before it is sealed
     turn: int = 0  # lines go out in this order
     ref: int = 0
@@ -97,14 +103,29 @@ class Outbox:
         """Whether what is under way was sealed for another membership than that of ``change``."""
         return any(line.change != change for line in self.open.values())
 
-    def put_back(self, line: Line) -> None:
-        """``line`` has to be sealed again: it waits where it did before."""
+    def put_back(self, line: Line, now: float) -> bool:
+        """``line`` has to be sealed again: it waits where it did before, and for a while.
+
+        False if that has come to nothing too often.
+        """
+        if line.stale >= len(PAUSES):
+            return False
+        line.not_before = now + PAUSES[line.stale]
+        line.stale += 1
         place = 0
         for other in self.waiting:
             if isinstance(other, Switch) or other.turn > line.turn:
                 break
             place += 1
         self.waiting.insert(place, line)
+        return True
+
+    def paused_until(self, now: float) -> float | None:
+        """When the next line may be sealed anew; None if it may now, or there is none."""
+        head = self.waiting[0] if self.waiting else None
+        if isinstance(head, Line) and head.not_before > now:
+            return head.not_before
+        return None
 
     def again(self) -> list[bytes]:
         """What has been sealed or asked and not answered, in order, byte for byte."""

@@ -125,7 +125,8 @@ class Sealing:
         entry = room.roster.get(member)
         if not room.counts(seq) or entry is None or member == room.me:
             return self._contradiction(room, seq, entry.nick if entry else None)
-        room.chain = None  # the next post starts an epoch
+        if member in room.given:
+            room.chain = None  # the next post starts an epoch
         room.keyrings.pop(member, None)
         room.unusable.discard(member)
         self._move(room, seq, room.roster.without(member))
@@ -231,7 +232,7 @@ class Sealing:
         plain = body.encode()
         if room.chain is None or room.chain.n >= EPOCH_POSTS:
             room.chain = self._new_chain(room, ROOM_AUDIENCE)
-            room.holders = set()
+            room.holders, room.given = set(), set()
         chain, place = room.chain, room.place(ROOM_AUDIENCE, self._identity.fingerprint)
         wraps, findings = _wraps(room, chain, place)
         box = self._box(room, chain, place, plain)
@@ -462,6 +463,7 @@ def _wraps(room: Stay, chain: Chain, place: Place) -> tuple[tuple[Wrap, ...], tu
         try:
             wraps.append(chain.wrap(place, entry.id, entry.member.bundle))
             room.holders.add(entry.id)
+            room.given.add(entry.id)
         except KeyUnusable:
             room.unusable.add(entry.id)
             findings.append(Finding("bad_bundle", entry.nick))

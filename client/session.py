@@ -8,6 +8,7 @@ says so.  Everything that is to be seen is emitted as an event, in order.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -63,6 +64,7 @@ class Session:
         on_reconnect: Callable[[], None] = lambda: None,
         on_panic: Callable[[bool], None] = lambda _delete: None,
         look_back: Callable[[str, int, str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lock = threading.Lock()  # guards all below
         self._changed = threading.Condition(self._lock)
@@ -73,6 +75,7 @@ class Session:
         self._sealing = Sealing(identity)
         self._secrets: dict[str, tuple[str, bytes]] = {}  # key: room key; the secret, its salt
         self._outbox = Outbox()
+        self._clock = clock
         self._switching = False
         self._asked = room  # what the last handshake asked for
         self._switching_to = ""
@@ -146,6 +149,17 @@ class Session:
             self._receive_locked(frame)
             self._advance_locked()
             self._changed.notify_all()
+        self._on_outgoing()
+
+    def paused_until(self) -> float | None:
+        """When ``go_on`` has something to do, by the clock; None if nothing waits for that."""
+        with self._lock:
+            return self._outbox.paused_until(self._clock()) if self._live else None
+
+    def go_on(self) -> None:
+        """Seal the lines whose pause is over."""
+        with self._lock:
+            self._advance_locked()
         self._on_outgoing()
 
     def wait_answered(self, seconds: float) -> bool:
@@ -429,6 +443,8 @@ class Session:
                 self._request_locked("switch", lambda ref, to=head.room: frames.Enter(ref, to))  # type: ignore[misc]
             elif len(self._outbox.open) >= OPEN_LINES or self._outbox.behind(self._sealing.change):
                 return
+            elif self._outbox.paused_until(self._clock()) is not None:
+                return
             else:
                 waiting.popleft()
                 self._seal_locked(head)
@@ -659,8 +675,8 @@ class Session:
         ref = refused.ref
         line = self._outbox.open.pop(ref, None) if ref is not None else None
         if line is not None:
-            if refused.code == "stale":  # the membership moved on meanwhile: seal it anew
-                self._outbox.put_back(line)
+            # Stale: the membership moved on meanwhile, so it is sealed anew.
+            if refused.code == "stale" and self._outbox.put_back(line, self._clock()):
                 return
             line.refusal = refused.code, refused.retry_after
             self._outbox.taken[line.ref] = line

@@ -41,6 +41,7 @@ class Stay:
         self.seq = moments.now.change  # of the last entry of the log
         self.chain: Chain | None = None  # one's own, at its next unsealed number
         self.holders: set[int] = set()  # ids of members that have it
+        self.given: set[int] = set()  # ids of all that it was ever wrapped for
         self.unusable: set[int] = set()  # ids of members whose keys do not load
         self.keyrings: dict[int, Keyring] = {}  # key: sender's id
         self.delivered = Recent(DELIVERED)  # wraps, and signatures of private posts

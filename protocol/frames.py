@@ -603,6 +603,21 @@ def encode_posted(sender: int, change: int, box: Box) -> bytes:
     )
 
 
+def encode_key_for(sender: int, wrap: Wrap) -> bytes:
+    """As ``KeyFor.encode``, without what comes before ``,"from"``."""
+    return b',"from":%d,"wrap":%s}' % (sender, wrap.encode())
+
+
+def encode_private_for(sender: int, private: Private) -> bytes:
+    """As ``PrivateFor.encode``, likewise."""
+    return b',"from":%d,"change":%d,"wrap":%s,"box":%s}' % (
+        sender,
+        private.change,
+        private.wrap.encode(),
+        private.box.encode(),
+    )
+
+
 def encode_log(to: int, entries: Sequence[bytes]) -> bytes:
     """A ``log`` frame from entries that are encoded already: what the pump sends."""
     return b'{"type":"log","to":%d,"entries":[%s]}' % (to, b",".join(entries))

@@ -163,17 +163,15 @@ class ChatServer:
         rooms: Rooms[Receiver] = Rooms()
         pump, tokens, throttle = Pump(), Tokens(), LoginThrottle()
         sessions = Sessions(rooms, pump.mark, settings.heartbeat_timeout)
-        # An epoch is made for a post, which may be refused and sealed again: hence twice.
         posts, commands = Allowance(limit, window), Allowance(limit, window)
         joins = Shares(bounds.JOINS_OF_ADDRESS, bounds.JOINS_SECONDS)
-        epochs = SlidingWindows(2 * limit, window)
         refusals = SlidingWindows(bounds.REFUSALS, bounds.REFUSALS_SECONDS)
         jobs = [
             sessions.sweep,
             self._sweep_tokens,
             throttle.sweep,
             self._form_guesses.sweep,
-            *(each.sweep for each in (posts, commands, joins, epochs, refusals)),
+            *(each.sweep for each in (posts, commands, joins, refusals)),
         ]
         return Parts(
             rules,
@@ -188,7 +186,6 @@ class ChatServer:
             posts,
             commands,
             joins,
-            epochs,
             refusals,
         )
 

@@ -82,6 +82,10 @@ JOINS_SECONDS = 60.0
 REFUSALS = 1024
 REFUSALS_SECONDS = 10.0
 
+# When there may be room again in the queue of a member that reads: its client confirms what it
+# got after half a megabyte, or as often as it beats.
+QUEUE_SECONDS = 10.0
+
 SWITCH_SECONDS = 0.05
 PUMP_THREADS = 2
 # Threads that wait for connections; as many more as there are strangers come and go.

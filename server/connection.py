@@ -98,7 +98,6 @@ class Parts:
     posts: Allowance
     commands: Allowance
     joins: Shares
-    epochs: SlidingWindows
     refusals: SlidingWindows
     clock: Callable[[], float] = time.monotonic
 
@@ -661,21 +660,11 @@ class Connection:
 
     def _on_keys(self, session: Session, wraps: frames.Keys) -> list[bytes]:
         room, member = _place(session)
-        epochs = {wrap.epoch for wrap in wraps.wraps}
-        if len(epochs) > 1:
+        if len({wrap.epoch for wrap in wraps.wraps}) > 1:
             raise Unexpected()
-        if epochs and max(epochs) > session.epoch:
-            # An epoch is made for a post; who makes many posts nothing.
-            if self._parts.epochs.take(session.bundle.fingerprint):
-                raise Unexpected()
-            session.epoch = max(epochs)
-        given = False
         for wrap in wraps.wraps:
             with contextlib.suppress(Repeated):
-                given = room.add_wrap(member, wrap) is not None or given
-        # They go out with the post that follows them; what changes nothing starts no round.
-        if given:
-            self._parts.pump.mark(room)
+                room.hold_wrap(member, wrap)
         return []
 
     def _on_seen(self, session: Session, seen: frames.Seen) -> list[bytes]:
@@ -707,7 +696,7 @@ class Connection:
             return [answer]
         # Into the new one first: if it is full, nothing has happened.
         new_room, new_member, snapshot = self._find_place(session, name)
-        session.room, session.member, session.epoch = new_room, new_member, 0
+        session.room, session.member = new_room, new_member
         self._outlet.attach(new_room, new_member, entered(snapshot, wanted.ref))
         self._parts.rooms.leave(room, member)
         self._parts.pump.mark(room)

@@ -17,10 +17,19 @@ from collections import deque
 from typing import Generic, NamedTuple, TypeVar
 
 from protocol import frames, limits
-from protocol.errors import Gone, Repeated, RoomFull, ServerFull, Stale, Unexpected
+from protocol.errors import (
+    Gone,
+    RateLimited,
+    Repeated,
+    RoomFull,
+    ServerFull,
+    Stale,
+    Unexpected,
+)
 from protocol.keys import Bundle
 from protocol.names import room_key
 from server import bounds
+from server.private import PrivateQueue
 
 Owner = TypeVar("Owner")
 # Where a burst is being carried off, members stand at as many places as it has slices.
@@ -37,15 +46,6 @@ class Entry(NamedTuple):
     stub: bytes = b""  # what its sender sees in its place
 
 
-class Waiting(NamedTuple):
-    """Something for one member alone: its number, the log position it precedes, the frame."""
-
-    number: int
-    after: int
-    encoded: bytes
-    post: bool  # somebody's words, and not a wrap
-
-
 class Slice(NamedTuple):
     """Encoded entries up to ``to``; ``oldest`` is the smallest ``change`` of its posts."""
 
@@ -55,10 +55,11 @@ class Slice(NamedTuple):
 
 
 class Wrapped(NamedTuple):
-    """Which epoch a sender's wraps are of, and who has one."""
+    """A sender's chain: its epoch, for whom it was wrapped, and the wraps that wait for a post."""
 
     epoch: int
     recipients: set[int]
+    held: dict[int, bytes]  # key: recipient's id; encoded after the number
 
 
 class Member(Generic[Owner]):
@@ -75,13 +76,10 @@ class Member(Generic[Owner]):
         self.confirmed = 0
         self.line = b""
         self.own: deque[int] = deque()  # numbers of own posts after the cursor
-        self.waiting: deque[Waiting] = deque()
-        self.unconfirmed: deque[Waiting] = deque()
-        self.private_bytes = 0
-        self.private_number = 0
+        self.private = PrivateQueue()
         self.behind = False
         self.more = False  # whether the last take has left something for the next one
-        self.wrapped = Wrapped(0, set())
+        self.wrapped = Wrapped(0, set(), {})
         self.posted = (0, 0)  # epoch and number of the last post
 
     def encode_line(self) -> None:
@@ -164,8 +162,7 @@ class Room(Generic[Owner]):
             member.own = deque(
                 entry.seq for entry in self._log if entry.seq > seq and entry.sender == member.id
             )
-            member.waiting = deque((*member.unconfirmed, *member.waiting))
-            member.unconfirmed.clear()
+            member.private.send_again()
             return True
 
     def count(self) -> int:
@@ -187,13 +184,18 @@ class Room(Generic[Owner]):
     # What members send
 
     def post(self, member: Member[Owner], post: frames.Post) -> int:
-        """Append a post; its number.  Raises Stale, or Gone if ``member`` is not here."""
+        """Append a post, with the wraps of its epoch before it; its number.
+
+        Raises Stale, or Gone if ``member`` is not here.
+        """
         box = post.box
         # Encoded before the lock: inside it, only the number is put in front.
         rest = frames.encode_posted(member.id, post.change, box)
         with self._lock:
             self._require_locked(member)
             self._require_change_locked(member, post.change)
+            if member.wrapped.epoch == box.epoch:
+                self._hand_out_locked(member.wrapped.held)
             self._seq += 1
             stub = b'{"type":"own_posted","seq":%d,"ref":%d}' % (self._seq, post.ref)
             encoded = b'{"type":"posted","seq":%d%s' % (self._seq, rest)
@@ -202,34 +204,37 @@ class Room(Generic[Owner]):
             self._append_locked(encoded, member.id, post.change, stub)
             return self._seq
 
-    def add_wrap(self, member: Member[Owner], wrap: frames.Wrap) -> Owner | None:
-        """Put ``wrap`` into its recipient's queue; the owner, or None if there is nothing to do.
+    def hold_wrap(self, member: Member[Owner], wrap: frames.Wrap) -> bool:
+        """Keep ``wrap`` until a post of its epoch is taken; False if nothing is to be done.
 
-        A second wrap for one sender, epoch and recipient changes nothing: after a lost
-        connection the same ones come again.  Nor does one for a post that was taken: if its
-        recipient has fallen behind since, it must not stand in for the next one, which leads
-        further.  Raises Repeated for an epoch of the past.
+        So an epoch whose posts are refused costs nobody else anything.  A second wrap for one
+        sender, epoch and recipient changes nothing: after a lost connection the same ones come
+        again.  Nor does one for a post that was taken: if its recipient has fallen behind since, it
+        must not stand in for the next one, which leads further.  Raises Repeated for an epoch of
+        the past, or Gone.
         """
+        rest = frames.encode_key_for(member.id, wrap)
         with self._lock:
             self._require_locked(member)
             if wrap.epoch < member.wrapped.epoch:
                 raise Repeated()
             if wrap.epoch > member.wrapped.epoch:
-                member.wrapped = Wrapped(wrap.epoch, set())
+                member.wrapped = Wrapped(wrap.epoch, set(), {})
             if (wrap.epoch, wrap.n) <= member.posted:
-                return None
+                return False
             target = self._members.get(wrap.to)
             if target is None or target is member or wrap.to in member.wrapped.recipients:
-                return None
+                return False
             member.wrapped.recipients.add(wrap.to)
-            self._enqueue_locked(target, member.id, wrap=wrap)
-            return target.owner
+            member.wrapped.held[wrap.to] = rest
+            return True
 
     def send_private(self, member: Member[Owner], private: frames.Private) -> Owner:
         """Put a private post into its recipient's queue; the owner.  Raises Gone or Stale.
 
-        Gone also where the queue has no room: its owner loses its place with all that waits.
+        RateLimited where the queue has no room for it.
         """
+        rest = frames.encode_private_for(member.id, private)
         with self._lock:
             self._require_locked(member)
             target = self._members.get(private.wrap.to)
@@ -238,9 +243,9 @@ class Room(Generic[Owner]):
             self._require_change_locked(member, private.change)
             if private.change < target.joined:
                 raise Stale()
-            self._enqueue_locked(target, member.id, private=private)
-            if target.behind:
-                raise Gone()
+            if target.behind or not target.private.has_room(member.id, len(rest)):
+                raise RateLimited(retry_after=bounds.QUEUE_SECONDS)
+            self._enqueue_locked(target, b"private_for", rest, member.id)
             return target.owner
 
     def confirm(self, member: Member[Owner], seq: int, number: int) -> None:
@@ -267,19 +272,19 @@ class Room(Generic[Owner]):
             if member.behind or member.cursor < self._first_locked() - 1:
                 return self._rejoin_locked(member)
             taken = self._take_locked(member)
-            left = bool(member.waiting) or member.cursor < self._horizon
+            left = bool(member.private) or member.cursor < self._horizon
             member.more = left and bool(taken)
             return taken
 
     # Inside the lock
 
     def _take_locked(self, member: Member[Owner]) -> list[bytes]:
-        first = member.waiting[0] if member.waiting else None
-        if first is None:
+        place = member.private.next_place()
+        if place is None:
             return self._take_slice_locked(member, self._horizon)
-        if first.after > member.cursor:
-            return self._take_slice_locked(member, min(first.after, self._horizon))
-        return self._take_waiting_locked(member)
+        if place > member.cursor:
+            return self._take_slice_locked(member, min(place, self._horizon))
+        return member.private.take(member.cursor)
 
     def _require_locked(self, member: Member[Owner]) -> None:
         if member.id not in self._members:
@@ -305,15 +310,14 @@ class Room(Generic[Owner]):
         member.joined = member.cursor = member.confirmed = self._seq
         member.encode_line()
         member.own.clear()
-        member.waiting.clear()
-        member.unconfirmed.clear()
-        member.private_bytes = 0
+        member.private.clear()
         member.behind = False
         for other in self._members.values():
             other.wrapped.recipients.discard(member.id)
+            other.wrapped.held.pop(member.id, None)
 
     def _rejoin_locked(self, member: Member[Owner]) -> Snapshot:
-        missed = self._seq - member.cursor + sum(each.post for each in member.waiting)
+        missed = self._seq - member.cursor + member.private.posts
         self._arrive_locked(member)
         self._append_locked(frames.Rejoined(self._seq, member.id).encode())
         return self._snapshot_locked(member, missed)
@@ -348,43 +352,24 @@ class Room(Generic[Owner]):
 
     def _confirm_locked(self, member: Member[Owner], seq: int, number: int) -> None:
         member.confirmed = max(member.confirmed, seq)
-        while member.unconfirmed and member.unconfirmed[0].number <= number:
-            member.private_bytes -= len(member.unconfirmed.popleft().encoded)
+        member.private.confirm(number)
+
+    def _hand_out_locked(self, held: dict[int, bytes]) -> None:
+        """Wraps whose post is about to be taken; those for members that are gone are dropped."""
+        for to, rest in held.items():
+            target = self._members.get(to)
+            if target is not None and not target.behind:
+                self._enqueue_locked(target, b"key_for", rest)
+        held.clear()
 
     def _enqueue_locked(
-        self,
-        target: Member[Owner],
-        sender: int,
-        *,
-        wrap: frames.Wrap | None = None,
-        private: frames.Private | None = None,
+        self, target: Member[Owner], kind: bytes, rest: bytes, sender: int = 0
     ) -> None:
-        target.private_number += 1
-        number = target.private_number
-        frame: frames.Frame
-        if private is not None:
-            frame = frames.PrivateFor(number, sender, private.change, private.wrap, private.box)
-        else:
-            assert wrap is not None  # noqa: S101  # one of the two, by the callers above
-            frame = frames.KeyFor(number, sender, wrap)
-        encoded = frame.encode()
-        target.private_bytes += len(encoded)
-        if target.private_bytes > limits.PRIVATE_BYTES:
+        """Put a frame of this kind into a queue; ``rest`` is all that follows the number."""
+        number = target.private.next_number()
+        encoded = b'{"type":"%s","number":%d%s' % (kind, number, rest)
+        if not target.private.put(self._seq, encoded, sender):
             target.behind = True  # and its queue goes when it is next looked at
-            return
-        target.waiting.append(Waiting(number, self._seq, encoded, private is not None))
-
-    def _take_waiting_locked(self, member: Member[Owner]) -> list[bytes]:
-        """What is for ``member`` alone and has its turn now."""
-        found: list[bytes] = []
-        size = 0
-        while member.waiting and member.waiting[0].after <= member.cursor:
-            size += len(member.waiting[0].encoded)
-            if found and size > limits.SLICE_BYTES:
-                break
-            member.unconfirmed.append(member.waiting.popleft())
-            found.append(member.unconfirmed[-1].encoded)
-        return found
 
     def _take_slice_locked(self, member: Member[Owner], end: int) -> list[bytes]:
         """One ``log`` frame after the cursor and up to ``end``, in a list; or an empty one."""

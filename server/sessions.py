@@ -47,7 +47,6 @@ class Session:
         self.group = ""  # the address that its connection comes, or came, from
         self.over = False
         self.taken = 0  # the highest `ref`
-        self.epoch = 0  # the highest epoch of its wraps
         self._answers: OrderedDict[int, bytes] = OrderedDict()
 
     def deliver(self) -> None:

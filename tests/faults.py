@@ -38,7 +38,7 @@ from client.connection import Connection
 from client.outbox import Line
 from client.posts import Sealed
 from client.session import Session
-from protocol import frames, limits, pake
+from protocol import limits, pake
 from protocol.invite import Invite
 from protocol.keys import to_text
 from protocol.link import Credentials
@@ -505,7 +505,6 @@ class Whisper(NamedTuple):
     sender: int
     sig: str
     seq: int  # of the log's last entry
-    taken: bool
 
 
 class Tap:
@@ -534,15 +533,14 @@ class Tap:
             append(room, encoded, *rest)
 
         def enqueue_locked(
-            room: Room[Any], target: Member[Any], sender: int, **what: Any
+            room: Room[Any], target: Member[Any], kind: bytes, rest: bytes, sender: int = 0
         ) -> None:
-            enqueue(room, target, sender, **what)
-            private: frames.Private | None = what.get("private")
-            if private is not None:
+            enqueue(room, target, kind, rest, sender)
+            if sender:
+                sig = json.loads(b'{"number":0' + rest)["box"]["sig"]
                 self._whispers[room.log_id].append(
-                    Whisper(room.log_id, target.id, sender, to_text(private.box.sig),
-                            room._seq, not target.behind)
-                )  # fmt: skip
+                    Whisper(room.log_id, target.id, sender, sig, room._seq)
+                )
 
         def seal_line(line: Line, ref: int, sealed: Sealed) -> None:
             self.texts[to_text(sealed.box.sig)] = line.text
@@ -975,10 +973,9 @@ class _Check:
                 if entry["type"] == "posted":
                     self.accepted[tap.texts[entry["box"]["sig"]]] += 1
             for whisper in tap.whispers(log_id):
-                if whisper.taken:
-                    text = tap.texts[whisper.sig]
-                    self.accepted[text] += 1
-                    self.whispered[text] = whisper
+                text = tap.texts[whisper.sig]
+                self.accepted[text] += 1
+                self.whispered[text] = whisper
 
     def demand(self, condition: object, person: Person, what: str) -> None:
         assert condition, f"{self.group.name}: {person.nick}: {what}"[:1000]

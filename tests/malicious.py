@@ -80,6 +80,7 @@ class Person:
         self.id = 0
         self.number = 0  # of the last frame for it alone
         self.events: list[events.Event] = []
+        self.now = 0.0  # the client's clock
         self.session = Session(
             identity(name),
             Invite("chat.example"),
@@ -88,9 +89,15 @@ class Person:
             recorder(self.events),
             lambda: None,
             lambda: None,
+            clock=lambda: self.now,
         )
         if secret is not None:
             self.session.set_secret(room, secret)
+
+    def waits(self, seconds: float) -> None:
+        """So long; what the client has put off until then it does."""
+        self.now += seconds
+        self.session.go_on()
 
     def hears(self, *said: frames.Frame) -> None:
         """Frames of the server's.  Raises whatever the session raises."""

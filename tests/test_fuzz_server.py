@@ -359,7 +359,10 @@ def test_keys_that_nobody_needs_start_no_round(
     alice.send(frames.Keys(()), frames.Keys((wrap(999, 1),)), frames.ListRooms(1))
     alice.find(frames.RoomLines)
     assert marked == []
-    alice.send(frames.Keys((wrap(bob.id, 1),)))
+    alice.send(frames.Keys((wrap(bob.id, 1),)), frames.ListRooms(2))
+    alice.find(frames.RoomLines)
+    assert marked == []
+    alice.send(frames.Post(3, 2, box()))
     assert bob.find(frames.KeyFor).sender == alice.id
     assert len(marked) == 1
 

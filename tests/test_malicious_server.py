@@ -858,12 +858,34 @@ def test_stale_again_and_again_seals_no_number_twice() -> None:
     numbers = [(said.box.epoch, said.box.n)]
     for _ in range(5):
         den["alice"].hears(frames.Refused("stale", said.ref))
+        den["alice"].waits(10)
         again = den.taken(den["alice"], "again")
         numbers.append((again.box.epoch, again.box.n))
         said = again._replace(wraps=(*said.wraps, *again.wraps))
     assert len(set(numbers)) == 6
     den.post(said)
     assert den["bob"].heard() == [("alice", "again")]
+
+
+def test_stale_without_end_gives_the_line_back() -> None:
+    """Each sealing waits longer than the one before."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    said = den.say("alice", "again")
+    pauses = []
+    for _ in range(7):
+        alice.hears(frames.Refused("stale", said.ref))
+        pause = (alice.session.paused_until() or alice.now) - alice.now
+        if pause:
+            alice.waits(pause * 0.9)
+            assert alice.sent() == []
+            alice.waits(pause * 0.2)
+        said = den.taken(alice, "again")
+        pauses.append(pause)
+    assert pauses == sorted(pauses) and 5.0 < sum(pauses) < 7.0
+    alice.hears(frames.Refused("stale", said.ref))
+    assert alice.handed_back() == [("again", "stale")]
+    assert alice.session.paused_until() is None
 
 
 def test_a_line_sealed_for_the_verified_is_not_sealed_anew_for_a_ghost() -> None:

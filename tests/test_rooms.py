@@ -14,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import frames, limits
-from protocol.errors import ChatError, Gone, Repeated, RoomFull, ServerFull, Stale, Unexpected
+from protocol.errors import (
+    ChatError,
+    Gone,
+    RateLimited,
+    Repeated,
+    RoomFull,
+    ServerFull,
+    Stale,
+    Unexpected,
+)
 from protocol.keys import Bundle, Recipient
 from server.rooms import Entry, Member, Room, Rooms, Snapshot
 from tests.wire import box, wrap
@@ -42,6 +51,16 @@ def join(room: Room[str], nick: str = "someone") -> Member[str]:
 def post(change: int, ref: int = 1, size: int = 5) -> frames.Post:
     """A post with ``size`` bytes of something sealed."""
     return frames.Post(ref, change, box(b"g" * size))
+
+
+def give(
+    room: Room[str], sender: Member[str], to: Member[str], epoch: int = 1, n: int = 0
+) -> bool:
+    """A wrap for ``to`` and the post that brings it; whether it was brought."""
+    before = to.private.number
+    room.hold_wrap(sender, wrap(to.id, epoch, n))
+    room.post(sender, frames.Post(1, room._changes[-1], box(epoch=epoch, n=n)))
+    return to.private.number > before
 
 
 def private(to: Member[str], change: int, ref: int = 1, size: int = 5) -> frames.Private:
@@ -249,9 +268,10 @@ def test_a_wrap_comes_before_the_post_that_needs_it(room: Room[str]) -> None:
     """And after the ``joined`` that introduces its sender."""
     alice = join(room, "alice")
     bob = join(room, "bob")
-    assert room.add_wrap(bob, wrap(alice.id)) == "alice"
+    assert room.hold_wrap(bob, wrap(alice.id))
+    (joined,) = take(room, alice)
     room.post(bob, post(bob.joined))
-    joined, key, posted = take(room, alice)
+    key, posted = take(room, alice)
     assert joined["entries"][0]["type"] == "joined"
     assert key["type"] == "key_for" and key["from"] == bob.id and key["number"] == 1
     assert posted["entries"][0]["type"] == "posted"
@@ -260,9 +280,9 @@ def test_a_wrap_comes_before_the_post_that_needs_it(room: Room[str]) -> None:
 def test_private_frames_are_of_the_specification(room: Room[str]) -> None:
     """The decoder reads both kinds."""
     alice, bob = join(room, "alice"), join(room, "bob")
-    room.add_wrap(bob, wrap(alice.id, epoch=3, n=9))
+    give(room, bob, alice, 3, 9)
     assert room.send_private(bob, private(alice, bob.joined)) == "alice"
-    _, key, told = (frames.from_object(each, frames.SERVER_FRAMES) for each in take(room, alice))
+    _, key, _, told = (frames.from_object(each, frames.SERVER_FRAMES) for each in take(room, alice))
     assert key == frames.KeyFor(1, bob.id, wrap(alice.id, 3, 9))
     assert told == frames.PrivateFor(2, bob.id, 2, wrap(alice.id), box(b"g" * 5))
 
@@ -277,16 +297,31 @@ def test_private_ones_are_for_one_alone(room: Room[str]) -> None:
     assert numbers(take(room, bob)) == [3, 4]
 
 
+def test_wraps_wait_for_a_post_of_their_epoch_that_is_taken(room: Room[str]) -> None:
+    """A sealing that is refused starts no epoch: nobody else hears of its keys."""
+    alice, bob = join(room, "alice"), join(room, "bob")
+    room.hold_wrap(alice, wrap(bob.id, epoch=1))
+    with pytest.raises(Unexpected):
+        room.post(alice, frames.Post(1, 99, box(epoch=1)))
+    room.hold_wrap(alice, wrap(bob.id, epoch=2))  # sealed anew; what was for the first is gone
+    room.post(alice, frames.Post(2, bob.joined, box(epoch=3)))
+    assert [each["type"] for each in take(room, bob)] == ["log"]
+    room.post(alice, frames.Post(3, bob.joined, box(epoch=2, n=4)))
+    key, log = take(room, bob)
+    assert key["wrap"]["epoch"] == 2 and log["type"] == "log"
+
+
 def test_one_wrap_for_each_sender_epoch_and_recipient(room: Room[str]) -> None:
     """The same ones that come again after a lost connection change nothing."""
     alice, bob, carol = (join(room, nick) for nick in ("alice", "bob", "carol"))
-    assert room.add_wrap(alice, wrap(bob.id)) == "bob"
-    assert room.add_wrap(alice, wrap(bob.id)) is None
-    assert room.add_wrap(carol, wrap(bob.id)) == "bob"
-    assert room.add_wrap(alice, wrap(carol.id)) == "carol"
-    assert room.add_wrap(alice, wrap(bob.id, epoch=2)) == "bob"
+    assert room.hold_wrap(alice, wrap(bob.id))
+    assert not room.hold_wrap(alice, wrap(bob.id))
+    assert give(room, alice, carol)
+    assert not room.hold_wrap(alice, wrap(bob.id))
+    assert give(room, carol, bob)
+    assert give(room, alice, bob, epoch=2)
     with pytest.raises(Repeated):
-        room.add_wrap(alice, wrap(bob.id, epoch=1))
+        room.hold_wrap(alice, wrap(bob.id, epoch=1))
     keys = [each for each in take(room, bob) if each["type"] == "key_for"]
     assert [(each["from"], each["wrap"]["epoch"]) for each in keys] == [
         (alice.id, 1),
@@ -297,13 +332,16 @@ def test_one_wrap_for_each_sender_epoch_and_recipient(room: Room[str]) -> None:
 
 def test_wraps_for_nobody_and_for_oneself_are_nothing(room: Room[str]) -> None:
     """Whoever left meanwhile does not stop the wraps for the others."""
-    alice, bob = join(room, "alice"), join(room, "bob")
-    assert room.add_wrap(alice, wrap(alice.id)) is None
-    assert room.add_wrap(alice, wrap(12345678)) is None
+    alice, bob, carol = (join(room, nick) for nick in ("alice", "bob", "carol"))
+    assert not room.hold_wrap(alice, wrap(alice.id))
+    assert not room.hold_wrap(alice, wrap(12345678))
+    assert room.hold_wrap(alice, wrap(bob.id)) and room.hold_wrap(alice, wrap(carol.id))
     room.leave(bob)
-    assert room.add_wrap(alice, wrap(bob.id)) is None
+    assert not room.hold_wrap(alice, wrap(bob.id, n=1))
+    room.post(alice, post(carol.joined))
+    assert carol.private.number == 1
     with pytest.raises(Gone):
-        room.add_wrap(bob, wrap(alice.id))
+        room.hold_wrap(bob, wrap(alice.id))
 
 
 def test_a_private_post_to_somebody_who_left(room: Room[str]) -> None:
@@ -414,15 +452,15 @@ def test_confirmed_private_ones_free_the_queue(room: Room[str]) -> None:
     """Only those that were sent, and only up to the number."""
     alice, bob = join(room, "alice"), join(room, "bob")
     for epoch in (1, 2, 3):
-        room.add_wrap(bob, wrap(alice.id, epoch))
-    size = alice.private_bytes // 3
+        assert give(room, bob, alice, epoch)
+    size = alice.private.size // 3
     room.confirm(alice, 2, 2)
-    assert alice.private_bytes == 3 * size  # not sent yet
+    assert alice.private.size == 3 * size  # not sent yet
     take(room, alice)
     room.confirm(alice, 2, 2)
-    assert alice.private_bytes == size
+    assert alice.private.size == size
     room.confirm(alice, 2, 3)
-    assert alice.private_bytes == 0 and not alice.unconfirmed
+    assert alice.private.size == 0 and not alice.private._unconfirmed
 
 
 def test_the_log_is_bounded_in_entries(room: Room[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,44 +533,71 @@ def test_own_posts_do_not_survive_falling_off(
 def test_overrunning_the_private_queue(
     room: Room[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A newcomer again, with an empty queue; the numbers go on."""
-    monkeypatch.setattr(limits, "PRIVATE_BYTES", 5000)
+    """With chains: a newcomer again, with an empty queue; the numbers go on."""
+    monkeypatch.setattr(limits, "CHAIN_BYTES", 5000)
     alice, bob = join(room, "alice"), join(room, "bob")
     for epoch in (1, 2, 3):
-        room.add_wrap(bob, wrap(alice.id, epoch))
+        give(room, bob, alice, epoch)
+    with pytest.raises(RateLimited):
+        room.send_private(bob, private(alice, bob.joined))
     snapshot = room.take(alice)
     assert isinstance(snapshot, Snapshot)
-    assert alice.private_bytes == 0 and not alice.waiting and not alice.behind
-    assert room.add_wrap(bob, wrap(alice.id, 3)) == "alice"  # it lacks the key again
-    (key,) = take(room, alice)
+    assert not alice.private.size and not alice.private and not alice.behind
+    assert give(room, bob, alice, 3, 1)  # it lacks the key again
+    key, _log = take(room, alice)
     assert key["number"] == 4
 
 
 def test_a_private_post_that_does_not_fit_is_handed_back(
     room: Room[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is accepted arrives: what overruns the queue, and all after it, is refused."""
+    """What is accepted arrives, and nobody is pushed off its place by what is not."""
     monkeypatch.setattr(limits, "PRIVATE_BYTES", 5000)
+    monkeypatch.setattr(limits, "PRIVATE_BYTES_OF_ONE", 5000)
     alice, bob = join(room, "alice"), join(room, "bob")
     room.send_private(bob, private(alice, bob.joined))
-    with pytest.raises(Gone):
+    with pytest.raises(RateLimited):
         room.send_private(bob, private(alice, bob.joined, size=5000))
-    with pytest.raises(Gone):
+    room.send_private(bob, private(alice, bob.joined))
+    assert [each["type"] for each in take(room, alice)] == ["log", "private_for", "private_for"]
+    with pytest.raises(RateLimited):
         room.send_private(bob, private(alice, bob.joined))
-    snapshot = room.take(alice)
-    assert isinstance(snapshot, Snapshot)
-    assert snapshot.missed == 2, "Bob's joining, and the private post that was accepted"
+    room.confirm(alice, 2, 2)
+    room.send_private(bob, private(alice, bob.joined, size=50_000))  # alone, whatever its size
+
+
+def test_one_sender_leaves_room_for_others(
+    room: Room[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much it sends to somebody who does not read; nor do all others take the place."""
+    monkeypatch.setattr(limits, "PRIVATE_BYTES", 12_000)
+    monkeypatch.setattr(limits, "PRIVATE_BYTES_OF_ONE", 5000)
+    alice, bob, *others = (join(room, f"n{number}") for number in range(9))
+    change = others[-1].joined
+
+    def sent(sender: Member[str]) -> int:
+        for count in range(100):
+            try:
+                room.send_private(sender, private(alice, change))
+            except RateLimited:
+                return count
+        return 100
+
+    assert sent(bob) == 2
+    assert [sent(other) for other in others] == [2, 1, 0, 0, 0, 0, 0]
+    assert not alice.behind and not isinstance(room.take(alice), Snapshot)
 
 
 def test_memory_of_the_queue_is_bounded(
     room: Room[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However much is sent to somebody who is not there to read it."""
-    monkeypatch.setattr(limits, "PRIVATE_BYTES", 5000)
+    """However many keys there are for somebody who is not there to read them."""
+    monkeypatch.setattr(limits, "CHAIN_BYTES", 5000)
+    monkeypatch.setattr(limits, "LOG_ENTRIES", 40)
     alice, bob = join(room, "alice"), join(room, "bob")
     for epoch in range(1, 100):
-        room.add_wrap(bob, wrap(alice.id, epoch))
-    assert sum(len(each.encoded) for each in alice.waiting) <= 5000
+        give(room, bob, alice, epoch)
+    assert alice.behind and alice.private.size < 8000
 
 
 def test_rejoining_makes_everyone_count_it_as_lacking_their_keys(
@@ -541,15 +606,18 @@ def test_rejoining_makes_everyone_count_it_as_lacking_their_keys(
     """One wrap more for the same epoch is taken after it, and only one."""
     monkeypatch.setattr(limits, "LOG_ENTRIES", 4)
     alice, bob = join(room, "alice"), join(room, "bob")
-    room.add_wrap(alice, wrap(bob.id))
+    assert give(room, alice, bob)
     for _ in range(9):
         room.post(alice, post(bob.joined))
+    assert room.hold_wrap(alice, wrap(bob.id, epoch=2))  # and this one is dropped with his place
     assert isinstance(room.take(bob), Snapshot)
+    room.post(alice, frames.Post(1, bob.joined, box(epoch=2)))
+    assert not bob.private
     # What comes again with a post that was taken leads back to what he may have opened, and the
     # next one is for what follows.
-    assert room.add_wrap(alice, wrap(bob.id)) is None
-    assert room.add_wrap(alice, wrap(bob.id, n=1)) == "bob"
-    assert room.add_wrap(alice, wrap(bob.id, n=1)) is None
+    assert not room.hold_wrap(alice, wrap(bob.id, epoch=2))
+    assert room.hold_wrap(alice, wrap(bob.id, epoch=2, n=1))
+    assert not room.hold_wrap(alice, wrap(bob.id, epoch=2, n=1))
 
 
 # Coming back
@@ -558,7 +626,7 @@ def test_rejoining_makes_everyone_count_it_as_lacking_their_keys(
 def test_resuming_sends_again_what_was_lost(room: Room[str]) -> None:
     """Shared and private, own stubs too, in the same order as the first time."""
     alice, bob = join(room, "alice"), join(room, "bob")
-    room.add_wrap(bob, wrap(alice.id, 1))
+    room.hold_wrap(bob, wrap(alice.id, 1))
     room.post(bob, post(bob.joined))
     room.post(alice, post(bob.joined, ref=5))
     room.send_private(bob, private(alice, bob.joined))
@@ -575,7 +643,7 @@ def test_resuming_sends_again_what_was_lost(room: Room[str]) -> None:
 def test_resuming_where_nothing_was_lost(room: Room[str]) -> None:
     """Nothing comes twice."""
     alice, bob = join(room, "alice"), join(room, "bob")
-    room.add_wrap(bob, wrap(alice.id))
+    room.hold_wrap(bob, wrap(alice.id))
     seq = room.post(bob, post(bob.joined))
     take(room, alice)
     assert room.resume(alice, seq, 1)
@@ -626,9 +694,9 @@ def test_resuming_after_overrunning_the_queue(
     room: Room[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Is not resuming either."""
-    monkeypatch.setattr(limits, "PRIVATE_BYTES", 1000)
+    monkeypatch.setattr(limits, "CHAIN_BYTES", 1000)
     alice, bob = join(room, "alice"), join(room, "bob")
-    room.add_wrap(bob, wrap(alice.id))
+    give(room, bob, alice)
     assert not room.resume(alice, 1, 0)
 
 
@@ -657,28 +725,35 @@ class History:
             reader = self.readers[who % len(self.readers)]
             try:
                 getattr(self, "do_" + action)(reader, amount)
-            except (Gone, Stale, Unexpected):
+            except (Gone, RateLimited, Stale, Unexpected):
                 pass
         self.changed()
 
-    def do_post(self, reader: Reader, amount: int) -> None:
+    def do_post(self, reader: Reader, amount: int, epoch: int = 1) -> None:
+        """It brings the keys that wait for it, if it is taken."""
         self.refs += 1
         changes = list(self.room._changes)
-        sealed = post(changes[-1 - amount % len(changes)], self.refs, size=40 * amount)
-        self.room.post(reader.member, sealed)
+        sealed = box(b"g" * 40 * amount, epoch, self.refs)
+        before = [each.member.private.number for each in self.readers]
+        place = self.room._seq
+        change = changes[-1 - amount % len(changes)]
+        self.room.post(reader.member, frames.Post(self.refs, change, sealed))
+        for each, number in zip(self.readers, before, strict=True):
+            each.expect_private(number, place)
 
     def do_wrap(self, reader: Reader, amount: int) -> None:
         other = self.readers[amount % len(self.readers)]
         epoch = reader.member.wrapped.epoch + amount % 2
-        before = other.member.private_number
-        self.room.add_wrap(reader.member, wrap(other.member.id, epoch))
-        other.expect_private(before)
+        before = other.member.private.number
+        self.room.hold_wrap(reader.member, wrap(other.member.id, epoch, self.refs + 1))
+        assert other.member.private.number == before
+        self.do_post(reader, amount % 3, epoch)
 
     def do_private(self, reader: Reader, amount: int) -> None:
         other = self.readers[amount % len(self.readers)]
-        before = other.member.private_number
+        before = other.member.private.number
         self.room.send_private(reader.member, private(other.member, self.room._changes[-1]))
-        other.expect_private(before, post=True)
+        other.expect_private(before, self.room._seq, post=True)
 
     def do_rename(self, reader: Reader, amount: int) -> None:
         self.room.rename(reader.member, f"name-{amount}")
@@ -711,16 +786,16 @@ class Reader:
     def begin(self) -> None:
         """A newcomer, now."""
         self.joined = self.seq = self.reached = self.member.joined
-        self.number = self.member.private_number
+        self.number = self.member.private.number
         self.got: list[tuple[str, int]] = []
         self.private: list[tuple[int, int]] = []  # number, after
         self.posts: set[int] = set()  # numbers of those that are private posts
 
-    def expect_private(self, before: int, post: bool = False) -> None:
+    def expect_private(self, before: int, place: int, post: bool = False) -> None:
         """Something was put into the queue, unless it overran."""
-        if self.member.private_number > before and not self.member.behind:
-            self.posts |= {self.member.private_number} if post else set()
-            self.private.append((self.member.private_number, self.history.room._seq))
+        if self.member.private.number > before and not self.member.behind:
+            self.posts |= {self.member.private.number} if post else set()
+            self.private.append((self.member.private.number, place))
 
     def take(self) -> bool:
         """What one record carries arrives; False if there is nothing."""
@@ -801,15 +876,14 @@ ACTIONS = ["join", "post", "post", "wrap", "private", "rename", "leave", "round"
 
 
 BOUNDS = [(5, 900, 8000), (4096, 900, 8000), (5, 40_000, 10**6), (4096, 3000, 10**6)]
+_BOUNDED = ("LOG_ENTRIES", "SLICE_BYTES", "PRIVATE_BYTES", "PRIVATE_BYTES_OF_ONE", "CHAIN_BYTES")
 Step = tuple[str, int, int]
 
 
 def play(steps: list[Step], bounds: tuple[int, int, int]) -> None:
     """Do it, deliver what is left, and compare."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in zip(
-            ("LOG_ENTRIES", "SLICE_BYTES", "PRIVATE_BYTES"), bounds, strict=True
-        ):
+        for name, value in zip(_BOUNDED, (*bounds, *bounds[2:] * 2), strict=True):
             patch.setattr(limits, name, value)
         history = History()
         for step in steps:
@@ -941,8 +1015,9 @@ def test_posting_and_taking_at_once(room: Room[str], monkeypatch: pytest.MonkeyP
 
     def write(number: int) -> None:
         for ref in range(1, 101):
-            seqs[number].append(room.post(writers[number], post(change, ref)))
-            room.add_wrap(writers[number], wrap(readers[ref % 3].id, ref))
+            room.hold_wrap(writers[number], wrap(readers[ref % 3].id, ref))
+            sealed = frames.Post(ref, change, box(epoch=ref))
+            seqs[number].append(room.post(writers[number], sealed))
 
     def read(number: int) -> None:
         while not done.is_set():

@@ -1247,7 +1247,25 @@ def test_far_away_numbers_blind_nobody() -> None:
     for _ in range(2):
         room.say("alice")
     room.join("carol")
+    room.say("alice")
     room.leave("carol")
+    assert room.say("alice").box.epoch == 2
+
+
+def test_whoever_was_never_given_the_chain_takes_nothing_along() -> None:
+    """Comings and goings between two posts cost no epoch, nor do those who lost their keys."""
+    room = Honest("alice", "bob")
+    assert room.say("alice").box.epoch == 1
+    for _ in range(3):
+        room.join("carol")
+        room.leave("carol")
+    assert room.say("alice").box.epoch == 1
+    room.join("carol")
+    assert room.say("alice").box.epoch == 1
+    room.seq += 1
+    for name in ("alice", "bob"):
+        assert room.cores[name].rejoined(room.seq, room.ids["carol"]) == []
+    room.leave("carol")  # she lacked it when she left, and may well have kept it
     assert room.say("alice").box.epoch == 2
 
 

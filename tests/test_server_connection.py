@@ -699,7 +699,7 @@ def test_a_cut_at_each_point_loses_and_repeats_nothing(
 
     for turn in range(3):
         bob.send(frames.Keys((wrap(alice.id, turn + 1),)))
-        bob.post(change)
+        bob.post(change, epoch=turn + 1)
         bob.find(frames.Accepted)
         bob.send(frames.Private(bob.ref(), change, wrap(alice.id), box()))
         bob.find(frames.Accepted)
@@ -1153,18 +1153,38 @@ def test_what_one_may_send_the_others_have_room_for(
 
 
 def test_a_flood_of_keys(serve: Serve, wires: Wires) -> None:
-    """An epoch is made for a post: twice as many epochs as posts, then it ends."""
+    """Keys alone reach nobody, and a post too many brings none; that is no offence."""
     server = serve(max_messages_per_window=5)
-    alice, bob, _ = pair(server, wires)
-    for epoch in range(1, 11):
+    alice, bob, change = pair(server, wires)
+    for epoch in range(1, 100):
         alice.send(frames.Keys((wrap(bob.id, epoch),)))
-        alice.send(frames.Keys((wrap(bob.id, epoch),)))  # the same again costs nothing
-    for epoch in range(11, 14):
+    for epoch in range(100, 110):
         alice.send(frames.Keys((wrap(bob.id, epoch),)))
-    ended = alice.ended()
-    assert [each.code for each in ended if isinstance(each, frames.Refused)] == ["unexpected"] * 3
-    assert ended[-1] == frames.Bye("protocol")
-    assert [bob.find(frames.KeyFor).wrap.epoch for _ in range(10)] == list(range(1, 11))
+        alice.post(change, epoch=epoch)
+    refused = [alice.find(frames.Refused) for _ in range(5)]
+    assert [each.code for each in refused] == ["rate_limited"] * 5
+    assert [each.ref for each in refused] == [6, 7, 8, 9, 10]
+    assert all(each.retry_after for each in refused)
+    bob.entries(change + 5)
+    got = [frame for frame in bob.waiting if isinstance(frame, frames.KeyFor)]
+    assert [key.wrap.epoch for key in got] == list(range(100, 105))
+    alice.send(frames.ListRooms(11))
+    assert alice.find(frames.RoomLines).ref == 11
+
+
+def test_whoever_seals_anew_is_not_struck_out(server: ChatServer, wires: Wires) -> None:
+    """However often the room changed meanwhile: each sealing has keys of its own."""
+    alice, bob, change = pair(server, wires)
+    for number in range(limits.CHANGES_BEHIND + 2):
+        bob.send(frames.Nick(number + 1, f"bob-{number}"))
+    while isinstance(bob.find(frames.Accepted), frames.Accepted):
+        if server._parts.rooms.find("default")._changes[-1] > change + limits.CHANGES_BEHIND:  # type: ignore[union-attr]
+            break
+    for epoch in range(1, 100):
+        alice.send(frames.Keys((wrap(bob.id, epoch),)))
+        alice.post(change, epoch=epoch)
+        assert alice.find(frames.Refused) == frames.Refused("stale", epoch)
+    assert not [frame for frame in bob.waiting if isinstance(frame, frames.KeyFor)]
 
 
 def test_keys_of_the_past_are_passed_over(server: ChatServer, wires: Wires) -> None:
@@ -1172,7 +1192,7 @@ def test_keys_of_the_past_are_passed_over(server: ChatServer, wires: Wires) -> N
     alice, bob, change = pair(server, wires)
     alice.send(frames.Keys((wrap(bob.id, 2),)), frames.Keys((wrap(bob.id, 1),)))
     alice.send(frames.Keys((wrap(bob.id, 1),)), frames.Keys(()), frames.Keys((wrap(99, 2),)))
-    alice.post(change)
+    alice.post(change, epoch=2)
     assert isinstance(alice.find(frames.Accepted), frames.Accepted)
     kinds = [type(bob.next()) for _ in range(2)]
     assert kinds == [frames.KeyFor, frames.Log]

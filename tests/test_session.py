@@ -99,6 +99,8 @@ def test_lines_that_are_sealed_anew_more_than_once_keep_their_order() -> None:
     alice.hears(frames.Refused("stale", second.ref))
     assert alice.sent() == []
     alice.hears(frames.Refused("stale", again.ref))
+    assert alice.sent() == []  # a second time: it waits a moment, and the other one with it
+    alice.waits(0.1)
     refs = [frame.ref for frame in alice.sent() if isinstance(frame, frames.Post)]
     for seq, ref in enumerate(refs, den.seq + 1):
         alice.hears(frames.Accepted(ref, seq), frames.Log(seq, (frames.OwnPosted(seq, ref),)))

@@ -189,10 +189,10 @@ class Wire:
         self._next_ref += 1
         return self._next_ref
 
-    def post(self, change: int, data: bytes = b"gAAAA") -> int:
+    def post(self, change: int, data: bytes = b"gAAAA", epoch: int = 1) -> int:
         """Send a post; its ``ref``."""
         ref = self.ref()
-        self.send(frames.Post(ref, change, box(data)))
+        self.send(frames.Post(ref, change, box(data, epoch)))
         return ref
 
     def resume_point(self, seq: int, number: int = 0) -> Resume:
