@@ -174,8 +174,8 @@ class _Client:
             status = output.EXIT_UNWRITABLE
             self._say_last(output.sentence(why))
         self._count_untold()
-        if self._history is not None:
-            self._history.close()
+        if self._history is not None and (lost := self._history.close()):
+            self._say_last(wording.history_lost(lost))
         if self._last_words:
             output.say(self._last_words)
         return status
@@ -256,8 +256,7 @@ class _Client:
             folder = Path(history_folder(environment()))
         except SettingsError:  # there is none for any
             return True
-        address = (self._settings.server, self._settings.port)
-        return delete_history(folder, *address, PANIC_SECONDS)
+        return delete_history(folder, self._settings.server, self._settings.port)
 
     def _forget(self, status: int) -> None:
         """Let go of all keys, texts and names; returns only if nothing else holds on to them."""

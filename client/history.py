@@ -1,7 +1,11 @@
 """Local history: records what this client shows, and looks back into it.
 
-Imported only where somebody wants a history.  What goes wrong while chatting is said once, and
-ends the recording, not the chat.
+Imported only where somebody wants a history.  A disk that is slow, full or gone holds nothing else
+up: a thread of its own writes and reads what others put into its queue, in that order.  What goes
+wrong while chatting is said once, and ends the recording, not the chat.
+
+Thread: ``history``, started by ``History``, ends after ``close`` or ``delete``; a disk that hangs
+may keep it, so nobody joins it.  Lock: ``_changed`` guards the queue and the flags; a leaf.
 """
 
 from __future__ import annotations
@@ -9,18 +13,34 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from client import events, wording
-from client.history_file import HistoryFile, delete, file_path, read_header, server_name
+from client.history_file import (
+    KEYS,
+    Foreign,
+    Reader,
+    Recorder,
+    create,
+    delete,
+    forget,
+    hide,
+    history_path,
+    keep,
+    open_keyring,
+    run_paths,
+    server_name,
+)
 from client.history_records import (
     COST,
     Faults,
     HistoryError,
-    Keys,
+    Keyring,
     Record,
     WrongPassphrase,
     containing,
@@ -28,9 +48,11 @@ from client.history_records import (
 
 __all__ = ["Bounds", "History", "WrongPassphrase", "delete_history", "is_new", "open_history"]
 
-_DELETE_SECONDS = 0.4  # for others to let go, when everything has to be gone at once
+QUEUE_RECORDS = 1000  # that wait for the disk; what comes beyond is missing, and counted
+_CLOSE_SECONDS = 5.0  # that the disk has for what waits, when the chat ends
 
 Emit = Callable[[events.Event], None]
+Job = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -40,16 +62,10 @@ class Bounds:
     most: int
     days: int = 0
 
-    def oldest(self, now: datetime) -> int | None:
-        """The time before which nothing is kept, in milliseconds; None if there is none."""
-        if not self.days:
-            return None
-        return int((now - timedelta(days=self.days)).timestamp() * 1000)
-
 
 def is_new(folder: Path, host: str, port: int) -> bool:
     """Whether a server has no history yet, so that any passphrase is right."""
-    return not os.path.exists(file_path(folder, server_name(host, port)))
+    return not os.path.lexists(history_path(folder, server_name(host, port)) / KEYS)
 
 
 def open_history(
@@ -60,31 +76,32 @@ def open_history(
     Whatever else is in the way stands in ``said``, and nothing is recorded then.
     """
     server = server_name(host, port)
-    path = file_path(folder, server)
-    said: list[str] = []
-    file: HistoryFile | None = None
+    path = history_path(folder, server)
     try:
-        file = _unlocked(path, passphrase, server, cost)
-        file.settle(server, bounds.most, bounds.oldest(_now()))
-        if file.torn:
-            said.append(wording.history("torn"))
+        keyring = _unlocked(path, passphrase, server, cost)
+        if keyring.server != server:
+            raise Foreign()
+        hide(path)
+        keep(path, bounds.most)
+        if bounds.days:
+            forget(path, keyring, round(_now().timestamp() * 1000), bounds.days)
     except WrongPassphrase:
         raise
     except (OSError, HistoryError) as error:
-        file = None
-        said.append(_sentence(error, path))
-    return History(path, file, bounds, said)
+        return History(path, None, bounds, [_sentence(error, path)])
+    return History(path, keyring, bounds, [])
 
 
-def _unlocked(path: Path, passphrase: str, server: str, cost: int) -> HistoryFile:
-    """The file that is there, or a new one."""
+def _unlocked(path: Path, passphrase: str, server: str, cost: int) -> Keyring:
+    """The keys that are there, or new ones."""
     with contextlib.suppress(FileNotFoundError):
-        return HistoryFile(path, Keys.unlock(passphrase, read_header(path)))
-    keys, header = Keys.fresh(passphrase, cost)
+        return open_keyring(path, passphrase)
+    keyring = Keyring.fresh(server)
     try:
-        return HistoryFile.create(path, keys, header, server)
+        create(path, keyring, passphrase, cost)
     except FileExistsError:  # made by another client meanwhile
-        return HistoryFile(path, Keys.unlock(passphrase, read_header(path)))
+        return open_keyring(path, passphrase)
+    return keyring
 
 
 def _now() -> datetime:
@@ -100,23 +117,17 @@ def _sentence(error: OSError | HistoryError, path: Path) -> str:
     return wording.history("stopped", {"path": path, "reason": why})
 
 
-def delete_history(folder: Path, host: str, port: int, seconds: float) -> bool:
-    """Remove a server's history that is not open here, if there is one; whether it is gone.
+def delete_history(folder: Path, host: str, port: int) -> bool:
+    """Remove a server's history that is not open here, if there is one; whether it is gone."""
+    return _removed(history_path(folder, server_name(host, port)))
 
-    Waits for others no longer than ``seconds``.
-    """
-    path = file_path(folder, server_name(host, port))
+
+def _removed(path: Path) -> bool:
     try:
-        there = path.exists()
-    except OSError:  # a folder that may not be looked into
-        return False
-    return not there or _removed(path, seconds)
-
-
-def _removed(path: Path, seconds: float) -> bool:
-    try:
-        delete(path, seconds)
-    except OSError:
+        delete(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # also a folder that may not be looked into
         return False
     return True
 
@@ -124,21 +135,28 @@ def _removed(path: Path, seconds: float) -> bool:
 class History:
     """The history of one run.  ``said``: what there is to say before the chat begins.
 
-    ``file`` is None where nothing can be recorded.
+    ``keyring`` is None where nothing can be recorded.
     """
 
     def __init__(
-        self, path: Path, file: HistoryFile | None, bounds: Bounds, said: list[str]
+        self, path: Path, keyring: Keyring | None, bounds: Bounds, said: list[str]
     ) -> None:
-        self._lock = threading.Lock()  # leaf; guards the file, which is None once it is closed
-        self._path, self._file, self._bounds = path, file, bounds
-        self._reader = None if file is None else file.reader
+        self._path, self._keyring = path, keyring
+        # None once there is nothing to record to; these two are the thread's.
+        self._recorder = None if keyring is None else Recorder(path, keyring, bounds.most)
+        self._missing = 0  # messages since a file could last be written
         self._show: Emit = lambda event: None
-        self._missing = 0  # messages since the file could last be written
+        self._changed = threading.Condition(threading.Lock())
+        self._jobs: deque[Job] = deque()
+        self._waiting = 0  # records among them, and the one that is being written
+        self._dropped = 0  # records that had no room among them
+        self._closed = keyring is None
         self.said = said
+        if keyring is not None:
+            threading.Thread(target=self._run, name="history", daemon=True).start()
 
     def before(self, show: Emit) -> Emit:
-        """``show`` for a client whose messages are to be recorded, before they are shown."""
+        """``show`` for a client whose messages are to be recorded."""
         self._show = show
 
         def take(event: events.Event) -> None:
@@ -149,27 +167,91 @@ class History:
         return take
 
     def record(self, event: events.Message) -> None:
-        """Add a message.  What goes wrong is shown once; a disk that is full may have room for the
-        next one, and all else is the end of it."""
-        with self._lock:
-            file = self._file
-            if file is None:
+        """Add a message; returns at once.
+
+        What goes wrong is shown once; a disk that is full may have room for the next one, and all
+        else is the end of it.
+        """
+        record = _record(event)
+        with self._changed:
+            if self._closed:
                 return
-            torn = file.torn
-            try:
-                file.append(_record(event), self._bounds.most)
-            except (OSError, HistoryError) as error:
-                text = self._failed_locked(error)
+            if self._waiting >= QUEUE_RECORDS:
+                self._dropped += 1
+                slow = self._dropped == 1
             else:
-                text = wording.history("torn") if file.torn > torn else ""
-                text = self._resumed_locked() or text
+                self._waiting += 1
+                self._put(lambda: self._add(record))
+                slow = False
+        if slow:
+            self._warn(wording.history("slow", {"path": self._path}))
+
+    def look_back(self, room: str, count: int, text: str) -> None:
+        """Show the last records of a room, and private ones, that contain ``text``; returns at
+        once."""
+        with self._changed:
+            if not self._closed:
+                self._put(lambda: self._look_back(room, count, text))
+                return
+        self._show(events.Error("no_history", wording.history("closed")))
+
+    def close(self) -> int:
+        """Record nothing more, and forget the keys; so many messages the disk had no time for."""
+        end = time.monotonic() + _CLOSE_SECONDS
+        with self._changed:
+            while self._waiting and (left := end - time.monotonic()) > 0:
+                self._changed.wait(left)
+            return self._stop()
+
+    def delete(self) -> bool:
+        """Forget the keys and remove the files; whether they are gone.  Waits for nobody."""
+        with self._changed:
+            self._stop()
+        return _removed(self._path)
+
+    def _stop(self) -> int:
+        """Nothing more is done; how many records were not written."""
+        self._closed = True
+        self._keyring = self._recorder = None
+        self._jobs.clear()
+        self._changed.notify_all()
+        return self._waiting
+
+    def _put(self, job: Job) -> None:
+        self._jobs.append(job)
+        self._changed.notify_all()
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._jobs:
+                    if self._closed:
+                        return
+                    self._changed.wait()
+                job = self._jobs.popleft()
+            job()
+
+    def _add(self, record: Record) -> None:
+        recorder, text = self._recorder, ""
+        if recorder is not None:
+            try:
+                recorder.append(record)
+            except (OSError, HistoryError) as error:
+                text = self._failed(error)
+            else:
+                text = self._resumed()
+        with self._changed:
+            self._waiting -= 1
+            self._changed.notify_all()
         if text:
             self._warn(text)
 
-    def _failed_locked(self, error: OSError | HistoryError) -> str:
+    def _failed(self, error: OSError | HistoryError) -> str:
         """What to say of a message that could not be added."""
         if isinstance(error, HistoryError | FileNotFoundError):  # it is another one's, or gone
-            self._file = None
+            self._recorder = None
             return _sentence(error, self._path)
         self._missing += 1
         if self._missing > 1:
@@ -177,38 +259,28 @@ class History:
         why = error.strerror or type(error).__name__
         return wording.history("paused", {"path": self._path, "reason": why})
 
-    def _resumed_locked(self) -> str:
+    def _resumed(self) -> str:
         """What to say of the first message that could be added again."""
         missing, self._missing = self._missing, 0
+        with self._changed:
+            if self._waiting == 1:  # this one: the disk keeps up again
+                missing, self._dropped = missing + self._dropped, 0
         return wording.history_resumed(missing) if missing else ""
 
-    def look_back(self, room: str, count: int, text: str) -> None:
-        """Show the last records of a room, and private ones, that contain ``text``."""
-        if self._reader is None:
-            self._show(events.Error("no_history", wording.history("closed")))
+    def _look_back(self, room: str, count: int, text: str) -> None:
+        keyring = self._keyring
+        if keyring is None:
             return
-        reader = self._reader()
         try:
+            reader = Reader([file for _, file in run_paths(self._path)], keyring)
             found = reader.last(count, containing(text, room, private_too=True))
         except (OSError, HistoryError) as error:
             self._show(events.Error("no_history", _sentence(error, self._path)))
             return
         self._show(events.History(tuple(found)))
-        for sentence in described(reader.faults):
+        # A record that a kill has torn is no news each time that somebody looks back.
+        for sentence in described(replace(reader.faults, torn=0)):
             self._warn(sentence)
-
-    def close(self) -> None:
-        """Record nothing more, and forget the keys."""
-        with self._lock:
-            self._file = self._reader = None
-
-    def delete(self) -> bool:
-        """Forget the keys and remove the file; whether it is gone.  Takes half a second at most."""
-        held = self._lock.acquire(timeout=_DELETE_SECONDS)
-        self._file = self._reader = None
-        if held:
-            self._lock.release()
-        return _removed(self._path, _DELETE_SECONDS)
 
     def _warn(self, text: str) -> None:
         self._show(events.Warning("history", None, text))
@@ -223,11 +295,8 @@ def _record(event: events.Message) -> Record:
 
 def described(faults: Faults) -> list[str]:
     """A sentence for each kind of fault."""
-    found = [
-        wording.history_records(code, numbers)
-        for code, numbers in (
-            ("missing", faults.missing), ("changed", faults.changed), ("moved", faults.moved),
-        )
-        if numbers
-    ]  # fmt: skip
-    return [*found, wording.history("unfinished")] if faults.torn else found
+    counts = (
+        ("missing", faults.missing), ("changed", faults.changed), ("moved", faults.moved),
+        ("torn", faults.torn),
+    )  # fmt: skip
+    return [wording.history_records(code, count) for code, count in counts if count]

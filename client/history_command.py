@@ -20,14 +20,15 @@ from client.console.terminal import is_terminal
 from client.history import described
 from client.history_file import (
     Reader,
+    change_passphrase,
     delete,
-    file_path,
-    file_paths,
-    read_header,
-    reseal,
+    history_path,
+    history_paths,
+    open_keyring,
+    run_paths,
     server_name,
 )
-from client.history_records import HistoryError, Keys, Record, WrongPassphrase, containing
+from client.history_records import HistoryError, Keyring, Record, WrongPassphrase, containing
 from i18n import _, plural
 from protocol.names import visible
 from settings import HISTORY_PASSPHRASES, HistorySettings
@@ -56,10 +57,10 @@ def run(settings: HistorySettings, folder: Path, ask: AskPassphrase, answer: Ans
 
 
 def _meant(settings: HistorySettings, folder: Path) -> list[Path]:
-    paths = file_paths(folder)
+    paths = history_paths(folder)
     if settings.server is None:
         return paths
-    wanted = file_path(folder, server_name(*settings.server))
+    wanted = history_path(folder, server_name(*settings.server))
     return [path for path in paths if path == wanted]
 
 
@@ -91,13 +92,12 @@ def _delete(settings: HistorySettings, paths: list[Path], answer: Answer) -> int
     return _say(EXIT_LEFT, done.format(count=len(paths)))
 
 
-@dataclass
-class _File:
-    """A history that the passphrase opens; ``server`` is known once it has been read."""
+@dataclass(frozen=True)
+class _History:
+    """A history that the passphrase opens."""
 
     path: Path
-    keys: Keys
-    server: str = ""
+    keyring: Keyring
 
 
 class _Opened:
@@ -106,7 +106,7 @@ class _Opened:
     def __init__(self, settings: HistorySettings, ask: AskPassphrase, paths: list[Path]) -> None:
         self._settings, self._ask, self._paths = settings, ask, paths
         self._layout = Layout()
-        self._files: list[_File] = []
+        self._histories: list[_History] = []
         self._status = EXIT_LEFT
 
     def run(self) -> int:
@@ -114,7 +114,7 @@ class _Opened:
         if self._settings.action != "passphrase":
             output.check()
         self._unlock(self._settings.passphrase or self._ask(HISTORY_PASSPHRASES, False))
-        if not self._files:
+        if not self._histories:
             return self._status
         if self._settings.action == "export":
             speak_utf8(sys.stdout)
@@ -131,12 +131,12 @@ class _Opened:
         shut = 0
         for path in self._paths:
             try:
-                self._files.append(_File(path, Keys.unlock(passphrase, read_header(path))))
+                self._histories.append(_History(path, open_keyring(path, passphrase)))
             except WrongPassphrase:
                 shut += 1
             except (OSError, HistoryError) as error:
                 self._status = _say(EXIT_USAGE, _unusable(error, path))
-        if shut and not self._files:
+        if shut and not self._histories:
             sentence = _("That passphrase opens no history here: try again.")
             self._status = _say(EXIT_REFUSED, sentence)
         elif shut:
@@ -149,24 +149,24 @@ class _Opened:
 
     def _list(self) -> None:
         cells = []
-        for file in self._files:
+        for one in self._histories:
             count = 0
             times: list[str] = []  # of the first and the last message
-            for record in self._read(file):
+            for record in self._read(one):
                 count += 1
                 times[1:] = [_clock(record)]
             messages = plural("{count} message", "{count} messages", count).format(count=count)
-            cells.append([file.server, messages, *(times + ["", ""])[:2]])
+            cells.append([one.keyring.server, messages, *(times + ["", ""])[:2]])
         for row in table(sorted(cells)):
             _print("".join(span.text for span in row.spans))
 
     def _show(self) -> None:
         found = 0
-        for file in self._files:
-            records = self._read(file)
+        for one in self._histories:
+            records = self._read(one)
             for number, record in enumerate(records):
-                if not number and len(self._files) > 1:
-                    _print(_("History of {server}:").format(server=visible(file.server)))
+                if not number and len(self._histories) > 1:
+                    _print(_("History of {server}:").format(server=visible(one.keyring.server)))
                 for line in self._lines(self._layout.recorded(record)):
                     _print(line)
                 found += 1
@@ -180,45 +180,41 @@ class _Opened:
         return ("".join(span.text for span in row.spans).rstrip() for row in rows)
 
     def _export(self) -> None:
-        for file in self._files:
-            for record in self._read(file):
+        for one in self._histories:
+            for record in self._read(one):
                 (fields,) = events.History((record,)).fields()["messages"]
-                _print(one_line({"server": file.server, **fields}))
+                _print(one_line({"server": one.keyring.server, **fields}))
 
     def _change(self) -> None:
         passphrase = self._settings.new_passphrase or self._ask(_NEW_PASSPHRASE, True)
-        for file in self._files:
-            keys, header = Keys.fresh(passphrase)
+        for one in self._histories:
             try:
-                reseal(file.path, file.keys, keys, header)
+                change_passphrase(one.path, one.keyring, passphrase)
             except (OSError, HistoryError) as error:
-                self._status = _say(EXIT_USAGE, _unusable(error, file.path))
+                self._status = _say(EXIT_USAGE, _unusable(error, one.path))
                 return
         done = plural(
             "{count} history has the new passphrase.",
             "{count} histories have the new passphrase.",
-            len(self._files),
+            len(self._histories),
         )
-        _say(EXIT_LEFT, done.format(count=len(self._files)))
+        _say(EXIT_LEFT, done.format(count=len(self._histories)))
 
-    def _read(self, file: _File) -> Iterator[Record]:
+    def _read(self, history: _History) -> Iterator[Record]:
         """What is wanted of a history; then what is wrong with it is said."""
-        settings, reader = self._settings, Reader(file.path, file.keys)
+        settings = self._settings
         is_wanted = containing(settings.text or "", settings.room or "")
         try:
+            reader = Reader([file for _, file in run_paths(history.path)], history.keyring)
             if settings.last is not None:
-                records: Iterator[Record] = iter(reader.last(settings.last, is_wanted))
+                yield from reader.last(settings.last, is_wanted)
             else:
-                records = filter(is_wanted, reader.records())
-            for record in records:
-                file.server = reader.owner or "?"
-                yield record
-            file.server = reader.owner or "?"
+                yield from filter(is_wanted, reader.records())
         except (OSError, HistoryError) as error:
-            self._status = _say(EXIT_USAGE, _unusable(error, file.path))
+            self._status = _say(EXIT_USAGE, _unusable(error, history.path))
             return
         for sentence in described(reader.faults):
-            _say(EXIT_LEFT, f"{visible(file.server)}: {sentence}")
+            _say(EXIT_LEFT, f"{visible(history.keyring.server)}: {sentence}")
 
 
 def _clock(record: Record) -> str:
@@ -229,8 +225,7 @@ def _unusable(error: OSError | HistoryError, path: Path) -> str:
     if isinstance(error, OSError):
         why = error.strerror or type(error).__name__
         return wording.history("unreadable", {"path": path, "reason": why})
-    code = "at_work" if error.code in ("busy", "replaced") else error.code
-    return wording.history(code, {"path": path})
+    return wording.history(error.code, {"path": path})
 
 
 def _write_what_there_is() -> None:

@@ -1,34 +1,36 @@
-"""Local history: what a file's header and its records are, and how they are sealed.  Pure.
+"""Local history: what its files hold, and how that is sealed.  Pure.
 
-    file    header line, then record lines; each ends with one line feed
-    header  cmdchat history 1 ID COST SALT FIRST CHECK SUM, a space between each two
-    record  NUMBER TOKEN, a space between them
+    key file    cmdchat history keys 2 COST SALT SEALED SUM, a space between each two
+    run file    header line, then record lines
+    header      cmdchat history run 2 ID MASTER, a space between each two
+    record      NUMBER TOKEN, a space between them
 
-    master      scrypt(passphrase in NFC, SALT, N = 2^COST, r = 8, p = 1), 32 bytes
-    CHECK       HKDF-SHA256(master, info = "cmdchat history check 1", the line before CHECK)
-    SUM         SHA-256("cmdchat history sum 1", the line before SUM)
-    record key  HKDF-SHA256(master, info = "cmdchat history record 1", the line before FIRST,
-                NUMBER), 32 bytes: a Fernet key
-    TOKEN       Fernet over a JSON object padded like a box, its clock field 0
+    lock        HKDF-SHA256(scrypt(passphrase in NFC, SALT, N = 2^COST, r = 8, p = 1),
+                info = "cmdchat history lock 2", the line before SEALED), 32 bytes: a Fernet key
+    SEALED      Fernet over {"server": "host:port", "masters": [32 bytes each, in base64url]}
+    SUM         SHA-256("cmdchat history sum 2", the line before SUM)
+    record key  HKDF-SHA256(the master of that place, counted from 0,
+                info = "cmdchat history record 2", header, NUMBER), 32 bytes: a Fernet key
+    TOKEN       Fernet over a JSON object padded like a box
 
-Every ``info`` goes through ``protocol.keys.labelled``.  ID and SALT (16 bytes each), CHECK and SUM
-(32 bytes each) are base64url without padding; COST, FIRST and NUMBER are decimal, and NUMBER is 8
-bytes, big-endian, inside ``info``.  SUM needs no passphrase: it tells a damaged header from a wrong
-passphrase.  Record 0 says whose file this is; the others count on from 1, and FIRST is the first
-that has not been trimmed away.
+Every line ends with one line feed, which is part of no ``info``.  Every ``info`` goes through
+``protocol.keys.labelled``.  SALT and ID (16 bytes each) and SUM (32 bytes) are base64url without
+padding; COST, MASTER and NUMBER are decimal, and NUMBER, from 1 on, is 8 bytes, big-endian, inside
+``info``.  The clock fields of Fernet are 0.  SUM needs no passphrase: it tells a damaged key file
+from a wrong passphrase.  Each passphrase brings a master of its own, for the runs from then on: the
+one before, with an earlier copy of the key file, opens nothing later.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import json
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -44,23 +46,25 @@ from protocol.frames import parse
 from protocol.keys import digest, from_text, labelled, to_text
 from protocol.names import room_key
 
-COST = 17  # of new files: 128 MiB, and a quarter of a second
+COST = 17  # of new key files: 128 MiB, and a quarter of a second
 COSTS = range(15, 19)  # a file that claims less is no protection, one that claims more a trap
+MASTERS = 1000  # one for each passphrase that there has been
+KEY_FILE_BYTES = 128 * 1024  # a thousand masters fit in
 TEXT_CHARS = 100_000  # of a longer text the beginning is kept
 LINE_BYTES = 2 * 1024 * 1024  # a longer line is no record
-HEADER_BYTES = 512
-NUMBER_MOST = 10**15  # numbers have at most so many digits, less one
 
-_MAGIC = "cmdchat history"
-_VERSION = "1"
+_VERSION = "2"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LATEST = 253_370_764_800_000  # milliseconds: in the year 9999, where no time zone leads out of
-_NUMBER = r"(0|[1-9][0-9]{0,14})"
+_NUMBER = r"([1-9][0-9]{0,14})"
 _FIELD16, _FIELD32 = r"([A-Za-z0-9_-]{22})", r"([A-Za-z0-9_-]{43})"
-_HEADER = re.compile(
-    rf"{_MAGIC} {_VERSION} {_FIELD16} ([1-9][0-9]?) {_FIELD16} {_NUMBER} {_FIELD32} {_FIELD32}\n"
+_TOKEN = r"([A-Za-z0-9_=-]+)"  # noqa: S105  # what one looks like
+_KEY_FILE = re.compile(
+    rf"cmdchat history keys {_VERSION} ([1-9][0-9]?) {_FIELD16} {_TOKEN} {_FIELD32}\n"
 )
-_LINE = re.compile(rf"{_NUMBER} ([A-Za-z0-9_=-]+)\n".encode("ascii"))
+_OTHER_VERSION = re.compile(rf"cmdchat history (?:keys )?(?!{_VERSION} )[0-9]{{1,4}} ")
+_HEADER = re.compile(rf"cmdchat history run {_VERSION} {_FIELD16} (0|[1-9][0-9]{{0,2}})\n")
+_LINE = re.compile(rf"{_NUMBER} {_TOKEN}\n".encode("ascii"))
 
 
 class HistoryError(ChatError):
@@ -152,16 +156,6 @@ def _flag(fields: dict[str, Any], key: str) -> bool:
     return value
 
 
-def encode_owner(server: str) -> bytes:
-    """The plaintext of record 0; ``server`` is host and port as people write them."""
-    return _padded({"server": server})
-
-
-def decode_owner(plain: bytes) -> str:
-    """Read ``encode_owner``; raises Damaged."""
-    return _word(_fields(plain), "server")
-
-
 def _padded(fields: dict[str, Any]) -> bytes:
     # Half a surrogate pair, which a lying server can put into a name, becomes a question mark.
     plain = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
@@ -179,117 +173,137 @@ def _fields(plain: bytes) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Header:
-    """The first line of a file.  ``check`` proves master key and ``first`` to who has the key."""
+class Keyring:
+    """What a server's key file holds: whose history it is, and the masters, the newest last."""
 
-    id: bytes
-    cost: int
-    salt: bytes
-    first: int
-    check: bytes = b""
-
-    @property
-    def bound(self) -> bytes:
-        """What stays the same while the file lives, and what each record is bound to."""
-        words = (_MAGIC, _VERSION, to_text(self.id), str(self.cost), to_text(self.salt))
-        return " ".join(words).encode("ascii")
-
-    @property
-    def checked(self) -> bytes:
-        """What ``check`` covers."""
-        return self.bound + b" %d" % self.first
-
-    def encode(self) -> bytes:
-        """The line, with its end."""
-        text = self.checked + b" " + to_text(self.check).encode("ascii")
-        return text + b" " + to_text(digest("cmdchat history sum 1", text)).encode("ascii") + b"\n"
+    server: str
+    masters: tuple[bytes, ...] = field(repr=False)
 
     @classmethod
-    def decode(cls, line: bytes) -> Header:
-        """Read ``encode``; raises HistoryError, OtherVersion among them."""
-        text = line.decode("ascii", "replace")
-        found = _HEADER.fullmatch(text)
+    def fresh(cls, server: str) -> Keyring:
+        """For a history that begins; ``server`` is host and port as people write them."""
+        return cls(server, (secrets.token_bytes(32),))
+
+    def renewed(self) -> Keyring:
+        """For another passphrase.  Raises HistoryError after a thousand."""
+        if len(self.masters) >= MASTERS:
+            raise HistoryError()
+        return replace(self, masters=(*self.masters, secrets.token_bytes(32)))
+
+    def seal(self, passphrase: str, cost: int = COST) -> bytes:
+        """The key file that ``passphrase`` opens; takes as long as ``cost`` says."""
+        salt = secrets.token_bytes(16)
+        line = f"cmdchat history keys {_VERSION} {cost} {to_text(salt)}".encode("ascii")
+        plain = _padded({"server": self.server, "masters": [to_text(one) for one in self.masters]})
+        token = _lock(passphrase, salt, cost, line).encrypt_at_time(plain, 0)
+        return _summed(line + b" " + token)
+
+    @classmethod
+    def open(cls, data: bytes, passphrase: str) -> Keyring:
+        """Read ``seal``; takes as long as the file says.
+
+        Raises WrongPassphrase; HistoryError, OtherVersion among them, for what is no key file.
+        """
+        text = data.decode("ascii", "replace")
+        found = _KEY_FILE.fullmatch(text)
         if found is None:
-            magic = re.match(rf"{_MAGIC} ([0-9]{{1,4}}) ", text)
-            raise OtherVersion() if magic and magic[1] != _VERSION else HistoryError()
+            raise OtherVersion() if _OTHER_VERSION.match(text) else HistoryError()
+        cost, token = int(found[1]), found[3]
+        line = text[: found.start(3) - 1].encode("ascii")
+        if _summed(line + b" " + token.encode("ascii")) != data or cost not in COSTS:
+            raise HistoryError()
         try:
-            header = cls(
-                from_text(found[1], 16), int(found[2]), from_text(found[3], 16), int(found[4]),
-                from_text(found[5], 32),
-            )  # fmt: skip
+            salt = from_text(found[2], 16)
+            plain = _lock(passphrase, salt, cost, line).decrypt(token)
         except Malformed:
             raise HistoryError() from None
-        if header.encode() != line or header.cost not in COSTS:
-            raise HistoryError()
-        return header
-
-
-class Keys:
-    """The master key of a file, and what it opens.  ``bound`` is the header's."""
-
-    def __init__(self, master: bytes, header: Header) -> None:
-        self._master, self.bound = master, header.bound
+        except InvalidToken:
+            raise WrongPassphrase() from None
+        return cls._read(_fields(plain))
 
     @classmethod
-    def derive(cls, passphrase: str, header: Header) -> Keys:
-        """The keys behind a passphrase; takes as long as the header's ``cost`` says."""
-        secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
-        return cls(_master(secret, header.salt, header.cost), header)
+    def _read(cls, fields: dict[str, Any]) -> Keyring:
+        masters = fields.get("masters")
+        if not isinstance(masters, list) or not 0 < len(masters) <= MASTERS:
+            raise Damaged()
+        if not all(isinstance(one, str) for one in masters):
+            raise Damaged()
+        try:
+            return cls(_word(fields, "server"), tuple(from_text(one, 32) for one in masters))
+        except Malformed:
+            raise Damaged() from None
+
+
+def _lock(passphrase: str, salt: bytes, cost: int, line: bytes) -> Fernet:
+    secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
+    return _fernet(_scrypt(secret, salt, cost), labelled("cmdchat history lock 2", line))
+
+
+def _scrypt(secret: bytes, salt: bytes, cost: int) -> bytes:
+    return Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(secret)
+
+
+def _fernet(key: bytes, info: bytes) -> Fernet:
+    derived = HKDF(hashes.SHA256(), 32, b"", info).derive(key)
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _summed(line: bytes) -> bytes:
+    """``line`` with SUM and its end."""
+    return line + b" " + to_text(digest("cmdchat history sum 2", line)).encode("ascii") + b"\n"
+
+
+class Run:
+    """The header of one file of records, and what seals and opens them."""
+
+    def __init__(self, keyring: Keyring, id: bytes, master: int) -> None:
+        self._master = keyring.masters[master]
+        self._bound = f"cmdchat history run {_VERSION} {to_text(id)} {master}".encode("ascii")
+        self.id = id
 
     @classmethod
-    def unlock(cls, passphrase: str, header: Header) -> Keys:
-        """``derive``, checked; raises WrongPassphrase."""
-        keys = cls.derive(passphrase, header)
-        if not keys.fit(header):
-            raise WrongPassphrase()
-        return keys
+    def fresh(cls, keyring: Keyring) -> Run:
+        """A file that begins, under the newest master."""
+        return cls(keyring, secrets.token_bytes(16), len(keyring.masters) - 1)
 
     @classmethod
-    def fresh(cls, passphrase: str, cost: int = COST) -> tuple[Keys, Header]:
-        """Keys for a new file, and its header."""
-        header = Header(secrets.token_bytes(16), cost, secrets.token_bytes(16), 1)
-        keys = cls.derive(passphrase, header)
-        return keys, keys.header(header, 1)
+    def of_header(cls, keyring: Keyring, line: bytes) -> Run:
+        """Read ``header``; raises Damaged."""
+        found = _HEADER.fullmatch(line.decode("ascii", "replace"))
+        if found is None or int(found[2]) >= len(keyring.masters):
+            raise Damaged()
+        try:
+            run = cls(keyring, from_text(found[1], 16), int(found[2]))
+        except Malformed:
+            raise Damaged() from None
+        if run.header != line:
+            raise Damaged()
+        return run
 
-    def header(self, header: Header, first: int) -> Header:
-        """``header`` for a file that begins with record ``first``."""
-        bare = Header(header.id, header.cost, header.salt, first)
-        return Header(bare.id, bare.cost, bare.salt, first, self._check(bare))
+    @property
+    def header(self) -> bytes:
+        """The line, with its end."""
+        return self._bound + b"\n"
 
-    def fit(self, header: Header) -> bool:
-        """Whether these are the keys of the file that begins with ``header``."""
-        same = header.bound == self.bound
-        return same and hmac.compare_digest(self._check(header), header.check)
-
-    def seal(self, number: int, plain: bytes) -> bytes:
-        """The line of record ``number``, with its end."""
+    def seal(self, number: int, record: Record) -> bytes:
+        """The line of a record, with its end."""
         # Fernet puts the time into its tokens, in clear; 0 says nothing.
-        return b"%d %s\n" % (number, self._fernet(number).encrypt_at_time(plain, 0))
+        return b"%d %s\n" % (number, self._key(number).encrypt_at_time(record.encode(), 0))
 
-    def open(self, line: bytes) -> tuple[int, bytes]:
-        """Number and plaintext of a line; raises Damaged if it is no record of this file."""
+    def open(self, line: bytes) -> tuple[int, Record]:
+        """Number and record of a line; raises Damaged if it is none of this file."""
         found = _LINE.fullmatch(line)
         if found is None or not _is_canonical(found[2]):
             raise Damaged()
         number = int(found[1])
         try:
-            return number, self._fernet(number).decrypt(found[2])
+            return number, Record.decode(self._key(number).decrypt(found[2]))
         except InvalidToken:
             raise Damaged() from None
 
-    def _check(self, header: Header) -> bytes:
-        return self._derived(labelled("cmdchat history check 1", header.checked))
-
-    def _fernet(self, number: int) -> Fernet:
-        info = labelled("cmdchat history record 1", self.bound, number.to_bytes(8, "big"))
-        return Fernet(base64.urlsafe_b64encode(self._derived(info)))
-
-    def _derived(self, info: bytes) -> bytes:
-        return HKDF(hashes.SHA256(), 32, b"", info).derive(self._master)
-
-
-def _master(secret: bytes, salt: bytes, cost: int) -> bytes:
-    return Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(secret)
+    def _key(self, number: int) -> Fernet:
+        info = labelled("cmdchat history record 2", self._bound, number.to_bytes(8, "big"))
+        return _fernet(self._master, info)
 
 
 def number_of(line: bytes) -> int | None:
@@ -306,66 +320,21 @@ def _is_canonical(token: bytes) -> bool:
         return False
 
 
-# What is wrong with a file, by record numbers
-
-Range = tuple[int, int]  # from, to: both included
-
-
 @dataclass(frozen=True)
 class Faults:
-    """Records that are ``missing``, that were ``changed`` (or come from elsewhere), and that are
-    ``moved`` from their place (or there twice); ``torn``: the last line is not whole."""
+    """So many records are ``missing``, were ``changed`` (or come from elsewhere), are ``moved``
+    from their place (or there twice), or were not written to their end (``torn``)."""
 
-    missing: tuple[Range, ...] = ()
-    changed: tuple[Range, ...] = ()
-    moved: tuple[Range, ...] = ()
-    torn: bool = False
+    missing: int = 0
+    changed: int = 0
+    moved: int = 0
+    torn: int = 0
+
+    def __add__(self, other: Faults) -> Faults:
+        return Faults(
+            self.missing + other.missing, self.changed + other.changed,
+            self.moved + other.moved, self.torn + other.torn,
+        )  # fmt: skip
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.changed or self.moved or self.torn)
-
-
-def faults(
-    found: Iterable[int], claimed: Iterable[int], first: int | None, torn: bool = False
-) -> Faults:
-    """What is wrong with lines that opened as the numbers ``found``, in the file's order, while
-    the others claim to be ``claimed``.  ``first`` should be the lowest, where that is known."""
-    genuine: set[int] = set()
-    moved: set[int] = set()
-    highest = -1
-    for number in found:
-        if number < highest or number in genuine:
-            moved.add(number)
-        genuine.add(number)
-        highest = max(highest, number)
-    if first is not None:
-        moved |= {number for number in genuine if number < first}
-    changed = set(claimed)
-    gaps: list[Range] = []
-    before = min(genuine, default=0) - 1 if first is None else first - 1
-    for number in sorted(number for number in genuine if number > before):
-        if number > before + 1:
-            gaps += _without((before + 1, number - 1), changed)
-        before = number
-    return Faults(tuple(gaps), tuple(ranges(changed)), tuple(ranges(moved)), torn)
-
-
-def ranges(numbers: Iterable[int]) -> list[Range]:
-    """Numbers that follow each other, together."""
-    found: list[Range] = []
-    for number in sorted(set(numbers)):
-        if found and found[-1][1] == number - 1:
-            found[-1] = (found[-1][0], number)
-        else:
-            found.append((number, number))
-    return found
-
-
-def _without(gap: Range, numbers: set[int]) -> list[Range]:
-    """What is left of a gap."""
-    left, start = [], gap[0]
-    for number in sorted(number for number in numbers if gap[0] <= number <= gap[1]):
-        if number > start:
-            left.append((start, number - 1))
-        start = number + 1
-    return [*left, (start, gap[1])] if start <= gap[1] else left
+        return self != Faults()

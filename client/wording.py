@@ -8,7 +8,7 @@ they are made visible and cut short.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from i18n import N_, _, plural
 from protocol.names import visible
@@ -224,13 +224,6 @@ _AWAY = N_("{server} cannot be reached ({code}); check address and port, then tr
 _HISTORY: dict[str, str] = {
     "off": N_("No history is kept: start with --history (ENABLE_LOCAL_HISTORY) to keep one."),
     "closed": N_("The history is not open, so nothing can be shown; start again to open it."),
-    "torn": N_(
-        "The last record of the history was not written to its end and has been cut off; all "
-        "before it is there."
-    ),
-    "unfinished": N_(
-        "The last record of the history was not written to its end; all before it is there."
-    ),
     "stopped": N_(
         "The history {path} cannot be written ({reason}): nothing is recorded until you start "
         "again; the chat goes on."
@@ -239,16 +232,12 @@ _HISTORY: dict[str, str] = {
         "The history {path} cannot be written ({reason}): messages are missing from it until there "
         "is room again; the chat goes on."
     ),
+    "slow": N_(
+        "The history {path} is written too slowly: messages are missing from it until the disk has "
+        "caught up; the chat goes on."
+    ),
     "removed": N_(
         "The history has been removed: nothing is recorded until you start again; the chat goes on."
-    ),
-    "replaced": N_(
-        "The history has another passphrase now, or has been made anew: nothing is recorded "
-        "until you start again; the chat goes on."
-    ),
-    "busy": N_(
-        "Another program holds on to the history: nothing is recorded until you start again; the "
-        "chat goes on."
     ),
     "foreign": N_(
         "{path} is another server's history: move it away to record this one's; nothing is "
@@ -259,16 +248,8 @@ _HISTORY: dict[str, str] = {
     ),
     "wrong_passphrase": N_("That is not the passphrase of this server's history; try again."),
     "unreadable": N_("The history {path} cannot be used ({reason}); check disk and permissions."),
-    "at_work": N_("Another program is at work on the history; try again in a moment."),
 }
 _NO_HISTORY = N_("{path} is no history, or its beginning is damaged: move it away or delete it.")
-
-_RECORDS: dict[str, str] = {
-    "missing": N_("Records of the history are missing: {numbers}."),
-    "changed": N_("Records of the history were changed, or come from elsewhere: {numbers}."),
-    "moved": N_("Records of the history are not in their place: {numbers}."),
-}
-_RANGES_SHOWN = 10
 
 
 def refusal(code: str, params: Params | None = None) -> str:
@@ -341,12 +322,41 @@ def history_resumed(missing: int) -> str:
     return text.format(count=missing)
 
 
-def history_records(code: str, numbers: Sequence[tuple[int, int]]) -> str:
-    """Which records (from, to) are missing, changed or moved; of many the first."""
-    told = [f"{low}" if low == high else f"{low}–{high}" for low, high in numbers]
-    if len(told) > _RANGES_SHOWN:
-        told[_RANGES_SHOWN:] = ["…"]
-    return _(_RECORDS[code]).format(numbers=", ".join(told))
+def history_lost(count: int) -> str:
+    """So many messages had not been written when the chat ended."""
+    text = plural(
+        "The disk was too slow: the last message is missing from the history.",
+        "The disk was too slow: the last {count} messages are missing from the history.",
+        count,
+    )
+    return text.format(count=count)
+
+
+def history_records(code: str, count: int) -> str:
+    """So many records are missing, changed, moved or torn."""
+    text = {
+        "missing": plural(
+            "{count} record of the history is missing.",
+            "{count} records of the history are missing.",
+            count,
+        ),
+        "changed": plural(
+            "{count} record of the history was changed, or comes from elsewhere.",
+            "{count} records of the history were changed, or come from elsewhere.",
+            count,
+        ),
+        "moved": plural(
+            "{count} record of the history is not in its place.",
+            "{count} records of the history are not in their place.",
+            count,
+        ),
+        "torn": plural(
+            "{count} record of the history was not written to its end.",
+            "{count} records of the history were not written to their end.",
+            count,
+        ),
+    }[code]
+    return text.format(count=count)
 
 
 def members(count: int) -> str:

@@ -1,4 +1,4 @@
-"""The local history's file: its format, what it survives, and what of a damaged one is found.
+"""The local history's files: their format, what they survive, what of damaged ones is found.
 
 Read by ``docs/HISTORY.md`` alone, too, with nothing of the program's.
 """
@@ -6,6 +6,7 @@ Read by ``docs/HISTORY.md`` alone, too, with nothing of the program's.
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import functools
 import hashlib
@@ -19,7 +20,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -31,23 +31,20 @@ from hypothesis import strategies as st
 
 from client import events, history, history_file, history_records, wording
 from client.history import Bounds, History, open_history
-from client.history_file import HistoryFile, Reader, file_path, locked, read_header
+from client.history_file import PARTS, Reader, Recorder, history_path, open_keyring, run_paths
 from client.history_records import (
     COST,
     Damaged,
     Faults,
-    Header,
     HistoryError,
-    Keys,
+    Keyring,
     OtherVersion,
     Record,
+    Run,
     WrongPassphrase,
-    decode_owner,
-    encode_owner,
-    faults,
     number_of,
-    ranges,
 )
+from tests.transport_kit import LONG, until
 
 PASSPHRASE = "open sésame"
 SERVER = "localhost:1000"
@@ -56,9 +53,16 @@ MANY = 10_000
 
 
 @functools.cache
-def keys() -> tuple[Keys, Header]:
-    """Keys by the weakest scrypt that is taken, worked out once."""
-    return Keys.fresh(PASSPHRASE, 15)
+def keys() -> tuple[Keyring, bytes]:
+    """Keys, and their file by the weakest scrypt that is taken, worked out once."""
+    keyring = Keyring.fresh(SERVER)
+    return keyring, keyring.seal(PASSPHRASE, 15)
+
+
+@functools.cache
+def run() -> Run:
+    """A file's header, and what seals its records."""
+    return Run.fresh(keys()[0])
 
 
 def record(text: str = "hello", **other: Any) -> Record:
@@ -72,10 +76,10 @@ def record(text: str = "hello", **other: Any) -> Record:
 @pytest.fixture(autouse=True)
 def one_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same results as ever, worked out once a run."""
-    monkeypatch.setattr(history_records, "_master", _master)
+    monkeypatch.setattr(history_records, "_scrypt", _scrypt)
 
 
-_master = functools.lru_cache(history_records._master)
+_scrypt = functools.lru_cache(history_records._scrypt)
 
 
 @pytest.fixture
@@ -83,20 +87,38 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state" / "cmd-chat" / "history"
 
 
-def made(folder: Path, *texts: str, most: int = MANY) -> HistoryFile:
-    """A file with records of these texts."""
-    path = file_path(folder, SERVER)
+def begun(folder: Path) -> Path:
+    """Where a history is, which is made if it is not there."""
+    path = history_path(folder, SERVER)
     if not path.exists():
-        HistoryFile.create(path, *keys(), SERVER)
-    file = HistoryFile(path, keys()[0])
+        history_file._make_folder(path)
+        key_file = path / history_file.KEYS
+        key_file.touch(0o600)
+        key_file.write_bytes(keys()[1])
+    return path
+
+
+def made(folder: Path, *texts: str, most: int = MANY) -> Recorder:
+    """What adds to a history, after one run has recorded these texts."""
+    recorder = Recorder(begun(folder), keys()[0], most)
     for text in texts:
-        file.append(record(text), most)
-    return file
+        recorder.append(record(text))
+    return recorder
 
 
-def read(path: Path) -> tuple[list[str], Faults]:
+def files(folder: Path) -> list[Path]:
+    """The runs' files, the oldest first."""
+    return [path for _, path in run_paths(history_path(folder, SERVER))]
+
+
+def only(folder: Path) -> Path:
+    (path,) = files(folder)
+    return path
+
+
+def read(folder: Path) -> tuple[list[str], Faults]:
     """The texts that can be read, and what is wrong; the same from both ends."""
-    reader, back = Reader(path, keys()[0]), Reader(path, keys()[0])
+    reader, back = Reader(files(folder), keys()[0]), Reader(files(folder), keys()[0])
     texts = [one.text for one in reader.records()]
     assert sorted(one.text for one in back.last(MANY, lambda one: True)) == sorted(texts)
     assert back.faults == reader.faults
@@ -120,44 +142,50 @@ def hkdf(master: bytes, info: bytes) -> bytes:
     return hmac.digest(extracted, info + b"\1", "sha256")
 
 
-def test_a_file_is_what_the_document_says(folder: Path) -> None:
-    file = made(folder, "first", "второй\nline", "x" * 300)
-    head, *rest = file.path.read_text("ascii").split("\n")
-    assert rest.pop() == ""
-    magic, words = head[:17], head[18:].split(" ")
-    assert (magic, len(words)) == ("cmdchat history 1", 6)
-    file_id, cost, salt, first, check, total = words
-    secret = "open sésame".encode()
-    master = hashlib.scrypt(
-        secret, salt=base64.urlsafe_b64decode(salt + "=="), n=2 ** int(cost), r=8, p=1,
+def base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def test_files_are_what_the_document_says(folder: Path) -> None:
+    made(folder, "first", "второй\nline", "x" * 300)
+    path = history_path(folder, SERVER)
+    hashed = hashlib.sha256(labelled("cmdchat history file 1", SERVER.encode())).hexdigest()
+    assert path.name == hashed[:32]
+    line = (path / "keys").read_text("ascii")
+    assert line.startswith("cmdchat history keys 2 ") and line.endswith("\n")
+    cost, salt, sealed, total = line[23:-1].split(" ")
+    scrypted = hashlib.scrypt(
+        "open sésame".encode(), salt=base64url(salt), n=2 ** int(cost), r=8, p=1,
         maxmem=2**28, dklen=32,
     )  # fmt: skip
-    bound = f"cmdchat history 1 {file_id} {cost} {salt}".encode()
-    checked = bound + b" " + first.encode()
-    assert base64.urlsafe_b64decode(check + "=") == hkdf(
-        master, labelled("cmdchat history check 1", checked)
-    )
-    summed = checked + b" " + check.encode()
-    assert base64.urlsafe_b64decode(total + "=") == hashlib.sha256(
-        labelled("cmdchat history sum 1", summed)
-    ).digest()
+    before = f"cmdchat history keys 2 {cost} {salt}"
+    lock = hkdf(scrypted, labelled("cmdchat history lock 2", before.encode()))
+    opened = Fernet(base64.urlsafe_b64encode(lock)).decrypt(sealed)
+    held = json.loads(opened)
+    assert held.pop("server") == SERVER and len(opened).bit_count() == 1
+    (masters,) = held.values()
+    summed = labelled("cmdchat history sum 2", f"{before} {sealed}".encode())
+    assert base64url(total) == hashlib.sha256(summed).digest()
+
+    head, *rest = only(folder).read_text("ascii").split("\n")
+    assert rest.pop() == "" and head.startswith("cmdchat history run 2 ")
+    run_id, place = head[22:].split(" ")
+    assert only(folder).name == f"000001-{base64url(run_id)[:8].hex()}.run"
     found = []
-    for place, line in enumerate(rest):
+    for count, line in enumerate(rest, 1):
         number, token = line.split(" ")
-        assert int(number) == place
-        info = labelled("cmdchat history record 1", bound, place.to_bytes(8, "big"))
+        assert int(number) == count
+        info = labelled("cmdchat history record 2", head.encode(), count.to_bytes(8, "big"))
+        master = base64url(masters[int(place)])
         fernet = Fernet(base64.urlsafe_b64encode(hkdf(master, info)))
         plain = fernet.decrypt(token)
         assert fernet.extract_timestamp(token) == 0
         assert len(plain) >= 64 and len(plain).bit_count() == 1
         found.append(json.loads(plain))
-    assert found[0] == {"server": SERVER}
-    assert [one.pop("text") for one in found[1:]] == ["first", "второй\nline", "x" * 300]
+    assert [one.pop("text") for one in found] == ["first", "второй\nline", "x" * 300]
     rest_of_it = {"time": 1767355200123, "room": "default", "from": "bob", "to": None,
                   "kind": "text", "private": False, "self": False}  # fmt: skip
-    assert found[1:] == [rest_of_it] * 3
-    hashed = hashlib.sha256(labelled("cmdchat history file 1", SERVER.encode())).hexdigest()
-    assert file.path.name == hashed[:32] + ".history"
+    assert found == [rest_of_it] * 3
 
 
 def test_new_files_use_a_strong_scrypt() -> None:
@@ -175,10 +203,13 @@ def test_a_server_has_one_history_however_it_is_written(host: str, server: str) 
 
 
 def test_one_passphrase_on_two_keyboards() -> None:
-    header = replace(keys()[1])
-    assert Keys.unlock("open se\u0301same", header).bound == header.bound
+    assert Keyring.open(keys()[1], "open se\u0301same") == keys()[0]
     with pytest.raises(WrongPassphrase):
-        Keys.unlock("open sesame", header)
+        Keyring.open(keys()[1], "open sesame")
+
+
+def test_the_keys_are_shown_nowhere() -> None:
+    assert "masters" not in repr(keys()[0])
 
 
 # Records
@@ -196,19 +227,18 @@ def test_a_record_comes_back(
 ) -> None:
     when = when.replace(tzinfo=timezone.utc, microsecond=when.microsecond // 1000 * 1000)
     one = record(text, room=room, to=to, private=flag, mine=not flag, time=min(when, NOON))
-    number, plain = keys()[0].open(keys()[0].seal(7, one.encode()))
-    assert (number, Record.decode(plain)) == (7, one)
+    assert run().open(run().seal(7, one)) == (7, one)
 
 
 def test_a_text_that_is_too_long_or_no_text_is_recorded_all_the_same() -> None:
     assert Record.decode(record("x" * 2_000_000).encode()).text == "x" * 100_000 + "…"
     assert Record.decode(record("a\ud800b").encode()).text == "a?b"
-    assert len(keys()[0].seal(1, record("\x01" * 100_000).encode())) < history_records.LINE_BYTES
+    assert len(run().seal(1, record("\x01" * 100_000))) < history_records.LINE_BYTES
     assert Record.decode(record(time=NOON.replace(year=1969)).encode()).time.year == 1970
 
 
 def test_sizes_say_little() -> None:
-    sizes = {len(keys()[0].seal(1, record("x" * count).encode())) for count in range(1000)}
+    sizes = {len(run().seal(1, record("x" * count))) for count in range(1000)}
     assert len(sizes) <= 5
 
 
@@ -216,34 +246,38 @@ def test_sizes_say_little() -> None:
 
 
 def open_anything(line: bytes) -> None:
-    try:
-        _number, plain = keys()[0].open(line)
-        decode_anything(plain)
-    except Damaged:
-        pass
-    assert (number_of(line) or 0) >= 0
+    with contextlib.suppress(Damaged):
+        run().open(line)
+    with contextlib.suppress(Damaged):
+        assert Run.of_header(keys()[0], line).header == line
+    with contextlib.suppress(HistoryError):
+        Keyring.open(line, PASSPHRASE)
+    assert (number_of(line) or 1) >= 1
 
 
 def decode_anything(plain: bytes) -> None:
-    for decode in (Record.decode, decode_owner):
-        try:
-            decode(plain)
-        except Damaged:
-            pass
-
-
-def decode_header(line: bytes) -> None:
-    try:
-        assert Header.decode(line).encode() == line
-    except HistoryError:
-        pass
+    with contextlib.suppress(Damaged):
+        Record.decode(plain)
+    with contextlib.suppress(Damaged):
+        Keyring._read(history_records._fields(plain))
 
 
 FIELDS: Any = st.fixed_dictionaries(
     {},
     optional={
         name: st.sampled_from(["x", "\ud800", True, 0, -1, 1e300, 10**30, None, [], {}])
-        for name in ("time", "room", "from", "to", "text", "kind", "private", "self", "server")
+        for name in (
+            "time",
+            "room",
+            "from",
+            "to",
+            "text",
+            "kind",
+            "private",
+            "self",
+            "server",
+            "masters",
+        )
     },
 )
 
@@ -254,8 +288,8 @@ def test_any_bytes_are_refused_or_read(data: bytes) -> None:
     open_anything(data)
     open_anything(b"1 " + base64.urlsafe_b64encode(data) + b"\n")
     decode_anything(data)
-    decode_header(data)
-    decode_header(b"cmdchat history 1 " + data + b"\n")
+    open_anything(b"cmdchat history keys 2 " + data + b"\n")
+    open_anything(b"cmdchat history run 2 " + data + b"\n")
 
 
 @given(FIELDS)
@@ -268,17 +302,22 @@ def test_any_fields_are_refused_or_read(value: Any) -> None:
 
 @given(st.integers(0, 2**32), st.integers(1, 3))
 @settings(max_examples=100)
-def test_a_record_or_header_with_changed_bytes_is_refused(seed: int, count: int) -> None:
+def test_any_changed_bytes_are_found(seed: int, count: int) -> None:
     chosen = random.Random(seed)
-    whole = keys()[0].seal(12, record("hello").encode())
-    for original in (whole, keys()[1].encode()):
+    record_line = run().seal(12, record("hello"))
+    for original in (record_line, run().header, keys()[1]):
         data = bytearray(original)
         for _time in range(count):
             place = chosen.randrange(len(data))
             data[place : place + chosen.randrange(2)] = bytes([chosen.randrange(256)])
         if bytes(data) != original:
             with pytest.raises(HistoryError):
-                keys()[0].open(bytes(data)) if original is whole else Header.decode(bytes(data))
+                if original == record_line:
+                    run().open(bytes(data))
+                elif original == keys()[1]:
+                    Keyring.open(bytes(data), PASSPHRASE)
+                else:
+                    Run.of_header(keys()[0], bytes(data)).open(record_line)
 
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -287,139 +326,110 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 def test_the_smallest_change_of_any_letter_is_found() -> None:
     """Each letter of a line stands for itself alone."""
     for size in (10, 100):  # without and with bits that the last letter does not use
-        line = keys()[0].seal(1, record("x" * size).encode()).decode()
+        line = run().seal(1, record("x" * size)).decode()
         for place in range(2, len(line) - 1):
             if line[place] != "=":
                 other = _LETTERS[_LETTERS.index(line[place]) ^ 1]
                 with pytest.raises(Damaged):
-                    keys()[0].open((line[:place] + other + line[place + 1 :]).encode())
+                    run().open((line[:place] + other + line[place + 1 :]).encode())
 
 
-def test_a_header_of_another_version_is_named_as_such() -> None:
-    line = keys()[1].encode()
-    for other in (b"2", b"12"):
+def test_a_key_file_of_another_version_is_named_as_such() -> None:
+    for other in (b"keys 3", b"keys 12", b"1"):  # the last is how the first version began
         with pytest.raises(OtherVersion):
-            Header.decode(line.replace(b"history 1", b"history " + other))
+            Keyring.open(keys()[1].replace(b"keys 2", other), PASSPHRASE)
 
 
 @pytest.mark.parametrize("cost", [1, 14, 19, 99])
 def test_a_scrypt_that_is_too_weak_or_a_trap_is_not_computed(cost: int) -> None:
-    header = replace(keys()[1], cost=cost)
+    line = keys()[1].rsplit(b" ", 1)[0].replace(b" 15 ", b" %d " % cost)
     with pytest.raises(HistoryError) as caught:
-        Header.decode(header.encode())
+        Keyring.open(history_records._summed(line), PASSPHRASE)
     assert not isinstance(caught.value, (WrongPassphrase, OtherVersion))
-
-
-def test_another_beginning_than_the_one_that_was_trimmed_to_is_refused() -> None:
-    header = replace(keys()[1], first=5)
-    assert not keys()[0].fit(Header.decode(header.encode()))
 
 
 # What is wrong with a file
 
 
-@pytest.mark.parametrize(
-    ("found", "claimed", "first", "missing", "changed", "moved"),
-    [
-        ([1, 2, 3], [], 1, [], [], []),
-        ([1, 4, 5, 9], [], 1, [(2, 3), (6, 8)], [], []),
-        ([3, 4], [], 1, [(1, 2)], [], []),
-        ([3, 4], [], None, [], [], []),
-        ([1, 3], [2], 1, [], [(2, 2)], []),
-        ([1, 9], [4, 5], 1, [(2, 3), (6, 8)], [(4, 5)], []),
-        ([1, 3, 2, 4], [], 1, [], [], [(2, 2)]),
-        ([1, 2, 2, 3], [], 1, [], [], [(2, 2)]),
-        ([2, 3, 4], [], 3, [], [], [(2, 2)]),
-        ([], [], 1, [], [], []),
-        ([], [10**15], 1, [], [(10**15, 10**15)], []),
-    ],
-)
-def test_faults_by_number(
-    found: list[int], claimed: list[int], first: int | None, missing: Any, changed: Any, moved: Any
-) -> None:
-    told = faults(found, claimed, first)
-    assert tuple(map(list, (told.missing, told.changed, told.moved))) == (missing, changed, moved)
-    assert bool(told) == bool(missing or changed or moved)
-
-
-def test_ranges() -> None:
-    assert ranges([3, 1, 2, 7, 2]) == [(1, 3), (7, 7)]
-
-
 def damaged(folder: Path, change: Any) -> tuple[list[str], Faults]:
-    """A file with six records after its lines have been changed."""
-    file = made(folder, *"abcdef")
-    found = lines(file.path)
+    """A run of six records after its lines have been changed; the first is its header."""
+    made(folder, *"abcdef")
+    path = only(folder)
+    found = lines(path)
     change(found)
-    file.path.write_bytes(b"".join(found))
-    return read(file.path)
+    path.write_bytes(b"".join(found))
+    result = read(folder)
+    path.unlink()
+    return result
 
 
-def test_a_changed_record_is_named_and_the_rest_is_read(folder: Path) -> None:
+def test_a_changed_record_is_counted_and_the_rest_is_read(folder: Path) -> None:
     def change(found: list[bytes]) -> None:
-        found[4] = found[4].replace(found[4][40:41], b"A" if found[4][40:41] != b"A" else b"B", 1)
+        found[3] = found[3].replace(found[3][40:41], b"A" if found[3][40:41] != b"A" else b"B", 1)
 
-    texts, told = damaged(folder, change)
-    assert (texts, told) == (list("abdef"), Faults(changed=((3, 3),)))
+    assert damaged(folder, change) == (list("abdef"), Faults(changed=1))
 
 
 @pytest.mark.parametrize(
     "junk", [b"\n", b"junk\n", b"3 x\n", b"\xff\x00\n", b"3\n", b"x" * 10**7 + b"\n"]
 )
-def test_junk_in_the_place_of_a_record_is_named(folder: Path, junk: bytes) -> None:
-    texts, told = damaged(folder, lambda found: found.__setitem__(4, junk))
-    assert (texts, told) == (list("abdef"), Faults(changed=((3, 3),)))
+def test_junk_in_the_place_of_a_record_is_counted(folder: Path, junk: bytes) -> None:
+    told = damaged(folder, lambda found: found.__setitem__(3, junk))
+    assert told == (list("abdef"), Faults(changed=1))
 
 
-def test_missing_moved_and_repeated_records_are_named(folder: Path) -> None:
-    assert damaged(folder, lambda found: found.__delitem__(slice(4, 6))) == (
-        list("abef"), Faults(missing=((3, 4),)),
-    )  # fmt: skip
-    file_path(folder, SERVER).unlink()
-    assert damaged(folder, lambda found: found.insert(3, found.pop(5))) == (
-        list("adbcef"), Faults(moved=((2, 3),)),
-    )  # fmt: skip
-    file_path(folder, SERVER).unlink()
-    texts, told = damaged(folder, lambda found: found.append(found[4]))
-    assert (sorted(texts), told) == (list("abcdef"), Faults(moved=((3, 3),)))
+@pytest.mark.parametrize(
+    ("change", "texts", "told"),
+    [
+        (lambda found: found.__delitem__(slice(3, 5)), "abef", Faults(missing=2)),
+        (lambda found: found.__delitem__(1), "bcdef", Faults(missing=1)),
+        (lambda found: found.insert(2, found.pop(4)), "adbcef", Faults(moved=2)),
+        (lambda found: found.insert(4, found.pop(2)), "acdbef", Faults(moved=1)),
+        (lambda found: found.append(found[3]), "abcdef", Faults(moved=1)),
+        (lambda found: found.__setitem__(3, b"9" + found[3][1:]), "abdef",
+         Faults(missing=3, changed=1)),
+        (lambda found: found.__setitem__(slice(2, 5), [b"junk\n"]), "aef",
+         Faults(missing=2, changed=1)),
+        (lambda found: found.insert(3, b"junk\n"), "abcdef", Faults(changed=1)),
+        (lambda found: found.__setitem__(6, found[6][:-5]), "abcde", Faults(torn=1)),
+        (lambda found: found.__setitem__(0, b"cmdchat history run 2 x 0\n"), "",
+         Faults(changed=6)),
+        (lambda found: found.__delitem__(0), "", Faults(changed=5)),
+        # A tail that was cut off at a record's end is not found.
+        (lambda found: found.__delitem__(slice(4, None)), "abc", Faults()),
+    ],
+)  # fmt: skip
+def test_what_is_missing_changed_moved_or_torn_is_counted(
+    folder: Path, change: Any, texts: str, told: Faults
+) -> None:
+    assert damaged(folder, change) == (list(texts), told)
 
 
-def test_a_record_of_another_file_is_named(folder: Path) -> None:
-    other_keys = Keys(bytes(32), keys()[1])
-    foreign = other_keys.seal(3, record("foreign").encode())
-    same_key = Keys(keys()[0]._master, replace(keys()[1], id=bytes(16)))
-    for line in (foreign, same_key.seal(3, record("foreign").encode())):
-        texts, told = damaged(folder, lambda found, line=line: found.__setitem__(4, line))
-        assert (texts, told) == (list("abdef"), Faults(changed=((3, 3),)))
-        file_path(folder, SERVER).unlink()
+def test_a_record_of_another_run_or_history_is_counted(folder: Path) -> None:
+    other = Run.fresh(Keyring.fresh(SERVER))
+    for foreign in (run(), other, Run(Keyring.fresh(SERVER), run().id, 0)):
+        line = foreign.seal(3, record("foreign"))
+        told = damaged(folder, lambda found, line=line: found.__setitem__(3, line))
+        assert told == (list("abdef"), Faults(changed=1))
 
 
-def test_a_record_under_another_number_is_named(folder: Path) -> None:
-    texts, told = damaged(
-        folder, lambda found: found.__setitem__(4, b"9" + found[4][1:])
-    )
-    assert (texts, told) == (list("abdef"), Faults(missing=((3, 3),), changed=((9, 9),)))
-
-
-def test_a_tail_cut_off_at_a_records_end_is_not_found(folder: Path) -> None:
-    assert damaged(folder, lambda found: found.__delitem__(slice(5, None))) == (
-        list("abc"), Faults(),
-    )  # fmt: skip
-
-
-def test_the_record_that_says_whose_file_it_is_can_be_missing_or_changed(folder: Path) -> None:
-    _texts, told = damaged(folder, lambda found: found.__delitem__(1))
-    assert told == Faults(missing=((0, 0),))
-    file_path(folder, SERVER).unlink()
-    _texts, told = damaged(folder, lambda found: found.__setitem__(1, b"0 AAAA\n"))
-    assert told == Faults(changed=((0, 0),))
+def test_what_is_read_in_part_is_judged_in_part(folder: Path) -> None:
+    made(folder, *"abcdef")
+    path = only(folder)
+    found = lines(path)
+    del found[2], found[4]
+    path.write_bytes(b"".join(found))
+    for count, missing in ((1, 0), (2, 1), (3, 1), (9, 2)):
+        reader = Reader(files(folder), keys()[0])
+        assert [one.text for one in reader.last(count, lambda _: True)] == list("acdf")[-count:]
+        assert reader.faults == Faults(missing=missing)
 
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=30)
 def test_whatever_happens_to_a_file_it_is_read_as_far_as_it_goes(seed: int) -> None:
     chosen = random.Random(seed)
-    found = list(_whole())
+    found = [run().header, *(run().seal(place, record(text)) for place, text in WHOLE)]
     for _time in range(chosen.randrange(1, 4)):
         place = chosen.randrange(len(found))
         what = chosen.randrange(6)
@@ -439,22 +449,14 @@ def test_whatever_happens_to_a_file_it_is_read_as_far_as_it_goes(seed: int) -> N
             return
     path = _scratch()
     path.write_bytes(b"".join(found))
-    try:
-        texts, _told = read(path)
-    except HistoryError:
-        assert b"".join(found).partition(b"\n")[0] != _whole()[0].rstrip(b"\n")
-        return
+    reader, back = Reader([path], keys()[0]), Reader([path], keys()[0])
+    texts = [one.text for one in reader.records()]
     assert set(texts) <= set("abcdef")
-    HistoryFile(path, keys()[0]).settle(SERVER, MANY, None)
-    HistoryFile(path, keys()[0]).append(record("more"), MANY)
-    assert "more" in read(path)[0] and not read(path)[1].torn
+    assert sorted(one.text for one in back.last(MANY, lambda one: True)) == sorted(texts)
+    assert back.faults == reader.faults
 
 
-@functools.cache
-def _whole() -> tuple[bytes, ...]:
-    key, header = keys()
-    plains = [encode_owner(SERVER), *(record(text).encode() for text in "abcdef")]
-    return header.encode(), *(key.seal(number, plain) for number, plain in enumerate(plains))
+WHOLE = list(enumerate("abcdef", 1))
 
 
 @functools.cache
@@ -465,47 +467,39 @@ def _scratch() -> Path:
 
     folder = tempfile.mkdtemp(prefix="cmdchat-history-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder) / "scratch.history"
+    return Path(folder) / "scratch"
 
 
 # Killed at any byte
 
 
 def test_a_file_cut_at_any_byte_loses_the_last_record_at_most(folder: Path) -> None:
-    file = made(folder, "a", "b")
-    whole = file.path.read_bytes()
+    made(folder, "a", "b")
+    path = only(folder)
+    whole = path.read_bytes()
     ends = [place + 1 for place, byte in enumerate(whole) if byte == 10]
-    for size in range(ends[1], len(whole) + 1):
-        file.path.write_bytes(whole[:size])
-        kept = sum(end <= size for end in ends) - 2
-        torn = size not in ends
-        if torn and size % 13 not in (0, 1):  # looking is cheap, writing less so
-            reader = Reader(file.path, keys()[0])
-            assert [one.text for one in reader.records()] == list("ab")[:kept]
-            assert reader.faults == Faults(torn=True)
-            continue
-        again = HistoryFile(file.path, keys()[0])
-        again.settle(SERVER, MANY, None)
-        assert again.torn == torn
-        again.append(record("next"), MANY)
-        assert read(file.path) == ([*list("ab")[:kept], "next"], Faults())
+    for size in range(ends[0], len(whole) + 1):
+        path.write_bytes(whole[:size])
+        reader = Reader([path], keys()[0])
+        assert [one.text for one in reader.records()] == list("ab")[
+            : sum(e <= size for e in ends) - 1
+        ]
+        assert reader.faults == Faults(torn=int(size not in ends))
 
 
-def test_what_another_client_left_torn_is_cut_off_and_said(folder: Path) -> None:
-    file = made(folder, "a")
-    with open(file.path, "ab") as other:
-        other.write(b"2 gAAAA")
-    assert read(file.path) == (["a"], Faults(torn=True))
-    file.append(record("b"), MANY)
-    assert file.torn == 1
-    assert read(file.path) == (["a", "b"], Faults())
+def test_after_a_kill_the_next_run_goes_on_beside_it(folder: Path) -> None:
+    made(folder, "a")
+    with open(only(folder), "ab") as killed:
+        killed.write(b"2 gAAAA")
+    made(folder, "b")
+    assert read(folder) == (["a", "b"], Faults(torn=1))
 
 
 # Permissions, links, disks
 
 
-def modes(folder: Path) -> set[int]:
-    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+def modes(path: Path) -> set[int]:
+    return {stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()}
 
 
 @pytest.fixture
@@ -517,13 +511,13 @@ def no_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_umask")
 def test_nobody_else_may_look_whatever_the_umask(folder: Path) -> None:
-    file = made(folder, "a", "b", "c", most=1)
-    file.settle(SERVER, 1, None)
-    key, header = Keys.fresh("other", 15)
-    history_file.reseal(file.path, keys()[0], key, header)
-    assert modes(folder) == {0o600}
-    parts = (folder, folder.parent, folder.parent.parent)
-    assert {stat.S_IMODE(path.stat().st_mode) for path in parts} == {0o700}
+    open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY), 15).close()
+    path = history_path(folder, SERVER)
+    history_file.change_passphrase(path, open_keyring(path, PASSPHRASE), "other")
+    made(folder, "a", "b", "c", most=1)
+    assert modes(path) == {0o600}
+    parts = (path, folder, folder.parent, folder.parent.parent)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in parts} == {0o700}
 
 
 @pytest.mark.usefixtures("no_umask")
@@ -539,62 +533,84 @@ def test_a_file_is_never_readable_for_others_not_even_while_it_is_made(
         return fd
 
     monkeypatch.setattr(os, "open", watched)
+    history_file.create(history_path(folder, SERVER), keys()[0], PASSPHRASE, 15)
     made(folder, "a", "b")
-    assert opened and set(opened) == {0o600}
+    assert len(opened) == 3 and set(opened) == {0o600}
 
 
-def test_a_folder_and_file_that_others_may_look_into_are_closed(folder: Path) -> None:
-    file = made(folder, "a")
-    folder.chmod(0o755)
-    file.path.chmod(0o644)
+def test_a_folder_and_files_that_others_may_look_into_are_closed(folder: Path) -> None:
+    made(folder, "a")
+    path = history_path(folder, SERVER)
+    for each in (folder, path):
+        each.chmod(0o755)
+    for each in path.iterdir():
+        each.chmod(0o644)
     open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY)).close()
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert modes(folder) == {0o600}
+    assert {stat.S_IMODE(each.stat().st_mode) for each in (folder, path)} == {0o700}
+    assert modes(path) == {0o600}
 
 
-def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("links", [True, False])
+def test_keys_are_on_the_disk_before_they_take_their_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
+    """Also on a file system that has no links."""
     called: list[str] = []
 
-    def watched(name: str) -> Any:
+    def watched(name: str, works: bool = True) -> Any:
         real = getattr(os, name)
 
-        def call(*words: Any) -> Any:
+        def call(*words: Any, **other: Any) -> Any:
             called.append(name)
-            return real(*words)
+            if not works:
+                raise PermissionError(errno.EPERM, "no links here")
+            return real(*words, **other)
 
         return call
 
-    for name in ("fsync", "replace"):
-        monkeypatch.setattr(os, name, watched(name))
-    made(folder, "a")
+    for name, works in (("fsync", True), ("link", links), ("rename", True), ("replace", True)):
+        monkeypatch.setattr(os, name, watched(name, works))
+    path = history_path(folder, SERVER)
+    history_file.create(path, keys()[0], PASSPHRASE, 15)
+    assert called == ["fsync", "link"] + ["rename"] * (not links)
+    with pytest.raises(FileExistsError):
+        history_file.create(path, Keyring.fresh(SERVER), PASSPHRASE, 15)
+    assert open_keyring(path, PASSPHRASE) == keys()[0]
+    called.clear()
+    history_file.change_passphrase(path, keys()[0], "other")
     assert called == ["fsync", "replace"]
+    assert [each.name for each in path.iterdir()] == ["keys"]
 
 
 def test_no_link_is_followed(folder: Path, tmp_path: Path) -> None:
-    file = made(folder, "a")
+    recorder = made(folder, "a")
     target = tmp_path / "target"
-    file.path.rename(target)
-    file.path.symlink_to(target)
+    path = only(folder)
+    path.rename(target)
+    path.symlink_to(target)
     before = target.read_bytes()
     with pytest.raises(OSError):
-        file.append(record(), MANY)
-    file.path.unlink()
-    os.mkfifo(file.path)
+        recorder.append(record())
+    with pytest.raises(OSError):
+        read(folder)
+    path.unlink()
+    os.mkfifo(path)
     with pytest.raises(HistoryError):
-        read_header(file.path)
+        read(folder)
+    key_file = history_path(folder, SERVER) / "keys"
+    key_file.unlink()
+    key_file.symlink_to(target)
+    with pytest.raises(OSError):
+        open_keyring(key_file.parent, PASSPHRASE)
     assert target.read_bytes() == before
 
 
 def test_a_wrong_passphrase_changes_nothing(folder: Path) -> None:
-    file = made(folder, "a")
-    with open(file.path, "ab") as torn:
-        torn.write(b"2 gAA")
-    file.path.chmod(0o644)
+    made(folder, "a", "b")
+    only(folder).chmod(0o644)
 
     def state() -> list[tuple[str, int, int, bytes]]:
-        paths = [folder, *sorted(folder.iterdir())]
+        paths = [folder, *sorted(folder.rglob("*"))]
         return [
             (path.name, path.stat().st_mtime_ns, path.stat().st_mode,
              b"" if path.is_dir() else path.read_bytes())
@@ -626,110 +642,224 @@ def message(text: str, **other: Any) -> events.Message:
     return events.Message(**{**fields, **other})
 
 
-def recorder(folder: Path, most: int = MANY, days: int = 0) -> tuple[History, Screen, Any]:
-    """An opened history, what it says, and where to put events."""
-    file, bounds = made(folder), Bounds(most, days)
-    file.settle(SERVER, most, bounds.oldest(datetime.now(timezone.utc)))
-    opened, screen = History(file.path, file, bounds, []), Screen()
-    return opened, screen, opened.before(screen.shown.append)
+@pytest.fixture(autouse=True)
+def all_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every history that a test opens ends with it."""
+    runs: list[History] = []
+    real = History.__init__
+
+    def noted(self: History, *words: Any) -> None:
+        real(self, *words)
+        runs.append(self)
+
+    monkeypatch.setattr(History, "__init__", noted)
+    yield
+    for run in runs:
+        run.close()
+
+
+def opened(folder: Path, most: int = MANY) -> tuple[History, Screen, Any]:
+    """A history of one run, what it says, and where to put events, which are settled then."""
+    begun(folder)
+    run, screen = open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(most)), Screen()
+    assert run.said == []
+    take = run.before(screen.shown.append)
+
+    def put(event: events.Event) -> None:
+        take(event)
+        settled(run)
+
+    return run, screen, put
+
+
+def settled(run: History) -> None:
+    """Wait until all that is in the queue has been done."""
+    done = threading.Event()
+    with run._changed:
+        if run._closed:
+            return
+        run._put(done.set)
+    assert done.wait(LONG)
+
+
+def look_back(run: History, screen: Screen, count: int = 9, text: str = "") -> list[str]:
+    """The texts that are shown."""
+    run.look_back("default", count, text)
+    settled(run)
+    shown = [event for event in screen.shown if isinstance(event, events.History)][-1]
+    return [one.text for one in shown.messages]
 
 
 def test_a_full_disk_is_said_once_and_ends_nothing(folder: Path) -> None:
-    opened, screen, take = recorder(folder)
-    take(message("a"))
-    path = file_path(folder, SERVER)
+    run, screen, put = opened(folder)
+    put(message("a"))
+    path = only(folder)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     size = path.stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, before[1]))
     try:
-        take(message("b" * 500))
-        take(message("c"))
+        put(message("b" * 500))
+        put(message("c"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert path.stat().st_size == size  # not half a record more
     assert [type(event).__name__ for event in screen.shown] == [
-        "Message", "Warning", "Message", "Message",
+        "Message", "Message", "Warning", "Message",
     ]  # fmt: skip
     (sentence,) = screen.warnings
     assert os.strerror(errno.EFBIG) in sentence and "\n" not in sentence
-    opened.look_back("default", 9, "")  # reading goes on
-    shown = screen.shown[-1]
-    assert isinstance(shown, events.History) and [one.text for one in shown.messages] == ["a"]
-    take(message("d"))  # there is room again
-    take(message("e"))
-    assert len(screen.warnings) == 2
-    assert screen.warnings[1] == (
+    assert look_back(run, screen) == ["a"]  # reading goes on
+    put(message("d"))  # there is room again
+    put(message("e"))
+    assert screen.warnings[1:] == [
         "The history is written again; 2 messages of meanwhile are missing from it."
-    )
-    opened.look_back("default", 9, "")
-    shown = screen.shown[-1]
-    assert isinstance(shown, events.History)
-    assert [one.text for one in shown.messages] == ["a", "d", "e"]
+    ]
+    assert look_back(run, screen) == ["a", "d", "e"]
+    assert run.close() == 0
+
+
+def test_a_disk_that_is_full_at_the_first_record_leaves_no_file(folder: Path) -> None:
+    _run, screen, put = opened(folder)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        put(message("a"))
+        put(message("b"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert files(folder) == [] and len(screen.warnings) == 1
+    put(message("c"))
+    assert read(folder) == (["c"], Faults())
 
 
 def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    opened = open_history(blocked / "history", "localhost", 1000, PASSPHRASE, Bounds(MANY), 15)
-    (sentence,) = opened.said
+    run = open_history(blocked / "history", "localhost", 1000, PASSPHRASE, Bounds(MANY), 15)
+    (sentence,) = run.said
     assert os.strerror(errno.ENOTDIR) in sentence
     screen = Screen()
-    opened.before(screen.shown.append)(message("a"))
-    opened.look_back("default", 9, "")
+    run.before(screen.shown.append)(message("a"))
+    run.look_back("default", 9, "")
     assert [type(event).__name__ for event in screen.shown] == ["Message", "Error"]
-    assert opened.delete() is False
+    assert run.delete() is False
+    assert run.close() == 0
 
 
 def test_what_is_no_history_stays_as_it_is(folder: Path) -> None:
-    file = made(folder, "a")
-    for data in (b"", b"something else\n", b"x" * 10_000, keys()[1].encode()[:-9]):
-        file.path.write_bytes(data)
-        opened = open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY), 15)
-        (sentence,) = opened.said
-        assert str(file.path) in sentence
-        opened.before(lambda event: None)(message("a"))
-        assert file.path.read_bytes() == data
+    made(folder, "a")
+    path = history_path(folder, SERVER)
+    for data in (b"", b"something else\n", b"x" * 200_000, keys()[1][:-9]):
+        (path / "keys").write_bytes(data)
+        run = open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY), 15)
+        (sentence,) = run.said
+        assert str(path) in sentence
+        run.before(lambda event: None)(message("a"))
+        assert (path / "keys").read_bytes() == data and len(lines(only(folder))) == 2
 
 
-def test_another_servers_file_is_not_written_to(folder: Path) -> None:
-    file = made(folder, "a")
-    other = file_path(folder, "elsewhere:7")
-    file.path.rename(other)
-    before = other.read_bytes()
-    opened = open_history(folder, "elsewhere", 7, PASSPHRASE, Bounds(MANY))
-    assert [wording.history("foreign", {"path": other})] == opened.said
-    opened.before(lambda event: None)(message("a"))
-    assert other.read_bytes() == before
+def test_another_servers_history_is_not_written_to(folder: Path) -> None:
+    made(folder, "a")
+    other = history_path(folder, "elsewhere:7")
+    history_path(folder, SERVER).rename(other)
+    run = open_history(folder, "elsewhere", 7, PASSPHRASE, Bounds(MANY))
+    assert [wording.history("foreign", {"path": other})] == run.said
+    run.before(lambda event: None)(message("a"))
+    assert len(list(other.iterdir())) == 2
+
+
+# A disk that hangs
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A disk that takes nothing until this is set."""
+    works = threading.Event()
+    real = history_file._write
+
+    def write(fd: int, data: bytes) -> None:
+        assert works.wait(LONG)
+        real(fd, data)
+
+    monkeypatch.setattr(history_file, "_write", write)
+    yield works
+    works.set()
+
+
+def test_a_disk_that_hangs_holds_nobody_up(folder: Path, disk: threading.Event) -> None:
+    run, screen, _put = opened(folder)
+    take = run.before(screen.shown.append)
+    for number in range(history.QUEUE_RECORDS + 3):
+        take(message(str(number)))
+    run.look_back("default", 1, "")
+    assert screen.warnings == [wording.history("slow", {"path": history_path(folder, SERVER)})]
+    assert len(screen.shown) == history.QUEUE_RECORDS + 4
+    disk.set()
+    settled(run)
+    shown = [event for event in screen.shown if isinstance(event, events.History)]
+    assert [one.text for one in shown[0].messages] == [str(history.QUEUE_RECORDS - 1)]
+    assert screen.warnings[1:] == [wording.history_resumed(3)]
+    assert len(read(folder)[0]) == history.QUEUE_RECORDS
+
+
+def test_what_the_disk_has_no_time_for_is_counted(
+    folder: Path, disk: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_CLOSE_SECONDS", 0.01)
+    run, screen, _put = opened(folder)
+    take = run.before(screen.shown.append)
+    for text in "abc":
+        take(message(text))
+    assert run.close() == 3
+    assert wording.history_lost(3).count("3") == 1
+
+
+def test_the_end_waits_for_the_disk(folder: Path, disk: threading.Event) -> None:
+    run, screen, _put = opened(folder)
+    run.before(screen.shown.append)(message("a"))
+    ended: list[int] = []
+    end = threading.Thread(target=lambda: ended.append(run.close()))
+    end.start()
+    disk.set()
+    end.join(LONG)
+    assert ended == [0] and read(folder) == (["a"], Faults())
 
 
 # Several at once
 
 
-def test_two_clients_take_turns_in_one_file(folder: Path) -> None:
-    one, other = made(folder), made(folder)
+def test_each_run_has_a_file_and_all_are_read_by_time(folder: Path) -> None:
+    runs = [made(folder), made(folder)]
     for number in range(6):
-        (one, other)[number // 2 % 2].append(record(str(number)), MANY)
-    assert read(one.path) == (list("012345"), Faults())
+        one = record(str(number), time=NOON + timedelta(minutes=number))
+        runs[number // 2 % 2].append(one)
+    assert [path.name[:7] for path in files(folder)] == ["000001-", "000002-"]
+    assert read(folder) == (list("012345"), Faults())
+    reader = Reader(files(folder), keys()[0])
+    assert [one.text for one in reader.last(3, lambda _: True)] == list("345")
 
 
+def test_a_run_keeps_its_order_whatever_its_clock_does(folder: Path) -> None:
+    recorder = made(folder)
+    for text, minute in (("a", 5), ("b", 0), ("c", 9)):
+        recorder.append(record(text, time=NOON + timedelta(minutes=minute)))
+    assert read(folder) == (list("abc"), Faults())
 
 
 def test_two_processes_at_once_record_all_of_it(folder: Path) -> None:
-    made(folder)
+    path = begun(folder)
     code = (
         "import sys; from pathlib import Path; from datetime import datetime, timezone;"
         "from client.history_file import *; from client.history_records import *;"
-        "key = Keys(bytes.fromhex(sys.argv[2]), read_header(Path(sys.argv[1])));"
-        "file, now = HistoryFile(Path(sys.argv[1]), key), datetime.now(timezone.utc);"
+        "keyring = open_keyring(Path(sys.argv[1]), sys.argv[2]);"
+        "recorder, now = Recorder(Path(sys.argv[1]), keyring, 80), datetime.now(timezone.utc);"
         "print('ready', flush=True); sys.stdin.read();"
-        "[file.append(Record(now, '', '', None, f'{sys.argv[3]} {n}', 'text', False, False), 80)"
+        "[recorder.append(Record(now, '', '', None, f'{sys.argv[3]} {n}', 'text', False, False))"
         " for n in range(150)]"
     )
-    path = file_path(folder, SERVER)
-    master = keys()[0]._master.hex()
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(path), master, name],
+            [sys.executable, "-c", code, str(path), PASSPHRASE, name],
             cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         for name in "ab"
@@ -747,197 +877,192 @@ def test_two_processes_at_once_record_all_of_it(folder: Path) -> None:
             writer.wait()
             assert writer.stdout is not None
             writer.stdout.close()
-    texts, told = read(path)
-    assert told == Faults() and 80 <= len(texts) <= 100
-    assert number_of(lines(path)[-1]) == 300  # each has its own number, trimmed or not
-    for name in "ab":
+    texts, told = read(folder)
+    assert told == Faults() and 80 <= len(texts) <= 80 + 4 * (80 // PARTS)
+    for name in "ab":  # the last ones of each, without a gap
         numbers = [int(text[2:]) for text in texts if text[0] == name]
         assert numbers == list(range(150 - len(numbers), 150))
 
 
-def test_whoever_waits_too_long_for_the_lock_goes_on_without(folder: Path) -> None:
-    file = made(folder, "a")
-    with locked(folder):
-        with pytest.raises(history_file.Busy):
-            with locked(folder, 0.05):
-                pass
-        assert read(file.path) == (["a"], Faults())  # reading waits for nobody
-    file.append(record("b"), MANY)
+def test_a_file_that_another_program_removes_to_make_room_is_followed_by_the_next(
+    folder: Path,
+) -> None:
+    recorder = made(folder, "a")
+    made(folder, *"bcdefg", most=2)
+    assert "a" not in read(folder)[0]
+    recorder.append(record("h"))
+    assert read(folder)[0][-1] == "h" and read(folder)[1] == Faults()
 
 
-def test_a_lock_that_was_removed_while_waiting_is_no_lock(folder: Path) -> None:
-    made(folder, "a")
-    inside = threading.Event()
-    leave = threading.Event()
-
-    def hold() -> None:
-        with locked(folder):
-            inside.set()
-            leave.wait()
-            (folder / "lock").unlink()
-
-    def wait() -> None:
-        with locked(folder):
-            entered.append((folder / "lock").exists())
-
-    entered: list[bool] = []
-    threads = [threading.Thread(target=hold), threading.Thread(target=wait)]
-    threads[0].start()
-    inside.wait()
-    threads[1].start()
-    leave.set()
-    for thread in threads:
-        thread.join()
-    assert entered == [True]
+def test_a_passphrase_that_another_changes_leaves_this_run_as_it_is(folder: Path) -> None:
+    run, screen, put = opened(folder)
+    put(message("a"))
+    path = history_path(folder, SERVER)
+    history_file.change_passphrase(path, keys()[0], "other")
+    put(message("b"))
+    assert screen.warnings == [] and look_back(run, screen) == ["a", "b"]
+    keyring = open_keyring(path, "other")
+    Recorder(path, keyring, MANY).append(record("c"))
+    texts = {one.text for one in Reader(files(folder), keyring).records()}
+    assert texts == {"a", "b", "c"}
+    old = Reader(files(folder), keys()[0])
+    assert {one.text for one in old.records()} == {"a", "b"}  # not what came later
+    assert old.faults == Faults(changed=1)
 
 
-def test_a_file_that_another_trims_is_gone_on_with(folder: Path) -> None:
-    one = made(folder, *"abcdef")
-    other = HistoryFile(one.path, keys()[0])
-    other.settle(SERVER, 2, None)
-    one.append(record("g"), MANY)
-    other.append(record("h"), MANY)
-    assert read(one.path) == (list("efgh"), Faults())
-    assert [number_of(line) for line in lines(one.path)[1:]] == [0, 5, 6, 7, 8]
-
-
-def test_a_passphrase_that_another_changes_ends_the_recording(folder: Path) -> None:
-    opened, screen, take = recorder(folder)
-    take(message("a"))
-    path = file_path(folder, SERVER)
-    key, header = Keys.fresh("other", 15)
-    history_file.reseal(path, keys()[0], key, header)
-    take(message("b"))
-    take(message("c"))
-    assert screen.warnings == [wording.history("replaced")]
-    assert [one.text for one in Reader(path, key).records()] == ["a"]
-    opened.look_back("default", 9, "")
-    assert isinstance(screen.shown[-1], events.Error)
-
-
-def test_a_file_that_is_removed_does_not_come_back(folder: Path) -> None:
-    opened, screen, take = recorder(folder)
-    other, _screen, _take = recorder(folder)
+def test_a_history_that_is_removed_does_not_come_back(folder: Path) -> None:
+    run, screen, put = opened(folder)
+    put(message("a"))
+    other, _screen, _put = opened(folder)
     assert other.delete() is True
-    take(message("a"))
-    take(message("b"))
+    put(message("b"))
+    put(message("c"))
     assert screen.warnings == [wording.history("removed")]
     assert not folder.exists()
-    assert opened.delete() is True
+    assert run.delete() is True
 
 
 # Bounds
 
 
-def test_it_is_trimmed_at_the_start_and_once_it_is_well_over(folder: Path) -> None:
-    file = made(folder, *map(str, range(12)), most=8)
-    assert len(read(file.path)[0]) == 9  # 8 and a quarter more would be 11: trimmed at that
-    again = HistoryFile(file.path, keys()[0])
-    again.settle(SERVER, 4, None)
-    assert read(file.path) == (["8", "9", "10", "11"], Faults())
-    assert Reader(file.path, keys()[0]).owner is None
-    again.append(record("12"), 4)
-    assert read(file.path)[0] == ["8", "9", "10", "11", "12"]
+def test_whole_files_go_once_there_is_enough_without_them(folder: Path) -> None:
+    made(folder, *map(str, range(100)), most=16)  # two in a file
+    texts, told = read(folder)
+    assert texts == [str(number) for number in range(82, 100)] and told == Faults()
+    assert [number for number, _ in run_paths(history_path(folder, SERVER))] == list(range(42, 51))
+    run, _screen, put = opened(folder, most=5)
+    assert read(folder)[0] == [str(number) for number in range(94, 100)]
+    put(message("more"))
+    assert len(read(folder)[0]) == 7  # without the oldest file there would be four of before
+    assert run.close() == 0
 
 
 def test_a_small_bound_is_kept_too(folder: Path) -> None:
-    file = made(folder, *"abcd", most=1)
-    assert read(file.path) == (["d"], Faults())
+    made(folder, *"abcd", most=1)
+    assert read(folder) == (["c", "d"], Faults())
+    made(folder, *"e", most=1)
+    assert read(folder) == (["d", "e"], Faults())
 
 
-def test_what_is_too_old_goes_at_the_start(folder: Path) -> None:
-    now = datetime.now(timezone.utc)
-    file = made(folder)
-    for days, text in ((40, "old"), (31, "older"), (29, "young"), (0, "new")):
-        file.append(record(text, time=now - timedelta(days=days)), MANY)
-    opened = open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY, 30))
-    assert opened.said == []
-    assert read(file.path) == (["young", "new"], Faults())
-    recorder(folder)
-    assert read(file.path) == (["young", "new"], Faults())
+def test_a_file_that_cannot_be_read_or_removed_is_left(folder: Path) -> None:
+    made(folder, *"ab", most=8)
+    first = files(folder)[0]
+    first.unlink()
+    first.mkdir()
+    made(folder, *"cdef", most=2)
+    assert first.is_dir() and len(files(folder)) == 4
 
 
-def test_everything_may_be_too_old(folder: Path) -> None:
-    file = made(folder)
-    for text in "ab":
-        file.append(record(text, time=NOON.replace(year=2000)), MANY)
-    _opened, _screen, take = recorder(folder, days=1)
-    assert read(file.path) == ([], Faults())
-    take(message("c"))
-    assert read(file.path) == (["c"], Faults())
-    assert number_of(lines(file.path)[-1]) == 3
+def days_old(folder: Path, *ages: float | None) -> None:
+    """A run for each age in days, the oldest run first; None: with a clock of the year 2000."""
+    for number, age in enumerate(ages):
+        time = NOW - timedelta(days=age) if age is not None else NOON.replace(year=2000)
+        made(folder).append(record(str(number), time=time))
 
 
-def test_a_damaged_file_is_trimmed_as_well(folder: Path) -> None:
-    file = made(folder, *"abcdef")
-    found = lines(file.path)
-    found[5] = b"junk\n"
-    found[4] = b"3 AAAA\n"
-    file.path.write_bytes(b"".join(found))
-    again = HistoryFile(file.path, keys()[0])
-    again.settle(SERVER, 3, None)
-    assert read(file.path) == (["e", "f"], Faults())
-    again.append(record("g"), MANY)
-    assert read(file.path) == (["e", "f", "g"], Faults())
+NOW = datetime(2031, 6, 1, tzinfo=timezone.utc)
 
 
-def test_a_disk_that_is_full_keeps_what_should_be_trimmed(folder: Path) -> None:
-    file = made(folder, *"abcdef")
-    new = file.path.with_name(file.path.name + ".new")
-    new.mkdir()
-    again = HistoryFile(file.path, keys()[0])
-    again.settle(SERVER, 2, None)
-    assert read(file.path)[0] == list("abcdef")
-    new.rmdir()
-    new.write_bytes(b"left by a program that was killed")
-    again.settle(SERVER, 2, None)
-    assert read(file.path)[0] == list("ef") and not new.exists()
+def kept(folder: Path, now: datetime = NOW, days: int = 30) -> list[int]:
+    path = history_path(folder, SERVER)
+    history_file.forget(path, keys()[0], round(now.timestamp() * 1000), days)
+    return [number - 1 for number, _ in run_paths(path)]
+
+
+def test_runs_that_are_too_old_go(folder: Path) -> None:
+    days_old(folder, 99, 40, 31, 29, 1)
+    assert kept(folder) == [2, 3, 4]  # by the last run's time it is a day earlier
+    days_old(folder, 0)
+    assert kept(folder)[:2] == [3, 4]
+
+
+def test_a_clock_that_is_wrong_for_one_run_makes_nothing_too_old(folder: Path) -> None:
+    days_old(folder, 20, 10, 1)
+    assert kept(folder, NOW.replace(year=2099)) == [0, 1, 2]
+    days_old(folder, -25_000)  # that run has recorded something
+    assert kept(folder) == [0, 1, 2, 3]
+    days_old(folder, None, 0)
+    assert kept(folder) == [0, 1, 2, 3, 4, 5]
+    assert kept(folder, NOON.replace(year=2000)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_has_no_credible_time_goes_with_what_came_after_it(folder: Path) -> None:
+    days_old(folder, None, 99, -25_000, 50, None, 20, 0)
+    damaged = files(folder)[3]
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    assert kept(folder) == [2, 3, 4, 5, 6]
+    days_old(folder, 0)
+    assert kept(folder, NOW + timedelta(days=60)) == [2, 3, 4, 5, 6, 7]
+
+
+def test_an_empty_history_has_nothing_that_is_too_old(folder: Path) -> None:
+    begun(folder)
+    assert kept(folder) == []
+    bounds = Bounds(MANY, 30)
+    run = open_history(folder, "localhost", 1000, PASSPHRASE, bounds)
+    assert run.said == []
+    run.close()
 
 
 # Looking back
 
 
-def looked_back(folder: Path, count: int, text: str, room: str = "default") -> list[str]:
-    opened, screen, _take = recorder(folder)
-    opened.look_back(room, count, text)
-    (shown,) = screen.shown
-    assert isinstance(shown, events.History)
-    return [one.text for one in shown.messages]
-
-
 def test_looking_back_shows_this_room_and_private_messages(folder: Path) -> None:
-    _opened, screen, take = recorder(folder)
-    take(message("one"))
-    take(message("Straße", room="Default"))
-    take(message("elsewhere", room="other"))
-    take(message("psst", room="other", private=True, to="alice"))
-    take(message("three", mine=True, sender="alice", kind="action"))
-    take(events.Notice("no message"))
-    assert looked_back(folder, 9, "") == ["one", "Straße", "psst", "three"]
-    assert looked_back(folder, 2, "") == ["psst", "three"]
-    assert looked_back(folder, 9, "STRASSE") == ["Straße"]
-    assert looked_back(folder, 1, "e") == ["three"]
-    assert looked_back(folder, 9, "", "OTHER") == ["elsewhere", "psst"]
-    assert looked_back(folder, 9, "nothing") == []
+    run, screen, put = opened(folder)
+    put(message("one"))
+    put(message("Straße", room="Default"))
+    put(message("elsewhere", room="other"))
+    put(message("psst", room="other", private=True, to="alice"))
+    put(message("three", mine=True, sender="alice", kind="action"))
+    put(events.Notice("no message"))
+    assert look_back(run, screen) == ["one", "Straße", "psst", "three"]
+    assert look_back(run, screen, 2) == ["psst", "three"]
+    assert look_back(run, screen, 9, "STRASSE") == ["Straße"]
+    assert look_back(run, screen, 1, "e") == ["three"]
+    assert look_back(run, screen, 9, "nothing") == []
+    run.look_back("OTHER", 9, "")
+    settled(run)
+    shown = screen.shown[-1]
+    assert isinstance(shown, events.History)
+    assert [one.text for one in shown.messages] == ["elsewhere", "psst"]
 
 
-def test_looking_back_opens_no_more_than_it_shows(folder: Path) -> None:
-    file = made(folder, *"abcdef")
-    found = lines(file.path)
-    found[2] = b"1 AAAA\n"
-    file.path.write_bytes(b"".join(found))
-    reader = Reader(file.path, keys()[0])
-    assert [one.text for one in reader.last(2, lambda one: True)] == ["e", "f"]
-    assert reader.faults == Faults()
-    opened, screen, _take = recorder(folder)
-    opened.look_back("default", 9, "")
-    assert screen.warnings == [wording.history_records("changed", [(1, 1)])]
+def test_looking_back_opens_no_more_than_it_shows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minutes in (0, 10):
+        recorder = made(folder)
+        for number in range(6):
+            when = NOON + timedelta(minutes=minutes + number)
+            recorder.append(record(f"{minutes + number}", time=when))
+    opened_lines: list[bytes] = []
+    real = Run.open
+
+    def counted(self: Run, line: bytes) -> tuple[int, Record]:
+        opened_lines.append(line)
+        return real(self, line)
+
+    monkeypatch.setattr(Run, "open", counted)
+    reader = Reader(files(folder), keys()[0])
+    assert [one.text for one in reader.last(2, lambda one: True)] == ["14", "15"]
+    assert len(opened_lines) <= 4  # those, and the last one of the other run
+
+
+def test_what_is_wrong_is_said_where_it_is_read(folder: Path) -> None:
+    made(folder, *"abcdef")
+    found = lines(only(folder))
+    only(folder).write_bytes(b"".join([found[0], b"1 AAAA\n", *found[2:], b"7 torn"]))
+    run, screen, _put = opened(folder)
+    assert look_back(run, screen, 2) == ["e", "f"]
+    assert screen.warnings == []
+    assert look_back(run, screen) == list("bcdef")
+    assert screen.warnings == [wording.history_records("changed", 1)]
 
 
 def test_what_was_recorded_is_an_event_with_the_contracts_keys(folder: Path) -> None:
-    opened, screen, take = recorder(folder)
-    take(message("psst", private=True, to="alice"))
-    opened.look_back("default", 1, "")
+    run, screen, put = opened(folder)
+    put(message("psst", private=True, to="alice"))
+    look_back(run, screen)
     (view,) = screen.shown[-1].fields()["messages"]
     assert datetime.fromisoformat(view.pop("time").replace("Z", "+00:00")) <= datetime.now(
         timezone.utc
@@ -947,87 +1072,92 @@ def test_what_was_recorded_is_an_event_with_the_contracts_keys(folder: Path) -> 
 
 
 def test_once_closed_nothing_is_recorded_or_shown(folder: Path) -> None:
-    opened, screen, take = recorder(folder)
-    take(message("a"))
-    opened.close()
-    take(message("b"))
-    opened.look_back("default", 9, "")
-    assert read(file_path(folder, SERVER))[0] == ["a"]
+    run, screen, put = opened(folder)
+    put(message("a"))
+    run.close()
+    put(message("b"))
+    run.look_back("default", 9, "")
+    assert read(folder)[0] == ["a"]
     last = screen.shown[-1]
     assert isinstance(last, events.Error) and last.code == "no_history"
-    assert not any(isinstance(value, Keys) for value in vars(opened).values())
+    assert not any(isinstance(value, (Keyring, Recorder)) for value in vars(run).values())
 
 
-def test_deleting_waits_for_nobody_who_hangs(folder: Path) -> None:
-    opened, _screen, take = recorder(folder)
-    take(message("a"))
-    with opened._lock, locked(folder):
-        assert opened.delete() is True
-    assert not file_path(folder, SERVER).exists()
-    take(message("b"))
-    assert not file_path(folder, SERVER).exists()
-
-
-def test_what_is_deleted_is_not_brought_back_by_who_is_trimming_it(folder: Path) -> None:
-    path = made(folder, *"abc").path
-    with pytest.raises(FileNotFoundError):
-        with locked(folder), history_file._replacing(path) as fd:
-            os.write(fd, path.read_bytes())
-            history_file.delete(path, 0.01)
+def test_deleting_waits_for_no_disk_that_hangs(folder: Path, disk: threading.Event) -> None:
+    run, screen, _put = opened(folder)
+    run.before(screen.shown.append)(message("a"))
+    until(lambda: files(folder))  # it is about to be written
+    assert run.delete() is True
     assert not folder.exists()
+
+
+def test_deleting_leaves_other_histories(folder: Path) -> None:
+    made(folder, "a")
+    other = history_path(folder, "elsewhere:7")
+    history_file.create(other, Keyring.fresh("elsewhere:7"), PASSPHRASE, 15)
+    assert sorted(history_file.history_paths(folder)) == sorted([other, begun(folder)])
+    assert history.delete_history(folder, "localhost", 1000) is True
+    assert history_file.history_paths(folder) == [other]
+    assert history.delete_history(folder, "localhost", 1000) is True  # there is none
 
 
 # Another passphrase
 
 
-def test_another_passphrase_keeps_all_that_can_be_read(folder: Path) -> None:
-    file = made(folder, *"abcd")
-    file.settle(SERVER, 3, None)
-    found = lines(file.path)
-    found[3] = b"3 AAAA\n"
-    file.path.write_bytes(b"".join(found) + b"5 torn")
-    key, header = Keys.fresh("other", 15)
-    history_file.reseal(file.path, keys()[0], key, header)
+def test_another_passphrase_opens_all_that_was_there(folder: Path) -> None:
+    made(folder, *"ab")
+    path = history_path(folder, SERVER)
+    before = only(folder).read_bytes()
+    history_file.change_passphrase(path, keys()[0], "other")
+    assert only(folder).read_bytes() == before
     with pytest.raises(WrongPassphrase):
-        Keys.unlock(PASSPHRASE, read_header(file.path))
-    assert read_header(file.path).salt != keys()[1].salt
-    reader = Reader(file.path, Keys.unlock("other", read_header(file.path)))
-    assert [one.text for one in reader.records()] == ["b", "d"]
-    assert reader.owner == SERVER
-    assert reader.faults == Faults(changed=((3, 3),))
+        open_keyring(path, PASSPHRASE)
+    keyring = open_keyring(path, "other")
+    assert keyring.server == SERVER and len(keyring.masters) == 2
+    assert [one.text for one in Reader(files(folder), keyring).records()] == ["a", "b"]
+
+
+def test_a_thousand_passphrases_are_enough() -> None:
+    keyring = Keyring(SERVER, tuple(bytes([n % 256]) * 32 for n in range(1000)))
+    data = keyring.seal(PASSPHRASE, 15)
+    assert len(data) <= history_records.KEY_FILE_BYTES
+    assert Keyring.open(data, PASSPHRASE) == keyring
+    with pytest.raises(HistoryError):
+        keyring.renewed()
+    assert Run.of_header(keyring, Run(keyring, bytes(16), 999).header).id == bytes(16)
 
 
 def test_a_passphrase_that_cannot_be_changed_leaves_the_old_one(folder: Path) -> None:
-    file = made(folder, *"abcd")
-    before = file.path.read_bytes()
-    key, header = Keys.fresh("other", 15)
+    made(folder, *"abcd")
+    path = history_path(folder, SERVER)
+    before = {each.name: each.read_bytes() for each in path.iterdir()}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, limits[1]))
     try:
         with pytest.raises(OSError):
-            history_file.reseal(file.path, keys()[0], key, header)
+            history_file.change_passphrase(path, keys()[0], "other")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert file.path.read_bytes() == before
-    assert {path.name for path in folder.iterdir()} == {"lock", file.path.name}
+    assert {each.name: each.read_bytes() for each in path.iterdir()} == before
 
 
 def test_a_history_that_begins_at_two_places_at_once_is_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between looking for a file and making one, another client has made it."""
-    keys()  # made before, by the genuine one
-    real = Keys.fresh
+    """Between looking for one and making it, another client has made it."""
+    real = Keyring.fresh
 
-    def late(passphrase: str, cost: int) -> tuple[Keys, Header]:
+    def late(server: str) -> Keyring:
         made(folder, "a")
-        return real(passphrase, cost)
+        return real(server)
 
-    monkeypatch.setattr(Keys, "fresh", late)
-    opened = open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY), 15)
-    assert opened.said == []
-    opened.before(lambda event: None)(message("b"))
-    assert read(file_path(folder, SERVER)) == (["a", "b"], Faults())
+    keys()  # made before, by the genuine one
+    monkeypatch.setattr(Keyring, "fresh", late)
+    run = open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY), 15)
+    assert run.said == []
+    run.before(lambda event: None)(message("b"))
+    settled(run)
+    assert read(folder) == (["a", "b"], Faults())
 
 
 def test_whether_a_server_has_one(folder: Path) -> None:
@@ -1041,5 +1171,6 @@ def test_the_sentences_are_whole() -> None:
     for code in wording._HISTORY:
         sentence = wording.history(code, {"path": "/p", "reason": "r"})
         assert sentence.endswith(".") and "{" not in sentence and "?" not in sentence
-    many = wording.history_records("missing", [(n, n + 1) for n in range(0, 99, 3)])
-    assert many.endswith("27–28, ….")
+    for code in ("missing", "changed", "moved", "torn"):
+        assert wording.history_records(code, 1).startswith("1 record of the history ")
+        assert wording.history_records(code, 7).startswith("7 records of the history ")
