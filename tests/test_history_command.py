@@ -36,6 +36,7 @@ from tests.processes import (
     Terminal,
     terminal_client,
 )
+from tests.transport_kit import until
 
 PASSPHRASE, OTHER = "open sesame", "close sesame"
 NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=timezone.utc)
@@ -416,7 +417,7 @@ def test_a_client_that_is_killed_while_it_writes_loses_the_end_at_most(
     with Client(server, "joe", settings=recording) as joe:
         joe.say(*(f"line {number} " + "x" * 2000 for number in range(60)))
         joe.next("message")
-        joe.wait_for(lambda: bool(runs(path)))
+        until(lambda: runs(path))
         joe.signal(signal.SIGKILL)
         joe.end()
         told = joe.texts()
