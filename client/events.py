@@ -153,6 +153,16 @@ class Left(Event):
 
 
 @dataclass(frozen=True)
+class Crowd(Event):
+    """So many came and so many went that they are not told one by one: since the last event."""
+
+    name = "crowd"
+    room: str
+    joined: int
+    left: int
+
+
+@dataclass(frozen=True)
 class Renamed(Event):
     name = "renamed"
     room: str

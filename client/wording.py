@@ -364,6 +364,14 @@ def members(count: int) -> str:
     return plural("{count} member", "{count} members", count).format(count=count)
 
 
+def crowd(joined: int, left: int) -> str:
+    """So many came and went."""
+    came = plural("{count} joined", "{count} joined", joined).format(count=joined)
+    went = plural("{count} left", "{count} left", left).format(count=left)
+    changes = [text for text, count in ((came, joined), (went, left)) if count]
+    return _("Many at once: {changes}.").format(changes=", ".join(changes))
+
+
 def about(left: float) -> int:
     """Seconds that are left, rounded up to one of a few steps: a screen reader says a countdown
     each time that it is another one."""

@@ -173,6 +173,7 @@ def everything() -> list[events.Event]:
         events.Invite("cmdchat://chat.example.org/default#" + "x" * 22),
         events.Joined("default", "carol"),
         events.Left("default", "carol"),
+        events.Crowd("default", 34, 1),
         events.Renamed("default", "bob", "bobby"),
         events.Message("default", "bobby", "hello @alice", 7, False, False, False, "text"),
         events.Message("default", "bobby", "waves", 8, False, False, False, "action"),

@@ -116,6 +116,8 @@ class Bodies:
         if isinstance(event, (events.Joined, events.Left)):
             sentence = repeats.presence(repeat)
             return Body(_mark(CAME if repeat.last else WENT), (_about(sentence, event.nick),))
+        if isinstance(event, events.Crowd):
+            return self.body(replace(event, joined=repeat.came, left=repeat.went))
         body = self.body(event)
         if body is None:
             return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,7 @@ from datetime import datetime
 from typing import TextIO
 
 from client.console import output
+from client.console.crowds import Crowds, Told
 from client.console.lines import LineView
 from client.console.terminal import is_terminal
 from client.events import Event
@@ -73,6 +75,10 @@ class Handed:
 Item = Shown | Diagnostic | Redrawn | Pressed | Handed | LineView
 
 
+def _shown(told: list[Told]) -> list[Item]:
+    return [Shown(event, when) for event, when in told]
+
+
 def local_now() -> datetime:
     """This machine's time, in its own zone."""
     return datetime.now().astimezone()
@@ -89,7 +95,10 @@ class Drawing:
     is called, once and from the screen thread; what is shown later is dropped.
     """
 
-    def __init__(self, out: TextIO, err: TextIO, on_gone: Callable[[], None], now: Now) -> None:
+    def __init__(
+        self, out: TextIO, err: TextIO, on_gone: Callable[[], None], now: Now,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self.gone = False
         self.failure: Exception | None = None  # an error of ours; the screen has ended
         self.unwritable = ""  # why standard output takes nothing, if it still has a reader
@@ -102,6 +111,7 @@ class Drawing:
         self._closing = False
         self._hurried = False
         self._vanishing = False  # nothing is drawn any more, and what was is wiped away
+        self._crowds = Crowds(clock)  # used by the screen thread only
         self._away = False  # the terminal is somebody else's; used by the screen thread only
         self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
 
@@ -213,6 +223,23 @@ class Drawing:
             self._items.append(item)
             self._changed.notify_all()
 
+    def _waits(self) -> float | None:
+        """Seconds after which there is something to draw though nothing has come."""
+        ends = [end for end in (self._patience(), self._crowds.left) if end is not None]
+        return min(ends, default=None)
+
+    def _in_crowds(self, items: list[Item]) -> list[Item]:
+        """The items with those who come and go told as they are to be told now."""
+        found: list[Item] = []
+        for item in items:
+            if isinstance(item, Shown):
+                found += _shown(self._crowds.take(item.event, item.when))
+                continue
+            if isinstance(item, Diagnostic | Handed):  # what came before it is seen before it
+                found += _shown(self._crowds.flush())
+            found.append(item)
+        return found + _shown(self._crowds.due())
+
     def _take(self, patience: float | None) -> list[Item] | None:
         """Wait for something to draw; None after ``close``, when all has been drawn."""
         with self._changed:
@@ -227,8 +254,10 @@ class Drawing:
     def _run(self) -> None:
         try:
             self._begin()
-            while (items := self._take(self._patience())) is not None:
-                self._draw(items)
+            while (items := self._take(self._waits())) is not None:
+                self._draw(self._in_crowds(items))
+            if (rest := self._crowds.flush()) and not self._vanishing:
+                self._draw(_shown(rest))
             self._end()
             if self._vanishing:
                 self._write(self._wiped())

@@ -23,12 +23,15 @@ SENDING, REFUSED = "sending", "refused"
 @dataclass(frozen=True)
 class Repeat:
     """What is counted: ``key`` is of what, ``count`` how often. ``first``, ``last``: for who
-    comes and goes, whether the first and the last of it was coming."""
+    comes and goes, whether the first and the last of it was coming. ``came``, ``went``: how many
+    did in a crowd."""
 
     key: tuple[str, ...]
     count: int = 1
     first: bool = False
     last: bool = False
+    came: int = 0
+    went: int = 0
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class FullScreen(Drawing):
         now: Now = local_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(out, err, on_gone, now)
+        super().__init__(out, err, on_gone, now, clock)
         self._look, self._size, self._clock = look, size, clock
         # Used by the screen thread only, like all below.
         self._model = Model()

@@ -40,6 +40,7 @@ class Layout:
             events.Unreadable: self._unreadable,
             events.Joined: self._joined,
             events.Left: self._left,
+            events.Crowd: self._crowd,
             events.Renamed: self._renamed,
             events.RoomEntered: self._room_entered,
             events.RoomList: self._room_list,
@@ -141,6 +142,9 @@ class Layout:
 
     def _left(self, event: events.Left) -> list[Row]:
         return [_row(_("{nick} has left."), "quiet", nick=event.nick)]
+
+    def _crowd(self, event: events.Crowd) -> list[Row]:
+        return [_row("{text}", "quiet", text=wording.crowd(event.joined, event.left))]
 
     def _renamed(self, event: events.Renamed) -> list[Row]:
         if nick_key(event.old) == nick_key(self.nick):

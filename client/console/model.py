@@ -57,6 +57,7 @@ class Model:
             events.Standing: self._standing,
             events.Joined: self._repeated,
             events.Left: self._repeated,
+            events.Crowd: self._repeated,
             events.Warning: self._repeated,
             events.Notifying: self._notifying,
             events.Copying: self._copying,

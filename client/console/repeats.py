@@ -1,4 +1,4 @@
-"""What happens again and again takes one line that counts: somebody comes and goes, a warning.
+"""What happens again and again takes one line that counts: who comes and goes, a warning.
 
 Pure. Only what came since the last message is folded, so that nothing is moved past what was
 said; and a warning about somebody verified never is.
@@ -23,6 +23,8 @@ def repeat_of(event: Event) -> Repeat | None:
     if isinstance(event, (events.Joined, events.Left)):
         came = isinstance(event, events.Joined)
         return Repeat(("presence", nick_key(event.nick)), 1, came, came)
+    if isinstance(event, events.Crowd):
+        return Repeat(("crowd",), came=event.joined, went=event.left)
     if isinstance(event, events.Warning) and not event.verified:
         return Repeat(("warning", event.code, event.nick or "", event.text))
     return None
@@ -42,7 +44,10 @@ def earlier(entries: Sequence[Entry], repeat: Repeat) -> Entry | None:
 
 def gone_on(before: Repeat, now: Repeat) -> Repeat:
     """Both together."""
-    return replace(before, count=before.count + 1, last=now.last)
+    return replace(
+        before, count=before.count + 1, last=now.last, came=before.came + now.came,
+        went=before.went + now.went,
+    )  # fmt: skip
 
 
 def presence(repeat: Repeat) -> str:

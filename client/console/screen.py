@@ -5,6 +5,7 @@ What a terminal shows of it scrolls away; the line being typed is kept below the
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TextIO
@@ -25,7 +26,7 @@ from client.console.drawing import (
 from client.console.lines import LineView
 from client.console.render import Renderer
 from client.console.typed import NoLine, Size, TypedLine
-from client.events import Cleared, Connected, Event, Joined, Left, Message, RoomEntered
+from client.events import Cleared, Connected, Crowd, Event, Joined, Left, Message, RoomEntered
 
 __all__ = ["CLOSE_TIME", "QUEUE_EVENTS", "Now", "Screen", "local_now"]
 
@@ -47,8 +48,9 @@ class Screen(Drawing):
         size: Callable[[], Size] | None = None,
         on_gone: Callable[[], None] = nothing,
         now: Now = local_now,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(out, err, on_gone, now)
+        super().__init__(out, err, on_gone, now, clock)
         self._renderer = renderer
         self._line = line or NoLine()
         self._size = size
@@ -146,7 +148,7 @@ class Screen(Drawing):
             return event.mine
         if isinstance(event, Connected | RoomEntered):
             return True
-        return self._expects > 0 and not isinstance(event, Joined | Left)
+        return self._expects > 0 and not isinstance(event, Joined | Left | Crowd)
 
     def _answered(self) -> None:
         self._expects, self._asks = max(0, self._expects - 1), True
