@@ -128,6 +128,7 @@ def note_exposed(args: Arguments) -> None:
         ROWS[name]
         for name, value in args.items()
         if isinstance(value, str) and value and ROWS[name].secret and ROWS[name].side != "line"
+        if name != "CLIENT_PROXY" or settings.holds_password(value)
     ]
     if exposed:
         sentence = _(

@@ -67,6 +67,8 @@ CONNECT = Command(
         "CLIENT_USE_SSL",
         "CLIENT_SSL_CA",
         "CLIENT_SSL_FINGERPRINT",
+        "CLIENT_PROXY",
+        "CLIENT_PROXY_FILE",
     ),
     (
         "{run} connect localhost 1000 alice",
@@ -91,6 +93,8 @@ TOKEN = Command(
         "CLIENT_USE_SSL",
         "CLIENT_SSL_CA",
         "CLIENT_SSL_FINGERPRINT",
+        "CLIENT_PROXY",
+        "CLIENT_PROXY_FILE",
         "CMD_CHAT_LANGUAGE",
         "--env-file",
     ),

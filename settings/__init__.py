@@ -21,6 +21,7 @@ from settings.dotenv import Dotenv, near_misses, parse_dotenv
 from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
 from settings.kinds import Host
+from settings.proxies import Proxy, check_reader, chosen_proxy, holds_password
 from settings.sources import Args, Given, Sources, both, first_line, missing
 from settings.table import (
     ADMIN_PASSWORDS,
@@ -28,6 +29,7 @@ from settings.table import (
     IN_INVITE,
     INVITES,
     PASSWORDS,
+    PROXIES,
     QUESTIONS,
     ROOM_SECRETS,
     ROWS,
@@ -48,6 +50,7 @@ __all__ = [
     "Dotenv",
     "HistorySettings",
     "MissingSetting",
+    "Proxy",
     "ServerSettings",
     "Setting",
     "SettingsError",
@@ -60,6 +63,7 @@ __all__ = [
     "has_invite",
     "history_folder",
     "history_settings",
+    "holds_password",
     "language",
     "missing",
     "near_misses",
@@ -129,6 +133,7 @@ class ClientSettings:
     renderer: str  # rich, minimal, json
     language: str
     history_from: str = ""  # the file that asked for the history, if one did
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ class TokenSettings:
     ssl_ca: str | None
     ssl_fingerprint: str | None
     language: str
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True)
@@ -221,6 +227,7 @@ def client_settings(
     _imply_tls(sources, values)
     if values["server"] is None:
         raise missing(("CLIENT_SERVER",))
+    values["proxy"] = _proxy(sources, environ, values)
     if values["username"] is None and not (credential and credential.row.name == "CLIENT_TOKEN"):
         raise missing(("CLIENT_USERNAME",))
     if credential is None:
@@ -251,6 +258,8 @@ def token_settings(
     values["server"], values["port"] = _server_to_ask(sources)
     values["language"] = language(args, environ, dotenv)
     _imply_tls(sources, values)
+    values["proxy"] = _proxy(sources, environ, values)
+    check_reader(values["server"], values["use_ssl"], values["proxy"])
     revoked = sources.secret(("<TOKEN>",))
     if revoked is None and values["username"] is None and not values["listing"]:
         raise missing(("<USERNAME>",))
@@ -435,6 +444,14 @@ def _imply_tls(sources: Sources, values: dict[str, Any]) -> None:
         _check_withheld(sources, ("CLIENT_SSL_FINGERPRINT", "CLIENT_SSL_CA"))
 
 
+def _proxy(
+    sources: Sources, environ: Mapping[str, str], values: Mapping[str, Any]
+) -> Proxy | None:
+    if sources.choose(PROXIES) is None:
+        _check_withheld(sources, PROXIES)
+    return chosen_proxy(sources, environ, values["server"], values["port"], values["use_ssl"])
+
+
 def _check_withheld(sources: Sources, names: tuple[str, ...]) -> None:
     """Raises SettingsError where a file asks for one of these in a part that is not taken."""
     for name in names:
@@ -443,6 +460,12 @@ def _check_withheld(sources: Sources, names: tuple[str, ...]) -> None:
                 "{path} asks for {setting} in a part that is not read, and without it this could "
                 "go on in clear: give {flag} yourself, or say --env-file none to do without."
             )
+            if name in PROXIES:
+                sentence = _(
+                    "{path} asks for {setting} in a part that is not read, and without it this "
+                    "would go on directly: give {flag} yourself, or say --env-file none to do "
+                    "without."
+                )
             raise SettingsError(sentence.format(path=path, setting=name, flag=ROWS[name].flag))
 
 

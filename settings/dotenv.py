@@ -17,7 +17,10 @@ from settings.table import ROWS
 
 # Settings that only make things stricter. Where a part of a file is not taken that names one of
 # them, nothing may go on as if it had not been wanted.
-STRICT = ("FORCE_SSL", "CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT")
+STRICT = (
+    "FORCE_SSL", "CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "CLIENT_PROXY",
+    "CLIENT_PROXY_FILE",
+)  # fmt: skip
 
 _LINES_NAMED = 10  # of those that are passed over
 

@@ -109,6 +109,12 @@ TABLE: tuple[Setting, ...] = (
     Setting("CLIENT_SSL_FINGERPRINT", "client", "ssl_fingerprint", Fingerprint(),
             N_("the one certificate to trust, by its SHA-256 in hex; implies TLS"),
             flag="--ssl-fingerprint", word="SHA256"),
+    Setting("CLIENT_PROXY", "client", "proxy", Secret(),
+            N_("proxy to go through: http://host:port, https, socks5 or socks5h; none for none"),
+            flag="--proxy", word="URL", secret=True),
+    Setting("CLIENT_PROXY_FILE", "client", "proxy", Text(),
+            N_("file whose first line is that proxy, perhaps with its password"),
+            flag="--proxy-file", word=_PATH),
     Setting("CLIENT_ROOM", "client", "room", RoomName(),
             N_("room to join"), "default", flag="--room", short="-r", word="ROOM"),
     Setting("CLIENT_ROOM_SECRET", "client", "room_secret", Secret(),
@@ -208,7 +214,8 @@ PASSWORDS = ("CLIENT_PASSWORD", "CLIENT_PASSWORD_FILE", "CLIENT_TOKEN")
 ROOM_SECRETS = ("CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE")
 INVITES = ("CLIENT_INVITE", "CLIENT_INVITE_FILE")
 HISTORY_PASSPHRASES = ("HISTORY_PASSPHRASE", "HISTORY_PASSPHRASE_FILE")
-GROUPED = {*ADMIN_PASSWORDS, *PASSWORDS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSPHRASES}
+PROXIES = ("CLIENT_PROXY", "CLIENT_PROXY_FILE")
+GROUPED = {*ADMIN_PASSWORDS, *PASSWORDS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSPHRASES, *PROXIES}
 
 # What an invite link says already.
 IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_ROOM", *ROOM_SECRETS)

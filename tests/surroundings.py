@@ -18,13 +18,14 @@ from settings import ROWS
 _CHANGING = ("LC_", "LANG", "PYTHON")
 _ALSO_CHANGING = {"CMD_CHAT_NATIVE_FOLDER", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR",
                   "SSLKEYLOGFILE", "XDG_STATE_HOME"}  # fmt: skip
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # in either case
 _MEANT = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH"}
 _DESCRIPTORS = 4096  # as many as the busiest tests need, and more
 
 
 def is_changing(name: str) -> bool:
     """Whether a variable of this name could change what a test sees."""
-    if name in ROWS or name in _ALSO_CHANGING:
+    if name in ROWS or name in _ALSO_CHANGING or name.lower() in _PROXIES:
         return True
     return name.startswith(_CHANGING) and name not in _MEANT
 

@@ -873,5 +873,7 @@ def test_a_servers_port_may_stand_with_its_address(
         return
     made = settings.client_settings(args, given, {})
     assert (made.server, made.port) == address
-    asked = settings.token_settings({**args, "<USERNAME>": "al"}, given, {})
+    asked = settings.token_settings(
+        {**args, "<USERNAME>": "al", "CLIENT_USE_SSL": "true"}, given, {}
+    )
     assert (asked.server, asked.port) == address
