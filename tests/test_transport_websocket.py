@@ -545,7 +545,9 @@ def answering(answer: bytes) -> Callable[[socket.socket], None]:
     ("answer", "expected"),
     [
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "not_websocket"),
-        (b"HTTP/1.1 200 OK\r\n\r\n", "not_websocket"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "not_upgraded"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "not_upgraded"),
+        (b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 1\r\n\r\nx", "not_upgraded"),
         (b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\n\r\n", "not_websocket"),
         (b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n", "not_websocket"),
         (b"HTTP/1.1 503 Full\r\nContent-Length: 0\r\n\r\n", "busy"),

@@ -8,6 +8,7 @@ package imports ``socket``, ``ssl``, ``select``, ``simple_websocket`` and ``webs
 from __future__ import annotations
 
 from .errors import (
+    NOT_LET_IN,
     BadUpgrade,
     CannotListen,
     CertificateUnusable,
@@ -17,6 +18,7 @@ from .errors import (
 )
 
 __all__ = [
+    "NOT_LET_IN",
     "BadUpgrade",
     "CannotListen",
     "CertificateUnusable",

@@ -14,24 +14,28 @@ import contextlib
 import hashlib
 import logging
 import secrets
-import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import websocket
 
+from settings.proxies import Proxy
+
 from .errors import Closed, Unreachable
-from .racing import Lane, Race, interleaved
+from .racing import Lane, Race
 from .sockets import Interrupted, Stream
 from .tls import TlsStream, looking_context
+from .ways import Target, Way
 from .websocket import Allowance, WebSocket
 
 _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
-_SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
 _TLS_ALERT = b"\x15"
 _BUSY = (429, 503)
+# How a server answers who does not ask for a WebSocket, or no more: the page for people, or
+# what is wrong with the request (RFC 6455 4.2.2).
+_AS_A_PAGE = (200, 400, 426)
 _UNVOUCHED = ("self_signed", "unknown_ca")  # what a person may compare by another way
 
 _CONTROL, _CONTROL_BYTES = 8, 125  # opcodes from here on are control frames, which are short
@@ -39,7 +43,6 @@ _LEAST_LENGTHS = {126: 126, 127: 1 << 16}  # what a length in 16 or in 64 bits h
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 
 Result = TypeVar("Result")
-Target = tuple[int, Any]  # an address family, and an address as the system has it
 
 _OPCODES = {str: websocket.ABNF.OPCODE_TEXT, bytes: websocket.ABNF.OPCODE_BINARY}
 
@@ -259,6 +262,7 @@ def connect(
     send_timeout: float,
     greeted: bool,
     opened: Callable[[Stream], None] | None,
+    proxy: Proxy | None,
 ) -> ClientWebSocket:
     """See ``websocket.connect``."""
 
@@ -269,7 +273,7 @@ def connect(
         return peer
 
     deadline = time.monotonic() + timeout
-    return reach(host, port, upgrade, deadline, tls, server_hostname, opened)
+    return reach(host, port, upgrade, deadline, tls, server_hostname, opened, proxy)
 
 
 def reach(
@@ -280,33 +284,26 @@ def reach(
     tls: ssl.SSLContext | None = None,
     server_hostname: str | None = None,
     opened: Callable[[Stream], None] | None = None,
+    proxy: Proxy | None = None,
 ) -> Result:
     """What ``use`` makes of the address of ``host`` where it is done first.
+
+    With ``proxy`` all of it goes through that one, whose addresses are tried instead.
 
     ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header; it may
     run for several addresses beside each other, in threads of their own, and what it says must
     bear that.  A stream is closed when anything is raised.  Raises Unreachable.
     """
+    way = Way(host, port, proxy)
     name = server_hostname or host
 
     def connected(target: Target, lane: Lane, context: ssl.SSLContext | None) -> Stream:
-        family, address = target
-        try:
-            stream = _stream(family, context, name)
-        except OSError:  # a family that this system does not have
-            raise Unreachable("network") from None
-        try:
+        def watch(stream: Stream) -> None:
             if opened is not None:
                 opened(stream)
             lane.hold(stream)
-            _dial(stream, address, deadline)
-            lane.accepted()
-            if isinstance(stream, TlsStream):
-                stream.handshake(deadline)
-        except BaseException:
-            stream.close()
-            raise
-        return stream
+
+        return way.open(target, context, name, deadline, watch, lane.accepted)
 
     def look(target: Target, lane: Lane) -> str:
         """The fingerprint of the certificate that is shown there, for people to compare.
@@ -336,41 +333,10 @@ def reach(
             stream.close()
             raise
 
-    return Race(attempt, deadline).run(_addresses(host, port))
-
-
-def _addresses(host: str, port: int) -> list[Target]:
-    if not 0 < port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
-        raise Unreachable("network")
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Unreachable("name") from None
-    return interleaved([(entry[0], entry[4]) for entry in found])
-
-
-def _stream(family: int, tls: ssl.SSLContext | None, hostname: str) -> Stream:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if tls is None:
-            return Stream(sock, bound=_SEND_BYTES, interruptible=True)
-        return TlsStream(
-            sock, tls, server_hostname=hostname, bound=_SEND_BYTES, interruptible=True
-        )
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _dial(stream: Stream, address: Any, deadline: float) -> None:
-    try:
-        stream.connect(address, deadline)
-    except ConnectionRefusedError:
-        raise Unreachable("refused") from None
-    except TimeoutError:
-        raise Unreachable("timeout") from None
-    except OSError:
-        raise Unreachable("network") from None
+        return Race(attempt, deadline).run(way.targets())
+    except Unreachable as error:
+        raise way.blamed(error) from None
 
 
 def _host_header(host: str, port: int, default: int) -> str:
@@ -395,6 +361,8 @@ def _upgraded(
     except OSError:
         raise Unreachable("network") from None
     except websocket.WebSocketBadStatusException as error:
+        if error.status_code in _AS_A_PAGE:
+            raise Unreachable("not_upgraded") from None
         raise Unreachable("busy" if error.status_code in _BUSY else "not_websocket") from None
     except Exception:  # whatever it is, it does not speak as it should
         raise Unreachable("needs_tls" if feed.first == _TLS_ALERT else "not_websocket") from None

@@ -15,17 +15,35 @@ class Unreachable(ChatError):
     """No connection came about; ``reason`` is stable and one of
 
     ``name`` (does not resolve), ``refused``, ``timeout``, ``network`` (anything else of TCP),
-    ``not_websocket`` (another service answered), ``busy`` (the server has no room now),
-    ``needs_tls`` (the server speaks TLS), or one of ``TlsFailed``.
+    ``not_websocket`` (another service answered), ``not_upgraded`` (a web page did: maybe something
+    in between passes no WebSockets on), ``busy`` (the server has no room now), ``needs_tls`` (the
+    server speaks TLS), ``onion`` (only a proxy of Tor's knows such a name), or one of
+    ``TlsFailed``.
+
+    Of a proxy: ``proxy_name`` (does not resolve), ``proxy_away`` (cannot be reached),
+    ``proxy_timeout``, ``proxy_closed`` (hung up), ``proxy_strange`` (speaks something else),
+    ``proxy_not_tls``, ``proxy_tls`` (its certificate, or anything else of TLS), ``proxy_refused``
+    and ``proxy_failed`` (it does not, or cannot, go there; ``status`` is its answer),
+    ``proxy_login`` (wants one), ``proxy_password`` (another one), ``proxy_scheme`` (in a way that
+    is not known here).
     """
 
     code = "unreachable"
 
     fingerprint = ""  # of the certificate that nobody vouches for, where it could be had
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, status: str = "") -> None:
         super().__init__(reason=reason)
         self.reason = reason
+        self.status = status  # such as "HTTP 403"; of a proxy's answer, a number and no word of it
+
+    def told(self) -> dict[str, str]:
+        """What there is to say of it beside the reason."""
+        return {"fingerprint": self.fingerprint, "status": self.status}
+
+
+# Reasons that are a refusal: a proxy wants to know who asks, and was not told so.
+NOT_LET_IN = ("proxy_login", "proxy_password", "proxy_scheme")
 
 
 class TlsFailed(Unreachable):

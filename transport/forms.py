@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+from settings.proxies import Proxy
+
 from .errors import Unreachable
 from .sockets import Stream
 from .tls import Context
@@ -27,9 +29,11 @@ def post_form(
     *,
     tls: Context | None = None,
     timeout: float = 10.0,
+    proxy: Proxy | None = None,
 ) -> tuple[int, bytes]:
     """The status and body of the answer to ``fields``, which are sent to ``path``.
 
+    With ``proxy`` through that one.
     Raises Unreachable, also if what answers is no HTTP server.
     """
     from .connecting import reach  # with websocket-client, which only a client needs
@@ -37,7 +41,7 @@ def post_form(
     def connected(stream: Stream, header: str) -> tuple[Stream, str]:
         return stream, header  # the form is sent once, to the address that was fastest
 
-    stream, header = reach(host, port, connected, time.monotonic() + timeout, tls)
+    stream, header = reach(host, port, connected, time.monotonic() + timeout, tls, proxy=proxy)
     with contextlib.closing(stream):
         return _ask(stream, header, path, urlencode(dict(fields)))
 

@@ -208,6 +208,10 @@ class Stream:
             self._ahead = self._fill()
         return self._ahead[self._at :]
 
+    def take(self) -> bytes:
+        """What has come by now, b"" at the end.  Raises BlockingIOError if nothing has, OSError."""
+        return self._take(len(self._ahead)) if self._ahead else self._sock.recv(RECV_BYTES)
+
     def _take(self, size: int) -> bytes:
         end = self._at + size
         data = self._ahead[self._at : end]
@@ -314,7 +318,7 @@ class Stream:
         Raises TimeoutError then, and OSError if the connection ends otherwise.
         """
         waiter: _Waiter | None = None
-        while self._push():
+        while self.push():
             if not self._enter():
                 raise ConnectionAbortedError
             try:
@@ -328,8 +332,8 @@ class Stream:
             finally:
                 self._leave()
 
-    def _push(self) -> int:
-        """Send on without waiting; what is left."""
+    def push(self) -> int:
+        """Send on without waiting; what is left.  Raises OSError."""
         with self._writing:
             if self.aborted:
                 raise ConnectionAbortedError

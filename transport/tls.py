@@ -143,6 +143,20 @@ class TlsStream(Stream):
                 return plain
         return b""
 
+    def take(self) -> bytes:
+        """As the base class's, of what is inside."""
+        if self._ahead:
+            return super().take()
+        while not self._over:
+            raw = self._sock.recv(_PIECE_BYTES)
+            if not raw:
+                self._over = True
+                break
+            self._feed(raw)
+            if plain := self._open():
+                return plain
+        return b""
+
     def _feed(self, raw: bytes) -> None:
         with self._machine:
             self._incoming.write(raw)

@@ -14,6 +14,8 @@ import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
+from settings.proxies import Proxy
+
 from .errors import Closed
 from .sockets import Stream
 
@@ -141,6 +143,7 @@ def connect(
     send_timeout: float = 10.0,
     greeted: bool = False,
     opened: Callable[[Stream], None] | None = None,
+    proxy: Proxy | None = None,
 ) -> WebSocket:
     """The client's side: for each address of ``host`` TLS if given, then the upgrade.
 
@@ -149,6 +152,8 @@ def connect(
     takes at most ``timeout`` seconds (the system's name service aside).  ``server_hostname`` is
     the name on the certificate if it is not ``host``.  ``opened`` gets each stream before it is
     used, in the thread that tries it, so that another thread can abort it.
+    With ``proxy`` all of it goes through that one, whose addresses are tried instead, and nothing
+    is ever dialled directly.
     A ``send`` that takes longer than ``send_timeout`` cuts the connection.  Raises Unreachable.
     """
     from . import connecting
@@ -164,4 +169,5 @@ def connect(
         send_timeout=send_timeout,
         greeted=greeted,
         opened=opened,
+        proxy=proxy,
     )

@@ -1,0 +1,189 @@
+"""How a server is reached: its addresses directly, or one proxy and nothing else.
+
+With a proxy every connection is one to the proxy, whatever becomes of it, and only for the kind
+``socks5`` is the server's name looked up here.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from settings.proxies import Proxy
+
+from .errors import TlsFailed, Unreachable
+from .proxies import open_through
+from .racing import interleaved
+from .sockets import Stream
+from .tls import TlsStream, client_context
+from .tunnel import Tunnel
+
+_SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
+_UNANSWERED = ("refused", "timeout", "network")  # what tells nothing of whoever was meant
+
+# An address family, an address as the system has it, and what a proxy there is asked for.
+Target = tuple[int, Any, str]
+Watch = Callable[[Stream], None]
+
+
+class Way:
+    """The way to ``host`` and ``port``, through ``proxy`` if there is one."""
+
+    def __init__(self, host: str, port: int, proxy: Proxy | None = None) -> None:
+        if not 0 < port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
+            raise Unreachable("network")
+        self._host, self._port, self._proxy = host, port, proxy
+        self._is_open = False  # the proxy has opened a way
+
+    def targets(self) -> list[Target]:
+        """What to try, the best first.  Raises Unreachable."""
+        proxy = self._proxy
+        if proxy is None:
+            return [(family, address, "") for family, address in _addresses(self._host, self._port)]
+        goals = [self._host]
+        if proxy.kind == "socks5":
+            goals = [str(address[0]) for _family, address in _addresses(self._host, self._port)]
+        try:
+            found = _addresses(proxy.host, proxy.port)
+        except Unreachable:
+            raise Unreachable("proxy_name") from None
+        return [(family, address, goal) for goal in goals for family, address in found]
+
+    def open(
+        self,
+        target: Target,
+        tls: ssl.SSLContext | None,
+        hostname: str,
+        deadline: float,
+        watch: Watch,
+        accepted: Callable[[], None],
+    ) -> Stream:
+        """A stream to the server, TLS with it agreed if that is wanted.
+
+        ``watch`` gets each stream before it is used, ``accepted`` is called when somebody has taken
+        the connection.  Raises Unreachable with everything closed.
+        """
+        if self._proxy is None:
+            return _opened(target, tls, hostname, deadline, watch, accepted)
+        stream = self._through(self._proxy, target, deadline, watch, accepted)
+        if tls is None:
+            return stream
+        try:
+            layered = _on(Tunnel.socket(stream), tls, hostname)
+            watch(layered)
+            layered.handshake(deadline)
+        except BaseException:
+            stream.close()
+            raise
+        return layered
+
+    def blamed(self, error: Unreachable) -> Unreachable:
+        """What is to be said of an attempt that came to nothing: whether it was the proxy's doing.
+
+        Told at the end, since in a race those who do not answer weigh less.
+        """
+        if self._proxy is None or error.reason not in _UNANSWERED:
+            return error
+        if self._is_open:  # who accepts is the proxy, and who hangs up may be
+            return error if error.reason == "timeout" else Unreachable("proxy_closed")
+        return Unreachable("proxy_timeout" if error.reason == "timeout" else "proxy_away")
+
+    def _through(
+        self,
+        proxy: Proxy,
+        target: Target,
+        deadline: float,
+        watch: Watch,
+        accepted: Callable[[], None],
+    ) -> Stream:
+        """What the proxy has opened."""
+        tls = _proxy_context() if proxy.kind == "https" else None
+        # What is tried in turn is the server's addresses if those are known here.
+        told = (lambda: None) if proxy.kind == "socks5" else accepted
+        try:
+            stream = _opened(target, tls, proxy.host, deadline, watch, told)
+        except TlsFailed as error:
+            raise _of_proxy(error) from None
+        try:
+            open_through(stream, proxy, target[2], self._port, deadline)
+        except BaseException:
+            stream.close()
+            raise
+        self._is_open = True
+        accepted()
+        return stream
+
+
+@functools.lru_cache(maxsize=1)
+def _proxy_context() -> ssl.SSLContext:
+    """How a proxy that is spoken to over TLS shows who it is: to the system's authorities."""
+    return client_context()
+
+
+def _of_proxy(error: TlsFailed) -> Unreachable:
+    if error.reason in _UNANSWERED:
+        return Unreachable(error.reason)
+    return Unreachable("proxy_not_tls" if error.reason == "not_tls" else "proxy_tls")
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
+    if host.rstrip(".").lower().endswith(".onion"):  # RFC 7686 2: nobody else is asked for it
+        raise Unreachable("onion")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Unreachable("name") from None
+    return interleaved([(entry[0], entry[4]) for entry in found])
+
+
+def _opened(
+    target: Target,
+    tls: ssl.SSLContext | None,
+    hostname: str,
+    deadline: float,
+    watch: Watch,
+    accepted: Callable[[], None],
+) -> Stream:
+    """A stream to an address of this machine's network."""
+    family, address, _goal = target
+    try:
+        stream = _stream(family, tls, hostname)
+    except OSError:  # a family that this system does not have
+        raise Unreachable("network") from None
+    try:
+        watch(stream)
+        _dial(stream, address, deadline)
+        accepted()
+        if isinstance(stream, TlsStream):
+            stream.handshake(deadline)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _stream(family: int, tls: ssl.SSLContext | None, hostname: str) -> Stream:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    if tls is not None:
+        return _on(sock, tls, hostname)
+    return Stream(sock, bound=_SEND_BYTES, interruptible=True)
+
+
+def _on(sock: socket.socket, tls: ssl.SSLContext, hostname: str) -> TlsStream:
+    return TlsStream(
+        sock, tls, server_hostname=hostname, bound=_SEND_BYTES, interruptible=True
+    )
+
+
+def _dial(stream: Stream, address: Any, deadline: float) -> None:
+    try:
+        stream.connect(address, deadline)
+    except ConnectionRefusedError:
+        raise Unreachable("refused") from None
+    except TimeoutError:
+        raise Unreachable("timeout") from None
+    except OSError:
+        raise Unreachable("network") from None
