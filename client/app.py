@@ -23,7 +23,7 @@ from i18n import _, plural
 from protocol import limits
 from protocol.invite import Invite
 from settings import ClientSettings, SettingsError, environment, history_folder
-from transport import CertificateUnusable, tls
+from transport import NOT_LET_IN, CertificateUnusable, tls
 from transport.sockets import Stream
 from transport.websocket import WebSocket, connect
 
@@ -91,6 +91,11 @@ def unusable(error: CertificateUnusable) -> str:
     )
 
 
+def unreached(reason: str) -> int:
+    """The exit status where no connection came about: a proxy that asks for a password refuses."""
+    return EXIT_REFUSED if reason in NOT_LET_IN else EXIT_UNREACHABLE
+
+
 def tls_context(settings: _Tls) -> tls.Context | None:
     """How to check the server's certificate, None without TLS.  Raises CertificateUnusable."""
     if not settings.use_ssl:
@@ -146,6 +151,7 @@ class _Client:
             self._retry,
             self._panic,
             None if history is None else history.look_back,
+            proxy=None if settings.proxy is None else settings.proxy.host,
         )
         if settings.room_secret is not None:
             self._session.set_secret(settings.room, settings.room_secret, keys.room_salt())
@@ -284,9 +290,10 @@ class _Client:
         if self._connection.joined:
             self._console.screen.show(events.Disconnected(ending.reason))
         if ending.kind == "unreachable":
-            shown = str(ending.params.get("fingerprint", ""))
-            self._say_last(wording.unreachable(ending.reason, self._address.server, shown))
-            return EXIT_UNREACHABLE
+            proxy = self._settings.proxy
+            params = {"proxy": proxy and proxy.server, **ending.params}
+            self._say_last(wording.unreachable(ending.reason, self._address.server, params))
+            return unreached(ending.reason)
         if ending.reason == "taken_over":
             # Not an error: a supervisor that starts it again would throw the other one out.
             self._say_last(wording.refused(ending.reason))
@@ -380,6 +387,7 @@ class _Client:
             max_message_size=limits.HANDSHAKE_BYTES,
             greeted=True,
             opened=opened,
+            proxy=self._settings.proxy,
         )
 
     def _complete(self, before: str) -> tuple[int, list[str]]:

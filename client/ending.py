@@ -67,7 +67,7 @@ def ending_of(error: ChatError, *, first: bool, proven: bool) -> Ending | None:
     if not first:
         return None
     if isinstance(error, Unreachable):
-        return Ending("unreachable", error.reason, {"fingerprint": error.fingerprint})
+        return Ending("unreachable", error.reason, error.told())
     if proven:
         return Ending("lost", reason_of(error, proven=True))
     return Ending("unreachable", "timeout" if isinstance(error, TimedOut) else "not_websocket")

@@ -103,6 +103,7 @@ class Connected(Event):
     nick: str
     room: str
     members: tuple[MemberView, ...]
+    proxy: str | None = None  # the host of the proxy that it goes through
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class Session:
     """One client's state; also ``client.commands.Actions`` for typed lines.
 
     ``address`` is what invite links say of the server; ``look_back`` shows what was recorded of
-    a room: so many messages with a text in them.  None: nothing is recorded.
+    a room: so many messages with a text in them.  None: nothing is recorded.  ``proxy`` is the
+    host of the one that all goes through.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class Session:
         on_panic: Callable[[bool], None] = lambda _delete: None,
         look_back: Callable[[str, int, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        proxy: str | None = None,
     ) -> None:
         self._lock = threading.Lock()  # guards all below
         self._changed = threading.Condition(self._lock)
         self._address, self._nick, self._room = address, nick, room
+        self._proxy = proxy
         self._shown_room = room
         self._emit, self._on_outgoing, self._on_quit = emit, on_outgoing, on_quit
         self._on_reconnect, self._on_panic, self._look_back = on_reconnect, on_panic, look_back
@@ -601,7 +604,8 @@ class Session:
         self._tell_standing_locked()
         views = self._views_locked()
         if first:
-            self._emit(events.Connected(self._address.server, self._nick, entered.room, views))
+            server, proxy = self._address.server, self._proxy
+            self._emit(events.Connected(server, self._nick, entered.room, views, proxy))
         else:
             if returning:
                 self._emit(events.Reconnected(False))

@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from client import wording
-from client.app import EXIT_LEFT, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, tls_context, unusable
+from client.app import (
+    EXIT_LEFT,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+    tls_context,
+    unreached,
+    unusable,
+)
 from client.console import output
 from i18n import _
 from protocol.errors import Malformed
@@ -36,7 +43,8 @@ def run(settings: TokenSettings) -> int:
         return _fail(EXIT_USAGE, unusable(error))
     except Unreachable as error:
         where = f"{in_url(settings.server)}:{settings.port}"
-        return _fail(EXIT_UNREACHABLE, wording.unreachable(error.reason, where, error.fingerprint))
+        told = {"proxy": settings.proxy and settings.proxy.server, **error.told()}
+        return _fail(unreached(error.reason), wording.unreachable(error.reason, where, told))
     answer = _read(body)
     if status != 200:
         return _fail(EXIT_REFUSED, _refusal(answer.get("error")))
@@ -73,7 +81,9 @@ def _ask(settings: TokenSettings) -> tuple[int, bytes]:
         path = "/generate_token"
         fields |= {"username": settings.username or "", "ttl": str(settings.ttl)}
     context = tls_context(settings)
-    return post_form(settings.server, settings.port, path, fields, tls=context)
+    return post_form(
+        settings.server, settings.port, path, fields, tls=context, proxy=settings.proxy
+    )
 
 
 def _on_listed(tokens: object) -> int:

@@ -181,6 +181,59 @@ _UNREACHABLE: dict[str, str] = {
     "not_websocket": N_(
         "What answers at {server} is not a chat server, or wants TLS; check the port or add --ssl."
     ),
+    "not_upgraded": N_(
+        "{server} answers as a web page does: something in between passes no WebSockets on, or it "
+        "is not a chat server, or it wants TLS; check the port, try --ssl, or ask whoever runs "
+        "what is in between."
+    ),
+    "onion": N_(
+        "Only Tor can find {server}; start Tor and give its proxy, such as "
+        "--proxy socks5h://127.0.0.1:9050."
+    ),
+    "proxy_name": N_(
+        "The name of the proxy {proxy} is not known; check how it is spelt in --proxy or in the "
+        "environment."
+    ),
+    "proxy_away": N_(
+        "The proxy {proxy} cannot be reached; check its address and port, in --proxy or in the "
+        "environment, and that it runs."
+    ),
+    "proxy_timeout": N_(
+        "The proxy {proxy} did not answer in time; check its address and port, or try again later."
+    ),
+    "proxy_closed": N_(
+        "The proxy {proxy} closed the connection to {server}; check its scheme and port, or ask "
+        "whoever runs it whether it lets this through."
+    ),
+    "proxy_strange": N_(
+        "What answers at {proxy} is not a proxy of the kind that was named; check port and scheme "
+        "(http, https, socks5 or socks5h)."
+    ),
+    "proxy_not_tls": N_(
+        "The proxy {proxy} does not speak TLS; write http:// in place of https:// before it."
+    ),
+    "proxy_tls": N_(
+        "The certificate of the proxy {proxy} cannot be trusted on this machine; check its name, "
+        "or ask whoever runs it for the authority to install."
+    ),
+    "proxy_refused": N_(
+        "The proxy {proxy} does not let this through to {server} ({status}); ask whoever runs it "
+        "which ports are allowed: often it is 443 alone."
+    ),
+    "proxy_failed": N_(
+        "The proxy {proxy} could not reach {server} ({status}); check that address and port."
+    ),
+    "proxy_login": N_(
+        "The proxy {proxy} wants a user name and a password; give them as in "
+        "http://user:password@host:port, best in a file with --proxy-file."
+    ),
+    "proxy_password": N_(
+        "The proxy {proxy} did not accept the user name or password; check them and try again."
+    ),
+    "proxy_scheme": N_(
+        "The proxy {proxy} takes no user name and password as this client gives them; leave them "
+        "out, or ask whoever runs it for a way to log in with a plain password."
+    ),
     "needs_tls": N_("{server} speaks TLS only; add --ssl, or --ssl-fingerprint from its banner."),
     "busy": N_("{server} takes no more connections now; try again in a while."),
     "network": N_("There is no way to {server}; check that this machine is on the network."),
@@ -285,14 +338,15 @@ def coming_back(reason: str) -> str:
     return _(_COMING_BACK[reason]) if reason in _COMING_BACK else disconnected(reason)
 
 
-def unreachable(reason: str, server: str, fingerprint: str = "") -> str:
+def unreachable(reason: str, server: str, params: Params | None = None) -> str:
     """The exit sentence when the server cannot be reached; ``server`` is host and port.
 
-    ``fingerprint`` is that of the certificate that was shown, where a person may compare it.
+    In ``params`` there may be ``fingerprint``, of the certificate that was shown, where a person
+    may compare it; ``proxy``, host and port of that; ``status``, a proxy's answer.
     """
-    shown = f"{reason}_shown"
-    code = shown if fingerprint and shown in _UNREACHABLE else reason
-    return _sentence(_UNREACHABLE, _AWAY, code, {"server": server, "fingerprint": fingerprint})
+    given, shown = params or {}, f"{reason}_shown"
+    code = shown if given.get("fingerprint") and shown in _UNREACHABLE else reason
+    return _sentence(_UNREACHABLE, _AWAY, code, {"server": server, **given})
 
 
 def refused(code: str, params: Params | None = None) -> str:

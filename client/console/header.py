@@ -1,4 +1,5 @@
-"""The first line of the full-screen view: room, members, how safe it is, and who one is."""
+"""The first line of the full-screen view: room, members, how safe it is, by which way, and who one
+is."""
 
 from __future__ import annotations
 
@@ -33,5 +34,8 @@ def _fitting(model: Model, room: str, columns: int) -> str:
         verified = _("verified {verified} of {others}").format(**counts)
         trust = [f"{sealed}, {verified}", verified]
     parts = [f"{room} · {members} · {words}" for words in trust]
+    if model.proxy:
+        through = _("through {proxy}").format(proxy=model.proxy)
+        parts = [f"{part} · {through}" for part in parts] + parts
     parts += [f"{room} · {trust[-1]}", f"{room} · {members}", room]
     return next((part for part in parts if width(part) <= columns), room)

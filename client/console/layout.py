@@ -33,6 +33,7 @@ class Layout:
         self._aligned = aligned
         self.room = ""
         self.nick = ""
+        self.proxy = ""
         self._greeted = False
         self._shapes: dict[type[events.Event], Callable[..., list[Row]]] = {
             events.Connected: self._connected,
@@ -94,7 +95,7 @@ class Layout:
     # How each event reads. Every method returns at least one row.
 
     def _connected(self, event: events.Connected) -> list[Row]:
-        self.room, self.nick = event.room, event.nick
+        self.room, self.nick, self.proxy = event.room, event.nick, event.proxy or ""
         rows = [
             _row(
                 _("Connected to {server} as {nick}. You are in room {room}: {members}."),
@@ -103,6 +104,8 @@ class Layout:
             ),
             self._company(event.members),
         ]  # fmt: skip
+        if event.proxy:
+            rows.insert(1, _row(_("It goes through the proxy {proxy}."), proxy=event.proxy))
         if not self._greeted:
             self._greeted = True
             rows += [

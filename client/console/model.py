@@ -78,6 +78,10 @@ class Model:
     def nick(self) -> str:
         return one_line(self._layout.nick)
 
+    @property
+    def proxy(self) -> str:
+        return one_line(self._layout.proxy)
+
     def take(self, event: Event, when: datetime) -> Alert | None:
         """Fold one event in; what is to be noticed of it, if nobody looks."""
         special = self._special.get(type(event))
