@@ -1,0 +1,534 @@
+"""A client that was written from docs/PROTOCOL.md alone, with the real server and real clients.
+
+What fails here was changed on one side only: in the program, in the document, or in
+``tests/second_client.py``.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+
+from protocol import limits
+from server.app import ChatServer
+from tests import second_crypto as crypto
+from tests.processes import PASSWORD, Client, Server
+from tests.second_client import Client as Second
+from tests.second_client import Refusal, form, read_invite
+from tests.second_room import Chain, Unreadable
+from tests.second_socket import Ended
+from tests.transport_kit import make_certificate
+
+FOLDER = Path(__file__).parent
+_NUMBERS = count(1)
+
+
+@functools.cache
+def prs() -> bytes:
+    return crypto.password_prs(PASSWORD)
+
+
+@functools.cache
+def keys() -> crypto.Keys:
+    """For all connections, though each should have its own: to make them takes a while."""
+    return crypto.Keys()
+
+
+_free = [crypto.Identity() for _ in range(3)]
+
+
+def identity() -> crypto.Identity:
+    """Somebody else each time, whose keys for wraps are one of a few."""
+    found = _free[next(_NUMBERS) % len(_free)]
+    made = crypto.Identity.__new__(crypto.Identity)
+    made.__dict__.update(found.__dict__)
+    made.new_signature()
+    return made
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+        assert running.errors == ""
+
+
+@pytest.fixture
+def room() -> str:
+    """Of the test's own: all share the server."""
+    return f"den-{next(_NUMBERS)}"
+
+
+Join = Callable[..., Second]
+
+
+@pytest.fixture
+def join(room: str) -> Iterator[Join]:
+    """``join(server, NICK)`` is one who has come in.  In the end each has understood everything
+    that it was sent, and was never warned unless it says that it was (``Second.events``)."""
+    made: list[Second] = []
+
+    def come(
+        server: Server | ChatServer, nick: str, joined: bool = True, **options: Any
+    ) -> Second:
+        options = {"room": room, "keys": keys(), "identity": identity(), **options}
+        if not {"password", "token"} & set(options):
+            options["prs"] = prs()
+        client = Second(server.port, nick, **options)
+        made.append(client)
+        return client.join() if joined else client
+
+    yield come
+    for client in made:
+        if hasattr(client, "link"):  # else it had not even begun
+            client.leave()
+        assert client.unknown == set(), "the document lacks these"
+        assert client.of("warning") == []
+
+
+Make = Callable[..., ChatServer]
+
+
+@pytest.fixture
+def make(serve: Make) -> Make:
+    """``serve``, with the password of the other servers here."""
+    return functools.partial(serve, password=PASSWORD)
+
+
+@contextlib.contextmanager
+def real(server: Server, room: str, *options: str, nick: str = "anna") -> Iterator[Client]:
+    """A real client, which in the end has had nothing to complain of."""
+    name = f"{nick}-{next(_NUMBERS)}"
+    with Client(server, name, "--room", room, *options) as client:
+        yield client
+        wrong = [each for each in client.events if each["event"] in ("warning", "error")]
+        assert wrong == []
+
+
+def refusal(server: Server | ChatServer, nick: str, **options: Any) -> str:
+    client = Second(server.port, nick, keys=keys(), identity=identity(), **options)
+    with pytest.raises(Refusal) as refused:
+        client.join()
+    assert refused.value.clear == (refused.value.code == "auth_failed")
+    return str(refused.value.code)
+
+
+# That it is another one
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module is not None
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_it_imports_nothing_of_the_program() -> None:
+    """Nor anything of the tests that does; all it has is ``cryptography`` and the language."""
+    queue, looked_at = {"tests.second_client"}, set()
+    while queue:
+        name = queue.pop()
+        looked_at.add(name)
+        assert name.startswith("tests.second_"), name
+        for each in imports(FOLDER / f"{name.partition('.')[2]}.py"):
+            top, _, rest = each.partition(".")
+            if top == "tests":
+                if rest and (FOLDER / f"{rest}.py").exists():
+                    queue |= {each} - looked_at
+            else:
+                assert top == "cryptography" or top in sys.stdlib_module_names, (name, each)
+    assert looked_at >= {"tests.second_client", "tests.second_room", "tests.second_crypto"}
+    assert {f"tests.{path.stem}" for path in FOLDER.glob("second_*.py")} == looked_at
+
+
+# With a real client
+
+
+def test_they_talk(server: Server, join: Join, room: str) -> None:
+    bob = join(server, "bob")
+    with real(server, room) as alice:
+        assert bob.next("joined") == alice.nick
+        alice.say("hello", "/me waves", "à la carte, 日本語, 👩‍👩‍👧", r"/msg bob psst \o/")
+        bob.hears(alice.nick, "hello")
+        bob.hears(alice.nick, "waves", "action")
+        bob.hears(alice.nick, "à la carte, 日本語, 👩‍👩‍👧")
+        bob.hears(alice.nick, r"psst \o/", private=True)
+        bob.say("two\nlines and a\ttab"), bob.say("nods", "action"), bob.tell(alice.nick, "hey")
+        texts = [(each["text"], each["kind"], each["private"])
+                 for each in (alice.next("message", from_="bob") for _ in range(3))]  # fmt: skip
+        assert texts == [("two\nlines and a\ttab", "text", False), ("nods", "action", False),
+                         ("hey", "text", True)]  # fmt: skip
+        assert [post.text for post in bob.of("post")] == ["two\nlines and a\ttab", "nods"]
+        assert bob.rooms()[room] == 2
+        bob.leave()
+        alice.next("left", nick="bob")
+
+
+def test_both_are_renamed(server: Server, join: Join, room: str) -> None:
+    """What they say is signed for the nickname of the moment."""
+    bob = join(server, "robert")
+    with real(server, room) as alice:
+        bob.next("joined")
+        bob.say("before")
+        alice.next("message", text="before")
+        alice.say(f"/nick {alice.nick}-2")
+        assert bob.next("renamed") == (alice.nick, f"{alice.nick}-2")
+        alice.next("renamed")
+        alice.say("after")
+        bob.hears("robert", "before")
+        bob.hears(f"{alice.nick}-2", "after")
+        assert bob.rename("roberta")["type"] == "accepted"
+        assert bob.next("renamed") == ("robert", "roberta") and bob.nick == "roberta"
+        alice.next("renamed", old="robert", nick="roberta")
+        bob.say("I")
+        alice.next("message", from_="roberta", text="I")
+
+
+def test_the_codes_are_the_same(server: Server, join: Join, room: str) -> None:
+    bob, carol = join(server, "bob-codes"), join(server, "carol-codes")
+    with real(server, room) as alice:
+        bob.next("joined", lambda nick: nick == alice.nick), carol.next("joined")
+        alice.meets("bob-codes", "carol-codes")
+        alice.say("/verify bob-codes")
+        found = alice.next("verify")
+        assert found["room_code"] == bob.room.code() == carol.room.code()
+        ((code,),) = [[each["code"] for each in found["members"]]]
+        assert code == bob.room.code(alice.nick) != bob.room.code()
+
+
+def test_people_come_and_go_between_posts(server: Server, join: Join, room: str) -> None:
+    """Newcomers read nothing of before, who has left nothing of after; and nobody is suspected of
+    being shown another room, though posts tell of memberships before the present one."""
+    bob = join(server, "bob-1")
+    with real(server, room) as alice:
+        bob.next("joined")
+        for number in range(4):
+            carol = join(server, f"carol-{number}")
+            bob.next("joined"), alice.next("joined")
+            alice.say(f"a {number}")
+            bob.hears(alice.nick, f"a {number}"), carol.hears(alice.nick, f"a {number}")
+            bob.say(f"b {number}"), bob.next("post")
+            carol.hears("bob-1", f"b {number}")
+            alice.next("message", text=f"b {number}")
+            carol.say(f"c {number}")
+            alice.next("message", text=f"c {number}")
+            bob.hears(carol.nick, f"c {number}")
+            carol.leave()
+            bob.next("left"), alice.next("left")
+        assert (bob.of("unreadable"), alice.all("unreadable")) == ([], [])
+
+
+def test_secrets_and_links(server: Server, join: Join, room: str) -> None:
+    """Whoever has the link's secret reads and is read, whoever lacks it neither."""
+    with real(server, room) as alice:
+        alice.say("/invite")
+        invite = read_invite(alice.next("invite")["link"])
+        assert (invite.host, invite.port, invite.room) == ("127.0.0.1", server.port, room)
+        bob = join(server, "bob-2", secret=invite.secret)
+        mallory = join(server, "mallory")
+        alice.meets("bob-2", "mallory")
+        bob.next("joined")
+        alice.say("for us")
+        bob.hears(alice.nick, "for us")
+        assert mallory.next("unreadable") == Unreadable(alice.nick, "secret")
+        bob.say("so am I"), bob.tell(alice.nick, "too")
+        alice.next("message", text="so am I"), alice.next("message", text="too", private=True)
+        assert mallory.next("unreadable") == Unreadable("bob-2", "secret")
+        mallory.say("let me in")
+        alice.next("unreadable", from_="mallory", reason="secret")
+        assert bob.next("unreadable") == Unreadable("mallory", "secret")
+
+
+def test_from_room_to_room(server: Server, join: Join, room: str) -> None:
+    """With a secret that people agreed upon, which is stretched in the same way."""
+    other = f"{room}-other"
+    bob = join(server, "bob-3")
+    with real(server, room) as alice:
+        bob.next("joined")
+        bob.say("here"), bob.hears("bob-3", "here")
+        alice.next("message", text="here")
+        alice.say(f"/room {other} three little words")
+        assert bob.next("left") == alice.nick
+        assert bob.enter(other.upper(), "three little words")["type"] == "accepted"
+        assert bob.room.name == other and bob.room.nicks == [alice.nick, "bob-3"]
+        alice.meets("bob-3")
+        bob.say("there")
+        alice.next("message", room=other, text="there")
+        alice.say("yes")
+        bob.hears("bob-3", "there"), bob.hears(alice.nick, "yes")
+
+
+def test_cut_and_back(server: Server, join: Join, room: str) -> None:
+    """In place, with what was said meanwhile, and what was not answered is sent again."""
+    bob = join(server, "bob-4")
+    with real(server, room) as alice:
+        bob.next("joined")
+        bob.say("one"), bob.next("post")
+        alice.next("message", text="one")
+        ticket = bob.ticket
+        bob.post("cut off")
+        bob.socket.cut()
+        alice.next("message", text="cut off")
+        alice.say("meanwhile", f"/msg {bob.nick} only you")
+        alice.next("message", text="only you")
+        bob.resume()
+        assert bob.resumed and bob.ticket not in (None, ticket)
+        bob.hears("bob-4", "cut off")
+        bob.hears(alice.nick, "meanwhile"), bob.hears(alice.nick, "only you", private=True)
+        bob.read(lambda: not bob._open)
+        assert bob.say("back")["type"] == "accepted"
+        alice.hears("one", "cut off", "meanwhile", "only you", "back")
+        assert (alice.all("left"), bob.of("handed back")) == ([], [])
+
+
+def test_a_lie_about_what_was_shown_is_named(server: Server, join: Join, room: str) -> None:
+    """By both clients, in the same words as for a server that shows them different rooms."""
+    bob, carol = join(server, "bob-5"), join(server, "carol-5")
+    with Client(server, "alice-5", "--room", room) as alice:
+        for other in (bob, carol):
+            other.next("joined", lambda nick: nick == "alice-5")
+        for liar, hears, told in ((bob, carol, 0), (carol, bob, 5)):
+            wraps, _ = liar.room.seal("never sent", "text", 10_000)
+            seen = [told, crypto.to_text(bytes(32))]
+            body = {**liar.room._last.body, "text": "hm", "seen": seen}
+            answer = liar.answer(liar.post_box(wraps, liar.room.box_of(body)))
+            assert answer["type"] == "accepted"
+            hears.next("post", lambda post: not post.own)
+            assert hears.next("warning") == f"{liar.nick} is being shown another room"
+            assert alice.next("warning")["nick"] == liar.nick
+
+
+def test_panic_and_quit_are_goodbyes(server: Server, join: Join, room: str) -> None:
+    bob = join(server, "bob-6")
+    for last in ("/panic", "/quit"):
+        with Client(server, f"alice{last[1:]}", "--room", room) as alice:
+            bob.next("joined")
+            alice.say(last)
+            assert alice.end() == 0
+            assert bob.next("left") == alice.nick
+
+
+def test_over_tls_with_a_pinned_certificate(join: Join, room: str, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    files = {"SSL_CERT_PATH": certificate.cert_path, "SSL_KEY_PATH": certificate.key_path}
+    with Server(files) as server:
+        fingerprint = certificate.certificate.fingerprint(hashes.SHA256()).hex()
+        with real(server, room, "--ssl-fingerprint", fingerprint) as alice:
+            alice.say("/invite")
+            invite = read_invite(alice.next("invite")["link"])
+            assert invite.fingerprint == fingerprint
+            bob = join(server, "bob", fingerprint=fingerprint, secret=invite.secret)
+            alice.meets("bob")
+            bob.say("sealed twice")
+            alice.next("message", text="sealed twice")
+            with pytest.raises(OSError, match="another certificate"):
+                join(server, "carol", fingerprint="00" * 32)
+
+
+# With the real server
+
+
+def test_tokens(server: Server, join: Join) -> None:
+    assert form(server.port, "/health") == (200, {"status": "ok"})
+    admin = {"admin_password": PASSWORD}
+    status, made = form(server.port, "/generate_token", username="grace", ttl=60, **admin)
+    assert (status, made["username"]) == (200, "grace")
+    token = made["token"]
+    grace = join(server, "", token=token)
+    assert grace.nick == "grace"
+    listed = form(server.port, "/list_tokens", **admin)[1]["tokens"]
+    assert [each["id"] for each in listed] == [token.split(".")[0]]
+    assert grace.rename("other")["code"] == "nick_pinned"
+    assert refusal(server, "other", token=token) == "nick_pinned"
+    assert refusal(server, "grace", prs=prs()) == "nick_reserved"
+    assert refusal(server, "grace", token=token[:-1] + "-") == "auth_failed"
+    # The last one that proves it has it.
+    again = join(server, "grace", token=token, room="elsewhere")
+    assert grace.ended() == "taken_over"
+    assert form(server.port, "/revoke_token", token=token, **admin) == (200, {"revoked": True})
+    assert again.ended() == "revoked"
+    assert form(server.port, "/revoke_token", token=token, admin_password="no")[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [({"password": "wrong"}, "auth_failed"), ({"token": "AAAA.BBBB"}, "auth_failed"),
+     ({"nick": "server"}, "bad_nick"), ({"nick": ""}, "bad_nick"), ({"nick": "a b"}, "bad_nick"),
+     ({"nick": "w" * 33}, "bad_nick"), ({"room": "two words"}, "bad_room"),
+     ({"room": "r" * 65}, "bad_room")],
+)  # fmt: skip
+def test_who_is_not_let_in(server: Server, options: dict[str, Any], code: str) -> None:
+    options = {"nick": "bob", **options}
+    if not {"password", "token"} & set(options):
+        options["prs"] = prs()
+    assert refusal(server, options.pop("nick"), **options) == code
+
+
+def test_what_is_refused(server: Server, join: Join) -> None:
+    """Each request has one answer, under its `ref`."""
+    alice, bob = join(server, "alice-7"), join(server, "bob-7")
+    assert refusal(server, "ALICE-7", prs=prs()) == "nick_taken"
+    alice.next("joined")
+    assert alice.rename("bob-7")["code"] == "nick_taken"
+    assert alice.rename("B0b-7")["nick"] == "bob-7"
+    assert alice.rename("a\x1bb")["code"] == "bad_nick"
+    assert alice.enter("a b")["code"] == "bad_room"
+    alice._asked = alice.room.name
+    wraps, box = alice.room.seal("x" * 70_000, "text", 10**6)
+    refused = alice.answer(alice.post_box(wraps, box))
+    assert (refused["code"], refused["limit"]) == ("too_long", alice.welcome["max_message_size"])
+    wrap, box = alice.room.seal_for("bob-7", "psst")
+    wrap["to"] = 10**6
+    fields = {"change": alice.room.change, "wrap": wrap, "box": box}
+    assert alice.answer(alice.request("private", **fields))["code"] == "gone"
+    bob.socket.cut()
+    first = alice.answer(1)
+    alice.send({"type": "nick", "ref": 1, "nick": "bob-7"})  # again: the same answer
+    alice.send({"type": "nick", "ref": 0, "nick": "bob-7"})
+    assert [alice.next("refused", lambda each: each["ref"] == 1) for _ in range(2)] == [first] * 2
+    assert alice.next("refused", lambda each: each["ref"] == 0)["code"] == "repeated"
+
+
+def test_three_strikes(server: Server, join: Join) -> None:
+    """A frame of no type, one that is malformed, and one that is unexpected; that one is named."""
+    alice = join(server, "alice-8")
+    alice.send({"type": "zork"}, {"type": "seen", "seq": "1"})
+    assert alice.next("refused") == {"type": "refused", "code": "unknown_type"}
+    assert alice.next("refused") == {"type": "refused", "code": "malformed"}
+    assert alice.say("still here")["type"] == "accepted"
+    _, box = alice.room.seal("for a change that is none", "text", 10_000)
+    ref = alice.request("post", change=2, box=box)
+    assert alice.ended() == "protocol"
+    assert alice.answers[ref]["code"] == "unexpected"
+
+
+@pytest.mark.parametrize("ends", ["hello", "confirm", "record"])
+def test_what_does_not_belong_ends_a_handshake(server: Server, join: Join, ends: str) -> None:
+    client = join(server, f"eve-{ends}", joined=False)
+    if ends == "hello":
+        client.greet()
+        client.socket.send('{"type":"zork"}')
+        client._clear(10.0)  # key
+        with pytest.raises(Refusal) as refused:
+            client._clear(10.0)
+        assert refused.value.code == "auth_failed"
+    elif ends == "confirm":
+        client.greet()
+        client.link.agree(client._clear(10.0))
+        client.socket.send(client.link.seal({"type": "seen", "seq": 0}))
+        with pytest.raises(Refusal) as refused:
+            client._enter_live(client.link.open(client._first_record()))
+        assert (refused.value.code, refused.value.clear) == ("unexpected", False)
+    else:
+        client.join()
+        client.socket.send(client.link.seal({"type": "list_rooms", "ref": 1})[:-1] + b"\0")
+        client.read(lambda: bool(client.of("refused")))
+        assert client.of("refused")[0]["code"] == "link_broken"
+        with pytest.raises(Ended) as ended:
+            client.read(lambda: False)
+        assert ended.value.close == 1008
+
+
+def test_the_same_identity_again(server: Server, join: Join) -> None:
+    """It replaces itself, at another place of the log."""
+    alice, bob = join(server, "alice-9"), join(server, "bob-9")
+    again = join(server, "alice-9", identity=alice.identity)
+    assert alice.ended() == "replaced"
+    assert bob.next("left") == "alice-9" and bob.next("joined") == "alice-9"
+    bob.say("welcome"), again.hears("bob-9", "welcome")
+
+
+def test_heartbeats(make: Make, join: Join) -> None:
+    """At its time, and at once where it is asked for; who says nothing is ended."""
+    server = make(heartbeat_interval=0.2, heartbeat_timeout=0.8)
+    alice, mute = join(server, "alice"), join(server, "mute")
+    alice.beat(answer=True)
+    assert alice.next("seen") == 0
+    alice.say("one")
+    alice.beat(answer=True)
+    assert alice.next("seen", lambda ref: ref) == alice.last_ref
+    mute._beat_at = time.monotonic() + 60.0
+    with pytest.raises(Ended):
+        while True:  # alice's own go on meanwhile
+            alice.hear(time.monotonic() + 0.05)
+            mute.hear(time.monotonic() + 0.05)
+    mute.socket.cut()
+    assert mute.of("refused")[0]["code"] == "timed_out"
+    assert alice.next("left") == "mute"
+
+
+def test_too_late_to_resume(make: Make, join: Join) -> None:
+    """It joins anew, keeps its epochs, and hands back what was not answered."""
+    server = make(heartbeat_interval=0.2, heartbeat_timeout=0.6)
+    alice, bob = join(server, "alice"), join(server, "bob")
+    bob.say("one"), alice.hears("bob", "one")
+    bob.socket.cut()
+    with pytest.raises(Ended):
+        bob.post("lost")
+    alice.next("left")
+    bob.resume()
+    assert not bob.resumed and bob.of("handed back") == [bob.last_ref]
+    assert alice.next("joined") == "bob"
+    bob.say("two"), alice.hears("bob", "two")
+    assert bob.room._own is not None and bob.room._own.epoch > 1
+
+
+def test_a_thousand_posts(make: Make, join: Join) -> None:
+    """The thousandth number is the last of an epoch."""
+    server = make(max_messages_per_window=10_000)
+    alice, bob = join(server, "alice"), join(server, "bob")
+    alice.next("joined")
+    wraps, _ = alice.room.seal("begin", "text", 10_000)
+    own = alice.room._own
+    assert own is not None and own.epoch == 1
+    alice.send({"type": "keys", "wraps": wraps})
+    alice.room._own = own.at(limits.EPOCH_POSTS - 1)  # as if as many had been said
+    alice.say("the last"), alice.say("the first")
+    bob.hears("alice", "the last"), bob.hears("alice", "the first")
+    own = alice.room._own
+    assert isinstance(own, Chain) and (own.epoch, own.n) == (2, 1)
+
+
+def test_who_does_not_read_falls_behind(
+    make: Make, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is told so, with a roster; its keys come anew, and what it has lost is counted."""
+    monkeypatch.setattr(limits, "LOG_ENTRIES", 20)
+    server = make(max_messages_per_window=10_000)
+    server._listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    frozen = join(server, "frozen", holds=4096)
+    bob = join(server, "bob")
+    for number in range(60):
+        assert bob.say("x" * 8000 + str(number))["type"] == "accepted"
+    frozen.read(lambda: len(frozen.of("entered")) > 1)
+    assert frozen.of("entered")[-1]["missed"] > 0
+    assert bob.next("rejoined") == "frozen"
+    bob.say("back?"), frozen.next("post", lambda post: post.text == "back?")
+    frozen.say("yes"), bob.next("post", lambda post: post.text == "yes")
+    assert frozen.of("unreadable") == []
+
+
+def test_a_server_that_stops_says_so(make: Make, join: Join) -> None:
+    server = make()
+    alice = join(server, "alice")
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    assert alice.ended() == "shutdown"
+    alice.socket.close()
+    stopping.join()
