@@ -31,6 +31,7 @@ VERSION = 2
 RECORD_PAD = 256
 SEEN_BYTES = 524_288
 ANSWER_SECONDS = 75.0  # for each of `key` and the first record
+STALE_TRIES = 7
 
 Frame = dict[str, Any]
 
@@ -299,12 +300,16 @@ class Client:
         return ref
 
     def say(self, text: str, kind: str = "text") -> Frame:
-        """``post``, sealed anew as long as it is `stale`; the last answer."""
-        while True:
+        """``post``, sealed anew some times while it is `stale`; the last answer."""
+        for attempt in range(STALE_TRIES):
             answer = self.answer(self.post(text, kind))
             if answer.get("code") != "stale":
-                return answer
+                break
+            pause = time.monotonic() + 0.1 * 2**attempt
+            while time.monotonic() < pause:
+                self.hear(pause)
             self.read(lambda: self.room.change > self._sealed_for, "changes")
+        return answer
 
     def tell(self, nick: str, text: str) -> Frame:
         """Say something to one member alone."""
