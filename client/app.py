@@ -35,6 +35,7 @@ EXIT_INTERRUPTED = 130
 EXIT_NOT_DELETED = 1
 PANIC_SCREEN_SECONDS = 0.5  # for the screen: GNU screen is written some 12 KB
 PANIC_SECONDS = 0.2  # for the network's thread, and for the history's file
+ANSWERS_SECONDS = 300.0  # for the answers to lines that were piped in, whatever a server says
 QUIT_SECONDS = 2.0  # for the answers to lines that are under way when somebody leaves
 _LOOK_SECONDS = 0.2  # while something else than the queue is waited for
 
@@ -123,7 +124,7 @@ class _Client:
         self._last_words = ""
         # Not an Event: only this may be put into by a signal handler at any moment.
         self._news: SimpleQueue[str] = SimpleQueue()
-        self._quitting = False
+        self._quitting = self._interrupted = False
         self._panicking = self._deleting = False
         self._told: int | None = None  # of the lines handed back, when output had gone
         self._console = Console(
@@ -189,23 +190,22 @@ class _Client:
     def _chat(self) -> int:
         self._connection.start()
         news = self._news.get()
-        if news != "waiting":
-            return self._chat_after(news)
-        with self._console:  # it is told of that at once
-            while news == "waiting":
-                news = self._news.get()
-            return self._chat_after(news)
+        if news in ("joined", "waiting"):
+            return self._chat_on_screen()
+        self._say_history(joined=False)
+        self._connection.leave()
+        return EXIT_INTERRUPTED if news == "interrupted" else self._ended()
 
-    def _chat_after(self, news: str) -> int:
-        """The rest, once it is known whether this client is in."""
-        self._say_history(news == "joined")
-        if news != "joined":
-            self._connection.leave()
-            return EXIT_INTERRUPTED if news == "interrupted" else self._ended()
+    def _chat_on_screen(self) -> int:
+        """Read lines, also before the room is entered, where that takes its time."""
+        self._say_history(joined=True)
         # Not before: while the keyboard is not seized, Ctrl-C ends an attempt that hangs.
         with self._console:
             self._read_lines()
-            return self._vanish() if self._panicking else self._leave()
+            if self._panicking:
+                return self._vanish()
+            status = self._leave()
+        return EXIT_INTERRUPTED if self._interrupted and not self._connection.joined else status
 
     def _read_lines(self) -> None:
         while not self._quitting:
@@ -223,13 +223,16 @@ class _Client:
     def _leave(self) -> int:
         """Why reading has ended decides what is waited for, and the exit status."""
         pipe_ended = not self._quitting and self._console.input.ended == "end"
+        if pipe_ended:
+            self._await_room()
         if pipe_ended and self._settings.listen:
             while not self._quitting and not self._connection.over and self._told is None:
                 self._news.get()
         wants_away = self._quitting or not pipe_ended
         if wants_away:
             self._console.screen.hurry()
-        self._await_answers(QUIT_SECONDS if wants_away else self._connection.timeout)
+        longest = min(self._connection.timeout, ANSWERS_SECONDS)
+        self._await_answers(QUIT_SECONDS if wants_away else longest)
         if self._connection.over:
             return self._ended()
         left_over = self._give_up()
@@ -240,6 +243,11 @@ class _Client:
             return EXIT_LOST
         # Where output has gone, what was refused before had been told.
         return EXIT_REFUSED if self._session.refused > (self._told or 0) else EXIT_LEFT
+
+    def _await_room(self) -> None:
+        """What was piped in is for the room: the reader thread knows how long to wait for it."""
+        while not (self._quitting or self._connection.over or self._connection.joined):
+            self._news.get()
 
     def _vanish(self) -> int:
         """Leave within a second, whatever hangs: nobody's answer is waited for."""
@@ -308,7 +316,8 @@ class _Client:
 
     def _give_up(self) -> int:
         """Hand back what was not sent; how many lines that were."""
-        count = self._session.give_up("disconnected")
+        unanswered = self._connection.ending.reason == "no_answer"
+        count = self._session.give_up("timed_out" if unanswered else "disconnected")
         if count and self._console.renderer == "rich":  # where they stand is about to vanish
             self._say_last(_unsent(count))
         return count
@@ -374,7 +383,7 @@ class _Client:
             # out, on which the terminal is restored.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt
-        self._quitting = True
+        self._quitting = self._interrupted = True
         self._news.put("interrupted")
         self._console.input.stop()
 

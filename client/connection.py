@@ -16,6 +16,7 @@ from typing import Any
 from client import events, wording
 from client.ending import Ending, Gone, Refused, ending_of, reason_of
 from client.outbox import records
+from client.patience import Patience
 from client.session import Session
 from i18n import _
 from protocol import frames, limits
@@ -37,6 +38,8 @@ _NAMES_TO_TRY = range(2, 10)
 _LONGEST_BASE = limits.NICK_CHARS - 2
 # Until `welcome` has told how large a message can be, and whatever a server may tell.
 _FIRST_RECORD, _LARGEST_RECORD = 2 * limits.RECORD_BYTES, 8 * 1024 * 1024
+# A server may be quiet for a day, by its settings; whoever waits for an answer looks more often.
+_LONGEST_INTERVAL, _LONGEST_TIMEOUT = 60.0, 86400.0
 _GOODBYE_SECONDS = 2.0
 _WRITE_SECONDS = 10.0  # in which the network has to take a record
 _LONGEST_NICK_WAIT = 300.0  # in all, for a nickname whose holder is away
@@ -48,7 +51,8 @@ class Connection:
 
     ``dial`` opens a WebSocket to the server; it hands each stream that it tries to the function
     that it is given, so that leaving need not wait for an answer.  ``tell`` hears ``joined``
-    when a room was entered for the first time, and ``ended`` when there is nothing more to come.
+    when a room was entered for the first time, ``waiting`` where that takes its time, which is an
+    event as well, and ``ended`` when there is nothing more to come.
     ``credentials`` and ``make_keys``, which gives keys for one connection, may take a moment.
     ``may_ask``: somebody is there who can say whether to go on after handshakes in a row that
     proved nothing; otherwise they are the end.
@@ -290,10 +294,10 @@ class Connection:
             raise Refused(welcome, proven=True)
         if not isinstance(welcome, frames.Welcome):
             raise Unexpected()
-        self._interval = max(welcome.heartbeat_interval, 0.05)
-        self._timeout = max(welcome.heartbeat_timeout, self._interval)
+        self._interval = min(max(welcome.heartbeat_interval, 0.05), _LONGEST_INTERVAL)
+        self._timeout = min(max(welcome.heartbeat_timeout, self._interval), _LONGEST_TIMEOUT)
         self._ticket = welcome.ticket
-        peer.allow(min(welcome.max_payload_size, _LARGEST_RECORD))
+        peer.allow(min(max(welcome.max_payload_size, _FIRST_RECORD), _LARGEST_RECORD))
         session.welcome(welcome)
         with self._sending:
             self._link = link
@@ -305,9 +309,14 @@ class Connection:
         try:
             return self._receive_by(peer, now + QUIET_SECONDS)
         except TimedOut:
-            text = _("The server is slow to answer: many may be trying to log in; still waiting.")
-            self._emit(events.Notice(text))
+            self._say_slow("welcome")
         return self._receive_by(peer, now + ANSWER_SECONDS)
+
+    def _say_slow(self, what: str) -> None:
+        """Tell a person what is waited for; before there is a room, there is no screen yet."""
+        self._emit(events.Notice(wording.waiting(what)))
+        if not self.joined:
+            self._tell("waiting")
 
     def _receive_by(self, peer: WebSocket, deadline: float) -> str | bytes:
         """The next message of the handshake.  Raises Refused for a refusal in clear."""
@@ -329,8 +338,11 @@ class Connection:
             raise Closed()
         heard = self._clock()
         beat, received = heard + self._interval, 0
+        patience = Patience(self._clock, self._say_slow)
         while not self._leaving.is_set():
-            until = min(beat, heard + self._timeout, self._session.paused_until() or beat)
+            pause = self._session.paused_until() or beat
+            due = patience.look(self._session.awaited())
+            until = min(beat, heard + self._timeout, pause, due)
             record = peer.receive(max(0.0, until - self._clock()))
             if record is not None:
                 values = link.open(record)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from client import refusals
+from client.patience import Overdue
 from protocol import frames
 from protocol.errors import BadVersion, ChatError, RemoteError, TimedOut
 from transport import Closed, Unreachable
@@ -60,8 +61,8 @@ def ending_of(error: ChatError, *, first: bool, proven: bool) -> Ending | None:
     """
     if isinstance(error, Refused):
         return _refusal(error, first)
-    if isinstance(error, Gone):
-        return Ending("refused", error.reason) if error.reason in _FINAL else None
+    if isinstance(error, Gone) and error.reason in _FINAL:
+        return Ending("refused", error.reason)
     if isinstance(error, BadVersion) and (first or proven):
         return Ending("refused", error.code)
     if not first:
@@ -82,7 +83,7 @@ def _refusal(refused: Refused, first: bool) -> Ending | None:
 
 def reason_of(error: ChatError, *, proven: bool) -> str:
     """The reason of a ``disconnected`` event; ``lost`` where there is nothing to say about it."""
-    if isinstance(error, Gone):
+    if isinstance(error, (Gone, Overdue)):
         return error.reason
     if not proven or isinstance(error, (Closed, Refused, TimedOut)):
         return "lost"

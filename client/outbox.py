@@ -93,6 +93,16 @@ class Outbox:
         """Whether each line has been answered, and seen in its place."""
         return not (self.waiting or self.open or self.taken or self.requests)
 
+    def unanswered(self) -> int | None:
+        """The oldest ``ref`` without a first answer; they are answered in order."""
+        return min([*self.open, *self.requests], default=None)
+
+    @property
+    def unplaced(self) -> dict[int, Line]:
+        """By ref, the lines that were accepted for the log and have not come by there."""
+        taken = self.taken.items()
+        return {ref: line for ref, line in taken if line.target is None and line.refusal is None}
+
     def add(self, line: Line) -> None:
         """``line`` waits behind all others."""
         self._turns += 1
@@ -134,10 +144,16 @@ class Outbox:
         # In the order of the refs: what is below the last one taken, a server takes for old.
         return [part for ref in sorted(parts) for part in parts[ref]]
 
-    def give_up(self) -> list[Line]:
-        """All lines that no server has acknowledged, in order; they are forgotten here."""
+    def give_up(self, unplaced: bool = False) -> list[Line]:
+        """All lines that no server has acknowledged, in order; they are forgotten here.
+
+        With ``unplaced`` those too that one says it has taken, and has shown to nobody.
+        """
         lines = [line for line in self.waiting if isinstance(line, Line)]
         lines += self.open.values()
+        for ref, line in self.unplaced.items() if unplaced else ():
+            lines.append(line)
+            del self.taken[ref]
         self.open.clear()
         self.waiting.clear()
         return sorted(lines, key=lambda line: line.turn)

@@ -18,6 +18,7 @@ from client import codes, events, refusals, wording
 from client.ahead import compute
 from client.events import CodeView, MemberView
 from client.outbox import OPEN_LINES, Line, Outbox, Request, Switch
+from client.patience import NOTHING, Awaited
 from client.posts import Opened
 from client.sealing import Sealing
 from client.transcript import Pair
@@ -95,7 +96,7 @@ class Session:
         self._number = 0
         self._id = 0
         self._live = False
-        self._max_message_size = 0
+        self._max_message_size: int | None = None  # until a server has said it
         self._heard_rooms: tuple[str, ...] = ()
         self.outgoing: deque[bytes] = deque()
         self.refused = 0  # lines handed back
@@ -165,6 +166,16 @@ class Session:
             self._advance_locked()
         self._on_outgoing()
 
+    def awaited(self) -> Awaited:
+        """What the server owes: the way into a room, an answer, or a line's place in the log."""
+        with self._lock:
+            if self._arrival is not None or not self._live:
+                return Awaited("room", len(self._arrival.lines) if self._arrival else 0)
+            oldest = self._outbox.unanswered()
+            if oldest is not None:
+                return Awaited("answer", oldest)
+            return Awaited("place", self._seq) if self._outbox.unplaced else NOTHING
+
     def wait_answered(self, seconds: float) -> bool:
         """Whether each line was accepted or refused, each command answered, within ``seconds``."""
         with self._changed:
@@ -184,7 +195,7 @@ class Session:
         """Hand back what no server has acknowledged; how many lines that were."""
         with self._lock:
             self._conclude_answered_locked(everything=True)
-            lines = self._outbox.give_up()
+            lines = self._outbox.give_up(unplaced=reason == "timed_out")
             for line in lines:
                 self._hand_back_locked(line, reason)
             return len(lines)
@@ -307,6 +318,9 @@ class Session:
     def who(self) -> None:
         """Say who is in the room."""
         with self._lock:
+            if self._log is None:  # in no room yet
+                self._error_locked("disconnected")
+                return
             self._emit(events.MemberList(self._room, self._views_locked()))
 
     def verify(self, nick: str | None, confirm: bool) -> None:
@@ -336,13 +350,16 @@ class Session:
     def invite(self) -> None:
         """Make a link into this room; where one is alone, with a new secret if it has none."""
         with self._lock:
+            if self._log is None:  # in no room yet
+                self._error_locked("disconnected")
+                return
             room = self._room
             secret = self._secrets.get(room_key(room), ("", b""))[0]
         if not secret:
             secret = codes.new_secret()
             salt = codes.secret_salt(secret, room)  # takes a moment: without the lock
             with self._lock:
-                if self._log is None or room_key(self._room) != room_key(room):
+                if room_key(self._room) != room_key(room):
                     return
                 if not self._sealing.guard(salt):
                     text = _(
@@ -414,7 +431,7 @@ class Session:
     # Lines: the lock is held
 
     def _enqueue_locked(self, line: Line) -> None:
-        if len(line.text.encode("utf-8", "surrogatepass")) > self._max_message_size:
+        if self._is_too_long_locked(line):
             self._hand_back_locked(line, "too_long")
         elif len(self._outbox.waiting) >= WAITING_LINES:
             self._hand_back_locked(line, "disconnected")
@@ -423,6 +440,10 @@ class Session:
             self._number_locked(line)
             self._emit(events.Sending(line.number, line.room, line.text, line.kind, line.to))
             self._advance_locked()
+
+    def _is_too_long_locked(self, line: Line) -> bool:
+        most = self._max_message_size
+        return most is not None and len(line.text.encode("utf-8", "surrogatepass")) > most
 
     def _number_locked(self, line: Line) -> None:
         if line.number == 0:
@@ -442,6 +463,8 @@ class Session:
                 if self._outbox.open:
                     return
                 waiting.popleft()
+                if room_key(head.room) == room_key(self._room):
+                    continue  # the way in led there, or the way out was refused
                 self._switching, self._switching_to = True, head.room
                 self._request_locked("switch", lambda ref, to=head.room: frames.Enter(ref, to))  # type: ignore[misc]
             elif len(self._outbox.open) >= OPEN_LINES or self._outbox.behind(self._sealing.change):
@@ -478,6 +501,8 @@ class Session:
         """Why ``line`` is not to be sealed now, though it was wanted when it was typed."""
         if room_key(line.room) != room_key(self._room):
             return "left_room"
+        if self._is_too_long_locked(line):
+            return "too_long"
         verified = (
             self._sealing.all_verified()
             if line.target is None
@@ -584,7 +609,7 @@ class Session:
         first, returning = self._log is None, not self._live
         missed = self._missed_locked(entered) if returning else entered.missed
         switched = entered.ref is not None and self._answer_locked(entered.ref) == "switch"
-        self._settle_locked(returning)
+        self._settle_locked(returning and not first)
         self._log, self._id = entered.log, entered.id
         self._seq, self._number, self._awaited = entered.seq, 0, 0
         self._room = entered.room
@@ -592,7 +617,8 @@ class Session:
             self._switching = False
         if returning and room_key(self._shown_room) != room_key(self._asked):
             # Another one was wanted while this one was being entered.
-            self._outbox.waiting.append(Switch(self._shown_room))
+            if not first:  # or it still waits, among the lines before and after it
+                self._outbox.waiting.append(Switch(self._shown_room))
         elif returning:
             self._shown_room = entered.room
         self._live = True

@@ -164,13 +164,30 @@ _DISCONNECTED: dict[str, str] = {
         "The encrypted link was disturbed and has been cut; if that goes on, somebody may be "
         "tampering with it."
     ),
+    "no_room": N_(
+        "The server let you in and did not say who is in the room; try again later, or ask whoever "
+        "runs it."
+    ),
+    "no_answer": N_(
+        "The server did not answer what was sent; try again later, or ask whoever runs it."
+    ),
     "quit": N_("You have left the chat."),
     "protocol": N_("The two sides did not understand each other; use the same version on both."),
 }
 _COMING_BACK: dict[str, str] = {
     "shutdown": N_("The server is shutting down; this client connects again when it is back."),
     "timed_out": N_("Nothing was heard from the other side for too long; connecting again."),
+    "no_room": N_("The server did not say in time who is in the room; connecting again."),
+    "no_answer": N_("The server did not answer in time what was sent; connecting again."),
     "too_slow": N_("This connection could not keep up with the room; connecting again."),
+}
+_WAITING: dict[str, str] = {
+    "welcome": N_("The server is slow to answer: many may be trying to log in; still waiting."),
+    "room": N_(
+        "Waiting for the server to say who is in the room; what you type goes out after that."
+    ),
+    "answer": N_("The server has not answered what was sent yet; still waiting."),
+    "place": N_("The server has not shown what was sent to the room yet; still waiting."),
 }
 _CUT = N_("The connection ended ({code}); connect again.")
 
@@ -336,6 +353,11 @@ def disconnected(reason: str) -> str:
 def coming_back(reason: str) -> str:
     """Why the connection ended, where this client connects again by itself."""
     return _(_COMING_BACK[reason]) if reason in _COMING_BACK else disconnected(reason)
+
+
+def waiting(what: str) -> str:
+    """What a server that takes its time is waited for."""
+    return _(_WAITING[what])
 
 
 def unreachable(reason: str, server: str, params: Params | None = None) -> str:

@@ -448,15 +448,20 @@ def prove(peer: WebSocket, link: ServerLink, prs: bytes) -> frames.Confirm:
 
 
 def connected(
-    script: Callable[[WebSocket, ServerLink], None], prs: bytes = PRS
+    script: Callable[[WebSocket, ServerLink], None],
+    prs: bytes = PRS,
+    at: Callable[[Session, str], None] = lambda _session, _news: None,
 ) -> tuple[Connection, list[events.Event]]:
-    """A client that has connected once to a server that does ``script``, and has ended."""
+    """A client that has connected once to a server that does ``script``, and has ended.
+
+    ``at`` is called with its session at each of its news, by its reader thread.
+    """
     shown: list[events.Event] = []
     with Impostor(script) as impostor:
         host, port = impostor.address
         session = Session(
-            identity("alice"), Invite(host, port), "alice", ROOM, recorder(shown), lambda: None,
-            lambda: None,
+            identity("alice"), Invite(host, port), "alice", ROOM, recorder(shown),
+            lambda: connection.send(), lambda: None,
         )  # fmt: skip
 
         def dial(opened: Callable[[Stream], None]) -> WebSocket:
@@ -465,6 +470,7 @@ def connected(
         ended = threading.Event()
 
         def tell(news: str) -> None:
+            at(session, news)
             if news == "ended":
                 ended.set()
 

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from client import connection, wording
+from client import connection, patience, wording
 from protocol import confusables, errors, frames, keys, limits
 from protocol.errors import ChatError, Malformed
 from protocol.frames import Frame
@@ -215,9 +215,13 @@ def test_how_long_each_side_waits() -> None:
         ("client", "connecting, TLS, the upgrade and `greeting`"): greeted,
         ("client", "`key`, from `hello` on"): answered,
         ("client", "the first record, from `confirm` on"): answered,
+        ("client", "its room, from `welcome`, and from each member of a roster on"): "30",
+        ("client", "the answer to the oldest `ref` that has none"): "60",
+        ("client", "the next `log`, for a post that was accepted and has not come by"): "60",
         ("both", "a record"): "`heartbeat_timeout`",
         ("server", "a client that was lost"): "`heartbeat_timeout`",
     }
+    assert patience.LIMITS == {"room": 30.0, "answer": 60.0, "place": 60.0}
     assert connection.ANSWER_SECONDS >= bounds.PATIENCE + bounds.HANDSHAKE_SECONDS
 
 

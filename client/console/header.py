@@ -26,6 +26,8 @@ def header(model: Model, columns: int, glyphs: Glyphs) -> Line:
 
 
 def _fitting(model: Model, room: str, columns: int) -> str:
+    if not model.room:  # not in one yet
+        return ""
     members = wording.members(model.others + 1)
     sealed = _("end-to-end")
     trust = [sealed]

@@ -1,0 +1,316 @@
+"""A server that is there and goes no further: every wait is said, and has an end."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from client import events, patience
+from client.patience import NOTHING, Awaited, Overdue, Patience
+from client.session import Session
+from protocol import frames, pake
+from protocol.frames import MemberLine
+from protocol.limits import COUNTER_MAX
+from protocol.link import ServerLink
+from tests.malicious import (
+    LOG,
+    PRS,
+    ROOM,
+    Den,
+    Impostor,
+    Person,
+    bundle,
+    connected,
+    prove,
+    received,
+    stay,
+    welcome,
+)
+from tests.processes import PASSWORD, Client, Terminal
+from tests.test_limiter import Clock
+from transport.websocket import WebSocket
+
+Script = Callable[[WebSocket, ServerLink], None]
+ALICE = MemberLine(1, "alice", 1, bundle("alice"))
+SENTENCE = "Waiting for the server to say who is in the room"
+
+
+def entered(members: int, **changes: object) -> frames.Entered:
+    genuine = frames.Entered(ROOM, LOG, 1, 1, members, False, 0)
+    return replace(genuine, **changes)  # type: ignore[arg-type]
+
+
+def beating(*said: frames.Frame, answers: Sequence[frames.Frame] = ()) -> Script:
+    """A server that lets in, says ``said``, and beats; each record gets one of ``answers``."""
+
+    def script(peer: WebSocket, link: ServerLink) -> None:
+        prove(peer, link, PRS)
+        peer.send(link.seal([frame.encode() for frame in said]))
+        left = list(answers)
+        while True:
+            record = peer.receive(0.02)
+            if record is not None:
+                link.open(record)
+            answer = left.pop(0) if left and record is not None else frames.Seen(0)
+            peer.send(link.seal([answer.encode()]))
+
+    return script
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes a minute is over in a moment."""
+    monkeypatch.setattr(patience, "HINT_SECONDS", 0.1)
+    for what in patience.LIMITS:
+        monkeypatch.setitem(patience.LIMITS, what, 0.3)
+
+
+# What is waited for
+
+
+def test_each_step_gives_more_time_and_nothing_else_does() -> None:
+    clock, said = Clock(), list[str]()
+    waits = Patience(clock, said.append)
+    limit = patience.LIMITS["room"]
+    assert waits.look(NOTHING) == float("inf")
+    start = clock.now
+    assert waits.look(Awaited("room")) == start + patience.HINT_SECONDS and said == []
+    clock.now = start + limit - 1
+    assert waits.look(Awaited("room")) == start + limit and said == ["room"]
+    assert waits.look(Awaited("room", 1)) == clock.now + limit
+    clock.now += limit - 1
+    waits.look(Awaited("room", 1))
+    clock.now += 1
+    with pytest.raises(Overdue) as overdue:
+        waits.look(Awaited("room", 1))
+    assert overdue.value.reason == "no_room" and said == ["room"]
+
+
+def test_what_is_waited_for_next_has_a_time_of_its_own() -> None:
+    clock, said = Clock(), list[str]()
+    waits = Patience(clock, said.append)
+    for step in range(100):
+        waits.look(Awaited("answer", step))
+        clock.now += patience.LIMITS["answer"] - 1
+    for what in ("place", "", "place"):
+        waits.look(Awaited(what))
+        clock.now += patience.HINT_SECONDS
+        waits.look(Awaited(what))
+    assert said == ["answer", "place", "place"]
+
+
+def test_a_roster_comes_nearer_with_each_member_and_not_with_heartbeats() -> None:
+    person = Person("alice")
+    person.session.room_to_join()
+    person.session.welcome(welcome("alice"))
+    assert person.session.awaited() == Awaited("room", 0)
+    person.hears(entered(3), frames.Seen(0), frames.Roster(()))
+    assert person.session.awaited() == Awaited("room", 0)
+    person.hears(frames.Roster((ALICE,)), frames.Seen(7), frames.Roster(()))
+    assert person.session.awaited() == Awaited("room", 1)
+    others = [replace(ALICE, id=id, nick=name, bundle=bundle(name), joined=1)
+              for id, name in ((2, "bob"), (3, "carol"))]  # fmt: skip
+    person.hears(frames.Roster(tuple(others)))
+    assert person.session.awaited() == NOTHING
+
+
+def test_the_way_to_another_room_and_back_from_behind_are_waited_for_alike() -> None:
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.session.switch("attic", None)
+    (asked,) = alice.sent()
+    assert isinstance(asked, frames.Enter)
+    assert alice.session.awaited() == Awaited("answer", asked.ref)
+    alice.hears(den.entering(alice, ref=asked.ref, room="attic", seq=9)[0])
+    assert alice.session.awaited() == Awaited("room", 0)
+    bob = den["bob"]
+    bob.hears(den.entering(bob)[0])
+    assert bob.session.awaited() == Awaited("room", 0)
+
+
+def test_lines_and_requests_are_waited_for_in_their_order() -> None:
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    first, second = den.say("alice", "one"), den.say("alice", "two")
+    assert alice.session.awaited() == Awaited("answer", first.ref)
+    alice.hears(frames.Refused("rate_limited", second.ref), frames.Accepted(COUNTER_MAX, 3))
+    assert alice.session.awaited() == Awaited("answer", first.ref), "that is no answer to it"
+    alice.hears(frames.Accepted(first.ref, den.seq + 1))
+    assert alice.session.awaited() == Awaited("place", den.seq)
+    alice.hears(frames.Log(den.seq + 1, (frames.OwnPosted(den.seq + 1, first.ref),)))
+    assert alice.session.awaited() == NOTHING
+
+
+# With a real connection
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [],
+        [entered(200)],
+        [entered(200), frames.Roster((ALICE,))],
+        [entered(1), frames.Roster(())],
+    ],
+    ids=["welcome alone", "no roster", "a roster of one", "an empty roster"],
+)
+@pytest.mark.usefixtures("hasty")
+def test_a_room_that_never_comes_ends_with_a_reason(said: list[frames.Frame]) -> None:
+    news: list[str] = []
+    connection, shown = connected(
+        beating(welcome("alice"), *said), at=lambda _session, each: news.append(each)
+    )
+    assert (connection.ending.kind, connection.ending.reason) == ("lost", "no_room")
+    assert news == ["waiting", "ended"] and not connection.joined
+    (notice,) = (event.text for event in shown if isinstance(event, events.Notice))
+    assert notice.startswith(SENTENCE)
+
+
+def typing(line: str) -> Callable[[Session, str], None]:
+    """Somebody who says a line as soon as the room is there, and gets back what nobody took."""
+
+    def at(session: Session, news: str) -> None:
+        if news == "joined":
+            session.say(line)
+        elif news == "ended":
+            session.give_up("timed_out")
+
+    return at
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        [frames.Accepted(7, 7), frames.Refused("stale", 7)],
+        [frames.Accepted(1, 2)],
+        [frames.Accepted(1, 2), frames.Log(3, ())],
+    ],
+    ids=["nothing", "other answers", "no place in the log", "a log without it"],
+)
+@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["no interval", "endless intervals"])
+@pytest.mark.usefixtures("hasty")
+def test_a_line_that_is_never_answered_ends_with_a_reason_and_comes_back(
+    answers: list[frames.Frame], seconds: float
+) -> None:
+    """Whatever the server says of heartbeats."""
+    greeted = replace(welcome("alice"), heartbeat_interval=seconds, heartbeat_timeout=1e9)
+    script = beating(greeted, entered(1), frames.Roster((ALICE,)), answers=answers)
+    connection, shown = connected(script, at=typing("hello"))
+    assert (connection.ending.kind, connection.ending.reason) == ("lost", "no_answer")
+    assert [event.text for event in shown if isinstance(event, events.NotSent)] == ["hello"]
+    assert [event.text for event in shown if isinstance(event, events.Notice)]
+
+
+def test_sizes_of_nothing_keep_nobody_out() -> None:
+    """Nothing can be said there, which is said; what comes is read all the same."""
+    joined = frames.Log(2, (frames.Joined(2, MemberLine(2, "bob", 2, bundle("bob"))),))
+    tiny = replace(welcome("alice"), max_message_size=0, max_payload_size=0)
+
+    def script(peer: WebSocket, link: ServerLink) -> None:
+        prove(peer, link, PRS)
+        peer.send(link.seal([tiny.encode(), *stay()[1:], joined.encode()]))
+        peer.send(link.seal([frames.Bye("shutdown").encode()]))
+        received(peer)
+
+    connection, shown = connected(script, at=typing("hello"))
+    assert connection.ending.reason == "shutdown"
+    assert [event.reason for event in shown if isinstance(event, events.NotSent)] == ["too_long"]
+    assert [event.nick for event in shown if isinstance(event, events.Joined)] == ["bob"]
+
+
+# What is typed meanwhile
+
+
+def test_what_is_typed_before_the_room_goes_there_in_order() -> None:
+    """Also where its owner has changed the wish before the handshake, or after it."""
+    for early in (True, False):
+        person = Person("alice")
+        for deed in (["switch", "join"] if early else ["join", "switch"]):
+            if deed == "join":
+                person.session.room_to_join()
+                person.session.welcome(welcome("alice"))
+            else:
+                person.session.say("for the den")
+                person.session.switch("attic", None)
+                person.session.say("for the attic")
+        room = "attic" if early else ROOM
+        person.hears(entered(1, room=room), frames.Roster((ALICE,)))
+        kinds = [frame.kind for frame in person.sent()]
+        if early:
+            assert kinds == ["post"] and person.handed_back() == [("for the den", "left_room")]
+            assert person.session.room == "attic"
+        else:
+            assert kinds == ["post"] and person.handed_back() == []  # then the switch, in its turn
+            assert person.session.room == "attic"
+            person.hears(frames.Accepted(1, 2), frames.Log(2, (frames.OwnPosted(2, 1),)))
+            assert [frame.kind for frame in person.sent()] == ["enter"]
+
+
+def test_nothing_is_asked_of_a_room_that_is_not_there_yet() -> None:
+    person = Person("alice")
+    for deed in (person.session.who, person.session.rooms, person.session.invite):
+        deed()
+    person.session.rename("anna")
+    person.session.verify(None, confirm=False)
+    person.session.private("bob", "psst")
+    codes = [event.code for event in person.all(events.Error)]
+    assert codes == ["disconnected"] * 4 + ["gone"]
+    assert person.handed_back() == [("psst", "gone")] and person.sent() == []
+
+
+class Stalling:
+    """A server that leads into the room when it is ``told`` so; ``heard`` are types of frames."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.told = False
+
+    def __call__(self, peer: WebSocket, link: ServerLink) -> None:
+        confirm = prove(peer, link, pake.password_prs(PASSWORD))
+        line = MemberLine(1, confirm.nick, 1, confirm.bundle)
+        peer.send(link.seal([welcome(confirm.nick).encode(), entered(2).encode()]))
+        refs = itertools.count(2)
+        while True:
+            record = peer.receive(0.02)
+            if record is None:
+                if self.told:
+                    other = MemberLine(2, "bob", 1, bundle("bob"))
+                    peer.send(link.seal([frames.Roster((line, other)).encode()]))
+                    self.told = False
+                continue
+            for value in link.open(record):
+                self.heard.append(value["type"])
+                if value["type"] == "post":
+                    seq = next(refs)
+                    own = frames.Log(seq, (frames.OwnPosted(seq, value["ref"]),))
+                    peer.send(
+                        link.seal([frames.Accepted(value["ref"], seq).encode(), own.encode()])
+                    )
+
+
+def test_lines_of_a_pipe_that_has_ended_go_out_once_the_room_is_there() -> None:
+    server = Stalling()
+    with Impostor(server) as impostor:
+        with Client(impostor.address, "alice", "--room", ROOM, joined=False) as client:
+            client.say("backup done")
+            client.end_input()
+            assert client.next("notice")["text"].startswith(SENTENCE)
+            server.told = True
+            assert client.next("message")["text"] == "backup done"
+            assert client.end() == 0
+
+
+def test_a_person_is_told_what_is_waited_for_and_can_leave() -> None:
+    with Impostor(Stalling()) as impostor:
+        host, port = impostor.address
+        words = ["connect", host, str(port), "alice", "--room", ROOM]
+        with Terminal(words, {"CLIENT_PASSWORD": PASSWORD}) as terminal:
+            terminal.sees(SENTENCE)
+            terminal.type("hello\r")
+            terminal.sees("hello +sending")
+            terminal.type("/quit\r")
+            assert terminal.end() == 0
