@@ -284,12 +284,12 @@ class Connection:
         peer.allow(_FIRST_RECORD)
         session = self._session
         peer.send(link.receive_key(key, nick, session.room_to_join(), session.resume_point()))
-        values = link.open(self._answer(peer))
-        if not values:
-            raise Unexpected()
+        values = self._first_frames(peer, link)
         welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
-        self._unproven = 0  # whoever sealed this knows what we know
-        self._proven = True
+        if isinstance(welcome, frames.Wait):  # once
+            self._emit(events.Notice(wording.crowded(welcome.seconds)))
+            values = self._first_frames(peer, link)
+            welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
         if isinstance(welcome, frames.Refused):
             raise Refused(welcome, proven=True)
         if not isinstance(welcome, frames.Welcome):
@@ -302,6 +302,15 @@ class Connection:
         with self._sending:
             self._link = link
         self._take(values[1:])
+
+    def _first_frames(self, peer: WebSocket, link: ClientLink) -> Sequence[Any]:
+        """A record of the handshake, which proves that the server knows what we know."""
+        values = link.open(self._answer(peer))
+        self._unproven = 0
+        self._proven = True
+        if not values:
+            raise Unexpected()
+        return values
 
     def _answer(self, peer: WebSocket) -> str | bytes:
         """The next message of the handshake, of a server that may be busy with others."""

@@ -555,6 +555,8 @@ class Session:
             self._heard_rooms = tuple(line.room for line in frame.rooms)
             listed = tuple(events.RoomView(line.room, line.count) for line in frame.rooms)
             self._emit(events.RoomList(listed))
+        elif isinstance(frame, frames.Wait):
+            self._emit(events.Notice(wording.crowded(frame.seconds)))
         elif not isinstance(frame, frames.Seen):
             raise Unexpected()
 

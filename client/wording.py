@@ -435,6 +435,12 @@ def history_records(code: str, count: int) -> str:
     return text.format(count=count)
 
 
+def crowded(wait: float) -> str:
+    """What is waited for, for so many seconds, where many come into one room at once."""
+    text = _("Many people are coming and going in that room just now: it is your turn in {wait}.")
+    return text.format(wait=seconds(wait))
+
+
 def members(count: int) -> str:
     """So many members."""
     return plural("{count} member", "{count} members", count).format(count=count)

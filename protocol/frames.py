@@ -377,6 +377,14 @@ class Welcome(Frame):
 
 
 @dataclass(frozen=True)
+class Wait(Frame):
+    """What was asked for is done in about so many seconds: the room changes too often just now."""
+
+    kind = "wait"
+    seconds: float = _is(SECONDS)
+
+
+@dataclass(frozen=True)
 class Entered(Frame):
     """Now in ``room``: after ``welcome``, after ``enter`` (``ref``), after falling behind.
 
@@ -524,7 +532,18 @@ def _table(*kinds: type[Frame]) -> dict[str, type[Frame]]:
 CLEAR_FRAMES = _table(Greeting, Hello, Key, Refused)
 CLIENT_FRAMES = _table(Confirm, Post, Keys, Private, Nick, Enter, ListRooms, Seen, Bye)
 SERVER_FRAMES = _table(
-    Welcome, Entered, Roster, Accepted, Refused, RoomLines, KeyFor, PrivateFor, Log, Seen, Bye
+    Welcome,
+    Wait,
+    Entered,
+    Roster,
+    Accepted,
+    Refused,
+    RoomLines,
+    KeyFor,
+    PrivateFor,
+    Log,
+    Seen,
+    Bye,
 )
 LOG_ENTRIES = _table(Posted, OwnPosted, Joined, Left, Renamed, Rejoined)
 

@@ -82,6 +82,14 @@ JOINS_SECONDS = 60.0
 REFUSALS = 1024
 REFUSALS_SECONDS = 10.0
 
+# Changes of one room: a round trip of two seconds sees no more than a post may be behind, and a
+# full room may come at once.  Whoever would wait for longer is sent away; what is too short to be
+# noticed is not told.
+CHANGES_A_SECOND = 30.0
+CHANGE_BURST = 256.0
+CHANGE_PATIENCE = 20.0
+CHANGE_WAIT_TOLD = 0.5
+
 # When there may be room again in the queue of a member that reads: its client confirms what it
 # got after half a megabyte, or as often as it beats.
 QUEUE_SECONDS = 10.0

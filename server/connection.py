@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -46,6 +47,7 @@ from server.sweeper import Sweeper
 from server.throttle import Line, LoginThrottle
 from server.turn import Turn
 from transport import Closed
+from transport.sockets import NOWHERE
 
 
 class Peer(Protocol):
@@ -146,6 +148,7 @@ class Connection:
         self._asked = False  # for a heartbeat at once, by the record that is being handled
         self._appended_to: Room[Receiver] | None = None  # by the record that is being handled
         self._heard = 0.0
+        self._late = 0.0  # how long a room that was to be changed may not be: see Changes.turn
 
     def enter(self) -> Callable[[], None] | None:
         """The handshake; what is left to do if the client is in, which is for its own thread.
@@ -309,8 +312,16 @@ class Connection:
         session = Session(nick, confirm.bundle, token_id)
         self._count_join(token_id or confirm.bundle.fingerprint)
         self._add(session)
+        session.hang_up = self.hang_up
         try:
-            room = self._enter_room(session, room_name)
+            with self._turn_to_change(
+                self._parts.rooms.find(room_name), self._parts.turn.away
+            ) as late:
+                if self._reason is not None:
+                    raise Closed()
+                if late:
+                    raise RateLimited(retry_after=tenths(late))
+                room = self._enter_room(session, room_name)
         except ChatError:
             self._parts.sessions.end(session)
             raise
@@ -318,6 +329,25 @@ class Connection:
         if room.count() > 1:  # whoever comes later hears of this one by its roster
             self._parts.pump.serve(room)
         return session
+
+    def _turn_to_change(
+        self, room: Room[Receiver] | None, away: AbstractContextManager[None] = NOWHERE
+    ) -> AbstractContextManager[float]:
+        """See ``Changes.turn``.  Nobody waits for a room that is only made by coming in."""
+        if room is None:
+            return contextlib.nullcontext(0.0)
+        return room.changes.turn(
+            self._group,
+            self._stirred,
+            lambda: self._reason is not None,
+            self._tell_wait,
+            min(bounds.CHANGE_PATIENCE, self._parts.rules.heartbeat_timeout / 2),
+            away,
+        )
+
+    def _tell_wait(self, seconds: float) -> None:
+        self._outlet.reply(frames.Wait(tenths(seconds)).encode())
+        self._outlet.deliver()
 
     def _count_join(self, who: str | bytes) -> None:
         """Raises AddressLimited for one that comes and goes more than others of its address."""
@@ -542,13 +572,13 @@ class Connection:
             values = self._link.open(record)
         except RemoteError as error:  # the client's own, and not what a record should be
             self._strike(error)
-        self._heard = self._parts.clock()
         try:
             self._handle_all(session, values)
         finally:
             appended, self._appended_to = self._appended_to, None
             if appended is not None:
                 self._parts.pump.mark(appended)
+        self._heard = self._parts.clock()  # only now: while a frame waits, nobody listens
         # The round of a room that it is still in brings it the answers, too, in one record.
         if appended is None or appended is not session.room:
             self._outlet.deliver()
@@ -560,7 +590,7 @@ class Connection:
             after: list[Receiver] = []
             try:
                 frame = frames.from_object(value, frames.CLIENT_FRAMES)
-                with session.turn:
+                with self._waited_for(session, frame) as self._late, session.turn:
                     if session.outlet is not self._outlet:
                         break  # it is over, or another connection's now: hang_up has told why
                     replies = self._handle(session, frame, after)
@@ -571,6 +601,21 @@ class Connection:
                 receiver.deliver()
             if self._strikes >= limits.STRIKES:
                 break
+
+    def _waited_for(
+        self, session: Session, frame: frames.Frame
+    ) -> AbstractContextManager[float]:
+        """What changes a room waits until it may, without ``session.turn``."""
+        if not isinstance(frame, (frames.Nick, frames.Enter)) or frame.ref <= session.taken:
+            return contextlib.nullcontext(0.0)
+        room = session.room
+        if isinstance(frame, frames.Enter):
+            room = self._parts.rooms.find(frame.room)
+            if room is session.room:
+                return contextlib.nullcontext(0.0)
+        if self._appended_to is not None:  # what came before it does not wait with it
+            self._parts.pump.mark(self._appended_to)
+        return self._turn_to_change(room)
 
     def _strike(self, error: RemoteError) -> None:
         self._outlet.reply(_refusal(error).encode())
@@ -676,6 +721,7 @@ class Connection:
     def _on_nick(self, session: Session, wanted: frames.Nick) -> list[bytes]:
         room, member = _place(session)
         self._count(self._parts.commands, session)
+        self._require_place()
         if session.token_id is not None:
             raise NickPinned()
         nick = check_nick(wanted.nick)
@@ -690,6 +736,7 @@ class Connection:
     def _on_enter(self, session: Session, wanted: frames.Enter) -> list[bytes]:
         room, member = _place(session)
         self._count(self._parts.commands, session)
+        self._require_place()
         name = check_room(wanted.room)
         answer = frames.Accepted(wanted.ref).encode()
         if room_key(name) == room_key(room.name):
@@ -702,6 +749,11 @@ class Connection:
         self._parts.pump.mark(room)
         self._parts.pump.mark(new_room)
         return [answer]
+
+    def _require_place(self) -> None:
+        """Raises RateLimited where the room may not change just now, however long one waits."""
+        if self._late:
+            raise RateLimited(retry_after=tenths(self._late))
 
     def _on_list_rooms(self, session: Session, wanted: frames.ListRooms) -> list[bytes]:
         self._count(self._parts.commands, session)

@@ -90,6 +90,7 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
         frames.Welcome: (
             nick, seconds, seconds, count, count, count, seconds, maybe | nonce,
         ),
+        frames.Wait: (seconds,),
         frames.Entered: (room, nonce, count, count, count, flag, count, maybe | count),
         frames.Roster: (some(member),),
         frames.Accepted: (count, maybe | count),

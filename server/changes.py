@@ -1,0 +1,146 @@
+"""How often a room may change: comings, goings and renames, each of which every member hears.
+
+More than 64 changes within a round trip make whatever is sealed meanwhile stale
+(``limits.CHANGES_BEHIND``), and each is a line on every screen.  So a room has a bucket of changes.
+Whoever comes in anew or takes another nickname waits until there is one for it; to go, or to fall
+behind, asks nobody, and is counted all the same.  Coming back in place changes nothing.
+
+Addresses take turns, so that whoever has many connections waits behind itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from server import bounds
+from transport.sockets import NOWHERE
+
+_NOTHING = 1e-6  # seconds: what is left when one has waited as long as was reckoned
+
+
+class Changes:
+    """One room's changes, and who waits to make one.  Thread-safe; its lock is a leaf."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()  # leaf; guards all below
+        self._spare, self._at = bounds.CHANGE_BURST, clock()
+        self._granted = 0  # places that somebody has got, and not used yet
+        # Bells of those that wait, by address; the address at the front is the next.
+        self._waiting: OrderedDict[str, deque[threading.Event]] = OrderedDict()
+
+    def count(self) -> None:
+        """There was a change, whether anybody had waited for it or not."""
+        with self._lock:
+            self._fill_locked()
+            self._spare = max(self._spare - 1.0, -bounds.CHANGE_BURST)
+
+    @contextlib.contextmanager
+    def turn(
+        self,
+        group: str,
+        bell: threading.Event,
+        over: Callable[[], bool],
+        tell: Callable[[float], None],
+        patience: float = bounds.CHANGE_PATIENCE,
+        away: AbstractContextManager[None] = NOWHERE,
+    ) -> Iterator[float]:
+        """Wait for a place, and hold it while the change is made.
+
+        Yields 0.0, or the seconds after which to try again: where the wait would be longer than
+        ``patience``, or ``over`` says so, which is asked whenever ``bell`` is set.  ``tell`` hears
+        how many seconds it will be, where that is worth telling; ``away`` is held meanwhile.
+        """
+        with self._lock:
+            self._waiting.setdefault(group, deque()).append(bell)
+            wait = self._expected_locked(group)
+        late = wait
+        try:
+            if wait <= patience:
+                late = self._wait(group, bell, over, tell, wait, patience, away)
+        finally:
+            self._leave_line(group, bell, granted=not late)
+        try:
+            yield late
+        finally:
+            if not late:
+                self._give_up_place()
+
+    def __len__(self) -> int:
+        """How many wait."""
+        with self._lock:
+            return sum(map(len, self._waiting.values()))
+
+    def _wait(
+        self,
+        group: str,
+        bell: threading.Event,
+        over: Callable[[], bool],
+        tell: Callable[[float], None],
+        wait: float,
+        patience: float,
+        away: AbstractContextManager[None],
+    ) -> float:
+        """0.0 once it is this one's turn, or else as ``turn`` yields it."""
+        deadline = self._clock() + patience
+        if wait >= bounds.CHANGE_WAIT_TOLD:
+            tell(wait)
+        while True:
+            bell.clear()
+            if over():
+                return patience
+            with self._lock:
+                pause = self._left_locked(group, bell)
+            if pause is not None and pause <= _NOTHING:
+                return 0.0
+            left = deadline - self._clock()
+            if left <= 0.0:
+                return patience
+            with away:
+                bell.wait(left if pause is None else min(pause, left))
+
+    def _leave_line(self, group: str, bell: threading.Event, granted: bool) -> None:
+        with self._lock:
+            line = self._waiting[group]
+            line.remove(bell)
+            if not line:
+                del self._waiting[group]
+            elif granted:
+                self._waiting.move_to_end(group)  # the next address, and then this one again
+            self._granted += granted
+            self._ring_next_locked()
+
+    def _give_up_place(self) -> None:
+        """It was used, and counted, or came to nothing."""
+        with self._lock:
+            self._granted -= 1
+            self._ring_next_locked()
+
+    def _left_locked(self, group: str, bell: threading.Event) -> float | None:
+        """Seconds until there is a place for this one; None if others are before it."""
+        first = next(iter(self._waiting))
+        if first != group or self._waiting[group][0] is not bell:
+            return None
+        self._fill_locked()
+        return (1.0 + self._granted - self._spare) / bounds.CHANGES_A_SECOND
+
+    def _expected_locked(self, group: str) -> float:
+        """How long the last one of this address will wait, if nobody goes meanwhile."""
+        self._fill_locked()
+        turns = len(self._waiting[group])
+        before = sum(min(len(line), turns) for line in self._waiting.values())
+        return max(0.0, (before + self._granted - self._spare) / bounds.CHANGES_A_SECOND)
+
+    def _ring_next_locked(self) -> None:
+        if self._waiting:
+            next(iter(self._waiting.values()))[0].set()
+
+    def _fill_locked(self) -> None:
+        now = self._clock()
+        gained = (now - self._at) * bounds.CHANGES_A_SECOND
+        self._spare, self._at = min(bounds.CHANGE_BURST, self._spare + gained), now
