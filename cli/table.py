@@ -69,6 +69,8 @@ CONNECT = Command(
         "CLIENT_SSL_FINGERPRINT",
         "CLIENT_PROXY",
         "CLIENT_PROXY_FILE",
+        "CLIENT_TLS_NAME",
+        "CLIENT_PATH",
     ),
     (
         "{run} connect localhost 1000 alice",
@@ -95,6 +97,8 @@ TOKEN = Command(
         "CLIENT_SSL_FINGERPRINT",
         "CLIENT_PROXY",
         "CLIENT_PROXY_FILE",
+        "CLIENT_TLS_NAME",
+        "CLIENT_PATH",
         "CMD_CHAT_LANGUAGE",
         "--env-file",
     ),

@@ -120,6 +120,7 @@ class _Client:
             settings.port,
             tls=settings.use_ssl,
             fingerprint=settings.ssl_fingerprint,
+            path=settings.path,
         )
         self._last_words = ""
         # Not an Event: only this may be put into by a signal handler at any moment.
@@ -392,6 +393,8 @@ class _Client:
             self._settings.server,
             self._settings.port,
             tls=self._context,
+            server_hostname=self._settings.tls_name,
+            path=self._settings.path or "/",
             timeout=ATTEMPT_SECONDS,
             max_message_size=limits.HANDSHAKE_BYTES,
             greeted=True,

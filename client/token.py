@@ -80,9 +80,14 @@ def _ask(settings: TokenSettings) -> tuple[int, bytes]:
     else:
         path = "/generate_token"
         fields |= {"username": settings.username or "", "ttl": str(settings.ttl)}
-    context = tls_context(settings)
     return post_form(
-        settings.server, settings.port, path, fields, tls=context, proxy=settings.proxy
+        settings.server,
+        settings.port,
+        settings.path + path,
+        fields,
+        tls=tls_context(settings),
+        server_hostname=settings.tls_name,
+        proxy=settings.proxy,
     )
 
 
@@ -130,6 +135,13 @@ def _refusal(code: object) -> str:
         "insecure": _(
             "The server gives out tokens over TLS or on its own machine only: use --ssl, or run "
             "this command there."
+        ),
+        "proxied": _(
+            "The server gives out no tokens through its proxy: run this command on its own "
+            "machine, at the address that TOKEN_FORMS names there."
+        ),
+        "not_found": _(
+            "No tokens are given out at this address: check --path, and TOKEN_FORMS of the server."
         ),
         "bad_nick": _("That is not a valid nickname: use letters, digits and ._- (at most 32)."),
         "too_many_attempts": _("Too many wrong passwords: wait a little and try again."),

@@ -1,10 +1,11 @@
 """Invite links: where a room is, and the secret that opens it, in one line to pass on.
 
-    cmdchat://host[:port]/room[#secret]
-    cmdchats://host[:port]/room[?fp=SHA-256 of the certificate, in hex][#secret]
+    cmdchat://host[:port]/room[?path=/…][#secret]
+    cmdchats://host[:port]/room[?fp=SHA-256 of the certificate, in hex][&path=/…][#secret]
 
-``cmdchats`` is over TLS. Room and secret are percent-encoded UTF-8, an IPv6 address stands in
-brackets, and port 1000 may be left out. What is after ``#`` never goes over the wire.
+``cmdchats`` is over TLS; ``path`` is what the server is below, where a proxy shares its port. Room
+and secret are percent-encoded UTF-8, an IPv6 address stands in brackets, and port 1000 may be left
+out. What is after ``#`` never goes over the wire.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _LINK = re.compile(
         (?::(?P<port>[0-9]{1,5}))?
         (?:/(?P<room>[^\s/?#]*))?
         (?:\?fp=(?P<fingerprint>[0-9a-f]{64}))?
+        (?:(?(fingerprint)&|\?)path=(?P<path>(?:/[a-z0-9._~-]+)+))?
         (?:\#(?P<secret>.*))?""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
@@ -45,6 +47,7 @@ class Invite:
     secret: str | None = field(default=None, repr=False)
     tls: bool = False
     fingerprint: str | None = None
+    path: str = ""  # what the server is below
 
     @property
     def server(self) -> str:
@@ -53,12 +56,18 @@ class Invite:
         return f"{host}:{self.port}"
 
     def link(self) -> str:
-        """The link that ``parse_invite`` reads back as this invite."""
+        """The link that ``parse_invite`` reads back as this invite.
+
+        But for an IPv6 address's zone, which means an interface of this machine.
+        """
         parts = ["cmdchats://" if self.tls else "cmdchat://"]
-        parts.append(f"[{self.host}]" if ":" in self.host else self.host)
+        host = self.host.partition("%")[0]
+        parts.append(f"[{host}]" if ":" in host else host)
         parts.append("" if self.port == DEFAULT_PORT else f":{self.port}")
         parts.append("/" + quote(self.room or "", safe=""))
-        parts.append(f"?fp={self.fingerprint}" if self.fingerprint else "")
+        asked = [f"fp={self.fingerprint}"] if self.fingerprint else []
+        asked += [f"path={self.path}"] if self.path else []
+        parts.append("?" * bool(asked) + "&".join(asked))
         parts.append("#" + quote(self.secret, safe="") if self.secret else "")
         return "".join(parts)
 
@@ -87,12 +96,14 @@ def parse_invite(text: str) -> Invite:
     if not 1 <= port <= 65535 or (found["fingerprint"] and not tls):
         raise Malformed
     return Invite(
-        host=found["literal"] or found["host"],
+        # As RFC 6874 has it, the sign before a zone may be written as URLs have it.
+        host=found["host"] or found["literal"].replace("%25", "%", 1),
         port=port,
         room=_decoded(found["room"]),
         secret=_decoded(found["secret"]),
         tls=tls,
         fingerprint=found["fingerprint"].lower() if found["fingerprint"] else None,
+        path=found["path"] or "",
     )
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,9 @@ from server.banner import (
     certificate_kept,
     certificate_renewed,
     certificate_unusable,
+    forms_cannot_listen,
 )
+from server.callers import Caller, Proxies
 from server.connection import Connection, Parts, Rules
 from server.delivery import Pump, Receiver
 from server.gate import Gate, Visitor
@@ -45,10 +48,15 @@ from transport import (  # its library now: what is wrong with it is not told to
     accepting,  # noqa: F401
     tls,
 )
+from transport.proxy_header import read_proxy_header
 from transport.sockets import SEND_BYTES, Stream
 from transport.websocket import WebSocket
 
 _NO_PLACE = "server_full"  # why a stranger goes, who has no keys yet to be told it with
+
+
+class FormsCannotListen(CannotListen):
+    """As CannotListen, of the address that the forms have of their own."""
 
 
 class _Visit:
@@ -84,25 +92,48 @@ class ChatServer:
         self._lock = threading.Lock()  # leaf; guards the set
         self._visits: set[_Visit] = set()
         # In clear where TLS is expected, the refusal would pass for another kind of server.
-        refusal = no_place() if self._tls is None else b""
+        self._refusal = no_place() if self._tls is None else b""
         self._form_guesses = Budget(GUESSES)  # of their own: guesses on the link never close them
         self._parts = self._build(settings)
-        self._listener = Listener(
-            settings.host, settings.port, self._gate, self._parts.turn, self._serve, refusal
-        )
-        self._face = Face(
+        self._face = self._make_face(settings)
+        self._listener = self._listen(settings.host, settings.port, self._face)
+        self._listeners = [self._listener]
+        if isinstance(settings.token_forms, tuple):
+            # Nobody stands in front of it: whoever comes there is who it is.
+            face = replace(self._face, proxies=Proxies(), chat=False, forms=True)
+            try:
+                self._listeners.append(self._listen(*settings.token_forms, face))
+            except CannotListen as error:
+                self._listener.server_close()
+                raise FormsCannotListen(error.reason) from None
+
+    def _make_face(self, settings: ServerSettings) -> Face:
+        return Face(
             self._parts.password,
             self._parts.tokens,
             self._form_guesses,
             self._end_token,
             self._parts.sweeper.poke,
             self._tls is not None,
+            Proxies(settings.trusted_proxies, settings.proxy_protocol),
+            settings.path,
+            forms=settings.token_forms in ("on", "proxied"),
+            proxied=settings.token_forms == "proxied",  # noqa: S105  # no password
         )
+
+    def _listen(self, host: str, port: int, face: Face) -> Listener:
+        serve = partial(self._serve, face)
+        return Listener(host, port, self._gate, self._parts.turn, serve, self._refusal)
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
         return int(self._listener.server_address[1])
+
+    @property
+    def forms_port(self) -> int | None:
+        """The port of the forms, where they have one of their own."""
+        return int(self._listeners[1].server_address[1]) if self._listeners[1:] else None
 
     @property
     def secure(self) -> bool:
@@ -113,12 +144,14 @@ class ChatServer:
         """Start serving; returns at once."""
         self._parts.pump.start()
         self._parts.sweeper.start()
-        self._listener.start()
+        for listener in self._listeners:
+            listener.start()
 
     def stop(self) -> None:
         """Accept nobody, tell everyone, close politely, then cut: within STOP_SECONDS or so."""
         self._stopping = True
-        self._listener.stop()
+        for listener in self._listeners:
+            listener.stop()
         visits = self._all_visits()
         for visit in visits:
             if visit.connection is None:
@@ -202,7 +235,9 @@ class ChatServer:
 
     # One connection
 
-    def _serve(self, sock: Any, address: str, visitor: Visitor) -> Callable[[], None] | None:
+    def _serve(
+        self, face: Face, sock: Any, address: str, visitor: Visitor
+    ) -> Callable[[], None] | None:
         """From accept until the client is in; the rest is returned, for a thread of its own.
 
         The caller has the turn.
@@ -218,7 +253,7 @@ class ChatServer:
             self._visits.add(visit)
         try:
             if self._gate.settle(visitor, visit.cut) and not self._stopping:
-                self._attend(visit, address)
+                self._attend(visit, face, address)
         except BaseException:
             self._end(visit)
             raise
@@ -248,13 +283,30 @@ class ChatServer:
             return Stream(sock, bound=bound, interruptible=True, away=away)
         return tls.TlsStream(sock, self._tls, bound=bound, interruptible=True, away=away)
 
-    def _attend(self, visit: _Visit, address: str) -> None:
+    def _attend(self, visit: _Visit, face: Face, address: str) -> None:
         # A peer that went, or that does not speak TLS, is nobody's business but its own.
         with contextlib.suppress(ChatError, OSError):
+            caller = face.proxies.of_peer(address)
+            if face.proxies.sends_header(caller):
+                deadline = time.monotonic() + bounds.PROXY_HEADER_SECONDS
+                caller = face.proxies.named(caller, read_proxy_header(visit.stream, deadline))
+                if not self._move(visit, caller):
+                    return self._turn_away(visit)
             if isinstance(visit.stream, tls.TlsStream):
                 visit.stream.handshake(time.monotonic() + bounds.REQUEST_SECONDS)
-            group = visit.visitor.group
-            Handler(visit.stream, address, group, self._face, partial(self._chat, visit))
+            Handler(
+                visit.stream, caller, face, partial(self._chat, visit), partial(self._move, visit)
+            )
+
+    def _move(self, visit: _Visit, caller: Caller) -> bool:
+        """Count a visit for whom a trusted proxy has named; False if there is no place for it."""
+        return self._gate.move(visit.visitor, caller.group)
+
+    def _turn_away(self, visit: _Visit) -> None:
+        """Say that there is no place, before anything was asked."""
+        if self._refusal:
+            visit.stream.send(self._refusal)
+            visit.stream.drain(time.monotonic() + bounds.LINGER_SECONDS)
 
     def _chat(self, visit: _Visit, peer: WebSocket) -> None:
         connection = Connection(
@@ -281,6 +333,8 @@ def run(settings: ServerSettings) -> int:
     """Serve until told to stop; the exit status.  The main thread only waits for that."""
     try:
         server = ChatServer(settings)
+    except FormsCannotListen as error:
+        return _fail(forms_cannot_listen(error.reason, settings))
     except CannotListen as error:
         return _fail(cannot_listen(error.reason, settings))
     except CertificateUnusable as error:
@@ -294,7 +348,7 @@ def run(settings: ServerSettings) -> int:
     gc.freeze()
     signals = Signals(server.secure)
     server.start()
-    _tell(banner(settings, server.port))
+    _tell(banner(settings, server.port, server.forms_port))
     signals.wait(partial(_renew, server))
     server.stop()
     return 0

@@ -27,8 +27,16 @@ from server import bounds
 _TOKEN_ID_BYTES, _TOKEN_SECRET_BYTES = 12, 32
 
 
-def address_group(address: str) -> str:
-    """Whose failures count together: an IPv4 address, or the /64 of an IPv6 one."""
+# Where Tor puts the numbers of circuits that reach an onion service, with
+# `HiddenServiceExportCircuitID haproxy` (its manual): each is somebody else's.
+_CIRCUITS = ipaddress.ip_network("fc00:dead:beef:4dad::/64")
+
+
+def address_group(address: str, circuits: bool = False) -> str:
+    """Whose failures count together: an IPv4 address, or the /64 of an IPv6 one.
+
+    With ``circuits`` a trusted proxy has told the address, and it may stand for a circuit of Tor's.
+    """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -38,7 +46,14 @@ def address_group(address: str) -> str:
         parsed = mapped
     if parsed.version == 4:
         return str(parsed)
+    if circuits and parsed in _CIRCUITS:
+        return str(parsed)
     return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
+
+
+def has_neighbours(group: str) -> bool:
+    """Whether an address group is one of those that one owner may have many of."""
+    return ":" in group and ipaddress.ip_address(group) not in _CIRCUITS
 
 
 class Password:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from i18n import _
+from server.callers import Proxies
 from settings import ServerSettings, environment, started
 from transport import tls
 from transport.addresses import default_route_address, in_url
 
 _WIDTH = 60
+_LOOPBACK = ("127.0.0.1", "::1")
 _EVERYWHERE = {"0.0.0.0": False, "::": True, "": False}  # noqa: S104  # compared, not bound
 
 
-def banner(settings: ServerSettings, port: int) -> str:
-    """The lines that a server prints when it has started."""
+def banner(settings: ServerSettings, port: int, forms_port: int | None = None) -> str:
+    """The lines that a server prints when it has started; ``forms_port`` is the forms' own."""
     host, reachable = _shown_host(settings.host)
     secure = settings.ssl_cert is not None
     scheme = ("https://", "wss://") if secure else ("http://", "ws://")
@@ -21,14 +23,24 @@ def banner(settings: ServerSettings, port: int) -> str:
         _("Protocol: {http} (WebSocket: {ws})").format(http=scheme[0], ws=scheme[1]),
         _("Connect with: {command}").format(command=_connect_command(settings, host, port)),
     ]
-    here = started.connect_line(environment(), settings.host, port, _tls_options(settings))
-    lines.append(_("On this machine: {command}").format(command=here))
+    here = started.connect_line(environment(), settings.host, port, _options(settings))
+    if not _wants_header(settings):
+        lines.append(_("On this machine: {command}").format(command=here))
+    if isinstance(settings.token_forms, tuple):
+        where = f"{in_url(settings.token_forms[0])}:{forms_port}"
+        lines.append(_("Tokens are given out at {address} only.").format(address=where))
     if not reachable:
         lines.append(_("No network was found: only this machine can connect."))
     lines.append(_("Messages are end-to-end encrypted: this server cannot read them."))
     lines.append(_("Stop with: q and Enter, or Ctrl-C"))
     rule = "=" * _WIDTH
     return "\n".join([rule, "  " + _("CMD CHAT SERVER STARTED"), rule, *_indented(lines), rule])
+
+
+def _wants_header(settings: ServerSettings) -> bool:
+    """Whether clients on this machine are taken for a proxy, and can come through it only."""
+    proxies = Proxies(settings.trusted_proxies, settings.proxy_protocol)
+    return proxies.sends_header(proxies.of_peer(_LOOPBACK[":" in settings.host]))
 
 
 def _indented(lines: list[str]) -> list[str]:
@@ -45,11 +57,15 @@ def _shown_host(host: str) -> tuple[str, bool]:
 
 def _connect_command(settings: ServerSettings, host: str, port: int) -> str:
     command = f"python cmd_chat.py connect {host} {port} <username> <password>"
-    return command + _tls_options(settings)
+    return command + _options(settings)
+
+
+def _options(settings: ServerSettings) -> str:
+    """What a client has to add to its command line, with a blank before it."""
+    return (f" --path {settings.path}" if settings.path else "") + _tls_options(settings)
 
 
 def _tls_options(settings: ServerSettings) -> str:
-    """What a client has to add to its command line, with a blank before it."""
     if settings.ssl_cert is None:
         return ""
     if tls.is_self_signed(settings.ssl_cert):
@@ -76,6 +92,23 @@ def cannot_listen(reason: str, settings: ServerSettings) -> str:
     advice = sentence.format(port=settings.port, other=other, where=where)
     line = started.serve_line(environment(), settings.host, other) if "{other}" in sentence else ""
     return f"{advice}\n  {line}" if line else advice
+
+
+def forms_cannot_listen(reason: str, settings: ServerSettings) -> str:
+    """Why the forms cannot have the address of their own, and what to do."""
+    host, port = settings.token_forms if isinstance(settings.token_forms, tuple) else ("", 0)
+    sentences = {
+        "in_use": _("Port {port} of TOKEN_FORMS is in use by another program: name another one."),
+        "denied": _(
+            "Port {port} of TOKEN_FORMS needs rights that this user does not have: name another "
+            "one."
+        ),
+    }
+    sentence = sentences.get(
+        reason,
+        _("The address {host} of TOKEN_FORMS is not one of this machine's: try 127.0.0.1."),
+    )
+    return sentence.format(host=host, port=port)
 
 
 def certificate_renewed(settings: ServerSettings) -> str:

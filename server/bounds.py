@@ -21,6 +21,9 @@ LEAVING = 256
 
 # The TLS handshake, request line, headers and form together; a person's browser takes 0.1 s.
 REQUEST_SECONDS = 10.0
+# A PROXY header, which a trusted proxy sends at once; its bytes are bounded in
+# `transport.proxy_header`.
+PROXY_HEADER_SECONDS = 5.0
 # From the greeting to `confirm`, not counting the wait for being judged.
 HANDSHAKE_SECONDS = 10.0
 # The longest WebSocket message before a proof: enough to be told that a frame is too big.

@@ -43,6 +43,25 @@ class Gate:
                 each.cut()
         return visitor
 
+    def move(self, visitor: Visitor, group: str) -> bool:
+        """A stranger comes from ``group``, as a trusted proxy says; False if it has no place there.
+
+        It leaves in any case.
+        """
+        evicted: list[Visitor] = []
+        with self._changed:
+            if visitor.evicted:
+                return False
+            self._forget_locked(visitor)
+            visitor.group = group
+            visitor.evicted = not self._make_room_locked(group, evicted)
+            if not visitor.evicted:
+                self._place_locked(visitor)
+        for each in evicted:
+            if each.cut is not None:
+                each.cut()
+        return not visitor.evicted
+
     def settle(self, visitor: Visitor, cut: Callable[[], None]) -> bool:
         """From now on ``cut`` ends it; False if it has lost its place already."""
         visitor.cut = cut
@@ -83,11 +102,20 @@ class Gate:
         # Those that were told to go and have not gone yet are open, and count.
         if self._open >= bounds.CONNECTIONS + bounds.LEAVING:
             return None
-        if self._members >= bounds.CONNECTIONS:
+        if not self._make_room_locked(group, evicted):
             return None
+        visitor = Visitor(group)
+        self._open += 1
+        self._place_locked(visitor)
+        return visitor
+
+    def _make_room_locked(self, group: str, evicted: list[Visitor]) -> bool:
+        """Whether there is a place for a stranger of ``group``, by whoever has to go for it."""
+        if self._members >= bounds.CONNECTIONS:
+            return False
         members, strangers = self._proven.get(group, 0), len(self._unproven.get(group, ()))
         if members >= bounds.CONNECTIONS_OF_ADDRESS:
-            return None
+            return False
         if strangers >= min(
             bounds.UNPROVEN_OF_ADDRESS, bounds.CONNECTIONS_OF_ADDRESS - members
         ):
@@ -97,11 +125,11 @@ class Gate:
         ):
             most = max(self._unproven, key=lambda each: len(self._unproven[each]))
             evicted.append(self._evict_locked(most))
-        visitor = Visitor(group)
-        self._open += 1
+        return True
+
+    def _place_locked(self, visitor: Visitor) -> None:
         self._strangers += 1
-        self._unproven.setdefault(group, OrderedDict())[visitor] = None
-        return visitor
+        self._unproven.setdefault(visitor.group, OrderedDict())[visitor] = None
 
     def _evict_locked(self, group: str) -> Visitor:
         oldest = next(iter(self._unproven[group]))

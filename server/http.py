@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import json
 import math
 import re
@@ -25,6 +24,7 @@ from protocol.frames import parse
 from protocol.names import check_nick
 from server import bounds
 from server.auth import Password, Tokens
+from server.callers import FORWARDING, Caller, Proxies, is_loopback
 from server.throttle import Budget
 from transport import BadUpgrade
 from transport.accepting import named
@@ -43,6 +43,7 @@ ANSWERS: dict[str, tuple[HTTPStatus, str]] = {
         HTTPStatus.FORBIDDEN,
         "Tokens are handed out over TLS or on the server's own machine only.",
     ),
+    "proxied": (HTTPStatus.FORBIDDEN, "Tokens are not handed out through a proxy here."),
     "not_found": (HTTPStatus.NOT_FOUND, "There is nothing at this address."),
     "bad_method": (HTTPStatus.METHOD_NOT_ALLOWED, "This method is not for this address."),
     "timed_out": (HTTPStatus.REQUEST_TIMEOUT, "The request took too long."),
@@ -74,6 +75,7 @@ _METHODS = {
     "/list_tokens": "POST",
     "/revoke_token": "POST",
 }
+_FORMS = ("/generate_token", "/list_tokens", "/revoke_token")
 
 
 def no_place() -> bytes:
@@ -89,7 +91,11 @@ def no_place() -> bytes:
 
 @dataclass(frozen=True)
 class Face:
-    """What the routes need of the server."""
+    """What the routes need of the server, and which of them there are.
+
+    ``root`` is the path that all of them are below, "" for none.  ``chat``: the upgrade is taken
+    here; ``forms``: the forms are; ``proxied``: through trusted ``proxies``, too.
+    """
 
     password: Password
     tokens: Tokens
@@ -97,6 +103,11 @@ class Face:
     on_revoked: Callable[[str], None]
     poke: Callable[[float], None]
     tls: bool
+    proxies: Proxies = Proxies()
+    root: str = ""
+    chat: bool = True
+    forms: bool = True
+    proxied: bool = False
 
 
 class _HeaderLines:
@@ -119,8 +130,8 @@ class _HeaderLines:
 class Handler(BaseHTTPRequestHandler):
     """One request on one connection.
 
-    ``group`` is whose failures count together (``server.auth``); ``chat`` serves an upgraded
-    connection to its end.
+    ``chat`` serves an upgraded connection to its end; ``move`` hears of a caller whom a trusted
+    proxy names in the request, and says whether there is a place for it.
     """
 
     rbufsize = 0  # a buffer would swallow a first frame that comes with the upgrade
@@ -130,14 +141,14 @@ class Handler(BaseHTTPRequestHandler):
     def __init__(
         self,
         stream: Stream,
-        address: str,
-        group: str,
+        caller: Caller,
         face: Face,
         chat: Callable[[WebSocket], None],
+        move: Callable[[Caller], bool] = lambda _: True,
     ) -> None:
-        self._face, self._group, self._address, self._chat = face, group, address, chat
+        self._face, self._caller, self._chat, self._move = face, caller, chat, move
         self.command = ""  # until there is one
-        super().__init__(stream, (address, 0), None)  # type: ignore[arg-type]  # a Stream will do
+        super().__init__(stream, (caller.peer, 0), None)  # type: ignore[arg-type]  # a Stream will do
 
     def setup(self) -> None:
         """Give the whole request, byte for byte, one deadline."""
@@ -155,28 +166,44 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             pass  # cut, or too slow to be told
 
+    def parse_request(self) -> bool:
+        """Read the headers; from here on it is known whom a trusted proxy speaks for."""
+        if not super().parse_request():
+            return False
+        named = self.headers.get_all("X-Forwarded-For", [])
+        caller = self._face.proxies.forwarded(self._caller, named)
+        if caller != self._caller:
+            self._caller = caller
+            if not self._move(caller):
+                self._answer("server_full")
+                return False
+        return True
+
     def do_GET(self) -> None:  # noqa: N802  # http.server's name
         """The upgrade, and the pages."""
-        path = self._path()
-        if path == "/" and named("websocket", ",".join(self.headers.get_all("Upgrade", []))):
+        path, upgrade = self._path(), ",".join(self.headers.get_all("Upgrade", []))
+        if not self._is_there(path):
+            self._answer("not_found")
+        elif path == "/" and named("websocket", upgrade):
             self._upgrade()
         elif path == "/":
             self._respond(HTTPStatus.OK, "text/plain; charset=utf-8", ABOUT.encode())
         elif path == "/health":
             self._respond_json(HTTPStatus.OK, {"status": "ok"})
         else:
-            self._answer("bad_method" if path in _METHODS else "not_found")
+            self._answer("bad_method")
 
     def do_POST(self) -> None:  # noqa: N802
         """The forms."""
-        routes = {
+        routes: dict[str, Callable[[dict[str, Any]], None]] = {
             "/generate_token": self._generate_token,
             "/list_tokens": self._list_tokens,
             "/revoke_token": self._revoke_token,
         }
-        route = routes.get(self._path())
-        if route is None:
-            self._answer("bad_method" if self._path() in _METHODS else "not_found")
+        path = self._path()
+        route = routes.get(path)
+        if route is None or not self._is_there(path):
+            self._answer("bad_method" if self._is_there(path) else "not_found")
             return
         try:
             fields = self._form()
@@ -194,11 +221,20 @@ class Handler(BaseHTTPRequestHandler):
             self._answer("internal")
             raise
 
+    def _is_there(self, path: str) -> bool:
+        if path in _FORMS:
+            return self._face.forms
+        return path in _METHODS and (path != "/" or self._face.chat)
+
     def _path(self) -> str:
+        """The path below the root that all are below; "" for one that is not."""
         path = self.path.partition("?")[0]
         if path.lower().startswith("http://"):  # as to a proxy, which every server takes (RFC 9112)
-            return "/" + path.split("/", 3)[3] if path.count("/") > 2 else "/"
-        return path
+            path = "/" + path.split("/", 3)[3] if path.count("/") > 2 else "/"
+        root = self._face.root
+        if path == root:
+            return "/"
+        return path[len(root) :] if path.startswith(root + "/") else ""
 
     def _upgrade(self) -> None:
         # Browsers name the page, and hold none back from opening a WebSocket to another host.
@@ -223,11 +259,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def _form(self) -> dict[str, Any] | None:
         """The fields, after the password was proven; None if that was answered already."""
-        in_clear = not self._face.tls and not _is_loopback(self._address)
         # Browsers name the page that sends a form, and no page is ours: without this, any page
         # that somebody on this machine looks at could have passwords tried from here.
-        if in_clear or "Origin" in self.headers:
+        if self._is_in_clear() or "Origin" in self.headers:
             self._answer("insecure")
+            return None
+        if self._caller.behind and not self._face.proxied:
+            self._answer("proxied")
             return None
         length = self.headers.get("Content-Length", "")
         if "Transfer-Encoding" in self.headers or not re.fullmatch(r"[0-9]{1,9}", length):
@@ -241,15 +279,25 @@ class Handler(BaseHTTPRequestHandler):
             raise Malformed()
         return fields if self._is_password(password) else None
 
+    def _is_in_clear(self) -> bool:
+        """Whether somebody on the way could have read it, as far as can be known here."""
+        if self._caller.behind:
+            spoken = self.headers.get_all("X-Forwarded-Proto", [])
+            if any(each.strip().lower() != "https" for each in ",".join(spoken).split(",") if each):
+                return True
+        elif not self._face.tls and any(name in self.headers for name in FORWARDING):
+            return True  # somebody else's, brought here by a proxy that is not known
+        return not self._face.tls and not is_loopback(self._caller.peer)
+
     def _is_password(self, password: str) -> bool:
         """Whether this is it; if not, or if it is not to be tried now, that is answered."""
-        wait = self._face.guesses.take(self._group)
+        wait = self._face.guesses.take(self._caller.group)
         if wait:  # and nothing is judged: also a right one learns nothing
             self._answer("too_many_attempts", {"Retry-After": str(math.ceil(wait))})
             return False
         right = self._face.password.matches(password)
         if right:
-            self._face.guesses.give_back(self._group)
+            self._face.guesses.give_back(self._caller.group)
         else:
             self._face.poke(bounds.FORGET_SECONDS)
             self._answer("auth_failed")
@@ -341,13 +389,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # http.server's name
         """Nothing is logged."""
-
-
-def _is_loopback(address: str) -> bool:
-    with contextlib.suppress(ValueError):
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-        return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
-    return False
 
 
 def _form_fields(body: bytes) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from protocol.errors import TooManyAttempts
 from server import bounds
+from server.auth import has_neighbours
 from transport import Closed
 
 _ALL = "*"  # the bucket that everybody takes from
@@ -130,7 +131,7 @@ class Budget:
 
 
 def _names(group: str) -> list[str]:
-    if ":" not in group:
+    if not has_neighbours(group):
         return [group, _ALL]
     return [group, str(ipaddress.ip_network((group, 48), strict=False)), _ALL]
 

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import i18n
 from i18n import _
@@ -39,6 +39,9 @@ from settings.table import (
     env_example,
     table_rows,
 )
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 __all__ = [
     "HISTORY_PASSPHRASES",
@@ -95,6 +98,10 @@ class ServerSettings:
     ssl_key: str | None
     force_ssl: bool
     language: str
+    path: str = ""  # a slash before each part, none at the end
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    proxy_protocol: bool = False
+    token_forms: str | tuple[str, int] = "on"  # noqa: S105  # off, proxied, or host and port
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,8 @@ class ClientSettings:
     wait: bool
     renderer: str  # rich, minimal, json
     language: str
+    tls_name: str | None = None  # what TLS asks for, where that is not ``server``
+    path: str = ""  # a slash before each part, none at the end
     history_from: str = ""  # the file that asked for the history, if one did
     proxy: Proxy | None = None
 
@@ -155,6 +164,8 @@ class TokenSettings:
     ssl_fingerprint: str | None
     language: str
     proxy: Proxy | None = None
+    tls_name: str | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,9 +203,12 @@ def server_settings(
     sources = Sources(args, environ, dotenv, answers or {}, read_line)
     values = sources.plain("server")
     values["language"] = values["language"] or _system_language(environ)
+    values["path"] = values["path"] or ""
+    values["trusted_proxies"] = values["trusted_proxies"] or ()
     _check_server(values)
     if not values["ssl_cert"]:
         _check_withheld(sources, ("FORCE_SSL",))
+    _check_withheld_forms(sources)
     password = sources.secret(ADMIN_PASSWORDS)
     if password is None:
         raise missing(ADMIN_PASSWORDS)
@@ -215,6 +229,7 @@ def client_settings(
     sources = Sources(args, environ, dotenv, answers or {}, read_line)
     values = sources.plain("client")
     values["server"], values["port"] = _address(sources)
+    values["path"] = values["path"] or ""
     values["language"] = values["language"] or _system_language(environ)
     # Two at once is told before anybody is asked for anything.
     credential = sources.choose(PASSWORDS)
@@ -252,10 +267,10 @@ def token_settings(
     listens.
     """
     sources = Sources(args, environ, dotenv, answers or {}, read_line)
-    rows = ("CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "--ttl", "--list",
-            "<USERNAME>")  # fmt: skip
+    rows = ("CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "CLIENT_TLS_NAME", "--ttl",
+            "--list", "<USERNAME>")  # fmt: skip
     values = {ROWS[name].field: sources.value(name) for name in rows}
-    values["server"], values["port"] = _server_to_ask(sources)
+    values["server"], values["port"], values["path"] = _server_to_ask(sources)
     values["language"] = language(args, environ, dotenv)
     _imply_tls(sources, values)
     values["proxy"] = _proxy(sources, environ, values)
@@ -380,7 +395,26 @@ def _check_server(values: Mapping[str, Any]) -> None:
                 needed=needed,
             )
         )
+    if values["proxy_protocol"] and not values["trusted_proxies"]:
+        sentence = _("PROXY_PROTOCOL needs TRUSTED_PROXIES: the addresses that headers come from.")
+        raise SettingsError(sentence)
+    forms = values["token_forms"]
+    if forms == "proxied" and not values["trusted_proxies"]:
+        sentence = _("TOKEN_FORMS=proxied needs TRUSTED_PROXIES: the addresses of the proxies.")
+        raise SettingsError(sentence)
     _check_certificate(values)
+
+
+def _check_withheld_forms(sources: Sources) -> None:
+    """As ``_check_withheld``, for what keeps tokens from being given out to anybody."""
+    for name in ("TOKEN_FORMS", "TRUSTED_PROXIES"):
+        if path := sources.withheld(name):
+            sentence = _(
+                "{path} asks for {setting} in a part that is not read, and without it tokens could "
+                "be given out where they should not be: set {setting} in the environment, or say "
+                "--env-file none to do without."
+            )
+            raise SettingsError(sentence.format(path=path, setting=name))
 
 
 def _check_certificate(values: Mapping[str, Any]) -> None:
@@ -417,6 +451,7 @@ def _from_invite(sources: Sources, given: Given) -> dict[str, Any]:
         values: dict[str, Any] = {
             "server": Host().parse(invite.host),
             "port": invite.port,
+            "path": ROWS["CLIENT_PATH"].kind.parse(invite.path),
             "room": ROWS["CLIENT_ROOM"].kind.parse(invite.room or ROWS["CLIENT_ROOM"].default),
             "room_secret": invite.secret,
         }
@@ -436,7 +471,7 @@ def _from_invite(sources: Sources, given: Given) -> dict[str, Any]:
 
 def _imply_tls(sources: Sources, values: dict[str, Any]) -> None:
     # Whoever names a certificate does not mean to connect in clear.
-    if values["ssl_fingerprint"] or values["ssl_ca"]:
+    if values["ssl_fingerprint"] or values["ssl_ca"] or values["tls_name"]:
         values["use_ssl"] = True
     if not values["use_ssl"]:
         _check_withheld(sources, ("CLIENT_USE_SSL",))
@@ -482,12 +517,18 @@ def _address(sources: Sources) -> tuple[Any, int]:
     return host, other.parse()
 
 
-def _server_to_ask(sources: Sources) -> tuple[str, int]:
+def _server_to_ask(sources: Sources) -> tuple[str, int, str]:
+    """Host, port and path."""
+    path = sources.value("CLIENT_PATH")
     if sources.find("CLIENT_SERVER"):
-        return _address(sources)
-    host = sources.value("SERVER_HOST")
-    port = sources.value("CLIENT_PORT" if sources.find("CLIENT_PORT") else "SERVER_PORT")
-    return _ANY_ADDRESS.get(host, host), port
+        return *_address(sources), path or ""
+    host, port = sources.value("SERVER_HOST"), sources.value("SERVER_PORT")
+    forms = sources.value("TOKEN_FORMS")
+    if isinstance(forms, tuple):
+        host, port = forms
+    if sources.find("CLIENT_PORT"):
+        port = sources.value("CLIENT_PORT")
+    return _ANY_ADDRESS.get(host, host), port, path or sources.value("SERVER_PATH") or ""
 
 
 def _system_language(environ: Mapping[str, str]) -> str:

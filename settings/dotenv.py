@@ -19,7 +19,7 @@ from settings.table import ROWS
 # them, nothing may go on as if it had not been wanted.
 STRICT = (
     "FORCE_SSL", "CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "CLIENT_PROXY",
-    "CLIENT_PROXY_FILE",
+    "CLIENT_PROXY_FILE", "TOKEN_FORMS", "TRUSTED_PROXIES",
 )  # fmt: skip
 
 _LINES_NAMED = 10  # of those that are passed over

@@ -14,7 +14,7 @@ import sys
 from i18n import _
 from settings.dotenv import STRICT, Dotenv, parse_dotenv, strict_names
 from settings.errors import SettingsError, reason
-from settings.table import ROWS
+from settings.table import ROWS, default
 
 NONE = "none"  # in place of a path: no file at all
 
@@ -127,7 +127,8 @@ def _asks(name: str, value: str) -> bool:
     if not value.strip():
         return False
     try:
-        return bool(ROWS[name].kind.parse(value))
+        parsed = ROWS[name].kind.parse(value)
+        return bool(parsed) and parsed != default(name)
     except ValueError:
         return True
 

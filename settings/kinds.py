@@ -6,11 +6,16 @@ what the value must be, in the user's language. An error never repeats the text.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import i18n
 from i18n import _
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 KB, MB = 1024, 1024 * 1024
 
@@ -65,6 +70,60 @@ class Address:
         except ValueError:
             sentence = _("it must be a host name or an IP address, perhaps with a port: host:1000")
             raise ValueError(sentence) from None
+
+
+@dataclass(frozen=True)
+class Networks:
+    """IP addresses and networks, with commas or blanks between them."""
+
+    def parse(self, text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks; an address is one of its own."""
+        import ipaddress
+
+        try:
+            return tuple(ipaddress.ip_network(each) for each in text.replace(",", " ").split())
+        except ValueError:
+            sentence = _(
+                "it must be IP addresses and networks, such as 127.0.0.1, 10.0.0.0/8 or fd00::/8"
+            )
+            raise ValueError(sentence) from None
+
+
+@dataclass(frozen=True)
+class UrlPath:
+    """The path of a URL; a lone slash, like nothing, is none."""
+
+    def parse(self, text: str) -> str:
+        """The path, with a slash before each part and none at its end; "" for none."""
+        path = text.strip().removesuffix("/")
+        # Only what proxies pass on as it is, and nobody reads differently.
+        if len(path) <= 200 and re.fullmatch(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*", path):
+            return path
+        raise ValueError(
+            _(
+                "it must be a path such as /chat: letters, digits and -._~, with a slash before "
+                "each part"
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Where the forms for tokens are served: a word, or an address of their own."""
+
+    def parse(self, text: str) -> str | tuple[str, int]:
+        """``on``, ``off``, ``proxied`` (also through trusted proxies), or host and port."""
+        word = text.strip().lower()
+        if word == "proxied":
+            return word
+        with contextlib.suppress(ValueError):
+            return "on" if Switch().parse(word) else "off"
+        host, _colon, port = text.strip().rpartition(":")
+        try:
+            return Host().parse(host), Whole(0, 65535).parse(port)
+        except ValueError:
+            sentence = _("it must be on, off, proxied, or an address and port such as {example}")
+            raise ValueError(sentence.format(example="127.0.0.1:1001")) from None
 
 
 @dataclass(frozen=True)
@@ -218,8 +277,8 @@ class Language:
 
 
 Kind = (
-    Text | Secret | Host | Address | Whole | Seconds | Size | Switch | Choice | Fingerprint | Nick
-    | RoomName | Language
+    Text | Secret | Host | Address | Networks | UrlPath | Forms | Whole | Seconds | Size | Switch
+    | Choice | Fingerprint | Nick | RoomName | Language
 )  # fmt: skip
 
 

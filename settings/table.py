@@ -12,9 +12,11 @@ from settings.kinds import (
     Address,
     Choice,
     Fingerprint,
+    Forms,
     Host,
     Kind,
     Language,
+    Networks,
     Nick,
     RoomName,
     Seconds,
@@ -22,6 +24,7 @@ from settings.kinds import (
     Size,
     Switch,
     Text,
+    UrlPath,
     Whole,
 )
 
@@ -88,6 +91,16 @@ TABLE: tuple[Setting, ...] = (
     Setting("FORCE_SSL", "server", "force_ssl", Switch(),
             N_("refuse to start without a TLS certificate"), "false",
             flag="--force-ssl", implies=_YES),
+    Setting("SERVER_PATH", "server", "path", UrlPath(),
+            N_("path that the server is below, such as /chat, where a proxy shares its port")),
+    Setting("TRUSTED_PROXIES", "server", "trusted_proxies", Networks(),
+            N_("proxies in front, by address or network, that are believed who comes by them")),
+    Setting("PROXY_PROTOCOL", "server", "proxy_protocol", Switch(),
+            N_("those proxies say it by a PROXY header, and must; false: by X-Forwarded-For"),
+            "false"),
+    Setting("TOKEN_FORMS", "server", "token_forms", Forms(),
+            N_("forms for tokens: on, off, proxied (through trusted proxies, too), or ADDRESS:PORT"
+               " of their own"), "on"),
     Setting("CLIENT_SERVER", "client", "server", Address(),
             N_("address of the server"), word="SERVER"),
     Setting("CLIENT_PORT", "client", "port", Whole(1, 65535),
@@ -115,6 +128,11 @@ TABLE: tuple[Setting, ...] = (
     Setting("CLIENT_PROXY_FILE", "client", "proxy", Text(),
             N_("file whose first line is that proxy, perhaps with its password"),
             flag="--proxy-file", word=_PATH),
+    Setting("CLIENT_TLS_NAME", "client", "tls_name", Host(),
+            N_("name to ask for and to find in the certificate, if not the server's; implies TLS"),
+            flag="--tls-name", word="NAME"),
+    Setting("CLIENT_PATH", "client", "path", UrlPath(),
+            N_("path that the server is below, such as /chat"), flag="--path", word="PATH"),
     Setting("CLIENT_ROOM", "client", "room", RoomName(),
             N_("room to join"), "default", flag="--room", short="-r", word="ROOM"),
     Setting("CLIENT_ROOM_SECRET", "client", "room_secret", Secret(),
@@ -218,7 +236,7 @@ PROXIES = ("CLIENT_PROXY", "CLIENT_PROXY_FILE")
 GROUPED = {*ADMIN_PASSWORDS, *PASSWORDS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSPHRASES, *PROXIES}
 
 # What an invite link says already.
-IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_ROOM", *ROOM_SECRETS)
+IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_PATH", "CLIENT_ROOM", *ROOM_SECRETS)
 
 QUESTIONS = {
     "ADMIN_PASSWORD": N_("Password that people will need to connect: "),

@@ -634,10 +634,14 @@ class Relay:
         if self._closed:
             near.close()
             return
-        far = socket.create_connection(("127.0.0.1", self._port))
+        far = self._far()
         for one, other in ((near, far), (far, near)):
             self._other[one] = other
             self._selector.register(one, selectors.EVENT_READ)
+
+    def _far(self) -> socket.socket:
+        """The connection to the server."""
+        return socket.create_connection(("127.0.0.1", self._port))
 
     def _pass_on(self, sock: socket.socket) -> None:
         other = self._other.get(sock)

@@ -317,7 +317,7 @@ def test_nothing_goes_on_in_clear_that_was_not_to(
 
 
 def test_a_server_does_not_start_in_clear_either() -> None:
-    file = settings.Dotenv(withheld=STRICT)
+    file = settings.Dotenv(withheld={"FORCE_SSL", "CLIENT_USE_SSL"})
     args = {"ADMIN_PASSWORD": "x"}
     with pytest.raises(SettingsError, match="FORCE_SSL"):
         settings.server_settings(args, {}, file)

@@ -37,6 +37,7 @@ from protocol.invite import is_invite, parse_invite
 from protocol.keys import Bundle
 from protocol.link import ClientLink, Opener, ServerLink
 from server.auth import Password, Tokens
+from server.callers import Caller
 from server.http import ANSWERS, Face, Handler
 from server.throttle import GUESSES, Budget
 from settings import SettingsError
@@ -269,7 +270,7 @@ def read_request(raw: bytes) -> object:
     face = Face(password(), Tokens(), Budget(GUESSES), lambda _: None, lambda _: None, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("server.http.accept", upgrade_headers)
-        Handler(stream, "127.0.0.1", "g", face, lambda _: None)  # type: ignore[arg-type]
+        Handler(stream, Caller("127.0.0.1", "127.0.0.1"), face, lambda _: None)  # type: ignore[arg-type]
     if not stream.answer:
         return None
     answer = stream.answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -134,6 +134,35 @@ def test_one_that_was_told_to_go_is_counted_once() -> None:
     assert door.gate._members == 0 and door.gate._strangers == 2
 
 
+@pytest.mark.usefixtures("small")
+def test_one_that_comes_from_elsewhere_after_all() -> None:
+    """A trusted proxy has told for whom it came: it is counted there, and only there."""
+    door = Door()
+    visitor = door.come("proxy")
+    assert visitor is not None and door.gate.move(visitor, "a")
+    assert visitor.group == "a" and set(door.gate._unproven) == {"a"}
+    for _ in range(2):
+        other = door.come("proxy")
+        assert other is not None and door.gate.move(other, "a")
+    assert door.cut == ["1"]  # the oldest of them makes room, as if they had come by themselves
+    assert not door.gate.move(visitor, "b")  # too late: it is on its way out
+    door.gate.leave(visitor)
+    assert door.gate._strangers == door.gate._open == 2
+
+
+@pytest.mark.usefixtures("small")
+def test_one_that_has_no_place_where_it_comes_from() -> None:
+    """Full is full; it leaves nothing behind."""
+    door = Door()
+    members = [door.member("a") for _ in range(3)]
+    visitor = door.come("proxy")
+    assert visitor is not None and not door.gate.move(visitor, "a")
+    assert not door.gate._unproven and door.cut == []
+    for each in (visitor, *members):
+        door.gate.leave(each)
+    assert door.gate._open == door.gate._members == door.gate._strangers == 0
+
+
 def test_waiting_for_the_last_one() -> None:
     """Who waits is woken by the last to go."""
     gate = Gate()

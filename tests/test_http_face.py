@@ -17,7 +17,8 @@ from protocol import frames
 from server import bounds
 from server.app import ChatServer
 from server.auth import Password, Tokens
-from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Face, Handler, _is_loopback
+from server.callers import Caller, is_loopback
+from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Face, Handler
 from server.throttle import GUESSES, Budget
 from tests.test_limiter import Clock
 from tests.wire import LONG, PASSWORD, UPGRADE, Raw, Wire
@@ -351,24 +352,28 @@ def test_the_tables_bound(server: ChatServer) -> None:
 )
 def test_what_is_this_machine(address: str, here: bool) -> None:
     """By its address, whatever any header says."""
-    assert _is_loopback(address) == here
+    assert is_loopback(address) == here
 
 
 @pytest.fixture
 def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Answer]]:
-    """Asks a handler that believes to be asked from ``address``."""
+    """Asks a handler that believes to be asked from ``address``, of a face with ``changes``."""
     monkeypatch.setattr("protocol.pake.password_prs", lambda password: b"")
     made: list[Any] = []
 
-    def ask_from(address: str, raw: bytes, tls: bool = False, **changes: Any) -> Answer:
+    def ask_from(
+        address: str | Caller, raw: bytes, tls: bool = False, **changes: Any
+    ) -> Answer:
+        caller = address if isinstance(address, Caller) else Caller(address, address)
         near, far = socket.socketpair()
         stream = Stream(far)
         face = Face(
-            Password(PASSWORD), Tokens(), Budget(GUESSES), lambda _: None, lambda _: None, tls
-        )
+            Password(PASSWORD), Tokens(), Budget(GUESSES), lambda _: None, lambda _: None, tls,
+            **changes,
+        )  # fmt: skip
 
         def serve() -> None:
-            Handler(stream, address, "g", face, lambda _: None)
+            Handler(stream, caller, face, lambda _: None)
             stream.close()
 
         thread = threading.Thread(target=serve)
@@ -397,7 +402,9 @@ def test_passwords_in_clear_from_elsewhere(visit: Callable[..., Answer], path: s
     claimed = raw.replace(b"Host: x", b"Host: localhost\r\nX-Forwarded-For: 127.0.0.1\r\n"
                           b"Forwarded: for=127.0.0.1\r\nX-Real-IP: 127.0.0.1")  # fmt: skip
     assert visit("192.0.2.9", claimed).code == "insecure"
+    assert visit("127.0.0.1", claimed).code == "insecure"
     assert visit("192.0.2.9", raw, tls=True).status == 200
+    assert visit("192.0.2.9", claimed, tls=True).status == 200  # brought here, but not in clear
     assert visit("127.0.0.1", raw).status == 200
 
 

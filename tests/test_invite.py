@@ -21,6 +21,9 @@ FP = "0123456789abcdef" * 4
         (Invite("a", 1000, "r", "s", True, FP), f"cmdchats://a/r?fp={FP}#s"),
         (Invite("a", 1000, "r", "s", True), "cmdchats://a/r#s"),
         (Invite("a"), "cmdchat://a/"),
+        (Invite("a", room="r", path="/chat"), "cmdchat://a/r?path=/chat"),
+        (Invite("a", 1000, "r", "s", True, FP, "/a/b-c"), f"cmdchats://a/r?fp={FP}&path=/a/b-c#s"),
+        (Invite("a", tls=True, path="/chat"), "cmdchats://a/?path=/chat"),
     ],
 )
 def test_a_link_and_its_invite(invite: Invite, link: str) -> None:
@@ -35,11 +38,19 @@ def test_a_link_and_its_invite(invite: Invite, link: str) -> None:
         (" CMDCHATS://a/r?fp=" + FP.upper() + "#s\n", Invite("a", 1000, "r", "s", True, FP)),
         ("cmdchat://a/r#", Invite("a", room="r")),
         ("cmdchat://a/r#?fp=x", Invite("a", room="r", secret="?fp=x")),
-        ("cmdchat://[fe80::1%25eth0]/r", Invite("fe80::1%25eth0", room="r")),
+        ("cmdchat://[fe80::1%25eth0]/r", Invite("fe80::1%eth0", room="r")),
+        ("cmdchat://[fe80::1%eth0]/r", Invite("fe80::1%eth0", room="r")),
     ],
 )
 def test_other_ways_to_write_a_link(link: str, invite: Invite) -> None:
     assert parse_invite(link) == invite
+
+
+def test_a_zone_is_in_no_link() -> None:
+    """It names an interface of one machine."""
+    invite = Invite("fe80::1%eth0", 99, "r", "s")
+    assert invite.link() == "cmdchat://[fe80::1]:99/r#s"
+    assert invite.server == "[fe80::1%eth0]:99"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +60,9 @@ def test_other_ways_to_write_a_link(link: str, invite: Invite) -> None:
         "cmdchat://a:65536/r", "cmdchat://a:x/r", "cmdchat://a:/r", "cmdchat://me@a/r",
         "cmdchat://a/r/s", "cmdchat://a/r s", f"cmdchat://a/r?fp={FP}", "cmdchats://a/r?fp=12",
         "cmdchats://a/r?x=1", "cmdchat://::1/r", "cmdchat://a/%FF", "cmdchat://a/r#%FF",
+        "cmdchat://a/r?path=", "cmdchat://a/r?path=/", "cmdchat://a/r?path=chat",
+        "cmdchat://a/r?path=/a%2Fb", "cmdchat://a/r&path=/a", "cmdchat://a/r?path=/a?path=/b",
+        f"cmdchats://a/r?fp={FP}?path=/a", f"cmdchats://a/r?path=/a&fp={FP}",
     ],
 )  # fmt: skip
 def test_what_is_no_link_is_refused_and_not_repeated(link: str) -> None:

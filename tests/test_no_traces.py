@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import selectors
 import socket
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -42,13 +41,10 @@ class Elsewhere(Relay):
         super().__enter__()
         return self
 
-    def _accept(self) -> None:
-        near = self._listener.accept()[0]
+    def _far(self) -> socket.socket:
         far = socket.create_connection(("127.0.0.1", self._port), source_address=(FAR, 0))
         self.ports.add(str(far.getsockname()[1]))
-        for one, other in ((near, far), (far, near)):
-            self._other[one] = other
-            self._selector.register(one, selectors.EVENT_READ)
+        return far
 
 
 def found_in(text: str, wanted: Iterable[str]) -> list[str]:
@@ -107,17 +103,15 @@ def test_nothing_printed_or_answered_tells_who_where_or_what() -> None:
             taken = run_client(far.address, nick=CAT)
             assert wrong.process.returncode == taken.process.returncode == 4
             answers = [minted, *refusals(far)]
-            limit = 3 * int(bounds.GUESS_BURST)
             guesses = [
                 asked(far, "/generate_token", *claims(number), admin_password=WRONG, username=ANN)
-                for number in range(limit)
+                for number in range(3)
             ]
             assert bob.finish() == ann.finish() == 0
         server.write(b"q\n")
         assert server.end() == 0
-    # Whatever a header claims, it is one and the same who guesses.
-    assert [guess.status for guess in guesses].count(401) < limit
-    assert guesses[-1].code == "too_many_attempts"
+    # Whatever a header claims, it is not believed; it only shows that somebody else asks.
+    assert {guess.code for guess in guesses} == {"insecure"}
 
     people = {ANN, BOB, CAT, ROOM, *TEXTS}
     secrets = {PASSWORD, SECRET, WRONG, token, *token.split(".")}

@@ -100,6 +100,30 @@ def test_the_banners_command_works(certificate: Certificate) -> None:
             assert client.finish() == 0
 
 
+def test_the_name_in_the_certificate_may_be_another(
+    tmp_path: Path, authority: Certificate
+) -> None:
+    """As where a server is reached by its address, or through something that listens elsewhere."""
+    signed = make_certificate(tmp_path, issuer=authority, hosts=("chat.example.org",))
+    here = ["--ssl-ca", authority.cert_path]
+    named = [*here, "--tls-name", "chat.example.org"]
+    with Server({**tls_settings(signed), "SERVER_PATH": "/chat"}) as server:
+        refused = run_client(server, *here, "--path", "/chat")
+        assert refused.process.returncode == 3 and "is for another name" in refused.errors
+        with Client(server, "ann", *named, "--path", "/chat") as ann:
+            ann.say("/invite")
+            link = ann.next("invite")["link"]
+            assert "?path=/chat#" in link
+            settings = {"CLIENT_INVITE": link}
+            words = ["connect", "bob", "--renderer", "json", *named]
+            with Client(server, "bob", command=[*RUN, *words], settings=settings) as bob:
+                talk(ann, bob)
+        line = ["token", "eve", "--server", "127.0.0.1", "--port", str(server.port)]
+        env = {"ADMIN_PASSWORD": PASSWORD}
+        done = run_command(*line, *named, "--path", "/chat", env=env)
+        assert (done.status, done.errors) == (0, "") and "." in done.out
+
+
 def test_a_certificate_of_an_authority_needs_no_fingerprint(
     tmp_path: Path, authority: Certificate
 ) -> None:

@@ -292,10 +292,12 @@ def reach(
 
     ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header; it may
     run for several addresses beside each other, in threads of their own, and what it says must
-    bear that.  A stream is closed when anything is raised.  Raises Unreachable.
+    bear that.  A stream is closed when anything is raised.  ``server_hostname`` is asked for in
+    the place of ``host``, by TLS and in the Host header.  Raises Unreachable.
     """
     way = Way(host, port, proxy)
-    name = server_hostname or host
+    # A zone is this machine's name for one of its interfaces: no certificate has it, nor a proxy.
+    name = server_hostname or host.partition("%")[0]
 
     def connected(target: Target, lane: Lane, context: ssl.SSLContext | None) -> Stream:
         def watch(stream: Stream) -> None:
@@ -328,7 +330,7 @@ def reach(
             raise
         try:
             stream.set_deadline(deadline)
-            return use(stream, _host_header(host, port, 80 if tls is None else 443))
+            return use(stream, _host_header(name, port, 80 if tls is None else 443))
         except BaseException:
             stream.close()
             raise

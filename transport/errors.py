@@ -85,3 +85,7 @@ class CannotListen(ChatError):
 
 class BadUpgrade(Malformed):
     """The headers do not ask for a WebSocket as RFC 6455 4.2.1 wants it; nothing was sent."""
+
+
+class BadProxyHeader(Malformed):
+    """What came is not the header that a proxy has to send first."""

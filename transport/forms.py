@@ -28,12 +28,14 @@ def post_form(
     fields: Mapping[str, str],
     *,
     tls: Context | None = None,
+    server_hostname: str | None = None,
     timeout: float = 10.0,
     proxy: Proxy | None = None,
 ) -> tuple[int, bytes]:
     """The status and body of the answer to ``fields``, which are sent to ``path``.
 
-    With ``proxy`` through that one.
+    With ``proxy`` through that one. ``server_hostname`` is the name on the certificate, and in
+    Host, if it is not ``host``.
     Raises Unreachable, also if what answers is no HTTP server.
     """
     from .connecting import reach  # with websocket-client, which only a client needs
@@ -41,7 +43,8 @@ def post_form(
     def connected(stream: Stream, header: str) -> tuple[Stream, str]:
         return stream, header  # the form is sent once, to the address that was fastest
 
-    stream, header = reach(host, port, connected, time.monotonic() + timeout, tls, proxy=proxy)
+    deadline = time.monotonic() + timeout
+    stream, header = reach(host, port, connected, deadline, tls, server_hostname, proxy=proxy)
     with contextlib.closing(stream):
         return _ask(stream, header, path, urlencode(dict(fields)))
 

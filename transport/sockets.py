@@ -212,6 +212,13 @@ class Stream:
         """What has come by now, b"" at the end.  Raises BlockingIOError if nothing has, OSError."""
         return self._take(len(self._ahead)) if self._ahead else self._sock.recv(RECV_BYTES)
 
+    def recv_raw(self, size: int, deadline: float) -> bytes:
+        """At most ``size`` bytes of the network itself, before all other reading; b"" at the end.
+
+        What comes after them stays where it is, also for TLS.  Raises as ``recv``.
+        """
+        return self._receive(deadline, size)
+
     def _take(self, size: int) -> bytes:
         end = self._at + size
         data = self._ahead[self._at : end]

@@ -1,0 +1,102 @@
+"""Where a connection comes from: its peer, or whom a trusted proxy names.
+
+Of a proxy that is trusted (``TRUSTED_PROXIES``) either the PROXY protocol's header is believed, or
+else ``X-Forwarded-For``, of which the last address counts that is not a trusted one's: those before
+it are what a client may have made up.  Of anybody else neither is.  What comes of it is counted
+with, and told nobody.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from server.auth import address_group
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# What only a proxy adds to a request: it was not made where it seems to come from.
+FORWARDING = (
+    "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
+    "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP", "X-Client-IP", "Client-IP",
+    "True-Client-IP", "CF-Connecting-IP",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Caller:
+    """``address`` is what is counted, ``peer`` who is at the other end of the connection.
+
+    ``behind``: that is a trusted proxy, so the request may come from anywhere.
+    """
+
+    peer: str
+    address: str
+    behind: bool = False
+
+    @property
+    def group(self) -> str:
+        """Whose attempts count together (``server.auth.address_group``)."""
+        return address_group(self.address, circuits=self.behind)
+
+
+class Proxies:
+    """The proxies that are trusted; with ``headers`` each has to send a PROXY header first."""
+
+    def __init__(self, networks: Sequence[Network] = (), headers: bool = False) -> None:
+        self._networks, self._headers = networks, headers
+
+    def of_peer(self, peer: str) -> Caller:
+        """Where a connection of ``peer`` comes from, before it has said anything."""
+        return Caller(peer, peer, self._trusts(_parsed(peer)))
+
+    def sends_header(self, caller: Caller) -> bool:
+        """Whether a PROXY header has to come first."""
+        return self._headers and caller.behind
+
+    def named(self, caller: Caller, address: str | None) -> Caller:
+        """What the PROXY header makes of it; None: it named nobody."""
+        return caller if address is None else Caller(caller.peer, address, caller.behind)
+
+    def forwarded(self, caller: Caller, values: Iterable[str]) -> Caller:
+        """What a request's ``X-Forwarded-For`` makes of it: ``values``, in their order."""
+        if self._headers or not caller.behind:
+            return caller
+        address = caller.address
+        for text in reversed(",".join(values).split(",")):
+            parsed = _parsed(_bare(text))
+            if parsed is None:  # the proxy's own word for somebody whom it does not know
+                break
+            address = str(parsed)
+            if not self._trusts(parsed):
+                break
+        return Caller(caller.peer, address, caller.behind)
+
+    def _trusts(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether this machine itself is meant."""
+    parsed = _parsed(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def _bare(text: str) -> str:
+    """An address without what some proxies put around it: a port, brackets."""
+    text = text.strip()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    host, _colon, port = text.partition(":")
+    return host if port.isdecimal() and "." in host else text
+
+
+def _parsed(text: str) -> Address | None:
+    """IPv4 addresses that are written as IPv6 ones count as what they are; no zones."""
+    try:
+        parsed = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed

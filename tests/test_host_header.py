@@ -1,0 +1,54 @@
+"""Whom a client asks for: in TLS, and in the Host header, by which proxies choose."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.transport_kit import soon
+from transport import connecting, ways
+from transport.sockets import Stream, listen
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "header"),
+    [
+        ("a.example", 443, "a.example"), ("a.example", 80, "a.example:80"), ("::1", 443, "[::1]"),
+        ("::1", 1000, "[::1]:1000"), ("müller.example", 443, "xn--mller-kva.example"),
+    ],
+)  # fmt: skip
+def test_what_the_host_header_says(host: str, port: int, header: str) -> None:
+    assert connecting._host_header(host, port, 443) == header
+
+
+def both(stream: Stream, header: str) -> tuple[Stream, str]:
+    return stream, header
+
+
+@pytest.mark.parametrize(
+    ("name", "header"), [(None, "127.0.0.1"), ("chat.example", "chat.example")]
+)
+def test_a_name_of_its_own_is_asked_for(name: str | None, header: str) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        stream, told = connecting.reach("127.0.0.1", port, both, soon(), None, name)
+        stream.close()
+    assert told == f"{header}:{port}"
+
+
+def test_a_zone_is_told_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is this machine's own name for an interface; there are proxies that refuse it."""
+    asked: list[str] = []
+    near, far = socket.socketpair()
+
+    def opened(_way: ways.Way, _target: object, _tls: object, name: str, *_rest: object) -> Stream:
+        asked.append(name)
+        return Stream(far)
+
+    monkeypatch.setattr(ways, "_addresses", lambda host, port: [(0, host)])
+    monkeypatch.setattr(ways.Way, "open", opened)
+    stream, told = connecting.reach("fe80::7%eth0", 1000, both, soon())
+    stream.close()
+    near.close()
+    assert asked == ["fe80::7"] and told == "[fe80::7]:1000"
