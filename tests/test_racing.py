@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -103,7 +104,7 @@ def test_how_long_the_next_one_waits() -> None:
     """A quarter of a second for the connection; for the answer two, from the beginning."""
     now = 100.0
     race: Race[str, str] = Race(lambda target, _lane: target, 200.0, lambda: now)
-    lane = Lane(race, now)
+    lane = Lane(race, "a", now)
     assert lane.next_due == 100.25
     lane.accepted()
     assert lane.next_due == 102.0
@@ -112,6 +113,56 @@ def test_how_long_the_next_one_waits() -> None:
     now = 101.0
     race._failed(lane, Unreachable("refused"))
     assert lane.next_due == 101.0
+
+
+def test_while_nobody_accepts_all_are_tried_anew(
+    at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network is back just after the first packets were lost."""
+    monkeypatch.setattr(racing, "AGAIN_DELAY", 0.0)
+    tried: list[str] = []
+    release = threading.Event()
+
+    def attempt(target: str, _lane: Lane) -> str:
+        tried.append(target)
+        if tried.count("a") < 3 or target != "a":
+            release.wait(LONG)
+            raise Unreachable("timeout")
+        return target
+
+    assert run(attempt, "ab") == "a"
+    release.set()
+    assert tried.count("a") >= 3 and tried.count("b") >= 2
+
+
+def test_nobody_is_tried_anew_who_has_failed_or_beside_who_has_accepted() -> None:
+    race: Race[str, str] = Race(lambda target, _lane: target, 200.0, lambda: 100.0)
+    race._lanes = [Lane(race, target, 100.0) for target in "aba"]
+    assert race._silent() == ["a", "b"]
+    race._failed(race._lanes[1], Unreachable("refused"))
+    assert race._silent() == ["a"] and race._again_at() == 100.0 + racing.AGAIN_DELAY
+    race._lanes[0].accepted()
+    assert race._silent() == [] and race._again_at() == math.inf
+    race._failed(race._lanes[0], Unreachable("not_websocket"))
+    assert race._silent() == ["a"]
+
+
+def test_one_race_makes_so_many_attempts_and_no_more(
+    at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(racing, "AGAIN_DELAY", 0.0)
+    tried: list[str] = []
+    release = threading.Event()
+
+    def attempt(target: str, _lane: Lane) -> str:
+        tried.append(target)
+        if len(tried) == racing.MOST_ATTEMPTS:
+            release.set()
+        release.wait(LONG)
+        raise Unreachable("timeout")
+
+    assert why(attempt, "abc") == "timeout"
+    assert len(tried) == racing.MOST_ATTEMPTS
 
 
 def test_a_deadline_ends_it() -> None:

@@ -867,3 +867,27 @@ def test_an_allowance_is_used_up_and_renewed() -> None:
     allowance.spend(9)
     with pytest.raises(Closed):
         allowance.spend(2)
+
+
+def test_what_moves_is_bytes_of_messages_and_not_pings() -> None:
+    """Whatever is in between can send pings; half a message is a sign of life."""
+    more = threading.Event()
+
+    def serve(sock: socket.socket) -> None:
+        sock.sendall(handshake_answer(read_request(sock)) + b"\x89\x05ping!" * 3)
+        answered = b""
+        while len(answered) < 3 * 11:
+            answered += sock.recv(64)
+        assert more.wait(LONG)
+        sock.sendall(b"\x82\x0ahalf ")
+        sock.recv(1)
+
+    with listening(serve) as port:
+        client = connect("127.0.0.1", port, max_message_size=SIZE)
+        before = client.moved()
+        until(lambda: client.receive(0.01) is None and client.backlog == 0)
+        assert client.moved() == before
+        more.set()
+        until(lambda: client.receive(0.01) is None and client.moved() > before)
+        assert client.moved() == before + len(b"half ")
+        client.finish(soon())

@@ -25,6 +25,7 @@ from settings.proxies import Proxy
 
 from .errors import Closed, Unreachable
 from .racing import Lane, Race
+from .route import Route, Uptake
 from .sockets import Interrupted, Stream
 from .tls import TlsStream, looking_context
 from .ways import Target, Way
@@ -63,10 +64,14 @@ class _Feed:
         self._stream = stream
         self.allowance = Allowance(_RESPONSE_BYTES)
         self.first: bytes | None = None
+        self.counting = False  # what comes is of a message
+        self.counted = 0
 
     def recv(self, size: int) -> bytes:
         data = self._stream.recv(size)
         self.allowance.spend(len(data))
+        if self.counting:
+            self.counted += len(data)
         if self.first is None:
             self.first = data[:1]
         return data
@@ -94,14 +99,20 @@ class _Frames(websocket._abnf.frame_buffer):
     header: tuple[int, ...]
     length: int
 
-    def __init__(self, recv: Callable[[int], bytes]) -> None:
+    def __init__(self, recv: Callable[[int], bytes], feed: _Feed) -> None:
+        self._feed = feed
         super().__init__(recv, skip_utf8_validation=False)  # of a close frame's reason
+
+    def clear(self) -> None:
+        super().clear()
+        self._feed.counting = False
 
     def recv_header(self) -> None:
         super().recv_header()
         final, _, _, _, opcode, masked, length = self.header
         if masked or (opcode >= _CONTROL and (not final or length > _CONTROL_BYTES)):
             self._refuse()
+        self._feed.counting = opcode < _CONTROL
 
     def recv_length(self) -> None:
         super().recv_length()
@@ -127,11 +138,12 @@ class ClientWebSocket(WebSocket):
     ) -> None:
         self._stream, self._feed = stream, feed
         self._send_timeout = send_timeout
+        self._uptake = Uptake()
         self._closed = False
         self._over = False  # the receiving thread's
         self._max_message_size = max_message_size
         self._library = websocket.WebSocket(enable_multithread=True, skip_utf8_validation=True)
-        self._library.frame_buffer = _Frames(self._library.frame_buffer.recv)
+        self._library.frame_buffer = _Frames(self._library.frame_buffer.recv, feed)
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         try:
             self._library.connect(  # type: ignore[no-untyped-call]
@@ -202,6 +214,13 @@ class ClientWebSocket(WebSocket):
     @property
     def backlog(self) -> int:
         return self._stream.backlog
+
+    def moved(self) -> int:
+        return self._feed.counted + self._uptake.look(*self._stream.output())
+
+    @property
+    def route(self) -> Route | None:
+        return self._stream.route()
 
     def flush(self, deadline: float) -> None:
         try:

@@ -3,10 +3,14 @@
 The first whose server *answers* wins, not the first that accepts a connection: boxes in between
 accept for addresses that they do not reach.  So one that does not accept holds the next one up for
 a quarter of a second, and one that accepts and says nothing for two.
+
+While nobody accepts, all are tried anew now and then: a system repeats what was lost after one,
+three, seven seconds (RFC 6298), and would not notice a network that is back in between.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -20,6 +24,8 @@ from .sockets import Stream
 MOST_ADDRESSES = 8  # of one name; each may cost a thread and a socket
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside it (RFC 8305 8)
 ANSWER_DELAY = 2.0  # where it has accepted and not answered yet
+AGAIN_DELAY = 1.5  # until those that have not accepted are tried anew
+MOST_ATTEMPTS = 24  # of one race
 
 # What tells nothing of a server; of several failures the one that says most is reported.
 _UNANSWERED = ("network", "timeout", "refused")
@@ -31,10 +37,11 @@ Result = TypeVar("Result")
 class Lane:
     """One attempt of a race, as the thread that makes it sees it."""
 
-    def __init__(self, race: Race[Any, Any], began: float) -> None:
-        self._race, self.began = race, began
+    def __init__(self, race: Race[Any, Any], target: Any, began: float) -> None:
+        self._race, self.target, self.began = race, target, began
         # These are guarded by the race's lock.
         self.streams: list[Stream] = []
+        self.silent = True  # it has neither been accepted nor failed
         self.next_due = began + ATTEMPT_DELAY  # then the next address is tried beside this one
 
     def hold(self, stream: Stream) -> None:
@@ -77,13 +84,15 @@ class Race(Generic[Target, Result]):
         with self._changed:
             while not self._over and (waiting or len(self._failures) < len(self._lanes)):
                 now = self._clock()
-                due = self._lanes[-1].next_due if self._lanes else now
                 if now >= self._limit:
                     break
+                if not waiting and now >= self._again_at():
+                    waiting.extend(self._silent())
+                due = self._next_due(now) if waiting else self._again_at()
                 if waiting and now >= due:
                     self._start(waiting.popleft(), now)
                 else:
-                    self._changed.wait((min(due, self._limit) if waiting else self._limit) - now)
+                    self._changed.wait(min(due, self._limit) - now)
             self._over = True
             won, lanes = self._won, list(self._lanes)
         for lane in lanes:
@@ -93,6 +102,21 @@ class Race(Generic[Target, Result]):
         if won is not None:
             return won[1]
         raise self._why()
+
+    def _next_due(self, now: float) -> float:
+        return self._lanes[-1].next_due if self._lanes else now
+
+    def _again_at(self) -> float:
+        return self._lanes[-1].began + AGAIN_DELAY if self._silent() else math.inf
+
+    def _silent(self) -> list[Target]:
+        """Whom to try anew: nobody while one of them has been accepted."""
+        open_ = len(self._lanes) - len(self._failures)
+        silent = [lane.target for lane in self._lanes if lane.silent]
+        once = list(dict.fromkeys(silent))
+        if len(silent) < open_ or len(self._lanes) + len(once) > MOST_ATTEMPTS:
+            return []
+        return once
 
     def hold(self, lane: Lane, stream: Stream) -> None:
         """See ``Lane.hold``."""
@@ -104,10 +128,12 @@ class Race(Generic[Target, Result]):
     def postpone(self, lane: Lane) -> None:
         """See ``Lane.accepted``."""
         with self._changed:
+            lane.silent = False
             lane.next_due = lane.began + ANSWER_DELAY
+            self._changed.notify_all()
 
     def _start(self, target: Target, now: float) -> None:
-        lane = Lane(self, now)
+        lane = Lane(self, target, now)
         self._lanes.append(lane)
         threading.Thread(
             target=self._try, args=(target, lane), name="dialling", daemon=True
@@ -133,7 +159,7 @@ class Race(Generic[Target, Result]):
         with self._changed:
             now = self._clock()
             self._failures.append(error)
-            lane.next_due = now
+            lane.silent, lane.next_due = False, now
             if not isinstance(error, Unreachable):
                 self._over = True  # a fault of ours
             elif error.reason not in _UNANSWERED:

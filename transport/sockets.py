@@ -33,6 +33,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import CannotListen
+from .route import Route, unacknowledged
 
 RECV_BYTES = 64 * 1024
 SEND_BYTES = 256 * 1024  # default bound of what the system has not taken
@@ -148,6 +149,7 @@ class Stream:
 
         self._writing = threading.Lock()
         self._out = bytearray()
+        self._sent = 0  # bytes, those in _out included
 
         self._ahead = b""  # read and not handed out yet, from _at on; the reading thread's
         self._at = 0
@@ -288,6 +290,22 @@ class Stream:
         """Bytes that the system has not taken yet."""
         return len(self._out)
 
+    def output(self) -> tuple[int, int]:
+        """Bytes sent, and how many of them the peer's system has (or ours; see ``route``)."""
+        sent = self._sent
+        if not self._enter():
+            return sent, sent
+        try:
+            return sent, sent - len(self._out) - unacknowledged(self._sock)
+        finally:
+            self._leave()
+
+    def route(self) -> Route | None:
+        """The route to the peer; None once the connection is over."""
+        with contextlib.suppress(OSError):
+            return Route(self._sock.getpeername())
+        return None
+
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """Take all of ``data``, in one piece and without blocking; its length.
 
@@ -306,6 +324,7 @@ class Stream:
 
     def _dispatch(self, wire: bytes | bytearray | memoryview) -> None:
         """Hand ``wire`` to the system as far as it takes it; the rest waits.  ``_writing`` held."""
+        self._sent += len(wire)
         sent = 0
         if not self._out:
             try:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from settings.proxies import Proxy
 
 from .errors import Closed
+from .route import Route
 from .sockets import Stream
 
 _SPARE_BYTES = 64 * 1024  # pings, and frames' headers
@@ -86,6 +87,18 @@ class WebSocket(ABC):
     @abstractmethod
     def backlog(self) -> int:
         """Bytes that the socket did not take yet."""
+
+    def moved(self) -> int:
+        """A number that grows while bytes of messages come, or those sent are being taken.
+
+        Pings do not count.  For the receiving thread; the client's side only.
+        """
+        return 0
+
+    @property
+    def route(self) -> Route | None:
+        """The route to the peer, or to its proxy; None if it is not known.  The client's side."""
+        return None
 
     @abstractmethod
     def flush(self, deadline: float) -> None:
