@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from client import commands, events, wording
 from client.ahead import Keys
-from client.connection import ATTEMPT_SECONDS, Connection
+from client.approach import ATTEMPT_SECONDS
+from client.connection import Connection
 from client.console import output
 from client.console.signals import heed
 from client.console.start import Console

@@ -306,7 +306,8 @@ COMMANDS = (
     ),
     Command("clear", (), "", (), 0, N_("Clear what is on the screen."), _clear, PEOPLE),
     Command(
-        "reconnect", (), "", (), 0, N_("Try now to get a lost connection back."), _reconnect
+        "reconnect", (), "", (), 0,
+        N_("Try a new connection now, also where the present one seems well."), _reconnect,
     ),
     Command(
         "panic", (), "[delete]", (DELETE,), 0,

@@ -1,5 +1,10 @@
 """The reader thread: connects, joins, receives, and comes back when the connection is lost.
 
+Where nothing comes back any more it has a second connection tried beside the first
+(``client.spare``); whichever proves first goes on.  The second one is not given to the session
+before the first is: until its `confirm` it has shown nothing, and from then on until `welcome`
+the first one is not read, so no frame comes twice.
+
 Sending is done by whoever has something to send, one at a time; a thread that finds another
 one sending leaves it the rest.  So the reader never waits for a writer, and goes on emptying
 the network while the network takes nothing.
@@ -7,33 +12,33 @@ the network while the network takes nothing.
 
 from __future__ import annotations
 
-import random
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from client import events, wording
+from client.approach import ANSWER_SECONDS, ATTEMPT_SECONDS, Approach, Approaching, Dial
+from client.backoff import Backoff
 from client.ending import Ending, Gone, Refused, ending_of, reason_of
+from client.guesses import Guesses
 from client.outbox import records
-from client.patience import Patience
+from client.patience import Awaited, Patience
+from client.rhythm import Rhythm
 from client.session import Session
+from client.silence import ROUTE_SECONDS, Silence
+from client.spare import Spare
 from i18n import _
 from protocol import frames, limits
 from protocol.errors import BadVersion, ChatError, TimedOut, Unexpected, UnknownType
 from protocol.keys import Identity, RecipientKeys
-from protocol.link import ClientLink, Credentials, refusal_in_clear
+from protocol.link import ClientLink, Credentials
 from transport import Closed
+from transport.route import Route
 from transport.sockets import Stream
 from transport.websocket import WebSocket
 
-ATTEMPT_SECONDS = 10.0  # until the server's greeting
-# Then for `key`, and for `welcome`: longer than a server may let one wait for its turn
-# (docs/PROTOCOL.md, States), or one that is busy with guessers would pass for one that is down.
-ANSWER_SECONDS = 75.0
-QUIET_SECONDS = 5.0  # of that, before the user is told what is waited for
-FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds between attempts, before jitter
-UNPROVEN_HANDSHAKES = 3  # in a row that got `key` and no valid `welcome`: somebody is in between
 _NAMES_TO_TRY = range(2, 10)
 _LONGEST_BASE = limits.NICK_CHARS - 2
 # Until `welcome` has told how large a message can be, and whatever a server may tell.
@@ -54,13 +59,13 @@ class Connection:
     when a room was entered for the first time, ``waiting`` where that takes its time, which is an
     event as well, and ``ended`` when there is nothing more to come.
     ``credentials`` and ``make_keys``, which gives keys for one connection, may take a moment.
-    ``may_ask``: somebody is there who can say whether to go on after handshakes in a row that
-    proved nothing; otherwise they are the end.
+    ``may_ask``: somebody is there who can say whether to go on after handshakes that proved
+    nothing; otherwise they are the end.  ``heartbeat``: seconds between heartbeats, at most.
     """
 
     def __init__(
         self,
-        dial: Callable[[Callable[[Stream], None]], WebSocket],
+        dial: Dial,
         identity: Identity,
         credentials: Callable[[], Credentials],
         session: Session,
@@ -71,10 +76,10 @@ class Connection:
         make_keys: Callable[[], RecipientKeys] = RecipientKeys,
         may_ask: bool = False,
         may_wait: bool = False,
+        heartbeat: float | None = None,
     ) -> None:
-        self._dial, self._identity, self._credentials = dial, identity, credentials
         self._session, self._emit, self._tell = session, emit, tell
-        self._reconnect, self._clock, self._make_keys = reconnect, clock, make_keys
+        self._reconnect, self._clock = reconnect, clock
         self._sending = threading.Lock()  # leaf; guards the link's sending half
         self._due = False  # see send
         self._peer: WebSocket | None = None
@@ -84,11 +89,27 @@ class Connection:
         self._leaving = threading.Event()
         self._stirred = threading.Event()  # leaving, or no more waiting wanted
         self._streams: list[Stream] = []  # of the addresses that are, or were last, dialled
-        self._proven = False
-        self._unproven = 0
+        self._proven = False  # the last connection, by its server's first record
         self._ticket: bytes | None = None  # the newest that the server has given
+        self._approaching = Approaching(
+            dial, identity, credentials, make_keys, lambda: self._ticket, self._leaving, clock,
+            lambda: self._say_slow("welcome"),
+        )  # fmt: skip
+        self._spare: Spare[Approach] | None = None
+        self._wanted = False  # another connection, by a person
+        self._silence = Silence()
+        self._rhythm = Rhythm(heartbeat)
+        self._backoff, self._guesses = Backoff(clock), Guesses(clock)
+        self._route: Route | None = None  # of the last connection
         self._reason = "lost"  # why the last connection ended
+        self._refused = False  # by whoever was there last
         self._interval, self._timeout = ATTEMPT_SECONDS, ATTEMPT_SECONDS
+        self._beat = self._heard = self._wrote = 0.0  # when: the next one, a record, one of ours
+        self._gap = 0.0  # seconds in which nothing had passed before what waits for an answer
+        self._received = 0  # bytes, since the last heartbeat
+        self._asked = False  # for a heartbeat, and it has not come
+        self._patience = Patience(clock, self._say_slow)
+        self._excused = 0.0  # until when the server has said that it takes its time
         self.joined = False
         self.over = False
         self.ending = Ending("left")
@@ -113,6 +134,7 @@ class Connection:
             peer.wake()
         for stream in [] if peer is not None else self._streams:
             stream.abort()
+        self._drop_spare()
         self._thread.join(_GOODBYE_SECONDS + 1.0)
 
     def abort(self) -> None:
@@ -128,6 +150,7 @@ class Connection:
             self._peer.abort()
         for stream in self._streams:
             stream.abort()
+        self._drop_spare()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the thread to end; whether it has."""
@@ -135,8 +158,16 @@ class Connection:
         return not self._thread.is_alive()
 
     def retry(self) -> None:
-        """Begin the next attempt now, if one is waited for.  Returns at once."""
+        """Begin the next attempt now, beside a connection that there is.  Returns at once."""
+        self._wanted = True
+        self._stir()
+
+    def _stir(self) -> None:
+        """The reader thread, whatever it waits for, has something to look at."""
         self._stirred.set()
+        peer = self._peer
+        if peer is not None:
+            peer.wake()
 
     def send(self) -> None:
         """Send what the session has put into ``outgoing``; waits for nobody and nothing.
@@ -165,9 +196,20 @@ class Connection:
         try:
             while not peer.backlog and (found := records(self._session.outgoing)):
                 peer.begin(link.seal(found))
+                self._note_written(peer)
         except Closed:
             return True  # the reader thread finds out by itself
         return not peer.backlog
+
+    def _note_written(self, peer: WebSocket) -> None:
+        """What was sent may want an answer: the reader thread has to look when it is late."""
+        now = self._clock()
+        gap = now - max(self._heard, self._wrote)
+        if gap >= ROUTE_SECONDS:
+            self._gap = gap
+        self._wrote = now
+        if self._silence.due == math.inf and threading.get_ident() != self._thread.ident:
+            peer.wake()
 
     def _write_on(self) -> None:
         """The thread that waits for the network; it has inherited ``_sending``, locked."""
@@ -189,34 +231,35 @@ class Connection:
             self.ending = self._keep_connected()
         finally:
             self._session.lose()
+            self._drop_spare()
             self.over = True
             self._tell("ended")
 
     def _keep_connected(self) -> Ending:
-        attempt = 0
         while not self._leaving.is_set():
             ending = self._one_connection()
             if ending is not None or self._leaving.is_set():
                 return ending or Ending("left")
-            unproven = self._unproven >= UNPROVEN_HANDSHAKES
+            unproven = self._guesses.too_many()
             if unproven and not self._may_ask:
                 return Ending("lost", "unproven")
             if not self._reconnect:
                 return Ending("lost", self._reason)
-            attempt = 1 if self._proven else attempt + 1
+            self._backoff.lost(self._timeout)
             if unproven:
                 self._ask()
             else:
-                self._wait(attempt)
+                self._wait()
         return Ending("left")
 
     def _one_connection(self) -> Ending | None:
         """One connection from dialling to its end; None if there is to be another."""
-        self._proven, self._reason = False, "lost"
+        self._proven, self._reason, self._refused = False, "lost", False
         try:
             self._join()
             self._receive_all()
         except ChatError as error:
+            self._refused = isinstance(error, Refused)
             ending = ending_of(error, first=not self.joined, proven=self._proven)
             if isinstance(error, BadVersion) and self._proven:
                 self._say_bye(error.code)
@@ -272,100 +315,202 @@ class Connection:
         raise taken
 
     def _handshake(self, nick: str) -> None:
-        deadline = self._clock() + ATTEMPT_SECONDS
-        self._streams = []
-        peer = self._dial(self._opened)
-        self._peer = peer
-        greeting = self._receive_by(peer, deadline)
-        link = ClientLink(self._identity, self._credentials(), self._make_keys(), self._ticket)
-        peer.send(link.receive_greeting(greeting))
-        key = self._answer(peer)
-        self._unproven += 1
-        peer.allow(_FIRST_RECORD)
-        session = self._session
-        peer.send(link.receive_key(key, nick, session.room_to_join(), session.resume_point()))
-        values = self._first_frames(peer, link)
-        welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
-        if isinstance(welcome, frames.Wait):  # once
-            self._emit(events.Notice(wording.crowded(welcome.seconds)))
-            values = self._first_frames(peer, link)
-            welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
-        if isinstance(welcome, frames.Refused):
-            raise Refused(welcome, proven=True)
-        if not isinstance(welcome, frames.Welcome):
-            raise Unexpected()
-        self._interval = min(max(welcome.heartbeat_interval, 0.05), _LONGEST_INTERVAL)
-        self._timeout = min(max(welcome.heartbeat_timeout, self._interval), _LONGEST_TIMEOUT)
-        self._ticket = welcome.ticket
-        peer.allow(min(max(welcome.max_payload_size, _FIRST_RECORD), _LARGEST_RECORD))
-        session.welcome(welcome)
-        with self._sending:
-            self._link = link
-        self._take(values[1:])
-
-    def _first_frames(self, peer: WebSocket, link: ClientLink) -> Sequence[Any]:
-        """A record of the handshake, which proves that the server knows what we know."""
-        values = link.open(self._answer(peer))
-        self._unproven = 0
-        self._proven = True
-        if not values:
-            raise Unexpected()
-        return values
-
-    def _answer(self, peer: WebSocket) -> str | bytes:
-        """The next message of the handshake, of a server that may be busy with others."""
-        now = self._clock()
+        spare = self._spare
         try:
-            return self._receive_by(peer, now + QUIET_SECONDS)
-        except TimedOut:
-            self._say_slow("welcome")
-        return self._receive_by(peer, now + ANSWER_SECONDS)
+            # One that was begun while the last connection was silent has come further.
+            approach = self._approach() if spare is None else spare.result()
+        finally:
+            self._spare = None
+        self._enter(approach, nick)
+
+    def _approach(self) -> Approach:
+        self._streams = []
+        return self._approaching.make(self._opened)
+
+    def _enter(self, approach: Approach, nick: str) -> None:
+        self._go_on(approach, *self._prove(approach, nick))
+
+    def _prove(
+        self, approach: Approach, nick: str, seconds: float | None = None
+    ) -> tuple[frames.Welcome, Sequence[Any]]:
+        """Show what this client knows, and get `welcome` and what is with it.
+
+        ``seconds``: wait no longer than that.  Raises ChatError, with the connection ended.
+        """
+        session = self._session
+        proven = shown = False
+        try:
+            confirm = approach.confirm(nick, session.room_to_join(), session.resume_point())
+            self._guesses.begin()
+            shown = True
+            values = approach.prove(confirm, seconds)
+            proven = True  # whoever sealed this knows what we know
+            self._proven = True
+            self._guesses.proven()
+            welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
+            if isinstance(welcome, frames.Wait):  # once
+                self._emit(events.Notice(wording.crowded(welcome.seconds)))
+                values = approach.more()
+                welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
+            if isinstance(welcome, frames.Refused):
+                raise Refused(welcome, proven=True)
+            if not isinstance(welcome, frames.Welcome):
+                raise Unexpected()
+        except BaseException:
+            approach.drop()
+            if self.joined and shown and not proven and not self._leaving.is_set():
+                self._emit(events.Warning("unproven", None, wording.warning("unproven")))
+            raise
+        return welcome, values[1:]
+
+    def _go_on(
+        self, approach: Approach, welcome: frames.Welcome, rest: Sequence[Any]
+    ) -> None:
+        """From now on with this connection; in the place of the other one, if there is one."""
+        if self._peer is not None:
+            self._peer.abort()  # or a writer might wait for it
+            self._disconnect()
+        peer = approach.peer
+        with self._sending:
+            self._peer = peer
+        peer.allow(min(max(welcome.max_payload_size, _FIRST_RECORD), _LARGEST_RECORD))
+        interval = min(max(welcome.heartbeat_interval, 0.05), _LONGEST_INTERVAL)
+        self._interval = self._rhythm.interval(interval)
+        self._timeout = min(max(welcome.heartbeat_timeout, interval), _LONGEST_TIMEOUT)
+        self._ticket = welcome.ticket
+        self._heard = self._wrote = self._clock()
+        self._beat, self._gap, self._received = self._heard + self._interval, 0.0, 0
+        self._asked = self._wanted = False
+        self._silence.begin()
+        self._patience, self._excused = Patience(self._clock, self._say_slow), 0.0
+        self._backoff.entered()
+        self._route = peer.route
+        self._session.welcome(welcome)
+        with self._sending:
+            self._link = approach.link
+        self._take(rest)
 
     def _say_slow(self, what: str) -> None:
         """Tell a person what is waited for; before there is a room, there is no screen yet."""
+        if what == "answer" and self._silence.late:
+            return  # nothing at all comes, which is told as that
         self._emit(events.Notice(wording.waiting(what)))
         if not self.joined:
             self._tell("waiting")
 
-    def _receive_by(self, peer: WebSocket, deadline: float) -> str | bytes:
-        """The next message of the handshake.  Raises Refused for a refusal in clear."""
-        while (left := deadline - self._clock()) > 0:
-            if self._leaving.is_set():
-                raise Closed()
-            message = peer.receive(left)
-            if message is not None:
-                refusal = refusal_in_clear(message)
-                if refusal is not None:
-                    raise Refused(refusal, proven=False)
-                return message
-        raise TimedOut()
-
     def _receive_all(self) -> None:
-        """Records until the end, and heartbeats; always raises in the end."""
+        """Records until the end, and heartbeats; always raises in the end, unless to leave."""
+        try:
+            while not self._leaving.is_set():
+                self._receive()
+        except Closed:
+            self._on_cut(max(self._gap, self._clock() - max(self._heard, self._wrote)))
+            raise
+
+    def _receive(self) -> None:
+        """One record, or as long as nothing else is to be done."""
         peer, link = self._peer, self._link
         if peer is None or link is None:
             raise Closed()
-        heard = self._clock()
-        beat, received = heard + self._interval, 0
-        patience = Patience(self._clock, self._say_slow)
-        while not self._leaving.is_set():
-            pause = self._session.paused_until() or beat
-            due = patience.look(self._session.awaited())
-            until = min(beat, heard + self._timeout, pause, due)
-            record = peer.receive(max(0.0, until - self._clock()))
-            if record is not None:
-                values = link.open(record)
-                heard = self._clock()
-                received += len(record)
-                self._take(values)
-            elif self._clock() >= heard + self._timeout:
-                raise TimedOut()
-            else:
-                self._session.go_on()
-            if self._clock() >= beat or received >= limits.SEEN_BYTES:
-                beat, received = self._clock() + self._interval, 0
-                self._session.outgoing.append(self._session.seen())
-                self.send()
+        silent_at = self._heard + self._timeout
+        paused = self._session.paused_until() or self._beat
+        due = self._patience.look(self._session.awaited())
+        until = min(self._beat, silent_at, self._silence.due, paused, due)
+        record = peer.receive(max(0.0, until - self._clock()))
+        if record is not None:
+            values = link.open(record)
+            self._heard, self._gap = self._clock(), 0.0
+            self._received += len(record)
+            if self._spare is not None and not self._spare.wanted:
+                self._drop_spare()  # the old one has proven first
+                self._backoff.calm()
+            self._take(values)
+        elif self._clock() >= silent_at:
+            raise TimedOut()
+        else:
+            self._session.go_on()
+        beats = self._clock() >= self._beat
+        if beats or self._received >= limits.SEEN_BYTES:
+            self._say_seen(answer=beats)
+        self._attend(peer, self._session.awaited())
+
+    def _say_seen(self, answer: bool) -> None:
+        self._beat, self._received = self._clock() + self._interval, 0
+        self._asked = self._asked or answer
+        self._session.outgoing.append(self._session.seen(answer))
+        self.send()
+
+    def _attend(self, peer: WebSocket, awaited: Awaited) -> None:
+        """Whether what was sent is answered in time, and what to do if it is not."""
+        now = self._clock()
+        # While the network takes nothing there is nothing to be answered yet.
+        waits = bool(self._asked or awaited.what)
+        waits = waits and now >= self._excused and not peer.backlog
+        step = self._silence.look(now, waits, peer.moved() if waits else 0)
+        if step.back:
+            self._emit(events.Answered())
+        if step.said is not None:
+            self._emit(events.NoAnswer(step.said))
+        if step.probe:
+            self._say_seen(answer=True)
+        if self._spare is not None:
+            if self._spare.done:
+                self._change_over(self._spare)
+        elif self._wanted or (step.dial and self._reconnect and not self._guesses.too_many()):
+            self._try_another()
+        elif self._silence.late and self._route is not None and self._route.changed():
+            self._silence.dial_soon(now)
+
+    def _try_another(self) -> None:
+        """Dial beside the connection that there is."""
+        self._spare = Spare(
+            lambda opened: self._approaching.make(opened, aside=True), self._stir, self._wanted
+        )
+        self._wanted = False
+
+    def _change_over(self, spare: Spare[Approach]) -> None:
+        """The second connection has come as far as it can by itself, or nowhere."""
+        welcome, gap = True, self._gap
+        try:
+            approach = spare.result()
+            found = self._prove(approach, self._session.nick, ATTEMPT_SECONDS)
+        except Refused as refused:
+            if refused.proven and refused.refusal.code not in _TAKEN:
+                raise
+            if refused.proven:
+                raise Closed() from None  # it does not know this stay any more
+            welcome = False
+        except ChatError:
+            pass
+        else:
+            self._go_on(approach, *found)
+            if not spare.wanted:
+                self._on_cut(gap)
+            return
+        finally:
+            self._spare = None
+        if spare.wanted:
+            text = _("No other connection could be made; the one that there is goes on.")
+            self._emit(events.Notice(text))
+        self._silence.dial_soon(self._clock(), self._backoff.delay(welcome))
+
+    def _drop_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.cancel()
+
+    def _on_cut(self, idle: float) -> None:
+        """Something has ended a connection on which nothing had passed for ``idle`` seconds."""
+        if not self._rhythm.cut(idle, self._interval) or self._leaving.is_set():
+            return
+        text = _(
+            "Something on the way cuts connections that are quiet for {idle}: a heartbeat "
+            "goes out every {beat} from now on."
+        )
+        self._interval = beat = self._rhythm.interval(self._interval)
+        self._beat = min(self._beat, self._clock() + beat)
+        shown = {"idle": wording.seconds(round(idle)), "beat": wording.seconds(beat)}
+        self._emit(events.Notice(text.format(**shown)))
 
     def _take(self, values: Sequence[Any]) -> None:
         for value in values:
@@ -375,6 +520,10 @@ class Connection:
                 continue  # of a later version; what matters has a version of its own
             if isinstance(frame, frames.Bye):
                 raise Gone(frame.reason)
+            if isinstance(frame, frames.Seen):
+                self._asked = False
+            elif isinstance(frame, frames.Wait):
+                self._excused = self._clock() + min(frame.seconds, ANSWER_SECONDS)
             self._session.receive(frame)
         if not self.joined and self._session.resume_point() is not None:
             self.joined = True
@@ -382,6 +531,8 @@ class Connection:
 
     def _say_why(self, reason: str) -> None:
         """The server has ended this connection, or has to be left; the next one may be better."""
+        if reason == "replaced":  # by this client: nobody else has its keys
+            return
         self._reason = reason
         if reason != "lost" and self._reconnect and not self._leaving.is_set():
             self._emit(events.Notice(wording.coming_back(reason)))
@@ -403,20 +554,25 @@ class Connection:
         if self._leaving.is_set():
             stream.abort()
 
-    def _wait(self, attempt: int) -> None:
-        delay = min(FIRST_DELAY * 2.0 ** min(attempt - 1, 16), LONGEST_DELAY)
-        # Jitter, so that a thousand clients do not come back in one moment.
-        delay = round(delay * random.uniform(0.5, 1.0), 1)  # noqa: S311  # nothing secret
+    def _wait(self) -> None:
+        """Until the next attempt, or the moment in which the system has a route again."""
         self._stirred.clear()
-        self._emit(events.Reconnecting(attempt, delay))
-        self._pause(delay)
+        delay = self._backoff.delay(not self._refused)
+        self._emit(events.Reconnecting(self._backoff.attempt, delay))
+        end = self._clock() + delay
+        while (left := end - self._clock()) > 0 and not self._stirred.is_set():
+            if self._leaving.is_set() or (self._spare is not None and self._spare.done):
+                return
+            self._pause(min(left, ROUTE_SECONDS))
+            if not self._refused and self._route is not None and self._route.changed():
+                return
 
     def _ask(self) -> None:
         """Each attempt lets somebody in between guess once: somebody has to want the next."""
         self._stirred.clear()
         self._emit(events.Paused())
         self._pause(None)
-        self._unproven = 0
+        self._guesses.forget()
 
     def _pause(self, seconds: float | None) -> None:
         """For ``seconds``, or for ever; ``leave`` and ``retry`` end it."""

@@ -287,6 +287,21 @@ class Waiting(Event):
 
 
 @dataclass(frozen=True)
+class NoAnswer(Event):
+    """Nothing has come for ``seconds``, though something waits for an answer."""
+
+    name = "no_answer"
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Answered(Event):
+    """The same connection answers again."""
+
+    name = "answered"
+
+
+@dataclass(frozen=True)
 class Reconnecting(Event):
     """``delay`` is in seconds from now."""
 

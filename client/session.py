@@ -129,10 +129,10 @@ class Session:
         with self._lock:
             return None if self._log is None else (self._log, self._seq, self._number)
 
-    def seen(self) -> bytes:
-        """The heartbeat frame, encoded."""
+    def seen(self, answer: bool = False) -> bytes:
+        """The heartbeat frame, encoded; with ``answer`` the server's is asked for."""
         with self._lock:
-            return frames.Seen(self._seq, self._number).encode()
+            return frames.Seen(self._seq, self._number, answer or None).encode()
 
     def welcome(self, welcome: frames.Welcome) -> None:
         """The server has let this client in.  Raises ChatError for a nickname that is no text."""
@@ -401,11 +401,11 @@ class Session:
             self._emit(events.Cleared())
 
     def reconnect(self) -> None:
-        """Try now to get a lost connection back."""
+        """Try now to get a connection, also beside one that seems to be well."""
         with self._lock:
             if self._live:
-                self._emit(events.Notice(_("You are connected.")))
-                return
+                text = _("Trying another connection; the one that there is stays until then.")
+                self._emit(events.Notice(text))
         self._on_reconnect()
 
     def panic(self, delete: bool) -> None:

@@ -140,6 +140,10 @@ _WARNINGS: dict[str, str] = {
     "forged": N_("A message that claims to be from {nick} is not; it was refused."),
     "bad_wrap": N_("A key from {nick} does not open, so their messages stay unreadable."),
     "bad_bundle": N_("The keys of {nick} cannot be used, so they cannot read you."),
+    "unproven": N_(
+        "What answered did not prove that it knows your password or token: that has been changed "
+        "there, or the connection broke at that moment, or somebody in between is guessing."
+    ),
     "bad_roster": N_("The server's list of members contradicts itself; trust nobody unverified."),
 }
 _WARNED = N_("Something is not as it should be ({code}); compare codes with /verify.")
@@ -154,8 +158,8 @@ _DISCONNECTED: dict[str, str] = {
     "replaced": N_("This client has connected from somewhere else; this connection ended."),
     "lost": N_("The connection was lost; connect again when the network is back."),
     "unproven": N_(
-        "Several times in a row what answered did not know your password or token; either that "
-        "is no longer good there, or somebody is in between."
+        "Several times within an hour what answered did not know your password or token; either "
+        "that is no longer good there, or somebody is in between."
     ),
     "bad_version": N_(
         "The server speaks another version of the protocol; use the same version on both sides."

@@ -32,8 +32,7 @@ from itertools import count
 from typing import Any, NamedTuple
 from unittest import mock
 
-from client import connection as client_connection
-from client import events, roster
+from client import approach, backoff, events, guesses, roster
 from client.connection import Connection
 from client.outbox import Line
 from client.posts import Sealed
@@ -566,9 +565,10 @@ def world(prs: bytes, narrow: bool = False) -> Iterator[Tap]:
     with contextlib.ExitStack() as stack:
         patches: list[tuple[Any, str, object]] = [
             (pake, "password_prs", lambda _: prs),
-            (client_connection, "FIRST_DELAY", 0.06),
-            (client_connection, "LONGEST_DELAY", 0.2),
-            (client_connection, "UNPROVEN_HANDSHAKES", 1_000_000),
+            (backoff, "FIRST_DELAY", 0.06),
+            (backoff, "LONGEST_DELAY", 0.2),
+            (backoff, "ENTRIES", 1_000_000),
+            (guesses, "MOST", 1_000_000),
             (throttle, "GUESSES", plenty),
             (throttle, "HANDSHAKES", plenty),
         ]
@@ -646,7 +646,7 @@ class Person:
         return connect(
             "127.0.0.1",
             self.road.port,
-            timeout=client_connection.ATTEMPT_SECONDS,
+            timeout=approach.ATTEMPT_SECONDS,
             max_message_size=MOST,
             opened=opened,
         )
@@ -997,6 +997,8 @@ class _Check:
         came, room = 0, ROOM
         for index, event in enumerate(record.event for record in person.records):
             bad = isinstance(event, (events.Warning, events.Unreadable, events.Disconnected))
+            if isinstance(event, events.Warning) and event.code == "unproven":
+                bad = False  # cut at that moment, as a guesser would
             if isinstance(event, events.Error):
                 bad = event.code not in ("disconnected", "timed_out")
             self.demand(not bad, person, str(event))

@@ -170,6 +170,9 @@ class _Stuck:
     def begin(self, data: str) -> None:
         self.begun.append(data)
 
+    def wake(self) -> None:
+        pass
+
     def flush(self, _deadline: float) -> None:
         self.waits.set()
         assert self.free.wait(20)

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from client import connection, patience, wording
+from client import approach, patience, wording
 from protocol import confusables, errors, frames, keys, limits
 from protocol.errors import ChatError, Malformed
 from protocol.frames import Frame
@@ -204,7 +204,7 @@ def test_how_long_each_side_waits() -> None:
     """The numbers are the program's, and a client outlasts whatever a server may do."""
     stated = {(row[0], row[1]): row[2] for row in rows("How long each side waits", "side")}
     turn, proof = f"{bounds.PATIENCE:.0f} at most", f"{bounds.HANDSHAKE_SECONDS:.0f}"
-    greeted, answered = f"{connection.ATTEMPT_SECONDS:.0f}", f"{connection.ANSWER_SECONDS:.0f}"
+    greeted, answered = f"{approach.ATTEMPT_SECONDS:.0f}", f"{approach.ANSWER_SECONDS:.0f}"
     assert stated == {
         ("server", "TLS and the request"): f"{bounds.REQUEST_SECONDS:.0f}",
         ("server", "`hello`, from `greeting` on"): proof,
@@ -222,7 +222,7 @@ def test_how_long_each_side_waits() -> None:
         ("server", "a client that was lost"): "`heartbeat_timeout`",
     }
     assert patience.LIMITS == {"room": 30.0, "answer": 60.0, "place": 60.0}
-    assert connection.ANSWER_SECONDS >= bounds.PATIENCE + bounds.HANDSHAKE_SECONDS
+    assert approach.ANSWER_SECONDS >= bounds.PATIENCE + bounds.HANDSHAKE_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 
 import pytest
@@ -24,7 +23,7 @@ def test_another_route_and_a_route_after_none_are_changes(monkeypatch: pytest.Mo
     assert [route.changed() for _ in range(7)] == [False, True, False, False, False, True, False]
 
 
-@pytest.mark.parametrize("address", [("not an address", 1000), "/a/socket", b"", None])
+@pytest.mark.parametrize("address", ["/a/socket", b"", None])
 def test_no_route_is_no_error(address: object) -> None:
     """An address that there is no route to, whatever the machine has."""
     route = Route(address)

@@ -54,7 +54,7 @@ class Uptake:
 class Route:
     """Where the route to one address begins; ``changed`` looks again.
 
-    ``address`` is as ``socket`` has it, of TCP over IPv4 or IPv6; others have none.  For one thread.
+    ``address`` is as ``socket`` has it, of TCP over IP; others have none.  For one thread.
     """
 
     def __init__(self, address: Any) -> None:

@@ -28,6 +28,7 @@ _MARKS: dict[type[events.Event], str] = {
     events.Error: ALARM,
     events.Warning: ALARM,
     events.Missed: ALARM,
+    events.NoAnswer: ALARM,
     events.Reconnecting: ALARM,
     events.Disconnected: ALARM,
     events.Paused: ALARM,

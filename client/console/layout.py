@@ -58,6 +58,8 @@ class Layout:
             events.Warning: self._warning,
             events.Missed: self._missed,
             events.Waiting: self._waiting,
+            events.NoAnswer: self._no_answer,
+            events.Answered: self._answered,
             events.Reconnecting: self._reconnecting,
             events.Reconnected: self._reconnected,
             events.Disconnected: self._disconnected,
@@ -286,6 +288,13 @@ class Layout:
         text = _("Whoever has the nickname {nick} has lost the connection: waiting {wait} for it.")
         return [_row(text, "quiet", nick=event.nick, wait=wording.seconds(event.delay))]
 
+    def _no_answer(self, event: events.NoAnswer) -> list[Row]:
+        text = _("No answer for {wait}; another connection is tried if none comes.")
+        return [_row(text, "alarm", wait=wording.seconds(event.seconds))]
+
+    def _answered(self, _event: events.Answered) -> list[Row]:
+        return [_row(_("The server answers again."))]
+
     def _reconnecting(self, event: events.Reconnecting) -> list[Row]:
         text = _("The connection is lost. Attempt {attempt} begins in {wait}.")
         wait = wording.seconds(event.delay)
@@ -301,8 +310,8 @@ class Layout:
 
     def _paused(self, _event: events.Paused) -> list[Row]:
         text = _(
-            "Several times in a row what answered did not know your password or token: that may "
-            "be no longer good there, or somebody is in between. /reconnect tries again, /quit "
+            "Several times within an hour what answered did not know your password or token: that "
+            "may be no longer good there, or somebody is in between. /reconnect tries again, /quit "
             "leaves."
         )
         return [_row(text, "alarm")]

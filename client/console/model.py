@@ -20,7 +20,7 @@ from client.console.widths import cut
 from client.events import Event
 from i18n import _
 
-CONNECTED, LOST, PAUSED, ENDED = "connected", "lost", "paused", "ended"
+CONNECTED, SILENT, LOST, PAUSED, ENDED = "connected", "silent", "lost", "paused", "ended"
 _SHOWN_COLUMNS = 30  # of what was copied
 _HOPELESS = ("too_long", "not_text", "too_big")  # the same line would be refused again
 
@@ -41,6 +41,7 @@ class Model:
         self.logs = Logs()
         self.connection = CONNECTED
         self.attempt_at: datetime | None = None  # the next one
+        self.silent = 0  # seconds without an answer
         self.others = self.verified = 0
         self.notify = "mention"
         self.focused: bool | None = None
@@ -64,6 +65,8 @@ class Model:
             events.Cleared: self._cleared,
             events.Connected: self._entered,
             events.RoomEntered: self._entered,
+            events.NoAnswer: self._no_answer,
+            events.Answered: self._answered,
             events.Reconnecting: self._reconnecting,
             events.Reconnected: self._reconnected,
             events.Disconnected: self._disconnected,
@@ -231,6 +234,15 @@ class Model:
         self.logs.enter(event.room)
         self._show(event, when)
 
+    def _no_answer(self, event: events.NoAnswer, when: datetime) -> None:
+        if self.connection != SILENT:  # the others of a row are only counted
+            self._show(event, when)
+        self.connection, self.silent = SILENT, event.seconds
+
+    def _answered(self, event: events.Answered, when: datetime) -> None:
+        self.connection = CONNECTED
+        self._show(event, when)
+
     def _reconnecting(self, event: events.Reconnecting, when: datetime) -> None:
         if self.connection != LOST:  # the others of a row are only counted down
             self._show(event, when)
@@ -258,7 +270,7 @@ def seconds_until(moment: datetime, now: datetime) -> float:
 def state_of(entry: Entry, connection: str, now: datetime) -> str:
     """What is to be said about one's own line: nothing once the server has taken it."""
     if entry.state == SENDING:
-        return _("sending…") if connection == CONNECTED else _("waits for the connection")
+        return _("sending…") if connection in (CONNECTED, SILENT) else _("waits for the connection")
     if entry.state != REFUSED:
         return ""
     left = None if entry.again_at is None else seconds_until(entry.again_at, now)

@@ -31,6 +31,7 @@ from client.console.model import (
     CONNECTED,
     LOST,
     PAUSED,
+    SILENT,
     Model,
     counts_down,
     rows_of,
@@ -154,6 +155,9 @@ class View:
                 parts.append(_("reconnecting in {wait}").format(wait=wait))
             else:
                 parts.append(_("reconnecting…"))
+        elif self._model.connection == SILENT:
+            wait = wording.seconds(self._model.silent)
+            parts.append(_("no answer for {wait}").format(wait=wait))
         elif self._model.connection == PAUSED:
             parts.append(_("not connected: /reconnect or /quit"))
         elif self._model.connection != CONNECTED:

@@ -1,0 +1,107 @@
+"""How long nothing has come of what waits for an answer, and what to do about it.
+
+Pure: it is told the time, whether something waits, and what has moved.  For the reader thread.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PATIENCE = 5.0  # seconds without an answer, before it is said
+DIAL_AFTER = 10.0  # before another connection is tried, without jitter
+LONGEST_PATIENCE = 40.0  # to which that grows while it was in vain
+CALM = 120.0  # seconds after which it is forgotten that it was
+ROUTE_SECONDS = 1.0  # between two looks at the system's route, while something is late
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done now.
+
+    ``said``: tell that nothing has come for so many seconds.  ``probe``: ask for an
+    answer.  ``dial``: try another connection.  ``back``: there was silence, and it is over.
+    """
+
+    said: int | None = None
+    probe: bool = False
+    dial: bool = False
+    back: bool = False
+
+
+class Silence:
+    """One connection's.  ``due`` is when to look again at the latest, if nothing happens.
+
+    The waits before it is said again double, and so does the wait for another connection where
+    one was tried in vain before: on a network that takes its time, each answer is late.
+    ``chance`` is ``random.uniform``.
+    """
+
+    def __init__(self, chance: Callable[[float, float], float] = random.uniform) -> None:
+        self._chance = chance
+        self._moved = -1
+        self._since: float | None = None  # something waits, and nothing has moved
+        self._say_at = self._dial_at = 0.0  # seconds after _since, a moment
+        self._vain = 0  # times that it was dialled
+        self._dialled_at = -math.inf
+        self.due = math.inf
+        self.late = False  # an answer takes longer than it does where all is well
+
+    def begin(self) -> None:
+        """Another connection: what was measured of the last one says nothing of it."""
+        self._moved, self._since, self.late, self.due = -1, None, False, math.inf
+
+    def look(self, now: float, waits: bool, moved: int) -> Step:
+        """What to do at ``now``, the network having been looked at.
+
+        ``waits``: something was sent that has to be answered.  ``moved`` grows while bytes come,
+        or are taken.
+        """
+        if moved > self._moved or not waits:
+            back = self._since is not None and self._say_at > PATIENCE
+            self._moved = max(moved, self._moved)
+            self._since, self.late = None, False
+            if waits:
+                self._start(now)
+            else:
+                self.due = math.inf
+            return Step(back=back)
+        if self._since is None:
+            self._start(now)
+        return self._wait(now)
+
+    def dial_soon(self, now: float, seconds: float = 0.0) -> None:
+        """Try another connection in ``seconds``, if nothing comes until then."""
+        self._dial_at = now + seconds
+        self.due = min(self.due, self._dial_at)
+
+    def _start(self, now: float) -> None:
+        if now - self._dialled_at >= CALM:
+            self._vain = 0
+        wait = min(DIAL_AFTER * 2.0**self._vain, LONGEST_PATIENCE)
+        self._since, self._say_at = now, PATIENCE
+        self._dial_at = now + wait * self._chance(1.0, 1.3)
+        self._schedule(now)
+
+    def _wait(self, now: float) -> Step:
+        assert self._since is not None  # noqa: S101
+        silent = now - self._since
+        said, probe = None, False
+        if silent >= self._say_at:
+            said, probe = int(silent), self._say_at == PATIENCE
+            while self._say_at <= silent:
+                self._say_at *= 2
+        dial = now >= self._dial_at
+        if dial:
+            if now - self._dialled_at >= DIAL_AFTER:
+                self._vain += 1
+            self._dialled_at, self._dial_at = now, math.inf
+        self._schedule(now)
+        return Step(said, probe, dial)
+
+    def _schedule(self, now: float) -> None:
+        assert self._since is not None  # noqa: S101
+        self.late = now - self._since >= ROUTE_SECONDS
+        self.due = min(self._since + self._say_at, self._dial_at, now + ROUTE_SECONDS)

@@ -1,0 +1,245 @@
+"""The network goes away without a word: real clients and servers, behind lines that freeze."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+import pytest
+
+from client import connection as client_connection
+from client import events, silence
+from client.connection import Connection
+from client.session import Session
+from protocol import frames
+from protocol.invite import Invite
+from protocol.link import Credentials, ServerLink
+from server.app import ChatServer
+from tests.conftest import IdentityPool
+from tests.faults import Fault, Group, Person, check, party, world
+from tests.malicious import Impostor, prove, received, recorder, welcome
+from tests.transport_kit import until
+from transport import Closed
+from transport.sockets import Stream
+from transport.websocket import WebSocket, connect
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a second without an answer is long; at once afterwards one dials."""
+    monkeypatch.setattr(silence, "PATIENCE", 0.1)
+    monkeypatch.setattr(silence, "DIAL_AFTER", 0.2)
+
+
+def freeze(person: Person, coming: bool = False) -> None:
+    """Nothing passes any more on the connection of now, or on the next one, either way."""
+    for up in (True, False):
+        person.road.arm(Fault("delay", up, seconds=1000.0), coming)
+    person.group.network.obeyed()
+
+
+def thaw_first(person: Person) -> None:
+    """What the oldest connection holds goes on."""
+
+    def thaw() -> None:
+        for lane in person.road.connections[0]:
+            lane.quiet_until = 0.0
+
+    person.group.network.order(thaw)
+    person.group.network.obeyed()
+
+
+@contextlib.contextmanager
+def two(pool: IdentityPool, prs: bytes) -> Iterator[tuple[Group, Person, Person]]:
+    """Two people; afterwards nothing may be lost, doubled, or out of order."""
+    with world(prs) as tap, party(pool, prs, 2) as group:
+        yield group, group.people[0], group.people[1]
+        group.settle()
+        assert not any(person.all(events.Left) for person in group.people)
+    check(group, tap, forgiving=False)
+
+
+def test_a_second_connection_takes_over(
+    pool: IdentityPool, prs: bytes, impatient: None
+) -> None:
+    """The first one is frozen for good; the line goes out once, and nobody sees anybody leave."""
+    with two(pool, prs) as (group, ann, ben):
+        freeze(ann)
+        mine, theirs = ann.say(), ben.say()
+        group.wait(lambda: ben.heard(mine) and ann.heard(theirs), "the lines")
+        assert ann.all(events.NoAnswer)
+        assert [event.resumed for event in ann.all(events.Reconnected)] == [True]
+        assert not ann.all(events.Reconnecting)
+        thaw_first(ann)
+
+
+def test_the_first_connection_goes_on_if_it_proves_first(
+    pool: IdentityPool, prs: bytes, impatient: None
+) -> None:
+    with two(pool, prs) as (group, ann, ben):
+        freeze(ann, coming=True)  # said first: it is for the next one
+        freeze(ann)
+        mine = ann.say()
+        group.wait(lambda: ann.all(events.NoAnswer), "the silence")
+        until(lambda: len(ann.road.connections) == 2)
+        thaw_first(ann)
+        group.wait(lambda: ben.heard(mine) and ann.all(events.Answered), "the answer")
+        until(lambda: ann.connection._spare is None)
+        assert not ann.all(events.Reconnected) and not ann.all(events.Reconnecting)
+
+
+def test_both_come_back_at_once(pool: IdentityPool, prs: bytes, impatient: None) -> None:
+    """Whichever is first: nothing comes twice."""
+    with two(pool, prs) as (group, ann, ben):
+        for _ in range(5):
+            ann.road.freeze()
+            group.network.obeyed()
+            mine, theirs = ann.say(), ben.say()
+            until(lambda: len(ann.road.connections) == 2)
+            ann.road.thaw()
+            group.wait(lambda: ben.heard(mine) and ann.heard(theirs), "lines")  # noqa: B023
+
+
+def test_the_welcome_of_the_second_one_never_comes(
+    pool: IdentityPool, prs: bytes, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has given it the place already: the first one ends, and a third one is dialled."""
+    monkeypatch.setattr(client_connection, "ATTEMPT_SECONDS", 0.3)
+    with two(pool, prs) as (group, ann, ben):
+        ann.road.arm(Fault("delay", False, after=2200, seconds=1000.0), coming=True)
+        freeze(ann)
+        mine = ann.say()
+        group.wait(lambda: ben.heard(mine), "the line")
+        thaw_first(ann)
+        group.answered(ann)
+        assert [event.resumed for event in ann.all(events.Reconnected)] == [True]
+
+
+def test_reconnecting_on_purpose_loses_nothing(pool: IdentityPool, prs: bytes) -> None:
+    """Also on a connection that is well, with lines under way."""
+    with two(pool, prs) as (group, ann, ben):
+        for number in range(1, 4):
+            lines = [ann.say() for _ in range(3)]
+            ann.session.reconnect()
+            ann.connection.retry()  # as the client's own `on_reconnect`
+            group.wait(lambda: len(ann.all(events.Reconnected)) == number, "it")  # noqa: B023
+            group.wait(lambda: all(map(ben.heard, lines)), "the lines")  # noqa: B023
+        assert all(event.resumed for event in ann.all(events.Reconnected))
+        assert not ann.all(events.Reconnecting)
+
+
+def test_reconnecting_on_purpose_where_it_fails_leaves_the_connection_that_there_is(
+    pool: IdentityPool, prs: bytes
+) -> None:
+    with two(pool, prs) as (group, ann, ben):
+        ann.road.arm(Fault("cut", False), coming=True)
+        ann.connection.retry()
+        group.wait(lambda: ann.all(events.Notice), "it fails")
+        mine = ann.say()
+        group.wait(lambda: ben.heard(mine), "the line")
+        assert not ann.all(events.Reconnected) and not ann.all(events.Reconnecting)
+
+
+def test_bytes_of_a_large_message_are_signs_of_life(
+    pool: IdentityPool, prs: bytes, impatient: None
+) -> None:
+    """A slow line is not a dead one."""
+    with two(pool, prs) as (group, ann, ben):
+        # 6,000 bytes and more in some 2 seconds, each tenth of which comes without a long pause.
+        slow = Fault("throttle", False, seconds=2.0, size=8000, piece=200)
+        ann.road.arm(slow)
+        group.network.obeyed()
+        theirs, mine = ben.say(6000), ann.say()
+        group.wait(lambda: ann.heard(theirs) and ann.heard(mine), "both")
+        assert not ann.all(events.Reconnected)
+
+
+# Somebody in between
+
+
+
+def client(
+    pool: IdentityPool, prs: bytes, port: Callable[[], int], **options: float
+) -> tuple[Connection, list[events.Event], list[str]]:
+    found: list[events.Event] = []
+    told: list[str] = []
+    address = Invite("127.0.0.1", 1, tls=False, fingerprint=None)
+    connection: list[Connection] = []
+    session = Session(
+        pool[0], address, "ann", "den", recorder(found), lambda: connection[0].send(), lambda: None
+    )
+
+    def dial(opened: Callable[[Stream], None]) -> WebSocket:
+        return connect("127.0.0.1", port(), max_message_size=1 << 20, opened=opened)
+
+    connection.append(
+        Connection(
+            dial, pool[0], lambda: Credentials(prs), session, found.append, told.append,
+            make_keys=lambda: pool.keys, heartbeat=options.get("heartbeat"),
+        )  # fmt: skip
+    )
+    return connection[0], found, told
+
+
+def test_who_guesses_in_between_is_named_at_once_and_stopped_though_others_go_through(
+    pool: IdentityPool, prs: bytes, server: ChatServer
+) -> None:
+    """Every other connection goes to the real server, and is cut as soon as it is in."""
+    guesses = 0
+
+    def guess(peer: WebSocket, link: ServerLink) -> None:
+        nonlocal guesses
+        guesses += 1
+        with contextlib.suppress(Exception):
+            prove(peer, link, b"a guess, thirty-two bytes of it.")
+        raise Closed
+
+    with Impostor(guess) as impostor, mock.patch("client.backoff.FIRST_DELAY", 0.01):
+        dialled = 0
+
+        def port() -> int:
+            nonlocal dialled
+            dialled += 1
+            return server.port if dialled % 2 else impostor.address[1]
+
+        connection, found, told = client(pool, prs, port)
+        connection.start()
+        try:
+            for through in range(1, 4):
+                until(lambda: told and dialled == 2 * through - 1)  # noqa: B023
+                until(lambda: connection._link)
+                assert connection._peer is not None
+                connection._peer.abort()
+                until(lambda: guesses == through)  # noqa: B023
+            until(lambda: connection.over)
+        finally:
+            connection.leave()
+    named = [event for event in found if isinstance(event, events.Warning)]
+    assert [event.code for event in named] == ["unproven"] * 3
+    assert connection.ending.reason == "unproven" and guesses == 3
+
+
+def test_heartbeats_come_as_often_as_they_are_wanted_and_want_answers(
+    pool: IdentityPool, prs: bytes
+) -> None:
+    """The server of this test wants one every thirty seconds."""
+    beats: list[frames.Frame] = []
+
+    def script(peer: WebSocket, link: ServerLink) -> None:
+        prove(peer, link, prs)
+        peer.send(link.seal([welcome("ann").encode()]))
+        while len(beats) < 3:
+            values = link.open(received(peer))
+            beats.extend(frames.from_object(value, frames.CLIENT_FRAMES) for value in values)
+
+    with Impostor(script) as impostor:
+        connection, _found, _told = client(
+            pool, prs, lambda: impostor.address[1], heartbeat=0.05
+        )
+        connection.start()
+        try:
+            until(lambda: len(beats) >= 3)
+        finally:
+            connection.leave()
+    assert all(isinstance(beat, frames.Seen) and beat.answer for beat in beats[:3])
