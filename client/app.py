@@ -128,7 +128,7 @@ class _Client:
         self._news: SimpleQueue[str] = SimpleQueue()
         self._quitting = self._interrupted = False
         self._panicking = self._deleting = False
-        self._told: int | None = None  # of the lines handed back, when output had gone
+        self._gone = False  # output has gone
         self._console = Console(
             settings.renderer,
             environment(),
@@ -169,7 +169,7 @@ class _Client:
             make_keys=keys.link_keys,
             may_ask=self._console.interactive,
             may_wait=settings.wait and not self._console.interactive,
-            heartbeat=settings.heartbeat,
+            await_room=self._console.screen.await_room,
         )
 
     def run(self) -> int:
@@ -218,10 +218,16 @@ class _Client:
             commands.run_line(line, self._session, self._console.renderer)
             if self._console.interactive:
                 continue  # what is typed beyond that is handed back, and the next key is read
-            # A pipe that brings more than can be sent has to wait.
-            while not (self._quitting or self._session.wait_capacity(_LOOK_SECONDS)):
+            # A pipe that brings more than can be sent, or than its reader reads, has to wait.
+            while not (self._quitting or self._has_capacity()):
                 if self._connection.over:
                     return
+
+    def _has_capacity(self) -> bool:
+        """Whether there is room for another line, and what comes of it, within a moment."""
+        return self._session.wait_capacity(_LOOK_SECONDS) and self._console.screen.await_room(
+            _LOOK_SECONDS
+        )
 
     def _leave(self) -> int:
         """Why reading has ended decides what is waited for, and the exit status."""
@@ -229,7 +235,7 @@ class _Client:
         if pipe_ended:
             self._await_room()
         if pipe_ended and self._settings.listen:
-            while not self._quitting and not self._connection.over and self._told is None:
+            while not self._quitting and not self._connection.over and not self._gone:
                 self._news.get()
         wants_away = self._quitting or not pipe_ended
         if wants_away:
@@ -244,8 +250,12 @@ class _Client:
             return EXIT_LEFT
         if left_over:
             return EXIT_LOST
-        # Where output has gone, what was refused before had been told.
-        return EXIT_REFUSED if self._session.refused > (self._told or 0) else EXIT_LEFT
+        refused = self._untold() if self._gone else self._session.refused
+        return EXIT_REFUSED if refused else EXIT_LEFT
+
+    def _untold(self) -> int:
+        """Lines that were handed back when there was no output any more to say so."""
+        return self._console.screen.undrawn(events.NotSent)
 
     def _await_room(self) -> None:
         """What was piped in is for the room: the reader thread knows how long to wait for it."""
@@ -326,9 +336,7 @@ class _Client:
         return count
 
     def _count_untold(self) -> None:
-        """Lines that were handed back when there was no output any more to say so."""
-        untold = 0 if self._told is None else self._session.refused - self._told
-        if untold > 0 and not self._console.interactive:
+        if self._gone and not self._console.interactive and (untold := self._untold()):
             self._say_last(_unsent(untold))
 
     def _say_history(self, joined: bool) -> None:
@@ -369,7 +377,7 @@ class _Client:
 
     def _on_gone(self) -> None:
         """Nobody sees any more what is shown."""
-        self._told = self._session.refused
+        self._gone = True
         if self._console.interactive:
             self._quit()
         else:

@@ -24,7 +24,7 @@ from client.backoff import Backoff
 from client.ending import Ending, Gone, Refused, ending_of, reason_of
 from client.guesses import Guesses
 from client.outbox import records
-from client.patience import Awaited, Patience
+from client.patience import NOTHING, Awaited, Patience
 from client.rhythm import Rhythm
 from client.session import Session
 from client.silence import ROUTE_SECONDS, Silence
@@ -46,6 +46,7 @@ _FIRST_RECORD, _LARGEST_RECORD = 2 * limits.RECORD_BYTES, 8 * 1024 * 1024
 # A server may be quiet for a day, by its settings; whoever waits for an answer looks more often.
 _LONGEST_INTERVAL, _LONGEST_TIMEOUT = 60.0, 86400.0
 _GOODBYE_SECONDS = 2.0
+_LOOK_SECONDS = 0.5  # while what has come is not taken: whether to leave
 _WRITE_SECONDS = 10.0  # in which the network has to take a record
 _LONGEST_NICK_WAIT = 300.0  # in all, for a nickname whose holder is away
 _TAKEN = ("nick_taken", "nick_lost", "nick_reserved")
@@ -61,6 +62,8 @@ class Connection:
     ``credentials`` and ``make_keys``, which gives keys for one connection, may take a moment.
     ``may_ask``: somebody is there who can say whether to go on after handshakes that proved
     nothing; otherwise they are the end.  ``heartbeat``: seconds between heartbeats, at most.
+    ``await_room`` waits at most so many seconds for room for what comes of a record: nothing is
+    read without.
     """
 
     def __init__(
@@ -77,9 +80,10 @@ class Connection:
         may_ask: bool = False,
         may_wait: bool = False,
         heartbeat: float | None = None,
+        await_room: Callable[[float], bool] = lambda seconds: True,
     ) -> None:
         self._session, self._emit, self._tell = session, emit, tell
-        self._reconnect, self._clock = reconnect, clock
+        self._reconnect, self._clock, self._await_room = reconnect, clock, await_room
         self._sending = threading.Lock()  # leaf; guards the link's sending half
         self._due = False  # see send
         self._peer: WebSocket | None = None
@@ -385,7 +389,7 @@ class Connection:
         self._patience, self._excused = Patience(self._clock, self._say_slow), 0.0
         self._backoff.entered()
         self._route = peer.route
-        self._session.welcome(welcome, approach.nick)
+        self._session.welcome(welcome)
         with self._sending:
             self._link = approach.link
         self._take(rest)
@@ -416,6 +420,8 @@ class Connection:
         paused = self._session.paused_until() or self._beat
         due = self._patience.look(self._session.awaited())
         until = min(self._beat, silent_at, self._silence.due, paused, due)
+        if not self._await_room(0.0):
+            return self._wait_for_room(min(self._beat, paused))
         record = peer.receive(max(0.0, until - self._clock()))
         if record is not None:
             values = link.open(record)
@@ -433,6 +439,16 @@ class Connection:
         if beats or self._received >= limits.SEEN_BYTES:
             self._say_seen(answer=beats)
         self._attend(peer, self._session.awaited())
+
+    def _wait_for_room(self, until: float) -> None:
+        """Read nothing while what has come is not taken.  That is no silence of the network's."""
+        self._await_room(max(0.0, min(until - self._clock(), _LOOK_SECONDS)))
+        self._heard = self._clock()
+        self._silence.begin()
+        self._patience.look(NOTHING)
+        self._session.go_on()
+        if self._heard >= self._beat:
+            self._say_seen(answer=False)
 
     def _say_seen(self, answer: bool) -> None:
         self._beat, self._received = self._clock() + self._interval, 0

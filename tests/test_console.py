@@ -462,18 +462,45 @@ class Stuck(io.StringIO):
         return super().write(text)
 
 
-def test_who_waits_for_room_is_let_go_by_the_end() -> None:
+def stuck_screen() -> tuple[Screen, Stuck]:
+    """A screen that is full, since its first line is not taken."""
     out = Stuck()
     screen = Screen(Minimal(), out, io.StringIO(), now=lambda: NOON)
     screen.start()
     screen.show(message("first"))
     assert out.tried.wait(DEADLINE)
+    assert screen.await_room(DEADLINE)
     for _number in range(QUEUE_EVENTS):
         screen.show(message("more"))
-    waiting = threading.Thread(target=lambda: screen.show(message("one too many")))
+    return screen, out
+
+
+def test_to_show_waits_for_nobody_and_to_find_room_does() -> None:
+    screen, out = stuck_screen()
+    screen.show(message("one more"))  # of the same record, say
+    assert not screen.await_room(0.0)
+    out.free.set()
+    assert screen.await_room(DEADLINE)
+    screen.close()
+    assert out.getvalue().count("\n") == QUEUE_EVENTS + 2
+
+
+def test_who_is_in_a_hurry_waits_for_no_reader() -> None:
+    screen, out = stuck_screen()
+    screen.hurry()
+    screen.show(message("dropped"))
+    assert screen.await_room(DEADLINE)
+    out.free.set()
+    screen.close()
+    assert out.getvalue().count("\n") == QUEUE_EVENTS + 1
+
+
+def test_who_waits_for_room_is_let_go_by_the_end() -> None:
+    screen, out = stuck_screen()
+    waiting = threading.Thread(target=screen.await_room, args=(DEADLINE,))
     waiting.start()
     screen.close(timeout=0.01)
-    waiting.join(DEADLINE)
+    waiting.join(DEADLINE / 2)
     assert not waiting.is_alive()
     out.free.set()
     screen.close(DEADLINE)

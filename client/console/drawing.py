@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,7 @@ from client.console.terminal import is_terminal
 from client.events import Event
 from protocol.names import visible
 
-QUEUE_EVENTS = 1000  # events that wait; whoever shows more waits itself
+QUEUE_EVENTS = 1000  # events that wait; whoever brings more waits for room
 CLOSE_TIME = 3.0  # seconds that what waits has to be written in
 
 Now = Callable[[], datetime]
@@ -108,6 +108,8 @@ class Drawing:
         self._now = now
         self._changed = threading.Condition()
         self._items: deque[Item] = deque()
+        self._batch: list[Item] = []  # what is being drawn; the screen thread's
+        self._undrawn: Counter[type[Event]] = Counter()  # events that nobody could see
         self._closing = False
         self._hurried = False
         self._vanishing = False  # nothing is drawn any more, and what was is wiped away
@@ -121,8 +123,21 @@ class Drawing:
         self._thread.start()
 
     def show(self, event: Event) -> None:
-        """Show an event. Waits while too many others do; dropped after ``close``."""
+        """Show an event. Never waits, so that it may be called under a lock; dropped after
+        ``close``. Who brings many, waits for room before the next ones."""
         self._put(Shown(event, self._now()))
+
+    def await_room(self, seconds: float) -> bool:
+        """Whether there is room for more within ``seconds``; so, too, where nobody reads it."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._has_room() or self._hurried or self._over(), seconds
+            )
+
+    def undrawn(self, kind: type[Event]) -> int:
+        """How many events of a kind were shown when, or just before, there was no reader."""
+        with self._changed:
+            return self._undrawn[kind]
 
     def diagnose(self, text: str) -> None:
         """Say something of the program's own without breaking the typed line."""
@@ -208,8 +223,7 @@ class Drawing:
 
     def _put(self, item: Item) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._has_room() or self._hurried or self._over())
-            if self._has_room():
+            if self._has_room() or not self._hurried:
                 self._append_locked(item)
 
     def _has_room(self) -> bool:
@@ -219,9 +233,14 @@ class Drawing:
         return self._closing or self.gone
 
     def _append_locked(self, item: Item) -> None:
-        if not self._over():
-            self._items.append(item)
-            self._changed.notify_all()
+        if self._over():
+            self._count_locked([item])
+            return
+        self._items.append(item)
+        self._changed.notify_all()
+
+    def _count_locked(self, items: Iterable[Item]) -> None:
+        self._undrawn.update(type(item.event) for item in items if isinstance(item, Shown))
 
     def _waits(self) -> float | None:
         """Seconds after which there is something to draw though nothing has come."""
@@ -255,7 +274,9 @@ class Drawing:
         try:
             self._begin()
             while (items := self._take(self._waits())) is not None:
+                self._batch = items
                 self._draw(self._in_crowds(items))
+                self._batch = []
             if (rest := self._crowds.flush()) and not self._vanishing:
                 self._draw(_shown(rest))
             self._end()
@@ -273,6 +294,7 @@ class Drawing:
         with self._changed:
             self.failure = failure
             self.gone = True
+            self._count_locked([*self._batch, *self._items])
             self._items.clear()
             self._changed.notify_all()
         if failure is None:
