@@ -142,6 +142,7 @@ class GnuScreen(Multiplexer):
     name = "screen"
 
     def begin(self, command: list[str], columns: int, rows: int) -> None:
+        self._copies = 0
         # On a terminal: without one, its window keeps its size.
         start = [self.program, "-c", "/dev/null", "-U", "-S", "it"]
         self._display = Terminal(command, self.env, columns=columns, rows=rows, command=start)
@@ -168,16 +169,20 @@ class GnuScreen(Multiplexer):
 
     def _copied(self, *order: str) -> str:
         # Orders are carried out one after the other: once the second file is there, the first
-        # one is whole.
-        copy, later = self._folder / "copy", self._folder / "later"
-        for path in (copy, later):
-            path.unlink(missing_ok=True)
+        # one is whole. Each time they are others, or a late order would empty what is being read.
         end = time.monotonic() + DEADLINE
-        while not (copy.exists() and later.exists()):  # at the beginning there is no window yet
-            assert time.monotonic() < end, "no hardcopy comes"
+        while time.monotonic() < end:  # at the beginning there is no window yet
+            self._copies += 1
+            copy, later = (self._folder / f"{name}{self._copies}" for name in ("copy", "later"))
             self._order(*order, str(copy))
             self._order("hardcopy", str(later))
-        return copy.read_text(encoding="utf-8", errors="replace")
+            soon = time.monotonic() + 20 * _PAUSE
+            while time.monotonic() < soon and not (copy.exists() and later.exists()):
+                self._display.look()
+                self._pause.wait(_PAUSE)
+            if copy.exists() and later.exists():
+                return copy.read_text(encoding="utf-8", errors="replace")
+        raise AssertionError("no hardcopy comes")
 
 
 ALL = (Tmux, TmuxWithout, GnuScreen)
