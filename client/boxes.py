@@ -80,6 +80,14 @@ class Body:
         return cls(post_id, kind, text, seen, _before(fields.get("before")))
 
 
+def is_fit(text: str, most: int | None) -> bool:
+    """Whether a reader shows ``text``: there is something in it, and it has ``most`` bytes at most.
+
+    ``most`` is None where no server has said it.
+    """
+    return bool(text.strip()) and (most is None or len(text.encode()) <= most)
+
+
 def _raw(value: object, size: int) -> bytes:
     if not isinstance(value, str):
         raise Malformed()

@@ -130,7 +130,7 @@ class Message(Event):
 
 @dataclass(frozen=True)
 class Unreadable(Event):
-    """``reason``: name, no_key, secret, replay, damaged."""
+    """``reason``: name, no_key, secret, replay, damaged, bounds."""
 
     name = "unreadable"
     room: str

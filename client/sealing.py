@@ -13,6 +13,7 @@ How a post is judged, in this order, and the reason under which it stays unreada
     key      a chain that leads to it was wrapped for this client         no_key
     token    it opens under that chain and the room secret                secret, no_key, damaged
     body     it says something that the specification allows              damaged
+    text     it is not blank, nor longer than the server allows           bounds
     id       it is the first post of this sender with its id              replay
 
 Nothing but a box that opened moves a chain or a mark, so what is forged, replayed or sent far
@@ -67,6 +68,7 @@ class Sealing:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
+        self.most: int | None = None  # bytes of a text, once a server has said it
         self._room: Stay | None = None
         # key: room key, audience.  Each costs somebody typing, so nothing has to bound them.
         self._epochs: dict[tuple[str, bytes], int] = {}
@@ -307,7 +309,7 @@ class Sealing:
                 raise Shut(entry.nick, "replay", "replay")
             keyring = room.keyring(sender)
             chain, plain = _unseal(keyring, place, room.salt, box, entry.nick)
-            body = _body(plain, change, entry.nick)
+            body = self._fit(_body(plain, change, entry.nick), entry.nick)
             keyring.prove(chain)
             accepted = self._accept(room, entry, place, change, box, body)
             room.told(change, body)
@@ -336,7 +338,7 @@ class Sealing:
             plain = boxes.unseal(box.data, chain, place, room.salt)
             if plain is None:
                 raise _wrong_key(room.keyring(sender), entry.nick)
-            body = _body(plain, change, entry.nick)
+            body = self._fit(_body(plain, change, entry.nick), entry.nick)
             return self._accept(room, entry, place, change, box, body)
         except Shut as shut:
             return shut.post, shut.findings
@@ -413,6 +415,12 @@ class Sealing:
             return Chain(wrap.epoch, wrap.n, self._identity.unwrap(wrap.wrapped, info))
         except KeyUnusable:
             return None
+
+    def _fit(self, body: Body, nick: str) -> Body:
+        """What every reader judges anew: no server can see it."""
+        if not boxes.is_fit(body.text, self.most):
+            raise Shut(nick, "bounds")
+        return body
 
     def _judge(
         self, room: Stay, sender: int, change: int, audience: bytes, box: Box

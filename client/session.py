@@ -96,7 +96,6 @@ class Session:
         self._number = 0
         self._id = 0
         self._live = False
-        self._max_message_size: int | None = None  # until a server has said it
         self._heard_rooms: tuple[str, ...] = ()
         self.outgoing: deque[bytes] = deque()
         self.refused = 0  # lines handed back
@@ -137,7 +136,7 @@ class Session:
     def welcome(self, welcome: frames.Welcome) -> None:
         """The server has let this client in.  Raises ChatError for a nickname that is no text."""
         with self._lock:
-            self._max_message_size = welcome.max_message_size
+            self._sealing.most = welcome.max_message_size
             self._nick = _own_nick(welcome.nick)
 
     def lose(self) -> None:
@@ -442,8 +441,9 @@ class Session:
             self._advance_locked()
 
     def _is_too_long_locked(self, line: Line) -> bool:
-        most = self._max_message_size
-        return most is not None and len(line.text.encode("utf-8", "surrogatepass")) > most
+        most = self._sealing.most
+        # As it will be sent: a control takes a byte, and its picture three.
+        return most is not None and len(carried(line.text).encode()) > most
 
     def _number_locked(self, line: Line) -> None:
         if line.number == 0:

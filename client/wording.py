@@ -117,9 +117,15 @@ _UNREADABLE: dict[str, str] = {
     "secret": N_("its sender uses another room secret; agree on one and give it with /room"),
     "replay": N_("it is an old message sent once more; you need not do anything"),
     "damaged": N_("it was damaged on the way; ask for it to be sent again"),
+    "bounds": N_(
+        "it is empty or longer than this server allows, which this program never sends; ask which "
+        "one its sender uses"
+    ),
 }
 _CLOSED_BOX = N_("for a reason that this version does not know ({code}); update this client")
 
+# docs/THREATS.md says who can cause which. What a member can bring about alone must not say that
+# the server lies, nor the other way round.
 _WARNINGS: dict[str, str] = {
     "other_keys": N_(
         "{nick} has other keys than before; compare codes anew with /verify before you trust "
@@ -130,15 +136,21 @@ _WARNINGS: dict[str, str] = {
         "say nothing secret before you have compared codes anew with /verify."
     ),
     "transcript": N_(
-        "{nick} is being shown another room than you; say nothing secret, and compare codes "
-        "with /verify."
+        "Either the server shows {nick} another room than you, or {nick} says so without cause: "
+        "say nothing secret, and compare codes with /verify."
     ),
     "unverified_member": N_(
         "{nick} is here and has not been verified; compare codes with /verify."
     ),
     "replay": N_("An old message of {nick} was sent once more, and refused."),
-    "forged": N_("A message that claims to be from {nick} is not; it was refused."),
-    "bad_wrap": N_("A key from {nick} does not open, so their messages stay unreadable."),
+    "forged": N_(
+        "A message that came as one of {nick} is not signed by them, and was refused: the server "
+        "has changed it, or they have sent it so."
+    ),
+    "bad_wrap": N_(
+        "A key that came as one of {nick} does not open, so what they write may stay unreadable: "
+        "the server has changed it, or they have sent it so."
+    ),
     "bad_bundle": N_("The keys of {nick} cannot be used, so they cannot read you."),
     "unproven": N_(
         "What answered did not prove that it knows your password or token: that has been changed "

@@ -253,6 +253,7 @@ class Client:
             raise Broken("no welcome")
         self.nick = welcome["nick"]
         self.welcome = welcome
+        self.room.most = welcome["max_message_size"]
         if welcome.get("ticket") is not None:
             self.ticket = crypto.from_text(welcome["ticket"], 16)
         self.resumed = False

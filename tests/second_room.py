@@ -147,6 +147,7 @@ class Room:
         self._missing = 1  # members that the roster still lacks
         self.seq = self.number = self.change = 0
         self.log_id, self.own_nick = b"", ""
+        self.most = 0  # bytes of a text, as `welcome` says
 
     # Who is here
 
@@ -487,6 +488,8 @@ class Room:
         body = _body(plain, change)
         if body is None:
             return Unreadable(sender.nick, "damaged")
+        if not body["text"].strip() or len(body["text"].encode()) > self.most:
+            return Unreadable(sender.nick, "bounds")
         moved.step()
         heard.proven = moved
         heard.wrapped = [chain for chain in heard.wrapped if chain.epoch > epoch]

@@ -350,4 +350,4 @@ def test_an_unreachable_server_comes_with_the_flag_that_helps(reason: str, flag:
 
 def test_the_transcript_warning_names_the_member() -> None:
     text = wording.warning("transcript", "alice")
-    assert text.startswith("alice is being shown another room than you")
+    assert text.startswith("Either the server shows alice another room than you, or alice says so")

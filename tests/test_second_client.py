@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import secrets
 import socket
 import sys
 import threading
@@ -312,6 +313,61 @@ def test_a_lie_about_what_was_shown_is_named(server: Server, join: Join, room: s
             hears.next("post", lambda post: not post.own)
             assert hears.next("warning") == f"{liar.nick} is being shown another room"
             assert alice.next("warning")["nick"] == liar.nick
+
+
+def test_a_text_that_no_client_should_send_is_not_shown(
+    server: Server, join: Join, room: str
+) -> None:
+    """The server cannot judge it; both readers do, and go on."""
+    bob, carol = join(server, "bob-15"), join(server, "carol-15")
+    with real(server, room, nick="alice") as alice:
+        for other in (bob, carol):
+            other.next("joined", lambda nick: nick.startswith("alice"))
+        wraps, _ = bob.room.seal("never sent", "text", 10_000)
+        most = bob.welcome["max_message_size"]
+        for text in ("", " \n\t\u2003", "x" * (most + 1), "é" * (most // 2) + "x"):
+            body = {**bob.room._last.body, "id": crypto.to_text(secrets.token_bytes(16)),
+                    "text": text}  # fmt: skip
+            assert bob.answer(bob.post_box(wraps, bob.room.box_of(body)))["type"] == "accepted"
+            assert carol.next("unreadable") == Unreadable("bob-15", "bounds")
+            assert alice.next("unreadable")["reason"] == "bounds"
+            wraps = []
+        bob.say("y" * most)
+        assert alice.next("message", text="y" * most)["from"] == "bob-15"
+        assert carol.next("post", lambda post: not post.own).text == "y" * most
+
+
+def test_alarms_that_a_member_can_raise_alone(server: Server, join: Join, room: str) -> None:
+    """So none of them says that it was the server."""
+    odd = identity()
+    odd.kem = odd.kem[:1184] + bytes(32)  # it loads, and nothing can be wrapped for it
+    odd.new_signature()
+    bob = join(server, "bob-16", identity=odd)
+    with Client(server, "alice-16", "--room", room) as alice:
+        bob.next("joined", lambda nick: nick == "alice-16")
+
+        def alarm(wraps: list[Any], box: Any) -> str:
+            assert bob.answer(bob.post_box(wraps, box))["type"] == "accepted"
+            warning = alice.next("warning")
+            assert warning["nick"] == "bob-16" and "bob-16" in warning["text"]
+            assert "server's list" not in warning["text"]
+            return str(warning["code"])
+
+        wraps, box = bob.room.seal("unheard", "text", 10_000)
+        wraps[0]["wrapped"] = crypto.to_text(secrets.token_bytes(1392))
+        assert alarm(wraps, box) == "bad_wrap"
+        bob.room._own = None
+        wraps, box = bob.room.seal("heard", "text", 10_000)
+        bob.answer(bob.post_box(wraps, box))
+        alice.next("message", text="heard")
+        assert alarm([], box) == "replay"
+        _none, box = bob.room.seal("unheard", "text", 10_000)
+        assert alarm([], {**box, "sig": crypto.to_text(bytes(64))}) == "forged"
+        _none, _box = bob.room.seal("unheard", "text", 10_000)
+        lie = {**bob.room._last.body, "seen": [0, crypto.to_text(bytes(32))]}
+        assert alarm([], bob.room.box_of(lie)) == "transcript"
+        alice.say("for nobody")
+        assert alice.next("warning")["code"] == "bad_bundle"
 
 
 def test_panic_and_quit_are_goodbyes(server: Server, join: Join, room: str) -> None:

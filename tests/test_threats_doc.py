@@ -7,6 +7,8 @@ import functools
 import re
 from pathlib import Path
 
+from client import wording
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/THREATS.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/test_\w+\.py)\)")
@@ -31,6 +33,11 @@ def section(title: str) -> str:
     found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S)
     assert found is not None, title
     return found[1]
+
+
+def test_who_can_cause_a_warning_is_said_of_each() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", section("Warnings, and who can cause them"), re.M)
+    assert sorted(told) == sorted({code.removesuffix("_loud") for code in wording._WARNINGS})
 
 
 def rows(text: str) -> list[str]:

@@ -408,6 +408,7 @@ class Reader:
         self.person, self.me = header["reader"], int(header["me"])
         self.log, self.change = from_text(header["log"]), int(header["change"])
         self.salt = from_text(header.get("salt", ""))
+        self.most = int(header.get("most", 2**53))
         self.room = folded(header["room"])
         self.roster = {line.id: line for line in members(header["members"])}
         self.seq = self.change
@@ -546,7 +547,10 @@ class Reader:
         except (Malformed, KeyError, TypeError, AttributeError, ValueError):
             return "body"
         self.body = body
-        return "ok" if good and sizes == (16, 32) else "body"
+        if not good or sizes != (16, 32):
+            return "body"
+        blank = all(char.isspace() for char in body["text"])
+        return "text" if blank or len(body["text"].encode()) > self.most else "ok"
 
 
 def do_open(vector: Vector) -> str:
@@ -562,6 +566,7 @@ def do_open(vector: Vector) -> str:
     core = Sealing(identity(header["reader"]))
     salt = vector.raw("salt") if "salt" in header else b""
     roster = members(header["members"])
+    core.most = vector.number("most") if "most" in header else None
     said = core.enter(
         header["room"], vector.raw("log"), vector.number("me"), roster, vector.number("change"),
         salt,
@@ -595,6 +600,7 @@ REASONS = {
     "key": {"no_key", "damaged"},
     "token": {"secret", "no_key", "damaged"},
     "body": {"damaged"},
+    "text": {"bounds"},
     "id": {"replay"},
 }
 

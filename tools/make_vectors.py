@@ -695,6 +695,21 @@ def make_bodies() -> None:
         scene = ready()
         scene.posted(scene.box(scene.chain, plain))
         scene.write(f"body-{name}", "body", why, reason="damaged")
+    texts = {
+        "empty": ("nothing is said", ""),
+        "blank": ("nothing that is seen is said", " \t\r\n\u00a0\u2003\u2028\u3000"),
+        "long": ("101 bytes in 51 characters", "é" * 50 + "x"),
+        "long-action": ("nor may an action be longer", "é" * 50 + "x"),
+        "fits": ("100 bytes in 50 characters", "é" * 50),
+    }
+    for name, (why, said) in texts.items():
+        kind = "action" if name == "long-action" else "text"
+        scene = ready()
+        scene.posted(scene.box(scene.chain, body(text=said, kind=kind)))
+        if name == "fits":
+            scene.write(f"text-{name}", "ok", why, most="100", **HELLO | {"text": said})
+        else:
+            scene.write(f"text-{name}", "text", why, most="100", reason="bounds")
     scene = ready()
     scene.posted(scene.box(scene.chain, body(later=[1])))
     scene.write("body-unknown-key", "ok", "unknown keys are ignored", **HELLO)
