@@ -259,6 +259,8 @@ class ChatServer:
             raise
         if visit.stay is None:
             self._end(visit)
+            if visit.connection is not None:
+                time.sleep(bounds.BREATH_SECONDS)  # with the turn: no other stranger's work either
             return None
         stream.stay()
         return partial(self._stay, visit, visit.stay)

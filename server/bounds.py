@@ -28,6 +28,10 @@ PROXY_HEADER_SECONDS = 5.0
 HANDSHAKE_SECONDS = 10.0
 # The longest WebSocket message before a proof: enough to be told that a frame is too big.
 STRANGER_BYTES = 64 * 1024
+# How long a stranger is kept waiting that sent nothing but frames that say nothing, and how much
+# of it is taken meanwhile, to see whether it goes by itself.
+FLOODER_SECONDS = 5.0
+FLOODER_BYTES = 256 * 1024
 HEADER_BYTES = 16 * 1024
 # After an answer, for what the client still sends: closing on it would take the answer back.
 LINGER_SECONDS = 2.0
@@ -98,6 +102,10 @@ CHANGE_WAIT_TOLD = 0.5
 QUEUE_SECONDS = 10.0
 
 SWITCH_SECONDS = 0.05
+# After each upgrade that came to nothing, for threads that wait for the interpreter. Whoever comes
+# back from the system at once keeps it, however often it lets go of it: members would wait for
+# SWITCH_SECONDS where strangers come without end.
+BREATH_SECONDS = 0.0003
 PUMP_THREADS = 2
 # Threads that wait for connections; as many more as there are strangers come and go.
 ACCEPTORS = 4

@@ -46,7 +46,7 @@ from server.shares import Allowance, Shares, tenths
 from server.sweeper import Sweeper
 from server.throttle import Line, LoginThrottle
 from server.turn import Turn
-from transport import Closed
+from transport import Closed, Flooded
 from transport.sockets import NOWHERE
 
 
@@ -65,6 +65,8 @@ class Peer(Protocol):
     def flush(self, deadline: float) -> None: ...
 
     def close(self, code: int = 1000) -> None: ...
+
+    def drop(self, size: int, deadline: float) -> bool: ...
 
     def finish(self, deadline: float) -> None: ...
 
@@ -158,6 +160,8 @@ class Connection:
         session = None
         try:
             session = self._enter()
+        except Flooded:
+            self._hold_flooder()
         except Closed:
             pass  # by the client, or because this server stops: there is nothing to refuse
         except ChatError as error:
@@ -260,6 +264,13 @@ class Connection:
             with self._parts.turn.away:
                 self._gave_up.wait(seconds)
             self._parts.throttle.release(self._group)
+
+    def _hold_flooder(self) -> None:
+        """Keep it waiting while it does not go: it would only come anew, which costs more."""
+        deadline = self._parts.clock() + bounds.FLOODER_SECONDS
+        if self._peer.drop(bounds.FLOODER_BYTES, deadline):
+            with self._parts.turn.away:
+                self._gave_up.wait(deadline - self._parts.clock())
 
     def _receive_by(self, deadline: float) -> str | bytes:
         """One message of the handshake.  Raises TimedOut, TooBig or Closed."""

@@ -45,9 +45,10 @@ class Shares:
         """Count one for ``who`` of the address ``group``; 0.0, or the seconds to wait instead."""
         with self._lock:
             address, now = self._address_locked(group), self._clock()
-            most = self._equal_share(address, who)
-            if len(address.stamps) >= self._total and address.used[who] >= most:
-                return max(self._free_at(address, who, most) - now, 0.001)
+            if len(address.stamps) >= self._total:
+                most = self._equal_share(address, who)
+                if address.used[who] >= most:
+                    return max(self._free_at(address, who, most) - now, 0.001)
             address.stamps.append((now, who))
             address.used[who] += 1
         return 0.0
@@ -91,7 +92,7 @@ class Shares:
 
     def _equal_share(self, address: _Address, who: Hashable) -> int:
         """What each may take before it has more than an equal share; at least one."""
-        return math.ceil(self._total / len(address.used.keys() | {who}))
+        return math.ceil(self._total / (len(address.used) + (who not in address.used)))
 
     def _free_at(self, address: _Address, who: Hashable, most: int) -> float:
         """When enough has left its window, of all or of ``who``'s own."""

@@ -1563,6 +1563,10 @@ class Slow:
     def close(self, code: int = 1000) -> None:
         """Nothing."""
 
+    def drop(self, size: int, deadline: float) -> bool:
+        """It has gone."""
+        return False
+
     def finish(self, deadline: float) -> None:
         """Nothing."""
 

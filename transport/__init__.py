@@ -13,6 +13,7 @@ from .errors import (
     CannotListen,
     CertificateUnusable,
     Closed,
+    Flooded,
     TlsFailed,
     Unreachable,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "CannotListen",
     "CertificateUnusable",
     "Closed",
+    "Flooded",
     "TlsFailed",
     "Unreachable",
 ]

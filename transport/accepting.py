@@ -23,13 +23,13 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import CloseConnection, Event, Message
 from wsproto.utilities import ProtocolError, generate_accept_token
 
-from .errors import BadUpgrade, Closed
+from .errors import BadUpgrade, Closed, Flooded
 from .sockets import Interrupted, Stream
 from .websocket import Allowance, WebSocket
 
 RECV_BYTES = 16 * 1024
 # What a frame of a stranger costs: the handshake is two messages, so a few dozen frames are plenty.
-_STRANGERS_FRAME = 2048
+_STRANGERS_FRAME = 8192
 _LOOK = 0.001  # seconds, for a look at what is there: poll() counts in milliseconds
 
 
@@ -175,7 +175,7 @@ class ServerWebSocket(WebSocket):
         if self._inbox.messages:
             return self._inbox.messages.popleft()
         if self._ended:
-            raise Closed
+            raise Flooded if self._feed.allowance.exceeded else Closed
         return None
 
     def _read(self, timeout: float | None) -> None:
@@ -190,7 +190,8 @@ class ServerWebSocket(WebSocket):
             return
         except Exception:  # noqa: S110  # whatever a peer did to the library, it is over
             pass
-        self._stream.abort()
+        if not self._feed.allowance.exceeded:
+            self._stream.abort()
         self._ended = True
 
     def wake(self) -> None:
@@ -237,6 +238,16 @@ class ServerWebSocket(WebSocket):
     def allow(self, max_message_size: int) -> None:
         self._library.max_message_size = max_message_size
         self._feed.allowance = Allowance.of_message(max_message_size)
+
+    def drop(self, size: int, deadline: float) -> bool:
+        with contextlib.suppress(OSError, Interrupted):
+            self._stream.set_deadline(deadline)
+            while size > 0:
+                data = self._stream.recv(RECV_BYTES)
+                if not data:
+                    return False
+                size -= len(data)
+        return True
 
     def finish(self, deadline: float) -> None:
         # Without the library, which ends the connection at once when a ping or anything else comes

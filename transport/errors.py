@@ -11,6 +11,10 @@ class Closed(ChatError):
     code = "closed"
 
 
+class Flooded(Closed):
+    """The peer sent more than it may without saying anything; for its thread to cut, or to hold."""
+
+
 class Unreachable(ChatError):
     """No connection came about; ``reason`` is stable and one of
 

@@ -45,6 +45,11 @@ class Allowance:
         """Something whole has come."""
         self._left = self._limit
 
+    @property
+    def exceeded(self) -> bool:
+        """Whether too much has come."""
+        return self._left < 0
+
     def spend_frame(self) -> None:
         """One frame has come; raises as ``spend`` does."""
         self.spend(self._frame_bytes)
@@ -63,7 +68,8 @@ class WebSocket(ABC):
     def receive(self, timeout: float | None = None) -> str | bytes | None:
         """The next message; None once ``timeout`` seconds passed or ``wake`` was called.
 
-        After the end it first hands out what had come, then raises Closed.
+        After the end it first hands out what had come, then raises Closed.  On the server's side
+        that is Flooded, and the connection still there, where the peer sent too much of nothing.
         """
 
     @abstractmethod
@@ -115,6 +121,13 @@ class WebSocket(ABC):
     @abstractmethod
     def allow(self, max_message_size: int) -> None:
         """From now on messages may have so many bytes: the peer is no stranger any more."""
+
+    def drop(self, size: int, deadline: float) -> bool:
+        """After Flooded: drop ``size`` bytes of what comes, unread; False if the peer ends first.
+
+        It takes until ``wake`` or ``deadline`` (monotonic) at most.  The client's side takes none.
+        """
+        return True
 
     @abstractmethod
     def finish(self, deadline: float) -> None:
