@@ -15,6 +15,7 @@ from client.commands import COMMANDS
 from server.banner import banner
 from tests.conftest import server_settings
 from tests.machine import needs
+from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import PASSWORD, Client, Relay, Server, people, run_client, stop_process
 
 _NUMBERS = count(1)
@@ -22,13 +23,6 @@ _NUMBERS = count(1)
 # A program takes half a second of a core to start: three people stay for the whole module and
 # move to a new room for each test.
 Trio = tuple[Client, Client, Client]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-        assert running.errors == ""
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import pytest
 import settings
 from settings import SettingsError, dotenv_file
 from settings.dotenv import STRICT, parse_dotenv
+from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import (
     DEADLINE,
     PASSWORD,
@@ -342,12 +343,6 @@ def test_what_was_made_use_of() -> None:
 
 
 # The program
-
-
-@pytest.fixture(scope="module")
-def server() -> object:
-    with Server() as running:
-        yield running
 
 
 def test_what_was_taken_is_said_and_not_among_events(server: Server, tmp_path: Path) -> None:

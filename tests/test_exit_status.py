@@ -7,12 +7,13 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.machine import needs, without_low_ports
+from tests.module_server import resident_fixture, server_fixture, witness_fixture  # noqa: F401
 from tests.processes import (
     PASSWORD,
     PROGRAM,
@@ -24,20 +25,6 @@ from tests.processes import (
     stop_process,
 )
 from tests.watching import Audit
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-        assert running.errors == ""
-
-
-@pytest.fixture(scope="module")
-def witness(server: Server) -> Iterator[Client]:
-    """Somebody who is there all the time."""
-    with Client(server, "witness") as client:
-        yield client
 
 
 def sentence(program: Program) -> str:

@@ -26,6 +26,7 @@ from client import history_file, history_records, wording
 from client.history_file import Recorder, history_path, run_paths, server_name
 from client.history_records import Keyring, Record
 from tests.command import Done, run_command
+from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import (
     PASSWORD,
     PROGRAM,
@@ -347,12 +348,6 @@ def test_a_passphrase_that_is_typed_differently_changes_nothing(state: dict[str,
 
 
 # Clients that record
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,12 +8,16 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 
+from tests.module_server import (  # noqa: F401
+    nick_fixture,
+    resident_fixture,
+    server_fixture,
+    witness_fixture,
+)
 from tests.processes import (
     DEADLINE,
     PASSWORD,
@@ -77,12 +81,9 @@ while word := sys.stdin.readline().strip():
 """
 
 
-_NUMBERS = count(1)
-
-
 def shell(*words: str) -> Terminal:
     """A shell on a terminal that has one job to start: ``start``, ``start&``, ``fg``, ``bg``."""
-    whole = {"ADMIN_PASSWORD": PASSWORD, "CLIENT_PASSWORD": PASSWORD, "CLIENT_ROOM": "jobs"}
+    whole = {"ADMIN_PASSWORD": PASSWORD, "CLIENT_PASSWORD": PASSWORD}
     terminal = Terminal(words, whole, columns=100, shell=SHELL)
     terminal.sees("ready")
     return terminal
@@ -97,31 +98,6 @@ def order(terminal: Terminal, word: str) -> None:
 def bring_back(terminal: Terminal) -> None:
     """``fg``, which is over when the job is."""
     terminal.type("fg\n")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-        assert running.errors == ""
-
-
-@pytest.fixture(scope="module")
-def resident(server: Server) -> Iterator[Client]:
-    with Client(server, "witness", "--room", "jobs") as client:
-        yield client
-
-
-@pytest.fixture
-def witness(resident: Client) -> Client:
-    """Somebody who is there all the time, and has heard nothing yet."""
-    resident.forget()
-    return resident
-
-
-@pytest.fixture
-def nick() -> str:
-    return f"ann{next(_NUMBERS)}"
 
 
 def wait_until_served(port: int) -> Client:
@@ -260,7 +236,7 @@ def test_a_client_that_ends_in_the_background_leaves_the_terminal_alone(
 def test_a_closed_terminal_is_a_goodbye(
     server: Server, witness: Client, nick: str, renderer: str
 ) -> None:
-    with terminal_client(server, nick, "--room", "jobs", "--renderer", renderer) as terminal:
+    with terminal_client(server, nick, "--renderer", renderer) as terminal:
         witness.next("joined", nick=nick)
         terminal.sees("witness")
         terminal.hang_up()
@@ -270,7 +246,7 @@ def test_a_closed_terminal_is_a_goodbye(
 
 
 def test_sighup_leaves_the_terminal_as_it_was(server: Server, witness: Client, nick: str) -> None:
-    with terminal_client(server, nick, "--room", "jobs") as terminal:
+    with terminal_client(server, nick) as terminal:
         terminal.sees("witness")
         terminal.process.send_signal(signal.SIGHUP)
         witness.next("left", nick=nick)
@@ -280,7 +256,7 @@ def test_sighup_leaves_the_terminal_as_it_was(server: Server, witness: Client, n
 
 
 def test_sighup_at_a_program(server: Server, witness: Client, nick: str) -> None:
-    with Client(server, nick, "--room", "jobs", "--listen") as bot:
+    with Client(server, nick, "--listen") as bot:
         bot.signal(signal.SIGHUP)
         assert (bot.end(), bot.errors) == (0, "")
         witness.next("left", nick=nick)
@@ -312,7 +288,7 @@ def test_a_server_keeps_ignoring_what_was_ignored() -> None:
 def test_a_client_keeps_ignoring_what_was_ignored(
     server: Server, witness: Client, nick: str
 ) -> None:
-    words = ["connect", server.host, str(server.port), nick, "--renderer", "json", "--room", "jobs"]
+    words = ["connect", server.host, str(server.port), nick, "--renderer", "json"]
     with Client(server, nick, command=_ignoring(*words)) as deaf:
         for number in ENDING:
             deaf.signal(number)

@@ -9,8 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,36 +21,17 @@ from client.console.pipes import PipeInput
 from client.console.screen import Screen
 from client.events import Notice
 from tests.machine import needs
+from tests.module_server import (  # noqa: F401
+    nick_fixture,
+    resident_fixture,
+    server_fixture,
+    witness_fixture,
+)
 from tests.processes import DEADLINE, PASSWORD, PROGRAM, Client, Program, Server, environment
 from tests.test_tokens import form
 
-_NUMBERS = count(1)
 FULL = Path("/dev/full")
 full = needs("/dev/full", beside="test_a_file_that_cannot_grow")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-        assert running.errors == ""
-
-
-@pytest.fixture(scope="module")
-def resident(server: Server) -> Iterator[Client]:
-    with Client(server, "witness", "--room", "out") as client:
-        yield client
-
-
-@pytest.fixture
-def witness(resident: Client) -> Client:
-    resident.forget()
-    return resident
-
-
-@pytest.fixture
-def nick() -> str:
-    return f"out{next(_NUMBERS)}"
 
 
 class Full(io.StringIO):
@@ -139,7 +119,7 @@ def test_a_token_that_nobody_sees_does_not_live(
 def test_lines_that_were_piped_in_are_sent_though_the_disk_is_full(
     server: Server, witness: Client, nick: str, renderer: str
 ) -> None:
-    words = ["connect", server.host, str(server.port), nick, "--room", "out"]
+    words = ["connect", server.host, str(server.port), nick]
     words += ["--renderer", renderer, "--listen"]
     command = line_of(*words, redirection=f">{FULL}")
     with Program(command=command, env={"CLIENT_PASSWORD": PASSWORD}) as program:
@@ -172,8 +152,8 @@ def test_lines_that_nobody_could_be_told_of_are_counted(nick: str) -> None:
 
 def test_a_file_that_cannot_grow(server: Server, nick: str, tmp_path: Path) -> None:
     """A limit, or a disk that fills up while it runs: what it wrote until then is there."""
-    with Client(server, nick, "--room", "out") as sender:
-        words = ["connect", server.host, str(server.port), f"{nick}b", "--room", "out"]
+    with Client(server, nick) as sender:
+        words = ["connect", server.host, str(server.port), f"{nick}b"]
         limit = "trap '' XFSZ; ulimit -f 8; exec \"$@\""
         command = ["/bin/sh", "-c", limit, "sh", sys.executable, str(PROGRAM), *words]
         path = tmp_path / "events"
@@ -199,7 +179,7 @@ def test_a_file_that_cannot_grow(server: Server, nick: str, tmp_path: Path) -> N
 def test_what_is_piped_in_is_sent_though_head_has_gone(
     server: Server, witness: Client, nick: str, renderer: str
 ) -> None:
-    words = ["connect", server.host, str(server.port), nick, "--room", "out"]
+    words = ["connect", server.host, str(server.port), nick]
     words += ["--renderer", renderer]
     pipeline = "printf 'one\\ntwo\\nthree\\n' | { \"$@\"; echo $? >&2; } | head -n 1"
     done = subprocess.run(

@@ -16,18 +16,12 @@ from itertools import count
 
 import pytest
 
+from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import PASSWORD, PROGRAM, Client, Relay, Server
 
 Address = tuple[str, int]
 
 _NUMBERS = count(1)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-        assert running.errors == ""
 
 
 Join = Callable[..., list[Client]]

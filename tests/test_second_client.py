@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from protocol import limits
 from server.app import ChatServer
 from tests import second_crypto as crypto
+from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import PASSWORD, Client, Server
 from tests.second_client import Client as Second
 from tests.second_client import Refusal, form, read_invite
@@ -57,13 +58,6 @@ def identity() -> crypto.Identity:
     made.__dict__.update(found.__dict__)
     made.new_signature()
     return made
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-        assert running.errors == ""
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine import needs
+from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import Client, Server
 from tests.speech_kit import Listener
 
@@ -15,12 +16,6 @@ pytestmark = needs(
     "yasr",
     beside="tests/test_typed_line.py::test_a_letter_is_that_letter_and_nothing_else",
 )
-
-
-@pytest.fixture(scope="module", name="server")
-def server_fixture() -> Iterator[Server]:
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture(scope="module", name="bob")

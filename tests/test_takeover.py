@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 
 import pytest
 
 from protocol import frames
 from server.app import ChatServer
+from tests.module_server import nick_fixture  # noqa: F401
 from tests.processes import PASSWORD, Client, Program, Relay, Server, stop_process, terminal_client
 from tests.wire import Wire
 
 Wires = Callable[..., Wire]
 Serve = Callable[..., ChatServer]
-
-_NUMBERS = count(1)
 
 
 def token_of(server: ChatServer, nick: str = "alice") -> str:
@@ -155,11 +153,6 @@ def slow() -> Iterator[Server]:
     with Server() as running:
         yield running
         assert running.errors == ""
-
-
-@pytest.fixture
-def nick() -> str:
-    return f"ann{next(_NUMBERS)}"
 
 
 def lose(server: Server, nick: str) -> None:

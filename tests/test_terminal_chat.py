@@ -9,6 +9,7 @@ from itertools import count
 
 import pytest
 
+from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import PASSWORD, Client, Server, Terminal, terminal_client
 
 RENDERERS = ("minimal", "rich")
@@ -16,13 +17,6 @@ CTRL_A, CTRL_C, CTRL_D, CTRL_U, CTRL_W = "\x01", "\x03", "\x04", "\x15", "\x17"
 ALT_ENTER, PASTE, PASTED, UP = "\x1b\r", "\x1b[200~", "\x1b[201~", "\x1b[A"
 
 _NUMBERS = count(1)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-        assert running.errors == ""
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ import re
 import shlex
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from itertools import count
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -27,6 +26,7 @@ from server.http import Handler
 from tests.command import Done, run_command
 from tests.curl import Curl, answer, read_as_curl, run_curl
 from tests.machine import needs
+from tests.module_server import nick_fixture, server_fixture  # noqa: F401
 from tests.processes import (
     PASSWORD,
     PROGRAM,
@@ -45,20 +45,6 @@ from transport.sockets import Stream
 
 TOKEN = re.compile(r"[\w-]{16}\.[\w-]{43}")
 RUN = [sys.executable, str(PROGRAM)]
-_NUMBERS = count(1)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-        assert running.errors == ""
-
-
-@pytest.fixture
-def nick() -> str:
-    """A nickname of the test's own: all share the server."""
-    return f"guest-{next(_NUMBERS)}"
 
 
 def line_for(server: Server, *words: str) -> list[str]:
