@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote
 
 from i18n import _
 from settings.errors import SettingsError
@@ -64,6 +62,8 @@ def parse_proxy(url: str) -> Proxy:
     kind, port = (found["kind"] or "http").lower(), int(found["port"] or 0)
     if kind not in _PORTS or (found["port"] and not 1 <= port <= 65535):
         raise _malformed()
+    from urllib.parse import unquote
+
     try:
         host = Host().parse(found["host"])
         user, password = (unquote(found[name] or "", errors="strict") for name in _CREDENTIALS)
@@ -175,6 +175,8 @@ def _spellings(name: str) -> tuple[str, ...]:
 
 
 def _is_here(host: str) -> bool:
+    import ipaddress
+
     from protocol.invite import is_loopback
 
     name = host.rstrip(".").lower()

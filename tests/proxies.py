@@ -28,7 +28,8 @@ class Proxy:
     else but to this machine. ``answer``: the bytes that it answers, in place of what is right, to
     the request to go somewhere; then it hangs up.
 
-    ``asked`` are the addresses that it was asked for, ``logins`` what it was told to get in by.
+    ``visits``: so many came; ``asked`` are the addresses that it was asked for, ``logins`` what it
+    was told to get in by.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Proxy:
         self.answer, self._tls = answer, tls
         self.asked: list[Address] = []
         self.logins: list[tuple[str, str] | None] = []
+        self.visits = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Lock()  # guards what is below
@@ -89,6 +91,7 @@ class Proxy:
             if self._over:
                 near.close()
                 return
+            self.visits += 1
             self._start(self._serve, near)
 
     def _hold(self, sock: socket.socket) -> socket.socket:

@@ -146,6 +146,7 @@ def test_why_an_http_proxy_opens_nothing(answer: bytes, reason: tuple[str, str])
 def test_a_login_that_is_wrong() -> None:
     basic = b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=x\r\n\r\n"
     assert asked(HTTP_LOGIN, [basic]) == ("proxy_password", "")
+    assert asked(HTTP_LOGIN, [b"HTTP/1.1 401 Unauthorized\r\n\r\n"]) == ("proxy_password", "")
     assert asked(SOCKS_LOGIN, [b"\x05\x02", b"\x01\x01"]) == ("proxy_password", "")
     assert asked(SOCKS_LOGIN, [b"\x05\xff"]) == ("proxy_scheme", "")
     # Not without it either, where it was given.

@@ -90,7 +90,7 @@ def _speak_http(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
         status, logins = _read_head(answer)
     if 200 <= status < 300:
         return
-    if status == 407:
+    if status in (401, 407):  # tinyproxy has the first where a password is wrong
         if logins and not any(map(_BASIC.search, logins)):
             raise Unreachable("proxy_scheme")
         raise Unreachable("proxy_login" if proxy.user is None else "proxy_password")

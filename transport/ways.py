@@ -36,6 +36,7 @@ class Way:
         if not 0 < port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
             raise Unreachable("network")
         self._host, self._port, self._proxy = host, port, proxy
+        self._goals = 1  # what a proxy is asked for
         self._is_open = False  # the proxy has opened a way
 
     def targets(self) -> list[Target]:
@@ -46,6 +47,7 @@ class Way:
         goals = [self._host]
         if proxy.kind == "socks5":
             goals = [str(address[0]) for _family, address in _addresses(self._host, self._port)]
+        self._goals = len(goals)
         try:
             found = _addresses(proxy.host, proxy.port)
         except Unreachable:
@@ -101,8 +103,8 @@ class Way:
     ) -> Stream:
         """What the proxy has opened."""
         tls = _proxy_context() if proxy.kind == "https" else None
-        # What is tried in turn is the server's addresses if those are known here.
-        told = (lambda: None) if proxy.kind == "socks5" else accepted
+        # Where several of the server's addresses are tried, it is one of those that accepts.
+        told = (lambda: None) if self._goals > 1 else accepted
         try:
             stream = _opened(target, tls, proxy.host, deadline, watch, told)
         except TlsFailed as error:

@@ -1,0 +1,1 @@
+"""Real proxies, of Debian's packages, and the real program through them: ``make networks``."""
