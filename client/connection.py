@@ -525,7 +525,7 @@ class Connection:
         )
         self._interval = beat = self._rhythm.interval(self._interval)
         self._beat = min(self._beat, self._clock() + beat)
-        shown = {"idle": wording.seconds(round(idle)), "beat": wording.seconds(beat)}
+        shown = {"idle": wording.seconds(round(idle)), "beat": wording.seconds(round(beat))}
         self._emit(events.Notice(text.format(**shown)))
 
     def _take(self, values: Sequence[Any]) -> None:

@@ -76,6 +76,12 @@ def mounting() -> list[str]:
     return ["unshare", *user, "--mount"]
 
 
+def networking() -> list[str]:
+    """What to put before a command so that it may make networks, seen by nobody else."""
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *user, "--net"]
+
+
 def owning() -> list[str]:
     """What to put before a command so that its memory may be read, though it is not dumpable.
 
@@ -122,6 +128,12 @@ def _strace() -> str:
 def _mounts() -> str:
     said = _fails([*mounting(), "sh", "-c", "mount -t tmpfs none /tmp"])
     return said and f"nothing may be mounted in a namespace of one's own ({said})"
+
+
+def _networks() -> str:
+    make = "unshare --net true && ip link add here type veth peer name there"
+    said = _fails([*networking(), "sh", "-c", make])
+    return said and f"no networks of one's own can be made ({said})"
 
 
 _BIND_80 = "import socket; socket.create_server(('127.0.0.1', 80))"
@@ -195,6 +207,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "strace": _strace,
     "/dev/full": _dev_full,
     "mounts": _mounts,
+    "networks": _networks,
     "low ports": _low_ports,
     "memory": _memory,
     "ipv6": _ipv6,
