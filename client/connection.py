@@ -462,7 +462,8 @@ class Connection:
         # While the network takes nothing there is nothing to be answered yet.
         waits = bool(self._asked or awaited.what)
         waits = waits and now >= self._excused and not peer.backlog
-        step = self._silence.look(now, waits, peer.moved() if waits else 0)
+        moved, stuck = (peer.moved(), peer.stuck) if waits else (0, False)
+        step = self._silence.look(now, waits, moved, stuck)
         if step.back:
             self._emit(events.Answered())
         if step.said is not None:

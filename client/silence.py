@@ -35,7 +35,9 @@ class Silence:
     """One connection's.  ``due`` is when to look again at the latest, if nothing happens.
 
     The waits before it is said again double, and so does the wait for another connection where
-    one was tried in vain before: on a network that takes its time, each answer is late.
+    one was tried in vain before: on a network that takes its time, each answer is late.  Where the
+    system tells that not even a byte was acknowledged, it is not the server that takes its time,
+    and the wait is no longer than until it is said.
     ``chance`` is ``random.uniform``.
     """
 
@@ -53,11 +55,11 @@ class Silence:
         """Another connection: what was measured of the last one says nothing of it."""
         self._moved, self._since, self.late, self.due = -1, None, False, math.inf
 
-    def look(self, now: float, waits: bool, moved: int) -> Step:
+    def look(self, now: float, waits: bool, moved: int, stuck: bool = False) -> Step:
         """What to do at ``now``, the network having been looked at.
 
         ``waits``: something was sent that has to be answered.  ``moved`` grows while bytes come,
-        or are taken.
+        or are taken; ``stuck``: some of those sent are known not to have arrived.
         """
         if moved > self._moved or not waits:
             back = self._since is not None and self._say_at > PATIENCE
@@ -70,7 +72,7 @@ class Silence:
             return Step(back=back)
         if self._since is None:
             self._start(now)
-        return self._wait(now)
+        return self._wait(now, stuck)
 
     def dial_soon(self, now: float, seconds: float = 0.0) -> None:
         """Try another connection in ``seconds``, if nothing comes until then."""
@@ -85,12 +87,14 @@ class Silence:
         self._dial_at = now + wait * self._chance(1.0, 1.3)
         self._schedule(now)
 
-    def _wait(self, now: float) -> Step:
+    def _wait(self, now: float, stuck: bool) -> Step:
         assert self._since is not None  # noqa: S101
         silent = now - self._since
         said, probe = None, False
         if silent >= self._say_at:
             said, probe = int(silent), self._say_at == PATIENCE
+            if probe and stuck and not self._vain:
+                self._dial_at = min(self._dial_at, now + self._chance(0.0, 0.5))
             while self._say_at <= silent:
                 self._say_at *= 2
         dial = now >= self._dial_at

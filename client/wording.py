@@ -211,6 +211,10 @@ _UNREACHABLE: dict[str, str] = {
     "refused": N_("Nobody listens at {server}; check address and port, and that it was started."),
     "timeout": N_("{server} did not answer in time; check the address, the port and any firewall."),
     "name": N_("The name in {server} is not known; check how it is spelt, or use the IP address."),
+    "name_later": N_(
+        "The name in {server} could not be looked up just now; check that this machine is on the "
+        "network, and try again."
+    ),
     "not_websocket": N_(
         "What answers at {server} is not a chat server, or wants TLS; check the port or add --ssl."
     ),

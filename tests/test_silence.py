@@ -128,6 +128,19 @@ def test_another_connection_can_be_wanted_earlier_and_again() -> None:
     assert watch.until(4.0) == [(3.5, Step(dial=True))]
 
 
+def test_where_no_byte_arrives_the_server_is_not_to_blame() -> None:
+    """TCP repeats what is lost ever more rarely: whoever waited for that would wait too long."""
+    watch = Watch()
+    watch.send()
+    watch.now += 5.0
+    assert watch.silence.look(watch.now, True, watch.moved, True) == Step(5, probe=True, dial=True)
+    watch.waits = False
+    watch.look()
+    watch.send()  # a network on which that was in vain
+    watch.now += 5.0
+    assert watch.silence.look(watch.now, True, watch.moved, True) == Step(5, probe=True)
+
+
 def test_who_was_kept_from_looking_for_long_says_how_long_it_was() -> None:
     """Stopped, or asleep; the network was looked at before."""
     watch = Watch()

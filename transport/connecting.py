@@ -219,6 +219,11 @@ class ClientWebSocket(WebSocket):
         return self._feed.counted + self._uptake.look(*self._stream.output())
 
     @property
+    def stuck(self) -> bool:
+        sent, taken = self._stream.output()
+        return taken < sent
+
+    @property
     def route(self) -> Route | None:
         return self._stream.route()
 

@@ -18,8 +18,9 @@ class Flooded(Closed):
 class Unreachable(ChatError):
     """No connection came about; ``reason`` is stable and one of
 
-    ``name`` (does not resolve), ``refused``, ``timeout``, ``network`` (anything else of TCP),
-    ``not_websocket`` (another service answered), ``not_upgraded`` (a web page did: maybe something
+    ``name`` (does not resolve), ``name_later`` (nobody says whether it does), ``refused``,
+    ``timeout``, ``network`` (anything else of TCP), ``hung_up`` (accepted, and ended without a
+    byte), ``not_websocket`` (another service answered), ``not_upgraded`` (a web page did: maybe something
     in between passes no WebSockets on), ``busy`` (the server has no room now), ``needs_tls`` (the
     server speaks TLS), ``onion`` (only a proxy of Tor's knows such a name), or one of
     ``TlsFailed``.

@@ -15,8 +15,8 @@ from typing import Any
 from settings.proxies import Proxy
 
 from .errors import TlsFailed, Unreachable
+from .names import NAMES
 from .proxies import open_through
-from .racing import interleaved
 from .sockets import Stream
 from .tls import TlsStream, client_context
 from .tunnel import Tunnel
@@ -134,11 +134,7 @@ def _of_proxy(error: TlsFailed) -> Unreachable:
 def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
     if host.rstrip(".").lower().endswith(".onion"):  # RFC 7686 2: nobody else is asked for it
         raise Unreachable("onion")
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Unreachable("name") from None
-    return interleaved([(entry[0], entry[4]) for entry in found])
+    return NAMES.addresses(host, port)
 
 
 def _opened(

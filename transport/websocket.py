@@ -102,6 +102,11 @@ class WebSocket(ABC):
         return 0
 
     @property
+    def stuck(self) -> bool:
+        """Whether some of what was sent is known not to have arrived.  The client's side only."""
+        return False
+
+    @property
     def route(self) -> Route | None:
         """The route to the peer, or to its proxy; None if it is not known.  The client's side."""
         return None
