@@ -215,6 +215,10 @@ _UNREACHABLE: dict[str, str] = {
         "The name in {server} could not be looked up just now; check that this machine is on the "
         "network, and try again."
     ),
+    "hung_up": N_(
+        "{server} accepts connections and hangs up without a word: the server may be overloaded, "
+        "or something else is there; try again later, or check the port."
+    ),
     "not_websocket": N_(
         "What answers at {server} is not a chat server, or wants TLS; check the port or add --ssl."
     ),

@@ -278,6 +278,15 @@ def test_who_does_not_speak_tls() -> None:
     client.close()
 
 
+def test_a_server_that_hangs_up_at_once() -> None:
+    """It has no descriptors left, say; or something in between cuts."""
+    near, far = tcp_pair()
+    client = TlsStream(near, tls.client_context(), server_hostname="localhost")
+    far.close()
+    assert failure(lambda: client.handshake(soon())) == "hung_up"
+    client.close()
+
+
 def test_a_client_that_does_not_speak_tls(certificate: Certificate) -> None:
     context = tls.server_context(certificate.cert_path, certificate.key_path)
     with serving(context) as (near, shaking):

@@ -557,7 +557,7 @@ def answering(answer: bytes) -> Callable[[socket.socket], None]:
         (b"HTTP/1.1 404 No\r\nContent-Length: 9999999\r\n\r\n" + b"x" * 100_000, "not_websocket"),
         (b"HTTP/1.1 404 No\r\nContent-Length: -\r\n\r\n", "not_websocket"),
         (b"\x15\x03\x01\x00\x02\x02\x28", "needs_tls"),
-        (b"", "not_websocket"),
+        (b"", "hung_up"),
     ],
 )
 def test_why_a_server_is_not_ours(answer: bytes, expected: str) -> None:
@@ -598,7 +598,7 @@ def test_tls_reasons_come_through(certificate: Certificate) -> None:
         assert reason(port, tls=tls.client_context()) == "self_signed"
         assert reason(port, tls=trusting, server_hostname="other") == "wrong_host"
         assert reason(port, tls=tls.client_context(fingerprint="0" * 64)) == "fingerprint"
-        assert reason(port, tls=trusting) == "not_websocket"  # it closes after the handshake
+        assert reason(port, tls=trusting) == "hung_up"  # after the handshake
         assert reason(port) == "needs_tls"
 
 

@@ -383,6 +383,8 @@ def _upgraded(
     except (TimeoutError, websocket.WebSocketTimeoutException):
         raise Unreachable("timeout") from None
     except _CUT_OFF:  # somebody was there, and has gone without an answer
+        if not feed.first:
+            raise Unreachable("hung_up") from None
         raise Unreachable("needs_tls" if feed.first == _TLS_ALERT else "not_websocket") from None
     except OSError:
         raise Unreachable("network") from None

@@ -20,10 +20,10 @@ class Unreachable(ChatError):
 
     ``name`` (does not resolve), ``name_later`` (nobody says whether it does), ``refused``,
     ``timeout``, ``network`` (anything else of TCP), ``hung_up`` (accepted, and ended without a
-    byte), ``not_websocket`` (another service answered), ``not_upgraded`` (a web page did: maybe something
-    in between passes no WebSockets on), ``busy`` (the server has no room now), ``needs_tls`` (the
-    server speaks TLS), ``onion`` (only a proxy of Tor's knows such a name), or one of
-    ``TlsFailed``.
+    byte), ``not_websocket`` (another service answered), ``not_upgraded`` (a web page did: maybe
+    something in between passes no WebSockets on), ``busy`` (the server has no room now),
+    ``needs_tls`` (the server speaks TLS), ``onion`` (only a proxy of Tor's knows such a name), or
+    one of ``TlsFailed``.
 
     Of a proxy: ``proxy_name`` (does not resolve), ``proxy_away`` (cannot be reached),
     ``proxy_timeout``, ``proxy_closed`` (hung up), ``proxy_strange`` (speaks something else),
@@ -56,7 +56,7 @@ class TlsFailed(Unreachable):
 
     ``self_signed``, ``unknown_ca``, ``wrong_host``, ``expired`` (or not yet valid), ``fingerprint``
     (not the pinned certificate), ``not_tls`` (the peer speaks something else), ``protocol``
-    (no common version or cipher, an alert), ``timeout``, ``network``.
+    (no common version or cipher, an alert), ``timeout``, ``network``, ``hung_up``.
     """
 
     code = "tls_failed"

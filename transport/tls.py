@@ -86,6 +86,8 @@ class TlsStream(Stream):
             self._ahead = self._open()  # what came together with the handshake's end
         except OSError as error:  # ssl.SSLError is one
             reason = _reason(error)
+            if isinstance(error, ConnectionError) and not self._tls.server_side:
+                reason = "hung_up"
             if reason == "not_tls" and self._tls.server_side:
                 self._say_tls()
             self.abort()

@@ -22,7 +22,8 @@ from .tls import TlsStream, client_context
 from .tunnel import Tunnel
 
 _SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
-_UNANSWERED = ("refused", "timeout", "network")  # what tells nothing of whoever was meant
+# What tells nothing of whoever was meant.
+_UNANSWERED = ("refused", "timeout", "network", "hung_up")
 
 # An address family, an address as the system has it, and what a proxy there is asked for.
 Target = tuple[int, Any, str]
