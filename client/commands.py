@@ -33,6 +33,9 @@ _KEYS = "keys"  # what ``/help`` knows besides commands
 LOOKED_BACK, LOOKED_BACK_MOST = 20, 1000  # messages of ``/history``
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# What may stand before a command without being seen, and how input methods may write its sign.
+_UNSEEN = r"[\s\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff]*"
+_ALMOST_COMMAND = re.compile(rf"{_UNSEEN}[/\uff0f]{_UNSEEN}(\S+)")
 
 
 class Actions(Protocol):
@@ -319,6 +322,22 @@ COMMANDS = (
 )  # fmt: skip
 
 _BY_WORD = {word: row for row in COMMANDS for word in (row.name, *row.aliases)}
+# What other programs call it.
+_ELSEWHERE = {
+    **dict.fromkeys(("dm", "pm", "query", "w", "whisper", "tell"), "msg"),
+    **dict.fromkeys(("close", "leave", "part", "bye", "disconnect"), "quit"),
+    **dict.fromkeys(("find", "lastlog", "log", "search", "grep"), "history"),
+    **dict.fromkeys(("channel", "switch", "topic"), "room"),
+    **dict.fromkeys(("lang", "locale"), "language"),
+    **dict.fromkeys(("block", "kick", "ban", "mute"), "ignore"),
+    **dict.fromkeys(("unblock", "unban", "unmute"), "unignore"),
+    **dict.fromkeys(("commands", "h", "man", "?"), "help"),
+    **dict.fromkeys(("keys", "fingerprint", "trust"), "verify"),
+    **dict.fromkeys(("members", "users", "people"), "who"),
+    "action": "me",
+}
+# What cannot be undone, or would say to the room what was meant for one.
+_NEVER_MEANT = ("clear", "me", "panic")
 
 
 def find(word: str) -> Command | None:
@@ -327,8 +346,12 @@ def find(word: str) -> Command | None:
 
 
 def nearest(word: str) -> Command | None:
-    """The command that was probably meant."""
-    close = difflib.get_close_matches(word.casefold(), _BY_WORD, n=1, cutoff=0.5)
+    """The command that was probably meant; never one that cannot be undone, or that everybody
+    would read."""
+    if row := _BY_WORD.get(_ELSEWHERE.get(word.casefold(), "")):
+        return row
+    words = [each for each, row in _BY_WORD.items() if row.name not in _NEVER_MEANT]
+    close = difflib.get_close_matches(word.casefold(), words, n=1, cutoff=0.5)
     return _BY_WORD[close[0]] if close else None
 
 
@@ -336,7 +359,8 @@ def run_line(line: str, client: Actions, renderer: str = "minimal") -> None:
     """Do what a line says: a command where it starts with ``/``, else a message to the room.
 
     Never raises for anything that can be typed. Refusals are ``Error`` events with the codes
-    ``unknown_command``, ``usage`` and ``not_here``, and ``not_text`` through ``refuse``.
+    ``unknown_command``, ``almost_command``, ``usage`` and ``not_here``, and ``not_text`` through
+    ``refuse``.
     """
     if not line.strip():
         return
@@ -348,6 +372,8 @@ def run_line(line: str, client: Actions, renderer: str = "minimal") -> None:
         _run_command(line, client, renderer)
     elif line.strip() == "q" and renderer in PEOPLE:
         client.quit()
+    elif command := _almost_command(line):
+        client.emit(_not_sent(_first_word(command)[0]))
     else:
         client.say(line)
 
@@ -366,6 +392,24 @@ def _run_command(line: str, client: Actions, renderer: str) -> None:
         except _Misused:
             text = _("Use it like this: {usage}. {help}")
             client.emit(Error("usage", text.format(usage=row.written(), help=_(row.help))))
+
+
+def _almost_command(line: str) -> str:
+    """What a line is without that which stands before its command; "" if it has none."""
+    found = _ALMOST_COMMAND.match(line)
+    if found is None:
+        return ""
+    word = found[1].casefold()
+    return line[found.start(1) :] if word in _BY_WORD or word in _ELSEWHERE else ""
+
+
+def _not_sent(word: str) -> Error:
+    """The answer to a command with something before it: it may be for one person alone."""
+    text = _(
+        "Not sent: a command begins with / at the very beginning of the line; write /{word} there, "
+        "or // to send it as a message."
+    )
+    return Error("almost_command", text.format(word=word))
 
 
 def _first_word(text: str) -> tuple[str, str]:
@@ -417,7 +461,10 @@ def usage(line: str) -> str:
 def may_remember(line: str) -> bool:
     """Whether a line may enter the input history: one with a secret never does, nor one that
     a slip of the finger kept from being such a command."""
-    if not line.startswith("/") or line.startswith("//"):
+    if not line.startswith("/"):
+        command = _almost_command(line)
+        return not command or may_remember("/" + command)
+    if line.startswith("//"):
         return True
     word, rest = _first_word(line[1:])
     row = find(word) or nearest(word)
@@ -447,6 +494,8 @@ def _complete_command(
     earlier: str, word: str, nicks: Iterable[str], rooms: Iterable[str]
 ) -> list[str]:
     if not earlier:
+        if word == "/":  # in the order of the list, which begins with the harmless
+            return [f"/{row.name} " for row in COMMANDS]
         return [f"/{name} " for name in _matching(word[1:], (row.name for row in COMMANDS))]
     command, *given = earlier[1:].split()
     row = find(command)

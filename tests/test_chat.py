@@ -142,7 +142,7 @@ def test_what_a_terminal_would_obey_arrives_visible(trio: Trio) -> None:
 
 def test_tabs_arrive_as_tabs(trio: Trio) -> None:
     ann, ben, _cyd = trio
-    lines = ["\tcc -o $@ $<", "a\tb\t\tc", "\t/who is no command"]
+    lines = ["\tcc -o $@ $<", "a\tb\t\tc", "\t/usr is no command"]
     ann.say(*lines)
     ann.hears(*lines)
     ben.hears(*lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -102,7 +103,6 @@ def error(line: str, renderer: str = "minimal") -> Error:
         ("one\ntwo", ("say", "one\ntwo", "text")),
         ("//x", ("say", "/x", "text")),
         ("///", ("say", "//", "text")),
-        (" /quit", ("say", " /quit", "text")),
         ("quit", ("say", "quit", "text")),
         ("/nick bob", ("rename", "bob")),
         ("/nick   bob  ", ("rename", "bob")),
@@ -180,6 +180,69 @@ def test_an_unknown_command_is_answered_with_the_nearest_and_never_sent() -> Non
     assert event.code == "unknown_command"
     assert "/room?" in event.text
     assert "hush" not in event.text  # it may be a secret
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("dm", "msg"),
+        ("PM", "msg"),
+        ("w", "msg"),
+        ("whisper", "msg"),
+        ("tell", "msg"),
+        ("query", "msg"),
+        ("close", "quit"),
+        ("leave", "quit"),
+        ("part", "quit"),
+        ("search", "history"),
+        ("find", "history"),
+        ("kick", "ignore"),
+        ("mgs", "msg"),
+    ],
+)
+def test_the_words_of_other_programs_lead_to_ours(word: str, meant: str) -> None:
+    assert f"/{meant}?" in error(f"/{word} bob hush").text
+
+
+def test_nothing_dangerous_or_public_is_ever_suggested() -> None:
+    """Somebody who takes the suggestion must not lose anything, or tell everybody."""
+    words = ["pani", "paniq", "ban", "topic", "clea", "clear!", "lear", "m", "mee", "mesg", "men"]
+    for word in words:
+        text = error(f"/{word} bob hush").text
+        assert not re.search(r"/(panic|clear|me)\?", text), text
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.parametrize(
+    "before", [" ", "\t", "\u00a0", "\u3000", "\ufeff", "\u200b", " \u200e\t", "\n"]
+)
+def test_a_command_with_something_before_it_is_not_said_to_everybody(
+    before: str, renderer: str
+) -> None:
+    for line in (f"{before}/msg bob hush", f"{before}/DM bob hush", f"{before}\uff0fmsg bob hush"):
+        told = run(line, renderer)
+        (event,) = told.events
+        assert told.calls == [] and isinstance(event, Error)
+        assert event.code == "almost_command" and "hush" not in event.text
+
+
+@pytest.mark.parametrize(
+    "line", [" /usr/bin/env", "a /msg b", " //msg", "x", "\uff0f\uff0f", " / "]
+)
+def test_what_is_no_command_is_said(line: str) -> None:
+    assert run(line).calls == [("say", line, "text")]
+
+
+def test_a_secret_is_not_remembered_behind_a_blank_either() -> None:
+    assert may_remember(" /room x") and may_remember(" /msg bob x")
+    for line in (" /room x hush", "\ufeff\uff0f\u200broom x hush", "\t/JOIN x hush"):
+        assert not may_remember(line), line
+
+
+def test_the_list_of_all_begins_with_the_harmless() -> None:
+    start, choices = complete("/")
+    assert (start, choices[0]) == (0, "/help ")
+    assert choices == [f"/{row.name} " for row in COMMANDS]
 
 
 @pytest.mark.parametrize("line", ["/", "/ x", "/zzzzzzzz", "/{0}", "/\x1b[2J"])
