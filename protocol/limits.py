@@ -41,3 +41,4 @@ PRIVATE_BYTES = 1024 * 1024  # private posts waiting for one member, and
 PRIVATE_BYTES_OF_ONE = 512 * 1024  # of one sender among them
 CHAIN_BYTES = 2 * 1024 * 1024  # wrapped chains waiting for one member: of a thousand posts
 FRAMES_IN_RECORD = 1024
+VALUES_IN_RECORD = 32768  # commas, "[" and "{": eight for each entry of the longest log frame

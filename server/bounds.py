@@ -97,6 +97,11 @@ CHANGE_BURST = 256.0
 CHANGE_PATIENCE = 20.0
 CHANGE_WAIT_TOLD = 0.5
 
+# What a member may cost, counted in bytes that are read and opened (transport/pace.py): a second,
+# and at once. Eight of them who flood take a tenth of a processor.
+WORK_A_SECOND = 256 * 1024.0
+WORK_BURST = 1024 * 1024.0
+
 # When there may be room again in the queue of a member that reads: its client confirms what it
 # got after half a megabyte, or as often as it beats.
 QUEUE_SECONDS = 10.0

@@ -46,7 +46,9 @@ from server.shares import Allowance, Shares, tenths
 from server.sweeper import Sweeper
 from server.throttle import Line, LoginThrottle
 from server.turn import Turn
+from server.work import pace_of
 from transport import Closed, Flooded
+from transport.pace import REFUSAL_COST, VALUE_COST, Pace
 from transport.sockets import NOWHERE
 
 
@@ -71,6 +73,8 @@ class Peer(Protocol):
     def finish(self, deadline: float) -> None: ...
 
     def abort(self) -> None: ...
+
+    def keep_pace(self, pace: Pace, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,7 @@ class Connection:
         self._asked = False  # for a heartbeat at once, by the record that is being handled
         self._appended_to: Room[Receiver] | None = None  # by the record that is being handled
         self._heard = 0.0
+        self._pace: Pace | None = None  # once there is a session
         self._late = 0.0  # how long a room that was to be changed may not be: see Changes.turn
 
     def enter(self) -> Callable[[], None] | None:
@@ -188,6 +193,7 @@ class Connection:
     def hush(self) -> None:
         """From any thread: accept nothing more, and wait for ``hang_up``.  Returns at once."""
         self._hushed = True
+        self._stirred.set()
         self._peer.wake()
 
     def hang_up(self, reason: str) -> None:
@@ -438,6 +444,11 @@ class Connection:
         session.lost_at, session.group = None, self._group
         session.hang_up = self.hang_up
         session.outlet = self._outlet
+        if session.pace is None:
+            posts = rules.rate_limit / rules.rate_window
+            session.pace = pace_of(posts, rules.max_box_size)
+        self._pace = session.pace
+        self._peer.keep_pace(self._pace)
 
     def _granted_nick(self, wanted: str) -> str:
         """The nickname that this client gets.  Raises BadNick, NickPinned or NickReserved."""
@@ -528,6 +539,7 @@ class Connection:
                 self._gave_up.wait(bounds.STOP_POLITE_SECONDS)
             if self._reason is not None:
                 self._end(session, self._reason)
+            self._rest(beat)
             record = self._next_record(min(beat, self._silent_at()))
             if record is not None:
                 self._receive(session, record)
@@ -538,6 +550,15 @@ class Connection:
                 self._asked, self._received = False, 0
                 self._outlet.reply(frames.Seen(session.taken).encode())
                 self._outlet.deliver()
+
+    def _rest(self, until: float) -> None:
+        """Read nothing of a client that has cost more than its share, but go on sending to it."""
+        pause = self._pace.wait() if self._pace is not None else 0.0
+        if not pause:
+            return
+        self._stirred.clear()
+        if self._reason is None and not self._hushed:
+            self._stirred.wait(min(pause, max(0.0, until - self._parts.clock())))
 
     def _next_record(self, until: float) -> str | bytes | None:
         """What comes next; None at ``until`` or when there is something else to do."""
@@ -589,7 +610,8 @@ class Connection:
             appended, self._appended_to = self._appended_to, None
             if appended is not None:
                 self._parts.pump.mark(appended)
-        self._heard = self._parts.clock()  # only now: while a frame waits, nobody listens
+        # Only now: while a frame waits, or has to be paid for, nobody listens.
+        self._heard = self._parts.clock() + (self._pace.wait() if self._pace is not None else 0.0)
         # The round of a room that it is still in brings it the answers, too, in one record.
         if appended is None or appended is not session.room:
             self._outlet.deliver()
@@ -597,6 +619,8 @@ class Connection:
             self._end(session, "protocol")
 
     def _handle_all(self, session: Session, values: Sequence[Any]) -> None:
+        if self._pace is not None:
+            self._pace.spend(VALUE_COST * len(values))
         for value in values:
             after: list[Receiver] = []
             try:
@@ -624,7 +648,8 @@ class Connection:
             room = self._parts.rooms.find(frame.room)
             if room is session.room:
                 return contextlib.nullcontext(0.0)
-        if self._appended_to is not None:  # what came before it does not wait with it
+        if room is not None and self._appended_to is not None:
+            # What came before it does not wait with it.
             self._parts.pump.mark(self._appended_to)
         return self._turn_to_change(room)
 
@@ -793,6 +818,8 @@ class Connection:
 
     def _count_refusal(self, session: Session) -> None:
         """Raises Unexpected for a client that goes on whatever it is answered."""
+        if self._pace is not None:
+            self._pace.spend(REFUSAL_COST)
         if self._parts.refusals.take(session.bundle.fingerprint):
             raise Unexpected()
         self._parts.sweeper.poke(bounds.REFUSALS_SECONDS)

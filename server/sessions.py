@@ -20,6 +20,7 @@ from server import bounds
 from server.delivery import Outlet, Receiver
 from server.rooms import Member, Room, Rooms
 from server.tickets import Tickets
+from transport.pace import Pace
 
 
 def _no_connection(_: str) -> None:
@@ -47,6 +48,7 @@ class Session:
         self.group = ""  # the address that its connection comes, or came, from
         self.over = False
         self.taken = 0  # the highest `ref`
+        self.pace: Pace | None = None  # its connections', one after the other
         self._answers: OrderedDict[int, bytes] = OrderedDict()
 
     def deliver(self) -> None:

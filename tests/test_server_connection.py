@@ -31,6 +31,7 @@ from tests.conftest import IdentityPool
 from tests.test_limiter import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
 from transport import Closed
+from transport.pace import Pace
 from transport.sockets import Stream
 
 Wires = Callable[..., Wire]
@@ -1572,6 +1573,9 @@ class Slow:
 
     def abort(self) -> None:
         """Nothing."""
+
+    def keep_pace(self, pace: Pace, /) -> None:
+        """Nothing: it sends little."""
 
 
 def place(server: ChatServer, wire: Wire) -> tuple[Any, Any]:

@@ -24,6 +24,7 @@ from wsproto.events import CloseConnection, Event, Message
 from wsproto.utilities import ProtocolError, generate_accept_token
 
 from .errors import BadUpgrade, Closed, Flooded
+from .pace import FRAGMENT_COST, MESSAGE_COST, Pace
 from .sockets import Interrupted, Stream
 from .websocket import Allowance, WebSocket
 
@@ -63,16 +64,18 @@ class _Feed:
     def __init__(self, stream: Stream, inbox: _Inbox, max_message_size: int) -> None:
         self._stream, self._inbox = stream, inbox
         self.allowance = Allowance.of_message(max_message_size, _STRANGERS_FRAME)
+        self.pace: Pace | None = None  # a stranger has none, and may send next to nothing
         self.answer = b""  # to the upgrade; goes out with what is sent first
 
     def recv(self, size: int) -> bytes:
-        if self._inbox.messages:
+        if self._inbox.messages or (self.pace is not None and self.pace.wait()):
             raise _Paused
         try:
             data = self._stream.recv(size)
         except (Interrupted, TimeoutError):
             raise _Paused from None
         self.allowance.spend(len(data))
+        self.spend(len(data))
         self._tell_backlog()  # TLS itself may have had something to say
         return data
 
@@ -82,6 +85,11 @@ class _Feed:
         sent = self._stream.send(data)
         self._tell_backlog()
         return sent
+
+    def spend(self, cost: int) -> None:
+        """The peer has cost so much."""
+        if self.pace is not None:
+            self.pace.spend(cost)
 
     def _tell_backlog(self) -> None:
         if self._stream.backlog:
@@ -103,13 +111,14 @@ class _Frames(Connection):
         self._feed = feed
 
     def events(self) -> Generator[Event, None, None]:
+        feed = self._feed
         for event in super().events():
-            if not isinstance(event, Message):
-                self._feed.allowance.spend_frame()
-            elif event.message_finished:
-                self._feed.allowance.renew()
-            elif event.frame_finished:
-                self._feed.allowance.spend_frame()
+            if isinstance(event, Message) and event.message_finished:
+                feed.allowance.renew()
+                feed.spend(MESSAGE_COST)
+            elif not isinstance(event, Message) or event.frame_finished:
+                feed.allowance.spend_frame()
+                feed.spend(FRAGMENT_COST)
             yield event
 
     def answered_close(self, data: bytes) -> bool:
@@ -234,6 +243,9 @@ class ServerWebSocket(WebSocket):
     def abort(self) -> None:
         self._closed = True
         self._stream.abort()
+
+    def keep_pace(self, pace: Pace) -> None:
+        self._feed.pace = pace
 
     def allow(self, max_message_size: int) -> None:
         self._library.max_message_size = max_message_size

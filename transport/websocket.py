@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from settings.proxies import Proxy
 
 from .errors import Closed
+from .pace import Pace
 from .route import Route
 from .sockets import Stream
 
@@ -133,6 +134,13 @@ class WebSocket(ABC):
         It takes until ``wake`` or ``deadline`` (monotonic) at most.  The client's side takes none.
         """
         return True
+
+    def keep_pace(self, pace: Pace) -> None:
+        """From now on what the peer sends is charged to ``pace``, and in debt nothing is read.
+
+        ``receive`` returns None then, at once.  For the server's side.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def finish(self, deadline: float) -> None:

@@ -1,0 +1,21 @@
+"""How much work a member may make: enough for all that it may say, and little more.
+
+A post of the largest size, sealed for a full room, comes with keys for everybody; twice as much as
+that, as often as a member may post, is what any client needs (it seals anew after ``stale``).  By
+default that is less than ``WORK_A_SECOND``, a hundredth of a processor.
+"""
+
+from __future__ import annotations
+
+from protocol.limits import ROOM_MEMBERS
+from server import bounds
+from transport.pace import Pace
+
+_WRAP_BYTES = 2048  # in JSON
+
+
+def pace_of(posts_a_second: float, max_box_size: int) -> Pace:
+    """A new member's account, in bytes as ``transport.pace`` counts them."""
+    post = max_box_size + ROOM_MEMBERS * _WRAP_BYTES
+    rate = max(bounds.WORK_A_SECOND, 2.0 * posts_a_second * post)
+    return Pace(rate, max(bounds.WORK_BURST, rate))

@@ -1,0 +1,47 @@
+"""What a peer costs, in the long run: work is paid for in bytes, so many a second.
+
+A message is read and opened whoever sent it, so a peer that sends what is cheap to send and dear
+to take could keep everybody else waiting, within every bound on sizes.  Here each byte costs one,
+and what takes longer than that costs as many as could have been read meanwhile.  Whoever is in
+debt is not read until it is out of it; the network keeps its data, and so it notices.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+# Beside its bytes, some 0.05 µs each.  A fragment, ping or pong takes 10 µs, and thousands of them
+# come at once, in which nobody else has a turn: they cost more, and who needs many?
+FRAGMENT_COST = 1024
+# Opening a record and what comes with it, some 50 µs.
+MESSAGE_COST = 1024
+# Each frame in a record, some 5 µs, a thousand in one.
+VALUE_COST = 512
+# What was refused, or asked before: nobody needs many answers of that kind either.
+REFUSAL_COST = 4096
+
+
+class Pace:
+    """One peer's account: ``rate`` bytes a second, ``burst`` at once.  For whoever reads it."""
+
+    def __init__(
+        self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate, self._burst, self._clock = rate, burst, clock
+        self._spare, self._at = burst, clock()
+
+    def spend(self, cost: float) -> None:
+        """Something was read, or done, that costs so much."""
+        self._fill()
+        self._spare -= cost
+
+    def wait(self) -> float:
+        """Seconds until more may be read; 0.0 if that is now."""
+        self._fill()
+        return max(0.0, -self._spare / self._rate)
+
+    def _fill(self) -> None:
+        now = self._clock()
+        gained = (now - self._at) * self._rate
+        self._spare, self._at = min(self._burst, self._spare + gained), now
