@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
-.PHONY: setup serve connect test test-elsewhere test-lowest lint types soak bench bench-all pyz pyz-all i18n release-check terminals autobahn networks windows platforms clean
+.PHONY: setup serve connect test test-elsewhere test-lowest lint types soak bench bench-all pyz pyz-all i18n release-check terminals fronts networks autobahn windows platforms clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing. A Python that is
 # too old says so itself, where pip would list hundreds of versions that do not fit; what such a one, or
@@ -116,6 +116,14 @@ networks: $(VENV)/ready-dev
 	@dpkg-query -W $$(cat tools/networks/packages) > /dev/null 2>&1 || \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$(cat tools/networks/packages); }
 	@$(PY) -B -m tools.networks
+
+# What may stand in front of a server, with the lines of docs/TLS.md: real clients through nginx and others.
+# Debian, as root the first time; two minutes.
+FRONTS ?=
+fronts: $(VENV)/ready
+	@dpkg-query -W $$(cat tools/fronts/packages) > /dev/null 2>&1 || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$(cat tools/fronts/packages); }
+	@$(PY) -B -m tools.fronts $(FRONTS)
 
 # Other systems, tried for real: Windows' Python under Wine; CPython 3.14, musl and arm64. What they need
 # comes into build/platforms from the registries. Linux x86-64; minutes, and not part of the tests.
