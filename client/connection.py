@@ -13,6 +13,7 @@ the network while the network takes nothing.
 from __future__ import annotations
 
 import math
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -383,7 +384,9 @@ class Connection:
         self._timeout = min(max(welcome.heartbeat_timeout, interval), _LONGEST_TIMEOUT)
         self._ticket = welcome.ticket
         self._heard = self._wrote = self._clock()
-        self._beat, self._gap, self._received = self._heard + self._interval, 0.0, 0
+        # Not a whole interval for the first: those who come back together would beat together.
+        first = self._interval * random.uniform(0.5, 1.0)  # noqa: S311  # nothing secret
+        self._beat, self._gap, self._received = self._heard + first, 0.0, 0
         self._asked = self._wanted = False
         self._silence.begin()
         self._patience, self._excused = Patience(self._clock, self._say_slow), 0.0

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from unittest import mock
 
 import pytest
 
+from client import backoff, events, rhythm, silence
 from client import connection as client_connection
-from client import events, silence
 from client.connection import Connection
+from client.patience import NOTHING
 from client.session import Session
 from protocol import frames
 from protocol.invite import Invite
@@ -153,6 +155,70 @@ def test_bytes_of_a_large_message_are_signs_of_life(
         theirs, mine = ben.say(6000), ann.say()
         group.wait(lambda: ann.heard(theirs) and ann.heard(mine), "both")
         assert not ann.all(events.Reconnected)
+
+
+class Moved:
+    """A route that is another one as soon as ``now`` is set."""
+
+    def __init__(self) -> None:
+        self.now = threading.Event()
+
+    def changed(self) -> bool:
+        return self.now.is_set()
+
+
+def test_another_route_is_a_reason_to_dial_at_once(
+    pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No second of patience is left to wait for here."""
+    monkeypatch.setattr(silence, "PATIENCE", 1000.0)
+    monkeypatch.setattr(silence, "DIAL_AFTER", 1000.0)
+    monkeypatch.setattr(silence, "LONGEST_PATIENCE", 1000.0)
+    monkeypatch.setattr(silence, "ROUTE_SECONDS", 0.05)
+    with two(pool, prs) as (group, ann, ben):
+        moved = Moved()
+        monkeypatch.setattr(ann.connection, "_route", moved)
+        freeze(ann)
+        mine = ann.say()
+        until(lambda: ann.connection._silence.late)
+        assert len(ann.road.connections) == 1
+        moved.now.set()
+        group.wait(lambda: ben.heard(mine), "the line")
+        assert [event.resumed for event in ann.all(events.Reconnected)] == [True]
+
+
+def test_a_route_after_none_ends_the_wait_for_the_next_attempt(
+    pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with two(pool, prs) as (group, ann, ben):
+        for name in ("FIRST_DELAY", "GRACE_DELAY", "LONGEST_DELAY"):
+            monkeypatch.setattr(backoff, name, 1000.0)
+        monkeypatch.setattr(client_connection, "ROUTE_SECONDS", 0.05)
+        moved = Moved()
+        monkeypatch.setattr(ann.connection, "_route", moved)
+        ann.road.arm(Fault("cut"))
+        group.network.obeyed()
+        mine = ann.say()
+        group.wait(lambda: ann.all(events.Reconnecting), "the loss")
+        assert ann.all(events.Reconnecting)[0].delay >= 500.0
+        moved.now.set()
+        group.wait(lambda: ben.heard(mine), "the line")
+
+
+def test_cut_twice_after_the_same_silence_it_beats_more_often_and_says_so(
+    pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rhythm, "_LEAST_IDLE", 0.0)
+    monkeypatch.setattr(rhythm, "_ALIKE_SECONDS", 1000.0)
+    with two(pool, prs) as (group, ann, _ben):
+        before = ann.connection._interval
+        for number in (1, 2):
+            ann.road.arm(Fault("cut"))
+            group.wait(lambda: len(ann.all(events.Reconnected)) == number, "a cut")  # noqa: B023
+            until(lambda: ann.session.awaited() == NOTHING)
+        (notice,) = ann.all(events.Notice)
+        assert "a heartbeat goes out every 2 seconds" in notice.text
+        assert ann.connection._interval == rhythm.SHORTEST < before
 
 
 # Somebody in between
