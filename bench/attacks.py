@@ -70,7 +70,12 @@ def wrong(port: int, end: Connection) -> None:
     _handshakes(port, end, prove=True)
 
 
-def _handshakes(port: int, end: Connection, prove: bool) -> None:
+def hasty(port: int, end: Connection) -> None:
+    """As ``wrong``, but they know that a right proof is answered at once, and do not wait."""
+    _handshakes(port, end, prove=True, patience=0.2)
+
+
+def _handshakes(port: int, end: Connection, prove: bool, patience: float = 1e6) -> None:
     keys = RecipientKeys()
     over, counted = threading.Event(), Counter[str]()
 
@@ -83,9 +88,9 @@ def _handshakes(port: int, end: Connection, prove: bool) -> None:
             counted["handshakes"] += 1
             if prove:
                 peer.send(link.receive_key(key, "eve", "default"))
-            answer = None
-            while not over.is_set() and answer is None:
-                answer = peer.receive(1.0)
+            answer, until = None, time.monotonic() + patience
+            while not over.is_set() and answer is None and time.monotonic() < until:
+                answer = peer.receive(min(patience, 1.0))
             counted["answers"] += answer is not None
         finally:
             peer.finish(0.0)

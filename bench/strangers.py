@@ -37,6 +37,7 @@ LOCKOUTS: list[tuple[str, Attack | None]] = [
     ("4 x 512 silent", attacks.silent),
     ("100 stalled, same address", attacks.stalled),
     ("100 wrong proofs, same address", attacks.wrong),
+    ("the same, that come anew at once", attacks.hasty),
 ]
 NOISE = [
     ("6 with empty fragments", attacks.fragments),

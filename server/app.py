@@ -39,7 +39,7 @@ from server.sessions import Sessions
 from server.shares import Allowance, Shares
 from server.signals import Signals
 from server.sweeper import Sweeper
-from server.throttle import GUESSES, Budget, LoginThrottle
+from server.throttle import FormGuesses, LoginThrottle
 from server.turn import Turn
 from settings import ServerSettings, box_size
 from transport import (  # its library now: what is wrong with it is not told to clients
@@ -93,7 +93,7 @@ class ChatServer:
         self._visits: set[_Visit] = set()
         # In clear where TLS is expected, the refusal would pass for another kind of server.
         self._refusal = no_place() if self._tls is None else b""
-        self._form_guesses = Budget(GUESSES)  # of their own: guesses on the link never close them
+        self._form_guesses = FormGuesses()
         self._parts = self._build(settings)
         self._face = self._make_face(settings)
         self._listener = self._listen(settings.host, settings.port, self._face)

@@ -235,6 +235,7 @@ class Connection:
         record = self._receive_by(deadline)
         if known:
             return self._judge(record)
+        answered_by = self._parts.clock() + bounds.PATIENCE
         self._take(guesses)
         try:
             return self._judge(record)
@@ -243,7 +244,7 @@ class Connection:
                 for line in (handshakes, guesses):
                     line.give_back(self._group)
             else:
-                self._hold_answer()
+                self._hold_answer(answered_by)
 
     def _take(self, line: Line) -> None:
         """Wait for one's turn in ``line``.  Raises TooManyAttempts, or Closed."""
@@ -263,12 +264,12 @@ class Connection:
         self._on_proven()
         return confirm
 
-    def _hold_answer(self) -> None:
+    def _hold_answer(self, answered_by: float) -> None:
         """After a wrong proof: its answer is late where guesses of that address are many."""
         seconds = self._parts.throttle.hold(self._group)
         if seconds:
             with self._parts.turn.away:
-                self._gave_up.wait(seconds)
+                self._gave_up.wait(min(seconds, answered_by - self._parts.clock()))
             self._parts.throttle.release(self._group)
 
     def _hold_flooder(self) -> None:

@@ -25,7 +25,7 @@ from protocol.names import check_nick
 from server import bounds
 from server.auth import Password, Tokens
 from server.callers import FORWARDING, Caller, Proxies, is_loopback
-from server.throttle import Budget
+from server.throttle import FormGuesses
 from transport import BadUpgrade
 from transport.accepting import named
 from transport.sockets import Stream
@@ -99,7 +99,7 @@ class Face:
 
     password: Password
     tokens: Tokens
-    guesses: Budget
+    guesses: FormGuesses
     on_revoked: Callable[[str], None]
     poke: Callable[[float], None]
     tls: bool
@@ -289,15 +289,23 @@ class Handler(BaseHTTPRequestHandler):
             return True  # somebody else's, brought here by a proxy that is not known
         return not self._face.tls and not is_loopback(self._caller.peer)
 
+    def _is_own(self) -> bool:
+        """Whether it was made on the server's own machine, as far as can be known here."""
+        brought = self._caller.behind or any(name in self.headers for name in FORWARDING)
+        return is_loopback(self._caller.peer) and not brought
+
     def _is_password(self, password: str) -> bool:
         """Whether this is it; if not, or if it is not to be tried now, that is answered."""
-        wait = self._face.guesses.take(self._caller.group)
+        guesses, group = self._face.guesses.others, self._caller.group
+        if self._is_own():
+            guesses, group = self._face.guesses.own, "own"
+        wait = guesses.take(group)
         if wait:  # and nothing is judged: also a right one learns nothing
             self._answer("too_many_attempts", {"Retry-After": str(math.ceil(wait))})
             return False
         right = self._face.password.matches(password)
         if right:
-            self._face.guesses.give_back(self._caller.group)
+            guesses.give_back(group)
         else:
             self._face.poke(bounds.FORGET_SECONDS)
             self._answer("auth_failed")

@@ -130,6 +130,25 @@ class Budget:
         return bucket
 
 
+class FormGuesses:
+    """What may be guessed in forms, apart from the link: guesses there never close them.
+
+    Forms of the server's own machine (``own``) have one count, which nobody else can use up.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.own, self.others = Budget(GUESSES, clock), Budget(GUESSES, clock)
+
+    def sweep(self) -> float | None:
+        """As ``Budget.sweep``."""
+        nexts = [budget.sweep() for budget in (self.own, self.others)]
+        return min((each for each in nexts if each is not None), default=None)
+
+    def __len__(self) -> int:
+        """How many buckets are remembered."""
+        return len(self.own) + len(self.others)
+
+
 def _names(group: str) -> list[str]:
     if not has_neighbours(group):
         return [group, _ALL]

@@ -39,7 +39,7 @@ from protocol.link import ClientLink, Opener, ServerLink
 from server.auth import Password, Tokens
 from server.callers import Caller
 from server.http import ANSWERS, Face, Handler
-from server.throttle import GUESSES, Budget
+from server.throttle import FormGuesses
 from settings import SettingsError
 from settings.dotenv import parse_dotenv
 from settings.dotenv_file import read_dotenv
@@ -267,7 +267,7 @@ def password() -> Password:
 def read_request(raw: bytes) -> object:
     """The whole of the HTTP face but for its sockets; an upgrade ends with its headers."""
     stream = Told(raw)
-    face = Face(password(), Tokens(), Budget(GUESSES), lambda _: None, lambda _: None, False)
+    face = Face(password(), Tokens(), FormGuesses(), lambda _: None, lambda _: None, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("server.http.accept", upgrade_headers)
         Handler(stream, Caller("127.0.0.1", "127.0.0.1"), face, lambda _: None)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from server.app import ChatServer
 from server.auth import Password, Tokens
 from server.callers import Caller, is_loopback
 from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Face, Handler
-from server.throttle import GUESSES, Budget
+from server.throttle import FormGuesses
 from tests.test_limiter import Clock
 from tests.wire import LONG, PASSWORD, UPGRADE, Raw, Wire
 from transport.sockets import Stream
@@ -288,7 +288,7 @@ def test_a_body_that_ends_early(server: ChatServer) -> None:
 def test_wrong_passwords_are_counted(server: ChatServer) -> None:
     """First the refusal, then the wait; the right one has to wait as well."""
     wrong = form("/generate_token", {"admin_password": MARK, "username": "alice"})
-    server._face.guesses._clock = Clock()  # stands still
+    server._face.guesses.own._clock = Clock()  # stands still
     for _ in range(int(bounds.GUESS_BURST)):
         answer = ask(server.port, wrong)
         assert (answer.status, answer.code) == (401, "auth_failed")
@@ -307,11 +307,30 @@ def test_guessing_on_the_link_does_not_close_the_forms(server: ChatServer) -> No
         pass
     revoke = form("/revoke_token", {"admin_password": PASSWORD, "token": "x"})
     assert ask(server.port, revoke).status == 200
-    server._face.guesses._clock = Clock()
+    server._face.guesses.own._clock = Clock()
     wrong = form("/revoke_token", {"admin_password": "x", "token": "y"})
     while ask(server.port, wrong).status == 401:
         pass
     assert server._parts.throttle.guesses.budget.spare("127.0.0.1") < 1.0
+
+
+def test_guessing_elsewhere_does_not_close_the_forms_of_this_machine(
+    visit: Callable[..., Answer],
+) -> None:
+    """All of this machine has one count; what comes through a proxy is not of this machine."""
+    guesses = FormGuesses(Clock())
+    raw = form("/revoke_token", {"admin_password": PASSWORD, "token": "x"})
+    for number in range(200):
+        guesses.others.take(f"192.0.2.{number}")
+    assert visit("192.0.2.201", raw, tls=True, guesses=guesses).code == "too_many_attempts"
+    brought = raw.replace(b"Host: x", b"Host: x\r\nVia: 1.1 a")
+    assert visit("127.0.0.1", brought, tls=True, guesses=guesses).code == "too_many_attempts"
+    behind = Caller("127.0.0.1", "127.0.0.1", behind=True)
+    assert visit(behind, raw, tls=True, proxied=True, guesses=guesses).code == "too_many_attempts"
+    wrong = form("/revoke_token", {"admin_password": "x", "token": "x"})
+    for number in range(int(bounds.GUESS_BURST)):
+        assert visit(("127.0.0.1", "::1")[number % 2], wrong, guesses=guesses).status == 401
+    assert visit("127.0.0.2", raw, guesses=guesses).code == "too_many_attempts"
 
 
 def test_whatever_else_is_wrong_the_password_comes_first(server: ChatServer) -> None:
@@ -362,14 +381,19 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Answer]]:
     made: list[Any] = []
 
     def ask_from(
-        address: str | Caller, raw: bytes, tls: bool = False, **changes: Any
+        address: str | Caller,
+        raw: bytes,
+        tls: bool = False,
+        guesses: FormGuesses | None = None,
+        **changes: Any,
     ) -> Answer:
         caller = address if isinstance(address, Caller) else Caller(address, address)
         near, far = socket.socketpair()
         stream = Stream(far)
         face = Face(
-            Password(PASSWORD), Tokens(), Budget(GUESSES), lambda _: None, lambda _: None, tls,
-            **changes,
+            Password(PASSWORD), Tokens(), FormGuesses() if guesses is None else guesses,
+            lambda _: None, lambda _: None,
+            tls, **changes,
         )  # fmt: skip
 
         def serve() -> None:

@@ -211,7 +211,7 @@ def test_how_long_each_side_waits() -> None:
         ("server", "the client's turn before `key`"): turn,
         ("server", "`confirm`, from `key` on"): proof,
         ("server", "the client's turn before `confirm` is judged"): turn,
-        ("server", "before it answers a wrong proof"): turn,
+        ("server", "before it answers a wrong proof, its turn included"): turn,
         ("client", "connecting, TLS, the upgrade and `greeting`"): greeted,
         ("client", "`key`, from `hello` on"): answered,
         ("client", "the first record, from `confirm` on"): answered,

@@ -157,6 +157,19 @@ def test_a_late_answer_ends_with_the_connection(
         assert wire.refusal().code == "auth_failed"
 
 
+def test_a_wrong_proof_is_answered_in_time(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late: its turn and the wait for the answer together are what a client waits for."""
+    monkeypatch.setattr(bounds, "PATIENCE", 0.2)
+    monkeypatch.setattr(server._parts.throttle, "hold", lambda _group: 1e6)
+    monkeypatch.setattr(server._parts.throttle, "release", lambda _group: None)
+    wire = wires(server, 0, prs=bytes(32))
+    wire.greet()
+    wire.prove("eve")
+    assert wire.refusal().code == "auth_failed"
+
+
 @pytest.mark.parametrize("name", ["handshakes", "guesses"])
 def test_who_gets_no_turn_is_told_when_to_come_back(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch, name: str
