@@ -254,6 +254,10 @@ _UNREACHABLE: dict[str, str] = {
         "The proxy {proxy} does not speak TLS; write http:// in place of https:// before it."
     ),
     "proxy_tls": N_(
+        "TLS with the proxy {proxy} ended before its certificate was seen; check that it speaks "
+        "TLS 1.2 or newer."
+    ),
+    "proxy_certificate": N_(
         "The certificate of the proxy {proxy} cannot be trusted on this machine; check its name, "
         "or ask whoever runs it for the authority to install."
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,10 @@ def failing(url: str, port: int, *options: str) -> Done:
 def test_each_failure_has_its_own_sentence(tmp_path: Path) -> None:
     other = make_certificate(tmp_path)  # for this machine, and trusted by nobody
     context = tls.server_context(other.cert_path, other.key_path)
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")  # which an EC certificate does not serve
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    old.load_cert_chain(other.cert_path, other.key_path)
 
     def fails(url: str, status: int, sentence: str) -> None:
         done = failing(url, port)
@@ -251,6 +256,8 @@ def test_each_failure_has_its_own_sentence(tmp_path: Path) -> None:
             fails(proxy.url().replace("http", "https"), 3, "does not speak TLS")
         with Proxy("https", tls=context) as proxy:
             fails(proxy.url(), 3, "certificate of the proxy")
+        with Proxy("https", tls=old) as proxy:
+            fails(proxy.url(), 3, "TLS 1.2 or newer")
         with Proxy("http", answer=b"HTTP/1.1 200 OK\r\n\r\n") as proxy:
             fails(proxy.url(), 3, "closed the connection")
         assert not visited()

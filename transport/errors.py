@@ -27,7 +27,7 @@ class Unreachable(ChatError):
 
     Of a proxy: ``proxy_name`` (does not resolve), ``proxy_away`` (cannot be reached),
     ``proxy_timeout``, ``proxy_closed`` (hung up), ``proxy_strange`` (speaks something else),
-    ``proxy_not_tls``, ``proxy_tls`` (its certificate, or anything else of TLS), ``proxy_refused``
+    ``proxy_not_tls``, ``proxy_tls`` (no common version), ``proxy_certificate``, ``proxy_refused``
     and ``proxy_failed`` (it does not, or cannot, go there; ``status`` is its answer),
     ``proxy_login`` (wants one), ``proxy_password`` (another one), ``proxy_scheme`` (in a way that
     is not known here).

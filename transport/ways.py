@@ -129,7 +129,8 @@ def _proxy_context() -> ssl.SSLContext:
 def _of_proxy(error: TlsFailed) -> Unreachable:
     if error.reason in _UNANSWERED:
         return Unreachable(error.reason)
-    return Unreachable("proxy_not_tls" if error.reason == "not_tls" else "proxy_tls")
+    known = {"not_tls": "proxy_not_tls", "protocol": "proxy_tls"}
+    return Unreachable(known.get(error.reason, "proxy_certificate"))
 
 
 def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
