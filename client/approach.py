@@ -37,10 +37,12 @@ class Approach:
         self, peer: WebSocket, link: ClientLink, key: str | bytes, answer: Callable[..., Any]
     ) -> None:
         self.peer, self.link = peer, link
+        self.nick = ""  # that was asked for
         self._key, self._answer = key, answer
 
     def confirm(self, nick: str, room: str, resume: tuple[bytes, int, int] | None) -> bytes:
         """The record that proves what this client knows.  Raises ChatError for a wrong `key`."""
+        self.nick = nick
         return self.link.receive_key(self._key, nick, room, resume)
 
     def prove(self, confirm: bytes, seconds: float | None = None) -> Sequence[Any]:

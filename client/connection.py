@@ -392,7 +392,7 @@ class Connection:
         self._patience, self._excused = Patience(self._clock, self._say_slow), 0.0
         self._backoff.entered()
         self._route = peer.route
-        self._session.welcome(welcome)
+        self._session.welcome(welcome, approach.nick)
         with self._sending:
             self._link = approach.link
         self._take(rest)

@@ -18,6 +18,7 @@ from client import codes, events, refusals, wording
 from client.ahead import compute
 from client.events import CodeView, MemberView
 from client.outbox import OPEN_LINES, Line, Outbox, Request, Switch
+from client.own_name import OwnName, permitted
 from client.patience import NOTHING, Awaited
 from client.posts import Opened
 from client.sealing import Sealing
@@ -71,7 +72,7 @@ class Session:
     ) -> None:
         self._lock = threading.Lock()  # guards all below
         self._changed = threading.Condition(self._lock)
-        self._address, self._nick, self._room = address, nick, room
+        self._address, self._own, self._room = address, OwnName(nick), room
         self._proxy = proxy
         self._shown_room = room
         self._emit, self._on_outgoing, self._on_quit = emit, on_outgoing, on_quit
@@ -105,17 +106,12 @@ class Session:
     @property
     def nick(self) -> str:
         """The nickname as granted, or as wanted."""
-        return self._nick
+        return self._own.nick
 
     @property
     def room(self) -> str:
         """The room that is shown."""
         return self._shown_room
-
-    def rename_before_joining(self, nick: str) -> None:
-        """The wanted one was taken when coming back: try this one."""
-        with self._lock:
-            self._nick = nick
 
     def room_to_join(self) -> str:
         """What a handshake asks for: the room that is shown.  Another one is not entered."""
@@ -133,11 +129,14 @@ class Session:
         with self._lock:
             return frames.Seen(self._seq, self._number, answer or None).encode()
 
-    def welcome(self, welcome: frames.Welcome) -> None:
-        """The server has let this client in.  Raises ChatError for a nickname that is no text."""
+    def welcome(self, welcome: frames.Welcome, wanted: str | None = None) -> None:
+        """The server has let this client in, who asked to be ``wanted``.
+
+        Raises Misnamed for another nickname than that.
+        """
         with self._lock:
             self._sealing.most = welcome.max_message_size
-            self._nick = _own_nick(welcome.nick)
+            self._own.granted(welcome.nick, wanted)
 
     def lose(self) -> None:
         """The connection is gone: nothing can be sent until there is another."""
@@ -278,7 +277,9 @@ class Session:
             self._error("bad_nick")
             return
         with self._lock:
-            self._request_locked("nick", lambda ref: frames.Nick(ref, wanted))
+            ref = self._request_locked("nick", lambda ref: frames.Nick(ref, wanted))
+            if ref is not None:
+                self._own.ask(ref, wanted)
         self._on_outgoing()
 
     def switch(self, room: str, secret: str | None) -> None:
@@ -519,14 +520,16 @@ class Session:
         self._emit(events.Settled(line.number))
         self._emit(events.NotSent(line.room, line.text, reason, retry_after))
 
-    def _request_locked(self, kind: str, make: Callable[[int], frames.Frame]) -> None:
+    def _request_locked(self, kind: str, make: Callable[[int], frames.Frame]) -> int | None:
+        """The ``ref`` under which the server was asked; None if there is none to ask."""
         if not self._live:
             self._error_locked("disconnected")
-            return
+            return None
         ref = self._next_ref_locked()
         request = Request(kind, make(ref).encode())
         self._outbox.requests[ref] = request
         self.outgoing.append(request.encoded)
+        return ref
 
     def _next_ref_locked(self) -> int:
         self._last_ref += 1
@@ -633,7 +636,7 @@ class Session:
         views = self._views_locked()
         if first:
             server, proxy = self._address.server, self._proxy
-            self._emit(events.Connected(server, self._nick, entered.room, views, proxy))
+            self._emit(events.Connected(server, self._own.nick, entered.room, views, proxy))
         else:
             if returning:
                 self._emit(events.Reconnected(False))
@@ -655,14 +658,14 @@ class Session:
 
         It may have changed unseen only while one was here: on the way to another room.
         """
-        own, before = self._member_locked(self._id), self._nick
+        own, before = self._member_locked(self._id), self._own.nick
         if own is None or not own.nick or nick_key(own.nick) == nick_key(before):
             return []
-        self._nick = _own_nick(own.nick)
+        wanted = self._own.renamed(own.nick)
         if returning:
-            return [Finding("bad_roster", self._nick)]
-        self._emit(events.Renamed(self._room, before, self._nick))
-        return []
+            return [Finding("bad_roster", self._own.nick)]
+        self._emit(events.Renamed(self._room, before, self._own.nick))
+        return [] if wanted else [Finding("renamed", self._own.nick)]
 
     def _settle_locked(self, returning: bool) -> None:
         """What was accepted is shown; on a new connection, what was not is handed back."""
@@ -676,6 +679,7 @@ class Session:
                 if request.kind != "switch":  # that one shows by the room that was entered
                     self._error_locked("disconnected")
             self._outbox.requests.clear()
+            self._own.forget()
 
     def _answer_locked(self, ref: int) -> str:
         """The kind of the request that has been answered; empty if there is none."""
@@ -702,6 +706,8 @@ class Session:
         if request is not None and request.kind != "switch":
             del self._outbox.requests[accepted.ref]
             self._awaited = accepted.seq or 0
+            if accepted.seq is None:  # it changes nothing
+                self._own.refused(accepted.ref)
 
     def _on_refused_locked(self, refused: frames.Refused) -> None:
         ref = refused.ref
@@ -714,9 +720,11 @@ class Session:
             self._outbox.taken[line.ref] = line
             self._conclude_answered_locked()
             return
-        if ref is not None and self._answer_locked(ref) == "switch":
-            self._switching = False
-            self._shown_room = self._room
+        if ref is not None:
+            self._own.refused(ref)
+            if self._answer_locked(ref) == "switch":
+                self._switching = False
+                self._shown_room = self._room
         text = wording.refusal(refused.code, refusals.params(refused))
         self._emit(events.Error(refused.code, text))
 
@@ -731,7 +739,7 @@ class Session:
             self._emit(
                 events.Message(
                     self._room, opened.nick, opened.text, None, False, True, opened.verified,
-                    opened.kind, self._nick,
+                    opened.kind, self._own.nick,
                 )  # fmt: skip
             )
         elif opened is not None:
@@ -764,7 +772,7 @@ class Session:
         elif isinstance(entry, frames.Left):
             findings = self._sealing.left(entry.seq, entry.id)
         else:
-            nick = _own_nick(entry.nick) if member == self._id else entry.nick
+            nick = permitted(entry.nick) if member == self._id else entry.nick
             findings = self._sealing.renamed(entry.seq, member, nick)
         after = self._member_locked(member)
         self._warn_locked(findings)
@@ -773,12 +781,12 @@ class Session:
         elif before is not None and after is None:
             self._emit(events.Left(self._room, before.nick))
         elif before is not None and after is not None and before.nick != after.nick:
-            if member == self._id:
-                self._nick = after.nick
+            unasked = member == self._id and not self._own.renamed(after.nick)
             ignored = self._ignored.pop(nick_key(before.nick), None)
             if ignored is not None:
                 self._ignored[nick_key(after.nick)] = after.nick
             self._emit(events.Renamed(self._room, before.nick, after.nick))
+            self._warn_locked([Finding("renamed", after.nick)] if unasked else [])
         self._tell_standing_locked()
 
     def _on_posted_locked(self, post: frames.Posted) -> None:
@@ -830,7 +838,7 @@ class Session:
         self._emit(events.Settled(line.number))
         self._emit(
             events.Message(
-                line.room, self._nick, carried(line.text), line.seq, True, private, True,
+                line.room, self._own.nick, carried(line.text), line.seq, True, private, True,
                 line.kind, line.to,
             )  # fmt: skip
         )
@@ -937,12 +945,3 @@ class Session:
 def _is_meant(line: Line, member: frames.MemberLine) -> bool:
     """Whether ``member`` has the keys that ``line`` was for, if it was for any yet."""
     return line.target is None or line.target[1] == member.bundle.fingerprint
-
-
-def _own_nick(nick: str) -> str:
-    """``nick``, if it is text: the next handshake has to say it.  Raises Malformed."""
-    try:
-        nick.encode()
-    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
-        raise Malformed() from None
-    return nick

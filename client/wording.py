@@ -156,6 +156,10 @@ _WARNINGS: dict[str, str] = {
         "What answered did not prove that it knows your password or token: that has been changed "
         "there, or the connection broke at that moment, or somebody in between is guessing."
     ),
+    "renamed": N_(
+        "The server has renamed you to {nick}, which you did not ask for, and everybody sees that "
+        "name; /nick changes it, and whoever runs the server should know."
+    ),
     "bad_roster": N_("The server's list of members contradicts itself; trust nobody unverified."),
 }
 _WARNED = N_("Something is not as it should be ({code}); compare codes with /verify.")
@@ -180,6 +184,10 @@ _DISCONNECTED: dict[str, str] = {
         "The encrypted link was disturbed and has been cut; if that goes on, somebody may be "
         "tampering with it."
     ),
+    "misnamed": N_(
+        "The server calls you by a nickname that you did not ask for, so the connection was ended; "
+        "ask whoever runs it."
+    ),
     "no_room": N_(
         "The server let you in and did not say who is in the room; try again later, or ask whoever "
         "runs it."
@@ -193,6 +201,10 @@ _DISCONNECTED: dict[str, str] = {
 _COMING_BACK: dict[str, str] = {
     "shutdown": N_("The server is shutting down; this client connects again when it is back."),
     "timed_out": N_("Nothing was heard from the other side for too long; connecting again."),
+    "misnamed": N_(
+        "The server calls you by a nickname that you did not ask for, so the connection was ended; "
+        "connecting again."
+    ),
     "no_room": N_("The server did not say in time who is in the room; connecting again."),
     "no_answer": N_("The server did not answer in time what was sent; connecting again."),
     "too_slow": N_("This connection could not keep up with the room; connecting again."),

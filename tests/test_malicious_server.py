@@ -17,8 +17,9 @@ import pytest
 from client import boxes, codes, events
 from client.boxes import Body
 from client.chains import ROOM_AUDIENCE, Chain, Place
+from client.own_name import Misnamed
 from protocol import frames
-from protocol.errors import AuthFailed, ChatError, KeyUnusable, Malformed, Unexpected
+from protocol.errors import AuthFailed, ChatError, KeyUnusable, Unexpected
 from protocol.frames import SERVER_FRAMES, Box, MemberLine, Wrap
 from protocol.keys import WRAP_BYTES, Bundle
 from protocol.limits import COUNTER_MAX, ROOM_MEMBERS
@@ -338,8 +339,9 @@ def test_a_rename_to_a_look_alike_is_named(nick: str) -> None:
     """The first has a Cyrillic letter; the last three are nicknames, but look like members'."""
     den = Den("alice", "bob", "carol")
     before = den["bob"].code()
-    den.tell_all(frames.Renamed(den.next(), den["carol"].id, nick))
+    renamed = frames.Renamed(den.next(), den["carol"].id, nick)
     for name in ("alice", "bob"):
+        den.log(den[name], renamed)
         assert den[name].warned() == [("bad_roster", nick)]
     assert den["bob"].code() != before
     den.talk("alice", "bob")
@@ -365,6 +367,7 @@ def test_a_rename_of_ones_own_is_shown() -> None:
             ("alice", "mallory")
         ]
     assert den["alice"].session.nick == "mallory"
+    assert den["alice"].warned() == [("renamed", "mallory")]
     den.talk("alice", "bob")
 
 
@@ -1290,7 +1293,7 @@ def test_names_that_are_no_text_end_the_connection() -> None:
     den = Den("alice", "bob")
     broken = '{"type":"log","to":9,"entries":[{"type":"renamed","seq":9,"id":1,"nick":"\\ud800"}]}'
     frame = frames.from_object(frames.parse(broken.encode()), SERVER_FRAMES)
-    with pytest.raises(Malformed):
+    with pytest.raises(Misnamed):
         den["alice"].session.receive(frame)
     assert den["alice"].session.nick == "alice"
     den["bob"].session.receive(frame)
