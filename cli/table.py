@@ -62,6 +62,7 @@ CONNECT = Command(
         "CLIENT_MOUSE",
         "CLIENT_RECONNECT",
         "CLIENT_WAIT",
+        "CLIENT_HEARTBEAT",
         "ENABLE_LOCAL_HISTORY",
         "HISTORY_PASSPHRASE_FILE",
         "CLIENT_USE_SSL",

@@ -169,6 +169,7 @@ class _Client:
             make_keys=keys.link_keys,
             may_ask=self._console.interactive,
             may_wait=settings.wait and not self._console.interactive,
+            heartbeat=settings.heartbeat,
             await_room=self._console.screen.await_room,
         )
 

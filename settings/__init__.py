@@ -139,6 +139,7 @@ class ClientSettings:
     wait: bool
     renderer: str  # rich, minimal, json
     language: str
+    heartbeat: float | None = None  # None: as the server wants them
     tls_name: str | None = None  # what TLS asks for, where that is not ``server``
     path: str = ""  # a slash before each part, none at the end
     history_from: str = ""  # the file that asked for the history, if one did
