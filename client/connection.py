@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from client import events, wording
+from client import events, refusals, wording
 from client.approach import ANSWER_SECONDS, ATTEMPT_SECONDS, Approach, Approaching, Dial
 from client.backoff import Backoff
 from client.ending import Ending, Gone, Refused, ending_of, reason_of
 from client.guesses import Guesses
 from client.outbox import records
 from client.patience import NOTHING, Awaited, Patience
+from client.rebuffs import Rebuffs
 from client.rhythm import Rhythm
 from client.session import Session
 from client.silence import ROUTE_SECONDS, Silence
@@ -49,6 +50,7 @@ _LONGEST_INTERVAL, _LONGEST_TIMEOUT = 60.0, 86400.0
 _GOODBYE_SECONDS = 2.0
 _LOOK_SECONDS = 0.5  # while what has come is not taken: whether to leave
 _WRITE_SECONDS = 10.0  # in which the network has to take a record
+_MOST_WAITED = 300.0  # before another attempt, whatever a server says
 _LONGEST_NICK_WAIT = 300.0  # in all, for a nickname whose holder is away
 _TAKEN = ("nick_taken", "nick_lost", "nick_reserved")
 
@@ -105,6 +107,9 @@ class Connection:
         self._silence = Silence()
         self._rhythm = Rhythm(heartbeat)
         self._backoff, self._guesses = Backoff(clock), Guesses(clock)
+        self._rebuffs = Rebuffs(clock)
+        self._said: tuple[str, bool] | None = None  # of the refusal that was told last
+        self._not_before = 0.0  # the next attempt, by that
         self._route: Route | None = None  # of the last connection
         self._reason = "lost"  # why the last connection ended
         self._refused = False  # by whoever was there last
@@ -252,7 +257,9 @@ class Connection:
                 return Ending("lost", self._reason)
             self._backoff.lost(self._timeout)
             if unproven:
-                self._ask()
+                self._ask("unproven")
+            elif self._rebuffs.too_many and self._may_ask:
+                self._ask("rebuffed")
             else:
                 self._wait()
         return Ending("left")
@@ -270,6 +277,8 @@ class Connection:
                 self._say_bye(error.code)
             elif ending is None:
                 self._say_why(reason_of(error, proven=self._proven))
+                if isinstance(error, Refused):
+                    self._say_refused(error)
             return ending
         finally:
             self._disconnect()
@@ -391,6 +400,8 @@ class Connection:
         self._silence.begin()
         self._patience, self._excused = Patience(self._clock, self._say_slow), 0.0
         self._backoff.entered()
+        self._rebuffs.entered()
+        self._said = None
         self._route = peer.route
         self._session.welcome(welcome, approach.nick)
         with self._sending:
@@ -554,8 +565,22 @@ class Connection:
         if reason == "replaced":  # by this client: nobody else has its keys
             return
         self._reason = reason
-        if reason != "lost" and self._reconnect and not self._leaving.is_set():
+        if reason == "lost":
+            return
+        self._rebuffs.ended()
+        if self._reconnect and not self._leaving.is_set():
             self._emit(events.Notice(wording.coming_back(reason)))
+
+    def _say_refused(self, refused: Refused) -> None:
+        """Once for as long as it is refused so, however often."""
+        code, proven = refused.refusal.code, refused.proven
+        if proven:
+            self._not_before = self._clock() + min(refused.refusal.retry_after or 0.0, _MOST_WAITED)
+        if (code, proven) == self._said or self._leaving.is_set():
+            return
+        self._said = code, proven
+        params = refusals.params(refused.refusal)
+        self._emit(events.Notice(wording.kept_out(code, params, proven=proven)))
 
     def _say_bye(self, reason: str) -> None:
         self._session.outgoing.append(frames.Bye(reason).encode())
@@ -577,7 +602,10 @@ class Connection:
     def _wait(self) -> None:
         """Until the next attempt, or the moment in which the system has a route again."""
         self._stirred.clear()
-        delay = self._backoff.delay(not self._refused)
+        told = self._not_before - self._clock()
+        delay = max(self._backoff.delay(not self._refused), self._rebuffs.pause, round(told, 1))
+        if self._rebuffs.too_many:
+            self._emit(events.Notice(wording.rebuffed(delay)))
         self._emit(events.Reconnecting(self._backoff.attempt, delay))
         end = self._clock() + delay
         while (left := end - self._clock()) > 0 and not self._stirred.is_set():
@@ -587,12 +615,14 @@ class Connection:
             if not self._refused and self._route is not None and self._route.changed():
                 return
 
-    def _ask(self) -> None:
-        """Each attempt lets somebody in between guess once: somebody has to want the next."""
+    def _ask(self, reason: str) -> None:
+        """Somebody has to want the next attempt: each may let somebody in between guess once, or
+        is in vain anyway."""
         self._stirred.clear()
-        self._emit(events.Paused())
+        self._emit(events.Paused(reason))
         self._pause(None)
         self._guesses.forget()
+        self._rebuffs.forget()
 
     def _pause(self, seconds: float | None) -> None:
         """For ``seconds``, or for ever; ``leave`` and ``retry`` end it."""

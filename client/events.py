@@ -359,9 +359,11 @@ class Standing(Event):
 
 @dataclass(frozen=True)
 class Paused(Event):
-    """What answers has not proven itself: no further attempt before ``/reconnect``."""
+    """No further attempt before ``/reconnect``.  ``reason``: ``unproven``, what answers has not
+    proven itself; ``rebuffed``, it lets in and hangs up, again and again."""
 
     name = "paused"
+    reason: str = "unproven"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from protocol.errors import BadNick, ChatError
 from protocol.names import check_nick
 
@@ -42,23 +44,39 @@ class OwnName:
         what `confirm` says does not count.
         """
         known = {self.nick if wanted is None else wanted, self.nick, *self._asked.values()} - {""}
-        if permitted(nick) not in (map(permitted, known) if known else [nick]):
+        if (_composed(nick) not in map(_composed, known)) if known else not _permitted(nick):
             raise Misnamed()
         self.nick = nick
 
+    def checked(self, nick: str) -> str:
+        """``nick`` in NFC, as the log says it of oneself.
+
+        Raises Misnamed for what nobody can be called by (``protocol.names``).  Letters that this
+        program does not know yet are its owner's business, if they were asked for.
+        """
+        found = _composed(nick)
+        if found not in self._asked.values() and not _permitted(found):
+            raise Misnamed()
+        return found
+
     def renamed(self, nick: str) -> bool:
         """The log says that one is ``nick`` now; whether that was asked for.  Raises Misnamed."""
-        self.nick, before = permitted(nick), self.nick
-        found = next((ref for ref, each in self._asked.items() if each == nick), None)
+        self.nick, before = self.checked(nick), self.nick
+        found = next((ref for ref, each in self._asked.items() if each == self.nick), None)
         if found is None:
-            return nick == before
+            return self.nick == before
         self._asked = {ref: each for ref, each in self._asked.items() if ref > found}
         return True
 
 
-def permitted(nick: str) -> str:
-    """``nick`` in NFC.  Raises Misnamed for what nobody can be called by (``protocol.names``)."""
+def _composed(nick: str) -> str:
+    """In NFC, as a server grants it."""
+    return unicodedata.normalize("NFC", nick)
+
+
+def _permitted(nick: str) -> bool:
     try:
-        return check_nick(nick)
+        check_nick(nick)
     except BadNick:
-        raise Misnamed() from None
+        return False
+    return True

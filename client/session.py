@@ -18,7 +18,7 @@ from client import codes, events, refusals, wording
 from client.ahead import compute
 from client.events import CodeView, MemberView
 from client.outbox import OPEN_LINES, Line, Outbox, Request, Switch
-from client.own_name import OwnName, permitted
+from client.own_name import OwnName
 from client.patience import NOTHING, Awaited
 from client.posts import Opened
 from client.sealing import Sealing
@@ -172,7 +172,8 @@ class Session:
             oldest = self._outbox.unanswered()
             if oldest is not None:
                 return Awaited("answer", oldest)
-            return Awaited("place", self._seq) if self._outbox.unplaced else NOTHING
+            placed = not self._outbox.unplaced and self._seq >= self._awaited
+            return NOTHING if placed else Awaited("place", self._seq)
 
     def wait_answered(self, seconds: float) -> bool:
         """Whether each line was accepted or refused, each command answered, within ``seconds``."""
@@ -772,7 +773,7 @@ class Session:
         elif isinstance(entry, frames.Left):
             findings = self._sealing.left(entry.seq, entry.id)
         else:
-            nick = permitted(entry.nick) if member == self._id else entry.nick
+            nick = self._own.checked(entry.nick) if member == self._id else entry.nick
             findings = self._sealing.renamed(entry.seq, member, nick)
         after = self._member_locked(member)
         self._warn_locked(findings)

@@ -217,6 +217,25 @@ _WAITING: dict[str, str] = {
     "answer": N_("The server has not answered what was sent yet; still waiting."),
     "place": N_("The server has not shown what was sent to the room yet; still waiting."),
 }
+_PAUSED: dict[str, str] = {
+    "unproven": N_(
+        "Several times within an hour what answered did not know your password or token: that "
+        "may be no longer good there, or somebody is in between. /reconnect tries again, /quit "
+        "leaves."
+    ),
+    "rebuffed": N_(
+        "Several times in a row the server has let you in and then ended the connection. "
+        "/reconnect tries again, /quit leaves."
+    ),
+}
+_REBUFFED = N_(
+    "Several times in a row the server has let this client in and then ended the connection: the "
+    "next attempt is in {wait}."
+)
+_IN_CLEAR = N_(
+    "What answers does not let this client in ({code}), which anybody in between could say; trying "
+    "again."
+)
 _CUT = N_("The connection ended ({code}); connect again.")
 
 _UNREACHABLE: dict[str, str] = {
@@ -398,6 +417,21 @@ def coming_back(reason: str) -> str:
 def waiting(what: str) -> str:
     """What a server that takes its time is waited for."""
     return _(_WAITING[what])
+
+
+def paused(reason: str) -> str:
+    """Why nothing more is tried before a person wants it."""
+    return _(_PAUSED.get(reason, _PAUSED["rebuffed"]))
+
+
+def rebuffed(delay: float) -> str:
+    """Why the next attempt is so late, where there is nobody to ask."""
+    return _(_REBUFFED).format(wait=seconds(delay))
+
+
+def kept_out(code: str, params: Params | None = None, *, proven: bool) -> str:
+    """Why a client that was in is not let in again, and tries on."""
+    return refusal(code, params) if proven else _sentence({}, _IN_CLEAR, code)
 
 
 def unreachable(reason: str, server: str, params: Params | None = None) -> str:

@@ -62,12 +62,14 @@ def as_received(frame: frames.Frame) -> frames.Frame:
     return frames.from_object(frames.parse(frame.encode()), SERVER_FRAMES)
 
 
-def recorder(found: list[events.Event]) -> Callable[[events.Event], None]:
+def recorder(
+    found: list[events.Event], take: Callable[[events.Event], None] | None = None
+) -> Callable[[events.Event], None]:
     """Puts events into ``found``, but for those of which only a screen makes something."""
 
     def emit(event: events.Event) -> None:
         if not isinstance(event, events.SCREEN_ONLY):
-            found.append(event)
+            (take or found.append)(event)
 
     return emit
 
@@ -451,35 +453,45 @@ def connected(
     script: Callable[[WebSocket, ServerLink], None],
     prs: bytes = PRS,
     at: Callable[[Session, str], None] = lambda _session, _news: None,
+    until: Callable[[list[events.Event]], bool] = lambda _shown: False,
+    reconnect: bool = False,
+    may_ask: bool = False,
 ) -> tuple[Connection, list[events.Event]]:
-    """A client that has connected once to a server that does ``script``, and has ended.
+    """A client that was connected to a server that does ``script``, and has ended.
 
-    ``at`` is called with its session at each of its news, by its reader thread.
+    ``at`` is called with its session at each of its news, by its reader thread.  It leaves as soon
+    as what it has shown is what it was wanted ``until``.
     """
     shown: list[events.Event] = []
+    enough = threading.Event()
+
+    def emit(event: events.Event) -> None:
+        shown.append(event)
+        if until(shown):
+            enough.set()
+
     with Impostor(script) as impostor:
         host, port = impostor.address
         session = Session(
-            identity("alice"), Invite(host, port), "alice", ROOM, recorder(shown),
+            identity("alice"), Invite(host, port), "alice", ROOM, recorder(shown, emit),
             lambda: connection.send(), lambda: None,
         )  # fmt: skip
 
         def dial(opened: Callable[[Stream], None]) -> WebSocket:
             return connect(host, port, max_message_size=1 << 20, opened=opened)
 
-        ended = threading.Event()
-
         def tell(news: str) -> None:
             at(session, news)
             if news == "ended":
-                ended.set()
+                enough.set()
 
         connection = Connection(
-            dial, identity("alice"), lambda: Credentials(prs), session, shown.append, tell, False,
-            make_keys=_connection_keys,
+            dial, identity("alice"), lambda: Credentials(prs), session, emit, tell, reconnect,
+            make_keys=_connection_keys, may_ask=may_ask,
         )  # fmt: skip
         connection.start()
-        assert ended.wait(DEADLINE), "the client hangs"
+        assert enough.wait(DEADLINE), "the client hangs"
+        connection.leave()
     return connection, shown
 
 

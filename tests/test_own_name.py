@@ -38,6 +38,17 @@ def test_a_nickname_comes_back_in_its_composed_form() -> None:
     assert own.nick == "zoë" != spelt
 
 
+def test_letters_that_this_program_does_not_know_are_its_owners_business() -> None:
+    """The server's Unicode may be newer; nobody else is given such a name here."""
+    unknown = "a\U0010fffe"  # never a letter
+    own = OwnName(unknown)
+    own.granted(unknown, unknown)
+    own.ask(1, unknown + "b")
+    assert own.renamed(unknown + "b")
+    with pytest.raises(Misnamed):
+        own.renamed(unknown + "c")
+
+
 def test_a_nickname_tried_in_the_place_of_ones_own_may_be_granted() -> None:
     """It was taken meanwhile; where the old place is still there, so is the old name."""
     for granted in ("alice-2", "alice"):

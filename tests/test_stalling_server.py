@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from client import events, patience
+from client import backoff, events, patience, rebuffs
 from client.patience import NOTHING, Awaited, Overdue, Patience
 from client.session import Session
 from protocol import frames, pake
@@ -220,6 +220,115 @@ def test_sizes_of_nothing_keep_nobody_out() -> None:
     assert connection.ending.reason == "shutdown"
     assert [event.reason for event in shown if isinstance(event, events.NotSent)] == ["too_long"]
     assert [event.nick for event in shown if isinstance(event, events.Joined)] == ["bob"]
+
+
+# Again and again
+
+
+@pytest.fixture
+def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits between attempts are over at once; those of many in a row are not."""
+    monkeypatch.setattr(backoff, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(backoff, "LONGEST_DELAY", 0.01)
+    monkeypatch.setattr(backoff, "ENTRIES_SECONDS", 0.1)
+
+
+def letting_in(*after: frames.Frame) -> Script:
+    """A server that lets in, as somebody new, and says ``after``."""
+    logs = itertools.count(1)
+
+    def script(peer: WebSocket, link: ServerLink) -> None:
+        prove(peer, link, PRS)
+        log = next(logs).to_bytes(16, "big")
+        said = [welcome("alice"), entered(1, log=log), frames.Roster((ALICE,))]
+        for record in (said, after):
+            peer.send(link.seal([frame.encode() for frame in record]))
+        while True:
+            received(peer)
+
+    return script
+
+
+ENDS: list[tuple[frames.Frame, str]] = [
+    (frames.Bye("shutdown"), "shutting down"),
+    (frames.Bye("protocol"), "did not understand each other"),
+    (frames.Bye("because"), "because"),
+    (frames.Roster(()), "did not understand each other"),
+    (frames.Renamed(2, 1, "server"), "nickname that you did not ask for"),
+]
+
+
+@pytest.mark.parametrize(("end", "words"), ENDS)
+@pytest.mark.usefixtures("swift")
+def test_a_server_that_lets_in_and_hangs_up_is_left_to_a_person(
+    end: frames.Frame, words: str
+) -> None:
+    """Each end with its reason, and after a few nothing more by itself."""
+    last = frames.Log(2, (end,)) if isinstance(end, frames.Renamed) else end
+    script = letting_in(last)
+    connection, shown = connected(
+        script, until=lambda so_far: isinstance(so_far[-1], events.Paused), reconnect=True,
+        may_ask=True,
+    )  # fmt: skip
+    notices = [event.text for event in shown if isinstance(event, events.Notice)]
+    assert len(notices) == rebuffs.MOST and all(words in text for text in notices)
+    assert shown[-1] == events.Paused("rebuffed")
+    assert connection.ending.kind == "left"
+
+
+@pytest.mark.usefixtures("swift")
+def test_a_program_waits_long_before_it_comes_back_to_such_a_server() -> None:
+    def late(shown: list[events.Event]) -> bool:
+        last = shown[-1]
+        return isinstance(last, events.Reconnecting) and last.delay >= rebuffs.PAUSE_SECONDS
+
+    _, shown = connected(letting_in(frames.Bye("shutdown")), until=late, reconnect=True)
+    assert len([event for event in shown if isinstance(event, events.Reconnecting)]) == rebuffs.MOST
+    notice = shown[-2]
+    assert isinstance(notice, events.Notice) and "in 300 seconds" in notice.text
+
+
+def test_goodbyes_with_good_times_between_are_no_rebuffs() -> None:
+    clock = Clock()
+    counted = rebuffs.Rebuffs(clock)
+    for _ in range(rebuffs.MOST * 2):
+        counted.entered()
+        clock.now += rebuffs.LASTED
+        counted.ended()
+    assert not counted.too_many and counted.pause == 0.0
+    for _ in range(rebuffs.MOST - 1):
+        counted.entered()
+        counted.ended()
+    assert counted.too_many
+    counted.forget()
+    assert not counted.too_many
+
+
+@pytest.mark.parametrize("proven", [True, False])
+@pytest.mark.usefixtures("swift")
+def test_why_a_client_is_not_let_in_again_is_said_once(proven: bool) -> None:
+    """It tries on, with the waits of its own, and with those that the server has named."""
+    visits = itertools.count()
+
+    def script(peer: WebSocket, link: ServerLink) -> None:
+        if next(visits) == 0:
+            prove(peer, link, PRS)
+            peer.send(link.seal(stay()))
+            return
+        refused = frames.Refused("server_full", retry_after=0.2 if proven else None)
+        if proven:
+            prove(peer, link, PRS)
+            peer.send(link.seal([refused.encode()]))
+        else:
+            peer.send(refused.encode().decode())
+        received(peer)
+
+    def enough(shown: list[events.Event]) -> bool:
+        return len([event for event in shown if isinstance(event, events.Reconnecting)]) >= 4
+
+    _, shown = connected(script, until=enough, reconnect=True)
+    (notice,) = (event.text for event in shown if isinstance(event, events.Notice))
+    assert ("The server is full" if proven else "server_full") in notice
 
 
 # What is typed meanwhile

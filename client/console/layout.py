@@ -308,13 +308,8 @@ class Layout:
     def _disconnected(self, event: events.Disconnected) -> list[Row]:
         return [_row("{text}", "alarm", text=wording.disconnected(event.reason))]
 
-    def _paused(self, _event: events.Paused) -> list[Row]:
-        text = _(
-            "Several times within an hour what answered did not know your password or token: that "
-            "may be no longer good there, or somebody is in between. /reconnect tries again, /quit "
-            "leaves."
-        )
-        return [_row(text, "alarm")]
+    def _paused(self, event: events.Paused) -> list[Row]:
+        return [_row(wording.paused(event.reason), "alarm")]
 
     def _cleared(self, _event: events.Cleared) -> list[Row]:
         # Shown only where the output is one that cannot be cleared.
