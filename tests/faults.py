@@ -24,7 +24,7 @@ import struct
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,20 +32,22 @@ from itertools import count
 from typing import Any, NamedTuple
 from unittest import mock
 
-from client import approach, backoff, events, guesses, roster
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from client import approach, backoff, events, guesses, roster, wording
 from client.connection import Connection
 from client.outbox import Line
 from client.posts import Sealed
 from client.session import Session
-from protocol import limits, pake
+from protocol import frames, limits, pake
 from protocol.invite import Invite
-from protocol.keys import to_text
+from protocol.keys import Bundle, Identity, RecipientKeys, to_text
 from protocol.link import Credentials
 from server import throttle
 from server.app import ChatServer
 from server.rooms import Member, Room
 from tests.conftest import IdentityPool, identity_pool, server_settings
-from tests.wire import LONG, MOST, PASSWORD
+from tests.wire import LONG, MOST, PASSWORD, Wire
 from transport.sockets import Stream
 from transport.websocket import WebSocket, connect
 
@@ -83,10 +85,14 @@ class Fault:
 class _Lane:
     """One direction of one connection."""
 
-    def __init__(self, up: bool, source: socket.socket, target: socket.socket) -> None:
-        self.up, self.source, self.target = up, source, target
+    def __init__(
+        self, up: bool, source: socket.socket, target: socket.socket, lag: float
+    ) -> None:
+        self.up, self.source, self.target, self.lag = up, source, target, lag
         self.held = bytearray()
         self.passed = 0
+        self.under_way: deque[tuple[float, int]] = deque()  # until when, and up to which byte
+        self.arrived_to = 0
         self.faults: list[tuple[int, int, Fault]] = []  # a heap: at which byte, which came first
         self.quiet_until = 0.0
         self.shaped: Fault | None = None  # throttle, split or merge
@@ -94,6 +100,18 @@ class _Lane:
         self.gather_until = 0.0
         self.ended = self.done = False  # the source's end was read, was passed on
         self.blocked = False  # the target takes no more at the moment
+
+    def add(self, data: bytes) -> None:
+        """It has come from the source, and will be under way for as long as everything."""
+        self.held += data
+        if self.lag and data:
+            self.under_way.append((time.monotonic() + self.lag, self.passed + len(self.held)))
+
+    def arrived(self, now: float) -> int:
+        """How many of the held bytes may pass on."""
+        while self.under_way and self.under_way[0][0] <= now:
+            self.arrived_to = self.under_way.popleft()[1]
+        return self.arrived_to - self.passed if self.lag else len(self.held)
 
 
 class Road:
@@ -106,7 +124,7 @@ class Road:
         self.connections: list[tuple[_Lane, _Lane]] = []
         self.coming: list[Fault] = []  # for the next connection, from its first byte on
         self.frozen_until = self.away_until = 0.0
-        self.held_until: float | None = None
+        self.lag = 0.0  # seconds that everything takes, in each direction of coming connections
 
     def arm(self, fault: Fault, coming: bool = False) -> None:
         """``fault`` is to happen to the connection of now, or to the ``coming`` one."""
@@ -170,7 +188,7 @@ class Road:
         for sock in (near, far):
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        pair = (_Lane(True, near, far), _Lane(False, far, near))
+        pair = (_Lane(True, near, far, self.lag), _Lane(False, far, near, self.lag))
         for fault in self.coming:
             self._network.add_fault(pair[0 if fault.up else 1], fault.after, fault)
         self.coming.clear()
@@ -287,7 +305,7 @@ class Network:
                     data = sock.recv(65536)
                 except OSError:
                     data = b""
-                lane.held += data
+                lane.add(data)
                 lane.ended = lane.ended or not data
             elif lane.target is sock and mask & selectors.EVENT_WRITE:
                 lane.blocked = False
@@ -337,6 +355,8 @@ class Network:
                 return float("inf")
             if lane.blocked:
                 return float("inf")
+            if not lane.arrived(now):
+                return lane.under_way[0][0]
             if lane.shaped is not None and lane.shaped.kind == "merge":
                 gathered = len(lane.held) >= lane.shaped.size or lane.ended
                 if not gathered and now < lane.gather_until:
@@ -348,7 +368,7 @@ class Network:
 
     def _send(self, lane: _Lane, now: float) -> bool:
         """Pass on what may go together; False if nobody takes it any more."""
-        most = len(lane.held)
+        most = lane.arrived(now)
         if lane.faults:
             most = min(most, lane.faults[0][0] - lane.passed)
         shaped = lane.shaped
@@ -405,7 +425,8 @@ class Step:
     """One thing that happens; people are numbered.
 
     say, whisper (to ``other``), rename, move (to the other room), fault (``coming``: for the next
-    connection), await (``who`` has an answer to everything)
+    connection), await (``who`` has an answer to everything), crowd (``size`` strangers come into
+    the room of ``who`` and go again, ``other`` of them at once)
     """
 
     what: str
@@ -434,8 +455,9 @@ MOODS = (
 )
 _KINDS = ("cut", "cut", "reset", "away", "freeze", "delay", "throttle", "split", "merge")
 _WHAT = (
-    ("say",) * 10 + ("fault",) * 8 + ("await",) * 5 + ("whisper",) * 3 + ("rename", "move")
-)
+    ("say",) * 10 + ("fault",) * 8 + ("await",) * 5 + ("whisper",) * 3
+    + ("rename", "move", "crowd", "crowd")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -463,6 +485,8 @@ class Schedule:
                 steps.append(Step(what, who, fault=fault, coming=chance.random() < 0.3))
                 # Something to be broken while it is on its way.
                 steps.append(Step("say", who if fault.up else (who + 1) % PEOPLE, size=8))
+            elif what == "crowd":
+                steps.append(Step(what, who, chance.randrange(1, 4), chance.choice((2, 8, 20))))
             elif what == "say":
                 size = chance.choice((3000, 6000) if mood.narrow else (0, 0, 20, 300, 3000))
                 steps += [Step(what, who, size=size)] * chance.choice((1, 1, 2, 5))
@@ -680,10 +704,18 @@ class Group:
         prs: bytes,
         size: int = PEOPLE,
         name: str = "",
+        lag: float = 0.0,
     ) -> None:
         self.network, self.port, self.name = network, port, name
+        self._pool, self._prs = pool, prs
+        self._crowds: list[threading.Thread] = []
+        self._strangers = count(1)
+        self._unwell: list[BaseException] = []  # of those threads
+        self.came = 0  # strangers that were in
         self.changed = threading.Condition()  # guards everybody's records; a leaf
         self.people = [Person(self, number, pool, prs) for number in range(size)]
+        for person in self.people:
+            person.road.lag = lag
 
     def __enter__(self) -> Group:
         for person in self.people:
@@ -697,6 +729,7 @@ class Group:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._await_crowds()
         for person in self.people:
             person.road.heal()
         for person in self.people:
@@ -721,8 +754,51 @@ class Group:
         done = person.session.wait_answered(LONG)
         assert done, f"{self.name}: no answer for {person.nick}\n{self}"
 
+    def crowd(self, room: str, size: int, at_once: int) -> None:
+        """So many come and go, by no road that ever fails.  Returns at once."""
+        nicks = [f"s{next(self._strangers)}" for _ in range(size)]
+        coming = threading.Thread(target=self._come_and_go, args=(room, nicks, at_once))
+        self._crowds.append(coming)
+        coming.start()
+
+    def _come_and_go(self, room: str, nicks: list[str], at_once: int) -> None:
+        try:
+            self._pass_by(room, nicks, at_once)
+        except BaseException as error:
+            self._unwell.append(error)
+            raise
+
+    def _pass_by(self, room: str, nicks: list[str], at_once: int) -> None:
+        inside: deque[Wire] = deque()
+        for nick in nicks:
+            wire = Wire(self.port, Passer(self._pool.keys), self._pool.keys, prs=self._prs)
+            wire.greet()
+            wire.prove(nick, room)
+            frame = wire.next()
+            while not isinstance(frame, (frames.Entered, frames.Refused)):
+                frame = wire.next()
+            if isinstance(frame, frames.Refused):  # the room has changed too often
+                wire.cut()
+                continue
+            with self.changed:
+                self.came += 1
+            inside.append(wire)
+            if len(inside) >= at_once:
+                _go(inside.popleft())
+        while inside:
+            _go(inside.popleft())
+
+    def _await_crowds(self) -> None:
+        """Until all strangers have gone."""
+        for coming in self._crowds:
+            coming.join(4 * LONG)
+            assert not coming.is_alive(), f"{self.name}: strangers that never go"
+        assert not self._unwell, f"{self.name}: strangers: {self._unwell}"
+        self._crowds.clear()
+
     def settle(self, room: str = ROOM) -> None:
         """Heal everything; everybody comes to ``room``, says a last line and sees all others'."""
+        self._await_crowds()
         for person in self.people:
             person.road.heal()
         for _ in range(20):
@@ -767,6 +843,21 @@ class Group:
             return bool(outcome())
 
 
+class Passer(Identity):
+    """Somebody that comes once: its signature is its own, its key pairs are all strangers'."""
+
+    def __init__(self, keys: RecipientKeys) -> None:
+        self._keys = keys
+        self._sign = Ed25519PrivateKey.generate()
+        self.bundle = Bundle(keys.public, self._sign.public_key().public_bytes_raw())
+
+
+def _go(wire: Wire) -> None:
+    wire.send(frames.Bye("left"))
+    wire.ended()
+    wire.cut()
+
+
 def _met(person: Person) -> set[str]:
     found: set[str] = set()
     for record in person.records:
@@ -788,15 +879,22 @@ def party(
     size: int = PEOPLE,
     name: str = "",
     narrow: bool = False,
+    lag: float = 0.0,
     **settings: Any,
 ) -> Iterator[Group]:
-    """People who know of each other, on a server of their own, within a ``world``."""
+    """People who know of each other, on a server of their own, within a ``world``.
+
+    ``lag``: seconds that everything takes in each direction.
+    """
     server = ChatServer(server_settings(**settings))
     if narrow:
         server._listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     server.start()
     try:
-        with Network(narrow) as network, Group(network, server.port, pool, prs, size, name) as all_:
+        with (
+            Network(narrow) as network,
+            Group(network, server.port, pool, prs, size, name, lag) as all_,
+        ):
             yield all_
     finally:
         server.stop()
@@ -814,6 +912,7 @@ def run(schedule: Schedule, tap: Tap, pool: IdentityPool, prs: bytes) -> Counter
         group.settle()
     found = check(group, tap, forgiving=mood.grace is not None)
     found.update(group.network.happened)
+    found["strangers"] = group.came
     found["schedules"] = 1
     return found
 
@@ -830,6 +929,8 @@ def _perform(schedule: Schedule, group: Group) -> None:
             person.session.rename(f"{person.nick}-{next(numbers)}")
         elif step.what == "move":
             person.move(OTHER_ROOM if person.session.room == ROOM else ROOM)
+        elif step.what == "crowd":
+            group.crowd(person.session.room, step.size, step.other)
         elif step.what == "fault":
             assert step.fault is not None
             person.road.arm(step.fault, step.coming)
@@ -1001,6 +1102,8 @@ class _Check:
                 bad = False  # cut at that moment, as a guesser would
             if isinstance(event, events.Error):
                 bad = event.code not in ("disconnected", "timed_out")
+            if isinstance(event, events.Notice):  # struck out
+                bad = event.text == wording.coming_back("protocol")
             self.demand(not bad, person, str(event))
             if isinstance(event, events.Reconnected):
                 self.found["resumed" if event.resumed else "joined anew"] += 1
@@ -1111,15 +1214,16 @@ class _Check:
 
 
 FIGURES = (
-    "schedules", "cut", "reset", "away", "freeze", "delay", "throttle", "split", "merge",
-    "resumed", "joined anew", "rejoined", "lines", "accepted", "handed back",
+    "schedules", "strangers", "cut", "reset", "away", "freeze", "delay", "throttle", "split",
+    "merge", "resumed", "joined anew", "rejoined", "lines", "accepted", "handed back",
     "handed back, yet taken", "missed and told",
 )  # fmt: skip
 
 
 def figures(found: Counter[str]) -> str:
     """One line for a report."""
-    return ", ".join(f"{name} {found[name]}" for name in FIGURES) + ", lost 0"
+    counted = [f"{name} {found[name]}" for name in FIGURES]
+    return ", ".join([*counted, "lost 0", "twice 0", "struck out 0"])
 
 
 def main(words: Sequence[str]) -> None:

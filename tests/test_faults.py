@@ -53,6 +53,7 @@ def test_schedules(
     # whoever comes back in time resumes is shown by test_faults_single.
     assert found["resumed"] + found["joined anew"] + found["rejoined"]
     assert found["resumed"] or not SOAK
+    assert found["strangers"] > found["schedules"]
 
 
 Forge = Callable[[list[Record]], None]
