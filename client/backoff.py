@@ -58,6 +58,12 @@ class Backoff:
         """The connection that there was has come back by itself."""
         self._failed = 0
 
+    def closed(self) -> float:
+        """Seconds in which no other connection may be entered: there were too many."""
+        if len(self._entries) < ENTRIES:
+            return 0.0
+        return max(0.0, self._entries[0] + ENTRIES_SECONDS - self._clock())
+
     def delay(self, welcome: bool) -> float:
         """Seconds until the next attempt, of which this is one more.
 
@@ -70,9 +76,7 @@ class Backoff:
             wait = min(wait, GRACE_DELAY)
         # The first attempt after a connection that did not last counts as one of both.
         wait = max(wait, _law(self._short) if self._short else 0.0) * self._chance(0.5, 1.0)
-        if len(self._entries) == ENTRIES:
-            wait = max(wait, self._entries[0] + ENTRIES_SECONDS - now)
-        return math.ceil(wait * 10) / 10
+        return math.ceil(max(wait, self.closed()) * 10) / 10
 
 
 def _law(number: int) -> float:

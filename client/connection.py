@@ -116,6 +116,7 @@ class Connection:
         self._interval, self._timeout = ATTEMPT_SECONDS, ATTEMPT_SECONDS
         self._beat = self._heard = self._wrote = 0.0  # when: the next one, a record, one of ours
         self._gap = 0.0  # seconds in which nothing had passed before what waits for an answer
+        self._suspect = False  # nothing had passed for a while: there may be another route by now
         self._received = 0  # bytes, since the last heartbeat
         self._asked = False  # for a heartbeat, and it has not come
         self._patience = Patience(clock, self._say_slow)
@@ -216,7 +217,7 @@ class Connection:
         now = self._clock()
         gap = now - max(self._heard, self._wrote)
         if gap >= ROUTE_SECONDS:
-            self._gap = gap
+            self._gap, self._suspect = gap, True
         self._wrote = now
         if self._silence.due == math.inf and threading.get_ident() != self._thread.ident:
             peer.wake()
@@ -441,7 +442,7 @@ class Connection:
             values = link.open(record)
             self._heard, self._gap = self._clock(), 0.0
             self._received += len(record)
-            if self._spare is not None and not self._spare.wanted:
+            if self._spare is not None and not self._spare.wanted and not peer.stuck:
                 self._drop_spare()  # the old one has proven first
                 self._backoff.calm()
             self._take(values)
@@ -487,10 +488,21 @@ class Connection:
         if self._spare is not None:
             if self._spare.done:
                 self._change_over(self._spare)
-        elif self._wanted or (step.dial and self._reconnect and not self._guesses.too_many()):
+        elif self._wanted or (step.dial and self._may_dial()):
             self._try_another()
-        elif self._silence.late and self._route is not None and self._route.changed():
-            self._silence.dial_soon(now)
+        elif self._suspect or self._silence.late:
+            self._suspect = False
+            if self._route is not None and self._route.changed():
+                self._silence.dial_soon(now)
+
+    def _may_dial(self) -> bool:
+        """Whether another connection may be tried unasked; if only later, it will be."""
+        if not self._reconnect or self._guesses.too_many():
+            return False
+        closed = self._backoff.closed()
+        if closed:
+            self._silence.dial_soon(self._clock(), closed)
+        return not closed
 
     def _try_another(self) -> None:
         """Dial beside the connection that there is."""

@@ -35,9 +35,9 @@ class Silence:
     """One connection's.  ``due`` is when to look again at the latest, if nothing happens.
 
     The waits before it is said again double, and so does the wait for another connection where
-    one was tried in vain before: on a network that takes its time, each answer is late.  Where the
-    system tells that not even a byte was acknowledged, it is not the server that takes its time,
-    and the wait is no longer than until it is said.
+    one was tried in vain before, and the first one has come back: on a network that takes its time,
+    each answer is late.  Where the system tells that some bytes were not even acknowledged, it is
+    not the server that takes its time, and the wait is no longer than until it is said.
     ``chance`` is ``random.uniform``.
     """
 
@@ -46,7 +46,8 @@ class Silence:
         self._moved = -1
         self._since: float | None = None  # something waits, and nothing has moved
         self._say_at = self._dial_at = 0.0  # seconds after _since, a moment
-        self._vain = 0  # times that it was dialled
+        self._dialled = False  # since something was answered last
+        self._vain = 0  # times that it was, and the same connection answered
         self._dialled_at = -math.inf
         self.due = math.inf
         self.late = False  # an answer takes longer than it does where all is well
@@ -54,6 +55,7 @@ class Silence:
     def begin(self) -> None:
         """Another connection: what was measured of the last one says nothing of it."""
         self._moved, self._since, self.late, self.due = -1, None, False, math.inf
+        self._dialled, self._vain = False, 0
 
     def look(self, now: float, waits: bool, moved: int, stuck: bool = False) -> Step:
         """What to do at ``now``, the network having been looked at.
@@ -61,9 +63,13 @@ class Silence:
         ``waits``: something was sent that has to be answered.  ``moved`` grows while bytes come,
         or are taken; ``stuck``: some of those sent are known not to have arrived.
         """
-        if moved > self._moved or not waits:
+        # What comes says that the network is back, and not that what was sent arrives: TCP may wait
+        # for as long again as it did before it repeats that.
+        forlorn = waits and stuck and self._dialled
+        if (moved > self._moved and not forlorn) or not waits:
             back = self._since is not None and self._say_at > PATIENCE
-            self._moved = max(moved, self._moved)
+            self._vain += self._dialled
+            self._dialled, self._moved = False, max(moved, self._moved)
             self._since, self.late = None, False
             if waits:
                 self._start(now)
@@ -99,9 +105,7 @@ class Silence:
                 self._say_at *= 2
         dial = now >= self._dial_at
         if dial:
-            if now - self._dialled_at >= DIAL_AFTER:
-                self._vain += 1
-            self._dialled_at, self._dial_at = now, math.inf
+            self._dialled, self._dialled_at, self._dial_at = True, now, math.inf
         self._schedule(now)
         return Step(said, probe, dial)
 

@@ -88,6 +88,18 @@ def test_now_and_then_a_connection_that_lasts_does_not_help_such_a_server() -> N
     assert all(b - a >= 60.0 for a, b in zip(entered, entered[ENTRIES:], strict=False))
 
 
+def test_a_second_connection_is_one_of_the_ten() -> None:
+    clock = Clock()
+    backoff = Backoff(clock)
+    for _ in range(ENTRIES):
+        assert not backoff.closed()
+        backoff.entered()
+        clock.now += 1.0
+    assert backoff.closed() == 60.0 - ENTRIES
+    clock.now += 60.0 - ENTRIES
+    assert not backoff.closed()
+
+
 def test_what_was_is_forgotten_after_a_connection_that_lasted() -> None:
     clock = Clock()
     backoff = Backoff(clock, most)

@@ -141,6 +141,29 @@ def test_where_no_byte_arrives_the_server_is_not_to_blame() -> None:
     assert watch.silence.look(watch.now, True, watch.moved, True) == Step(5, probe=True)
 
 
+def test_what_comes_does_not_help_what_was_sent_and_is_stuck() -> None:
+    """The network is back, and TCP waits for long before it repeats; the dialling goes on."""
+    watch = Watch()
+    watch.send()
+    watch.until(11.0)
+    watch.silence.dial_soon(watch.now, 1.5)
+    watch.moved += 1
+    assert watch.silence.look(watch.now, True, watch.moved, True) == Step()
+    watch.now += 1.5
+    assert watch.silence.look(watch.now, True, watch.moved, True) == Step(dial=True)
+    assert watch.silence.look(watch.now, True, watch.moved, False) == Step(back=True)
+
+
+def test_a_connection_that_took_over_was_not_in_vain() -> None:
+    watch = Watch()
+    for start in (0.0, 20.0):
+        watch.now = 100.0 + start
+        watch.moved = 0
+        watch.send()
+        assert [at for at, step in watch.until(start + 15.0) if step.dial] == [start + 10.0]
+        watch.silence.begin()
+
+
 def test_who_was_kept_from_looking_for_long_says_how_long_it_was() -> None:
     """Stopped, or asleep; the network was looked at before."""
     watch = Watch()
