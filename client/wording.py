@@ -251,7 +251,8 @@ _UNREACHABLE: dict[str, str] = {
         "or something else is there; try again later, or check the port."
     ),
     "not_websocket": N_(
-        "What answers at {server} is not a chat server, or wants TLS; check the port or add --ssl."
+        "What answers at {server} is not a chat server, or wants TLS; check port and path, or "
+        "add --ssl."
     ),
     "not_upgraded": N_(
         "{server} answers as a web page does: something in between passes no WebSockets on, or it "
@@ -332,7 +333,7 @@ _UNREACHABLE: dict[str, str] = {
     ),
     "wrong_host": N_(
         "The certificate of {server} is for another name; connect by the name that is in it, "
-        "or give its fingerprint with --ssl-fingerprint."
+        "give that name with --tls-name, or the certificate's fingerprint with --ssl-fingerprint."
     ),
     "expired": N_(
         "The certificate of {server} is not valid today; have it renewed, or give its "
