@@ -170,18 +170,21 @@ class GnuScreen(Multiplexer):
     def _copied(self, *order: str) -> str:
         # Orders are carried out one after the other: once the second file is there, the first
         # one is whole. Each time they are others, or a late order would empty what is being read.
+        pairs: list[tuple[Path, Path]] = []
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:  # at the beginning there is no window yet
             self._copies += 1
             copy, later = (self._folder / f"{name}{self._copies}" for name in ("copy", "later"))
+            pairs.append((copy, later))
             self._order(*order, str(copy))
             self._order("hardcopy", str(later))
             soon = time.monotonic() + 20 * _PAUSE
-            while time.monotonic() < soon and not (copy.exists() and later.exists()):
+            while time.monotonic() < soon:
+                for copy, later in pairs:
+                    if copy.exists() and later.exists():
+                        return copy.read_text(encoding="utf-8", errors="replace")
                 self._display.look()
                 self._pause.wait(_PAUSE)
-            if copy.exists() and later.exists():
-                return copy.read_text(encoding="utf-8", errors="replace")
         raise AssertionError("no hardcopy comes")
 
 

@@ -397,7 +397,7 @@ def test_a_terminal_that_has_gone_ends_the_input(person: Person) -> None:
         with Console(
             "rich", {"TERM": "xterm"}, stdin=stdin, stdout=stdout, on_gone=told.set
         ) as console:
-            sees(person, "end-to-end")
+            sees(person, "─{20}")
             stdout.close()
             console.screen.show(events.Notice("into nothing"))
             assert told.wait(DEADLINE) and console.screen.gone
