@@ -574,10 +574,8 @@ class Connection:
 
     def _say_why(self, reason: str) -> None:
         """The server has ended this connection, or has to be left; the next one may be better."""
-        if reason == "replaced":  # by this client: nobody else has its keys
-            return
         self._reason = reason
-        if reason == "lost":
+        if reason in ("lost", "replaced"):  # by this client: nobody else has its keys
             return
         self._rebuffs.ended()
         if self._reconnect and not self._leaving.is_set():

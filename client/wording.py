@@ -101,13 +101,9 @@ _NOT_SENT: dict[str, str] = {
     ),
     "stale": N_("the room had changed since; send it again"),
     "repeated": N_("the server has counted it already; send it again if it does not appear"),
+    "unexpected": N_("the server did not expect it; connect again, and send it again"),
     "not_text": N_("it is not UTF-8 text; send it in that encoding"),
-    "shutdown": N_("the server is shutting down; send it again when it is back"),
-    "room_full": N_("the room is full; try another one"),
-    "too_big": N_("it is larger than the server takes; send less at once"),
     "timed_out": N_("the server did not answer in time; if it does not appear, send it again"),
-    "alone": N_("nobody else is in the room; wait until somebody comes"),
-    "no_such_nick": N_("nobody here has that nickname; /who shows who is here"),
 }
 _NOT_TAKEN = N_("it was refused ({code}); change it, or send it again later")
 
@@ -166,8 +162,6 @@ _WARNED = N_("Something is not as it should be ({code}); compare codes with /ver
 
 _DISCONNECTED: dict[str, str] = {
     "shutdown": N_("The server is shutting down; connect again when it is back."),
-    "timed_out": N_("Nothing was heard from the other side for too long; connect again."),
-    "too_slow": N_("This connection could not keep up with the room; connect again."),
     "revoked": N_("Your token has been revoked; ask for a new one."),
     "expired": N_("Your token has expired; ask for a new one."),
     "taken_over": N_("Somebody else has connected with the same token and has this place now."),
@@ -195,19 +189,16 @@ _DISCONNECTED: dict[str, str] = {
     "no_answer": N_(
         "The server did not answer what was sent; try again later, or ask whoever runs it."
     ),
-    "quit": N_("You have left the chat."),
     "protocol": N_("The two sides did not understand each other; use the same version on both."),
 }
 _COMING_BACK: dict[str, str] = {
     "shutdown": N_("The server is shutting down; this client connects again when it is back."),
-    "timed_out": N_("Nothing was heard from the other side for too long; connecting again."),
     "misnamed": N_(
         "The server calls you by a nickname that you did not ask for, so the connection was ended; "
         "connecting again."
     ),
     "no_room": N_("The server did not say in time who is in the room; connecting again."),
     "no_answer": N_("The server did not answer in time what was sent; connecting again."),
-    "too_slow": N_("This connection could not keep up with the room; connecting again."),
 }
 _WAITING: dict[str, str] = {
     "welcome": N_("The server is slow to answer: many may be trying to log in; still waiting."),

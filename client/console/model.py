@@ -22,7 +22,7 @@ from i18n import _
 
 CONNECTED, SILENT, LOST, PAUSED, ENDED = "connected", "silent", "lost", "paused", "ended"
 _SHOWN_COLUMNS = 30  # of what was copied
-_HOPELESS = ("too_long", "not_text", "too_big")  # the same line would be refused again
+_HOPELESS = ("too_long", "not_text")  # the same line would be refused again
 
 
 @dataclass(frozen=True)
