@@ -159,7 +159,7 @@ class Client:
         if prs is None:
             prs = crypto.token_prs(token) if token else crypto.password_prs(password or "")
         self._prs, self._token = prs, token
-        self.nick, self._wanted = nick, room
+        self.nick, self._wanted, self._asked = nick, room, room
         self.identity = identity or crypto.Identity()
         self.room = Room(self.identity, self._warn)
         self.events: list[Event] = []
@@ -181,8 +181,11 @@ class Client:
         """Connect and come in.  Raises Refusal, Broken, Ended, OSError."""
         try:
             self.prove(resume)
-            self._enter_live(self.link.open(self._first_record()))
-            self.read(lambda: not self._arriving and self.room.ready, "the roster")
+            frames = self.link.open(self._first_record())
+            if frames and self._is_wait(frames[0]):
+                frames = self.link.open(self._first_record())
+            self._enter_live(frames)
+            self.read(lambda: not self._arriving and self.room.ready, "the roster", 30.0)
         except (Refusal, Broken, Ended):
             self.socket.cut()
             raise
@@ -243,6 +246,14 @@ class Client:
             _raise_refused(parse(message.encode()), clear=True)
             raise Broken("a text")
         return message
+
+    def _is_wait(self, value: Any) -> bool:
+        """Whether the room changes too often just now: then the next record is the first one."""
+        frame = self._checked(value, SERVER)
+        if frame is None or frame["type"] != "wait":
+            return False
+        self._on_wait(frame)
+        return True
 
     def _enter_live(self, frames: list[Any]) -> None:
         if not frames:
@@ -494,6 +505,9 @@ class Client:
     def _on_seen(self, frame: Frame) -> None:
         self._note("seen", frame["seq"])
 
+    def _on_wait(self, frame: Frame) -> None:
+        self._note("wait", frame["seconds"])
+
     def _on_bye(self, frame: Frame) -> None:
         self.goodbye = frame["reason"]
         self._note("bye", frame["reason"])
@@ -554,15 +568,18 @@ class Invite(NamedTuple):
     room: str
     secret: str | None
     fingerprint: str | None
+    path: str
 
 
 def read_invite(link: str) -> Invite:
     parts = urllib.parse.urlsplit(link)
     if parts.scheme not in ("cmdchat", "cmdchats"):
         raise ValueError("no invite link")
-    fingerprint = urllib.parse.parse_qs(parts.query).get("fp", [None])[0]
+    query = urllib.parse.parse_qs(parts.query)
+    fingerprint, path = query.get("fp", [None])[0], query.get("path", [""])[0]
     room, secret = urllib.parse.unquote(parts.path[1:]), urllib.parse.unquote(parts.fragment)
-    return Invite(parts.hostname or "", parts.port or 1000, room, secret or None, fingerprint)
+    address = parts.hostname or "", parts.port or 1000
+    return Invite(*address, room, secret or None, fingerprint, path)
 
 
 def form(port: int, path: str, **fields: Any) -> tuple[int, Any]:

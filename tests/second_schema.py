@@ -36,6 +36,7 @@ _SERVER = {
     "log": "to count, entries [any",
     "seen": "seq count, number? count, answer? flag",
     "bye": "reason code",
+    "wait": "seconds seconds",
 }
 _ENTRIES = {
     "posted": "seq count, from count, change count, box box",

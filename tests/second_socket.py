@@ -34,7 +34,8 @@ class Refused(Exception):
 
 
 class WebSocket:
-    """A connection at ``/`` of a server.  ``source``: the address to come from.
+    """A connection to a server, which may be below a ``path``.  ``source``: the address to come
+    from.
 
     ``fingerprint``: of the certificate that is pinned, 64 hex digits; then over TLS.
     ``holds``: how many bytes the system may keep for who does not read.
@@ -49,6 +50,7 @@ class WebSocket:
         source: str | None = None,
         fingerprint: str | None = None,
         holds: int | None = None,
+        path: str = "",
         seconds: float = 10.0,
     ) -> None:
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -66,7 +68,7 @@ class WebSocket:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if fingerprint is not None:
                 self._pin(host, fingerprint)
-            self._upgrade(host, port, time.monotonic() + seconds)
+            self._upgrade(f"{host}:{port}", f"{path}/", time.monotonic() + seconds)
         except BaseException:
             self._socket.close()
             raise
@@ -80,10 +82,10 @@ class WebSocket:
         if not hmac.compare_digest(hashlib.sha256(certificate).hexdigest(), fingerprint):
             raise OSError("another certificate")
 
-    def _upgrade(self, host: str, port: int, deadline: float) -> None:
+    def _upgrade(self, host: str, path: str, deadline: float) -> None:
         key = base64.b64encode(os.urandom(16))
         self._socket.sendall(
-            f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key.decode()}\r\n"
             "Sec-WebSocket-Version: 13\r\n\r\n".encode()
         )
@@ -103,6 +105,9 @@ class WebSocket:
         if found.get(b"sec-websocket-accept") != accept:
             raise Refused(101)
         self._bytes[:] = rest
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     # Sending
 
@@ -158,6 +163,11 @@ class WebSocket:
                     self._message.clear()
                     self._kind = 0
                     return whole.decode() if of == TEXT else whole
+
+    def skip(self) -> None:
+        """Throw away what has come, unread.  Raises Ended."""
+        while self._read(0.0):
+            self._bytes.clear()
 
     def _take_frame(self) -> tuple[bool, int, bytes] | None:
         buffer = self._bytes

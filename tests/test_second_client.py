@@ -23,6 +23,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from protocol import limits
+from server import bounds
 from server.app import ChatServer
 from tests import second_crypto as crypto
 from tests.module_server import server_fixture  # noqa: F401
@@ -314,9 +315,9 @@ def test_a_text_that_no_client_should_send_is_not_shown(
 ) -> None:
     """The server cannot judge it; both readers do, and go on."""
     bob, carol = join(server, "bob-15"), join(server, "carol-15")
-    with real(server, room, nick="alice") as alice:
+    with real(server, room) as alice:
         for other in (bob, carol):
-            other.next("joined", lambda nick: nick.startswith("alice"))
+            other.next("joined", lambda nick: nick.startswith("anna"))
         wraps, _ = bob.room.seal("never sent", "text", 10_000)
         most = bob.welcome["max_message_size"]
         for text in ("", " \n\t\u2003", "x" * (most + 1), "é" * (most // 2) + "x"):
@@ -439,7 +440,6 @@ def test_what_is_refused(server: Server, join: Join) -> None:
     assert alice.rename("B0b-7")["nick"] == "bob-7"
     assert alice.rename("a\x1bb")["code"] == "bad_nick"
     assert alice.enter("a b")["code"] == "bad_room"
-    alice._asked = alice.room.name
     wraps, box = alice.room.seal("x" * 70_000, "text", 10**6)
     refused = alice.answer(alice.post_box(wraps, box))
     assert (refused["code"], refused["limit"]) == ("too_long", alice.welcome["max_message_size"])
@@ -504,6 +504,21 @@ def test_the_same_identity_again(server: Server, join: Join) -> None:
     bob.say("welcome"), again.hears("bob-9", "welcome")
 
 
+def test_anothers_ticket(server: Server, join: Join) -> None:
+    """Lets in nobody else, and is used up by that; one that is unknown means nothing."""
+    alice = join(server, "alice-11")
+    eve = join(server, "eve-11", joined=False)
+    eve.ticket = alice.ticket
+    with pytest.raises(Refusal) as refused:
+        eve.join()
+    assert (refused.value.code, refused.value.clear) == ("unexpected", False)
+    eve.join()
+    alice.socket.cut()
+    alice.resume()
+    assert alice.resumed
+    eve.leave()
+
+
 def test_heartbeats(make: Make, join: Join) -> None:
     """At its time, and at once where it is asked for; who says nothing is ended."""
     server = make(heartbeat_interval=0.2, heartbeat_timeout=0.8)
@@ -537,6 +552,23 @@ def test_too_late_to_resume(make: Make, join: Join) -> None:
     assert alice.next("joined") == "bob"
     bob.say("two"), alice.hears("bob", "two")
     assert bob.room._own is not None and bob.room._own.epoch > 1
+
+
+def test_who_comes_too_often_waits(
+    make: Make, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To come in, or for another nickname; whoever does is told so, and then it is done."""
+    monkeypatch.setattr(bounds, "CHANGE_BURST", 1.0)
+    monkeypatch.setattr(bounds, "CHANGE_WAIT_TOLD", 0.001)
+    monkeypatch.setattr(bounds, "CHANGES_A_SECOND", 2.0)
+    server = make()
+    members = [join(server, f"member-{number}") for number in range(3)]
+    assert all(each.room.ready for each in members)
+    assert any(each.of("wait") for each in members)
+    alice = members[2]
+    alice.events.clear()
+    while not alice.of("wait"):  # the first ones may come late enough, on a busy machine
+        assert alice.rename(f"other-{alice.last_ref}")["type"] == "accepted"
 
 
 def test_a_thousand_posts(make: Make, join: Join) -> None:
