@@ -15,7 +15,8 @@ from protocol import frames
 from protocol.errors import BadVersion, ChatError, RemoteError, TimedOut
 from transport import Closed, Unreachable
 
-_FINAL = ("revoked", "expired", "taken_over")  # goodbyes after which coming back is of no use
+# Goodbyes after which coming back is of no use.
+_FINAL = ("revoked", "expired", "taken_over", "kicked")
 _PASSING = (
     "server_full",
     "room_full",

@@ -561,6 +561,8 @@ class Session:
             self._emit(events.RoomList(listed))
         elif isinstance(frame, frames.Wait):
             self._emit(events.Notice(wording.crowded(frame.seconds)))
+        elif isinstance(frame, frames.Announcement):
+            self._emit(events.Notice(wording.announced(frame.text)))
         elif not isinstance(frame, frames.Seen):
             raise Unexpected()
 

@@ -51,6 +51,9 @@ _REFUSALS: dict[str, str] = {
         "Somebody else has connected with your token and has your place; if that was not you, ask "
         "whoever runs the server to revoke it."
     ),
+    "kicked": N_(
+        "Whoever runs this server has shown you the door: you may come back in {wait}."
+    ),
     "bad_nick": N_(
         "That is no nickname: use 1 to 32 letters, digits, dots, dashes or underscores "
         "of one alphabet."
@@ -165,6 +168,7 @@ _DISCONNECTED: dict[str, str] = {
     "revoked": N_("Your token has been revoked; ask for a new one."),
     "expired": N_("Your token has expired; ask for a new one."),
     "taken_over": N_("Somebody else has connected with the same token and has this place now."),
+    "kicked": N_("Whoever runs this server has shown you the door."),
     "replaced": N_("This client has connected from somewhere else; this connection ended."),
     "lost": N_("The connection was lost; connect again when the network is back."),
     "unproven": N_(
@@ -505,6 +509,12 @@ def crowded(wait: float) -> str:
     """What is waited for, for so many seconds, where many come into one room at once."""
     text = _("Many people are coming and going in that room just now: it is your turn in {wait}.")
     return text.format(wait=seconds(wait))
+
+
+def announced(text: str) -> str:
+    """What whoever runs the server has said to everybody; it may say anything."""
+    shown = visible(" ".join(text.split()))
+    return _("The server says: {text}").format(text=shown)
 
 
 def members(count: int) -> str:

@@ -107,6 +107,12 @@ class TakenOver(Refusal):
     code = "taken_over"
 
 
+class Kicked(Refusal):
+    """Whoever runs the server has shown this identity, or address, the door for a while."""
+
+    code = "kicked"
+
+
 class BadNick(Refusal):
     """Not a nickname by the rules of ``protocol.names``."""
 

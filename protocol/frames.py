@@ -111,6 +111,7 @@ SECONDS = Codec(_read_seconds, _identity)
 NICK = _text(limits.NICK_CHARS * 2)  # names.check_nick has the last word
 ROOM = _text(limits.ROOM_CHARS * 2)
 CODE = _text(32)
+ANNOUNCEMENT = _text(limits.ANNOUNCEMENT_CHARS)
 NONCE = _raw(limits.NONCE_BYTES)
 SHARE = _raw(limits.SHARE_BYTES)
 LOG_ID = _raw(limits.LOG_ID_BYTES)
@@ -385,6 +386,14 @@ class Wait(Frame):
 
 
 @dataclass(frozen=True)
+class Announcement(Frame):
+    """What whoever runs the server has to say to everybody; no more to be believed than it."""
+
+    kind = "announcement"
+    text: str = _is(ANNOUNCEMENT)
+
+
+@dataclass(frozen=True)
 class Entered(Frame):
     """Now in ``room``: after ``welcome``, after ``enter`` (``ref``), after falling behind.
 
@@ -534,6 +543,7 @@ CLIENT_FRAMES = _table(Confirm, Post, Keys, Private, Nick, Enter, ListRooms, See
 SERVER_FRAMES = _table(
     Welcome,
     Wait,
+    Announcement,
     Entered,
     Roster,
     Accepted,

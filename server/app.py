@@ -29,9 +29,11 @@ from server.banner import (
 )
 from server.callers import Caller, Proxies
 from server.connection import Connection, Parts, Rules
+from server.console import Console
 from server.delivery import Pump, Receiver
 from server.gate import Gate, Visitor
 from server.http import Face, Handler, no_place
+from server.kicks import Kicks
 from server.limiter import SlidingWindows
 from server.listener import Listener
 from server.rooms import Rooms
@@ -173,6 +175,13 @@ class ChatServer:
         self._parts.pump.stop()
         self._parts.sweeper.stop()
 
+    def console(self, tell: Callable[[str], None]) -> Console:
+        """What takes the lines that are typed into the server's terminal."""
+        parts = self._parts
+        return Console(
+            parts.sessions, parts.rooms, parts.tokens, parts.kicks, self._end_token, tell
+        )
+
     def reload_certificate(self) -> str:
         """Take up renewed certificate files; nobody is dropped.  What to say of it.
 
@@ -220,6 +229,7 @@ class ChatServer:
             commands,
             joins,
             refusals,
+            Kicks(),
         )
 
     def _sweep_tokens(self) -> float | None:
@@ -348,7 +358,7 @@ def run(settings: ServerSettings) -> int:
     # What the start has made lives as long as the server: nobody need look for garbage in it.
     gc.collect()
     gc.freeze()
-    signals = Signals(server.secure)
+    signals = Signals(server.secure, server.console(_tell).take)
     server.start()
     _tell(banner(settings, server.port, server.forms_port))
     signals.wait(partial(_renew, server))

@@ -73,6 +73,10 @@ TOKENS = 1024
 # Identities whose place another one has taken with the same token, and that must not take it
 # back by themselves: more than come back at once. Of more, the oldest is forgotten first.
 TAKEN_OVER = 1024
+# Identities and addresses that were shown the door: more than anybody types. The oldest goes first.
+KICKS = 1024
+# A line of whoever runs the server, in bytes; more of it is not read.
+CONSOLE_BYTES = 4096
 # A member's answers that are kept for a `ref` that comes again: more than a client has open.
 ANSWERS = 256
 # Sliding windows kept at once; the table drops those that are empty first.

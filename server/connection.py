@@ -21,6 +21,7 @@ from protocol import frames, limits
 from protocol.errors import (
     AddressLimited,
     ChatError,
+    Kicked,
     NickPinned,
     RateLimited,
     Refusal,
@@ -39,6 +40,7 @@ from protocol.names import check_nick, check_room, room_key
 from server import bounds
 from server.auth import Password, Token, Tokens, random_prs
 from server.delivery import Outlet, Pump, Receiver, entered
+from server.kicks import Kicks
 from server.limiter import SlidingWindows
 from server.rooms import Member, Room, Rooms, Snapshot
 from server.sessions import Session, Sessions
@@ -107,6 +109,7 @@ class Parts:
     commands: Allowance
     joins: Shares
     refusals: SlidingWindows
+    kicks: Kicks
     clock: Callable[[], float] = time.monotonic
 
 
@@ -292,6 +295,9 @@ class Connection:
         raise TimedOut()
 
     def _join(self, confirm: frames.Confirm) -> Session:
+        left = self._parts.kicks.left(confirm.bundle.fingerprint, self._group)
+        if left:
+            raise Kicked(retry_after=tenths(left))
         if self._parts.sessions.is_displaced(confirm.bundle.fingerprint):
             raise TakenOver()  # it would chase the one that has its place
         known = self._parts.sessions.find(confirm.bundle.fingerprint)

@@ -17,6 +17,7 @@ from protocol.errors import NickLost, NickTaken, ServerFull
 from protocol.keys import Bundle
 from protocol.names import nick_looks, resembled
 from server import bounds
+from server.callers import is_loopback
 from server.delivery import Outlet, Receiver
 from server.rooms import Member, Room, Rooms
 from server.tickets import Tickets
@@ -50,6 +51,11 @@ class Session:
         self.taken = 0  # the highest `ref`
         self.pace: Pace | None = None  # its connections', one after the other
         self._answers: OrderedDict[int, bytes] = OrderedDict()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it comes from the server's own machine: somebody there, or a proxy."""
+        return is_loopback(self.group)
 
     def deliver(self) -> None:
         """Send what there is, if there is a connection.  Never blocks."""

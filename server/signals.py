@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from server import bounds
+
 _LOOK_SECONDS = 0.5  # between two looks whether the terminal has come back to this job
 
 
@@ -19,11 +21,13 @@ class Signals:
 
     SIGHUP means that a renewed certificate is to be taken up; unless ``secure`` it means what it
     always meant: the terminal has gone.  What was ignored when the program started (``nohup``,
-    ``&`` in a script) never stops it.  For the main thread.
+    ``&`` in a script) never stops it.  ``on_line`` gets every other line of standard input, in a
+    thread of its own.  For the main thread.
     """
 
-    def __init__(self, secure: bool) -> None:
+    def __init__(self, secure: bool, on_line: Callable[[str], None] = lambda line: None) -> None:
         self._interrupted = False
+        self._on_line = on_line
         self._renewal = getattr(signal, "SIGHUP", None) if secure else None
         # Whichever thread the system tells of a signal writes its number into a pipe.  Python
         # itself would only call the handler when the main thread is awake; and it need not be the
@@ -68,11 +72,12 @@ class Signals:
             while read := _read(0):
                 for byte in read:
                     if byte not in b"\r\n":
-                        line = (line + bytes((byte,)))[-8:]
+                        line = (line + bytes((byte,)))[: bounds.CONSOLE_BYTES]
                         continue
                     if line.strip().lower() == b"q":
                         os.write(self._told, bytes((signal.SIGTERM,)))
                         return
+                    self._on_line(line.decode("utf-8", "replace"))
                     line = b""
 
 

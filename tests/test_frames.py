@@ -91,6 +91,8 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
             nick, seconds, seconds, count, count, count, seconds, maybe | nonce,
         ),
         frames.Wait: (seconds,),
+        frames.Announcement: (st.text(max_size=1000),),
+        frames.Announcement: (st.text(max_size=1000),),
         frames.Entered: (room, nonce, count, count, count, flag, count, maybe | count),
         frames.Roster: (some(member),),
         frames.Accepted: (count, maybe | count),

@@ -51,6 +51,7 @@ CODECS = {
     id(codec): name
     for name, codec in {
         "count": frames.COUNT, "flag": frames.FLAG, "seconds": frames.SECONDS,
+        "announcement": frames.ANNOUNCEMENT,
         "nick": frames.NICK, "room": frames.ROOM, "code": frames.CODE, "nonce": frames.NONCE,
         "share": frames.SHARE, "log id": frames.LOG_ID, "hash": frames.HASH,
         "wrapped": frames.WRAPPED, "signature": frames.SIGNATURE, "token": frames.TOKEN,
@@ -144,11 +145,12 @@ def test_every_type_of_a_field_is_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("codec", "most"), [(frames.NICK, 64), (frames.ROOM, 128), (frames.CODE, 32)]
+    ("codec", "most"),
+    [(frames.NICK, 64), (frames.ROOM, 128), (frames.CODE, 32), (frames.ANNOUNCEMENT, 1000)],
 )
 def test_lengths_of_texts(codec: frames.Codec, most: int) -> None:
     assert accepts(codec, "x" * most) and not accepts(codec, "x" * (most + 1))
-    assert "text of at most 64, 128, 32 characters" in section("Frames")
+    assert "text of at most 64, 128, 32, 1,000 characters" in section("Frames")
 
 
 # Errors
@@ -167,9 +169,7 @@ def own_errors() -> list[type[ChatError]]:
 def test_error_codes() -> None:
     never_sent = {errors.Refusal.code, errors.KeyUnusable.code}
     expected = {
-        kind.code: str(kind.close_code)
-        for kind in own_errors()
-        if kind.code not in never_sent
+        kind.code: str(kind.close_code) for kind in own_errors() if kind.code not in never_sent
     }
     found = {row[0].strip("`"): row[1] for row in rows("Errors", "code")}
     assert found == expected
