@@ -222,6 +222,89 @@ def test_sizes_of_nothing_keep_nobody_out() -> None:
     assert [event.nick for event in shown if isinstance(event, events.Joined)] == ["bob"]
 
 
+BOB = MemberLine(2, "bob", 1, bundle("bob"))
+LIES: dict[str, list[frames.Frame]] = {
+    "a stay that goes on, of nobody": [entered(0, resumed=True)],
+    "another room": [entered(1, room="elsewhere"), frames.Roster((ALICE,))],
+    "an answer to nothing": [entered(1, ref=1), frames.Roster((ALICE,))],
+    "more members than a room has": [entered(257)],
+    "more members than were announced": [entered(1), frames.Roster((ALICE, BOB))],
+    "two ways in": [entered(2), frames.Roster((ALICE,)), entered(1)],
+    "a log before the roster": [entered(2), frames.Log(2, ())],
+    "a second welcome": [welcome("alice")],
+}
+
+
+@pytest.mark.parametrize("said", LIES.values(), ids=LIES)
+def test_a_way_in_that_cannot_be_ends_with_a_reason(said: list[frames.Frame]) -> None:
+    """It is a chat server, and has proven the password: so it is not called something else."""
+    connection, shown = connected(beating(welcome("alice"), *said))
+    assert (connection.ending.kind, connection.ending.reason) == ("lost", "protocol")
+    assert not connection.joined and shown == []
+
+
+STRANGE: dict[str, tuple[list[frames.Frame], list[tuple[str, str | None]]]] = {
+    "nobody is oneself": ([entered(1), frames.Roster((BOB,))], [("bad_roster", None)]),
+    "an id twice": (
+        [entered(2), frames.Roster((ALICE, replace(BOB, id=1)))],
+        [("bad_roster", "alice")],
+    ),
+    "an id that was there before": (
+        [
+            entered(2), frames.Roster((ALICE, BOB)),
+            frames.Log(3, (frames.Left(2, 2), frames.Joined(3, replace(BOB, nick="carol")))),
+        ],
+        [("bad_roster", "carol")],
+    ),
+    "entries out of order": (
+        [entered(2), frames.Roster((ALICE, BOB)), frames.Log(9, (frames.Left(1, 2),))],
+        [("bad_roster", "bob")],
+    ),
+    "a gap": (
+        [entered(2), frames.Roster((ALICE, BOB)), frames.Log(10**6, (frames.Left(10**6, 2),))],
+        [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "warnings"), STRANGE.values(), ids=STRANGE)
+def test_a_room_that_cannot_be_is_warned_of(
+    said: list[frames.Frame], warnings: list[tuple[str, str | None]]
+) -> None:
+    """And one can go on talking in it, and leave."""
+
+    def script(peer: WebSocket, link: ServerLink) -> None:
+        prove(peer, link, PRS)
+        peer.send(link.seal([welcome("alice").encode(), *(frame.encode() for frame in said)]))
+        link.open(received(peer))
+        peer.send(link.seal([frames.Bye("shutdown").encode()]))
+        received(peer)
+
+    connection, shown = connected(script, at=typing("hello"))
+    assert connection.joined and connection.ending.reason == "shutdown"
+    found = [(event.code, event.nick) for event in shown if isinstance(event, events.Warning)]
+    assert [each for each in found if each[0] == "bad_roster"] == warnings
+    assert [event.text for event in shown if isinstance(event, events.NotSent)] == ["hello"]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_record_that_comes_in_drops_gives_no_more_time() -> None:
+    """Bytes are no step: what they are part of has to come, too."""
+
+    def script(peer: WebSocket, link: ServerLink) -> None:
+        prove(peer, link, PRS)
+        peer.send(link.seal([welcome("alice").encode(), entered(1).encode()]))
+        record = link.seal([frames.Roster((ALICE,)).encode()])
+        head = bytes((0x82, 126)) + len(record).to_bytes(2, "big")
+        while True:
+            for byte in head + record[:-1]:
+                peer._stream.send(bytes((byte,)))  # type: ignore[attr-defined]
+                peer.receive(0.01)
+
+    connection, _ = connected(script)
+    assert (connection.ending.kind, connection.ending.reason) == ("lost", "no_room")
+
+
 # Again and again
 
 
