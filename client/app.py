@@ -330,7 +330,7 @@ class _Client:
 
     def _give_up(self) -> int:
         """Hand back what was not sent; how many lines that were."""
-        unanswered = self._connection.ending.reason == "no_answer"
+        unanswered = self._connection.unanswered
         count = self._session.give_up("timed_out" if unanswered else "disconnected")
         if count and self._console.renderer == "rich":  # where they stand is about to vanish
             self._say_last(_unsent(count))

@@ -25,7 +25,7 @@ from client.backoff import Backoff
 from client.ending import Ending, Gone, Refused, ending_of, reason_of
 from client.guesses import Guesses
 from client.outbox import records
-from client.patience import NOTHING, Awaited, Patience
+from client.patience import NOTHING, Awaited, Overdue, Patience
 from client.rebuffs import Rebuffs
 from client.rhythm import Rhythm
 from client.session import Session
@@ -120,6 +120,8 @@ class Connection:
         self._received = 0  # bytes, since the last heartbeat
         self._asked = False  # for a heartbeat, and it has not come
         self._patience = Patience(clock, self._say_slow)
+        self._heard_of = NOTHING  # what the server lives without answering
+        self.unanswered = False  # it was left for that, and has not answered since
         self._excused = 0.0  # until when the server has said that it takes its time
         self.joined = False
         self.over = False
@@ -273,6 +275,8 @@ class Connection:
             self._receive_all()
         except ChatError as error:
             self._refused = isinstance(error, Refused)
+            if isinstance(error, Overdue) and error.reason == "no_answer":
+                self.unanswered = True
             ending = ending_of(error, first=not self.joined, proven=self._proven)
             if isinstance(error, BadVersion) and self._proven:
                 self._say_bye(error.code)
@@ -399,6 +403,7 @@ class Connection:
         self._beat, self._gap, self._received = self._heard + first, 0.0, 0
         self._asked = self._wanted = False
         self._silence.begin()
+        self._heard_of = NOTHING
         self._patience, self._excused = Patience(self._clock, self._say_slow), 0.0
         self._backoff.entered()
         self._rebuffs.entered()
@@ -460,6 +465,7 @@ class Connection:
         self._await_room(max(0.0, min(until - self._clock(), _LOOK_SECONDS)))
         self._heard = self._clock()
         self._silence.begin()
+        self._heard_of = NOTHING
         self._patience.look(NOTHING)
         self._session.go_on()
         if self._heard >= self._beat:
@@ -475,11 +481,15 @@ class Connection:
         """Whether what was sent is answered in time, and what to do if it is not."""
         now = self._clock()
         # While the network takes nothing there is nothing to be answered yet.
-        waits = bool(self._asked or awaited.what)
+        told = awaited == self._heard_of and not peer.stuck
+        waits = bool(self._asked or (awaited.what and not told))
+        self.unanswered = self.unanswered and bool(awaited.what)
         waits = waits and now >= self._excused and not peer.backlog
         moved, stuck = (peer.moved(), peer.stuck) if waits else (0, False)
         step = self._silence.look(now, waits, moved, stuck)
         if step.back:
+            if not self._asked:  # it answers heartbeats, and not this: Patience tells of it
+                self._heard_of = awaited
             self._emit(events.Answered())
         if step.said is not None:
             self._emit(events.NoAnswer(step.said))

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from protocol.errors import ChatError
 
-HINT_SECONDS = 5.0  # before a person is told what is waited for
+# Before a person is told what is waited for; of a silent network there is word before the latter.
+HINTS = {"room": 5.0, "answer": 10.0, "place": 10.0}
 # Without a step forward. A room's next members are 40 KB at most; an answer may stand behind what
 # a slow network has taken of us already.
 LIMITS = {"room": 30.0, "answer": 60.0, "place": 60.0}
@@ -63,7 +64,8 @@ class Patience:
         end = self._step_at + LIMITS[awaited.what]
         if now >= end:
             raise Overdue(awaited.what)
-        if not self._said and now >= self._since + HINT_SECONDS:
+        hint = self._since + HINTS[awaited.what]
+        if not self._said and now >= hint:
             self._said = True
             self._say(awaited.what)
-        return end if self._said else min(end, self._since + HINT_SECONDS)
+        return end if self._said else min(end, hint)

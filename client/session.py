@@ -194,9 +194,9 @@ class Session:
         """Hand back what no server has acknowledged; how many lines that were."""
         with self._lock:
             self._conclude_answered_locked(everything=True)
-            lines = self._outbox.give_up(unplaced=reason == "timed_out")
+            lines = self._outbox.give_up(unplaced=True)
             for line in lines:
-                self._hand_back_locked(line, reason)
+                self._hand_back_locked(line, reason if line.seq is None else "timed_out")
             return len(lines)
 
     # Actions, from the input thread

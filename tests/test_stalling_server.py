@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from client import backoff, events, patience, rebuffs
+from client import backoff, events, patience, rebuffs, silence
 from client.patience import NOTHING, Awaited, Overdue, Patience
 from client.session import Session
 from protocol import frames, pake
@@ -63,8 +63,8 @@ def beating(*said: frames.Frame, answers: Sequence[frames.Frame] = ()) -> Script
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a minute is over in a moment."""
-    monkeypatch.setattr(patience, "HINT_SECONDS", 0.1)
     for what in patience.LIMITS:
+        monkeypatch.setitem(patience.HINTS, what, 0.1)
         monkeypatch.setitem(patience.LIMITS, what, 0.3)
 
 
@@ -77,7 +77,7 @@ def test_each_step_gives_more_time_and_nothing_else_does() -> None:
     limit = patience.LIMITS["room"]
     assert waits.look(NOTHING) == float("inf")
     start = clock.now
-    assert waits.look(Awaited("room")) == start + patience.HINT_SECONDS and said == []
+    assert waits.look(Awaited("room")) == start + patience.HINTS["room"] and said == []
     clock.now = start + limit - 1
     assert waits.look(Awaited("room")) == start + limit and said == ["room"]
     assert waits.look(Awaited("room", 1)) == clock.now + limit
@@ -97,7 +97,7 @@ def test_what_is_waited_for_next_has_a_time_of_its_own() -> None:
         clock.now += patience.LIMITS["answer"] - 1
     for what in ("place", "", "place"):
         waits.look(Awaited(what))
-        clock.now += patience.HINT_SECONDS
+        clock.now += patience.HINTS["place"]
         waits.look(Awaited(what))
     assert said == ["answer", "place", "place"]
 
@@ -176,7 +176,7 @@ def typing(line: str) -> Callable[[Session, str], None]:
         if news == "joined":
             session.say(line)
         elif news == "ended":
-            session.give_up("timed_out")
+            session.give_up("disconnected")
 
     return at
 
@@ -202,6 +202,19 @@ def test_a_line_that_is_never_answered_ends_with_a_reason_and_comes_back(
     connection, shown = connected(script, at=typing("hello"))
     assert (connection.ending.kind, connection.ending.reason) == ("lost", "no_answer")
     assert [event.text for event in shown if isinstance(event, events.NotSent)] == ["hello"]
+    assert [event.text for event in shown if isinstance(event, events.Notice)]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_who_beats_and_never_answers_is_not_called_silent_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silence, "PATIENCE", 0.05)
+    monkeypatch.setitem(patience.LIMITS, "answer", 1.0)
+    monkeypatch.setitem(patience.HINTS, "answer", 0.5)
+    script = beating(welcome("alice"), entered(1), frames.Roster((ALICE,)))
+    _, shown = connected(script, at=typing("hello"))
+    assert len([event for event in shown if isinstance(event, events.Answered)]) <= 1
     assert [event.text for event in shown if isinstance(event, events.Notice)]
 
 
