@@ -162,9 +162,14 @@ def _lines(name: str) -> tuple[Front, str]:
 
 
 class Trial:
-    """A server, what is in front of it, and clients.  A context manager."""
+    """A server, what is in front of it, and clients.  A context manager.
 
-    def __init__(self, name: str, interval: float = 30.0, patience: float | None = None) -> None:
+    ``interval`` is that of heartbeats; ``port`` has something else than the server behind it.
+    """
+
+    def __init__(
+        self, name: str, interval: float = 30.0, patience: float | None = None, port: int = 0
+    ) -> None:
         self.front, lines = _lines(name)
         self.port = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="fronts-")
@@ -178,6 +183,7 @@ class Trial:
                 (ipaddress.ip_network("127.0.0.1"),), self.front.header, "on",
             )
         )  # fmt: skip
+        self._back_end = port or self.server.port
         files = {"config": self._config(lines, patience)}
         self.daemon = Daemon(self.front.command, files, self.port)
 
@@ -187,7 +193,7 @@ class Trial:
             lines = _patient(self.front, lines, patience)
         text = self.front.wrap(lines)
         text = re.sub(r"\b443\b", str(self.port), text)
-        text = text.replace("127.0.0.1:1000", f"127.0.0.1:{self.server.port}")
+        text = text.replace("127.0.0.1:1000", f"127.0.0.1:{self._back_end}")
         text = text.replace(f"/etc/haproxy/{_NAME}.pem", self._pem)
         return re.sub(rf"/etc/letsencrypt/live/{_NAME}/\w+\.pem", self._pem, text)
 
@@ -227,7 +233,8 @@ class Trial:
         plain = socket.create_connection(
             ("127.0.0.1", self.port), DEADLINE, source_address=(_ELSEWHERE, 0)
         )
-        with context.wrap_socket(plain, server_hostname=_NAME) as sock:
+        clear = self.front.tls_here and self._back_end != self.server.port
+        with plain if clear else context.wrap_socket(plain, server_hostname=_NAME) as sock:
             sock.sendall(
                 f"GET {self.front.path or '/'} HTTP/1.1\r\nHost: {_NAME}\r\n"
                 f"X-Forwarded-For: {_CLAIMED}\r\nX-Real-IP: {_CLAIMED}\r\n"
@@ -372,9 +379,17 @@ def idle(names: list[str], seconds: float) -> None:
     found: dict[str, str] = {}
 
     def watch(name: str) -> None:
-        with Trial(name, interval=8000.0, patience=0.0) as trial:
-            cut = _cut_after(trial, seconds)
-            found[name] = "not cut" if cut is None else f"cut after {cut:.1f} s"
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=_say_nothing, args=(listener,), daemon=True).start()
+            port = listener.getsockname()[1]
+            with Trial(name, patience=0.0, port=port) as trial, trial.stranger() as sock:
+                began = time.monotonic()
+                sock.settimeout(seconds)
+                try:
+                    sock.recv(1)
+                    found[name] = f"cut after {time.monotonic() - began:.1f} s"
+                except TimeoutError:
+                    found[name] = f"not cut within {seconds:g} s"
 
     threads = [threading.Thread(target=watch, args=(name,)) for name in names if name != "tor"]
     for thread in threads:
@@ -382,4 +397,24 @@ def idle(names: list[str], seconds: float) -> None:
     for thread in threads:
         thread.join()
     for name in names:
-        print(f"{name}: {found.get(name, 'not tried')} within {seconds:g} s")
+        print(f"{name}: {found.get(name, 'not tried')}")
+
+
+def _say_nothing(listener: socket.socket) -> None:
+    """Upgrade whoever comes, and then neither speak nor hang up: no heartbeats, no time limits."""
+    kept = []
+    while True:
+        try:
+            sock, _address = listener.accept()
+        except OSError:  # closed: that was all
+            return
+        kept.append(sock)
+        came = b""
+        while not came.endswith(b"\r\n\r\n") and (part := sock.recv(4096)):
+            came += part
+        with suppress(OSError):
+            sock.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\ngreeting"
+            )
