@@ -87,7 +87,7 @@ def test_the_first_connection_goes_on_if_it_proves_first(
         until(lambda: len(ann.road.connections) == 2)
         thaw_first(ann)
         group.wait(lambda: ben.heard(mine) and ann.all(events.Answered), "the answer")
-        until(lambda: ann.connection._spare is None)
+        assert ann.connection._spare is None
         assert not ann.all(events.Reconnected) and not ann.all(events.Reconnecting)
 
 
