@@ -19,7 +19,7 @@ from protocol.invite import Invite
 from protocol.link import Credentials, ServerLink
 from server.app import ChatServer
 from tests.conftest import IdentityPool
-from tests.faults import Fault, Group, Person, check, party, world
+from tests.faults import Fault, Group, Person, check, party, play, world
 from tests.malicious import Impostor, prove, received, recorder, welcome
 from tests.transport_kit import until
 from transport import Closed
@@ -219,6 +219,15 @@ def test_cut_twice_after_the_same_silence_it_beats_more_often_and_says_so(
         (notice,) = ann.all(events.Notice)
         assert "a heartbeat goes out every 2 seconds" in notice.text
         assert ann.connection._interval == rhythm.SHORTEST < before
+
+
+@pytest.mark.timeout(120)
+def test_nothing_is_lost_or_doubled_by_clients_that_dial_at_every_pause(
+    pool: IdentityPool, prs: bytes, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schedules of ``faults``, in which two connections overlap again and again."""
+    monkeypatch.setattr(silence, "DIAL_AFTER", 0.1)
+    assert play(range(7000, 7003), pool, prs)["schedules"] == 3
 
 
 # Somebody in between
