@@ -200,7 +200,7 @@ def flooded(port: int, chosen: int) -> Iterator[list[int]]:
 def measure(shared: Secrets, chosen: int, server: Process, seconds: float) -> list[str]:
     """One flood's row."""
     loop = Loop()
-    crowd = Crowd(loop, server, shared, MEMBERS, MEMBERS)
+    crowd = Crowd(loop, server, shared, MEMBERS, MEMBERS - 1)  # the last one is the witness
     gentle(loop, crowd, A_SECOND, 1.0)
     before = gentle(loop, crowd, A_SECOND, seconds)
     with flooded(server.port, chosen) as sent:

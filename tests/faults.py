@@ -1131,6 +1131,9 @@ class _Check:
                 continue
             self.found["handed back"] += 1
             known = event.reason in ("disconnected", "gone", "left_room")
+            if event.reason == "stale":  # seven times, where two changes are too many
+                self.found["given back as stale"] += 1
+                known = limits.CHANGES_BEHIND < 10
             self.demand(known, person, str(event))
             if self.accepted[event.text]:
                 self.found["handed back, yet taken"] += 1
@@ -1216,7 +1219,7 @@ class _Check:
 FIGURES = (
     "schedules", "strangers", "cut", "reset", "away", "freeze", "delay", "throttle", "split",
     "merge", "resumed", "joined anew", "rejoined", "lines", "accepted", "handed back",
-    "handed back, yet taken", "missed and told",
+    "handed back, yet taken", "given back as stale", "missed and told",
 )  # fmt: skip
 
 
