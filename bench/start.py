@@ -27,9 +27,9 @@ class Start(NamedTuple):
     cpu: float
 
 
-def command(*words: str, until: bytes = b"") -> Start:
+def command(*words: str, until: bytes = b"", secret: str = "") -> Start:
     """Start the program and wait for ``until`` in its output, or for its end."""
-    env = environment({"CLIENT_PASSWORD": PASSWORD})
+    env = environment({"CLIENT_PASSWORD": PASSWORD, "CLIENT_ROOM_SECRET": secret})
     start = time.monotonic()
     with subprocess.Popen(
         [sys.executable, *words],
@@ -49,10 +49,10 @@ def command(*words: str, until: bytes = b"") -> Start:
     return Start(wall * 1000, cpu * 1000)
 
 
-def connected(server: Process, nick: str, *options: str) -> Start:
-    """A client from its start to ``connected``."""
+def connected(server: Process, nick: str, *options: str, secret: str = "") -> Start:
+    """A client from its start to ``connected``; ``secret``: of its room."""
     words = ("cmd_chat.py", "connect", "127.0.0.1", str(server.port), nick, *options)
-    return command(*words, "--renderer", "json", until=b'"connected"')
+    return command(*words, "--renderer", "json", until=b'"connected"', secret=secret)
 
 
 def _row(name: str, starts: list[Start], most: float | None) -> list[str]:
@@ -74,6 +74,10 @@ def main() -> None:
             with chat_server(chosen) as server:
                 starts = [connected(server, f"user{each}", *options) for each in runs]
                 rows.append(_row(f"connected, {server.name}", starts, CONNECTED_TARGET))
+        with chat_server(None) as server:
+            secret = "three words here"
+            starts = [connected(server, f"user{each}", secret=secret) for each in runs]
+            rows.append(_row("connected, with a room secret", starts, CONNECTED_TARGET))
     head = ("", "wall clock", "target", "CPU", "share")
     tables.show(f"Start of the client, medians of {RUNS}", head, rows)
 
