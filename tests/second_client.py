@@ -508,6 +508,9 @@ class Client:
     def _on_wait(self, frame: Frame) -> None:
         self._note("wait", frame["seconds"])
 
+    def _on_announcement(self, frame: Frame) -> None:
+        self._note("announcement", frame["text"])
+
     def _on_bye(self, frame: Frame) -> None:
         self.goodbye = frame["reason"]
         self._note("bye", frame["reason"])

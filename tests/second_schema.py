@@ -37,6 +37,7 @@ _SERVER = {
     "seen": "seq count, number? count, answer? flag",
     "bye": "reason code",
     "wait": "seconds seconds",
+    "announcement": "text announcement",
 }
 _ENTRIES = {
     "posted": "seq count, from count, change count, box box",
@@ -53,7 +54,7 @@ _OBJECTS = {
     "bundle": "rsa rsa, kem kem, sign share",
     "line": "room room, count count",
 }
-_TEXTS = {"nick": 64, "room": 128, "code": 32}
+_TEXTS = {"nick": 64, "room": 128, "code": 32, "announcement": 1000}
 _BYTES = {"nonce": 16, "share": 32, "rsa": 256, "kem": 1216, "wrapped": 1392, "signature": 64}
 _LISTS = {"member": 256, "line": 512, "any": 4096}
 

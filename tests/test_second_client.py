@@ -504,6 +504,17 @@ def test_the_same_identity_again(server: Server, join: Join) -> None:
     bob.say("welcome"), again.hears("bob-9", "welcome")
 
 
+def test_whoever_runs_the_server_speaks_and_shows_the_door(server: Server, join: Join) -> None:
+    alice = join(server, "alice-17")
+    server.write(b"say back at \xc3\xa9ight\nkick alice-17 1\n")
+    assert alice.next("announcement") == "back at éight"
+    assert alice.ended() == "kicked"
+    alice.socket.cut()
+    with pytest.raises(Refusal, match="kicked") as refused:
+        alice.join()
+    assert 0 < refused.value.frame["retry_after"] <= 60
+
+
 def test_anothers_ticket(server: Server, join: Join) -> None:
     """Lets in nobody else, and is used up by that; one that is unknown means nothing."""
     alice = join(server, "alice-11")
