@@ -11,6 +11,7 @@ import pytest
 from protocol import frames, limits
 from server import bounds
 from server.app import ChatServer
+from server.connection import Connection
 from server.work import pace_of
 from tests.test_limiter import Clock
 from tests.wire import LONG, Wire, box, masked, wrap
@@ -58,8 +59,18 @@ def in_debt(server: ChatServer, wire: Wire) -> Pace:
     return session.pace
 
 
-def test_whoever_is_in_debt_is_not_read_and_still_told(server: ChatServer, wires: Wires) -> None:
-    """Until it is out of it; then it has lost nothing."""
+def test_whoever_is_in_debt_is_not_read_and_still_told(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is out of it; then it has lost nothing.  Its thread sleeps meanwhile."""
+    looked: list[float] = []
+    look = Connection._next_record
+
+    def counted(self: Connection, until: float) -> str | bytes | None:
+        looked.append(until)
+        return look(self, until)
+
+    monkeypatch.setattr(Connection, "_next_record", counted)
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)
     pace = in_debt(server, alice)
@@ -70,6 +81,7 @@ def test_whoever_is_in_debt_is_not_read_and_still_told(server: ChatServer, wires
     bob.find(frames.Accepted)
     assert [type(entry) for entry in alice.entries(4)] == [frames.OwnPosted, frames.Posted]
     assert not [frame for frame in alice.waiting if isinstance(frame, frames.Accepted)]
+    assert len(looked) < 100
     pace._clock.now += 1e6  # type: ignore[attr-defined]
     assert alice.find(frames.Accepted) == frames.Accepted(2, 5)
 
