@@ -369,7 +369,9 @@ class Connection:
             welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
             if isinstance(welcome, frames.Wait):  # once
                 self._emit(events.Notice(wording.crowded(welcome.seconds)))
-                values = approach.more()
+                if not self.joined:  # there is no screen yet
+                    self._tell("waiting")
+                values = approach.more(seconds or ANSWER_SECONDS)
                 welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
             if isinstance(welcome, frames.Refused):
                 raise Refused(welcome, proven=True)

@@ -624,6 +624,7 @@ class Person:
         # Which rooms it wanted to go to, and how many records there were then.
         self.moves: list[tuple[int, str]] = []
         self.ended = ""
+        self.news: list[str] = []  # what the connection told
         identity = pool[number]
         address = Invite("127.0.0.1", group.port, tls=False, fingerprint=None)
         self.session = Session(
@@ -689,6 +690,7 @@ class Person:
 
     def _tell(self, news: str) -> None:
         with self.group.changed:
+            self.news.append(news)
             self.ended = news if news == "ended" else ""
             self.group.changed.notify_all()
 

@@ -291,6 +291,9 @@ def test_the_real_client_says_what_it_waits_for(
             return sum("coming and going" in notice.text for notice in notices)
 
         assert waited() == 1
+        told = [person for person in group.people if person.all(events.Notice)]
+        # So there is a screen to say it on.
+        assert [person.news[:2] for person in told] == [["waiting", "joined"]]
         for person in group.people:
             person.move("porch")
         group.wait(
