@@ -1,9 +1,9 @@
 """The command table, and what a typed line means.
 
 Everything that is known about a command is its row in ``COMMANDS``: parsing, completion,
-``/help`` and the README's table are made from it; only the few words that stand beside it in the
-list of all are elsewhere (``cheatsheet``). A handler only says which action is meant;
-the actions themselves are the session's (``Actions``).
+``/help`` and the table in docs/USING.md are made from it; only the few words that stand beside it
+in the list of all are elsewhere (``cheatsheet``). A handler only says which action is meant; the
+actions themselves are the session's (``Actions``).
 """
 
 from __future__ import annotations

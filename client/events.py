@@ -1,7 +1,7 @@
 """What the client tells its renderer: one frozen dataclass for each event.
 
 The names and keys are a contract with programs that read ``--renderer json``; the table in
-``README.md`` is compared with this file by a test.  ``time`` is added by the renderer.
+``docs/USING.md`` is compared with this file by a test.  ``time`` is added by the renderer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of all settings: what parsing, help, ``.env.example`` and the README are made from."""
+"""The table of all settings: parsing, help, ``.env.example`` and docs/USING.md come from it."""
 
 from __future__ import annotations
 

@@ -13,13 +13,14 @@ from tests.processes import Server, free_port, run_client
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+USING = (ROOT / "docs/USING.md").read_text(encoding="utf-8")
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 PYTHON_FILE = r"`((?:protocol|transport|server|client|tests|tools)/[\w/]+\.py)`"
 
 
 def section(title: str) -> str:
     """What stands under a heading, up to the next one."""
-    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", README, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", USING, re.MULTILINE | re.DOTALL)
     assert found is not None, title
     return found[1]
 
@@ -30,13 +31,13 @@ def table(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
 
 
-def test_every_setting_is_in_the_readme_with_its_default() -> None:
+def test_every_setting_is_documented_with_its_default() -> None:
     written = table(section("Server settings")) + table(section("Client settings"))
     rows = [row for side in ("server", "client", "both") for row in settings.table_rows(side)]
     assert written == [[f"`{name}`", default, text] for name, default, text in rows]
 
 
-def test_every_command_is_in_the_readme_with_its_help() -> None:
+def test_every_command_is_documented_with_its_help() -> None:
     written = {row[0]: row[1] for row in table(section("Client"))}
     for command in COMMANDS:
         names = [command.written(), *(f"/{alias}" for alias in command.aliases)]
@@ -46,7 +47,7 @@ def test_every_command_is_in_the_readme_with_its_help() -> None:
     assert len(written) == len(COMMANDS)
 
 
-def test_every_json_event_is_in_the_readme_with_its_keys() -> None:
+def test_every_json_event_is_documented_with_its_keys() -> None:
     written: dict[str, str] = {}
     for cell, keys in table(section("Programs")):
         for name in re.findall(r"`(\w+)`", cell):
@@ -61,9 +62,24 @@ def test_every_json_event_is_in_the_readme_with_its_keys() -> None:
 
 def test_links_between_documents_lead_somewhere() -> None:
     for document in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
-            if "://" not in target:
-                assert (document.parent / target).exists(), (document.name, target)
+        text = document.read_text(encoding="utf-8")
+        for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)]+))?\)", text):
+            if "://" in target:
+                continue
+            there = document.parent / target if target else document
+            assert there.exists(), (document.name, target)
+            known = anchors(there.read_text(encoding="utf-8"))
+            assert not heading or heading in known, (document.name, heading)
+
+
+def anchors(text: str) -> set[str]:
+    """What links to the headings of a document end with, as GitHub and others have it."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+def test_the_first_page_is_a_page() -> None:
+    assert 100 <= len(README.splitlines()) <= 160
 
 
 def test_modules_that_documents_name_exist() -> None:

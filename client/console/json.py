@@ -1,4 +1,4 @@
-"""The json renderer: one object a line, for programs. Its keys are a contract (README)."""
+"""The json renderer: one object a line, for programs. Its keys are a contract (docs/USING.md)."""
 
 from __future__ import annotations
 
