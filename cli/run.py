@@ -92,9 +92,12 @@ def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
         chosen = replace(chosen, history_passphrase=asking.passphrase(HISTORY_PASSPHRASES, again))
     if chosen.history and "ENABLE_LOCAL_HISTORY" in dotenv.taken:
         chosen = replace(chosen, history_from=dotenv.name)
-    from client.ahead import run
+    from client.ahead import Keys
 
-    return run(chosen)
+    keys = Keys(chosen)  # on threads of their own, while the client is loaded, which takes as long
+    from client.app import run
+
+    return run(chosen, keys)
 
 
 def _token(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:

@@ -1,8 +1,8 @@
 """What takes a moment to make, made while the rest of the program is still being loaded.
 
 The two RSA keys and scrypt cost a twentieth to a quarter of a second each, and none of them holds
-the interpreter's lock.  So this module imports little, and ``run`` starts them before it imports
-the client: they are ready by the time that they are asked for.
+the interpreter's lock.  So this module imports little, and the command line makes ``Keys``
+before it imports the client: they are ready by the time that they are asked for.
 """
 
 from __future__ import annotations
@@ -109,11 +109,3 @@ def room_salt(settings: ClientSettings) -> bytes | None:
     from client.codes import secret_salt  # more to load, and few have a secret
 
     return secret_salt(settings.room_secret, settings.room)
-
-
-def run(settings: ClientSettings) -> int:
-    """Chat until the end; the exit status."""
-    keys = Keys(settings)
-    from client.app import run as chat  # takes as long as the keys do
-
-    return chat(settings, keys)

@@ -26,7 +26,7 @@ from protocol.invite import Invite
 from settings import ClientSettings, SettingsError, environment, history_folder
 from transport import NOT_LET_IN, CertificateUnusable, tls
 from transport.sockets import Stream
-from transport.websocket import WebSocket, connect
+from transport.websocket import WebSocket
 
 if TYPE_CHECKING:
     from client.history import History
@@ -400,6 +400,9 @@ class _Client:
         self._console.input.stop()
 
     def _dial(self, opened: Callable[[Stream], None]) -> WebSocket:
+        # With websocket-client, which is loaded while the keys are being made.
+        from transport.connecting import connect
+
         return connect(
             self._settings.server,
             self._settings.port,

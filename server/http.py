@@ -27,9 +27,9 @@ from server.auth import Password, Tokens
 from server.callers import FORWARDING, Caller, Proxies, is_loopback
 from server.throttle import FormGuesses
 from transport import BadUpgrade
-from transport.accepting import named
+from transport.accepting import accept, named
 from transport.sockets import Stream
-from transport.websocket import WebSocket, accept
+from transport.websocket import WebSocket
 
 TTL_DEFAULT, TTL_MOST = 3600, 2_592_000
 

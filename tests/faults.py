@@ -48,8 +48,9 @@ from server.app import ChatServer
 from server.rooms import Member, Room
 from tests.conftest import IdentityPool, identity_pool, server_settings
 from tests.wire import LONG, MOST, PASSWORD, Wire
+from transport.connecting import connect
 from transport.sockets import Stream
-from transport.websocket import WebSocket, connect
+from transport.websocket import WebSocket
 
 PEOPLE = 8
 ROOM, OTHER_ROOM = "hall", "porch"

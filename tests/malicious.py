@@ -25,8 +25,10 @@ from protocol.invite import Invite
 from protocol.keys import Bundle, Identity, RecipientKeys
 from protocol.link import Credentials, ServerLink
 from transport import Closed
+from transport.accepting import accept
+from transport.connecting import connect
 from transport.sockets import Stream
-from transport.websocket import WebSocket, accept, connect
+from transport.websocket import WebSocket
 
 ROOM = "den"
 LOG = b"log id, 16 bytes"

@@ -139,6 +139,51 @@ def test_imports_run_downwards() -> None:
     assert wrong_ones(ALL) == []
 
 
+def test_no_imports_go_round_in_a_circle() -> None:
+    """Nor do those inside functions, which only hide it; those for type checkers aside."""
+    assert circles({module_name(path): targets(path) for path in ALL}) == []
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [{"b", "c"}]
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {module_name(path) for path in ALL}
+
+
+def targets(path: Path) -> set[str]:
+    """The modules of ours that a file imports when it runs, wherever in it that stands."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(module):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = [ast.Pass()]
+    found = set()
+    for each in _found_in(path, module):
+        while each.name and each.name not in NAMES:  # `from client import app` and its names
+            each.name = each.name.rpartition(".")[0]
+        found.add(each.name)
+    return found & NAMES - {module_name(path)}
+
+
+def circles(imported: dict[str, set[str]]) -> list[set[str]]:
+    """Modules that import each other, however far round."""
+    reached = {name: set(others) for name, others in imported.items()}
+    for through in imported:  # Warshall
+        for name, others in reached.items():
+            if through in others:
+                reached[name] = others | reached.get(through, set())
+    found = {
+        frozenset(other for other in others if name in reached.get(other, set()))
+        for name, others in reached.items()
+        if name in others
+    }
+    return [set(each) for each in sorted(found, key=sorted)]
+
+
 def test_the_layers_have_an_order() -> None:
     """No two packages may import each other, not even by a detour."""
     order = ["protocol", "i18n", "settings", "transport", "server", "client", "cli", "cmd_chat"]

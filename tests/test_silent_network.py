@@ -23,8 +23,9 @@ from tests.faults import Fault, Group, Person, check, party, play, world
 from tests.malicious import Impostor, prove, received, recorder, welcome
 from tests.transport_kit import until
 from transport import Closed
+from transport.connecting import connect
 from transport.sockets import Stream
-from transport.websocket import WebSocket, connect
+from transport.websocket import WebSocket
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.processes import (
 from tests.proxies import Proxy
 from tests.transport_kit import Certificate, make_certificate
 from transport import Unreachable, tls, ways
-from transport.websocket import connect
+from transport.connecting import connect
 
 NAME = "chat.example.invalid"  # nobody but the tests' proxies knows it
 LOGIN = ("al", "h0rse: @/ä")

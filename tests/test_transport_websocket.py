@@ -18,10 +18,12 @@ from wsproto.extensions import PerMessageDeflate
 from tests import transport_kit
 from tests.transport_kit import LONG, Certificate, Task, soon, tcp_pair, until
 from transport import BadUpgrade, Closed, Unreachable, accepting, connecting, racing, sockets, tls
+from transport.accepting import accept
+from transport.connecting import connect
 from transport.forms import post_form
 from transport.sockets import Stream
 from transport.tls import TlsStream
-from transport.websocket import Allowance, WebSocket, accept, connect
+from transport.websocket import Allowance, WebSocket
 
 pytestmark = pytest.mark.timeout(60)
 certificate = transport_kit.certificate
@@ -854,7 +856,7 @@ def test_finish_of_a_client_does_not_wait_longer_than_it_may() -> None:
     with listening(sending(b"")) as port:
         client = connect("127.0.0.1", port, max_message_size=SIZE)
         client.finish(time.monotonic() + 0.01)
-        assert client._stream.fileno() == -1  # type: ignore[attr-defined]
+        assert client._stream.fileno() == -1
 
 
 # The parts

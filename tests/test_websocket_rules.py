@@ -30,7 +30,7 @@ from tests.transport_kit import LONG, Certificate, Task, certificate, soon, tcp_
 from tests.wire import UPGRADE
 from tests.wire import Raw as Stranger
 from transport import Closed, Unreachable, tls
-from transport.websocket import connect
+from transport.connecting import connect
 
 __all__ = ["certificate"]  # a fixture
 

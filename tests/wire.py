@@ -18,8 +18,9 @@ from protocol import frames, keys, pake
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import ClientLink, Credentials, refusal_in_clear
 from transport import Closed
+from transport.connecting import connect
 from transport.sockets import Stream
-from transport.websocket import WebSocket, connect
+from transport.websocket import WebSocket
 
 PASSWORD = "correct horse battery staple"
 LONG = 20.0  # seconds; against hanging only

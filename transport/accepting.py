@@ -323,9 +323,19 @@ def _is_key(value: str) -> bool:
 
 
 def accept(
-    stream: Stream, headers: Iterable[tuple[str, str]], max_message_size: int, hold: bool
+    stream: Stream,
+    headers: Iterable[tuple[str, str]],
+    *,
+    max_message_size: int,
+    hold: bool = False,
 ) -> ServerWebSocket:
-    """See ``websocket.accept``."""
+    """The server's side, after http.server has read the request's headers off ``stream``.
+
+    The stream must be interruptible.  Answers 101 and lifts its deadline; with ``hold`` the answer
+    goes out with the first message that is sent, in one packet.  A message of more than
+    ``max_message_size`` bytes ends the connection.  To close the stream after ``finish`` stays
+    the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
+    """
     peer = ServerWebSocket(stream, upgrade_key(headers), max_message_size)
     if not hold:
         peer.answer()

@@ -278,17 +278,27 @@ def connect(
     host: str,
     port: int,
     *,
-    tls: ssl.SSLContext | None,
-    server_hostname: str | None,
-    timeout: float,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    timeout: float = 10.0,
     max_message_size: int,
-    path: str,
-    send_timeout: float,
-    greeted: bool,
-    opened: Callable[[Stream], None] | None,
-    proxy: Proxy | None,
+    path: str = "/",
+    send_timeout: float = 10.0,
+    greeted: bool = False,
+    opened: Callable[[Stream], None] | None = None,
+    proxy: Proxy | None = None,
 ) -> ClientWebSocket:
-    """See ``websocket.connect``."""
+    """The client's side: for each address of ``host`` TLS if given, then the upgrade.
+
+    The addresses are tried beside each other, and the first to answer wins: with the upgrade, or
+    if ``greeted`` with its first message, which is there to be received then.  All of it together
+    takes at most ``timeout`` seconds (the system's name service aside).  ``server_hostname`` is
+    the name on the certificate if it is not ``host``.  ``opened`` gets each stream before it is
+    used, in the thread that tries it, so that another thread can abort it.
+    With ``proxy`` all of it goes through that one, whose addresses are tried instead, and nothing
+    is ever dialled directly.
+    A ``send`` that takes longer than ``send_timeout`` cuts the connection.  Raises Unreachable.
+    """
 
     def upgrade(stream: Stream, header: str) -> ClientWebSocket:
         peer = _upgraded(stream, header, path, max_message_size, send_timeout)

@@ -10,16 +10,11 @@ are for any thread.
 
 from __future__ import annotations
 
-import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-
-from settings.proxies import Proxy
 
 from .errors import Closed
 from .pace import Pace
 from .route import Route
-from .sockets import Stream
 
 _SPARE_BYTES = 64 * 1024  # pings, and frames' headers
 FRAME_BYTES = 64  # what each frame costs beside its bytes, as it costs us some work
@@ -149,64 +144,3 @@ class WebSocket(ABC):
         What was sent before still arrives if the peer takes it in time; what comes is dropped.
         For the receiving thread.  Never raises.
         """
-
-
-def accept(
-    stream: Stream,
-    headers: Iterable[tuple[str, str]],
-    *,
-    max_message_size: int,
-    hold: bool = False,
-) -> WebSocket:
-    """The server's side, after http.server has read the request's headers off ``stream``.
-
-    The stream must be interruptible.  Answers 101 and lifts its deadline; with ``hold`` the answer
-    goes out with the first message that is sent, in one packet.  A message of more than
-    ``max_message_size`` bytes ends the connection.  To close the stream after ``finish`` stays
-    the caller's duty.  Raises BadUpgrade with nothing sent, or Closed.
-    """
-    from . import accepting  # each side's library is loaded only where it is used
-
-    return accepting.accept(stream, headers, max_message_size, hold)
-
-
-def connect(
-    host: str,
-    port: int,
-    *,
-    tls: ssl.SSLContext | None = None,
-    server_hostname: str | None = None,
-    timeout: float = 10.0,
-    max_message_size: int,
-    path: str = "/",
-    send_timeout: float = 10.0,
-    greeted: bool = False,
-    opened: Callable[[Stream], None] | None = None,
-    proxy: Proxy | None = None,
-) -> WebSocket:
-    """The client's side: for each address of ``host`` TLS if given, then the upgrade.
-
-    The addresses are tried beside each other, and the first to answer wins: with the upgrade, or
-    if ``greeted`` with its first message, which is there to be received then.  All of it together
-    takes at most ``timeout`` seconds (the system's name service aside).  ``server_hostname`` is
-    the name on the certificate if it is not ``host``.  ``opened`` gets each stream before it is
-    used, in the thread that tries it, so that another thread can abort it.
-    With ``proxy`` all of it goes through that one, whose addresses are tried instead, and nothing
-    is ever dialled directly.
-    A ``send`` that takes longer than ``send_timeout`` cuts the connection.  Raises Unreachable.
-    """
-    from . import connecting
-
-    return connecting.connect(
-        host,
-        port,
-        tls=tls,
-        server_hostname=server_hostname,
-        timeout=timeout,
-        max_message_size=max_message_size,
-        path=path,
-        send_timeout=send_timeout,
-        greeted=greeted,
-        opened=opened,
-        proxy=proxy,
-    )
