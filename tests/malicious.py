@@ -411,7 +411,7 @@ class Impostor:
             except OSError:
                 return
             try:
-                self._serve(Stream(sock, bound=1 << 20))
+                self._serve(Stream(sock, bound=1 << 20, interruptible=True))
             except Closed:
                 pass  # the client has gone: often what the test wants
             except BaseException as error:  # handed to the test's own thread
@@ -438,8 +438,12 @@ class Impostor:
 
 def received(peer: WebSocket) -> str | bytes:
     """The next message; raises Closed at the end."""
-    message = peer.receive(DEADLINE)
-    assert message is not None, "nothing came"
+    deadline = time.monotonic() + DEADLINE
+    message = None
+    while message is None:  # called back, to look at what waits to be sent
+        assert time.monotonic() < deadline, "nothing came"
+        message = peer.receive(DEADLINE)
+        peer.flush(deadline)
     return message
 
 

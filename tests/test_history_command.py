@@ -412,7 +412,7 @@ def test_a_client_that_is_killed_while_it_writes_loses_the_end_at_most(
     with Client(server, "joe", settings=recording) as joe:
         joe.say(*(f"line {number} " + "x" * 2000 for number in range(60)))
         joe.next("message")
-        until(lambda: runs(path))
+        until(lambda: any(file.stat().st_size for file in runs(path)))
         joe.signal(signal.SIGKILL)
         joe.end()
         told = joe.texts()

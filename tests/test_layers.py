@@ -157,15 +157,19 @@ NAMES = {module_name(path) for path in ALL}
 
 def targets(path: Path) -> set[str]:
     """The modules of ours that a file imports when it runs, wherever in it that stands."""
-    module = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(module):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = [ast.Pass()]
+    for_checkers = {
+        line
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
     found = set()
-    for each in _found_in(path, module):
-        while each.name and each.name not in NAMES:  # `from client import app` and its names
-            each.name = each.name.rpartition(".")[0]
-        found.add(each.name)
+    for each in imports(path):
+        name = each.name
+        while name and name not in NAMES:  # `from client import app` and its names
+            name = name.rpartition(".")[0]
+        if int(each.place.rpartition(":")[2]) not in for_checkers:
+            found.add(name)
     return found & NAMES - {module_name(path)}
 
 
