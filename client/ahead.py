@@ -88,7 +88,7 @@ class Keys:
         self._first: Ahead[RecipientKeys] | None = Ahead("link-keys", RecipientKeys)
 
     def link_keys(self) -> RecipientKeys:
-        """Keys that no other connection has used.  Only the reader thread asks."""
+        """Keys that no other connection has used.  Whoever connects asks, one at a time."""
         first, self._first = self._first, None
         return (first or Ahead("link-keys", RecipientKeys))()
 

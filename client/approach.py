@@ -7,6 +7,7 @@ Up to the server's `key` this client has shown nothing, and any thread may go so
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ ATTEMPT_SECONDS = 10.0  # until the server's greeting
 # Then for `key`, and for `welcome`: longer than a server may let one wait for its turn
 # (docs/PROTOCOL.md, States), or one that is busy with guessers would pass for one that is down.
 ANSWER_SECONDS = 75.0
+_STALE_SECONDS = 8.0  # a server waits ten for `confirm`
 QUIET_SECONDS = 5.0  # of that, before the user is told what is waited for
 # Until `welcome` has told how large a message can be.
 _FIRST_RECORD = 2 * limits.RECORD_BYTES
@@ -38,7 +40,13 @@ class Approach:
     ) -> None:
         self.peer, self.link = peer, link
         self.nick = ""  # that was asked for
+        self.came = time.monotonic()
         self._key, self._answer = key, answer
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the server may have hung up: proving anything to it would look like a guess."""
+        return time.monotonic() - self.came > _STALE_SECONDS
 
     def confirm(self, nick: str, room: str, resume: tuple[bytes, int, int] | None) -> bytes:
         """The record that proves what this client knows.  Raises ChatError for a wrong `key`."""

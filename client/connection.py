@@ -338,9 +338,9 @@ class Connection:
         try:
             # One that was begun while the last connection was silent has come further.
             approach = self._approach() if spare is None else spare.result()
+            self._enter(approach, nick)
         finally:
             self._spare = None
-        self._enter(approach, nick)
 
     def _approach(self) -> Approach:
         self._streams = []
@@ -356,6 +356,9 @@ class Connection:
 
         ``seconds``: wait no longer than that.  Raises ChatError, with the connection ended.
         """
+        if approach.is_stale:
+            approach.drop()
+            raise Closed()
         session = self._session
         proven = shown = False
         try:
@@ -449,7 +452,8 @@ class Connection:
             values = link.open(record)
             self._heard, self._gap = self._clock(), 0.0
             self._received += len(record)
-            if self._spare is not None and not self._spare.wanted and not peer.stuck:
+            spare = self._spare
+            if spare is not None and not spare.wanted and not peer.stuck:
                 self._drop_spare()  # the old one has proven first
                 self._backoff.calm()
             self._take(values)
@@ -497,9 +501,10 @@ class Connection:
             self._emit(events.NoAnswer(step.said))
         if step.probe:
             self._say_seen(answer=True)
-        if self._spare is not None:
-            if self._spare.done:
-                self._change_over(self._spare)
+        spare = self._spare  # whoever leaves takes it away
+        if spare is not None:
+            if spare.done:
+                self._change_over(spare)
         elif self._wanted or (step.dial and self._may_dial()):
             self._try_another()
         elif self._suspect or self._silence.late:
@@ -629,9 +634,11 @@ class Connection:
         if self._rebuffs.too_many:
             self._emit(events.Notice(wording.rebuffed(delay)))
         self._emit(events.Reconnecting(self._backoff.attempt, delay))
+        at_once = not (self._rebuffs.too_many or told > 0 or self._backoff.closed())
         end = self._clock() + delay
         while (left := end - self._clock()) > 0 and not self._stirred.is_set():
-            if self._leaving.is_set() or (self._spare is not None and self._spare.done):
+            spare = self._spare
+            if self._leaving.is_set() or (at_once and spare is not None and spare.done):
                 return
             self._pause(min(left, ROUTE_SECONDS))
             if not self._refused and self._route is not None and self._route.changed():
@@ -640,6 +647,7 @@ class Connection:
     def _ask(self, reason: str) -> None:
         """Somebody has to want the next attempt: each may let somebody in between guess once, or
         is in vain anyway."""
+        self._drop_spare()
         self._stirred.clear()
         self._emit(events.Paused(reason))
         self._pause(None)

@@ -39,6 +39,7 @@ RUNS = 10_000  # files that are kept of a server, however few records they have
 _RUN = re.compile(r"([0-9]{6,12})-[0-9a-f]{16}\.run")
 _NEW = ".new"  # what is about to become a key file
 _BLOCK = 256 * 1024
+_DELETE_TRIES = 3
 _DAY = 86_400_000  # milliseconds
 _EARLIEST = 1_767_225_600_000  # 2026 began; milliseconds since the epoch
 # Not everywhere: no link is followed, no pipe waited for, no line end translated.
@@ -233,9 +234,15 @@ def delete(path: Path) -> None:
     """Remove a history, and the folder with the last one.  Raises OSError."""
     # In this order: without the keys nothing is added, and nothing can be read.
     (path / KEYS).unlink(missing_ok=True)
-    for name in os.listdir(path):
-        (path / name).unlink(missing_ok=True)
-    path.rmdir()
+    for left in range(_DELETE_TRIES, 0, -1):
+        for name in os.listdir(path):
+            (path / name).unlink(missing_ok=True)
+        try:
+            path.rmdir()
+            break
+        except OSError:  # somebody had seen the keys, and has begun a file meanwhile
+            if left == 1:
+                raise
     with contextlib.suppress(OSError):
         path.parent.rmdir()
         path.parent.parent.rmdir()

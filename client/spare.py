@@ -93,7 +93,9 @@ class Spare(Generic[T]):
         finally:
             with self._lock:
                 self._done = True
-            self._on_done()
+                cancelled = self._cancelled
+            if not cancelled:
+                self._on_done()
 
     def _opened(self, stream: Stream) -> None:
         with self._lock:

@@ -1,8 +1,7 @@
-"""Who may come in: the password, tokens, and what failed proofs cost.
+"""Who may come in: the password, tokens, and which addresses count together.
 
 The password is kept as what CPace needs of it and as a keyed hash for the form; a token's
-secret is kept as a hash only.  Addresses live in one bounded table of failures, and are
-forgotten after a quarter of an hour.
+secret is kept as a hash only.
 """
 
 from __future__ import annotations

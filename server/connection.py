@@ -334,6 +334,7 @@ class Connection:
         room_name = check_room(confirm.room)
         token_id = self._token.id if self._token is not None else None
         session = Session(nick, confirm.bundle, token_id)
+        session.group = self._group
         self._count_join(token_id or confirm.bundle.fingerprint)
         self._add(session)
         session.hang_up = self.hang_up
@@ -346,7 +347,7 @@ class Connection:
                 if late:
                     raise RateLimited(retry_after=tenths(late))
                 room = self._enter_room(session, room_name)
-        except ChatError:
+        except BaseException:
             self._parts.sessions.end(session)
             raise
         self._outlet.deliver()  # first of all, so that nothing is in its way

@@ -17,11 +17,14 @@ from protocol.errors import NickLost, NickTaken, ServerFull
 from protocol.keys import Bundle
 from protocol.names import nick_looks, resembled
 from server import bounds
+from server.auth import address_group
 from server.callers import is_loopback
 from server.delivery import Outlet, Receiver
 from server.rooms import Member, Room, Rooms
 from server.tickets import Tickets
 from transport.pace import Pace
+
+_LOOPBACK_6 = address_group("::1")
 
 
 def _no_connection(_: str) -> None:
@@ -55,7 +58,7 @@ class Session:
     @property
     def is_local(self) -> bool:
         """Whether it comes from the server's own machine: somebody there, or a proxy."""
-        return is_loopback(self.group)
+        return is_loopback(self.group) or self.group == _LOOPBACK_6
 
     def deliver(self) -> None:
         """Send what there is, if there is a connection.  Never blocks."""

@@ -254,6 +254,14 @@ def test_a_fault_of_ours_is_not_taken_for_the_network(in_turn: None) -> None:
         run(attempt, "ab")
 
 
+def test_a_system_without_threads_is_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert why(failing(a="refused"), "ab") == "network"
+
+
 def test_a_name_with_hundreds_of_addresses(at_once: None) -> None:
     tried = []
 

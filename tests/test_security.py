@@ -7,7 +7,7 @@ prints a line for each check, then how many passed and failed; the exit status i
 It needs what the program itself needs, and no more.  Under pytest the same script runs against a
 server of its own.
 
-Every failed proof makes the next one from this address slower, for a quarter of an hour.  So the
+The answer to a failed proof is late, the later the more of them this address has.  So the
 checks go in stages: what needs no proof, what proves itself, then what fails; and those of one
 stage go side by side, so that a second run waits for a few delays and not for all of them.
 """

@@ -9,10 +9,13 @@ import pytest
 
 from protocol import limits
 from server import bounds
+from server.auth import address_group
 from server.console import COMMANDS
 from server.kicks import Kicks
+from server.sessions import Session
 from tests.fronts import speaking_for
 from tests.processes import Client, Server, run_client
+from tests.test_sessions import bundle
 from tests.test_tokens import mint
 
 
@@ -130,3 +133,12 @@ def test_an_address_is_kept_out_with_the_identity_unless_others_share_it() -> No
         with Client(second.address, "al"), Client(second.address, "bo"):
             assert "others share" in asked(server, "kick al", "out")
         assert run_client(second.address, nick="cy").process.returncode == 0
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
+def test_the_servers_own_machine_is_known_by_any_of_its_addresses(address: str) -> None:
+    session = Session("al", bundle(1), None)
+    session.group = address_group(address)
+    assert session.is_local
+    session.group = address_group("192.0.2.1")
+    assert not session.is_local

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from settings.proxies import Proxy
 from tests import transport_kit
+from tests.test_transport_websocket import listening, read_request
 from tests.transport_kit import LONG, Certificate, Task, soon, tcp_pair, until
 from transport import NOT_LET_IN, Unreachable, sockets, tls
+from transport.connecting import connect
 from transport.proxies import open_through
 from transport.sockets import Stream
 from transport.tls import TlsStream
@@ -333,3 +335,34 @@ def test_who_waits_inside_is_woken(certificate: Certificate, outside: str) -> No
         assert waiting.result() == b""
         server.set_deadline(soon())
         assert server.recv(10) == b""
+
+
+def test_a_tunnel_that_leads_nowhere_frees_what_it_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stream has a descriptor to be woken by; a client that tries for hours has no leak."""
+    living: set[sockets._Bell] = set()
+
+    class Counted(sockets._Bell):
+        def __init__(self) -> None:
+            super().__init__()
+            living.add(self)
+
+        def close(self) -> None:
+            super().close()
+            living.remove(self)
+
+    def no_tls(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        sock.recv(1)
+        sock.sendall(b"HTTP/1.1 400 No\r\n\r\n")
+
+    monkeypatch.setattr(sockets, "_Bell", Counted)
+    with listening(no_tls) as port:
+        proxy = Proxy("http", "127.0.0.1", port)
+        with pytest.raises(Unreachable) as caught:
+            connect(
+                "chat.example", 443, tls=tls.client_context(), max_message_size=1000, proxy=proxy,
+                timeout=LONG,
+            )  # fmt: skip
+    assert caught.value.reason == "not_tls"
+    until(lambda: not living)

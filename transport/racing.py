@@ -135,9 +135,14 @@ class Race(Generic[Target, Result]):
     def _start(self, target: Target, now: float) -> None:
         lane = Lane(self, target, now)
         self._lanes.append(lane)
-        threading.Thread(
+        thread = threading.Thread(
             target=self._try, args=(target, lane), name="dialling", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more of them: as good as no network
+            self._failures.append(Unreachable("network"))
+            lane.silent, lane.next_due = False, now
 
     def _try(self, target: Target, lane: Lane) -> None:
         """The thread of one attempt."""

@@ -74,11 +74,14 @@ class Way:
         stream = self._through(self._proxy, target, deadline, watch, accepted)
         if tls is None:
             return stream
+        layered: TlsStream | None = None
         try:
             layered = _on(Tunnel.socket(stream), tls, hostname)
             watch(layered)
             layered.handshake(deadline)
         except BaseException:
+            if layered is not None:
+                layered.close()  # it has a descriptor of its own, to be woken by
             stream.close()
             raise
         return layered
