@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,10 @@ Args = Mapping[str, str | bool | None]  # by setting; True: a flag without its v
 
 _FILE_BYTES = 64 * 1024  # more is no password
 _SHOWN_CHARS = 60  # of a wrong value
+# What begins a password in a URL, or the secret of a room in a link, however it got there.
+_MAY_HOLD_SECRETS = re.compile("[@#]")
+# What is typed to keep something from happening: an empty variable of the shell must not undo it.
+_NEVER_EMPTY = ("CLIENT_PROXY",)
 _DOTENV_RANK = 3
 
 _PROMPT, _COMMAND, _ENVIRONMENT = (
@@ -54,7 +59,7 @@ class Given:
 
     def wrong(self, why: str) -> SettingsError:
         """The error that says which value of which source cannot be used, and why."""
-        if self.row.secret:
+        if self.row.secret or _MAY_HOLD_SECRETS.search(self.value):
             sentence = _("{setting} cannot be used: {why}.")
         else:
             sentence = _("{setting} cannot be {value}: {why}.")
@@ -90,12 +95,13 @@ class Sources:
         self._read_line = read_line
 
     def find(self, name: str) -> Given | None:
-        """The first value that is not empty."""
+        """The first value that is not empty, or that may not be where it is."""
         for rank, (source, values) in enumerate(self._ranked):
             value = values.get(name)
             if value is True:
                 return Given(ROWS[name], rank, source, "", ask=True)
-            if value and value.strip():
+            meant = source is _COMMAND and name in _NEVER_EMPTY
+            if isinstance(value, str) and (value.strip() or meant):
                 return Given(ROWS[name], rank, source, value)
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import settings
 from cli import asking
 from settings import SettingsError
 from settings.proxies import Proxy, parse_proxy, proxy_of_environment
+from tests.command import run_command
 
 CLIENT = {"CLIENT_SERVER": "chat.example", "CLIENT_USERNAME": "al", "CLIENT_PASSWORD": "pw"}
 TOKEN = {"<USERNAME>": "al", "ADMIN_PASSWORD": "pw"}
@@ -237,3 +239,25 @@ def test_a_password_in_a_proxys_url_is_told_as_exposed(capsys: pytest.CaptureFix
     asking.note_exposed({"CLIENT_PROXY": f"http://al:{SECRET}@p.example:3128"})
     said = capsys.readouterr().err
     assert "--proxy-file" in said and "URL" in said and SECRET not in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "http://u:hush@127.0.0.1:1000 bob", "u:hush@127.0.0.1:1000 bob",
+        "cmdchat:/127.0.0.1:1000/room#hush bob", "127.0.0.1:1000/room#hush bob",
+        "h 1 bob --room room#hush", "h 1 bob --proxy-file http://u:hush@127.0.0.1:1",
+        "h 1 bob --ssl-ca http://u:hush@127.0.0.1:1",
+    ],
+)  # fmt: skip
+def test_what_may_hold_a_secret_is_not_repeated_wherever_it_was_put(words: str) -> None:
+    """A mistyped link, a URL in the place of a file: what is wrong is said without it."""
+    done = run_command("connect", *words.split(), "--password-file", os.devnull)
+    assert done.status == 2 and "hush" not in done.out + done.errors
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_proxy_on_the_command_line_is_no_direct_connection(value: str) -> None:
+    """As of ``--proxy "$UNSET"``; to connect directly there is ``none``."""
+    done = run_command("connect", "127.0.0.1", "1", "bob", "pw", "--proxy", value)
+    assert done.status == 2 and "--proxy" in done.errors
