@@ -350,9 +350,10 @@ def nearest(word: str) -> Command | None:
     would read."""
     if row := _BY_WORD.get(_ELSEWHERE.get(word.casefold(), "")):
         return row
-    words = [each for each, row in _BY_WORD.items() if row.name not in _NEVER_MEANT]
-    close = difflib.get_close_matches(word.casefold(), words, n=1, cutoff=0.5)
-    return _BY_WORD[close[0]] if close else None
+    close = difflib.get_close_matches(word.casefold(), _BY_WORD, n=1, cutoff=0.5)
+    row = _BY_WORD[close[0]] if close else None
+    # Nor is another one offered in the place of one of these: in a hurry that helps nobody.
+    return None if row is None or row.name in _NEVER_MEANT else row
 
 
 def run_line(line: str, client: Actions, renderer: str = "minimal") -> None:

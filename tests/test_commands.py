@@ -204,6 +204,11 @@ def test_the_words_of_other_programs_lead_to_ours(word: str, meant: str) -> None
     assert f"/{meant}?" in error(f"/{word} bob hush").text
 
 
+@pytest.mark.parametrize("word", ["panik", "pnaic", "claer"])
+def test_nothing_else_is_suggested_for_what_is_meant_to_be_final(word: str) -> None:
+    assert "?" not in error(f"/{word}").text
+
+
 def test_nothing_dangerous_or_public_is_ever_suggested() -> None:
     """Somebody who takes the suggestion must not lose anything, or tell everybody."""
     words = ["pani", "paniq", "ban", "topic", "clea", "clear!", "lear", "m", "mee", "mesg", "men"]
