@@ -443,7 +443,8 @@ def received(peer: WebSocket) -> str | bytes:
     while message is None:  # called back, to look at what waits to be sent
         assert time.monotonic() < deadline, "nothing came"
         message = peer.receive(DEADLINE)
-        peer.flush(deadline)
+        if message is None:
+            peer.flush(deadline)
     return message
 
 
