@@ -20,10 +20,10 @@ from client.console import output
 from i18n import _
 from protocol.errors import Malformed
 from protocol.frames import parse
+from protocol.invite import host_and_port
 from protocol.names import visible
 from settings import TokenSettings
 from transport import CertificateUnusable, Unreachable
-from transport.addresses import in_url
 from transport.forms import post_form
 
 _LONGEST = 10 * 2_592_000  # seconds; more than any token lives
@@ -42,7 +42,7 @@ def run(settings: TokenSettings) -> int:
     except CertificateUnusable as error:
         return _fail(EXIT_USAGE, unusable(error))
     except Unreachable as error:
-        where = f"{in_url(settings.server)}:{settings.port}"
+        where = host_and_port(settings.server, settings.port)
         told = {"proxy": settings.proxy and settings.proxy.server, **error.told()}
         return _fail(unreached(error.reason), wording.unreachable(error.reason, where, told))
     answer = _read(body)

@@ -510,9 +510,6 @@ class Rejoined(Frame):
     id: int = _is(COUNT)
 
 
-LogEntry = Posted | OwnPosted | Joined | Left | Renamed | Rejoined
-
-
 def _read_entries(value: Any) -> tuple[Frame, ...]:
     """Raises BadVersion for an entry of unknown type: it may be a change of membership."""
     if not isinstance(value, list) or len(value) > limits.LOG_ENTRIES:

@@ -34,6 +34,11 @@ _LINK = re.compile(
 )
 
 
+def host_and_port(host: str, port: int | str | None) -> str:
+    """As people and URLs have them: an IPv6 address goes in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True)
 class Invite:
     """What a link says. ``room`` and ``secret`` are None where it says nothing of them.
@@ -52,8 +57,7 @@ class Invite:
     @property
     def server(self) -> str:
         """Host and port as people write them."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
     def link(self) -> str:
         """The link that ``parse_invite`` reads back as this invite.

@@ -42,7 +42,6 @@ MLKEM_BYTES = 1184  # FIPS 203, encapsulation key of ML-KEM-768
 KEM_BYTES = MLKEM_BYTES + 32  # followed by the X25519 public key
 SIGN_BYTES = 32
 SIGNATURE_BYTES = 64
-FINGERPRINT_BYTES = 32
 SECRET_BYTES = 32
 WRAP_BYTES = 1088 + 32 + RSA_BYTES + 16  # HPKE encapsulation, RSA block, AEAD tag
 

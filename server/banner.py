@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from i18n import _
+from protocol.invite import host_and_port
 from server.callers import Proxies
 from settings import ServerSettings, environment, started
 from transport import tls
-from transport.addresses import default_route_address, in_url
+from transport.addresses import default_route_address
 
 _WIDTH = 60
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -19,7 +20,7 @@ def banner(settings: ServerSettings, port: int, forms_port: int | None = None) -
     secure = settings.ssl_cert is not None
     scheme = ("https://", "wss://") if secure else ("http://", "ws://")
     lines = [
-        _("Server Address: {address}").format(address=f"{in_url(host)}:{port}"),
+        _("Server Address: {address}").format(address=host_and_port(host, port)),
         _("Protocol: {http} (WebSocket: {ws})").format(http=scheme[0], ws=scheme[1]),
         _("Connect with: {command}").format(command=_connect_command(settings, host, port)),
     ]
@@ -27,7 +28,7 @@ def banner(settings: ServerSettings, port: int, forms_port: int | None = None) -
     if not _wants_header(settings):
         lines.append(_("On this machine: {command}").format(command=here))
     if isinstance(settings.token_forms, tuple):
-        where = f"{in_url(settings.token_forms[0])}:{forms_port}"
+        where = host_and_port(settings.token_forms[0], forms_port)
         lines.append(_("Tokens are given out at {address} only.").format(address=where))
     if not reachable:
         lines.append(_("No network was found: only this machine can connect."))
@@ -75,7 +76,7 @@ def _tls_options(settings: ServerSettings) -> str:
 
 def cannot_listen(reason: str, settings: ServerSettings) -> str:
     """Why ``serve`` cannot use its address, and what to try."""
-    where = f"{in_url(settings.host)}:{settings.port}"
+    where = host_and_port(settings.host, settings.port)
     other = settings.port + 10000 if settings.port < 1024 else settings.port + 1
     if other > 65535:
         other = settings.port - 1

@@ -47,8 +47,9 @@ class Proxy:
     @property
     def server(self) -> str:
         """Host and port as people write them; user and password are shown nowhere."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        from protocol.invite import host_and_port  # only who uses a proxy loads it
+
+        return host_and_port(self.host, self.port)
 
 
 def parse_proxy(url: str) -> Proxy:

@@ -24,11 +24,6 @@ def default_route_address(ipv6: bool = False) -> str | None:
     return None
 
 
-def in_url(host: str) -> str:
-    """``host`` as it stands before ``:port``: IPv6 addresses go in brackets."""
-    return f"[{host}]" if ":" in host else host
-
-
 def wake_listener(listener: socket.socket, waiting: int) -> None:
     """Make each of so many ``accept`` that wait on ``listener`` return, on any system."""
     with contextlib.suppress(OSError):

@@ -11,9 +11,9 @@ import contextlib
 import ipaddress
 import re
 
+from protocol.invite import host_and_port
 from settings.proxies import Proxy
 
-from .addresses import in_url
 from .errors import Unreachable
 from .sockets import Stream
 
@@ -78,7 +78,7 @@ class _Answer:
 
 
 def _speak_http(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
-    server = f"{in_url(_as_ascii(host))}:{port}"
+    server = host_and_port(_as_ascii(host), port)
     lines = [f"CONNECT {server} HTTP/1.1", f"Host: {server}"]
     if proxy.user is not None:
         login = base64.b64encode(f"{proxy.user}:{proxy.password}".encode())  # RFC 7617
