@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import i18n
-from cli.table import COMMANDS, CONNECT, DESCRIPTION, EPILOG, HISTORY, TOKEN, TOKEN_FLAGS, Command
+from cli.table import (
+    COMMANDS,
+    CONNECT,
+    DESCRIPTION,
+    EPILOG,
+    HISTORY,
+    TOKEN,
+    TOKEN_FLAGS,
+    Subcommand,
+)
 from i18n import _
 from settings import ROWS, Setting, started
 
@@ -73,7 +82,7 @@ def _option_help(row: Setting) -> str:
     return text.replace("%", "%%")
 
 
-def _examples(command: Command) -> str:
+def _examples(command: Subcommand) -> str:
     from textwrap import fill
 
     run = started.example()
@@ -81,7 +90,7 @@ def _examples(command: Command) -> str:
     return "\n".join([*lines, "", fill(_(EPILOG), 79)])
 
 
-def parser(command: Command, for_help: bool) -> _Parser:
+def parser(command: Subcommand, for_help: bool) -> _Parser:
     """The parser of a subcommand.
 
     Positionals are only in its help: argparse cannot take optional positionals that have
@@ -127,7 +136,7 @@ def top_parser() -> _Parser:
     return made
 
 
-def parse(command: Command, argv: Sequence[str], invited: bool = False) -> Arguments | None:
+def parse(command: Subcommand, argv: Sequence[str], invited: bool = False) -> Arguments | None:
     """The settings that a subcommand's arguments give; None where help was asked for.
 
     ``invited``: an invite link is set elsewhere, and so the positionals need not name a server.
@@ -153,7 +162,7 @@ def parse(command: Command, argv: Sequence[str], invited: bool = False) -> Argum
         raise UsageError(str(error), parser(command, for_help=True).format_usage()) from None
 
 
-def _split(command: Command, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def _split(command: Subcommand, argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """What stands before ``--``, with a mark at flags without their value, and what after it."""
     end = list(argv).index("--") if "--" in argv else len(argv)
     asking = {ROWS[name].flag for name in command.options if ROWS[name].optional}
@@ -167,7 +176,7 @@ def _value(name: str, text: str | None) -> str | bool | None:
     return True if asking else text
 
 
-def _only_words(command: Command, rest: Sequence[str]) -> list[str]:
+def _only_words(command: Subcommand, rest: Sequence[str]) -> list[str]:
     """``rest``, if there is no option in it that ``command`` lacks."""
     for word in rest:
         if word.startswith("-") and word != "-":
@@ -185,7 +194,7 @@ def _only_words(command: Command, rest: Sequence[str]) -> list[str]:
     return list(rest)
 
 
-def _place_of(option: str, command: Command) -> str:
+def _place_of(option: str, command: Subcommand) -> str:
     """The positional that somebody takes for an option; empty if it is none."""
     words = [ROWS[name].word for name in command.words if ROWS[name].word.isidentifier()]
     wanted = option.lstrip("-").upper()

@@ -10,7 +10,7 @@ VERSION = "1.0.0"
 
 
 @dataclass(frozen=True)
-class Command:
+class Subcommand:
     """One subcommand: what ``--help`` says of it, and its options as rows of the settings."""
 
     name: str
@@ -20,7 +20,7 @@ class Command:
     examples: tuple[str, ...]
 
 
-SERVE = Command(
+SERVE = Subcommand(
     "serve",
     N_("Start a server."),
     ("SERVER_HOST", "SERVER_PORT"),
@@ -40,7 +40,7 @@ SERVE = Command(
     ),
 )
 
-CONNECT = Command(
+CONNECT = Subcommand(
     "connect",
     N_("Connect to a server and chat."),
     ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_USERNAME", "CLIENT_PASSWORD"),
@@ -82,7 +82,7 @@ CONNECT = Command(
     ),
 )
 
-TOKEN = Command(
+TOKEN = Subcommand(
     "token",
     N_("Get a token for somebody from a running server, list the live ones, or revoke one."),
     ("<USERNAME>",),
@@ -111,7 +111,7 @@ TOKEN = Command(
     ),
 )
 
-HISTORY = Command(
+HISTORY = Subcommand(
     "history",
     N_("Look into the encrypted histories on this machine, or delete them."),
     ("<ACTION>", "<TEXT>", "<SERVER>"),

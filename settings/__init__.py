@@ -20,9 +20,8 @@ from protocol.limits import PAD_FROM, RECORD_PAD
 from settings.dotenv import Dotenv, near_misses, parse_dotenv
 from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
-from settings.kinds import Host
 from settings.proxies import Proxy, check_reader, chosen_proxy, holds_password
-from settings.sources import Args, Given, Sources, both, first_line, missing
+from settings.sources import Args, Sources, SourceValue, conflict, first_line, missing
 from settings.table import (
     ADMIN_PASSWORDS,
     HISTORY_PASSPHRASES,
@@ -39,6 +38,7 @@ from settings.table import (
     env_example,
     table_rows,
 )
+from settings.types import Host
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -436,12 +436,12 @@ def _check_certificate(values: Mapping[str, Any]) -> None:
         )
 
 
-def _from_invite(sources: Sources, given: Given) -> dict[str, Any]:
+def _from_invite(sources: Sources, given: SourceValue) -> dict[str, Any]:
     """What the link says; it goes before what sources of lower priority say."""
     for name in IN_INVITE:
         other = sources.find(name)
         if other is not None and other.rank <= given.rank:
-            raise both(given, other)
+            raise conflict(given, other)
     from protocol.errors import ChatError
     from protocol.invite import parse_invite
 
@@ -452,8 +452,8 @@ def _from_invite(sources: Sources, given: Given) -> dict[str, Any]:
         values: dict[str, Any] = {
             "server": Host().parse(invite.host),
             "port": invite.port,
-            "path": ROWS["CLIENT_PATH"].kind.parse(invite.path),
-            "room": ROWS["CLIENT_ROOM"].kind.parse(invite.room or ROWS["CLIENT_ROOM"].default),
+            "path": ROWS["CLIENT_PATH"].type.parse(invite.path),
+            "room": ROWS["CLIENT_ROOM"].type.parse(invite.room or ROWS["CLIENT_ROOM"].default),
             "room_secret": invite.secret,
         }
     except ChatError:
@@ -514,7 +514,7 @@ def _address(sources: Sources) -> tuple[Any, int]:
     if other is None or other.rank > server.rank or other.parse() == port:
         return host, port
     if other.rank == server.rank:
-        raise both(server, other)
+        raise conflict(server, other)
     return host, other.parse()
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from i18n import _
 from settings.errors import SettingsError
-from settings.kinds import Host
 from settings.sources import Sources
 from settings.table import PROXIES
+from settings.types import Host
 
 NONE = "none"  # in place of a proxy: go directly, whatever the environment says
 

@@ -28,7 +28,7 @@ _PROMPT, _COMMAND, _ENVIRONMENT = (
 
 
 @dataclass(frozen=True)
-class Given:
+class SourceValue:
     """A value that some source has; a smaller ``rank`` goes first."""
 
     row: Setting
@@ -50,7 +50,7 @@ class Given:
         """The value; raises ``SettingsError``."""
         try:
             self.value.encode("utf-8")
-            value = self.row.kind.parse(self.value)
+            value = self.row.type.parse(self.value)
         except UnicodeEncodeError:
             raise self.wrong(_("it is not valid UTF-8")) from None
         except ValueError as error:
@@ -94,15 +94,15 @@ class Sources:
         )
         self._read_line = read_line
 
-    def find(self, name: str) -> Given | None:
+    def find(self, name: str) -> SourceValue | None:
         """The first value that is not empty, or that may not be where it is."""
         for rank, (source, values) in enumerate(self._ranked):
             value = values.get(name)
             if value is True:
-                return Given(ROWS[name], rank, source, "", ask=True)
+                return SourceValue(ROWS[name], rank, source, "", ask=True)
             meant = source is _COMMAND and name in _NEVER_EMPTY
             if isinstance(value, str) and (value.strip() or meant):
-                return Given(ROWS[name], rank, source, value)
+                return SourceValue(ROWS[name], rank, source, value)
         return None
 
     def value(self, name: str) -> Any:
@@ -113,7 +113,7 @@ class Sources:
         self._use(given)
         return given.parse()
 
-    def _use(self, given: Given) -> None:
+    def _use(self, given: SourceValue) -> None:
         if given.rank == _DOTENV_RANK:
             self._dotenv.taken.add(given.row.name)
 
@@ -127,13 +127,13 @@ class Sources:
         there = name in self._dotenv.withheld and self.find(name) is None
         return self._dotenv.name if there else ""
 
-    def choose(self, names: tuple[str, ...]) -> Given | None:
+    def choose(self, names: tuple[str, ...]) -> SourceValue | None:
         """The one of ``names`` that counts; two from the same source are an error."""
         found = [given for given in map(self.find, names) if given]
         first = min((given.rank for given in found), default=0)
         best = [given for given in found if given.rank == first]
         if len(best) > 1:
-            raise both(best[0], best[1])
+            raise conflict(best[0], best[1])
         return best[0] if best else None
 
     def secret(self, names: tuple[str, ...]) -> dict[str, Any] | None:
@@ -160,7 +160,7 @@ class Sources:
         return {row.field: self.value(row.name) for row in rows}
 
 
-def both(one: Given, other: Given) -> SettingsError:
+def conflict(one: SourceValue, other: SourceValue) -> SettingsError:
     """The error for two settings of which only one can count."""
     sentence = _("{one} and {other} are both set; keep one of them.")
     return SettingsError(sentence.format(one=one.label(), other=other.label()))

@@ -27,14 +27,14 @@ ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 60  # only against hanging
 
 
-def given(command: table.Command, line: str, invited: bool = False) -> dict[str, Any]:
+def given(command: table.Subcommand, line: str, invited: bool = False) -> dict[str, Any]:
     """What a command line sets, by setting's name."""
     args = parse(command, line.split(), invited)
     assert args is not None
     return {name: value for name, value in args.items() if value is not None}
 
 
-def refused(command: table.Command, line: str) -> str:
+def refused(command: table.Subcommand, line: str) -> str:
     with pytest.raises(UsageError) as caught:
         parse(command, line.split())
     assert caught.value.usage.startswith("usage: ")
@@ -198,7 +198,7 @@ def test_every_flag_of_the_settings_is_an_option_of_some_command() -> None:
     ],
 )
 def test_a_wrong_command_line_is_told_without_repeating_secrets(
-    command: table.Command, line: str, sentence: str
+    command: table.Subcommand, line: str, sentence: str
 ) -> None:
     told = refused(command, line)
     assert told.startswith(sentence)
@@ -206,7 +206,7 @@ def test_a_wrong_command_line_is_told_without_repeating_secrets(
 
 
 @pytest.mark.parametrize("command", [SERVE, CONNECT, TOKEN])
-def test_help_goes_before_everything_else(command: table.Command) -> None:
+def test_help_goes_before_everything_else(command: table.Subcommand) -> None:
     assert parse(command, ["a", "-h", "b", "c"]) is None
 
 

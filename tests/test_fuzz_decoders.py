@@ -397,7 +397,7 @@ def messages() -> list[bytes]:
 def read_settings(raw: bytes) -> object:
     for row in ROWS.values():
         try:
-            row.kind.parse(text_of(raw[: 128 * 1024]))  # as long as the file may be
+            row.type.parse(text_of(raw[: 128 * 1024]))  # as long as the file may be
         except ValueError:
             continue
     return None

@@ -20,8 +20,8 @@ import i18n
 import settings
 from protocol.invite import Invite
 from settings import MissingSetting, SettingsError
-from settings.kinds import Seconds, Size, Switch, Text, Whole
 from settings.table import GROUPED, QUESTIONS, default
+from settings.types import Boolean, ByteSize, Integer, Seconds, Text
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = {"ADMIN_PASSWORD": "hunter2"}
@@ -204,22 +204,22 @@ def test_a_long_wrong_value_is_cut() -> None:
     [("10KB", 10_240), ("1mb", 1_048_576), ("5000", 5000), (" 2 Kb ", 2048), ("7b", 7)],
 )
 def test_sizes(text: str, size: int) -> None:
-    assert Size(1, 1_048_576).parse(text) == size
+    assert ByteSize(1, 1_048_576).parse(text) == size
 
 
 def test_a_size_says_its_bounds_in_the_units_that_people_write() -> None:
     with pytest.raises(ValueError, match="from 1 to 64KB"):
-        Size(1, 65_536).parse("1MB")
+        ByteSize(1, 65_536).parse("1MB")
 
 
 @pytest.mark.parametrize("text", ["true", "YES", "On", " 1 "])
 def test_words_for_yes(text: str) -> None:
-    assert Switch().parse(text) is True
+    assert Boolean().parse(text) is True
 
 
 @pytest.mark.parametrize("text", ["false", "No", "OFF", "0"])
 def test_words_for_no(text: str) -> None:
-    assert Switch().parse(text) is False
+    assert Boolean().parse(text) is False
 
 
 @pytest.mark.parametrize(("text", "value"), [("5", 5.0), ("0.25", 0.25), (".5", 0.5), ("3.", 3.0)])
@@ -229,9 +229,9 @@ def test_seconds(text: str, value: float) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_number_is_a_number_or_refused(text: str) -> None:
-    for kind in (Whole(1, 9), Seconds(0.1, 9), Size(1, 9)):
+    for number in (Integer(1, 9), Seconds(0.1, 9), ByteSize(1, 9)):
         try:
-            assert 0.1 <= kind.parse(text) <= 9
+            assert 0.1 <= number.parse(text) <= 9
         except ValueError as error:
             assert "must be" in str(error)
 

@@ -1,6 +1,6 @@
-"""Kinds of settings: how a value is written, and which ones are allowed.
+"""Types of settings: how a value is written, and which ones are allowed.
 
-Each kind has one method, ``parse(text)``, which gives the value or raises ``ValueError`` with
+Each type has one method, ``parse(text)``, which gives the value or raises ``ValueError`` with
 what the value must be, in the user's language. An error never repeats the text.
 """
 
@@ -66,7 +66,7 @@ class Address:
         if not colon or _is_address(text.strip()) or text.strip().endswith("]"):
             return Host().parse(text), None
         try:
-            return Host().parse(host), Whole(1, 65535).parse(port)
+            return Host().parse(host), Integer(1, 65535).parse(port)
         except ValueError:
             sentence = _("it must be a host name or an IP address, perhaps with a port: host:1000")
             raise ValueError(sentence) from None
@@ -117,17 +117,17 @@ class Forms:
         if word == "proxied":
             return word
         with contextlib.suppress(ValueError):
-            return "on" if Switch().parse(word) else "off"
+            return "on" if Boolean().parse(word) else "off"
         host, _colon, port = text.strip().rpartition(":")
         try:
-            return Host().parse(host), Whole(0, 65535).parse(port)
+            return Host().parse(host), Integer(0, 65535).parse(port)
         except ValueError:
             sentence = _("it must be on, off, proxied, or an address and port such as {example}")
             raise ValueError(sentence.format(example="127.0.0.1:1001")) from None
 
 
 @dataclass(frozen=True)
-class Whole:
+class Integer:
     """A whole number."""
 
     low: int
@@ -159,7 +159,7 @@ class Seconds:
 
 
 @dataclass(frozen=True)
-class Size:
+class ByteSize:
     """A number of bytes, also as ``10KB`` or ``1MB``."""
 
     low: int
@@ -178,7 +178,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Switch:
+class Boolean:
     """Yes or no."""
 
     _words = {
@@ -223,7 +223,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True)
-class Nick:
+class Nickname:
     """A nickname by the protocol's rules."""
 
     def parse(self, text: str) -> str:
@@ -276,9 +276,9 @@ class Language:
         return code
 
 
-Kind = (
-    Text | Secret | Host | Address | Networks | UrlPath | Forms | Whole | Seconds | Size | Switch
-    | Choice | Fingerprint | Nick | RoomName | Language
+ValueType = (
+    Text | Secret | Host | Address | Networks | UrlPath | Forms | Integer | Seconds | ByteSize
+    | Boolean | Choice | Fingerprint | Nickname | RoomName | Language
 )  # fmt: skip
 
 
