@@ -23,7 +23,7 @@ from protocol.errors import ChatError
 from protocol.keys import RecipientKeys
 from protocol.link import ClientLink, Credentials
 from transport import Closed, Unreachable
-from transport.connecting import connect
+from transport.client_websocket import connect
 
 ADDRESSES, SILENT = 4, 512
 AT_ONCE = 100  # handshakes of the honest one's own address

@@ -25,7 +25,7 @@ from protocol import limits
 from protocol.invite import Invite
 from settings import ClientSettings, SettingsError, environment, history_folder
 from transport import NOT_LET_IN, CertificateUnusable, tls
-from transport.sockets import Stream
+from transport.stream import Stream
 from transport.websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -401,7 +401,7 @@ class _Client:
 
     def _dial(self, opened: Callable[[Stream], None]) -> WebSocket:
         # With websocket-client, which is loaded while the keys are being made.
-        from transport.connecting import connect
+        from transport.client_websocket import connect
 
         return connect(
             self._settings.server,

@@ -17,7 +17,7 @@ from protocol.errors import TimedOut, Unexpected
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import ClientLink, Credentials, refusal_in_clear
 from transport import Closed
-from transport.sockets import Stream
+from transport.stream import Stream
 from transport.websocket import WebSocket
 
 ATTEMPT_SECONDS = 10.0  # until the server's greeting

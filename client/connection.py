@@ -38,7 +38,7 @@ from protocol.keys import Identity, RecipientKeys
 from protocol.link import ClientLink, Credentials
 from transport import Closed
 from transport.route import Route
-from transport.sockets import Stream
+from transport.stream import Stream
 from transport.websocket import WebSocket
 
 _NAMES_TO_TRY = range(2, 10)

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from protocol.errors import ChatError
 from transport import Closed
-from transport.sockets import Stream
+from transport.stream import Stream
 
 
 class Abortable(Protocol):

@@ -24,7 +24,7 @@ from protocol.invite import host_and_port
 from protocol.names import visible
 from settings import TokenSettings
 from transport import CertificateUnusable, Unreachable
-from transport.forms import post_form
+from transport.http_client import post_form
 
 _LONGEST = 10 * 2_592_000  # seconds; more than any token lives
 _NAMES = ("id", "username")

@@ -47,11 +47,11 @@ from settings import ServerSettings, box_size
 from transport import (  # its library now: what is wrong with it is not told to clients
     CannotListen,
     CertificateUnusable,
-    accepting,  # noqa: F401
+    server_websocket,  # noqa: F401
     tls,
 )
 from transport.proxy_header import read_proxy_header
-from transport.sockets import SEND_BYTES, Stream
+from transport.stream import SEND_BYTES, Stream
 from transport.websocket import WebSocket
 
 _NO_PLACE = "server_full"  # why a stranger goes, who has no keys yet to be told it with

@@ -101,8 +101,8 @@ CHANGE_BURST = 256.0
 CHANGE_PATIENCE = 20.0
 CHANGE_WAIT_TOLD = 0.5
 
-# What a member may cost, counted in bytes that are read and opened (transport/pace.py): a second,
-# and at once. Eight of them who flood take a tenth of a processor.
+# What a member may cost, counted in bytes that are read and opened (transport/token_bucket.py): a
+# second, and at once. Eight of them who flood take a tenth of a processor.
 WORK_A_SECOND = 256 * 1024.0
 WORK_BURST = 1024 * 1024.0
 

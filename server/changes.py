@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from server import bounds
-from transport.sockets import NOWHERE
+from transport.stream import NOWHERE
 
 _NOTHING = 1e-6  # seconds: what is left when one has waited as long as was reckoned
 

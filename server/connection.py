@@ -50,8 +50,8 @@ from server.throttle import Line, LoginThrottle
 from server.turn import Turn
 from server.work import pace_of
 from transport import Closed, Flooded
-from transport.pace import REFUSAL_COST, VALUE_COST, Pace
-from transport.sockets import NOWHERE
+from transport.stream import NOWHERE
+from transport.token_bucket import REFUSAL_COST, VALUE_COST, Pace
 
 
 class Peer(Protocol):

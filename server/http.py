@@ -27,8 +27,8 @@ from server.auth import Password, Tokens
 from server.callers import FORWARDING, Caller, Proxies, is_loopback
 from server.throttle import FormGuesses
 from transport import BadUpgrade
-from transport.accepting import accept, named
-from transport.sockets import Stream
+from transport.server_websocket import accept, named
+from transport.stream import Stream
 from transport.websocket import WebSocket
 
 TTL_DEFAULT, TTL_MOST = 3600, 2_592_000

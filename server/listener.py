@@ -20,8 +20,7 @@ from server import bounds, threads
 from server.auth import address_group
 from server.gate import Gate, Visitor
 from server.turn import Turn
-from transport.addresses import wake_listener
-from transport.sockets import listen
+from transport.listening import listen, wake_listener
 
 Stay = Callable[[], None]
 # A socket just accepted, the peer's address, its place; what is left for the client's own thread.

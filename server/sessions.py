@@ -22,7 +22,7 @@ from server.callers import is_loopback
 from server.delivery import Outlet, Receiver
 from server.rooms import Member, Room, Rooms
 from server.tickets import Tickets
-from transport.pace import Pace
+from transport.token_bucket import Pace
 
 _LOOPBACK_6 = address_group("::1")
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from protocol.limits import ROOM_MEMBERS
 from server import bounds
-from transport.pace import Pace
+from transport.token_bucket import Pace
 
 _WRAP_BYTES = 2048  # in JSON
 
 
 def pace_of(posts_a_second: float, max_box_size: int) -> Pace:
-    """A new member's account, in bytes as ``transport.pace`` counts them."""
+    """A new member's account, in bytes as ``transport.token_bucket`` counts them."""
     post = max_box_size + ROOM_MEMBERS * _WRAP_BYTES
     rate = max(bounds.WORK_A_SECOND, 2.0 * posts_a_second * post)
     return Pace(rate, max(bounds.WORK_BURST, rate))

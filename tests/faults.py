@@ -48,8 +48,8 @@ from server.app import ChatServer
 from server.rooms import Member, Room
 from tests.conftest import IdentityPool, identity_pool, server_settings
 from tests.wire import LONG, MOST, PASSWORD, Wire
-from transport.connecting import connect
-from transport.sockets import Stream
+from transport.client_websocket import connect
+from transport.stream import Stream
 from transport.websocket import WebSocket
 
 PEOPLE = 8

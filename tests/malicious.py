@@ -25,9 +25,9 @@ from protocol.invite import Invite
 from protocol.keys import Bundle, Identity, RecipientKeys
 from protocol.link import Credentials, ServerLink
 from transport import Closed
-from transport.accepting import accept
-from transport.connecting import connect
-from transport.sockets import Stream
+from transport.client_websocket import connect
+from transport.server_websocket import accept
+from transport.stream import Stream
 from transport.websocket import WebSocket
 
 ROOM = "den"

@@ -48,8 +48,8 @@ from tests import test_frames as frame_tests
 from tests.fuzzing import SEED, SOAK, spoil, spoil_json
 from tests.test_link import PRS, client_of, live, sealed
 from tests.vector_files import identity, recipient_keys
-from transport import Closed, Unreachable, accepting, connecting, forms
-from transport.sockets import RequestFile
+from transport import Closed, Unreachable, client_websocket, http_client, server_websocket
+from transport.stream import RequestFile
 
 CORPUS = Path(__file__).parent / "corpus"
 MB = 1024 * 1024  # MAX_PAYLOAD_SIZE, unless somebody sets another
@@ -283,7 +283,7 @@ def read_request(raw: bytes) -> object:
 
 
 def upgrade_headers(_: object, headers: Any, **_options: object) -> object:
-    accepting.upgrade_key(headers)
+    server_websocket.upgrade_key(headers)
     raise ConnectionAbortedError
 
 
@@ -323,7 +323,7 @@ def read_body_of(kind: bytes, raw: bytes) -> object:
 
 def read_form_answer(raw: bytes) -> object:
     stream: Any = Told(raw)
-    status, body = forms._ask(stream, "h", "/generate_token", "a=b")
+    status, body = http_client._ask(stream, "h", "/generate_token", "a=b")
     return status, read_answer(body)
 
 
@@ -340,7 +340,7 @@ def form_answers() -> list[bytes]:
 
 def read_upgrade_answer(raw: bytes) -> object:
     stream: Any = Told(raw)
-    return connecting._upgraded(stream, "h", "/", MB, 1.0)
+    return client_websocket._upgraded(stream, "h", "/", MB, 1.0)
 
 
 def upgrade_answers() -> list[bytes]:
@@ -370,7 +370,7 @@ class Upgraded(Told):
 def read_messages(raw: bytes) -> object:
     """A client's WebSocket: messages, and then the end."""
     stream: Any = Upgraded(raw)
-    peer = connecting._upgraded(stream, "h", "/", MB, 1.0)
+    peer = client_websocket._upgraded(stream, "h", "/", MB, 1.0)
     found: list[str | bytes | None] = []
     try:
         while len(found) < 100:
@@ -385,9 +385,9 @@ def read_messages(raw: bytes) -> object:
 def messages() -> list[bytes]:
     pieces = (b"\x01\x02zo", b"\x89\x04ping", b"\x80\x02\xc3\xab")
     return [
-        accepting.frame("hello") + accepting.frame("x" * 200),
-        accepting.frame("{}") * 3 + b"\x88\x02\x03\xe8",
-        b"".join(pieces) + accepting.frame(b"y" * 70_000),
+        server_websocket.frame("hello") + server_websocket.frame("x" * 200),
+        server_websocket.frame("{}") * 3 + b"\x88\x02\x03\xe8",
+        b"".join(pieces) + server_websocket.frame(b"y" * 70_000),
     ]
 
 

@@ -33,7 +33,7 @@ from tests.fuzzing import SEED, SOAK, spoil, spoil_json
 from tests.test_http_face import Answer, ask, form, request
 from tests.test_server_connection import until
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
-from transport import accepting
+from transport import server_websocket
 
 CONNECTIONS = SOAK or 70
 REQUESTS = (
@@ -152,7 +152,7 @@ def frames_of_websocket(peer: Stranger) -> None:
                        chance.random() < 0.6)  # fmt: skip
         way = chance.randrange(5)
         if way == 0:
-            frame = accepting.frame("not masked")
+            frame = server_websocket.frame("not masked")
         elif way == 1:
             frame = frame[:1] + b"\xff" + chance.randbytes(8) + frame[2:]
         elif way == 2:

@@ -7,8 +7,9 @@ import socket
 import pytest
 
 from tests.transport_kit import soon
-from transport import connecting, ways
-from transport.sockets import Stream, listen
+from transport import dialling
+from transport.listening import listen
+from transport.stream import Stream
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from transport.sockets import Stream, listen
     ],
 )  # fmt: skip
 def test_what_the_host_header_says(host: str, port: int, header: str) -> None:
-    assert connecting._host_header(host, port, 443) == header
+    assert dialling._host_header(host, port, 443) == header
 
 
 def both(stream: Stream, header: str) -> tuple[Stream, str]:
@@ -32,7 +33,7 @@ def both(stream: Stream, header: str) -> tuple[Stream, str]:
 def test_a_name_of_its_own_is_asked_for(name: str | None, header: str) -> None:
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        stream, told = connecting.reach("127.0.0.1", port, both, soon(), None, name)
+        stream, told = dialling.reach("127.0.0.1", port, both, soon(), None, name)
         stream.close()
     assert told == f"{header}:{port}"
 
@@ -42,13 +43,13 @@ def test_a_zone_is_told_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     near, far = socket.socketpair()
 
-    def opened(_way: ways.Way, _target: object, _tls: object, name: str, *_rest: object) -> Stream:
+    def opened(_way: object, _target: object, _tls: object, name: str, *_rest: object) -> Stream:
         asked.append(name)
         return Stream(far)
 
-    monkeypatch.setattr(ways, "_addresses", lambda host, port: [(0, host)])
-    monkeypatch.setattr(ways.Way, "open", opened)
-    stream, told = connecting.reach("fe80::7%eth0", 1000, both, soon())
+    monkeypatch.setattr(dialling, "_addresses", lambda host, port: [(0, host)])
+    monkeypatch.setattr(dialling.Way, "open", opened)
+    stream, told = dialling.reach("fe80::7%eth0", 1000, both, soon())
     stream.close()
     near.close()
     assert asked == ["fe80::7"] and told == "[fe80::7]:1000"

@@ -22,7 +22,7 @@ from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Face, Handler
 from server.throttle import FormGuesses
 from tests.test_limiter import Clock
 from tests.wire import LONG, PASSWORD, UPGRADE, Raw, Wire
-from transport.sockets import Stream
+from transport.stream import Stream
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

@@ -15,7 +15,7 @@ from server.connection import Connection
 from server.work import pace_of
 from tests.test_limiter import Clock
 from tests.wire import LONG, Wire, box, masked, wrap
-from transport.pace import FRAGMENT_COST, Pace
+from transport.token_bucket import FRAGMENT_COST, Pace
 
 Serve = Callable[..., ChatServer]
 Wires = Callable[..., Wire]

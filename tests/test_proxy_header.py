@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.transport_kit import Task, soon, tcp_pair
 from transport.errors import BadProxyHeader
 from transport.proxy_header import BLOCK_BYTES, LINE_BYTES, _read, read_proxy_header
-from transport.sockets import Stream
+from transport.stream import Stream
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 AFTER = b"what comes next"

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.transport_kit import LONG, no_thread_left, soon, until
-from transport import Unreachable, racing
-from transport.racing import Lane, Race, interleaved
-from transport.sockets import Stream
+from transport import Unreachable, happy_eyeballs
+from transport.happy_eyeballs import Lane, Race, interleaved
+from transport.stream import Stream
 
 __all__ = ["no_thread_left"]
 
@@ -21,13 +21,13 @@ __all__ = ["no_thread_left"]
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the one before."""
-    monkeypatch.setattr(racing, "ATTEMPT_DELAY", 0.0)
+    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 0.0)
 
 
 @pytest.fixture
 def in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a failure lets the next one start."""
-    monkeypatch.setattr(racing, "ATTEMPT_DELAY", LONG)
+    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", LONG)
 
 
 def run(attempt: Callable[[str, Lane], str], targets: str, deadline: float | None = None) -> str:
@@ -55,7 +55,7 @@ def pair() -> tuple[Stream, socket.socket]:
 def test_the_first_to_answer_wins_and_the_others_are_cut(
     at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(racing, "ANSWER_DELAY", 0.0)
+    monkeypatch.setattr(happy_eyeballs, "ANSWER_DELAY", 0.0)
     streams = {name: pair() for name in "ab"}
 
     def attempt(target: str, lane: Lane) -> str:
@@ -119,7 +119,7 @@ def test_while_nobody_accepts_all_are_tried_anew(
     at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network is back just after the first packets were lost."""
-    monkeypatch.setattr(racing, "AGAIN_DELAY", 0.0)
+    monkeypatch.setattr(happy_eyeballs, "AGAIN_DELAY", 0.0)
     tried: list[str] = []
     release = threading.Event()
 
@@ -140,7 +140,7 @@ def test_nobody_is_tried_anew_who_has_failed_or_beside_who_has_accepted() -> Non
     race._lanes = [Lane(race, target, 100.0) for target in "aba"]
     assert race._silent() == ["a", "b"]
     race._failed(race._lanes[1], Unreachable("refused"))
-    assert race._silent() == ["a"] and race._again_at() == 100.0 + racing.AGAIN_DELAY
+    assert race._silent() == ["a"] and race._again_at() == 100.0 + happy_eyeballs.AGAIN_DELAY
     race._lanes[0].accepted()
     assert race._silent() == [] and race._again_at() == math.inf
     race._failed(race._lanes[0], Unreachable("not_websocket"))
@@ -150,19 +150,19 @@ def test_nobody_is_tried_anew_who_has_failed_or_beside_who_has_accepted() -> Non
 def test_one_race_makes_so_many_attempts_and_no_more(
     at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(racing, "AGAIN_DELAY", 0.0)
+    monkeypatch.setattr(happy_eyeballs, "AGAIN_DELAY", 0.0)
     tried: list[str] = []
     release = threading.Event()
 
     def attempt(target: str, _lane: Lane) -> str:
         tried.append(target)
-        if len(tried) == racing.MOST_ATTEMPTS:
+        if len(tried) == happy_eyeballs.MOST_ATTEMPTS:
             release.set()
         release.wait(LONG)
         raise Unreachable("timeout")
 
     assert why(attempt, "abc") == "timeout"
-    assert len(tried) == racing.MOST_ATTEMPTS
+    assert len(tried) == happy_eyeballs.MOST_ATTEMPTS
 
 
 def test_a_deadline_ends_it() -> None:
@@ -186,7 +186,7 @@ def test_the_failure_that_says_most_is_reported(at_once: None) -> None:
 def test_an_answer_that_does_not_serve_leaves_the_others_little_time(
     at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(racing, "ANSWER_DELAY", 0.01)
+    monkeypatch.setattr(happy_eyeballs, "ANSWER_DELAY", 0.01)
     release = threading.Event()
 
     def attempt(target: str, _lane: Lane) -> str:
@@ -270,7 +270,7 @@ def test_a_name_with_hundreds_of_addresses(at_once: None) -> None:
         raise Unreachable("refused")
 
     assert why(attempt, "x" * 500) == "refused"
-    assert len(tried) == racing.MOST_ADDRESSES
+    assert len(tried) == happy_eyeballs.MOST_ADDRESSES
 
 
 def test_families_take_turns() -> None:

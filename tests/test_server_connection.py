@@ -31,8 +31,8 @@ from tests.conftest import IdentityPool
 from tests.test_limiter import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
 from transport import Closed
-from transport.pace import Pace
-from transport.sockets import Stream
+from transport.stream import Stream
+from transport.token_bucket import Pace
 
 Wires = Callable[..., Wire]
 Serve = Callable[..., ChatServer]

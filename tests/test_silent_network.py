@@ -23,8 +23,8 @@ from tests.faults import Fault, Group, Person, check, party, play, world
 from tests.malicious import Impostor, prove, received, recorder, welcome
 from tests.transport_kit import until
 from transport import Closed
-from transport.connecting import connect
-from transport.sockets import Stream
+from transport.client_websocket import connect
+from transport.stream import Stream
 from transport.websocket import WebSocket
 
 

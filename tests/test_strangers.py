@@ -16,7 +16,7 @@ from server.app import ChatServer
 from tests.conftest import IdentityPool
 from tests.test_server_connection import until
 from tests.wire import LONG, UPGRADE, Raw, Wire, masked
-from transport.accepting import ServerWebSocket
+from transport.server_websocket import ServerWebSocket
 
 Wires = Callable[..., Wire]
 Serve = Callable[..., ChatServer]

@@ -23,8 +23,8 @@ from tests.processes import (
 )
 from tests.proxies import Proxy
 from tests.transport_kit import Certificate, make_certificate
-from transport import Unreachable, tls, ways
-from transport.connecting import connect
+from transport import Unreachable, dialling, tls
+from transport.client_websocket import connect
 
 NAME = "chat.example.invalid"  # nobody but the tests' proxies knows it
 LOGIN = ("al", "h0rse: @/ä")
@@ -57,7 +57,7 @@ def secure(certificate: Certificate) -> Iterator[Server]:
 def trusting(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process trusts the tests' proxies, as others do by the variable below."""
     context = tls.client_context(certificate.cert_path)
-    monkeypatch.setattr(ways, "_proxy_context", lambda: context)
+    monkeypatch.setattr(dialling, "_proxy_context", lambda: context)
 
 
 def proxy_for(certificate: Certificate, kind: str, server: Server, **options: Any) -> Proxy:

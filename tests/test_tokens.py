@@ -40,8 +40,8 @@ from tests.processes import (
 )
 from tests.transport_kit import Task, tcp_pair
 from tests.wire import PASSWORD as CONFTEST_PASSWORD
-from transport.forms import ANSWER_BYTES, post_form
-from transport.sockets import Stream
+from transport.http_client import ANSWER_BYTES, post_form
+from transport.stream import Stream
 
 TOKEN = re.compile(r"[\w-]{16}\.[\w-]{43}")
 RUN = [sys.executable, str(PROGRAM)]

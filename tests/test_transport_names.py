@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.transport_kit import LONG, until
-from transport import Unreachable, names
-from transport.names import Names
+from transport import Unreachable, resolver
+from transport.resolver import Names
 
 
 class Service:
@@ -48,7 +48,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     until(lambda: found.idle)
 
 
-def at(address: str) -> names.Addresses:
+def at(address: str) -> resolver.Addresses:
     return [(socket.AF_INET, (address, 1000))]
 
 
@@ -68,7 +68,7 @@ def test_a_name_is_looked_up_each_time(service: Service) -> None:
 def test_while_the_service_says_nothing_the_last_answer_counts(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(names, "PATIENCE", 0.01)
+    monkeypatch.setattr(resolver, "PATIENCE", 0.01)
     known = Names()
     known.addresses("chat.example", 1000)
     service.answers.clear()
@@ -77,7 +77,7 @@ def test_while_the_service_says_nothing_the_last_answer_counts(
         assert known.addresses("chat.example", 1000) == at("192.0.2.1")
     assert len(service.asked) == 2, "one question at a time"
     service.answers.set()
-    monkeypatch.setattr(names, "PATIENCE", LONG)
+    monkeypatch.setattr(resolver, "PATIENCE", LONG)
     assert known.addresses("chat.example", 1000) == at("192.0.2.2")
 
 
@@ -99,6 +99,6 @@ def test_a_failure_for_now_leaves_the_last_answer_and_a_no_does_not(service: Ser
 
 def test_names_are_bounded(service: Service) -> None:
     known = Names()
-    for number in range(names.MOST_NAMES + 3):
+    for number in range(resolver.MOST_NAMES + 3):
         known.addresses(f"chat{number}.example", 1000)
-    assert len(known._known) == names.MOST_NAMES
+    assert len(known._known) == resolver.MOST_NAMES

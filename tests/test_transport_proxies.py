@@ -15,10 +15,11 @@ from settings.proxies import Proxy
 from tests import transport_kit
 from tests.test_transport_websocket import listening, read_request
 from tests.transport_kit import LONG, Certificate, Task, soon, tcp_pair, until
-from transport import NOT_LET_IN, Unreachable, sockets, tls
-from transport.connecting import connect
+from transport import NOT_LET_IN, Unreachable, tls
+from transport.client_websocket import connect
+from transport.poller import Waker
 from transport.proxies import open_through
-from transport.sockets import Stream
+from transport.stream import Interrupted, Stream
 from transport.tls import TlsStream
 from transport.tunnel import Tunnel
 
@@ -327,7 +328,7 @@ def test_who_waits_inside_is_woken(certificate: Certificate, outside: str) -> No
         waiting = Task(client.recv, 10)
         until(lambda: client._inside)
         client.interrupt()
-        with pytest.raises(sockets.Interrupted):
+        with pytest.raises(Interrupted):
             waiting.result()
         waiting = Task(client.recv, 10)
         until(lambda: client._inside)
@@ -339,9 +340,9 @@ def test_who_waits_inside_is_woken(certificate: Certificate, outside: str) -> No
 
 def test_a_tunnel_that_leads_nowhere_frees_what_it_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each stream has a descriptor to be woken by; a client that tries for hours has no leak."""
-    living: set[sockets._Bell] = set()
+    living: set[Waker] = set()
 
-    class Counted(sockets._Bell):
+    class Counted(Waker):
         def __init__(self) -> None:
             super().__init__()
             living.add(self)
@@ -356,7 +357,7 @@ def test_a_tunnel_that_leads_nowhere_frees_what_it_opened(monkeypatch: pytest.Mo
         sock.recv(1)
         sock.sendall(b"HTTP/1.1 400 No\r\n\r\n")
 
-    monkeypatch.setattr(sockets, "_Bell", Counted)
+    monkeypatch.setattr("transport.stream.Waker", Counted)
     with listening(no_tls) as port:
         proxy = Proxy("http", "127.0.0.1", port)
         with pytest.raises(Unreachable) as caught:

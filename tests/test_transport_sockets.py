@@ -18,8 +18,10 @@ from tests.transport_kit import (
     tcp_pair,
     until,
 )
-from transport import CannotListen, sockets
-from transport.sockets import Interrupted, Stream
+from transport import CannotListen, poller
+from transport.listening import listen
+from transport.poller import Poller
+from transport.stream import Interrupted, Stream
 
 pytestmark = pytest.mark.timeout(60)
 certificate = transport_kit.certificate
@@ -214,7 +216,7 @@ def test_close_waits_for_the_reader_before_it_frees_the_descriptor(
     stream = Stream(far)
     closed = threading.Event()
     numbers = []
-    wait = sockets._Waiter.wait
+    wait = Poller.wait
 
     def slow(self: Any, seconds: float | None) -> bool:
         found = wait(self, seconds)
@@ -222,7 +224,7 @@ def test_close_waits_for_the_reader_before_it_frees_the_descriptor(
         numbers.append(stream.fileno())
         return found
 
-    monkeypatch.setattr(sockets._Waiter, "wait", slow)
+    monkeypatch.setattr(Poller, "wait", slow)
     with near:
         reading = Task(stream.recv, 1)
         until(lambda: waits(stream))
@@ -303,7 +305,7 @@ if sys.platform != "win32":
 
 
 def test_without_poll_select_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "_HAS_POLL", False)
+    monkeypatch.setattr(poller, "_HAS_POLL", False)
     monkeypatch.delattr(select, "poll", raising=False)
     near, far = tcp_pair()
     client, server = Stream(near, interruptible=True), Stream(far, bound=BIG)
@@ -322,7 +324,7 @@ def test_without_poll_select_does(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_connect_says_why_not() -> None:
-    with sockets.listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         address = listener.getsockname()
         stream = Stream(socket.socket())
         stream.connect(address, soon())
@@ -338,7 +340,7 @@ def test_connect_says_why_not() -> None:
 @contextlib.contextmanager
 def deaf() -> Any:
     """The address of a listener that takes no more connections, nor refuses them."""
-    with sockets.listen("127.0.0.1", 0, backlog=0) as listener, contextlib.ExitStack() as stack:
+    with listen("127.0.0.1", 0, backlog=0) as listener, contextlib.ExitStack() as stack:
         for _ in range(4):
             sock = stack.enter_context(socket.socket())
             sock.setblocking(False)
@@ -362,7 +364,7 @@ def test_connect_has_a_deadline_and_can_be_aborted() -> None:
 
 
 def test_listen_says_why_not() -> None:
-    with sockets.listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         for arguments, reason in (
             (("127.0.0.1", listener.getsockname()[1]), "in_use"),
             (("a" * 70, 0), "name"),
@@ -370,10 +372,10 @@ def test_listen_says_why_not() -> None:
             (("192.0.2.1", 0), "address"),
         ):
             with pytest.raises(CannotListen) as caught:
-                sockets.listen(*arguments).close()
+                listen(*arguments).close()
             assert caught.value.reason == reason
 
 
 def test_listen_on_all_addresses() -> None:
-    with sockets.listen("", 0) as listener:
+    with listen("", 0) as listener:
         socket.create_connection(("127.0.0.1", listener.getsockname()[1])).close()

@@ -17,11 +17,20 @@ from wsproto.extensions import PerMessageDeflate
 
 from tests import transport_kit
 from tests.transport_kit import LONG, Certificate, Task, soon, tcp_pair, until
-from transport import BadUpgrade, Closed, Unreachable, accepting, connecting, racing, sockets, tls
-from transport.accepting import accept
-from transport.connecting import connect
-from transport.forms import post_form
-from transport.sockets import Stream
+from transport import (
+    BadUpgrade,
+    Closed,
+    Unreachable,
+    dialling,
+    happy_eyeballs,
+    server_websocket,
+    tls,
+)
+from transport.client_websocket import connect
+from transport.http_client import post_form
+from transport.listening import listen
+from transport.server_websocket import accept
+from transport.stream import SEND_BYTES, Stream
 from transport.tls import TlsStream
 from transport.websocket import Allowance, WebSocket
 
@@ -79,7 +88,7 @@ def test_an_answer_that_is_held_goes_with_the_first_message() -> None:
 class Raw:
     """A client by hand, and the server's end of its connection."""
 
-    def __init__(self, first: bytes = UPGRADE, bound: int = sockets.SEND_BYTES) -> None:
+    def __init__(self, first: bytes = UPGRADE, bound: int = SEND_BYTES) -> None:
         self.sock, far = tcp_pair()
         self.stream = Stream(far, bound=bound, interruptible=True)
         self.sock.sendall(first)
@@ -115,7 +124,7 @@ def raw(*arguments: Any, **options: Any) -> Iterator[Raw]:
 @contextlib.contextmanager
 def listening(serve: Callable[[socket.socket], Any]) -> Iterator[int]:
     """A port; ``serve`` gets each connection, one after the other."""
-    with sockets.listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         over = threading.Event()
 
@@ -451,7 +460,7 @@ def test_nothing_is_read_that_nobody_asked_for(size: int) -> None:
         inbox = peer.server._inbox  # type: ignore[attr-defined]
         for _ in range(count):
             assert peer.server.receive(LONG) == text
-            assert len(inbox.messages) <= accepting.RECV_BYTES // len(one)
+            assert len(inbox.messages) <= server_websocket.RECV_BYTES // len(one)
         sending.result()
 
 
@@ -568,7 +577,7 @@ def test_why_a_server_is_not_ours(answer: bytes, expected: str) -> None:
 
 
 def test_why_there_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sockets.listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
     assert reason(port) == "refused"
     assert reason(port, "a" * 70) == "name"
@@ -673,7 +682,7 @@ def test_cookies_are_not_kept() -> None:
     ],
 )
 def test_the_host_header(host: str, port: int, default: int, header: str) -> None:
-    assert connecting._host_header(host, port, default) == header
+    assert dialling._host_header(host, port, default) == header
 
 
 def loopback(port: int) -> tuple[Any, ...]:
@@ -682,7 +691,7 @@ def loopback(port: int) -> tuple[Any, ...]:
 
 
 def test_each_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sockets.listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         closed = listener.getsockname()[1]
     with listening(sending(b"\x81\x02hi")) as port:
         found = [loopback(closed), loopback(port)]
@@ -697,8 +706,8 @@ def test_each_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_first_greeting_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the first connection, nor the first upgrade: who says nothing may be nobody."""
-    monkeypatch.setattr(racing, "ATTEMPT_DELAY", 0.0)
-    monkeypatch.setattr(racing, "ANSWER_DELAY", 0.0)
+    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 0.0)
+    monkeypatch.setattr(happy_eyeballs, "ANSWER_DELAY", 0.0)
     upgraded, done = threading.Event(), threading.Event()
 
     def mute(sock: socket.socket) -> None:
@@ -747,8 +756,8 @@ def test_a_form_goes_to_one_address_only(
     monkeypatch: pytest.MonkeyPatch, certificate: Certificate
 ) -> None:
     """Though two agree on TLS at the same moment."""
-    monkeypatch.setattr(racing, "ATTEMPT_DELAY", 0.0)
-    monkeypatch.setattr(racing, "ANSWER_DELAY", 0.0)
+    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 0.0)
+    monkeypatch.setattr(happy_eyeballs, "ANSWER_DELAY", 0.0)
     context = tls.server_context(certificate.cert_path, certificate.key_path)
     both, asked = threading.Barrier(2), []
 

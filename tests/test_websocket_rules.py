@@ -30,7 +30,7 @@ from tests.transport_kit import LONG, Certificate, Task, certificate, soon, tcp_
 from tests.wire import UPGRADE
 from tests.wire import Raw as Stranger
 from transport import Closed, Unreachable, tls
-from transport.connecting import connect
+from transport.client_websocket import connect
 
 __all__ = ["certificate"]  # a fixture
 

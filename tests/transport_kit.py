@@ -23,7 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from transport import sockets, tls
+from transport import tls
+from transport.listening import listen
+from transport.stream import Stream
 
 LONG = 30.0  # against hanging only
 
@@ -81,7 +83,7 @@ class Task(threading.Thread):
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     """Two ends of one loopback connection."""
-    listener = sockets.listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     with listener:
         near = socket.create_connection(listener.getsockname())
         far, _address = listener.accept()
@@ -169,15 +171,15 @@ def tls_pair(
 @pytest.fixture(params=["plain", "tls"])
 def make_pair(request: pytest.FixtureRequest, certificate: Certificate) -> Iterator[Any]:
     """Makes a client's and a server's ``Stream``, connected; both are closed afterwards."""
-    made: list[sockets.Stream] = []
+    made: list[Stream] = []
 
-    def make(**options: Any) -> tuple[sockets.Stream, sockets.Stream]:
+    def make(**options: Any) -> tuple[Stream, Stream]:
         if request.param == "tls":
             made.extend(tls_pair(certificate, **options))
         else:
             near, far = tcp_pair()
-            made.append(sockets.Stream(near, interruptible=True, **options))
-            made.append(sockets.Stream(far, **options))
+            made.append(Stream(near, interruptible=True, **options))
+            made.append(Stream(far, **options))
         return made[-2], made[-1]
 
     yield make
@@ -185,6 +187,6 @@ def make_pair(request: pytest.FixtureRequest, certificate: Certificate) -> Itera
         stream.close()
 
 
-def read_exactly(stream: sockets.Stream, size: int) -> bytes:
+def read_exactly(stream: Stream, size: int) -> bytes:
     """``size`` bytes, fewer at the end."""
     return stream.makefile().read(size)

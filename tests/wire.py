@@ -18,8 +18,8 @@ from protocol import frames, keys, pake
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import ClientLink, Credentials, refusal_in_clear
 from transport import Closed
-from transport.connecting import connect
-from transport.sockets import Stream
+from transport.client_websocket import connect
+from transport.stream import Stream
 from transport.websocket import WebSocket
 
 PASSWORD = "correct horse battery staple"

@@ -29,8 +29,9 @@ from server.auth import Password, Tokens
 from server.http import Face, Handler
 from server.throttle import GUESSES, Budget
 from transport import Closed, Unreachable
-from transport.connecting import connect
-from transport.sockets import Stream, listen
+from transport.client_websocket import connect
+from transport.listening import listen
+from transport.stream import Stream
 from transport.websocket import WebSocket
 
 CASES = [f"{number}.*" for number in (1, 2, 3, 4, 5, 6, 7, 10)]

@@ -22,17 +22,3 @@ def default_route_address(ipv6: bool = False) -> str | None:
         probe.connect(_ELSEWHERE[family])
         return str(probe.getsockname()[0])
     return None
-
-
-def wake_listener(listener: socket.socket, waiting: int) -> None:
-    """Make each of so many ``accept`` that wait on ``listener`` return, on any system."""
-    with contextlib.suppress(OSError):
-        listener.shutdown(socket.SHUT_RDWR)
-        return
-    # Where a listening socket cannot be shut down, somebody has to knock.
-    host, port = listener.getsockname()[:2]
-    loopback = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
-    here = loopback if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
-    for _ in range(waiting):
-        with contextlib.suppress(OSError):
-            socket.create_connection((here, port), timeout=1.0).close()

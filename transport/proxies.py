@@ -15,7 +15,7 @@ from protocol.invite import host_and_port
 from settings.proxies import Proxy
 
 from .errors import Unreachable
-from .sockets import Stream
+from .stream import Stream
 
 _ANSWER_BYTES = 16 * 1024  # of all that a proxy says before the way is open
 _NAME_BYTES = 255  # of a server's name (RFC 1928 5)

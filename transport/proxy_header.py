@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from .errors import BadProxyHeader
-from .sockets import Stream
+from .stream import Stream
 
 LINE_BYTES = 107  # section 2.1: the longest line of version 1, with its end
 # Section 2.2: addresses take 216 bytes at most; what proxies add (TLS names, tunnel ids) is short.

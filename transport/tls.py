@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import CertificateUnusable, TlsFailed
-from .sockets import NOWHERE, SEND_BYTES, Stream
+from .stream import NOWHERE, SEND_BYTES, Stream
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from typing import Any, cast
 
-from .sockets import Stream
+from .stream import Stream
 
 _PIECE_BYTES = 8 * 1024  # that are under way in the stream below, at a time
 

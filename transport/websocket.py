@@ -13,8 +13,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from .errors import Closed
-from .pace import Pace
 from .route import Route
+from .token_bucket import Pace
 
 _SPARE_BYTES = 64 * 1024  # pings, and frames' headers
 FRAME_BYTES = 64  # what each frame costs beside its bytes, as it costs us some work

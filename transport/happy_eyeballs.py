@@ -19,7 +19,7 @@ from itertools import zip_longest
 from typing import Any, Generic, TypeVar
 
 from .errors import Unreachable
-from .sockets import Stream
+from .stream import Stream
 
 MOST_ADDRESSES = 8  # of one name; each may cost a thread and a socket
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside it (RFC 8305 8)

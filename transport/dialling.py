@@ -6,28 +6,107 @@ With a proxy every connection is one to the proxy, whatever becomes of it, and o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from settings.proxies import Proxy
 
 from .errors import TlsFailed, Unreachable
-from .names import NAMES
+from .happy_eyeballs import Lane, Race
 from .proxies import open_through
-from .sockets import Stream
-from .tls import TlsStream, client_context
+from .resolver import NAMES
+from .stream import Stream
+from .tls import TlsStream, client_context, looking_context
 from .tunnel import Tunnel
 
 _SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
+_UNVOUCHED = ("self_signed", "unknown_ca")  # what a person may compare by another way
 # What tells nothing of whoever was meant.
 _UNANSWERED = ("refused", "timeout", "network", "hung_up")
 
 # An address family, an address as the system has it, and what a proxy there is asked for.
 Target = tuple[int, Any, str]
 Watch = Callable[[Stream], None]
+
+Result = TypeVar("Result")
+
+
+def reach(
+    host: str,
+    port: int,
+    use: Callable[[Stream, str], Result],
+    deadline: float,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    opened: Callable[[Stream], None] | None = None,
+    proxy: Proxy | None = None,
+) -> Result:
+    """What ``use`` makes of the address of ``host`` where it is done first.
+
+    With ``proxy`` all of it goes through that one, whose addresses are tried instead.
+
+    ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header; it may
+    run for several addresses beside each other, in threads of their own, and what it says must
+    bear that.  A stream is closed when anything is raised.  ``server_hostname`` is asked for in
+    the place of ``host``, by TLS and in the Host header.  Raises Unreachable.
+    """
+    way = Way(host, port, proxy)
+    # A zone is this machine's name for one of its interfaces: no certificate has it, nor a proxy.
+    name = server_hostname or host.partition("%")[0]
+
+    def connected(target: Target, lane: Lane, context: ssl.SSLContext | None) -> Stream:
+        def watch(stream: Stream) -> None:
+            if opened is not None:
+                opened(stream)
+            lane.hold(stream)
+
+        return way.open(target, context, name, deadline, watch, lane.accepted)
+
+    def look(target: Target, lane: Lane) -> str:
+        """The fingerprint of the certificate that is shown there, for people to compare.
+
+        A second handshake, since OpenSSL lets go of a certificate that it refuses; nothing is said
+        in it. Whoever is in between may show another one each time: who pins it finds that out.
+        Empty if it cannot be had.
+        """
+        with contextlib.suppress(OSError, Unreachable):
+            stream = connected(target, lane, looking_context())
+            with contextlib.closing(stream):
+                assert isinstance(stream, TlsStream)
+                return stream.shown()
+        return ""
+
+    def attempt(target: Target, lane: Lane) -> Result:
+        try:
+            stream = connected(target, lane, tls)
+        except Unreachable as error:
+            if error.reason in _UNVOUCHED:
+                error.fingerprint = look(target, lane)
+            raise
+        try:
+            stream.set_deadline(deadline)
+            return use(stream, _host_header(name, port, 80 if tls is None else 443))
+        except BaseException:
+            stream.close()
+            raise
+
+    try:
+        return Race(attempt, deadline).run(way.targets())
+    except Unreachable as error:
+        raise way.blamed(error) from None
+
+
+def _host_header(host: str, port: int, default: int) -> str:
+    if not host.isascii():
+        with contextlib.suppress(UnicodeError):
+            host = host.encode("idna").decode()
+    if ":" in host:
+        host = f"[{host}]"
+    return host if port == default else f"{host}:{port}"
 
 
 class Way:

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import Any
 
 from .errors import Unreachable
-from .racing import interleaved
+from .happy_eyeballs import interleaved
 
 PATIENCE = 1.0  # seconds for an answer, where there is an older one
 MOST_NAMES = 8  # a server's, a proxy's; of more, the oldest are forgotten

@@ -24,7 +24,6 @@ import errno
 import io
 import math
 import os
-import select
 import socket
 import sys
 import threading
@@ -32,91 +31,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .errors import CannotListen
+from .poller import BLIND_WAIT, Poller, Waker
 from .route import Route, unacknowledged
 
 RECV_BYTES = 64 * 1024
 SEND_BYTES = 256 * 1024  # default bound of what the system has not taken
-LISTEN_BACKLOG = 1024  # a few hundred clients that come back at once must find room
-_BLIND_WAIT = 0.5  # seconds; where shutdown() may not wake select()
-
-_LONG_WAIT = 86400.0  # poll() counts milliseconds in an int; waits are repeated anyway
 
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1))
-_HAS_POLL = hasattr(select, "poll")
 
 NOWHERE = contextlib.nullcontext()  # for who has nothing to hand over while it waits
 
 
 class Interrupted(Exception):
     """``interrupt`` was called while, or before, ``recv`` waited.  Nothing read is lost."""
-
-
-class _Bell:
-    """Becomes readable by ``ring``, until ``hush``.  One descriptor on Linux, elsewhere two."""
-
-    def __init__(self) -> None:
-        self._event = -1
-        self._ends: tuple[socket.socket, ...] = ()
-        if hasattr(os, "eventfd"):
-            self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            return
-        self._ends = socket.socketpair()
-        for end in self._ends:
-            end.setblocking(False)
-
-    def fileno(self) -> int:
-        """What to wait on."""
-        return self._ends[0].fileno() if self._ends else self._event
-
-    def ring(self) -> None:
-        """Never waits."""
-        with contextlib.suppress(BlockingIOError, InterruptedError):
-            if self._ends:
-                self._ends[1].send(b"\0")
-            else:
-                os.eventfd_write(self._event, 1)
-
-    def hush(self) -> None:
-        """Forget the rings so far."""
-        with contextlib.suppress(BlockingIOError, InterruptedError):
-            if self._ends:
-                self._ends[0].recv(16)
-            else:
-                os.eventfd_read(self._event)
-
-    def close(self) -> None:
-        """Free the descriptors."""
-        for end in self._ends:
-            end.close()
-        if not self._ends:
-            os.close(self._event)
-
-
-class _Waiter:
-    """Waits until one descriptor, or a second one beside it, is ready; used by one thread."""
-
-    def __init__(self, sock: socket.socket, write: bool, beside: _Bell | None) -> None:
-        self._sock, self._write, self._beside = sock, write, beside
-        self._poll: Any = None
-        if _HAS_POLL:  # select() cannot take descriptors from 1024 on
-            self._poll = select.poll()
-            self._poll.register(sock.fileno(), select.POLLOUT if write else select.POLLIN)
-            if beside is not None:
-                self._poll.register(beside.fileno(), select.POLLIN)
-
-    def wait(self, seconds: float | None) -> bool:
-        """True once ready, in error or shut down; False if ``seconds`` passed (maybe earlier)."""
-        if self._poll is not None:
-            limit = None if seconds is None else math.ceil(min(seconds, _LONG_WAIT) * 1000)
-            return bool(self._poll.poll(limit))
-        seconds = _BLIND_WAIT if seconds is None else min(seconds, _BLIND_WAIT)
-        reading: list[socket.socket | _Bell] = [] if self._write else [self._sock]
-        if self._beside is not None:
-            reading.append(self._beside)
-        writing = [self._sock] if self._write else []
-        # Windows reports a failed connect() in the third set only.
-        return any(select.select(reading, writing, [self._sock], seconds))
 
 
 class Stream:
@@ -144,7 +71,7 @@ class Stream:
         self._bound = bound
         self._clock = clock
         self._away = away
-        self._bell = _Bell() if interruptible else None
+        self._waker = Waker() if interruptible else None
         self._interrupted = False
 
         self._writing = threading.Lock()
@@ -153,7 +80,7 @@ class Stream:
 
         self._ahead = b""  # read and not handed out yet, from _at on; the reading thread's
         self._at = 0
-        self._reader: _Waiter | None = None
+        self._reader: Poller | None = None
         self._deadline: float | None = None
         self._timeout: float | None = None
 
@@ -180,10 +107,10 @@ class Stream:
             raise OSError(failure, os.strerror(failure))  # of the subclass that the number has
 
     def _await_connection(self, deadline: float) -> None:
-        waiter = _Waiter(self._sock, True, None)
+        waiter = Poller(self._sock, True, None)
         # In slices: shutdown() does not wake everywhere what waits for a connection.
         while not self.aborted:
-            if waiter.wait(min(self._left(deadline) or 0.0, _BLIND_WAIT)):
+            if waiter.wait(min(self._left(deadline) or 0.0, BLIND_WAIT)):
                 return
 
     # Reading
@@ -240,7 +167,7 @@ class Stream:
             return b""
         try:
             if self._reader is None:
-                self._reader = _Waiter(self._sock, False, self._bell)
+                self._reader = Poller(self._sock, False, self._waker)
             while not self.aborted:
                 left = self._left(deadline)
                 with self._away:
@@ -265,13 +192,13 @@ class Stream:
 
     def interrupt(self) -> None:
         """Make a ``recv`` that waits, or else the next one, raise Interrupted."""
-        if self._bell is None:
+        if self._waker is None:
             raise ValueError("not interruptible")
         with self._living:
             if self._released or self._interrupted:
                 return
             self._interrupted = True
-            self._bell.ring()
+            self._waker.wake()
 
     def called_back(self) -> bool:
         """Whether ``interrupt`` was called and nothing has come of it yet; now something has."""
@@ -279,8 +206,8 @@ class Stream:
             return False
         with self._living:
             self._interrupted = False
-            if self._bell is not None and not self._released:
-                self._bell.hush()
+            if self._waker is not None and not self._released:
+                self._waker.clear()
         return True
 
     # Writing
@@ -343,12 +270,12 @@ class Stream:
 
         Raises TimeoutError then, and OSError if the connection ends otherwise.
         """
-        waiter: _Waiter | None = None
+        waiter: Poller | None = None
         while self.push():
             if not self._enter():
                 raise ConnectionAbortedError
             try:
-                waiter = waiter or _Waiter(self._sock, True, None)
+                waiter = waiter or Poller(self._sock, True, None)
                 left = self._left(deadline)
                 with self._away:
                     waiter.wait(left)
@@ -435,8 +362,8 @@ class Stream:
                 return  # a number is freed once: it may be a stranger's by now
             self._released = True
             self._sock.close()
-            if self._bell is not None:
-                self._bell.close()
+            if self._waker is not None:
+                self._waker.close()
 
     # What http.server and websocket-client expect of a socket
 
@@ -504,50 +431,3 @@ class RequestFile(io.BufferedIOBase):
     def read1(self, size: int = -1) -> bytes:
         """What is there, at most ``size`` bytes."""
         return self._stream.recv(size if size >= 0 else RECV_BYTES)
-
-
-def listen(host: str, port: int, backlog: int = LISTEN_BACKLOG) -> socket.socket:
-    """A listening socket on the first address of ``host`` that works; "" and "::" mean all.
-
-    Raises CannotListen.
-    """
-    if not 0 <= port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
-        raise CannotListen("address")
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (socket.gaierror, UnicodeError):
-        raise CannotListen("name") from None
-    failure = "address"
-    for family, kind, proto, _name, address in found:
-        try:
-            return _listening(family, kind, proto, address, backlog)
-        except PermissionError:
-            failure = "denied"
-        except OSError as error:
-            failure = "in_use" if _in_use(error) else "address"
-    raise CannotListen(failure)
-
-
-def _in_use(error: OSError) -> bool:
-    return error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None))
-
-
-def _listening(family: int, kind: int, proto: int, address: Any, backlog: int) -> socket.socket:
-    sock = socket.socket(family, kind, proto)
-    try:
-        if sys.platform == "win32":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(
-                socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1
-            )
-        sock.bind(address)
-        sock.listen(backlog)
-    except BaseException:
-        sock.close()
-        raise
-    return sock

@@ -17,18 +17,15 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
 import websocket
 
 from settings.proxies import Proxy
 
+from .dialling import reach
 from .errors import Closed, Unreachable
-from .racing import Lane, Race
 from .route import Route, Uptake
-from .sockets import Interrupted, Stream
-from .tls import TlsStream, looking_context
-from .ways import Target, Way
+from .stream import Interrupted, Stream
 from .websocket import Allowance, WebSocket
 
 _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
@@ -37,13 +34,10 @@ _BUSY = (429, 503)
 # How a server answers who does not ask for a WebSocket, or no more: the page for people, or
 # what is wrong with the request (RFC 6455 4.2.2).
 _AS_A_PAGE = (200, 400, 426)
-_UNVOUCHED = ("self_signed", "unknown_ca")  # what a person may compare by another way
 
 _CONTROL, _CONTROL_BYTES = 8, 125  # opcodes from here on are control frames, which are short
 _LEAST_LENGTHS = {126: 126, 127: 1 << 16}  # what a length in 16 or in 64 bits has to have
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
-
-Result = TypeVar("Result")
 
 _OPCODES = {str: websocket.ABNF.OPCODE_TEXT, bytes: websocket.ABNF.OPCODE_BINARY}
 
@@ -308,80 +302,6 @@ def connect(
 
     deadline = time.monotonic() + timeout
     return reach(host, port, upgrade, deadline, tls, server_hostname, opened, proxy)
-
-
-def reach(
-    host: str,
-    port: int,
-    use: Callable[[Stream, str], Result],
-    deadline: float,
-    tls: ssl.SSLContext | None = None,
-    server_hostname: str | None = None,
-    opened: Callable[[Stream], None] | None = None,
-    proxy: Proxy | None = None,
-) -> Result:
-    """What ``use`` makes of the address of ``host`` where it is done first.
-
-    With ``proxy`` all of it goes through that one, whose addresses are tried instead.
-
-    ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header; it may
-    run for several addresses beside each other, in threads of their own, and what it says must
-    bear that.  A stream is closed when anything is raised.  ``server_hostname`` is asked for in
-    the place of ``host``, by TLS and in the Host header.  Raises Unreachable.
-    """
-    way = Way(host, port, proxy)
-    # A zone is this machine's name for one of its interfaces: no certificate has it, nor a proxy.
-    name = server_hostname or host.partition("%")[0]
-
-    def connected(target: Target, lane: Lane, context: ssl.SSLContext | None) -> Stream:
-        def watch(stream: Stream) -> None:
-            if opened is not None:
-                opened(stream)
-            lane.hold(stream)
-
-        return way.open(target, context, name, deadline, watch, lane.accepted)
-
-    def look(target: Target, lane: Lane) -> str:
-        """The fingerprint of the certificate that is shown there, for people to compare.
-
-        A second handshake, since OpenSSL lets go of a certificate that it refuses; nothing is said
-        in it. Whoever is in between may show another one each time: who pins it finds that out.
-        Empty if it cannot be had.
-        """
-        with contextlib.suppress(OSError, Unreachable):
-            stream = connected(target, lane, looking_context())
-            with contextlib.closing(stream):
-                assert isinstance(stream, TlsStream)
-                return stream.shown()
-        return ""
-
-    def attempt(target: Target, lane: Lane) -> Result:
-        try:
-            stream = connected(target, lane, tls)
-        except Unreachable as error:
-            if error.reason in _UNVOUCHED:
-                error.fingerprint = look(target, lane)
-            raise
-        try:
-            stream.set_deadline(deadline)
-            return use(stream, _host_header(name, port, 80 if tls is None else 443))
-        except BaseException:
-            stream.close()
-            raise
-
-    try:
-        return Race(attempt, deadline).run(way.targets())
-    except Unreachable as error:
-        raise way.blamed(error) from None
-
-
-def _host_header(host: str, port: int, default: int) -> str:
-    if not host.isascii():
-        with contextlib.suppress(UnicodeError):
-            host = host.encode("idna").decode()
-    if ":" in host:
-        host = f"[{host}]"
-    return host if port == default else f"{host}:{port}"
 
 
 def _upgraded(

@@ -24,8 +24,8 @@ from wsproto.events import CloseConnection, Event, Message
 from wsproto.utilities import ProtocolError, generate_accept_token
 
 from .errors import BadUpgrade, Closed, Flooded
-from .pace import FRAGMENT_COST, MESSAGE_COST, Pace
-from .sockets import Interrupted, Stream
+from .stream import Interrupted, Stream
+from .token_bucket import FRAGMENT_COST, MESSAGE_COST, Pace
 from .websocket import Allowance, WebSocket
 
 RECV_BYTES = 16 * 1024

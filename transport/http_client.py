@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 from settings.proxies import Proxy
 
+from .dialling import reach
 from .errors import Unreachable
-from .sockets import Stream
+from .stream import Stream
 from .tls import Context
 
 _TLS_ALERT = "\x15"
@@ -38,8 +39,6 @@ def post_form(
     Host, if it is not ``host``.
     Raises Unreachable, also if what answers is no HTTP server.
     """
-    from .connecting import reach  # with websocket-client, which only a client needs
-
     def connected(stream: Stream, header: str) -> tuple[Stream, str]:
         return stream, header  # the form is sent once, to the address that was fastest
 
