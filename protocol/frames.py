@@ -651,5 +651,5 @@ def encode_private_for(sender: int, private: Private) -> bytes:
 
 
 def encode_log(to: int, entries: Sequence[bytes]) -> bytes:
-    """A ``log`` frame from entries that are encoded already: what the pump sends."""
+    """A ``log`` frame from entries that are encoded already: what the broadcaster sends."""
     return b'{"type":"log","to":%d,"entries":[%s]}' % (to, b",".join(entries))

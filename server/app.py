@@ -27,10 +27,10 @@ from server.banner import (
     certificate_unusable,
     forms_cannot_listen,
 )
+from server.broadcast import Broadcaster, Receiver
 from server.callers import Caller, Proxies
 from server.connection import Connection, Parts, Rules
 from server.console import Console
-from server.delivery import Pump, Receiver
 from server.gate import Gate, Visitor
 from server.http import Face, Handler, no_place
 from server.kicks import Kicks
@@ -144,7 +144,7 @@ class ChatServer:
 
     def start(self) -> None:
         """Start serving; returns at once."""
-        self._parts.pump.start()
+        self._parts.broadcaster.start()
         self._parts.sweeper.start()
         for listener in self._listeners:
             listener.start()
@@ -172,7 +172,7 @@ class ChatServer:
             for visit in self._all_visits():
                 visit.stream.abort()
             self._gate.wait_empty(bounds.STOP_SECONDS - bounds.STOP_POLITE_SECONDS)
-        self._parts.pump.stop()
+        self._parts.broadcaster.stop()
         self._parts.sweeper.stop()
 
     def console(self, tell: Callable[[str], None]) -> Console:
@@ -203,8 +203,8 @@ class ChatServer:
             box_size(settings.max_message_size),
         )
         rooms: Rooms[Receiver] = Rooms()
-        pump, tokens, throttle = Pump(), Tokens(), LoginThrottle()
-        sessions = Sessions(rooms, pump.mark, settings.heartbeat_timeout)
+        broadcaster, tokens, throttle = Broadcaster(), Tokens(), LoginThrottle()
+        sessions = Sessions(rooms, broadcaster.mark, settings.heartbeat_timeout)
         posts, commands = Allowance(limit, window), Allowance(limit, window)
         joins = Shares(bounds.JOINS_OF_ADDRESS, bounds.JOINS_SECONDS)
         refusals = SlidingWindows(bounds.REFUSALS, bounds.REFUSALS_SECONDS)
@@ -222,7 +222,7 @@ class ChatServer:
             throttle,
             rooms,
             sessions,
-            pump,
+            broadcaster,
             Turn(),
             Sweeper(jobs),
             posts,

@@ -115,7 +115,7 @@ SWITCH_SECONDS = 0.05
 # back from the system at once keeps it, however often it lets go of it: members would wait for
 # SWITCH_SECONDS where strangers come without end.
 BREATH_SECONDS = 0.0003
-PUMP_THREADS = 2
+BROADCASTERS = 2
 # Threads that wait for connections; as many more as there are strangers come and go.
 ACCEPTORS = 4
 # Rosters are sent in frames of about this size.

@@ -2,7 +2,7 @@
 
 Until it is in it is an acceptor's business (``server.listener``); from then on its own
 thread alone opens the client's records and changes its session.  What goes out is the
-business of the client's ``Outlet``; this thread only finishes what the socket did not take.
+business of the client's ``SendQueue``; this thread only finishes what the socket did not take.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from protocol.link import TOKEN, ServerLink
 from protocol.names import check_nick, check_room, room_key
 from server import bounds
 from server.auth import Password, Token, Tokens, random_prs
-from server.delivery import Outlet, Pump, Receiver, entered
+from server.broadcast import Broadcaster, Receiver, SendQueue, entered
 from server.kicks import Kicks
 from server.limiter import SlidingWindows
 from server.rooms import Member, Room, Rooms, Snapshot
@@ -102,7 +102,7 @@ class Parts:
     throttle: LoginThrottle
     rooms: Rooms[Receiver]
     sessions: Sessions
-    pump: Pump
+    broadcaster: Broadcaster
     turn: Turn
     sweeper: Sweeper
     posts: Allowance
@@ -143,7 +143,7 @@ class Connection:
         self._parts, self._peer, self._group = parts, peer, group
         self._on_known, self._on_proven = on_known, on_proven
         self._link = ServerLink()
-        self._outlet = Outlet(self._link, peer, parts.pump.mark)
+        self._queue = SendQueue(self._link, peer, parts.broadcaster.mark)
         self._token: Token | None = None
         self._ticket: bytes | None = None  # whose ticket `hello` has shown: a fingerprint
         self._reason: str | None = None  # set by hang_up: why this connection is to end
@@ -315,10 +315,10 @@ class Connection:
                 return False
             if session.token_id != (self._token.id if self._token is not None else None):
                 return False
-            old, hang_up = session.outlet, session.hang_up
+            old, hang_up = session.queue, session.hang_up
             if old is not None:
                 # Before the cursor is set back: it must not move on for the old connection.
-                session.outlet = None
+                session.queue = None
                 old.detach()
                 hang_up("replaced")
             if not room.resume(member, confirm.seq or 0, confirm.number or 0):
@@ -350,9 +350,9 @@ class Connection:
         except BaseException:
             self._parts.sessions.end(session)
             raise
-        self._outlet.deliver()  # first of all, so that nothing is in its way
+        self._queue.deliver()  # first of all, so that nothing is in its way
         if room.count() > 1:  # whoever comes later hears of this one by its roster
-            self._parts.pump.serve(room)
+            self._parts.broadcaster.broadcast(room)
         return session
 
     def _turn_to_change(
@@ -371,8 +371,8 @@ class Connection:
         )
 
     def _tell_wait(self, seconds: float) -> None:
-        self._outlet.reply(frames.Wait(tenths(seconds)).encode())
-        self._outlet.deliver()
+        self._queue.reply(frames.Wait(tenths(seconds)).encode())
+        self._queue.deliver()
 
     def _count_join(self, who: str | bytes) -> None:
         """Raises AddressLimited for one that comes and goes more than others of its address."""
@@ -448,10 +448,10 @@ class Connection:
         room, member = session.room, session.member
         if room is None or member is None:
             raise AssertionError("a session without a room has nothing to attach")
-        self._outlet.attach(room, member, [welcome.encode(), *replies])
+        self._queue.attach(room, member, [welcome.encode(), *replies])
         session.lost_at, session.group = None, self._group
         session.hang_up = self.hang_up
-        session.outlet = self._outlet
+        session.queue = self._queue
         if session.pace is None:
             posts = rules.rate_limit / rules.rate_window
             session.pace = pace_of(posts, rules.max_box_size)
@@ -508,20 +508,20 @@ class Connection:
         finally:
             if over:
                 self._leave(session)
-            elif self._parts.sessions.lose(session, self._outlet):
+            elif self._parts.sessions.lose(session, self._queue):
                 self._parts.sweeper.poke(self._parts.rules.heartbeat_timeout)
 
     def _refuse(self, error: ChatError) -> None:
-        self._outlet.detach()  # nothing comes after the reason; who returns gets the rest
+        self._queue.detach()  # nothing comes after the reason; who returns gets the rest
         with contextlib.suppress(Closed):
-            self._outlet.reply(_refusal(error).encode())
-            self._outlet.deliver()
+            self._queue.reply(_refusal(error).encode())
+            self._queue.deliver()
             self._say_goodbye(error.close_code)
 
     def _leave(self, session: Session) -> None:
         """End the session, unless it is another connection's now."""
         with session.turn:
-            mine = session.outlet is self._outlet
+            mine = session.queue is self._queue
         if mine:
             self._parts.sessions.end(session)
 
@@ -530,7 +530,7 @@ class Connection:
         self._heard = clock()
         # Not a whole interval for the first: those who come in together would beat together.
         beat = self._heard + rules.heartbeat_interval * secrets.randbelow(1000) / 1000
-        self._outlet.deliver()
+        self._queue.deliver()
         if self._token is not None:  # it may have ended between the proof and the session
             self._reason = self._reason or self._parts.tokens.why_ended(self._token.id)
         while True:
@@ -539,8 +539,8 @@ class Connection:
                 # for this client is one record, and the answers to another one.
                 self._peer.flush(clock() + rules.heartbeat_timeout)
                 self._heard = clock()  # it takes what it gets, and nobody listened meanwhile
-                self._outlet.deliver()
-                if self._outlet.owes:
+                self._queue.deliver()
+                if self._queue.has_replies:
                     continue
             if self._hushed:
                 self.quiet.set()
@@ -556,8 +556,8 @@ class Connection:
             if self._asked or clock() >= beat or self._received >= limits.SEEN_BYTES:
                 beat = next_beat(beat, clock(), rules.heartbeat_interval)
                 self._asked, self._received = False, 0
-                self._outlet.reply(frames.Seen(session.taken).encode())
-                self._outlet.deliver()
+                self._queue.reply(frames.Seen(session.taken).encode())
+                self._queue.deliver()
 
     def _rest(self, until: float) -> None:
         """Read nothing of a client that has cost more than its share, but go on sending to it."""
@@ -585,9 +585,9 @@ class Connection:
         if session.room is not None:
             session.room.round()  # this client waits for no other
         self._drain(self._parts.clock() + bounds.STOP_POLITE_SECONDS)
-        self._outlet.detach()
-        self._outlet.reply(frames.Bye(reason).encode())
-        self._outlet.deliver()
+        self._queue.detach()
+        self._queue.reply(frames.Bye(reason).encode())
+        self._queue.deliver()
         raise Over()
 
     def _say_goodbye(self, close_code: int) -> None:
@@ -599,10 +599,10 @@ class Connection:
         self._peer.finish(deadline)
 
     def _drain(self, deadline: float) -> None:
-        self._outlet.deliver()
+        self._queue.deliver()
         while self._peer.backlog:
             self._peer.flush(deadline)
-            self._outlet.deliver()
+            self._queue.deliver()
 
     def _receive(self, session: Session, record: str | bytes) -> None:
         """One record: each frame is handled or refused by itself; the third refusal ends it."""
@@ -617,12 +617,12 @@ class Connection:
         finally:
             appended, self._appended_to = self._appended_to, None
             if appended is not None:
-                self._parts.pump.mark(appended)
+                self._parts.broadcaster.mark(appended)
         # Only now: while a frame waits, or has to be paid for, nobody listens.
         self._heard = self._parts.clock() + (self._pace.wait() if self._pace is not None else 0.0)
         # The round of a room that it is still in brings it the answers, too, in one record.
         if appended is None or appended is not session.room:
-            self._outlet.deliver()
+            self._queue.deliver()
         if self._strikes >= limits.STRIKES:
             self._end(session, "protocol")
 
@@ -634,10 +634,10 @@ class Connection:
             try:
                 frame = frames.from_object(value, frames.CLIENT_FRAMES)
                 with self._waited_for(session, frame) as self._late, session.turn:
-                    if session.outlet is not self._outlet:
+                    if session.queue is not self._queue:
                         break  # it is over, or another connection's now: hang_up has told why
                     replies = self._handle(session, frame, after)
-                self._outlet.reply(*replies)
+                self._queue.reply(*replies)
             except RemoteError as error:
                 self._strike(error)
             for receiver in after:
@@ -658,11 +658,11 @@ class Connection:
                 return contextlib.nullcontext(0.0)
         if room is not None and self._appended_to is not None:
             # What came before it does not wait with it.
-            self._parts.pump.mark(self._appended_to)
+            self._parts.broadcaster.mark(self._appended_to)
         return self._turn_to_change(room)
 
     def _strike(self, error: RemoteError) -> None:
-        self._outlet.reply(_refusal(error).encode())
+        self._queue.reply(_refusal(error).encode())
         self._strikes += 1
 
     # Handling frames: session.turn is held, replies are returned
@@ -788,10 +788,10 @@ class Connection:
         # Into the new one first: if it is full, nothing has happened.
         new_room, new_member, snapshot = self._find_place(session, name)
         session.room, session.member = new_room, new_member
-        self._outlet.attach(new_room, new_member, entered(snapshot, wanted.ref))
+        self._queue.attach(new_room, new_member, entered(snapshot, wanted.ref))
         self._parts.rooms.leave(room, member)
-        self._parts.pump.mark(room)
-        self._parts.pump.mark(new_room)
+        self._parts.broadcaster.mark(room)
+        self._parts.broadcaster.mark(new_room)
         return [answer]
 
     def _require_place(self) -> None:

@@ -13,7 +13,7 @@ from i18n import N_, _, plural
 from protocol import frames, limits
 from protocol.names import nick_key
 from server.auth import Tokens
-from server.delivery import Receiver
+from server.broadcast import Receiver
 from server.kicks import Kicks
 from server.rooms import Rooms
 from server.sessions import Session, Sessions
@@ -137,10 +137,10 @@ class Console:
         encoded = frames.Announcement(text).encode()
         count = 0
         for session in self._sessions.live():
-            outlet = session.outlet
-            if outlet is not None:
-                outlet.reply(encoded)
-                outlet.deliver()
+            queue = session.queue
+            if queue is not None:
+                queue.reply(encoded)
+                queue.deliver()
                 count += 1
         told = plural("{count} member was told.", "{count} members were told.", count)
         self._tell(told.format(count=count))

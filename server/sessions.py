@@ -18,8 +18,8 @@ from protocol.keys import Bundle
 from protocol.names import nick_looks, resembled
 from server import bounds
 from server.auth import address_group
+from server.broadcast import Receiver, SendQueue
 from server.callers import is_loopback
-from server.delivery import Outlet, Receiver
 from server.rooms import Member, Room, Rooms
 from server.tickets import Tickets
 from transport.token_bucket import Pace
@@ -41,10 +41,10 @@ class Session:
     """
 
     def __init__(self, nick: str, bundle: Bundle, token_id: str | None) -> None:
-        self.turn = threading.Lock()  # guards all below, but for reading `outlet`
+        self.turn = threading.Lock()  # guards all below, but for reading `queue`
         self.nick, self.bundle, self.token_id = nick, bundle, token_id
         self.looks = nick_looks(nick)
-        self.outlet: Outlet | None = None
+        self.queue: SendQueue | None = None
         self.hang_up: Callable[[str], None] = _no_connection
         self.room: Room[Receiver] | None = None
         self.member: Member[Receiver] | None = None
@@ -62,9 +62,9 @@ class Session:
 
     def deliver(self) -> None:
         """Send what there is, if there is a connection.  Never blocks."""
-        outlet = self.outlet
-        if outlet is not None:
-            outlet.deliver()
+        queue = self.queue
+        if queue is not None:
+            queue.deliver()
 
     def answer(self, ref: int, encoded: bytes) -> None:
         """Remember the first answer to ``ref``."""
@@ -171,16 +171,16 @@ class Sessions:
             raise NickLost(retry_after=max(math.ceil(left * 10), 1) / 10, **whose)
         self._by_look.update(dict.fromkeys(looks, session))
 
-    def lose(self, session: Session, outlet: Outlet) -> bool:
-        """The connection behind ``outlet`` is gone: the grace begins.
+    def lose(self, session: Session, queue: SendQueue) -> bool:
+        """The connection behind ``queue`` is gone: the grace begins.
 
         False if another connection has taken its place already, or the session is over.
         """
         with session.turn:
-            if session.outlet is not outlet or session.over:
+            if session.queue is not queue or session.over:
                 return False
-            session.outlet, session.hang_up = None, _no_connection
-            outlet.detach()  # a pump that still holds it must not move the cursor any more
+            session.queue, session.hang_up = None, _no_connection
+            queue.detach()  # a broadcaster that still holds it must not move the cursor any more
             session.lost_at = self._clock()
             return True
 
@@ -196,7 +196,7 @@ class Sessions:
             if session.over or (lost_at is not None and session.lost_at != lost_at):
                 return
             session.over = True
-            session.outlet = None
+            session.queue = None
             if reason is not None:  # before its next frame finds that there is no session
                 session.hang_up(reason)
             self.tickets.forget(session.bundle.fingerprint)  # before the next one can be added

@@ -303,7 +303,7 @@ def test_whatever_is_thrown_at_it(
     # Acceptors are kept.
     until(lambda: threads() <= before[0] + bounds.ACCEPTORS)
     assert descriptors() <= before[1]
-    assert server._parts.pump._threads[0].is_alive() and server._listener._waiting
+    assert server._parts.broadcaster._threads[0].is_alive() and server._listener._waiting
     assert len({name.split()[0] for name in done}) == len(ATTACKS)
     assert capfd.readouterr() == ("", "")
     if SOAK:
@@ -346,17 +346,17 @@ def test_a_flood_of_messages_that_are_none(
 def test_keys_that_nobody_needs_start_no_round(
     server: ChatServer, wires: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or one member could keep the pump busy with frames that do nothing."""
+    """Or one member could keep the broadcaster busy with frames that do nothing."""
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)
     marked: list[Any] = []
-    mark = server._parts.pump.mark
+    mark = server._parts.broadcaster.mark
 
     def counted(room: Any) -> None:
         marked.append(room)
         mark(room)
 
-    monkeypatch.setattr(server._parts.pump, "mark", counted)
+    monkeypatch.setattr(server._parts.broadcaster, "mark", counted)
     alice.send(frames.Keys(()), frames.Keys((wrap(999, 1),)), frames.ListRooms(1))
     alice.find(frames.RoomLines)
     assert marked == []

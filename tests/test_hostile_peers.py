@@ -24,8 +24,8 @@ from protocol import frames
 from protocol.link import ClientLink, Credentials
 from server import bounds
 from server.app import ChatServer
+from server.broadcast import SendQueue
 from server.connection import Connection
-from server.delivery import Outlet
 from server.http import Handler
 from server.rooms import Room
 from server.throttle import Rate, Rates
@@ -427,15 +427,15 @@ def test_a_bug_in_a_delivery(
     first, second, third = (wires(server, number).join(f"n{number}") for number in range(3))
     until(lambda: first.entries(3) is not None)
     session = server._parts.sessions.find(second.identity.fingerprint)
-    assert session is not None and session.outlet is not None
-    unlucky, send = session.outlet, Outlet._send_locked
+    assert session is not None and session.queue is not None
+    unlucky, send = session.queue, SendQueue._send_locked
 
-    def sometimes(self: Outlet) -> None:
+    def sometimes(self: SendQueue) -> None:
         if self is unlucky:
             raise RuntimeError(SECRET)
         send(self)
 
-    monkeypatch.setattr(Outlet, "_send_locked", sometimes)
+    monkeypatch.setattr(SendQueue, "_send_locked", sometimes)
     for _ in range(3):
         first.post(3)
     numbers = [entry.seq for entry in third.entries(6)]  # type: ignore[attr-defined]

@@ -991,7 +991,7 @@ def test_the_listing_is_sorted_and_counted() -> None:
 
 
 def test_owners_are_who_is_there(room: Room[str]) -> None:
-    """What the pump goes over."""
+    """What the broadcaster goes over."""
     alice = join(room, "alice")
     join(room, "bob")
     room.leave(alice)

@@ -22,8 +22,8 @@ from protocol.link import ClientLink, Credentials
 from server import bounds
 from server import threads as server_threads
 from server.app import ChatServer
+from server.broadcast import SendQueue
 from server.connection import Connection, Parts, next_beat
-from server.delivery import Outlet
 from server.http import no_place
 from server.throttle import Budget, Rate, Rates
 from settings import record_size
@@ -796,15 +796,15 @@ def test_a_frame_of_the_old_connection_while_it_is_replaced(
         open_(self, *args)
 
     monkeypatch.setattr(Connection, "_receive", receive)
-    assert session.outlet is not None
-    detach = session.outlet.detach
+    assert session.queue is not None
+    detach = session.queue.detach
 
     def detach_later() -> None:
         alice.post(change)  # its thread waits for the session's turn now
         assert received.wait(LONG)
         detach()
 
-    monkeypatch.setattr(session.outlet, "detach", detach_later)
+    monkeypatch.setattr(session.queue, "detach", detach_later)
     back = wires(server, 0).join("alice", "default", alice.resume_point(2))
     assert alice.ended()[-1] == frames.Bye("replaced")
     assert back.post(change) == 1
@@ -1010,7 +1010,7 @@ def test_an_old_ref_is_repeated(
 
 
 def test_each_post_has_one_answer_and_one_place(server: ChatServer, wires: Wires) -> None:
-    """In whichever order they come: the pump may be faster than the answer."""
+    """In whichever order they come: the broadcaster may be faster than the answer."""
     wire = wires(server, 0).join("alice")
     for number in range(20):
         wire.post(1)
@@ -1485,8 +1485,8 @@ def test_a_frozen_reader_is_cut_and_costs_nobody_anything(
             if log.to >= (accepted.seq or 0):
                 break
         carol.send(frames.Seen(log.to))
-        outlet = session.outlet
-        assert outlet is None or outlet._peer.backlog < 200_000
+        queue = session.queue
+        assert queue is None or queue._peer.backlog < 200_000
     assert session.over
 
 
@@ -1675,7 +1675,7 @@ def test_answers_do_not_pile_up(
 ) -> None:
     """A client that asks and does not read is not listened to before it has read."""
     longest = [0]
-    reply = Outlet.reply
+    reply = SendQueue.reply
 
     def said(link: ClientLink) -> Iterator[bytes]:
         request = frames.ListRooms(0).encode()
@@ -1684,13 +1684,13 @@ def test_answers_do_not_pile_up(
 
     peer = slow_member(server, pool, prs, said)
 
-    def counted(self: Outlet, *encoded: bytes) -> None:
+    def counted(self: SendQueue, *encoded: bytes) -> None:
         reply(self, *encoded)
         longest[0] = max(longest[0], len(self._replies))
 
-    monkeypatch.setattr(Outlet, "reply", counted)
+    monkeypatch.setattr(SendQueue, "reply", counted)
     serve_alone(server._parts, peer)
-    # The pump may have taken some of them meanwhile.
+    # The broadcaster may have taken some of them meanwhile.
     assert limits.FRAMES_IN_RECORD // 2 <= longest[0] <= limits.FRAMES_IN_RECORD + 10
 
 

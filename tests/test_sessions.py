@@ -12,10 +12,10 @@ from protocol import frames
 from protocol.errors import NickLost, NickTaken
 from protocol.keys import Bundle, Recipient
 from server import bounds
-from server.delivery import Outlet, Receiver
+from server.broadcast import Receiver, SendQueue
 from server.rooms import Room, Rooms
 from server.sessions import Session, Sessions
-from tests.test_delivery import Peer
+from tests.test_broadcast import Peer
 from tests.test_limiter import Clock
 from tests.transport_kit import Task
 from tests.wire import LONG, box
@@ -52,16 +52,16 @@ class House:
             session.room, session.member, _ = self.rooms.enter(
                 "tea", session, nick, session.bundle
             )
-            session.outlet = Outlet(peer, peer, self.changed.append)
-            session.outlet.attach(session.room, session.member, [])
+            session.queue = SendQueue(peer, peer, self.changed.append)
+            session.queue.attach(session.room, session.member, [])
         return session, peer
 
-    def lose(self, session: Session) -> Outlet:
-        """Its connection breaks; the outlet that it had."""
-        outlet = session.outlet
-        assert outlet is not None
-        assert self.sessions.lose(session, outlet)
-        return outlet
+    def lose(self, session: Session) -> SendQueue:
+        """Its connection breaks; the queue that it had."""
+        queue = session.queue
+        assert queue is not None
+        assert self.sessions.lose(session, queue)
+        return queue
 
 
 @pytest.fixture
@@ -261,21 +261,21 @@ def test_sweeping_says_when_the_next_is_due(house: House) -> None:
 def test_losing_a_connection_that_was_replaced(house: House) -> None:
     """The old one's end is no news: another has its place already."""
     session, _ = house.connected("alice")
-    old = session.outlet
+    old = session.queue
     assert old is not None
-    session.outlet = Outlet(Peer(), Peer(), house.changed.append)
+    session.queue = SendQueue(Peer(), Peer(), house.changed.append)
     assert not house.sessions.lose(session, old)
-    assert session.lost_at is None and session.outlet is not None
+    assert session.lost_at is None and session.queue is not None
 
 
 def test_losing_a_connection_of_a_session_that_is_over(house: House) -> None:
     """No grace begins."""
     session, _ = house.connected("alice")
-    outlet = session.outlet
-    assert outlet is not None
+    queue = session.queue
+    assert queue is not None
     house.sessions.end(session)
-    session.outlet = outlet
-    assert not house.sessions.lose(session, outlet)
+    session.queue = queue
+    assert not house.sessions.lose(session, queue)
     assert session.lost_at is None
 
 
@@ -295,7 +295,7 @@ def test_one_grace_after_another(house: House) -> None:
     house.lose(session)
     house.clock.now += 50.0
     session.lost_at = None
-    session.outlet = Outlet(Peer(), Peer(), house.changed.append)
+    session.queue = SendQueue(Peer(), Peer(), house.changed.append)
     house.lose(session)
     house.clock.now += 50.0
     assert house.sessions.sweep() == 10.0
@@ -340,15 +340,15 @@ def test_a_pump_that_comes_late_takes_nothing_from_who_came_back(house: House) -
     """It looked at the connection, which broke; what it then sends there is not lost."""
     alice, _ = house.connected("alice")
     bob, _ = house.connected("bob")
-    late = bob.outlet  # the pump has got this far
+    late = bob.queue  # the broadcaster has got this far
     house.lose(bob)
     room, member = bob.room, bob.member
     assert late is not None and room is not None and member is not None
     assert alice.member is not None
     assert room.resume(member, 2, 0)
     peer = Peer()
-    bob.outlet = Outlet(peer, peer, house.changed.append)
-    bob.outlet.attach(room, member, [])
+    bob.queue = SendQueue(peer, peer, house.changed.append)
+    bob.queue.attach(room, member, [])
     seq = room.post(alice.member, frames.Post(1, 2, box()))
     room.round()
     late.deliver()

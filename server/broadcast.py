@@ -1,11 +1,11 @@
 """Delivery: from rooms' logs to members' links.
 
-An ``Outlet`` is the sending half of one client's link.  Anyone may ask it to ``deliver``; it
-never waits for anyone.  The ``Pump`` is a few threads that go over a room's members whenever
+A ``SendQueue`` is the sending half of one client's link.  Anyone may ask it to ``deliver``; it
+never waits for anyone.  The ``Broadcaster`` is a few threads that go over a room's members whenever
 something was appended.  While a round is under way more posts arrive, and the next round
 carries them all: batches grow with the load by themselves.
 
-Locks: ``Outlet._lock``, then ``Room._lock``.  The outlet's lock covers the record counter,
+Locks: ``SendQueue._lock``, then ``Room._lock``.  The queue's lock covers the record counter,
 sealing and handing bytes to the socket, none of which blocks.
 """
 
@@ -82,7 +82,7 @@ def _roster(lines: list[bytes]) -> bytes:
     return b'{"type":"roster","members":[%s]}' % b",".join(lines)
 
 
-class Outlet:
+class SendQueue:
     """The sending half of one client's link; ``deliver`` may be called by any thread."""
 
     def __init__(
@@ -139,7 +139,7 @@ class Outlet:
                 self._on_rejoin(self._rejoined.popleft())
 
     @property
-    def owes(self) -> bool:
+    def has_replies(self) -> bool:
         """Whether replies wait for the socket."""
         return bool(self._replies)
 
@@ -189,17 +189,17 @@ class Outlet:
         return found
 
 
-class Pump:
+class Broadcaster:
     """A few threads that deliver to the members of rooms in which something was appended."""
 
-    def __init__(self, threads: int = bounds.PUMP_THREADS) -> None:
+    def __init__(self, threads: int = bounds.BROADCASTERS) -> None:
         self._rooms: SimpleQueue[Room[Receiver] | None] = SimpleQueue()
         self._lock = threading.Lock()  # leaf; guards the two sets and the flag
         self._queued: set[Room[Receiver]] = set()  # waiting or in a round
         self._again: set[Room[Receiver]] = set()  # marked while in a round
         self._stopping = False
         self._threads = [
-            threading.Thread(target=self._run, name=f"pump-{number}", daemon=True)
+            threading.Thread(target=self._run, name=f"broadcaster-{number}", daemon=True)
             for number in range(1, threads + 1)
         ]
 
@@ -213,7 +213,7 @@ class Pump:
         if self._claim(room):
             self._rooms.put(room)
 
-    def serve(self, room: Room[Receiver]) -> None:
+    def broadcast(self, room: Room[Receiver]) -> None:
         """As ``mark``, for who has time to make the round: then nobody is woken for it."""
         if self._claim(room):
             self._rounds(room)

@@ -15,7 +15,7 @@ from protocol import frames, limits
 from protocol.keys import Bundle, Recipient
 from protocol.link import Sealer
 from server import bounds
-from server.delivery import Outlet, Pump, Receiver, entered
+from server.broadcast import Broadcaster, Receiver, SendQueue, entered
 from server.rooms import Member, Room, Rooms, Snapshot
 from tests.wire import LONG, box, wrap
 from transport import Closed
@@ -74,24 +74,24 @@ class Peer:
 
 
 class Someone:
-    """A member with an outlet: what the pump finds in a room."""
+    """A member with a queue: what the broadcaster finds in a room."""
 
     def __init__(self, room: Room[Receiver], on_rejoin: Callable[[Any], None] | None = None):
         self.peer = Peer()
         self.room = room
         self.rejoined: list[Any] = []
-        self.outlet = Outlet(self.peer, self.peer, on_rejoin or self.rejoined.append)
+        self.queue = SendQueue(self.peer, self.peer, on_rejoin or self.rejoined.append)
         self.member: Member[Receiver] = Member(self, next(_ids), "someone", BUNDLE)
         self.snapshot = room.join(self.member)
 
     def deliver(self) -> None:
         """As a session with a connection, in a round of its own."""
         self.room.round()
-        self.outlet.deliver()
+        self.queue.deliver()
 
     def attach(self, room: Room[Receiver], *replies: bytes) -> Someone:
         """Its own thread has come so far."""
-        self.outlet.attach(room, self.member, replies)
+        self.queue.attach(room, self.member, replies)
         return self
 
 
@@ -107,9 +107,9 @@ def room() -> Room[Receiver]:
 
 
 @pytest.fixture
-def pump() -> Iterable[Pump]:
-    """A running pump."""
-    made = Pump()
+def broadcaster() -> Iterable[Broadcaster]:
+    """A running broadcaster."""
+    made = Broadcaster()
     made.start()
     yield made
     made.stop()
@@ -124,7 +124,7 @@ def reply(number: int) -> bytes:
 
 
 def test_nothing_is_sent_before_it_is_attached(room: Room[Receiver]) -> None:
-    """The pump passes a member by until its own thread has written `welcome`."""
+    """The broadcaster passes a member by until its own thread has written `welcome`."""
     alice = Someone(room)
     room.post(alice.member, post(alice, 1))
     alice.deliver()
@@ -138,7 +138,7 @@ def test_replies_come_before_slices(room: Room[Receiver]) -> None:
     """In the order in which they were given."""
     alice = Someone(room).attach(room, reply(1))
     room.post(alice.member, post(alice, 1))
-    alice.outlet.reply(reply(2), reply(3))
+    alice.queue.reply(reply(2), reply(3))
     alice.deliver()
     frames_sent = alice.peer.frames()
     assert [frame.get("ref") for frame in frames_sent[:3]] == [1, 2, 3]
@@ -189,8 +189,8 @@ def test_after_detaching_no_slice_goes_out(room: Room[Receiver]) -> None:
     """The cursor belongs to another connection; what was said to this one still goes."""
     alice = Someone(room).attach(room)
     room.post(alice.member, post(alice, 1))
-    alice.outlet.detach()
-    alice.outlet.reply(reply(1))
+    alice.queue.detach()
+    alice.queue.reply(reply(1))
     alice.deliver()
     assert [frame["type"] for frame in alice.peer.frames()] == ["accepted"]
     assert alice.member.cursor == alice.member.joined
@@ -202,11 +202,11 @@ def test_detaching_forgets_what_waits_to_be_sealed(room: Room[Receiver]) -> None
     bob = Someone(room).attach(room)
     alice.deliver()
     alice.peer.full_after = 1
-    alice.outlet.reply(reply(1))
+    alice.queue.reply(reply(1))
     room.post(bob.member, post(bob, 2, size=50_000))
     alice.deliver()
     assert alice.member.cursor == 3
-    alice.outlet.detach()
+    alice.queue.detach()
     alice.peer.flush()
     alice.deliver()
     assert "posted" not in json.dumps(alice.peer.records)
@@ -223,7 +223,7 @@ def test_changing_rooms(room: Room[Receiver]) -> None:
     room.post(alice.member, post(alice, 1))
     second: Member[Receiver] = Member(alice, next(_ids), "alice", BUNDLE)
     snapshot = other.join(second)
-    alice.outlet.attach(other, second, entered(snapshot, 7))
+    alice.queue.attach(other, second, entered(snapshot, 7))
     alice.room = other
     other.post(second, post(alice, 1, ref=9))
     alice.deliver()
@@ -318,7 +318,7 @@ def test_records_stay_under_their_size(steps: list[tuple[str, int]]) -> None:
             told = frames.Private(1, change, wrap(alice.member.id), box(b"g" * size))
             room.send_private(bob.member, told)
         elif step == "reply":
-            alice.outlet.reply(*[reply(1)] * (size // 100))
+            alice.queue.reply(*[reply(1)] * (size // 100))
         else:
             alice.deliver()
     alice.deliver()
@@ -336,7 +336,7 @@ def test_many_replies_and_a_slice_are_two_records(room: Room[Receiver]) -> None:
     bob = Someone(room).attach(room)
     bob.deliver()
     room.post(alice.member, post(alice, bob.member.joined, size=39_000))
-    bob.outlet.reply(*[reply(1)] * 1000)
+    bob.queue.reply(*[reply(1)] * 1000)
     bob.deliver()
     replies, log = bob.peer.records
     assert len(replies) == 1000 and [frame["type"] for frame in log] == ["log"]
@@ -412,7 +412,7 @@ def test_no_wake_up_is_lost(room: Room[Receiver], point: str) -> None:
         room.take = looked  # type: ignore[method-assign]
     else:
         points = (pause, nothing) if point == "letting go" else (nothing, pause)
-        alice.outlet._lock = PausingLock(*points)  # type: ignore[assignment]
+        alice.queue._lock = PausingLock(*points)  # type: ignore[assignment]
     room.post(alice.member, post(alice, 1))
     holder = threading.Thread(target=alice.deliver)
     holder.start()
@@ -443,11 +443,11 @@ def test_many_threads_deliver_one_order(room: Room[Receiver]) -> None:
     assert alice.peer.numbers() == list(range(2, change + 301))
 
 
-# The pump
+# The broadcaster
 
 
 class Crowd:
-    """A room as the pump sees it: whoever is there, and what happens when one is served."""
+    """A room as the broadcaster sees it: whoever is there, and what happens when one is served."""
 
     def __init__(self, *served: Callable[[], None]) -> None:
         self.rounds = 0
@@ -464,7 +464,7 @@ class _Served:
         self.deliver = deliver
 
 
-def test_the_pump_delivers_to_everyone(room: Room[Receiver], pump: Pump) -> None:
+def test_the_pump_delivers_to_everyone(room: Room[Receiver], broadcaster: Broadcaster) -> None:
     """Also past one whose socket is full, and past one that has gone."""
     people = [Someone(room).attach(room) for _ in range(5)]
     change = people[-1].member.joined
@@ -478,7 +478,7 @@ def test_the_pump_delivers_to_everyone(room: Room[Receiver], pump: Pump) -> None
     for someone in people:
         someone.peer.on_send = arrived.release
     seq = room.post(people[0].member, post(people[0], change))
-    pump.mark(room)
+    broadcaster.mark(room)
     for _ in range(3):
         assert arrived.acquire(timeout=LONG)
     for someone in (people[0], people[3], people[4]):
@@ -499,7 +499,7 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("never came true")
 
 
-def test_one_room_is_in_one_round_at_a_time(pump: Pump) -> None:
+def test_one_room_is_in_one_round_at_a_time(broadcaster: Broadcaster) -> None:
     """Marks during a round make one more, not one each, and not one beside it."""
     inside, most, lock = [0], [0], threading.Lock()
     pause = Pause()
@@ -513,86 +513,86 @@ def test_one_room_is_in_one_round_at_a_time(pump: Pump) -> None:
             inside[0] -= 1
 
     crowd: Any = Crowd(serve, serve)
-    pump.mark(crowd)
+    broadcaster.mark(crowd)
     pause.wait()
     for _ in range(10):
-        pump.mark(crowd)
+        broadcaster.mark(crowd)
     pause.go_on()
-    pump.stop()
+    broadcaster.stop()
     assert most == [1]
     assert crowd.rounds == 2
 
 
 def test_who_has_time_makes_the_round() -> None:
     """No thread is woken for it; if one is under way, that is followed by another."""
-    pump, by = Pump(), []
+    broadcaster, by = Broadcaster(), []
     crowd: Any = Crowd(lambda: by.append(threading.current_thread()))
-    pump.serve(crowd)  # nobody else does: the pump has not been started
+    broadcaster.broadcast(crowd)  # nobody else does: the broadcaster has not been started
     assert by == [threading.main_thread()]
-    pump.start()
+    broadcaster.start()
     pause = Pause()
     busy: Any = Crowd(pause)
-    pump.mark(busy)
+    broadcaster.mark(busy)
     pause.wait()
-    pump.serve(busy)
+    broadcaster.broadcast(busy)
     assert busy.rounds == 1
     pause.go_on()
-    pump.stop()
+    broadcaster.stop()
     assert busy.rounds == 2
 
 
-def test_a_room_in_a_round_does_not_hold_up_another(pump: Pump) -> None:
+def test_a_room_in_a_round_does_not_hold_up_another(broadcaster: Broadcaster) -> None:
     """There is a second thread."""
     pause, done = Pause(), threading.Event()
     slow: Any = Crowd(pause)
     quick: Any = Crowd(done.set)
-    pump.mark(slow)
+    broadcaster.mark(slow)
     pause.wait()
-    pump.mark(quick)
+    broadcaster.mark(quick)
     assert done.wait(LONG)
     pause.go_on()
 
 
-def test_after_a_round_a_mark_makes_another(pump: Pump) -> None:
+def test_after_a_round_a_mark_makes_another(broadcaster: Broadcaster) -> None:
     """Also when the first has long been over."""
     served = threading.Semaphore(0)
     crowd: Any = Crowd(served.release)
     for _ in range(3):
-        pump.mark(crowd)
+        broadcaster.mark(crowd)
         assert served.acquire(timeout=LONG)
-        until(lambda: crowd not in pump._queued)
+        until(lambda: crowd not in broadcaster._queued)
     assert crowd.rounds == 3
 
 
 def test_stopping_drains() -> None:
     """What was marked before is delivered, also what was marked during a round."""
-    pump = Pump(threads=2)
+    broadcaster = Broadcaster(threads=2)
     pause = Pause()
     first: Any = Crowd(pause)
     others: list[Any] = [Crowd(lambda: None) for _ in range(20)]
-    pump.start()
-    pump.mark(first)
+    broadcaster.start()
+    broadcaster.mark(first)
     pause.wait()
     for crowd in others:
-        pump.mark(crowd)
-    pump.mark(first)
-    stopping = threading.Thread(target=pump.stop)
+        broadcaster.mark(crowd)
+    broadcaster.mark(first)
+    stopping = threading.Thread(target=broadcaster.stop)
     stopping.start()
-    until(lambda: pump._stopping)
+    until(lambda: broadcaster._stopping)
     pause.go_on()
     stopping.join(LONG)
     assert [crowd.rounds for crowd in others] == [1] * 20
     assert first.rounds == 2
-    assert not any(thread.is_alive() for thread in pump._threads)
+    assert not any(thread.is_alive() for thread in broadcaster._threads)
 
 
 def test_a_rejoin_reaches_the_others_through_the_pump(
-    room: Room[Receiver], pump: Pump, monkeypatch: pytest.MonkeyPatch
+    room: Room[Receiver], broadcaster: Broadcaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pump itself finds that somebody fell behind, and tells those it had served before."""
+    """It finds itself that somebody fell behind, and tells those it had served before."""
     monkeypatch.setattr(limits, "LOG_ENTRIES", 4)
-    alice = Someone(room, pump.mark).attach(room)
-    bob = Someone(room, pump.mark).attach(room)
+    alice = Someone(room, broadcaster.mark).attach(room)
+    bob = Someone(room, broadcaster.mark).attach(room)
     bob.peer.backlog = 1
     for _ in range(10):
         room.post(alice.member, post(alice, 2))
@@ -621,15 +621,15 @@ def test_a_failing_member_does_not_end_the_pump(monkeypatch: pytest.MonkeyPatch)
 
     rooms: Rooms[Receiver] = Rooms()
     room, _, _ = rooms.enter("a", Failing(), "alice", BUNDLE)
-    pump = Pump(1)
-    pump.start()
-    pump.mark(room)
+    broadcaster = Broadcaster(1)
+    broadcaster.start()
+    broadcaster.mark(room)
     other = Failing()
     other.failed = True
     second, _, _ = rooms.enter("b", other, "bob", BUNDLE)
-    pump.mark(second)
+    broadcaster.mark(second)
     assert delivered.acquire(timeout=10)
-    pump.mark(room)
+    broadcaster.mark(room)
     assert delivered.acquire(timeout=10)
-    pump.stop()
+    broadcaster.stop()
     assert told == [ZeroDivisionError]
