@@ -272,7 +272,7 @@ class ChatServer:
             if visit.connection is not None:
                 time.sleep(bounds.BREATH_SECONDS)  # with the turn: no other stranger's work either
             return None
-        stream.stay()
+        stream.stop_yielding()
         return partial(self._stay, visit, visit.stay)
 
     def _stay(self, visit: _Visit, stay: Callable[[], None]) -> None:
@@ -292,8 +292,10 @@ class ChatServer:
         bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
         away = self._parts.turn.away
         if self._tls is None:
-            return Stream(sock, bound=bound, interruptible=True, away=away)
-        return tls.TlsStream(sock, self._tls, bound=bound, interruptible=True, away=away)
+            return Stream(sock, bound=bound, interruptible=True, while_waiting=away)
+        return tls.TlsStream(
+            sock, self._tls, bound=bound, interruptible=True, while_waiting=away
+        )
 
     def _attend(self, visit: _Visit, face: Face, address: str) -> None:
         # A peer that went, or that does not speak TLS, is nobody's business but its own.

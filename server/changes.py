@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from server import bounds
-from transport.stream import NOWHERE
 
 _NOTHING = 1e-6  # seconds: what is left when one has waited as long as was reckoned
 
@@ -48,13 +47,14 @@ class Changes:
         over: Callable[[], bool],
         tell: Callable[[float], None],
         patience: float = bounds.CHANGE_PATIENCE,
-        away: AbstractContextManager[None] = NOWHERE,
+        while_waiting: AbstractContextManager[None] | None = None,
     ) -> Iterator[float]:
         """Wait for a place, and hold it while the change is made.
 
         Yields 0.0, or the seconds after which to try again: where the wait would be longer than
         ``patience``, or ``over`` says so, which is asked whenever ``bell`` is set.  ``tell`` hears
-        how many seconds it will be, where that is worth telling; ``away`` is held meanwhile.
+        how many seconds it will be, where that is worth telling; ``while_waiting`` is held
+        meanwhile.
         """
         with self._lock:
             self._waiting.setdefault(group, deque()).append(bell)
@@ -62,7 +62,7 @@ class Changes:
         late = wait
         try:
             if wait <= patience:
-                late = self._wait(group, bell, over, tell, wait, patience, away)
+                late = self._wait(group, bell, over, tell, wait, patience, while_waiting)
         finally:
             self._leave_line(group, bell, granted=not late)
         try:
@@ -84,7 +84,7 @@ class Changes:
         tell: Callable[[float], None],
         wait: float,
         patience: float,
-        away: AbstractContextManager[None],
+        while_waiting: AbstractContextManager[None] | None,
     ) -> float:
         """0.0 once it is this one's turn, or else as ``turn`` yields it."""
         deadline = self._clock() + patience
@@ -101,7 +101,7 @@ class Changes:
             left = deadline - self._clock()
             if left <= 0.0:
                 return patience
-            with away:
+            with while_waiting or contextlib.nullcontext():
                 bell.wait(left if pause is None else min(pause, left))
 
     def _leave_line(self, group: str, bell: threading.Event, granted: bool) -> None:

@@ -48,10 +48,9 @@ from server.shares import Allowance, Shares, tenths
 from server.sweeper import Sweeper
 from server.throttle import Line, LoginThrottle
 from server.turn import Turn
-from server.work import pace_of
+from server.work import work_bucket
 from transport import Closed, Flooded
-from transport.stream import NOWHERE
-from transport.token_bucket import REFUSAL_COST, VALUE_COST, Pace
+from transport.token_bucket import REFUSAL_COST, VALUE_COST, TokenBucket
 
 
 class Peer(Protocol):
@@ -76,7 +75,7 @@ class Peer(Protocol):
 
     def abort(self) -> None: ...
 
-    def keep_pace(self, pace: Pace, /) -> None: ...
+    def charge_to(self, bucket: TokenBucket, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ class Connection:
         self._asked = False  # for a heartbeat at once, by the record that is being handled
         self._appended_to: Room[Receiver] | None = None  # by the record that is being handled
         self._heard = 0.0
-        self._pace: Pace | None = None  # once there is a session
+        self._bucket: TokenBucket | None = None  # once there is a session
         self._late = 0.0  # how long a room that was to be changed may not be: see Changes.turn
 
     def enter(self) -> Callable[[], None] | None:
@@ -356,7 +355,9 @@ class Connection:
         return session
 
     def _turn_to_change(
-        self, room: Room[Receiver] | None, away: AbstractContextManager[None] = NOWHERE
+        self,
+        room: Room[Receiver] | None,
+        while_waiting: AbstractContextManager[None] | None = None,
     ) -> AbstractContextManager[float]:
         """See ``Changes.turn``.  Nobody waits for a room that is only made by coming in."""
         if room is None:
@@ -367,7 +368,7 @@ class Connection:
             lambda: self._reason is not None,
             self._tell_wait,
             min(bounds.CHANGE_PATIENCE, self._parts.rules.heartbeat_timeout / 2),
-            away,
+            while_waiting,
         )
 
     def _tell_wait(self, seconds: float) -> None:
@@ -452,11 +453,11 @@ class Connection:
         session.lost_at, session.group = None, self._group
         session.hang_up = self.hang_up
         session.queue = self._queue
-        if session.pace is None:
+        if session.bucket is None:
             posts = rules.rate_limit / rules.rate_window
-            session.pace = pace_of(posts, rules.max_box_size)
-        self._pace = session.pace
-        self._peer.keep_pace(self._pace)
+            session.bucket = work_bucket(posts, rules.max_box_size)
+        self._bucket = session.bucket
+        self._peer.charge_to(self._bucket)
 
     def _granted_nick(self, wanted: str) -> str:
         """The nickname that this client gets.  Raises BadNick, NickPinned or NickReserved."""
@@ -561,7 +562,7 @@ class Connection:
 
     def _rest(self, until: float) -> None:
         """Read nothing of a client that has cost more than its share, but go on sending to it."""
-        pause = self._pace.wait() if self._pace is not None else 0.0
+        pause = self._bucket.wait() if self._bucket is not None else 0.0
         if not pause:
             return
         self._stirred.clear()
@@ -619,7 +620,8 @@ class Connection:
             if appended is not None:
                 self._parts.broadcaster.mark(appended)
         # Only now: while a frame waits, or has to be paid for, nobody listens.
-        self._heard = self._parts.clock() + (self._pace.wait() if self._pace is not None else 0.0)
+        pause = self._bucket.wait() if self._bucket is not None else 0.0
+        self._heard = self._parts.clock() + pause
         # The round of a room that it is still in brings it the answers, too, in one record.
         if appended is None or appended is not session.room:
             self._queue.deliver()
@@ -627,8 +629,8 @@ class Connection:
             self._end(session, "protocol")
 
     def _handle_all(self, session: Session, values: Sequence[Any]) -> None:
-        if self._pace is not None:
-            self._pace.spend(VALUE_COST * len(values))
+        if self._bucket is not None:
+            self._bucket.spend(VALUE_COST * len(values))
         for value in values:
             after: list[Receiver] = []
             try:
@@ -826,8 +828,8 @@ class Connection:
 
     def _count_refusal(self, session: Session) -> None:
         """Raises Unexpected for a client that goes on whatever it is answered."""
-        if self._pace is not None:
-            self._pace.spend(REFUSAL_COST)
+        if self._bucket is not None:
+            self._bucket.spend(REFUSAL_COST)
         if self._parts.refusals.take(session.bundle.fingerprint):
             raise Unexpected()
         self._parts.sweeper.poke(bounds.REFUSALS_SECONDS)

@@ -22,7 +22,7 @@ from server.broadcast import Receiver, SendQueue
 from server.callers import is_loopback
 from server.rooms import Member, Room, Rooms
 from server.tickets import Tickets
-from transport.token_bucket import Pace
+from transport.token_bucket import TokenBucket
 
 _LOOPBACK_6 = address_group("::1")
 
@@ -52,7 +52,7 @@ class Session:
         self.group = ""  # the address that its connection comes, or came, from
         self.over = False
         self.taken = 0  # the highest `ref`
-        self.pace: Pace | None = None  # its connections', one after the other
+        self.bucket: TokenBucket | None = None  # its connections', one after the other
         self._answers: OrderedDict[int, bytes] = OrderedDict()
 
     @property

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from protocol.limits import ROOM_MEMBERS
 from server import bounds
-from transport.token_bucket import Pace
+from transport.token_bucket import TokenBucket
 
 _WRAP_BYTES = 2048  # in JSON
 
 
-def pace_of(posts_a_second: float, max_box_size: int) -> Pace:
+def work_bucket(posts_a_second: float, max_box_size: int) -> TokenBucket:
     """A new member's account, in bytes as ``transport.token_bucket`` counts them."""
     post = max_box_size + ROOM_MEMBERS * _WRAP_BYTES
     rate = max(bounds.WORK_A_SECOND, 2.0 * posts_a_second * post)
-    return Pace(rate, max(bounds.WORK_BURST, rate))
+    return TokenBucket(rate, max(bounds.WORK_BURST, rate))

@@ -48,7 +48,7 @@ def test_a_zone_is_told_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         return Stream(far)
 
     monkeypatch.setattr(dialling, "_addresses", lambda host, port: [(0, host)])
-    monkeypatch.setattr(dialling.Way, "open", opened)
+    monkeypatch.setattr(dialling.Dialler, "open", opened)
     stream, told = dialling.reach("fe80::7%eth0", 1000, both, soon())
     stream.close()
     near.close()

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.transport_kit import tcp_pair, until
-from transport.route import Route, Uptake, unacknowledged
+from transport.route import Route, SendProgress, unacknowledged
 
 
 def test_the_route_to_this_machine_does_not_change() -> None:
@@ -32,15 +32,15 @@ def test_no_route_is_no_error(address: object) -> None:
 
 def test_what_is_taken_at_once_tells_nothing() -> None:
     """The system of a proxy takes a line; whether anybody behind it does is not known."""
-    uptake = Uptake()
-    assert uptake.look(100, 0) == 0
-    assert uptake.look(100, 100) == 0  # all of it
-    assert uptake.look(400, 400) == 0
-    assert uptake.look(900, 400) == 0 and uptake.look(900, 400) == 0
-    assert uptake.look(900, 600) == 1  # some of it
-    assert uptake.look(900, 600) == 1
-    assert uptake.look(1200, 899) == 2
-    assert uptake.look(1200, 1200) == 2
+    progress = SendProgress()
+    assert progress.look(100, 0) == 0
+    assert progress.look(100, 100) == 0  # all of it
+    assert progress.look(400, 400) == 0
+    assert progress.look(900, 400) == 0 and progress.look(900, 400) == 0
+    assert progress.look(900, 600) == 1  # some of it
+    assert progress.look(900, 600) == 1
+    assert progress.look(1200, 899) == 2
+    assert progress.look(1200, 1200) == 2
 
 
 def test_what_the_peer_has_not_acknowledged() -> None:

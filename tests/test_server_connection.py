@@ -32,7 +32,7 @@ from tests.test_limiter import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
 from transport import Closed
 from transport.stream import Stream
-from transport.token_bucket import Pace
+from transport.token_bucket import TokenBucket
 
 Wires = Callable[..., Wire]
 Serve = Callable[..., ChatServer]
@@ -1587,7 +1587,7 @@ class Slow:
     def abort(self) -> None:
         """Nothing."""
 
-    def keep_pace(self, pace: Pace, /) -> None:
+    def charge_to(self, bucket: TokenBucket, /) -> None:
         """Nothing: it sends little."""
 
 

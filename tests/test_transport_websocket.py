@@ -32,7 +32,7 @@ from transport.listening import listen
 from transport.server_websocket import accept
 from transport.stream import SEND_BYTES, Stream
 from transport.tls import TlsStream
-from transport.websocket import Allowance, WebSocket
+from transport.websocket import ByteBudget, WebSocket
 
 pytestmark = pytest.mark.timeout(60)
 certificate = transport_kit.certificate
@@ -878,12 +878,12 @@ def test_finish_of_a_client_does_not_wait_longer_than_it_may() -> None:
 
 
 def test_an_allowance_is_used_up_and_renewed() -> None:
-    allowance = Allowance(10)
-    allowance.spend(10)
-    allowance.renew()
-    allowance.spend(9)
+    budget = ByteBudget(10)
+    budget.spend(10)
+    budget.renew()
+    budget.spend(9)
     with pytest.raises(Closed):
-        allowance.spend(2)
+        budget.spend(2)
 
 
 def test_what_moves_is_bytes_of_messages_and_not_pings() -> None:

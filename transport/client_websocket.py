@@ -2,9 +2,9 @@
 
 websocket-client does the upgrade, frames, masks, answers pings.  It gets a ready stream, so its own
 way to connect, which obeys ``http_proxy`` and its kin and has no total deadline, is not used.  It
-does not bound what it receives (``_Feed`` does), keeps cookies for the whole process (thrown away),
-follows redirects (not here), checks UTF-8 in pure Python (switched off, ``bytes.decode`` is
-stricter anyway), and logs (silenced).
+does not bound what it receives (``_SocketAdapter`` does), keeps cookies for the whole process
+(thrown away), follows redirects (not here), checks UTF-8 in pure Python (switched off,
+``bytes.decode`` is stricter anyway), and logs (silenced).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from settings.proxies import Proxy
 
 from .dialling import reach
 from .errors import Closed, Unreachable
-from .route import Route, Uptake
+from .route import Route, SendProgress
 from .stream import Interrupted, Stream
-from .websocket import Allowance, WebSocket
+from .websocket import ByteBudget, WebSocket
 
 _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
 _TLS_ALERT = b"\x15"
@@ -51,19 +51,19 @@ _LIBRARY_ERRORS = (OSError, ValueError, websocket.WebSocketException)
 logging.getLogger("websocket").setLevel(logging.CRITICAL + 1)
 
 
-class _Feed:
+class _SocketAdapter:
     """The socket as websocket-client sees it."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self.allowance = Allowance(_RESPONSE_BYTES)
+        self.budget = ByteBudget(_RESPONSE_BYTES)
         self.first: bytes | None = None
         self.counting = False  # what comes is of a message
         self.counted = 0
 
     def recv(self, size: int) -> bytes:
         data = self._stream.recv(size)
-        self.allowance.spend(len(data))
+        self.budget.spend(len(data))
         if self.counting:
             self.counted += len(data)
         if self.first is None:
@@ -84,7 +84,7 @@ class _Feed:
         pass
 
 
-class _Frames(websocket._abnf.frame_buffer):
+class _FrameBuffer(websocket._abnf.frame_buffer):
     """The library's reading of frames, with the MUSTs that it leaves out (RFC 6455 5.1, 5.2, 5.5).
 
     Raises WebSocketProtocolException.
@@ -93,20 +93,20 @@ class _Frames(websocket._abnf.frame_buffer):
     header: tuple[int, ...]
     length: int
 
-    def __init__(self, recv: Callable[[int], bytes], feed: _Feed) -> None:
-        self._feed = feed
+    def __init__(self, recv: Callable[[int], bytes], adapter: _SocketAdapter) -> None:
+        self._adapter = adapter
         super().__init__(recv, skip_utf8_validation=False)  # of a close frame's reason
 
     def clear(self) -> None:
         super().clear()
-        self._feed.counting = False
+        self._adapter.counting = False
 
     def recv_header(self) -> None:
         super().recv_header()
         final, _, _, _, opcode, masked, length = self.header
         if masked or (opcode >= _CONTROL and (not final or length > _CONTROL_BYTES)):
             self._refuse()
-        self._feed.counting = opcode < _CONTROL
+        self._adapter.counting = opcode < _CONTROL
 
     def recv_length(self) -> None:
         super().recv_length()
@@ -124,25 +124,25 @@ class ClientWebSocket(WebSocket):
     def __init__(
         self,
         stream: Stream,
-        feed: _Feed,
+        adapter: _SocketAdapter,
         host: str,
         path: str,
         max_message_size: int,
         send_timeout: float,
     ) -> None:
-        self._stream, self._feed = stream, feed
+        self._stream, self._adapter = stream, adapter
         self._send_timeout = send_timeout
-        self._uptake = Uptake()
+        self._send_progress = SendProgress()
         self._closed = False
         self._over = False  # the receiving thread's
         self._max_message_size = max_message_size
         self._library = websocket.WebSocket(enable_multithread=True, skip_utf8_validation=True)
-        self._library.frame_buffer = _Frames(self._library.frame_buffer.recv, feed)
+        self._library.frame_buffer = _FrameBuffer(self._library.frame_buffer.recv, adapter)
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         try:
             self._library.connect(  # type: ignore[no-untyped-call]
                 "ws://server" + path,  # only the path is used
-                socket=feed,
+                socket=adapter,
                 host=host,
                 header={"Sec-WebSocket-Key": key},
                 suppress_origin=True,
@@ -151,7 +151,7 @@ class ClientWebSocket(WebSocket):
         finally:
             _forget_cookies()
         _check_answer(self._library.headers, key)
-        feed.allowance = Allowance.of_message(max_message_size)
+        adapter.budget = ByteBudget.of_message(max_message_size)
         self._greeting: str | bytes | None = None  # received, and not handed out yet
 
     def await_greeting(self, deadline: float) -> None:
@@ -185,7 +185,7 @@ class ClientWebSocket(WebSocket):
         opcode, data = self._library.recv_data()
         if opcode not in _OPCODES.values() or len(data) > self._max_message_size:
             raise Closed
-        self._feed.allowance.renew()
+        self._adapter.budget.renew()
         raw = bytes(data)
         return raw.decode() if opcode == websocket.ABNF.OPCODE_TEXT else raw
 
@@ -210,7 +210,7 @@ class ClientWebSocket(WebSocket):
         return self._stream.backlog
 
     def moved(self) -> int:
-        return self._feed.counted + self._uptake.look(*self._stream.output())
+        return self._adapter.counted + self._send_progress.look(*self._stream.output())
 
     @property
     def stuck(self) -> bool:
@@ -241,7 +241,7 @@ class ClientWebSocket(WebSocket):
 
     def allow(self, max_message_size: int) -> None:
         self._max_message_size = max_message_size
-        self._feed.allowance = Allowance.of_message(max_message_size)
+        self._adapter.budget = ByteBudget.of_message(max_message_size)
 
     def finish(self, deadline: float) -> None:
         self.close()
@@ -307,15 +307,15 @@ def connect(
 def _upgraded(
     stream: Stream, host: str, path: str, max_message_size: int, send_timeout: float
 ) -> ClientWebSocket:
-    feed = _Feed(stream)
+    adapter = _SocketAdapter(stream)
     try:
-        return ClientWebSocket(stream, feed, host, path, max_message_size, send_timeout)
+        return ClientWebSocket(stream, adapter, host, path, max_message_size, send_timeout)
     except (TimeoutError, websocket.WebSocketTimeoutException):
         raise Unreachable("timeout") from None
     except _CUT_OFF:  # somebody was there, and has gone without an answer
-        if not feed.first:
+        if not adapter.first:
             raise Unreachable("hung_up") from None
-        raise Unreachable("needs_tls" if feed.first == _TLS_ALERT else "not_websocket") from None
+        raise Unreachable("needs_tls" if adapter.first == _TLS_ALERT else "not_websocket") from None
     except OSError:
         raise Unreachable("network") from None
     except websocket.WebSocketBadStatusException as error:
@@ -323,4 +323,4 @@ def _upgraded(
             raise Unreachable("not_upgraded") from None
         raise Unreachable("busy" if error.status_code in _BUSY else "not_websocket") from None
     except Exception:  # whatever it is, it does not speak as it should
-        raise Unreachable("needs_tls" if feed.first == _TLS_ALERT else "not_websocket") from None
+        raise Unreachable("needs_tls" if adapter.first == _TLS_ALERT else "not_websocket") from None

@@ -18,7 +18,7 @@ from settings.proxies import Proxy
 from .errors import TlsFailed, Unreachable
 from .happy_eyeballs import Lane, Race
 from .proxies import open_through
-from .resolver import NAMES
+from .resolver import RESOLVER
 from .stream import Stream
 from .tls import TlsStream, client_context, looking_context
 from .tunnel import Tunnel
@@ -54,7 +54,7 @@ def reach(
     bear that.  A stream is closed when anything is raised.  ``server_hostname`` is asked for in
     the place of ``host``, by TLS and in the Host header.  Raises Unreachable.
     """
-    way = Way(host, port, proxy)
+    dialler = Dialler(host, port, proxy)
     # A zone is this machine's name for one of its interfaces: no certificate has it, nor a proxy.
     name = server_hostname or host.partition("%")[0]
 
@@ -64,7 +64,7 @@ def reach(
                 opened(stream)
             lane.hold(stream)
 
-        return way.open(target, context, name, deadline, watch, lane.accepted)
+        return dialler.open(target, context, name, deadline, watch, lane.accepted)
 
     def look(target: Target, lane: Lane) -> str:
         """The fingerprint of the certificate that is shown there, for people to compare.
@@ -95,9 +95,9 @@ def reach(
             raise
 
     try:
-        return Race(attempt, deadline).run(way.targets())
+        return Race(attempt, deadline).run(dialler.targets())
     except Unreachable as error:
-        raise way.blamed(error) from None
+        raise dialler.blamed(error) from None
 
 
 def _host_header(host: str, port: int, default: int) -> str:
@@ -109,7 +109,7 @@ def _host_header(host: str, port: int, default: int) -> str:
     return host if port == default else f"{host}:{port}"
 
 
-class Way:
+class Dialler:
     """The way to ``host`` and ``port``, through ``proxy`` if there is one."""
 
     def __init__(self, host: str, port: int, proxy: Proxy | None = None) -> None:
@@ -218,7 +218,7 @@ def _of_proxy(error: TlsFailed) -> Unreachable:
 def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
     if host.rstrip(".").lower().endswith(".onion"):  # RFC 7686 2: nobody else is asked for it
         raise Unreachable("onion")
-    return NAMES.addresses(host, port)
+    return RESOLVER.addresses(host, port)
 
 
 def _opened(

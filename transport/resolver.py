@@ -29,7 +29,7 @@ class _Lookup:
         self.done = threading.Event()
         self.found: Addresses = []
         self.error: Unreachable | None = None
-        threading.Thread(target=self._run, name="names", daemon=True).start()
+        threading.Thread(target=self._run, name="resolver", daemon=True).start()
 
     def _run(self) -> None:
         try:
@@ -40,7 +40,7 @@ class _Lookup:
             self.done.set()
 
 
-class Names:
+class Resolver:
     """What the names that were asked for have meant.  Thread-safe."""
 
     def __init__(self) -> None:
@@ -114,4 +114,4 @@ def _numeric(host: str, port: int) -> Addresses:
     return [(entry[0], entry[4]) for entry in found]
 
 
-NAMES = Names()
+RESOLVER = Resolver()

@@ -33,7 +33,7 @@ def unacknowledged(sock: socket.socket) -> int:
     return 0
 
 
-class Uptake:
+class SendProgress:
     """Whether what was sent is being taken, bit by bit.  For one thread."""
 
     def __init__(self) -> None:

@@ -25,8 +25,8 @@ from wsproto.utilities import ProtocolError, generate_accept_token
 
 from .errors import BadUpgrade, Closed, Flooded
 from .stream import Interrupted, Stream
-from .token_bucket import FRAGMENT_COST, MESSAGE_COST, Pace
-from .websocket import Allowance, WebSocket
+from .token_bucket import FRAGMENT_COST, MESSAGE_COST, TokenBucket
+from .websocket import ByteBudget, WebSocket
 
 RECV_BYTES = 16 * 1024
 # What a frame of a stranger costs: the handshake is two messages, so a few dozen frames are plenty.
@@ -40,7 +40,7 @@ _SWITCHING = (
 )
 
 
-class _Paused(Exception):
+class _LoopPaused(Exception):
     """Raised through the library's loop, which keeps all its state and can be entered again."""
 
 
@@ -58,23 +58,23 @@ class _Inbox:
         """Something has happened; the loop finds out by itself."""
 
 
-class _Feed:
+class _SocketAdapter:
     """The socket as simple-websocket sees it."""
 
     def __init__(self, stream: Stream, inbox: _Inbox, max_message_size: int) -> None:
         self._stream, self._inbox = stream, inbox
-        self.allowance = Allowance.of_message(max_message_size, _STRANGERS_FRAME)
-        self.pace: Pace | None = None  # a stranger has none, and may send next to nothing
+        self.budget = ByteBudget.of_message(max_message_size, _STRANGERS_FRAME)
+        self.bucket: TokenBucket | None = None  # a stranger has none, and may send next to nothing
         self.answer = b""  # to the upgrade; goes out with what is sent first
 
     def recv(self, size: int) -> bytes:
-        if self._inbox.messages or (self.pace is not None and self.pace.wait()):
-            raise _Paused
+        if self._inbox.messages or (self.bucket is not None and self.bucket.wait()):
+            raise _LoopPaused
         try:
             data = self._stream.recv(size)
         except (Interrupted, TimeoutError):
-            raise _Paused from None
-        self.allowance.spend(len(data))
+            raise _LoopPaused from None
+        self.budget.spend(len(data))
         self.spend(len(data))
         self._tell_backlog()  # TLS itself may have had something to say
         return data
@@ -88,8 +88,8 @@ class _Feed:
 
     def spend(self, cost: int) -> None:
         """The peer has cost so much."""
-        if self.pace is not None:
-            self.pace.spend(cost)
+        if self.bucket is not None:
+            self.bucket.spend(cost)
 
     def _tell_backlog(self) -> None:
         if self._stream.backlog:
@@ -99,26 +99,26 @@ class _Feed:
         self._stream.abort()  # the descriptor is freed by who opened it
 
 
-class _Frames(Connection):
+class _FrameParser(Connection):
     """wsproto's reading of frames, each of which costs its peer something.
 
     A close frame has a code and no reason: wsproto's reasons name the interpreter, and a peer's
     would be echoed.
     """
 
-    def __init__(self, feed: _Feed) -> None:
+    def __init__(self, adapter: _SocketAdapter) -> None:
         super().__init__(ConnectionType.SERVER)
-        self._feed = feed
+        self._adapter = adapter
 
     def events(self) -> Generator[Event, None, None]:
-        feed = self._feed
+        adapter = self._adapter
         for event in super().events():
             if isinstance(event, Message) and event.message_finished:
-                feed.allowance.renew()
-                feed.spend(MESSAGE_COST)
+                adapter.budget.renew()
+                adapter.spend(MESSAGE_COST)
             elif not isinstance(event, Message) or event.frame_finished:
-                feed.allowance.spend_frame()
-                feed.spend(FRAGMENT_COST)
+                adapter.budget.spend_frame()
+                adapter.spend(FRAGMENT_COST)
             yield event
 
     def answered_close(self, data: bytes) -> bool:
@@ -154,7 +154,7 @@ class _Library(simple_websocket.Server):  # type: ignore[misc]
     def handshake(self) -> None:
         """Answer the request, which http.server has read and ``upgrade_key`` has checked."""
         self.input_buffer = self.event
-        self.ws = _Frames(self.sock)
+        self.ws = _FrameParser(self.sock)
         self.sock.answer = _SWITCHING % generate_accept_token(self.environ["key"].encode())
         self.connected = True
 
@@ -164,12 +164,12 @@ class ServerWebSocket(WebSocket):
 
     def __init__(self, stream: Stream, key: str, max_message_size: int) -> None:
         self._stream, self._inbox = stream, _Inbox()
-        self._feed = _Feed(stream, self._inbox, max_message_size)
+        self._adapter = _SocketAdapter(stream, self._inbox, max_message_size)
         self._closed = False
         self._ended = False
         stream.set_deadline(None)
         self._library = _Library(
-            {"werkzeug.socket": self._feed, "key": key},
+            {"werkzeug.socket": self._adapter, "key": key},
             receive_bytes=RECV_BYTES,
             max_message_size=max_message_size,
             thread_class=_Loop,
@@ -184,7 +184,7 @@ class ServerWebSocket(WebSocket):
         if self._inbox.messages:
             return self._inbox.messages.popleft()
         if self._ended:
-            raise Flooded if self._feed.allowance.exceeded else Closed
+            raise Flooded if self._adapter.budget.exceeded else Closed
         return None
 
     def _read(self, timeout: float | None) -> None:
@@ -195,11 +195,11 @@ class ServerWebSocket(WebSocket):
         self._stream.set_deadline(limit)
         try:
             self._library.thread.run()
-        except _Paused:
+        except _LoopPaused:
             return
         except Exception:  # noqa: S110  # whatever a peer did to the library, it is over
             pass
-        if not self._feed.allowance.exceeded:
+        if not self._adapter.budget.exceeded:
             self._stream.abort()
         self._ended = True
 
@@ -217,7 +217,7 @@ class ServerWebSocket(WebSocket):
         if self._closed:
             raise Closed
         try:
-            self._feed.send(wire)
+            self._adapter.send(wire)
         except OSError:
             self.abort()
             raise Closed from None
@@ -244,12 +244,12 @@ class ServerWebSocket(WebSocket):
         self._closed = True
         self._stream.abort()
 
-    def keep_pace(self, pace: Pace) -> None:
-        self._feed.pace = pace
+    def charge_to(self, bucket: TokenBucket) -> None:
+        self._adapter.bucket = bucket
 
     def allow(self, max_message_size: int) -> None:
         self._library.max_message_size = max_message_size
-        self._feed.allowance = Allowance.of_message(max_message_size)
+        self._adapter.budget = ByteBudget.of_message(max_message_size)
 
     def drop(self, size: int, deadline: float) -> bool:
         with contextlib.suppress(OSError, Interrupted):

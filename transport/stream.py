@@ -39,8 +39,6 @@ SEND_BYTES = 256 * 1024  # default bound of what the system has not taken
 
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1))
 
-NOWHERE = contextlib.nullcontext()  # for who has nothing to hand over while it waits
-
 
 class Interrupted(Exception):
     """``interrupt`` was called while, or before, ``recv`` waited.  Nothing read is lost."""
@@ -49,10 +47,10 @@ class Interrupted(Exception):
 class Stream:
     """A connected TCP (or socketpair) socket; ``bound`` limits the backlog, in bytes.
 
-    With ``interruptible`` another thread can call ``recv`` back with ``interrupt``; ``away`` is
-    held while ``recv`` and ``flush`` wait for the network, until ``stay``.  Errors, also
-    where there is no descriptor for that, are ``OSError``; passed deadlines are ``TimeoutError``,
-    which is one.
+    With ``interruptible`` another thread can call ``recv`` back with ``interrupt``.
+    ``while_waiting`` is held while ``recv`` and ``flush`` wait for the network, until
+    ``stop_yielding``.  Errors, also where there is no descriptor for that, are ``OSError``; passed
+    deadlines are ``TimeoutError``, which is one.
     """
 
     def __init__(
@@ -61,7 +59,7 @@ class Stream:
         *,
         bound: int = SEND_BYTES,
         interruptible: bool = False,
-        away: contextlib.AbstractContextManager[None] = NOWHERE,
+        while_waiting: contextlib.AbstractContextManager[None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         sock.setblocking(False)
@@ -70,7 +68,7 @@ class Stream:
         self._sock = sock
         self._bound = bound
         self._clock = clock
-        self._away = away
+        self._while_waiting = while_waiting or contextlib.nullcontext()
         self._waker = Waker() if interruptible else None
         self._interrupted = False
 
@@ -115,9 +113,9 @@ class Stream:
 
     # Reading
 
-    def stay(self) -> None:
+    def stop_yielding(self) -> None:
         """From now on nothing is held while waiting."""
-        self._away = NOWHERE
+        self._while_waiting = contextlib.nullcontext()
 
     def set_deadline(self, deadline: float | None) -> None:
         """All reading must be done by ``deadline`` (the clock's time); None lifts it."""
@@ -170,7 +168,7 @@ class Stream:
                 self._reader = Poller(self._sock, False, self._waker)
             while not self.aborted:
                 left = self._left(deadline)
-                with self._away:
+                with self._while_waiting:
                     ready = self._reader.wait(left)
                 if self.called_back():
                     raise Interrupted
@@ -277,7 +275,7 @@ class Stream:
             try:
                 waiter = waiter or Poller(self._sock, True, None)
                 left = self._left(deadline)
-                with self._away:
+                with self._while_waiting:
                     waiter.wait(left)
             except TimeoutError:
                 self.abort()

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import CertificateUnusable, TlsFailed
-from .stream import NOWHERE, SEND_BYTES, Stream
+from .stream import SEND_BYTES, Stream
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -51,10 +51,16 @@ class TlsStream(Stream):
         server_hostname: str | None = None,
         bound: int = SEND_BYTES,
         interruptible: bool = False,
-        away: contextlib.AbstractContextManager[None] = NOWHERE,
+        while_waiting: contextlib.AbstractContextManager[None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(sock, bound=bound, interruptible=interruptible, away=away, clock=clock)
+        super().__init__(
+            sock,
+            bound=bound,
+            interruptible=interruptible,
+            while_waiting=while_waiting,
+            clock=clock,
+        )
         self._context = context
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._machine = threading.Lock()

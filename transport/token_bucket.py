@@ -22,7 +22,7 @@ VALUE_COST = 512
 REFUSAL_COST = 4096
 
 
-class Pace:
+class TokenBucket:
     """One peer's account: ``rate`` bytes a second, ``burst`` at once.  For whoever reads it."""
 
     def __init__(

@@ -14,13 +14,13 @@ from abc import ABC, abstractmethod
 
 from .errors import Closed
 from .route import Route
-from .token_bucket import Pace
+from .token_bucket import TokenBucket
 
 _SPARE_BYTES = 64 * 1024  # pings, and frames' headers
 FRAME_BYTES = 64  # what each frame costs beside its bytes, as it costs us some work
 
 
-class Allowance:
+class ByteBudget:
     """How many bytes a peer may send until something whole has come; more can only be a flood.
 
     A message cut into crumbs, empty fragments, pings without end: none of it grows into anything
@@ -33,7 +33,7 @@ class Allowance:
         self._frame_bytes = frame_bytes
 
     @classmethod
-    def of_message(cls, max_message_size: int, frame_bytes: int = FRAME_BYTES) -> Allowance:
+    def of_message(cls, max_message_size: int, frame_bytes: int = FRAME_BYTES) -> ByteBudget:
         """For messages of ``max_message_size`` bytes."""
         return cls(max_message_size + _SPARE_BYTES, frame_bytes)
 
@@ -130,8 +130,8 @@ class WebSocket(ABC):
         """
         return True
 
-    def keep_pace(self, pace: Pace) -> None:
-        """From now on what the peer sends is charged to ``pace``, and in debt nothing is read.
+    def charge_to(self, bucket: TokenBucket) -> None:
+        """From now on what the peer sends is charged to ``bucket``, and in debt nothing is read.
 
         ``receive`` returns None then, at once.  For the server's side.
         """

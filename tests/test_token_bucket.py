@@ -12,10 +12,10 @@ from protocol import frames, limits
 from server import bounds
 from server.app import ChatServer
 from server.connection import Connection
-from server.work import pace_of
+from server.work import work_bucket
 from tests.test_limiter import Clock
 from tests.wire import LONG, Wire, box, masked, wrap
-from transport.token_bucket import FRAGMENT_COST, Pace
+from transport.token_bucket import FRAGMENT_COST, TokenBucket
 
 Serve = Callable[..., ChatServer]
 Wires = Callable[..., Wire]
@@ -23,40 +23,40 @@ Wires = Callable[..., Wire]
 
 def test_so_much_at_once_and_so_much_a_second() -> None:
     clock = Clock()
-    pace = Pace(100.0, 1000.0, clock)
-    pace.spend(1000)
-    assert pace.wait() == 0.0
-    pace.spend(50)
-    assert pace.wait() == 0.5
+    bucket = TokenBucket(100.0, 1000.0, clock)
+    bucket.spend(1000)
+    assert bucket.wait() == 0.0
+    bucket.spend(50)
+    assert bucket.wait() == 0.5
     clock.now += 0.25
-    assert pace.wait() == 0.25
+    assert bucket.wait() == 0.25
     clock.now += 100.0
-    pace.spend(1001)
-    assert pace.wait() == pytest.approx(0.01)
+    bucket.spend(1001)
+    assert bucket.wait() == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(("posts", "size"), [(10 / 60, 175_000), (1000 / 60, 175_000), (1.0, 500)])
 def test_all_that_a_member_may_say_is_paid_for(posts: float, size: int) -> None:
     """Also where each post comes with keys for a full room, and half of them are sealed anew."""
     clock = Clock()
-    pace = pace_of(posts, size)
-    pace._clock, pace._at = clock, clock.now
+    bucket = work_bucket(posts, size)
+    bucket._clock, bucket._at = clock, clock.now
     for _ in range(200):
         clock.now += 0.5 / posts
-        pace.spend(size + (limits.ROOM_MEMBERS - 1) * 2000)
-        assert pace.wait() < 4.0
+        bucket.spend(size + (limits.ROOM_MEMBERS - 1) * 2000)
+        assert bucket.wait() < 4.0
     clock.now += 4.0
-    assert pace.wait() == 0.0
+    assert bucket.wait() == 0.0
 
 
-def in_debt(server: ChatServer, wire: Wire) -> Pace:
+def in_debt(server: ChatServer, wire: Wire) -> TokenBucket:
     """This member has cost far more than its share; its account."""
     session = server._parts.sessions.find(wire.identity.fingerprint)
-    assert session is not None and session.pace is not None
-    session.pace._clock = clock = Clock()
-    session.pace._at = clock.now
-    session.pace.spend(session.pace._spare + 1000)
-    return session.pace
+    assert session is not None and session.bucket is not None
+    session.bucket._clock = clock = Clock()
+    session.bucket._at = clock.now
+    session.bucket.spend(session.bucket._spare + 1000)
+    return session.bucket
 
 
 def test_whoever_is_in_debt_is_not_read_and_still_told(
@@ -73,7 +73,7 @@ def test_whoever_is_in_debt_is_not_read_and_still_told(
     monkeypatch.setattr(Connection, "_next_record", counted)
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)
-    pace = in_debt(server, alice)
+    bucket = in_debt(server, alice)
     alice.send(frames.Post(1, 2, box()))  # it waits for this one, and finds then that it may not
     alice.find(frames.Accepted)
     alice.send(frames.Post(2, 2, box()))
@@ -82,18 +82,18 @@ def test_whoever_is_in_debt_is_not_read_and_still_told(
     assert [type(entry) for entry in alice.entries(4)] == [frames.OwnPosted, frames.Posted]
     assert not [frame for frame in alice.waiting if isinstance(frame, frames.Accepted)]
     assert len(looked) < 100
-    pace._clock.now += 1e6  # type: ignore[attr-defined]
+    bucket._clock.now += 1e6  # type: ignore[attr-defined]
     assert alice.find(frames.Accepted) == frames.Accepted(2, 5)
 
 
 def test_to_come_back_does_not_pay_a_debt(server: ChatServer, wires: Wires) -> None:
     alice = wires(server, 0).join("alice")
-    pace = in_debt(server, alice)
+    bucket = in_debt(server, alice)
     alice.cut()
     back = wires(server, 0).join("alice", resume=alice.resume_point(1))
     assert back.entered is not None and back.entered.resumed
     session = server._parts.sessions.find(back.identity.fingerprint)
-    assert session is not None and session.pace is pace
+    assert session is not None and session.bucket is bucket
 
 
 @pytest.mark.parametrize("what", ["pings", "fragments", "values"])
@@ -107,8 +107,8 @@ def test_a_flood_waits_for_itself(
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)
     session = server._parts.sessions.find(alice.identity.fingerprint)
-    assert session is not None and session.pace is not None
-    pace = session.pace
+    assert session is not None and session.bucket is not None
+    bucket = session.bucket
     if what == "values":
         alice.send(*[frames.Seen(2)] * 250)
     else:
@@ -117,13 +117,13 @@ def test_a_flood_waits_for_itself(
         alice.peer._stream.sendall(first + part * 200)  # type: ignore[attr-defined]
     deadline = time.monotonic() + LONG
     pause = threading.Event()
-    while not pace.wait():
+    while not bucket.wait():
         assert time.monotonic() < deadline
         pause.wait(0.005)
-    spent = pace._spare
+    spent = bucket._spare
     alice.send(frames.Keys((wrap(bob.id),)))  # and this is not looked at any more
     bob.post(2)
     bob.entries(3)
-    assert spent <= pace._spare < 0
+    assert spent <= bucket._spare < 0
     server.stop()
     assert frames.Bye("shutdown") in alice.ended()

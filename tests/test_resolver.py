@@ -11,7 +11,7 @@ import pytest
 
 from tests.transport_kit import LONG, until
 from transport import Unreachable, resolver
-from transport.resolver import Names
+from transport.resolver import Resolver
 
 
 class Service:
@@ -53,13 +53,13 @@ def at(address: str) -> resolver.Addresses:
 
 
 def test_an_address_is_no_name(service: Service) -> None:
-    assert Names().addresses("198.51.100.7", 1000) == at("198.51.100.7")
+    assert Resolver().addresses("198.51.100.7", 1000) == at("198.51.100.7")
     assert not service.asked
 
 
 def test_a_name_is_looked_up_each_time(service: Service) -> None:
     """It may have moved."""
-    known = Names()
+    known = Resolver()
     assert known.addresses("chat.example", 1000) == at("192.0.2.1")
     service.address = "192.0.2.2"
     assert known.addresses("chat.example", 1000) == at("192.0.2.2")
@@ -69,7 +69,7 @@ def test_while_the_service_says_nothing_the_last_answer_counts(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolver, "PATIENCE", 0.01)
-    known = Names()
+    known = Resolver()
     known.addresses("chat.example", 1000)
     service.answers.clear()
     service.address = "192.0.2.2"
@@ -82,7 +82,7 @@ def test_while_the_service_says_nothing_the_last_answer_counts(
 
 
 def test_a_failure_for_now_leaves_the_last_answer_and_a_no_does_not(service: Service) -> None:
-    known = Names()
+    known = Resolver()
     for error, reason in ((socket.EAI_AGAIN, "name_later"), (socket.EAI_NONAME, "name")):
         service.error = error
         with pytest.raises(Unreachable) as caught:
@@ -98,7 +98,7 @@ def test_a_failure_for_now_leaves_the_last_answer_and_a_no_does_not(service: Ser
 
 
 def test_names_are_bounded(service: Service) -> None:
-    known = Names()
+    known = Resolver()
     for number in range(resolver.MOST_NAMES + 3):
         known.addresses(f"chat{number}.example", 1000)
     assert len(known._known) == resolver.MOST_NAMES
