@@ -21,7 +21,7 @@ from bench import sealing, tables
 from bench.members import TEXT, Member, Secrets, address
 from bench.servers import PASSWORD, ROOT, Process, chat_server, cpu_of, environment
 from bench.wire import Loop
-from client.sealing import Sealing
+from client.encryption.room_encryption import Sealing
 from protocol import frames
 from protocol.frames import MemberLine
 from protocol.limits import FRAMES_IN_RECORD, SLICE_BYTES

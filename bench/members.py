@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.servers import PASSWORD, Process
 from bench.wire import Channel, Loop, frame
-from client.sealing import Sealing
+from client.encryption.room_encryption import Sealing
 from protocol import frames, limits, pake
 from protocol.frames import MemberLine
 from protocol.keys import Bundle, Identity, RecipientKeys

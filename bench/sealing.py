@@ -13,8 +13,8 @@ from functools import partial
 from typing import TypeVar
 
 from bench import tables
-from client.posts import Opened, Sealed
-from client.sealing import Sealing
+from client.encryption.posts import Opened, Sealed
+from client.encryption.room_encryption import Sealing
 from protocol.frames import MemberLine
 from protocol.keys import Identity
 

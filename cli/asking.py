@@ -9,7 +9,7 @@ from typing import TextIO, TypeVar
 import settings
 from cli.interrupts import as_exceptions
 from cli.parsing import Arguments
-from client.console import output
+from client.output import streams
 from i18n import _
 from protocol.names import visible
 from settings import (
@@ -106,7 +106,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 def say(sentence: str) -> None:
     """One sentence on standard error, if there is one."""
-    output.say(f"cmd_chat: {sentence}")
+    streams.say(f"cmd_chat: {sentence}")
 
 
 def note_guessable(password: str) -> None:

@@ -21,7 +21,7 @@ from cli.asking import Environ, say, settle
 from cli.interrupts import as_exceptions
 from cli.parsing import Arguments, UsageError, nearest, parse, parser, top_parser
 from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION
-from client.console import output
+from client.output import streams
 from i18n import _
 from protocol.names import visible
 from settings import HISTORY_PASSPHRASES, Dotenv, SettingsError
@@ -76,7 +76,7 @@ def _serve(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
 
 
 def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
-    output.check()
+    streams.check()
     chosen = settle(settings.client_settings, args, environ, dotenv)
     if chosen.listen and chosen.renderer == "rich" and not chosen.spoken:
         if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
@@ -85,14 +85,14 @@ def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
     if chosen.history and chosen.history_passphrase is None:
         from pathlib import Path
 
-        from client.history import is_new
+        from client.history.recorder import is_new
 
         folder = Path(settings.history_folder(environ))
         again = is_new(folder, chosen.server, chosen.port)
         chosen = replace(chosen, history_passphrase=asking.passphrase(HISTORY_PASSPHRASES, again))
     if chosen.history and "ENABLE_LOCAL_HISTORY" in dotenv.taken:
         chosen = replace(chosen, history_from=dotenv.name)
-    from client.ahead import Keys
+    from client.background import Keys
 
     keys = Keys(chosen)  # on threads of their own, while the client is loaded, which takes as long
     from client.app import run
@@ -111,7 +111,7 @@ def _history(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
     chosen = settle(settings.history_settings, args, environ, dotenv)
     from pathlib import Path
 
-    from client.history_command import run
+    from client.history.command import run
 
     with as_exceptions():  # whatever file it is changing is then put in order
         return run(chosen, Path(settings.history_folder(environ)), asking.passphrase, asking.answer)
@@ -192,7 +192,7 @@ def _show(text: str) -> None:
     """Text on standard output, in whatever characters that can take."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     # The program's own name is somebody's word, too.
-    output.write(visible(text).encode(encoding, "replace").decode(encoding))
+    streams.write(visible(text).encode(encoding, "replace").decode(encoding))
 
 
 def _write_utf8() -> None:
@@ -225,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _fill_descriptors()
     try:
         status = _run(sys.argv[1:] if argv is None else argv)
-        output.flush()  # what cannot be written shows here, and not after the end
+        streams.flush()  # what cannot be written shows here, and not after the end
         return status
     except UsageError as error:
         more = _("--help tells more.")
@@ -240,12 +240,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(packages.unusable(error))
         return USAGE
     except BrokenPipeError:
-        output.drop()
+        streams.drop()
         return LEFT
-    except output.Unwritable as error:
-        say(output.sentence(str(error)))
-        output.drop()
-        return output.EXIT_UNWRITABLE
+    except streams.Unwritable as error:
+        say(streams.sentence(str(error)))
+        streams.drop()
+        return streams.EXIT_UNWRITABLE
     except MemoryError:  # a room's secret takes 128 MB for a moment
         say(_("There is not enough memory left here; end other programs, and try again."))
         return BROKEN

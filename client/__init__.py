@@ -1,6 +1,7 @@
 """The client: what one person's machine knows and shows.
 
-``connection`` talks to the server, ``session`` knows the room, ``sealing`` holds its keys,
-``commands`` understands typed lines, ``console`` draws. The connection and the keys know
-nothing about how things look: they emit events (``events``), and a renderer draws them.
+``connection`` talks to the server, ``session`` knows the room, ``encryption`` holds its keys,
+``commands`` understands typed lines, ``history`` remembers if asked to. They know nothing about
+how things look: they emit events (``events``), and ``output`` or ``fullscreen`` draws them.
+``input`` is what is typed; ``console`` puts screen and input together, and ``app`` everything.
 """

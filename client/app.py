@@ -11,14 +11,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from client import commands, events, wording
-from client.ahead import Keys
-from client.approach import ATTEMPT_SECONDS
-from client.connection import Connection
-from client.console import output
-from client.console.signals import heed
-from client.console.start import Console
-from client.console.waiting import let_run_in_background
+from client import commands, events, messages
+from client.background import Keys
+from client.connection.connection import Connection
+from client.connection.handshake import ATTEMPT_SECONDS
+from client.console import Console
+from client.input.signals import heed
+from client.input.waiter import let_run_in_background
+from client.output import streams
 from client.session import Session
 from i18n import _, plural
 from protocol import limits
@@ -29,7 +29,7 @@ from transport.stream import Stream
 from transport.websocket import WebSocket
 
 if TYPE_CHECKING:
-    from client.history import History
+    from client.history.recorder import History
 
 EXIT_LEFT, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_LOST = 0, 2, 3, 4, 5
 EXIT_INTERRUPTED = 130
@@ -46,12 +46,12 @@ def run(settings: ClientSettings, keys: Keys) -> int:
     try:
         context = tls_context(settings)
     except CertificateUnusable as error:
-        output.say(unusable(error))
+        streams.say(unusable(error))
         return EXIT_USAGE
     history = None
     if settings.history:
         # Not before: who keeps no history has nothing of it.
-        from client.history import Bounds, WrongPassphrase, open_history
+        from client.history.recorder import Bounds, WrongPassphrase, open_history
 
         folder = Path(history_folder(environment()))
         bounds = Bounds(settings.history_max, settings.history_days)
@@ -59,7 +59,7 @@ def run(settings: ClientSettings, keys: Keys) -> int:
         try:
             history = open_history(folder, settings.server, settings.port, passphrase, bounds)
         except WrongPassphrase as error:
-            output.say(wording.history(error.code))
+            streams.say(messages.history(error.code))
             return EXIT_REFUSED
     return _Client(settings, context, keys, history).run()
 
@@ -182,13 +182,13 @@ class _Client:
             self._forget(status)
             return status
         if why := self._console.screen.unwritable:
-            status = output.EXIT_UNWRITABLE
-            self._say_last(output.sentence(why))
+            status = streams.EXIT_UNWRITABLE
+            self._say_last(streams.sentence(why))
         self._count_untold()
         if self._history is not None and (lost := self._history.close()):
-            self._say_last(wording.history_lost(lost))
+            self._say_last(messages.history_lost(lost))
         if self._last_words:
-            output.say(self._last_words)
+            streams.say(self._last_words)
         return status
 
     def _chat(self) -> int:
@@ -271,14 +271,14 @@ class _Client:
         if not self._deleting or self._delete_history():
             return EXIT_LEFT
         sentence = _("The history could not be removed: check the disk and its rights.")
-        output.say(sentence)
+        streams.say(sentence)
         return EXIT_NOT_DELETED
 
     def _delete_history(self) -> bool:
         """Remove this server's history, also one that is not in use now; whether it is gone."""
         if self._history is not None:
             return self._history.delete()
-        from client.history import delete_history
+        from client.history.recorder import delete_history
 
         try:
             folder = Path(history_folder(environment()))
@@ -314,18 +314,18 @@ class _Client:
         if ending.kind == "unreachable":
             proxy = self._settings.proxy
             params = {"proxy": proxy and proxy.server, **ending.params}
-            self._say_last(wording.unreachable(ending.reason, self._address.server, params))
+            self._say_last(messages.unreachable(ending.reason, self._address.server, params))
             return unreached(ending.reason)
         if ending.reason == "taken_over":
             # Not an error: a supervisor that starts it again would throw the other one out.
-            self._say_last(wording.refused(ending.reason))
+            self._say_last(messages.refused(ending.reason))
             return EXIT_LOST if left_over else EXIT_LEFT
         if ending.kind == "refused":
             by_token = ending.reason == "auth_failed" and self._settings.token is not None
             code = "token_failed" if by_token else ending.reason
-            self._say_last(wording.refused(code, ending.params))
+            self._say_last(messages.refused(code, ending.params))
             return EXIT_REFUSED
-        self._say_last(wording.lost(ending.reason))
+        self._say_last(messages.lost(ending.reason))
         return EXIT_LOST
 
     def _give_up(self) -> int:
@@ -348,7 +348,7 @@ class _Client:
             if self._console.interactive:
                 self._console.screen.show(events.Notice(text))
             else:
-                output.say(text)
+                streams.say(text)
         # What opening the history has found: on the screen, if there is going to be one.
         for sentence in () if self._history is None else self._history.said:
             if joined:

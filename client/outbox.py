@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from client.posts import Sealed
+from client.encryption.posts import Sealed
 from protocol import frames, limits
 from protocol.frames import Keys, Post, Private, Wrap
 

@@ -8,7 +8,7 @@ from protocol.names import check_nick
 
 
 def params(refused: frames.Refused) -> dict[str, int | float | str]:
-    """The parameters that ``wording`` takes; a nickname only if it can be somebody's."""
+    """The parameters that ``messages`` takes; a nickname only if it can be somebody's."""
     given = {"retry_after": refused.retry_after, "limit": refused.limit, "nick": refused.nick}
     found = {name: value for name, value in given.items() if value is not None}
     if refused.nick is not None:

@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import i18n
-from client import codes, events, refusals, wording
-from client.ahead import compute
+from client import events, messages, refusals
+from client.background import compute
+from client.connection.deadlines import NOTHING, Awaited
+from client.encryption import safety_numbers
+from client.encryption.posts import Opened
+from client.encryption.room_encryption import Sealing
+from client.encryption.transcript import Pair
+from client.encryption.trust import Finding
 from client.events import CodeView, MemberView
 from client.outbox import OPEN_LINES, Line, Outbox, Request, Switch
 from client.own_name import OwnName
-from client.patience import NOTHING, Awaited
-from client.posts import Opened
-from client.sealing import Sealing
-from client.transcript import Pair
-from client.trust import Finding
 from i18n import _
 from protocol import frames
 from protocol.errors import BadNick, BadRoom, Gone, KeyUnusable, Malformed, Unexpected
@@ -306,7 +307,7 @@ class Session:
 
         Takes a moment (scrypt), without the lock, unless ``codes.secret_salt`` of it is there.
         """
-        salt = codes.secret_salt(secret, room) if salt is None else salt
+        salt = safety_numbers.secret_salt(secret, room) if salt is None else salt
         with self._lock:
             self._secrets[room_key(room)] = (secret, salt)
 
@@ -341,7 +342,7 @@ class Session:
                     if nick is not None or len(shown) <= CODES_AT_ONCE
                 ]
             except Gone:
-                self._emit(events.Error("gone", wording.refusal("gone")))
+                self._emit(events.Error("gone", messages.refusal("gone")))
                 return
             self._computing = True
             room = self._room
@@ -357,8 +358,8 @@ class Session:
             room = self._room
             secret = self._secrets.get(room_key(room), ("", b""))[0]
         if not secret:
-            secret = codes.new_secret()
-            salt = codes.secret_salt(secret, room)  # takes a moment: without the lock
+            secret = safety_numbers.new_secret()
+            salt = safety_numbers.secret_salt(secret, room)  # takes a moment: without the lock
             with self._lock:
                 if room_key(self._room) != room_key(room):
                     return
@@ -391,7 +392,7 @@ class Session:
     def history(self, count: int, text: str) -> None:
         """Show what was recorded of the room that is shown."""
         if self._look_back is None:
-            self.emit(events.Error("no_history", wording.history("off")))
+            self.emit(events.Error("no_history", messages.history("off")))
         else:
             self._look_back(self._shown_room, count, text)
 
@@ -560,9 +561,9 @@ class Session:
             listed = tuple(events.RoomView(line.room, line.count) for line in frame.rooms)
             self._emit(events.RoomList(listed))
         elif isinstance(frame, frames.Wait):
-            self._emit(events.Notice(wording.crowded(frame.seconds)))
+            self._emit(events.Notice(messages.crowded(frame.seconds)))
         elif isinstance(frame, frames.Announcement):
-            self._emit(events.Notice(wording.announced(frame.text)))
+            self._emit(events.Notice(messages.announced(frame.text)))
         elif not isinstance(frame, frames.Seen):
             raise Unexpected()
 
@@ -728,7 +729,7 @@ class Session:
             if self._answer_locked(ref) == "switch":
                 self._switching = False
                 self._shown_room = self._room
-        text = wording.refusal(refused.code, refusals.params(refused))
+        text = messages.refusal(refused.code, refusals.params(refused))
         self._emit(events.Error(refused.code, text))
 
     def _on_private_locked(self, post: frames.PrivateFor) -> None:
@@ -903,8 +904,8 @@ class Session:
         wanted: list[tuple[frames.MemberLine, tuple[Pair, ...]]],
         shown: list[frames.MemberLine],
     ) -> None:
-        room_code = codes.room_code(room, pairs)
-        views = [(member, codes.room_code(room, two)) for member, two in wanted]
+        room_code = safety_numbers.room_code(room, pairs)
+        views = [(member, safety_numbers.room_code(room, two)) for member, two in wanted]
         with self._lock:
             self._computing = False
             for member in shown:  # the room's code covers them all
@@ -920,7 +921,7 @@ class Session:
 
     def _warn_locked(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
-            text = wording.warning(finding.code, finding.nick, finding.loud)
+            text = messages.warning(finding.code, finding.nick, finding.loud)
             found = None if finding.nick is None else self._find_locked(finding.nick)
             verified = found is not None and self._sealing.is_verified(found.bundle.fingerprint)
             self._emit(
@@ -932,7 +933,7 @@ class Session:
             self._error_locked(code)
 
     def _error_locked(self, code: str) -> None:
-        self._emit(events.Error(code, wording.refusal(code)))
+        self._emit(events.Error(code, messages.refusal(code)))
 
     def known_rooms(self) -> list[str]:
         """Rooms that this client has heard of, for completion."""

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from client import wording
+from client import messages
 from client.app import (
     EXIT_LEFT,
     EXIT_REFUSED,
@@ -16,7 +16,7 @@ from client.app import (
     unreached,
     unusable,
 )
-from client.console import output
+from client.output import streams
 from i18n import _
 from protocol.errors import Malformed
 from protocol.frames import parse
@@ -36,7 +36,7 @@ def run(settings: TokenSettings) -> int:
     Raises Unwritable, and BrokenPipeError where the reader has gone.
     """
     if settings.revoke is None:
-        output.check()
+        streams.check()
     try:
         status, body = _ask(settings)
     except CertificateUnusable as error:
@@ -44,7 +44,7 @@ def run(settings: TokenSettings) -> int:
     except Unreachable as error:
         where = host_and_port(settings.server, settings.port)
         told = {"proxy": settings.proxy and settings.proxy.server, **error.told()}
-        return _fail(unreached(error.reason), wording.unreachable(error.reason, where, told))
+        return _fail(unreached(error.reason), messages.unreachable(error.reason, where, told))
     answer = _read(body)
     if status != 200:
         return _fail(EXIT_REFUSED, _refusal(answer.get("error")))
@@ -61,9 +61,9 @@ def run(settings: TokenSettings) -> int:
 def _print(token: str, settings: TokenSettings) -> int:
     """The token alone on standard output.  One that nobody has seen is not left to live."""
     try:
-        output.write(token + "\n")
-        output.flush()
-    except (output.Unwritable, BrokenPipeError):
+        streams.write(token + "\n")
+        streams.flush()
+    except (streams.Unwritable, BrokenPipeError):
         with contextlib.suppress(Unreachable):
             _ask(replace(settings, username=None, revoke=token))
         raise
@@ -97,9 +97,9 @@ def _on_listed(tokens: object) -> int:
         return _fail(EXIT_REFUSED, _refusal(None))
     lines = [_line(token) for token in tokens]
     if not lines:
-        output.say(_("There are no live tokens."))
+        streams.say(_("There are no live tokens."))
     for line in lines:
-        output.write(line + "\n")
+        streams.write(line + "\n")
     return EXIT_LEFT
 
 
@@ -117,7 +117,7 @@ def _line(token: object) -> str:
 def _on_revoked(answer: dict[str, Any]) -> int:
     if answer.get("revoked") is not True:
         return _fail(EXIT_REFUSED, _("There is no such token: it may have ended by itself."))
-    output.say(_("The token is revoked."))
+    streams.say(_("The token is revoked."))
     return EXIT_LEFT
 
 
@@ -152,5 +152,5 @@ def _refusal(code: object) -> str:
 
 
 def _fail(status: int, sentence: str) -> int:
-    output.say(sentence)
+    streams.say(sentence)
     return status

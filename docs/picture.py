@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from client.console.widths import width  # noqa: E402
+from client.output.widths import width  # noqa: E402
 from tests.processes import Client, Server, terminal_client  # noqa: E402
 
 COLUMNS, ROWS = 84, 20

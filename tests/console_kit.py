@@ -20,7 +20,7 @@ import pytest
 
 from client import events
 from client.commands import complete
-from client.console.start import Console
+from client.console import Console
 from tests.emulator import Screen
 
 NOON = datetime(2026, 5, 4, 12, 1, tzinfo=timezone.utc)

@@ -34,10 +34,12 @@ from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from client import approach, backoff, events, guesses, roster, wording
-from client.connection import Connection
+from client import events, messages
+from client.connection import backoff, guesses, handshake
+from client.connection.connection import Connection
+from client.encryption import roster
+from client.encryption.posts import Sealed
 from client.outbox import Line
-from client.posts import Sealed
 from client.session import Session
 from protocol import frames, limits, pake
 from protocol.invite import Invite
@@ -672,7 +674,7 @@ class Person:
         return connect(
             "127.0.0.1",
             self.road.port,
-            timeout=approach.ATTEMPT_SECONDS,
+            timeout=handshake.ATTEMPT_SECONDS,
             max_message_size=MOST,
             opened=opened,
         )
@@ -1106,7 +1108,7 @@ class _Check:
             if isinstance(event, events.Error):
                 bad = event.code not in ("disconnected", "timed_out")
             if isinstance(event, events.Notice):  # struck out
-                bad = event.text == wording.coming_back("protocol")
+                bad = event.text == messages.coming_back("protocol")
             self.demand(not bad, person, str(event))
             if isinstance(event, events.Reconnected):
                 self.found["resumed" if event.resumed else "joined anew"] += 1

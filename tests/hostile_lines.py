@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from client.console.widths import width
+from client.output.widths import width
 
 # One or more clusters of each kind that terminals give different columns, or that join to what
 # is before them.

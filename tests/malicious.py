@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from client import events
-from client.connection import Connection
+from client.connection.connection import Connection
 from client.session import Session
 from protocol import frames
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Box, MemberLine, Wrap

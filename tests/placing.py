@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from client import events
-from client.console.canvas import ENTER, Canvas
-from client.console.columns import Line
-from client.console.lines import LineView
-from client.console.minimal import Minimal
-from client.console.model import Model
-from client.console.typed import AnsiLine, Size
-from client.console.view import Frame, View
-from client.console.widths import alone as single
-from client.console.widths import clusters, is_sure
+from client.fullscreen.columns import Line
+from client.fullscreen.diff import ENTER, Canvas
+from client.fullscreen.model import Model
+from client.fullscreen.view import Frame, View
+from client.input.editor import LineView
+from client.output.input_line import AnsiLine, Size
+from client.output.lines import Minimal
+from client.output.widths import alone as single
+from client.output.widths import clusters, is_sure
 from tests.hostile_lines import lines
 
 NOON = datetime(2026, 5, 4, 12, 1, tzinfo=timezone.utc)

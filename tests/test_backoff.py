@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from client import guesses
-from client.backoff import ENTRIES, GRACE_DELAY, LASTED, LONGEST_DELAY, Backoff
-from client.guesses import Guesses
-from client.rhythm import Rhythm
+from client.connection import guesses
+from client.connection.backoff import ENTRIES, GRACE_DELAY, LASTED, LONGEST_DELAY, Backoff
+from client.connection.guesses import Guesses
+from client.connection.heartbeat import Rhythm
 
 
 class Clock:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client import events
-from client.console import canvas
-from client.console.bare import Bare
-from client.console.typed import Size
-from client.console.widths import width
+from client.fullscreen import diff
+from client.fullscreen.bare import Bare
+from client.output.input_line import Size
+from client.output.widths import width
 from tests.console_kit import Chat, Person, chats_fixture, person_fixture, shown
 from tests.test_rich_view import CORPUS, Sight
 
@@ -165,7 +165,7 @@ def test_alt_l_and_back(person: Person, chat: Chat) -> None:
     person.waits(lambda: foot(person) == " default>")
     person.types("hello\r")
     person.waits(lambda: chat.lines == ["hello"])
-    assert canvas.FRAMED.encode() in person.raw
+    assert diff.FRAMED.encode() in person.raw
 
 
 def test_a_new_size_puts_the_frame_back(person: Person, chat: Chat) -> None:

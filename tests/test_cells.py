@@ -9,13 +9,13 @@ import pyte
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client import wording
-from client.console.canvas import Canvas
-from client.console.cells import differences, moved_up
-from client.console.columns import Line, Piece
-from client.console.folding import Span
-from client.console.typed import Size
-from client.console.view import Frame
+from client import messages
+from client.fullscreen.cells import differences, moved_up
+from client.fullscreen.columns import Line, Piece
+from client.fullscreen.diff import Canvas
+from client.fullscreen.view import Frame
+from client.output.input_line import Size
+from client.output.wrapping import Span
 from tests.emulator import Screen
 
 COLUMNS, ROWS, FOOT = 30, 10, 8
@@ -85,7 +85,7 @@ def test_the_first_row_is_never_taken_out() -> None:
 
 
 def test_a_countdown_is_another_one_seldom() -> None:
-    said = [wording.about(left / 10) for left in range(600, 0, -1)]
+    said = [messages.about(left / 10) for left in range(600, 0, -1)]
     assert all(about >= left / 10 for about, left in zip(said, range(600, 0, -1), strict=True))
     assert sorted(set(said)) == [5, 10, 20, 30, 45, 60]
-    assert wording.about(61) == 120
+    assert messages.about(61) == 120

@@ -21,7 +21,7 @@ from cli import asking, table
 from cli import run as program
 from cli.parsing import UsageError, parse
 from cli.table import CONNECT, SERVE, TOKEN
-from client.console import output
+from client.output import streams
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 60  # only against hanging
@@ -259,7 +259,7 @@ def test_the_exit_status(
     status: int,
 ) -> None:
     """Whatever happens, it is at most one sentence, and tells no more than it may."""
-    monkeypatch.setattr(output, "drop", lambda: None)
+    monkeypatch.setattr(streams, "drop", lambda: None)
     started.result = result
     assert program.main(["serve"]) == status
     out, err = capsys.readouterr()

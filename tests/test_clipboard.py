@@ -11,8 +11,8 @@ from hypothesis import given
 
 from client import events
 from client.commands import run_line
-from client.console import clipboard
 from client.events import Event
+from client.output import clipboard
 from tests.console_kit import Chat, Person, chats_fixture, person_fixture, shown
 from tests.test_bare import FIXED, TEXTS
 from tests.test_commands import error, run

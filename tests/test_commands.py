@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from client import wording
+from client import messages
 from client.cheatsheet import SHORT, SHORT_MOST
 from client.commands import COMMANDS, PEOPLE, RENDERERS, complete, find, may_remember, run_line
-from client.console.widths import width
 from client.events import Error, Event, Help, KeyHelp
+from client.output.widths import width
 from protocol import errors
 
 
@@ -367,12 +367,13 @@ LOCAL = {"key_unusable", "refused"}  # never on the wire, or only a base of othe
 def test_every_code_of_the_error_tree_has_a_sentence() -> None:
     codes = {error.code for error in all_errors(errors.ChatError)} - LOCAL
     for code in codes:
-        assert code not in wording.refusal(code, {"retry_after": 3, "limit": 4}), code
+        assert code not in messages.refusal(code, {"retry_after": 3, "limit": 4}), code
 
 
 WORDINGS = [
-    wording.refusal, wording.not_sent, wording.unreadable, wording.warning, wording.disconnected,
-    lambda code: wording.unreachable(code, "chat.example:1000"), wording.refused, wording.lost,
+    messages.refusal, messages.not_sent, messages.unreadable, messages.warning,
+    messages.disconnected,
+    lambda code: messages.unreachable(code, "chat.example:1000"), messages.refused, messages.lost,
 ]  # fmt: skip
 
 
@@ -388,7 +389,7 @@ def test_unknown_codes_get_a_general_sentence(sentence: Any, code: str) -> None:
 
 def test_sentences_are_single_and_say_what_to_do() -> None:
     tables = [
-        wording._REFUSALS, wording._DISCONNECTED, wording._UNREACHABLE, wording._WARNINGS,
+        messages._REFUSALS, messages._DISCONNECTED, messages._UNREACHABLE, messages._WARNINGS,
     ]  # fmt: skip
     for table in tables:
         for code, text in table.items():
@@ -397,10 +398,10 @@ def test_sentences_are_single_and_say_what_to_do() -> None:
 
 
 def test_waits_are_whole_and_have_the_right_form() -> None:
-    assert "try again in 1 second." in wording.refusal("rate_limited", {"retry_after": 0.2})
-    assert "in 13 seconds" in wording.not_sent("rate_limited", {"retry_after": 12.01})
+    assert "try again in 1 second." in messages.refusal("rate_limited", {"retry_after": 0.2})
+    assert "in 13 seconds" in messages.not_sent("rate_limited", {"retry_after": 12.01})
     for strange in (None, "\x1b[2J", float("nan"), float("inf"), [1]):
-        assert "a while" in wording.refusal("rate_limited", {"retry_after": strange})
+        assert "a while" in messages.refusal("rate_limited", {"retry_after": strange})
 
 
 @pytest.mark.parametrize(
@@ -412,10 +413,10 @@ def test_waits_are_whole_and_have_the_right_form() -> None:
     ],
 )  # fmt: skip
 def test_an_unreachable_server_comes_with_the_flag_that_helps(reason: str, flag: str) -> None:
-    text = wording.unreachable(reason, "chat.example:1000")
+    text = messages.unreachable(reason, "chat.example:1000")
     assert flag in text and "chat.example:1000" in text
 
 
 def test_the_transcript_warning_names_the_member() -> None:
-    text = wording.warning("transcript", "alice")
+    text = messages.warning("transcript", "alice")
     assert text.startswith("Either the server shows alice another room than you, or alice says so")

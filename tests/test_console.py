@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 
 from client import events
-from client.console.body import ALARM, INFO
-from client.console.folding import Row, Span, fold
-from client.console.glyphs import Glyphs
-from client.console.json import Json
-from client.console.layout import is_mentioned
-from client.console.minimal import Minimal
-from client.console.pipes import PipeCutter, PipeInput, open_pipe
-from client.console.reading import END, STOPPED
-from client.console.screen import QUEUE_EVENTS, Screen
-from client.console.sign import Sign
-from client.console.start import Console
-from client.console.widths import pad, width
+from client.console import Console
+from client.fullscreen.entry_text import ALARM, INFO
+from client.input.keyboard import END, STOPPED
+from client.input.pipes import PipeCutter, PipeInput, open_pipe
+from client.output.charset import Glyphs
+from client.output.json import Json
+from client.output.line_screen import QUEUE_EVENTS, Screen
+from client.output.lines import Minimal
+from client.output.sign import Sign
+from client.output.text import is_mentioned
+from client.output.widths import pad, width
+from client.output.wrapping import Row, Span, fold
 
 NOON = datetime(2026, 5, 4, 12, 1, 30, 250000, tzinfo=timezone(timedelta(hours=2)))
 DEADLINE = 20.0  # against hanging only

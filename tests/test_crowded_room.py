@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from client import events, roster, wording
+from client import events, messages
+from client.encryption import roster
 from client.outbox import Line, Outbox
 from protocol import limits
 from server import bounds
@@ -71,7 +72,7 @@ def test_whoever_does_as_specified_is_heard_in_time(
         for person in (*group.people, *late):
             assert not person.all(events.NotSent) and not person.all(events.Error)
             assert not person.all(events.Warning) and not person.all(events.Reconnecting)
-            struck = wording.coming_back("protocol")
+            struck = messages.coming_back("protocol")
             assert struck not in [notice.text for notice in person.all(events.Notice)]
     assert max(heard.values()) < IN_TIME
     assert refused, "no line was overtaken"

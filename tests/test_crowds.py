@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client import events, wording
-from client.console.crowds import LONGEST_SPAN, ONE_BY_ONE, Crowds
-from client.console.fullscreen import FullScreen, Look
-from client.console.json import Json
-from client.console.minimal import Minimal
-from client.console.render import Renderer
-from client.console.screen import Screen
-from client.console.typed import Size
+from client import events, messages
 from client.events import Event
+from client.fullscreen.screen import FullScreen, Look
+from client.output.crowds import LONGEST_SPAN, ONE_BY_ONE, Crowds
+from client.output.input_line import Size
+from client.output.json import Json
+from client.output.line_screen import Screen
+from client.output.lines import Minimal
+from client.output.renderer import Renderer
 from tests.console_kit import NOON
 from tests.test_console import message
 from tests.test_repeats import came, seen, went
@@ -54,7 +54,7 @@ def newcomers(count: int, first: int = 0) -> list[Event]:
 
 
 def warning(nick: str | None, verified: bool = False, code: str = "other_keys") -> events.Warning:
-    return events.Warning(code, nick, wording.warning(code, nick), verified)
+    return events.Warning(code, nick, messages.warning(code, nick), verified)
 
 
 def test_ten_in_a_second_are_told_one_by_one(told: Told) -> None:

@@ -26,11 +26,11 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import settings as program_settings
-from client import boxes
-from client.boxes import Body
-from client.chains import ROOM_AUDIENCE, Chain, Place
+from client.encryption import envelope
+from client.encryption.envelope import Body
+from client.encryption.sender_keys import ROOM_AUDIENCE, Chain, Place
+from client.encryption.transcript import Seen as SeenSoFar
 from client.token import _read as read_answer
-from client.transcript import Seen as SeenSoFar
 from protocol import frames, keys, limits, link, names
 from protocol.errors import ChatError, KeyUnusable, Malformed
 from protocol.invite import is_invite, parse_invite
@@ -208,12 +208,12 @@ BODY = Body(bytes(16), "text", "zoë 漢", SeenSoFar(1, bytes(32))).encode()
 
 
 def read_box(raw: bytes) -> object:
-    plain = boxes.unseal(raw, CHAIN, PLACE, b"")
+    plain = envelope.unseal(raw, CHAIN, PLACE, b"")
     return None if plain is None else Body.decode(plain)
 
 
 def read_body(raw: bytes) -> object:
-    return Body.decode(raw.ljust(boxes.padded_size(len(raw))))
+    return Body.decode(raw.ljust(envelope.padded_size(len(raw))))
 
 
 def read_text(raw: bytes) -> object:
@@ -475,7 +475,7 @@ DECODERS: dict[str, Decoder] = {
     "inside": Decoder(read_inside, insides, is_json=True),
     "bundle": Decoder(read_bundle, bundles, is_json=True),
     "wrap": Decoder(read_wrap, wraps),
-    "box": Decoder(read_box, lambda: [boxes.seal(BODY, CHAIN, PLACE, b"")]),
+    "box": Decoder(read_box, lambda: [envelope.seal(BODY, CHAIN, PLACE, b"")]),
     "body": Decoder(read_body, lambda: [BODY.rstrip()], is_json=True),
     "base64": Decoder(read_text, lambda: [keys.to_text(bytes(32)).encode()]),
     "request": Decoder(read_request, requests, ()),

@@ -29,10 +29,11 @@ from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client import events, history, history_file, history_records, wording
-from client.history import Bounds, History, open_history
-from client.history_file import PARTS, Reader, Recorder, history_path, open_keyring, run_paths
-from client.history_records import (
+from client import events, messages
+from client.history import recorder as history
+from client.history import records, store
+from client.history.recorder import Bounds, History, open_history
+from client.history.records import (
     COST,
     Damaged,
     Faults,
@@ -44,6 +45,7 @@ from client.history_records import (
     WrongPassphrase,
     number_of,
 )
+from client.history.store import PARTS, Reader, Recorder, history_path, open_keyring, run_paths
 from tests.transport_kit import LONG, until
 
 PASSPHRASE = "open sésame"
@@ -76,10 +78,10 @@ def record(text: str = "hello", **other: Any) -> Record:
 @pytest.fixture(autouse=True)
 def one_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same results as ever, worked out once a run."""
-    monkeypatch.setattr(history_records, "_scrypt", _scrypt)
+    monkeypatch.setattr(records, "_scrypt", _scrypt)
 
 
-_scrypt = functools.lru_cache(history_records._scrypt)
+_scrypt = functools.lru_cache(records._scrypt)
 
 
 @pytest.fixture
@@ -91,8 +93,8 @@ def begun(folder: Path) -> Path:
     """Where a history is, which is made if it is not there."""
     path = history_path(folder, SERVER)
     if not path.exists():
-        history_file._make_folder(path)
-        key_file = path / history_file.KEYS
+        store._make_folder(path)
+        key_file = path / store.KEYS
         key_file.touch(0o600)
         key_file.write_bytes(keys()[1])
     return path
@@ -189,8 +191,8 @@ def test_files_are_what_the_document_says(folder: Path) -> None:
 
 
 def test_new_files_use_a_strong_scrypt() -> None:
-    assert COST >= 17 and COST in history_records.COSTS
-    assert min(history_records.COSTS) == 15
+    assert COST >= 17 and COST in records.COSTS
+    assert min(records.COSTS) == 15
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_new_files_use_a_strong_scrypt() -> None:
      ("10.0.0.1", "10.0.0.1:7")],
 )  # fmt: skip
 def test_a_server_has_one_history_however_it_is_written(host: str, server: str) -> None:
-    assert history_file.server_name(host, 7) == server
+    assert store.server_name(host, 7) == server
 
 
 def test_one_passphrase_on_two_keyboards() -> None:
@@ -233,7 +235,7 @@ def test_a_record_comes_back(
 def test_a_text_that_is_too_long_or_no_text_is_recorded_all_the_same() -> None:
     assert Record.decode(record("x" * 2_000_000).encode()).text == "x" * 100_000 + "…"
     assert Record.decode(record("a\ud800b").encode()).text == "a?b"
-    assert len(run().seal(1, record("\x01" * 100_000))) < history_records.LINE_BYTES
+    assert len(run().seal(1, record("\x01" * 100_000))) < records.LINE_BYTES
     assert Record.decode(record(time=NOON.replace(year=1969)).encode()).time.year == 1970
 
 
@@ -259,7 +261,7 @@ def decode_anything(plain: bytes) -> None:
     with contextlib.suppress(Damaged):
         Record.decode(plain)
     with contextlib.suppress(Damaged):
-        Keyring._read(history_records._fields(plain))
+        Keyring._read(records._fields(plain))
 
 
 FIELDS: Any = st.fixed_dictionaries(
@@ -344,7 +346,7 @@ def test_a_key_file_of_another_version_is_named_as_such() -> None:
 def test_a_scrypt_that_is_too_weak_or_a_trap_is_not_computed(cost: int) -> None:
     line = keys()[1].rsplit(b" ", 1)[0].replace(b" 15 ", b" %d " % cost)
     with pytest.raises(HistoryError) as caught:
-        Keyring.open(history_records._summed(line), PASSPHRASE)
+        Keyring.open(records._summed(line), PASSPHRASE)
     assert not isinstance(caught.value, (WrongPassphrase, OtherVersion))
 
 
@@ -513,7 +515,7 @@ def no_umask() -> Iterator[None]:
 def test_nobody_else_may_look_whatever_the_umask(folder: Path) -> None:
     open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY), 15).close()
     path = history_path(folder, SERVER)
-    history_file.change_passphrase(path, open_keyring(path, PASSPHRASE), "other")
+    store.change_passphrase(path, open_keyring(path, PASSPHRASE), "other")
     made(folder, "a", "b", "c", most=1)
     assert modes(path) == {0o600}
     parts = (path, folder, folder.parent, folder.parent.parent)
@@ -533,7 +535,7 @@ def test_a_file_is_never_readable_for_others_not_even_while_it_is_made(
         return fd
 
     monkeypatch.setattr(os, "open", watched)
-    history_file.create(history_path(folder, SERVER), keys()[0], PASSPHRASE, 15)
+    store.create(history_path(folder, SERVER), keys()[0], PASSPHRASE, 15)
     made(folder, "a", "b")
     assert len(opened) == 3 and set(opened) == {0o600}
 
@@ -571,13 +573,13 @@ def test_keys_are_on_the_disk_before_they_take_their_place(
     for name, works in (("fsync", True), ("link", links), ("rename", True), ("replace", True)):
         monkeypatch.setattr(os, name, watched(name, works))
     path = history_path(folder, SERVER)
-    history_file.create(path, keys()[0], PASSPHRASE, 15)
+    store.create(path, keys()[0], PASSPHRASE, 15)
     assert called == ["fsync", "link"] + ["rename"] * (not links)
     with pytest.raises(FileExistsError):
-        history_file.create(path, Keyring.fresh(SERVER), PASSPHRASE, 15)
+        store.create(path, Keyring.fresh(SERVER), PASSPHRASE, 15)
     assert open_keyring(path, PASSPHRASE) == keys()[0]
     called.clear()
-    history_file.change_passphrase(path, keys()[0], "other")
+    store.change_passphrase(path, keys()[0], "other")
     assert called == ["fsync", "replace"]
     assert [each.name for each in path.iterdir()] == ["keys"]
 
@@ -763,7 +765,7 @@ def test_another_servers_history_is_not_written_to(folder: Path) -> None:
     other = history_path(folder, "elsewhere:7")
     history_path(folder, SERVER).rename(other)
     run = open_history(folder, "elsewhere", 7, PASSPHRASE, Bounds(MANY))
-    assert [wording.history("foreign", {"path": other})] == run.said
+    assert [messages.history("foreign", {"path": other})] == run.said
     run.before(lambda event: None)(message("a"))
     assert len(list(other.iterdir())) == 2
 
@@ -775,13 +777,13 @@ def test_another_servers_history_is_not_written_to(folder: Path) -> None:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """A disk that takes nothing until this is set."""
     works = threading.Event()
-    real = history_file._write
+    real = store._write
 
     def write(fd: int, data: bytes) -> None:
         assert works.wait(LONG)
         real(fd, data)
 
-    monkeypatch.setattr(history_file, "_write", write)
+    monkeypatch.setattr(store, "_write", write)
     yield works
     works.set()
 
@@ -792,13 +794,13 @@ def test_a_disk_that_hangs_holds_nobody_up(folder: Path, disk: threading.Event) 
     for number in range(history.QUEUE_RECORDS + 3):
         take(message(str(number)))
     run.look_back("default", 1, "")
-    assert screen.warnings == [wording.history("slow", {"path": history_path(folder, SERVER)})]
+    assert screen.warnings == [messages.history("slow", {"path": history_path(folder, SERVER)})]
     assert len(screen.shown) == history.QUEUE_RECORDS + 4
     disk.set()
     settled(run)
     shown = [event for event in screen.shown if isinstance(event, events.History)]
     assert [one.text for one in shown[0].messages] == [str(history.QUEUE_RECORDS - 1)]
-    assert screen.warnings[1:] == [wording.history_resumed(3)]
+    assert screen.warnings[1:] == [messages.history_resumed(3)]
     assert len(read(folder)[0]) == history.QUEUE_RECORDS
 
 
@@ -811,7 +813,7 @@ def test_what_the_disk_has_no_time_for_is_counted(
     for text in "abc":
         take(message(text))
     assert run.close() == 3
-    assert wording.history_lost(3).count("3") == 1
+    assert messages.history_lost(3).count("3") == 1
 
 
 def test_the_end_waits_for_the_disk(folder: Path, disk: threading.Event) -> None:
@@ -850,7 +852,7 @@ def test_two_processes_at_once_record_all_of_it(folder: Path) -> None:
     path = begun(folder)
     code = (
         "import sys; from pathlib import Path; from datetime import datetime, timezone;"
-        "from client.history_file import *; from client.history_records import *;"
+        "from client.history.store import *; from client.history.records import *;"
         "keyring = open_keyring(Path(sys.argv[1]), sys.argv[2]);"
         "recorder, now = Recorder(Path(sys.argv[1]), keyring, 80), datetime.now(timezone.utc);"
         "print('ready', flush=True); sys.stdin.read();"
@@ -898,7 +900,7 @@ def test_a_passphrase_that_another_changes_leaves_this_run_as_it_is(folder: Path
     run, screen, put = opened(folder)
     put(message("a"))
     path = history_path(folder, SERVER)
-    history_file.change_passphrase(path, keys()[0], "other")
+    store.change_passphrase(path, keys()[0], "other")
     put(message("b"))
     assert screen.warnings == [] and look_back(run, screen) == ["a", "b"]
     keyring = open_keyring(path, "other")
@@ -917,7 +919,7 @@ def test_a_history_that_is_removed_does_not_come_back(folder: Path) -> None:
     assert other.delete() is True
     put(message("b"))
     put(message("c"))
-    assert screen.warnings == [wording.history("removed")]
+    assert screen.warnings == [messages.history("removed")]
     assert not folder.exists()
     assert run.delete() is True
 
@@ -965,7 +967,7 @@ NOW = datetime(2031, 6, 1, tzinfo=timezone.utc)
 
 def kept(folder: Path, now: datetime = NOW, days: int = 30) -> list[int]:
     path = history_path(folder, SERVER)
-    history_file.forget(path, keys()[0], round(now.timestamp() * 1000), days)
+    store.forget(path, keys()[0], round(now.timestamp() * 1000), days)
     return [number - 1 for number, _ in run_paths(path)]
 
 
@@ -1056,7 +1058,7 @@ def test_what_is_wrong_is_said_where_it_is_read(folder: Path) -> None:
     assert look_back(run, screen, 2) == ["e", "f"]
     assert screen.warnings == []
     assert look_back(run, screen) == list("bcdef")
-    assert screen.warnings == [wording.history_records("changed", 1)]
+    assert screen.warnings == [messages.history_records("changed", 1)]
 
 
 def test_what_was_recorded_is_an_event_with_the_contracts_keys(folder: Path) -> None:
@@ -1094,10 +1096,10 @@ def test_deleting_waits_for_no_disk_that_hangs(folder: Path, disk: threading.Eve
 def test_deleting_leaves_other_histories(folder: Path) -> None:
     made(folder, "a")
     other = history_path(folder, "elsewhere:7")
-    history_file.create(other, Keyring.fresh("elsewhere:7"), PASSPHRASE, 15)
-    assert sorted(history_file.history_paths(folder)) == sorted([other, begun(folder)])
+    store.create(other, Keyring.fresh("elsewhere:7"), PASSPHRASE, 15)
+    assert sorted(store.history_paths(folder)) == sorted([other, begun(folder)])
     assert history.delete_history(folder, "localhost", 1000) is True
-    assert history_file.history_paths(folder) == [other]
+    assert store.history_paths(folder) == [other]
     assert history.delete_history(folder, "localhost", 1000) is True  # there is none
 
 
@@ -1108,7 +1110,7 @@ def test_another_passphrase_opens_all_that_was_there(folder: Path) -> None:
     made(folder, *"ab")
     path = history_path(folder, SERVER)
     before = only(folder).read_bytes()
-    history_file.change_passphrase(path, keys()[0], "other")
+    store.change_passphrase(path, keys()[0], "other")
     assert only(folder).read_bytes() == before
     with pytest.raises(WrongPassphrase):
         open_keyring(path, PASSPHRASE)
@@ -1120,7 +1122,7 @@ def test_another_passphrase_opens_all_that_was_there(folder: Path) -> None:
 def test_a_thousand_passphrases_are_enough() -> None:
     keyring = Keyring(SERVER, tuple(bytes([n % 256]) * 32 for n in range(1000)))
     data = keyring.seal(PASSPHRASE, 15)
-    assert len(data) <= history_records.KEY_FILE_BYTES
+    assert len(data) <= records.KEY_FILE_BYTES
     assert Keyring.open(data, PASSPHRASE) == keyring
     with pytest.raises(HistoryError):
         keyring.renewed()
@@ -1135,7 +1137,7 @@ def test_a_passphrase_that_cannot_be_changed_leaves_the_old_one(folder: Path) ->
     resource.setrlimit(resource.RLIMIT_FSIZE, (30, limits[1]))
     try:
         with pytest.raises(OSError):
-            history_file.change_passphrase(path, keys()[0], "other")
+            store.change_passphrase(path, keys()[0], "other")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {each.name: each.read_bytes() for each in path.iterdir()} == before
@@ -1168,9 +1170,9 @@ def test_whether_a_server_has_one(folder: Path) -> None:
 
 
 def test_the_sentences_are_whole() -> None:
-    for code in wording._HISTORY:
-        sentence = wording.history(code, {"path": "/p", "reason": "r"})
+    for code in messages._HISTORY:
+        sentence = messages.history(code, {"path": "/p", "reason": "r"})
         assert sentence.endswith(".") and "{" not in sentence and "?" not in sentence
     for code in ("missing", "changed", "moved", "torn"):
-        assert wording.history_records(code, 1).startswith("1 record of the history ")
-        assert wording.history_records(code, 7).startswith("7 records of the history ")
+        assert messages.history_records(code, 1).startswith("1 record of the history ")
+        assert messages.history_records(code, 7).startswith("7 records of the history ")

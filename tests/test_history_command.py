@@ -22,9 +22,10 @@ from cli import asking
 from cli.parsing import parse
 from cli.run import _connect
 from cli.table import CONNECT, HISTORY
-from client import history_file, history_records, wording
-from client.history_file import Recorder, history_path, run_paths, server_name
-from client.history_records import Keyring, Record
+from client import messages
+from client.history import records, store
+from client.history.records import Keyring, Record
+from client.history.store import Recorder, history_path, run_paths, server_name
 from tests.command import Done, run_command
 from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import (
@@ -46,10 +47,10 @@ NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=timezone.utc)
 @pytest.fixture(autouse=True)
 def one_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same results as ever, worked out once a run."""
-    monkeypatch.setattr(history_records, "_scrypt", _scrypt)
+    monkeypatch.setattr(records, "_scrypt", _scrypt)
 
 
-_scrypt = functools.lru_cache(history_records._scrypt)
+_scrypt = functools.lru_cache(records._scrypt)
 
 
 @pytest.fixture
@@ -78,8 +79,8 @@ def history_of(
     path = history_path(folder(state), server)
     if not path.exists():
         # By the weakest scrypt that is taken.
-        history_file.create(path, Keyring.fresh(server), passphrase, 15)
-    recorder = Recorder(path, history_file.open_keyring(path, passphrase), 10_000)
+        store.create(path, Keyring.fresh(server), passphrase, 15)
+    recorder = Recorder(path, store.open_keyring(path, passphrase), 10_000)
     fixed: dict[str, Any] = {
         "room": "default", "sender": "bob", "to": None, "kind": "text", "private": False,
         "mine": False,
@@ -284,7 +285,7 @@ def test_what_is_no_history_is_named_and_the_others_are_shown(state: dict[str, s
     (junk / "keys").write_bytes(b"junk\n")
     done = run(state, "show")
     assert (done.status, done.out) == (2, "2026-01-02 12:00  bob: a\n")
-    assert done.errors == wording.history("unusable", {"path": junk}) + "\n"
+    assert done.errors == messages.history("unusable", {"path": junk}) + "\n"
 
 
 # Deleting
@@ -487,15 +488,15 @@ def test_without_a_history_nothing_of_it_is_loaded(server: Server, state: dict[s
         program.end_input()
         program.end()
         loaded = re.findall(r"\| +(\S+)$", program.errors, re.MULTILINE)
-    assert "client.session" in loaded
-    assert not [name for name in loaded if "history" in name]
+    assert "client.session" in loaded and "client.input.line_history" in loaded
+    assert not [name for name in loaded if name.startswith("client.history")]
     assert not Path(state["XDG_STATE_HOME"]).exists()
 
 
 def test_only_what_the_history_is_for_imports_it() -> None:
     """At the start of a module, that is; elsewhere it stands behind a condition."""
     for path in [*(ROOT / "cli").rglob("*.py"), *(ROOT / "client").rglob("*.py")]:
-        if path.stem.startswith("history"):
+        if path.parent.name == "history":
             continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             assert not re.match(r"(from|import) client\.history", ast.unparse(node)), path

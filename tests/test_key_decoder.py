@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.console.keys import PASTE_TIME, Key, KeyDecoder
+from client.input.keys import PASTE_TIME, Key, KeyDecoder
 
 FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=400)
 BEGIN, END = b"\x1b[200~", b"\x1b[201~"

@@ -9,10 +9,10 @@ import pytest
 
 from client import events
 from client.commands import complete, may_remember
-from client.console.keys import Key
-from client.console.lines import Entered, Leave, LineEditor, LineView, Redraw
-from client.console.reading import QUIT
-from client.console.start import Console
+from client.console import Console
+from client.input.editor import Entered, Leave, LineEditor, LineView, Redraw
+from client.input.keyboard import QUIT
+from client.input.keys import Key
 from tests.console_kit import (  # noqa: F401  # two of them are fixtures
     Chat,
     Person,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client import events
-from client.console.links import LINK_MOST, links
-from client.console.typed import Size
+from client.output.input_line import Size
+from client.output.links import LINK_MOST, links
 from tests.test_rich_view import CORPUS, Sight, only_moves
 
 FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=150)

@@ -14,8 +14,9 @@ import pytest
 
 import i18n
 from client import events
-from client.console import body, minimal
-from client.console.layout import Layout
+from client.fullscreen import entry_text
+from client.output import lines as minimal
+from client.output.text import Layout
 from protocol import confusables, script_table, skeletons
 from protocol.errors import BadNick
 from protocol.names import RESERVED, check_nick, nick_key, nick_looks
@@ -227,14 +228,14 @@ def test_words_of_the_catalogues_are_nicknames(nick: str) -> None:
 
 def test_marks_are_no_nicknames() -> None:
     """What stands in the full screen's column of nicknames, besides them."""
-    bodies = body.Bodies(Layout())
+    bodies = entry_text.Bodies(Layout())
     marks = {
         found.mark.text
         for event in everything()
         if not isinstance(event, events.Message) and (found := bodies.body(event)) is not None
     }
-    assert marks == {body.INFO, body.CAME, body.WENT, body.ALARM}
-    for mark in (*marks, body.DID):
+    assert marks == {entry_text.INFO, entry_text.CAME, entry_text.WENT, entry_text.ALARM}
+    for mark in (*marks, entry_text.DID):
         with pytest.raises(BadNick):
             check_nick(mark)
 

@@ -1,7 +1,7 @@
 """What a lying server can do: each lie is told to real clients, and is named or of no use.
 
 ``docs/THREATS.md`` lists these cases; ``tests/test_threats_doc.py`` compares the two.  Beneath
-most of them lie tests of the room layer alone, in ``tests/test_sealing.py``.
+most of them lie tests of the room layer alone, in ``tests/test_room_encryption.py``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import replace
 
 import pytest
 
-from client import boxes, codes, events
-from client.boxes import Body
-from client.chains import ROOM_AUDIENCE, Chain, Place
+from client import events
+from client.encryption import envelope, safety_numbers
+from client.encryption.envelope import Body
+from client.encryption.sender_keys import ROOM_AUDIENCE, Chain, Place
 from client.own_name import Misnamed
 from protocol import frames
 from protocol.errors import AuthFailed, ChatError, KeyUnusable, Unexpected
@@ -43,13 +44,13 @@ from tests.malicious import (
 )
 from transport.websocket import WebSocket
 
-scrypt = functools.cache(codes._scrypt)
+scrypt = functools.cache(safety_numbers._scrypt)
 
 
 @pytest.fixture(autouse=True)
 def once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a tenth of a second is worked out once, with the same result as ever."""
-    monkeypatch.setattr(codes, "_scrypt", scrypt)
+    monkeypatch.setattr(safety_numbers, "_scrypt", scrypt)
 
 
 def place(sender: str, log: bytes = LOG) -> Place:
@@ -68,7 +69,7 @@ def opened_by(reader: str, said: Said, salt: bytes = b"") -> str | None:
             chain = Chain(wrap.epoch, wrap.n, identity(reader).unwrap(wrap.wrapped, info))
         except KeyUnusable:
             continue
-        plain = boxes.unseal(said.box.data, chain.at(said.box.n), where, salt)
+        plain = envelope.unseal(said.box.data, chain.at(said.box.n), where, salt)
         if plain is not None:
             return Body.decode(plain).text
     return None
@@ -626,7 +627,7 @@ def test_a_post_dropped_just_before_a_change_is_named_with_the_next(
 
 def test_a_change_after_every_line_hides_no_dropped_post(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it and after it, and who lacks it speaks first."""
-    monkeypatch.setattr("client.roster.CHANGES_BEHIND", 3)
+    monkeypatch.setattr("client.encryption.roster.CHANGES_BEHIND", 3)
     den = Den("alice", "bob", "carol", "dave")
     for name in [*den.people] * 4:
         happens(den, "renamed")
@@ -691,7 +692,7 @@ def test_a_dropped_post_is_not_noticed_once_too_much_was_said_since(
 ) -> None:
     """The limit of the memory, small here: those who saw it are silent for very many changes, and
     under each of them somebody else says something."""
-    monkeypatch.setattr("client.roster.CHANGES_BEHIND", 3)
+    monkeypatch.setattr("client.encryption.roster.CHANGES_BEHIND", 3)
     noticed = []
     for lines in (5, 6):
         den = Den("alice", "bob", "carol", "dave")
@@ -754,7 +755,7 @@ def forgeries(said: Said) -> list[Box]:
     box, data = said.box, said.box.data
     other_letter = b"B" if data[20:21] == b"A" else b"A"
     other = identity("mallory").sign(
-        boxes.signed(place("alice"), "alice", said.change, box.epoch, box.n, data)
+        envelope.signed(place("alice"), "alice", said.change, box.epoch, box.n, data)
     )
     return [
         replace(box, sig=bytes(64)),

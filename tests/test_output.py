@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from client.console import output
-from client.console.drawing import Drawing
-from client.console.minimal import Minimal
-from client.console.pipes import PipeInput
-from client.console.screen import Screen
 from client.events import Notice
+from client.input.pipes import PipeInput
+from client.output import streams
+from client.output.line_screen import Screen
+from client.output.lines import Minimal
+from client.output.screen import Drawing
 from tests.machine import needs
 from tests.module_server import (  # noqa: F401
     nick_fixture,
@@ -71,8 +71,8 @@ def test_a_full_disk_is_no_reader_that_has_gone(
     screen.close()
     assert screen.gone and screen.unwritable == why
     monkeypatch.setattr(sys, "stdout", stream)
-    with pytest.raises(output.Unwritable if why else BrokenPipeError):
-        output.write("x")
+    with pytest.raises(streams.Unwritable if why else BrokenPipeError):
+        streams.write("x")
 
 
 # Commands

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from client.commands import complete, run_line
-from client.connection import Connection
-from client.console.keys import Key
-from client.console.lines import LineEditor, Panic
+from client.connection.connection import Connection
+from client.input.editor import LineEditor, Panic
+from client.input.keys import Key
 from tests.processes import Client, Server, Terminal, stop_process, terminal_client
 from tests.test_commands import Recorder
 

@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 import pytest
 
-from client.console.widths import is_sure
+from client.output.widths import is_sure
 from tests.machine import needs
 from tests.panes import PANES, Pane, Screen, Tmux
 from tests.placing import Drawing, Row, bare, disputed, drawings, learn

@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from client import approach, patience, wording
+from client import messages
+from client.connection import deadlines, handshake
 from protocol import confusables, errors, frames, keys, limits
 from protocol.errors import ChatError, Malformed
 from protocol.frames import Frame
@@ -188,7 +189,7 @@ def test_goodbyes_are_those_of_the_server() -> None:
     used = {first or second for first, second in re.findall(pattern, sources)}
     used |= set(re.findall(r'reason(?:: str = |=)"(\w+)"', sources))
     assert set(names("Errors", "reason")) == used
-    assert used <= set(wording._DISCONNECTED)
+    assert used <= set(messages._DISCONNECTED)
 
 
 def test_form_errors() -> None:
@@ -204,7 +205,7 @@ def test_how_long_each_side_waits() -> None:
     """The numbers are the program's, and a client outlasts whatever a server may do."""
     stated = {(row[0], row[1]): row[2] for row in rows("How long each side waits", "side")}
     turn, proof = f"{bounds.PATIENCE:.0f} at most", f"{bounds.HANDSHAKE_SECONDS:.0f}"
-    greeted, answered = f"{approach.ATTEMPT_SECONDS:.0f}", f"{approach.ANSWER_SECONDS:.0f}"
+    greeted, answered = f"{handshake.ATTEMPT_SECONDS:.0f}", f"{handshake.ANSWER_SECONDS:.0f}"
     assert stated == {
         ("server", "TLS and the request"): f"{bounds.REQUEST_SECONDS:.0f}",
         ("server", "`hello`, from `greeting` on"): proof,
@@ -221,8 +222,8 @@ def test_how_long_each_side_waits() -> None:
         ("both", "a record"): "`heartbeat_timeout`",
         ("server", "a client that was lost"): "`heartbeat_timeout`",
     }
-    assert patience.LIMITS == {"room": 30.0, "answer": 60.0, "place": 60.0}
-    assert approach.ANSWER_SECONDS >= bounds.PATIENCE + bounds.HANDSHAKE_SECONDS
+    assert deadlines.LIMITS == {"room": 30.0, "answer": 60.0, "place": 60.0}
+    assert handshake.ANSWER_SECONDS >= bounds.PATIENCE + bounds.HANDSHAKE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -297,7 +298,7 @@ def test_reserved_nicknames() -> None:
 def test_reasons_of_unreadable_posts() -> None:
     reasons = {name for row in rows("Judging a post", "layer") for name in
                re.findall(r"`(\w+)`", row[2])}  # fmt: skip
-    assert reasons == set(wording._UNREADABLE)
+    assert reasons == set(messages._UNREADABLE)
 
 
 def test_links_lead_somewhere() -> None:

@@ -15,16 +15,17 @@ import pytest
 from client import events
 from client.cheatsheet import KEYS
 from client.commands import COMMANDS, run_line, usage
-from client.console import canvas, colours, entries
-from client.console.canvas import Canvas
-from client.console.glyphs import Glyphs, terminal_encoding
-from client.console.lines import LineView
-from client.console.minimal import Minimal
-from client.console.model import Alert, Model
-from client.console.sign import Sign
-from client.console.typed import Size
-from client.console.view import View, cropped
-from client.console.widths import width
+from client.fullscreen import diff, scrollback
+from client.fullscreen.diff import Canvas
+from client.fullscreen.model import Alert, Model
+from client.fullscreen.view import View, cropped
+from client.input.editor import LineView
+from client.output import colours
+from client.output.charset import Glyphs, terminal_encoding
+from client.output.input_line import Size
+from client.output.lines import Minimal
+from client.output.sign import Sign
+from client.output.widths import width
 from tests.console_kit import NOON
 from tests.emulator import Screen
 
@@ -50,7 +51,7 @@ class Sight:
         self.typed = LineView()
         self.written = ""
         self._stream = pyte.Stream(self.screen)
-        self._write(canvas.ENTER)
+        self._write(diff.ENTER)
 
     def _write(self, text: str) -> None:
         self.written = text
@@ -361,7 +362,7 @@ def test_each_room_has_its_own_past() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    logs = entries.Logs(most=10, characters=1000)
+    logs = scrollback.Logs(most=10, characters=1000)
     sight = Sight(60, 40).joins()
     sight.model.logs = logs
     logs.enter("default")
@@ -374,7 +375,7 @@ def test_what_is_kept_is_bounded() -> None:
     assert len(logs.current.settled) == 6 and len(logs.log("default").settled) == 4
     sight.hears("x" * 1000)
     assert len(logs.current.settled) == 1 and not logs.log("default").settled
-    assert entries.ENTRIES == 5000
+    assert scrollback.ENTRIES == 5000
 
 
 # Who is called
@@ -411,8 +412,8 @@ def test_notify_says_how_it_is() -> None:
 
 
 def test_a_notification_never_ends_early() -> None:
-    assert canvas.alert("bob has mentioned you", True, False) == "\a"
-    assert canvas.alert("x", False, True) == "\x1b]9;CMD CHAT: x\x1b\\"
+    assert diff.alert("bob has mentioned you", True, False) == "\a"
+    assert diff.alert("x", False, True) == "\x1b]9;CMD CHAT: x\x1b\\"
     sight = Sight().joins()
     sight.model.focused = False
     alert = sight.hears("alice", "b\x07\x1b\\ob")
@@ -461,11 +462,11 @@ def test_each_column_begins_with_an_absolute_move() -> None:
 def test_leaving_undoes_all_that_entering_did() -> None:
     left = Canvas(16).leave(3)
     for mode in ("1049", "2004", "1004"):
-        assert f"\x1b[?{mode}h" in canvas.ENTER and f"\x1b[?{mode}l" in left
-    assert "\x1b[?7l" in canvas.ENTER and "\x1b[?7h" in left
+        assert f"\x1b[?{mode}h" in diff.ENTER and f"\x1b[?{mode}l" in left
+    assert "\x1b[?7l" in diff.ENTER and "\x1b[?7h" in left
     assert "\x1b[?25h" in left and "\x1b[0m" in left
-    assert "\x1b[22;2t" in canvas.ENTER and "\x1b[23;2t" in left and "\x1b]2;" not in left
-    assert "\x1b7" in canvas.ENTER and "\x1b8" in left
+    assert "\x1b[22;2t" in diff.ENTER and "\x1b[23;2t" in left and "\x1b]2;" not in left
+    assert "\x1b7" in diff.ENTER and "\x1b8" in left
     rows = "".join(f"\x1b[{row};1H\x1b[2K" for row in (1, 2, 3))
     assert left.index(rows) < left.index("\x1b[?1049l"), "nothing stays"
 

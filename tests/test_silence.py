@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from client.silence import LONGEST_PATIENCE, Silence, Step
+from client.connection.silence import LONGEST_PATIENCE, Silence, Step
 
 
 def least(low: float, _high: float) -> float:

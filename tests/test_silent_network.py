@@ -9,10 +9,11 @@ from unittest import mock
 
 import pytest
 
-from client import backoff, events, rhythm, silence
-from client import connection as client_connection
-from client.connection import Connection
-from client.patience import NOTHING
+from client import events
+from client.connection import backoff, heartbeat, silence
+from client.connection import connection as client_connection
+from client.connection.connection import Connection
+from client.connection.deadlines import NOTHING
 from client.session import Session
 from protocol import frames
 from protocol.invite import Invite
@@ -209,8 +210,8 @@ def test_a_route_after_none_ends_the_wait_for_the_next_attempt(
 def test_cut_twice_after_the_same_silence_it_beats_more_often_and_says_so(
     pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rhythm, "_LEAST_IDLE", 0.0)
-    monkeypatch.setattr(rhythm, "_ALIKE_SECONDS", 1000.0)
+    monkeypatch.setattr(heartbeat, "_LEAST_IDLE", 0.0)
+    monkeypatch.setattr(heartbeat, "_ALIKE_SECONDS", 1000.0)
     with two(pool, prs) as (group, ann, _ben):
         before = ann.connection._interval
         for number in (1, 2):
@@ -219,7 +220,7 @@ def test_cut_twice_after_the_same_silence_it_beats_more_often_and_says_so(
             until(lambda: ann.session.awaited() == NOTHING)
         (notice,) = ann.all(events.Notice)
         assert "a heartbeat goes out every 2 seconds" in notice.text
-        assert ann.connection._interval == rhythm.SHORTEST < before
+        assert ann.connection._interval == heartbeat.SHORTEST < before
 
 
 @pytest.mark.timeout(120)

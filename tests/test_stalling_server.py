@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from client import backoff, events, patience, rebuffs, silence
-from client.patience import NOTHING, Awaited, Overdue, Patience
+from client import events
+from client.connection import backoff, deadlines, goodbyes, silence
+from client.connection.deadlines import NOTHING, Awaited, Overdue, Patience
 from client.session import Session
 from protocol import frames, pake
 from protocol.frames import MemberLine
@@ -63,9 +64,9 @@ def beating(*said: frames.Frame, answers: Sequence[frames.Frame] = ()) -> Script
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a minute is over in a moment."""
-    for what in patience.LIMITS:
-        monkeypatch.setitem(patience.HINTS, what, 0.1)
-        monkeypatch.setitem(patience.LIMITS, what, 0.3)
+    for what in deadlines.LIMITS:
+        monkeypatch.setitem(deadlines.HINTS, what, 0.1)
+        monkeypatch.setitem(deadlines.LIMITS, what, 0.3)
 
 
 # What is waited for
@@ -74,10 +75,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_step_gives_more_time_and_nothing_else_does() -> None:
     clock, said = Clock(), list[str]()
     waits = Patience(clock, said.append)
-    limit = patience.LIMITS["room"]
+    limit = deadlines.LIMITS["room"]
     assert waits.look(NOTHING) == float("inf")
     start = clock.now
-    assert waits.look(Awaited("room")) == start + patience.HINTS["room"] and said == []
+    assert waits.look(Awaited("room")) == start + deadlines.HINTS["room"] and said == []
     clock.now = start + limit - 1
     assert waits.look(Awaited("room")) == start + limit and said == ["room"]
     assert waits.look(Awaited("room", 1)) == clock.now + limit
@@ -94,10 +95,10 @@ def test_what_is_waited_for_next_has_a_time_of_its_own() -> None:
     waits = Patience(clock, said.append)
     for step in range(100):
         waits.look(Awaited("answer", step))
-        clock.now += patience.LIMITS["answer"] - 1
+        clock.now += deadlines.LIMITS["answer"] - 1
     for what in ("place", "", "place"):
         waits.look(Awaited(what))
-        clock.now += patience.HINTS["place"]
+        clock.now += deadlines.HINTS["place"]
         waits.look(Awaited(what))
     assert said == ["answer", "place", "place"]
 
@@ -210,8 +211,8 @@ def test_who_beats_and_never_answers_is_not_called_silent_again_and_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(silence, "PATIENCE", 0.05)
-    monkeypatch.setitem(patience.LIMITS, "answer", 1.0)
-    monkeypatch.setitem(patience.HINTS, "answer", 0.5)
+    monkeypatch.setitem(deadlines.LIMITS, "answer", 1.0)
+    monkeypatch.setitem(deadlines.HINTS, "answer", 0.5)
     script = beating(welcome("alice"), entered(1), frames.Roster((ALICE,)))
     _, shown = connected(script, at=typing("hello"))
     assert len([event for event in shown if isinstance(event, events.Answered)]) <= 1
@@ -367,7 +368,7 @@ def test_a_server_that_lets_in_and_hangs_up_is_left_to_a_person(
         may_ask=True,
     )  # fmt: skip
     notices = [event.text for event in shown if isinstance(event, events.Notice)]
-    assert len(notices) == rebuffs.MOST and all(words in text for text in notices)
+    assert len(notices) == goodbyes.MOST and all(words in text for text in notices)
     assert shown[-1] == events.Paused("rebuffed")
     assert connection.ending.kind == "left"
 
@@ -376,23 +377,24 @@ def test_a_server_that_lets_in_and_hangs_up_is_left_to_a_person(
 def test_a_program_waits_long_before_it_comes_back_to_such_a_server() -> None:
     def late(shown: list[events.Event]) -> bool:
         last = shown[-1]
-        return isinstance(last, events.Reconnecting) and last.delay >= rebuffs.PAUSE_SECONDS
+        return isinstance(last, events.Reconnecting) and last.delay >= goodbyes.PAUSE_SECONDS
 
     _, shown = connected(letting_in(frames.Bye("shutdown")), until=late, reconnect=True)
-    assert len([event for event in shown if isinstance(event, events.Reconnecting)]) == rebuffs.MOST
+    again = [event for event in shown if isinstance(event, events.Reconnecting)]
+    assert len(again) == goodbyes.MOST
     notice = shown[-2]
     assert isinstance(notice, events.Notice) and "in 300 seconds" in notice.text
 
 
 def test_goodbyes_with_good_times_between_are_no_rebuffs() -> None:
     clock = Clock()
-    counted = rebuffs.Rebuffs(clock)
-    for _ in range(rebuffs.MOST * 2):
+    counted = goodbyes.Rebuffs(clock)
+    for _ in range(goodbyes.MOST * 2):
         counted.entered()
-        clock.now += rebuffs.LASTED
+        clock.now += goodbyes.LASTED
         counted.ended()
     assert not counted.too_many and counted.pause == 0.0
-    for _ in range(rebuffs.MOST - 1):
+    for _ in range(goodbyes.MOST - 1):
         counted.entered()
         counted.ended()
     assert counted.too_many

@@ -7,7 +7,7 @@ import functools
 import re
 from pathlib import Path
 
-from client import wording
+from client import messages
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/THREATS.md").read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def section(title: str) -> str:
 
 def test_who_can_cause_a_warning_is_said_of_each() -> None:
     told = re.findall(r"^\| `(\w+)` \|", section("Warnings, and who can cause them"), re.M)
-    assert sorted(told) == sorted({code.removesuffix("_loud") for code in wording._WARNINGS})
+    assert sorted(told) == sorted({code.removesuffix("_loud") for code in messages._WARNINGS})
 
 
 def rows(text: str) -> list[str]:

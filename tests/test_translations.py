@@ -14,14 +14,16 @@ import pytest
 
 import i18n
 from cli.run import main
-from client import events, wording
+from client import events
+from client import messages as wording
 from client.commands import COMMANDS, run_line
-from client.console import json, minimal
-from client.console.lines import LineView
-from client.console.model import Model
-from client.console.typed import Size
-from client.console.view import View
-from client.console.widths import width
+from client.fullscreen.model import Model
+from client.fullscreen.view import View
+from client.input.editor import LineView
+from client.output import json
+from client.output import lines as minimal
+from client.output.input_line import Size
+from client.output.widths import width
 from i18n import _
 from server.banner import banner
 from settings import ServerSettings

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.console.keys import Key
-from client.console.lines import Entered, LineEditor, LineView
-from client.console.typed import AnsiLine, DumbLine, NoLine, Size
-from client.console.widths import clusters, width
+from client.input.editor import Entered, LineEditor, LineView
+from client.input.keys import Key
+from client.output.input_line import AnsiLine, DumbLine, NoLine, Size
+from client.output.widths import clusters, width
 from tests.console_kit import emulated
 
 PROMPT = "r> "

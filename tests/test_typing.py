@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from client.console.keys import PASTE_TIME, KeyDecoder
-from client.console.lines import LEAVE_TIME, LineEditor, LineView
-from client.console.reading import KeyboardInput
+from client.input.editor import LEAVE_TIME, LineEditor, LineView
+from client.input.keyboard import KeyboardInput
+from client.input.keys import PASTE_TIME, KeyDecoder
 from tests.console_kit import Person, person_fixture  # noqa: F401
 from tests.machine import needs
 from tests.processes import PASSWORD, PROGRAM, Client, Server, environment

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from client import events, silence
+from client import events
+from client.connection import silence
 from tests.conftest import IdentityPool
 from tests.processes import Client, Server
 from tests.test_silent_network import two

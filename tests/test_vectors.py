@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from client import codes
-from client.chains import Chain, Place
-from client.posts import Opened, Unopened
-from client.sealing import Sealing
-from client.transcript import Transcript
-from client.trust import Finding
+from client.encryption import safety_numbers
+from client.encryption.posts import Opened, Unopened
+from client.encryption.room_encryption import Sealing
+from client.encryption.sender_keys import Chain, Place
+from client.encryption.transcript import Transcript
+from client.encryption.trust import Finding
 from protocol import frames, link, pake
 from protocol.errors import (
     AuthFailed,
@@ -368,7 +368,7 @@ def do_room_code(vector: Vector) -> str:
     )
     digits = f"{int.from_bytes(raw, 'big') % 10**30:030}"
     expected = " ".join(digits[at : at + 5] for at in range(0, 30, 5))
-    found = codes.room_code(room, pairs(vector.header["pairs"]))
+    found = safety_numbers.room_code(room, pairs(vector.header["pairs"]))
     assert found == vector.header["result"] == expected
     return "ok"
 
@@ -377,7 +377,7 @@ def do_secret_salt(vector: Vector) -> str:
     secret, room = vector.header["secret"], vector.header["room"]
     raw = unicodedata.normalize("NFC", secret).encode()
     expected = scrypt(raw, labelled("cmdchat room secret 1", folded(room)), 17)
-    assert codes.secret_salt(secret, room) == vector.raw("result") == expected
+    assert safety_numbers.secret_salt(secret, room) == vector.raw("result") == expected
     return "ok"
 
 

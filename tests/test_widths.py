@@ -11,16 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.console import widths
-from client.console.canvas import Canvas
-from client.console.columns import Columns, Piece, entry_lines
-from client.console.folding import Row, Span, fold
-from client.console.glyphs import Glyphs
-from client.console.lines import LineView
-from client.console.prompt import prompt
-from client.console.typed import Size
-from client.console.view import Frame
-from client.console.widths import (
+from client.fullscreen.columns import Columns, Piece, entry_lines
+from client.fullscreen.diff import Canvas
+from client.fullscreen.prompt import prompt
+from client.fullscreen.view import Frame
+from client.input.editor import LineView
+from client.output import widths
+from client.output.charset import Glyphs
+from client.output.input_line import Size
+from client.output.widths import (
     CLUSTER_MOST,
     WIDEST,
     cluster_width,
@@ -29,6 +28,7 @@ from client.console.widths import (
     is_sure,
     width,
 )
+from client.output.wrapping import Row, Span, fold
 from protocol.names import visible
 from tests.hostile_lines import KINDS, Aim, line
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from client.console.keys import Key, KeyDecoder
-from client.console.lines import LineEditor, LineView
-from client.console.windows import WindowsConsole
-from client.console.windows_keys import (
+from client.input.editor import LineEditor, LineView
+from client.input.keys import Key, KeyDecoder
+from client.input.windows import WindowsConsole
+from client.input.windows_keyboard import ConsoleInput
+from client.input.windows_keys import (
     ENHANCED,
     LEFT_ALT,
     LEFT_CTRL,
@@ -24,7 +25,6 @@ from client.console.windows_keys import (
     WindowsKeys,
     parse,
 )
-from client.console.windows_reading import ConsoleInput
 
 ENTER, BACK, TAB, ESCAPE, MENU, PACKET = 0x0D, 0x08, 0x09, 0x1B, 0x12, 0xE7
 PAGE_UP, PAGE_DOWN, END, HOME, LEFT, UP, RIGHT, DOWN = range(0x21, 0x29)

@@ -198,7 +198,7 @@ def _main() -> None:
     from cli.run import main
 
     # All that a run may import; what it would not, costs nothing but memory.
-    for name in ("client.app", "client.console.fullscreen", "client.token", "server.app"):
+    for name in ("client.app", "client.fullscreen.screen", "client.token", "server.app"):
         importlib.import_module(name)
     argv = _serve(socket.socket(fileno=int(sys.argv[1])))
     if argv is not None:

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from client import boxes, codes
-from client.boxes import Body
-from client.chains import ROOM_AUDIENCE, Chain, Place, member_audience
-from client.roster import Entry
-from client.transcript import Before, Seen, Transcript
+from client.encryption import envelope, safety_numbers
+from client.encryption.envelope import Body
+from client.encryption.roster import Entry
+from client.encryption.sender_keys import ROOM_AUDIENCE, Chain, Place, member_audience
+from client.encryption.transcript import Before, Seen, Transcript
 from protocol import frames, link, pake
 from protocol.frames import Box, Frame, KeyFor, Posted, PrivateFor, Renamed, Wrap
 from protocol.keys import to_text
@@ -415,8 +415,8 @@ class Scene:
     ) -> Box:
         place = place or self.place
         n = chain.n if n is None else n
-        data = data or boxes.seal(plain, chain, place, self.salt)
-        message = boxes.signed(
+        data = data or envelope.seal(plain, chain, place, self.salt)
+        message = envelope.signed(
             place, nick or self.nick, change or self.change, chain.epoch, n, data
         )
         return Box(chain.epoch, n, data, identity(signer).sign(message))
@@ -557,7 +557,7 @@ def make_boxes() -> None:
     forged(
         "box-other-token", "the token was exchanged after it was signed",
         lambda s: replace(
-            s.box(s.chain, plain(s)), data=boxes.seal(plain(s), s.chain, s.place, b"")
+            s.box(s.chain, plain(s)), data=envelope.seal(plain(s), s.chain, s.place, b"")
         ),
     )  # fmt: skip
     forged(
@@ -606,7 +606,7 @@ def make_boxes() -> None:
 
     scene = ready()
     scene.say(0)
-    token = boxes.seal(scene.body().encode(), scene.chain.at(1), scene.place, b"")
+    token = envelope.seal(scene.body().encode(), scene.chain.at(1), scene.place, b"")
     bad = token[:40] + (b"A" if token[40:41] != b"A" else b"B") + token[41:]
     scene.posted(scene.box(scene.chain.at(1), b"", data=bad))
     scene.write("box-damaged-token", "token", "signed so, but no token", reason="damaged")
@@ -657,7 +657,7 @@ def make_bodies() -> None:
         return padded(compact({**good, **changes}).encode())
 
     def padded(raw: bytes) -> bytes:
-        return raw.ljust(boxes.padded_size(len(raw)))
+        return raw.ljust(envelope.padded_size(len(raw)))
 
     text = compact(good)
     bad: dict[str, tuple[str, bytes]] = {
@@ -877,16 +877,17 @@ def make_values() -> None:
     )  # fmt: skip
     value(
         "room-code", "room-code", "the code of a room", {"room": "DEN", "pairs": three},
-        codes.room_code("den", pairs(three)),
+        safety_numbers.room_code("den", pairs(three)),
     )  # fmt: skip
     value(
         "room-code-two", "room-code", "the code of two members, in whatever order",
         {"room": "den", "pairs": "bob bob; alice alice"},
-        codes.room_code("den", pairs("alice alice; bob bob")),
+        safety_numbers.room_code("den", pairs("alice alice; bob bob")),
     )  # fmt: skip
     value(
         "secret-salt", "secret-salt", "what a room secret gives; it is in NFC first",
-        {"room": "DEN", "secret": "cafe\u0301"}, to_text(codes.secret_salt("caf\u00e9", "den")),
+        {"room": "DEN", "secret": "cafe\u0301"},
+        to_text(safety_numbers.secret_salt("caf\u00e9", "den")),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""Writes client/console/width_table.py from the tables of ``wcwidth`` (a development package).
+"""Writes client/output/width_table.py from the tables of ``wcwidth`` (a development package).
 
-    python tools/make_widths.py > client/console/width_table.py
+    python tools/make_widths.py > client/output/width_table.py
 
 The result is committed: what takes how many columns must not depend on the machine.
 """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from client.console import modes
-from client.console.canvas import ENTER
-from client.console.keys import KeyDecoder
+from client.fullscreen.diff import ENTER
+from client.input import modes
+from client.input.keys import KeyDecoder
 from tools.terminals.terminal import Terminal
 
 _TAKEN = "kept by the terminal"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from client.console.canvas import ENTER, Canvas
-from client.console.keys import KeyDecoder
+from client.fullscreen.diff import ENTER, Canvas
+from client.input.keys import KeyDecoder
 from tools.terminals.terminal import Terminal
 
 _ROWS = 24

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from client.console.widths import leads_left
+from client.output.widths import leads_left
 from tests.placing import Drawing, drawings
 from tools.terminals.display import Box, Pixels
 from tools.terminals.terminal import Terminal

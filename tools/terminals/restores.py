@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from client.console import canvas
-from client.console.canvas import Canvas
-from client.console.columns import Piece
-from client.console.folding import Span
-from client.console.typed import Size
-from client.console.view import Frame
+from client.fullscreen import diff
+from client.fullscreen.columns import Piece
+from client.fullscreen.diff import Canvas
+from client.fullscreen.view import Frame
+from client.output.input_line import Size
+from client.output.wrapping import Span
 from tools.terminals.terminal import Terminal
 
 _BEFORE = "\x1b[H\x1b[2J$ one\r\n$ two\r\n$ cmd_chat.py connect\r\n"
@@ -26,7 +26,7 @@ def rows(name: str) -> dict[str, str]:
         screen = terminal.pixels(cursor=False)
         drawn = Canvas(0)
         frame = Frame(Size(80, 24), [(Piece(0, (Span(_ROOM),)),)] * 24, 23, 0, 23, False)
-        terminal.write(canvas.ENTER + drawn.title(f"(1) {_ROOM} - CMD CHAT") + drawn.change(frame))
+        terminal.write(diff.ENTER + drawn.title(f"(1) {_ROOM} - CMD CHAT") + drawn.change(frame))
         _wait(lambda: _ROOM in terminal.title())
         terminal.write(drawn.leave(24))
         same = terminal.pixels(cursor=False).difference(screen) is None

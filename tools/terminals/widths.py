@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.console.widths import width
+from client.output.widths import width
 from tools.terminals.terminal import Terminal
 
 SAMPLES = {

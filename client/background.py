@@ -1,0 +1,111 @@
+"""What takes a moment to make, made while the rest of the program is still being loaded.
+
+The two RSA keys and scrypt cost a twentieth to a quarter of a second each, and none of them holds
+the interpreter's lock.  So this module imports little, and the command line makes ``Keys``
+before it imports the client: they are ready by the time that they are asked for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+from weakref import WeakSet
+
+from protocol import pake
+from protocol.keys import Identity, RecipientKeys
+from protocol.link import Credentials
+from settings import ClientSettings
+
+T = TypeVar("T")
+
+END_SECONDS = 2.0  # that the program's end waits at most; a key takes a tenth of a second
+
+_computing: WeakSet[threading.Thread] = WeakSet()
+
+
+def compute(work: Callable[[], None], *, name: str) -> threading.Thread:
+    """Run ``work``, which is slow in native code, on a thread that the program's end waits for.
+
+    Before CPython 3.14 a daemon thread that comes back from native code while Python ends is
+    unwound by pthread_exit(3).  Not every library lets that pass: with cryptography 48.0 the C
+    library then ends the process with SIGABRT, in place of the exit status that it had.
+    """
+    atexit.unregister(_wait_for_all)  # once is enough
+    atexit.register(_wait_for_all)
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    _computing.add(thread)
+    thread.start()
+    return thread
+
+
+def _wait_for_all() -> None:
+    """On whichever way out, when all that is left is Python's own clearing up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; Ctrl-C could only show a traceback
+    end = time.monotonic() + END_SECONDS
+    for thread in list(_computing):
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+class Ahead(Generic[T]):
+    """``make``, called on a thread of its own; calling this gives its result, or its error."""
+
+    def __init__(self, name: str, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: list[T] = []
+        self._error: Exception | None = None
+        self._thread = compute(self._run, name=name)
+
+    def _run(self) -> None:
+        try:
+            self._made.append(self._make())
+        except Exception as error:  # told where the result is needed
+            self._error = error
+
+    def __call__(self) -> T:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._made[0]
+
+
+class Keys:
+    """All that one run of the client needs and that takes a moment.
+
+    ``identity()``, ``credentials()`` and ``room_salt()`` wait until it is there, the last is None
+    where the room has no secret; ``link_keys()`` gives the keys for one connection, which are fresh
+    each time.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.credentials = Ahead("scrypt", lambda: credentials(settings))
+        self.identity = Ahead("identity", Identity)
+        # After what the connection needs first; all that is awaited before the room is entered.
+        self.room_salt = Ahead("room-salt", lambda: room_salt(settings))
+        self._first: Ahead[RecipientKeys] | None = Ahead("link-keys", RecipientKeys)
+
+    def link_keys(self) -> RecipientKeys:
+        """Keys that no other connection has used.  Whoever connects asks, one at a time."""
+        first, self._first = self._first, None
+        return (first or Ahead("link-keys", RecipientKeys))()
+
+
+def credentials(settings: ClientSettings) -> Credentials:
+    """What is proven to the server; takes a tenth of a second for a password (scrypt)."""
+    if settings.token is not None:
+        token_id, _, secret = settings.token.partition(".")
+        # Half a token is refused like any other that is wrong.
+        return Credentials(pake.token_prs(secret.encode() or b"-"), token_id)
+    return Credentials(pake.password_prs(settings.password or ""))
+
+
+def room_salt(settings: ClientSettings) -> bytes | None:
+    """What the secret of the room to start in gives; takes a quarter of a second (scrypt)."""
+    if settings.room_secret is None:
+        return None
+    from client.encryption.safety_numbers import secret_salt  # more to load, and few have a secret
+
+    return secret_salt(settings.room_secret, settings.room)

@@ -1,0 +1,140 @@
+"""The handshake, from dialling to `welcome`, apart from what a session has to do with it.
+
+Up to the server's `key` this client has shown nothing, and any thread may go so far; with
+`confirm` it shows that it knows the password, and may take the place of its own older connection.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from client.connection.outcome import Refused
+from protocol import limits
+from protocol.errors import TimedOut, Unexpected
+from protocol.keys import Identity, RecipientKeys
+from protocol.link import ClientLink, Credentials, refusal_in_clear
+from transport import Closed
+from transport.stream import Stream
+from transport.websocket import WebSocket
+
+ATTEMPT_SECONDS = 10.0  # until the server's greeting
+# Then for `key`, and for `welcome`: longer than a server may let one wait for its turn
+# (docs/PROTOCOL.md, States), or one that is busy with guessers would pass for one that is down.
+ANSWER_SECONDS = 75.0
+_STALE_SECONDS = 8.0  # a server waits ten for `confirm`
+QUIET_SECONDS = 5.0  # of that, before the user is told what is waited for
+# Until `welcome` has told how large a message can be.
+_FIRST_RECORD = 2 * limits.RECORD_BYTES
+
+Dial = Callable[[Callable[[Stream], None]], WebSocket]
+
+
+class Approach:
+    """A connection on which the server's `key` has come, and nothing has been shown yet."""
+
+    def __init__(
+        self, peer: WebSocket, link: ClientLink, key: str | bytes, answer: Callable[..., Any]
+    ) -> None:
+        self.peer, self.link = peer, link
+        self.nick = ""  # that was asked for
+        self.came = time.monotonic()
+        self._key, self._answer = key, answer
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the server may have hung up: proving anything to it would look like a guess."""
+        return time.monotonic() - self.came > _STALE_SECONDS
+
+    def confirm(self, nick: str, room: str, resume: tuple[bytes, int, int] | None) -> bytes:
+        """The record that proves what this client knows.  Raises ChatError for a wrong `key`."""
+        self.nick = nick
+        return self.link.receive_key(self._key, nick, room, resume)
+
+    def prove(self, confirm: bytes, seconds: float | None = None) -> Sequence[Any]:
+        """Send it; the frames of the server's first record, as JSON has them, which prove it.
+
+        ``seconds``: wait no longer than that.  Raises Refused, in clear, and ChatError.
+        """
+        self.peer.allow(_FIRST_RECORD)
+        self.peer.send(confirm)
+        return self.more(seconds)
+
+    def more(self, seconds: float | None = None) -> Sequence[Any]:
+        """The frames of the next record.  Raises as ``prove``."""
+        values = self.link.open(self._answer(self.peer, seconds))
+        if not values:
+            raise Unexpected()
+        return values
+
+    def drop(self) -> None:
+        """End it at once."""
+        self.peer.abort()
+        self.peer.finish(0.0)
+
+
+class Approaching:
+    """Makes them.  ``on_slow`` is told when the server is; ``leaving`` ends what waits for it.
+
+    ``dial`` as ``Connection`` has it; ``ticket`` is the newest that the server has given.
+    """
+
+    def __init__(
+        self,
+        dial: Dial,
+        identity: Identity,
+        credentials: Callable[[], Credentials],
+        make_keys: Callable[[], RecipientKeys],
+        ticket: Callable[[], bytes | None],
+        leaving: threading.Event,
+        clock: Callable[[], float],
+        on_slow: Callable[[], None],
+    ) -> None:
+        self._dial, self._identity, self._credentials = dial, identity, credentials
+        self._make_keys, self._ticket, self._leaving = make_keys, ticket, leaving
+        self._clock, self._on_slow = clock, on_slow
+
+    def make(self, opened: Callable[[Stream], None], aside: bool = False) -> Approach:
+        """Dial, and go as far as `key`; ``aside``: nobody is told that it takes long.
+
+        Each stream is given to ``opened`` first: aborting them ends it.  Raises ChatError.
+        """
+        deadline = self._clock() + ATTEMPT_SECONDS
+        peer = self._dial(opened)
+        try:
+            greeting = self._receive_by(peer, deadline)
+            link = ClientLink(
+                self._identity, self._credentials(), self._make_keys(), self._ticket()
+            )
+            peer.send(link.receive_greeting(greeting))
+            key = self._answer(peer, ANSWER_SECONDS if aside else None)
+        except BaseException:
+            peer.finish(0.0)
+            raise
+        return Approach(peer, link, key, self._answer)
+
+    def _answer(self, peer: WebSocket, seconds: float | None = None) -> str | bytes:
+        """The next message of the handshake, of a server that may be busy with others."""
+        now = self._clock()
+        if seconds is not None:
+            return self._receive_by(peer, now + seconds)
+        try:
+            return self._receive_by(peer, now + QUIET_SECONDS)
+        except TimedOut:
+            self._on_slow()
+        return self._receive_by(peer, now + ANSWER_SECONDS)
+
+    def _receive_by(self, peer: WebSocket, deadline: float) -> str | bytes:
+        """The next message of the handshake.  Raises Refused for a refusal in clear."""
+        while (left := deadline - self._clock()) > 0:
+            if self._leaving.is_set():
+                raise Closed()
+            message = peer.receive(left)
+            if message is not None:
+                refusal = refusal_in_clear(message)
+                if refusal is not None:
+                    raise Refused(refusal, proven=False)
+                return message
+        raise TimedOut()

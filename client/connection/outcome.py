@@ -1,0 +1,91 @@
+"""How a connection ended, and whether that is the end of it all.
+
+Before ``welcome`` has opened, anybody in between may have said what came; from then on only
+somebody who knows the password or token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from client import refusals
+from client.connection.deadlines import Overdue
+from protocol import frames
+from protocol.errors import BadVersion, ChatError, RemoteError, TimedOut
+from transport import Closed, Unreachable
+
+# Goodbyes after which coming back is of no use.
+_FINAL = ("revoked", "expired", "taken_over", "kicked")
+_PASSING = (
+    "server_full",
+    "room_full",
+    "too_many_attempts",
+    "timed_out",
+    "rate_limited",
+    "address_limited",
+)
+
+
+class Refused(ChatError):
+    """The server does not let this client in; ``refusal`` says why.
+
+    Unless ``proven``, anybody in between may have said so.
+    """
+
+    def __init__(self, refusal: frames.Refused, proven: bool) -> None:
+        super().__init__()
+        self.refusal, self.proven = refusal, proven
+
+
+class Gone(ChatError):
+    """The server has said goodbye, inside a record; ``reason`` is its code."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why the reader thread has ended: ``kind`` is left, unreachable, refused or lost."""
+
+    kind: str
+    reason: str = ""
+    params: Mapping[str, float | str] = field(default_factory=dict)
+
+
+def ending_of(error: ChatError, *, first: bool, proven: bool) -> Ending | None:
+    """What ``error`` has put an end to; None if there is to be another connection.
+
+    ``first``: no room was ever entered.  ``proven``: `welcome` had come.
+    """
+    if isinstance(error, Refused):
+        return _refusal(error, first)
+    if isinstance(error, Gone) and error.reason in _FINAL:
+        return Ending("refused", error.reason)
+    if isinstance(error, BadVersion) and (first or proven):
+        return Ending("refused", error.code)
+    if not first:
+        return None
+    if isinstance(error, Unreachable):
+        return Ending("unreachable", error.reason, error.told())
+    if proven:
+        return Ending("lost", reason_of(error, proven=True))
+    return Ending("unreachable", "timeout" if isinstance(error, TimedOut) else "not_websocket")
+
+
+def _refusal(refused: Refused, first: bool) -> Ending | None:
+    refusal = refused.refusal
+    if not first and (not refused.proven or refusal.code in _PASSING):
+        return None
+    return Ending("refused", refusal.code, refusals.params(refusal))
+
+
+def reason_of(error: ChatError, *, proven: bool) -> str:
+    """The reason of a ``disconnected`` event; ``lost`` where there is nothing to say about it."""
+    if isinstance(error, (Gone, Overdue)):
+        return error.reason
+    if not proven or isinstance(error, (Closed, Refused, TimedOut)):
+        return "lost"
+    return "protocol" if isinstance(error, RemoteError) else error.code

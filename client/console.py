@@ -1,0 +1,260 @@
+"""Puts screen, renderer and input together for what standard input and output are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from client import commands
+from client.input.editor import Complete, LineEditor, LineView
+from client.input.keyboard import Input, KeyboardInput
+from client.input.keys import KeyDecoder
+from client.input.pipes import open_pipe
+from client.input.signals import TerminalSignals, stop_here
+from client.input.terminal import Keyboard, is_terminal, size_of
+from client.output import json, lines
+from client.output.charset import Glyphs, terminal_encoding
+from client.output.clearing import must_fill
+from client.output.colours import colours
+from client.output.input_line import AnsiLine, DumbLine
+from client.output.line_screen import Screen
+from client.output.screen import CLOSE_TIME, Drawing, Now, local_now
+from client.output.sign import Sign
+from i18n import N_, _
+
+if TYPE_CHECKING:
+    from client.input.windows import WindowsConsole
+
+_PLAIN = N_(
+    "This console knows no escape sequences, so the chat goes on plainly and without colours: "
+    "Windows Terminal shows it in full, and so does a console without the legacy mode."
+)
+
+
+class Console:
+    """The client's face: ``screen`` to show events on, ``input`` to read lines from.
+
+    A context manager; leaving it drains and ends the screen and restores the terminal, also
+    after an exception. ``renderer`` is the one in use: ``rich`` falls back to ``minimal`` where
+    standard input or output is no terminal, or a dumb one, and where lines are to be ``spoken``
+    by a screen reader. ``environ`` tells about the terminal
+    (``TERM``, ``COLORTERM``, ``NO_COLOR``, the locale). ``render_time`` and ``messages_to_show``
+    are the settings of that name, like ``type_ahead`` and ``mouse``. ``complete`` gets the line up
+    to the cursor (``lines.Complete``).
+    """
+
+    def __init__(
+        self,
+        renderer: str,
+        environ: Mapping[str, str],
+        *,
+        bell: bool = True,
+        spoken: bool = False,
+        render_time: float = 0.1,
+        messages_to_show: int = 0,
+        type_ahead: bool = False,
+        mouse: bool = False,
+        complete: Complete = commands.complete,
+        on_gone: Callable[[], None] | None = None,
+        stdin: TextIO | None = None,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+        now: Now = local_now,
+    ) -> None:
+        stdin = sys.stdin if stdin is None else stdin
+        out = _writable(sys.stdout if stdout is None else stdout)
+        err = _writable(sys.stderr if stderr is None else stderr)
+        both = is_terminal(stdin) and is_terminal(out)
+        dumb = both and _is_dumb(out, environ)
+        linear = not both or dumb or spoken
+        self.renderer = "minimal" if renderer == "rich" and linear else renderer
+        interactive = self.interactive = both and self.renderer != "json"
+        if dumb and interactive and sys.platform == "win32":
+            print(_(_PLAIN), file=err)
+        self._keyboard = _keyboard(stdin) if interactive else None
+        self._on_gone = on_gone
+        self._started = self._closed = False
+        self._bare = False  # the frame is off the view
+        glyphs = Glyphs(
+            terminal_encoding(environ, out.encoding) if both else out.encoding or "utf-8"
+        )
+        keypad = environ.get("TERM", "").startswith(("tmux", "screen"))
+        self.screen: Drawing
+        if self.renderer == "rich":
+            # A tenth of all that a client imports, and pipes do without it.
+            from client.fullscreen.screen import FullScreen, Look
+
+            look = Look(
+                render_time, messages_to_show, colours(environ), bell, mouse, keypad, glyphs,
+                must_fill(environ), "STY" in environ,
+            )
+            self.screen = FullScreen(
+                look, out, err, size=lambda: size_of(out), on_gone=self._gone, now=now
+            )
+        else:
+            sign = Sign(glyphs)
+            plain = lines.Minimal(sign, spoken=spoken, bell=bell and interactive)
+            line = DumbLine(sign) if dumb else AnsiLine(sign, must_fill(environ), keypad)
+            self.screen = self._lines(plain, line, out, err, now)
+        self._signals: TerminalSignals | None = None
+        decoder = KeyDecoder(
+            ask=self.renderer == "rich", trust=type_ahead, feed_enters=dumb, keypad=keypad,
+            mouse=mouse and self.renderer == "rich",
+        )
+        self._pipe = None if interactive else open_pipe(stdin)
+        self.input = self._pipe or self._keys(stdin, self._editor(complete, environ), decoder)
+        if self.renderer == "json":
+            json.speak_utf8(out)
+
+    def _lines(
+        self, plain: lines.Minimal, line: AnsiLine | DumbLine, out: TextIO, err: TextIO, now: Now
+    ) -> Screen:
+        """The screen of the renderers that write one line after the other."""
+        return Screen(
+            json.Json() if self.renderer == "json" else plain,
+            out,
+            err,
+            line=line if self.interactive else None,
+            size=(lambda: size_of(out)) if self.interactive else None,
+            on_gone=self._gone,
+            now=now,
+        )
+
+    def _editor(self, complete: Complete, environ: Mapping[str, str]) -> LineEditor:
+        # For st, a notch of the mouse wheel is Ctrl-Y.
+        yank = not environ.get("TERM", "").startswith("st-")
+        rich = self.renderer == "rich"
+        return LineEditor(complete, commands.may_remember, leave_twice=rich, yank=yank)
+
+    def __enter__(self) -> Console:
+        """A second time, inside the first, does nothing."""
+        if not self._started:
+            self._started = True
+            away = self._is_anothers()
+            if self._keyboard is not None and not away:
+                self._keyboard.seize()
+            if self._signals is not None:
+                self._signals.install()
+            self.screen.start(away)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def vanish(self, seconds: float) -> None:
+        """Wipe everything away instead of showing what waits, and put the rest back as it was.
+
+        Does not wait longer than ``seconds`` for a reader that does not read.
+        """
+        self.screen.vanish()
+        self.close(seconds)
+
+    def close(self, seconds: float = CLOSE_TIME) -> None:
+        """Show what waits, then put everything back as it was.  A second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.screen.close(seconds)
+        finally:
+            if self._signals is not None:
+                self._signals.remove()
+            if self._keyboard is not None:
+                self._keyboard.restore()
+            self.input.close()
+
+    # What the input asks for, by the thread that reads it.
+
+    def typed(self, view: LineView) -> None:
+        """Show the line being typed."""
+        self.screen.typed(view)
+
+    def redraw(self) -> None:
+        """Draw everything again."""
+        self._bare = False
+        self.screen.redraw()
+
+    def takes(self, name: str) -> bool:
+        """Alt-L takes the frame off the view; the next key puts it back, and does nothing else
+        unless it was pressed with Ctrl."""
+        if self.renderer != "rich":
+            return False
+        if not self._bare:
+            self._bare = name == "alt-l"
+            if self._bare:
+                self.screen.pressed("bare")
+            return self._bare
+        self._bare = False
+        self.screen.pressed("framed")
+        return not name.startswith(("ctrl-", "paste"))
+
+    def pressed(self, name: str) -> None:
+        """A key was pressed that is about the view."""
+        self.screen.pressed(name)
+
+    def suspend(self) -> None:
+        """Leave the terminal to the shell; returns when this program is continued."""
+        self.screen.hand_over(away=True)
+        if self._keyboard is not None:
+            self._keyboard.restore()
+        stop_here()
+        self.resume()
+
+    def resume(self) -> None:
+        """Take the terminal back, which others have used meanwhile; leave it alone while
+        another job has it."""
+        self._bare = False
+        if self._is_anothers():
+            self.screen.hand_over(away=True, silently=True)
+            return
+        if self._keyboard is not None:
+            self._keyboard.seize()
+        self.screen.hand_over(away=False)
+
+    def _is_anothers(self) -> bool:
+        return isinstance(self._keyboard, Keyboard) and self._keyboard.anothers
+
+    def _keys(self, stdin: TextIO, editor: LineEditor, decoder: KeyDecoder) -> Input:
+        if sys.platform == "win32":
+            from client.input.windows import WindowsConsole
+            from client.input.windows_keyboard import ConsoleInput
+
+            if isinstance(self._keyboard, WindowsConsole):
+                return ConsoleInput(self._keyboard, editor, self, decoder)
+        keyboard = KeyboardInput(stdin.fileno(), editor, self, decoder)
+        self._signals = TerminalSignals(keyboard.nudge)
+        return keyboard
+
+    def _gone(self) -> None:
+        """Nobody reads the output any more: there is nothing to read lines for, but for those
+        that have been piped in already, which somebody has said in good faith."""
+        if self._pipe is None:
+            self.input.stop()
+        else:
+            self._pipe.finish()
+        if self._on_gone is not None:
+            self._on_gone()
+
+
+def _is_dumb(out: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether escape sequences would only be seen as what they are."""
+    if sys.platform == "win32":
+        from client.input.windows import takes_sequences
+
+        return not takes_sequences(out)
+    return environ.get("TERM", "") in ("", "dumb")
+
+
+def _keyboard(stdin: TextIO) -> Keyboard | WindowsConsole:
+    if sys.platform == "win32":
+        from client.input.windows import WindowsConsole, handle_of, kernel32
+
+        return WindowsConsole(handle_of(stdin), kernel32())
+    return Keyboard(stdin.fileno())
+
+
+def _writable(file: TextIO | None) -> TextIO:
+    """A standard stream; where there is none (it was closed), one that leads nowhere."""
+    return open(os.devnull, "w", encoding="utf-8") if file is None else file

@@ -1,0 +1,517 @@
+"""The room layer's core: what this client can read, what it seals and for whom, whom it trusts.
+
+The server carries boxes that it cannot open, and says who is in the room; this module takes
+nothing that the server says for more than that.  Keys come from ``sender_keys``, boxes from
+``envelope``, the comparison of what everybody was shown from ``transcript``.
+
+How a post is judged, in this order, and the reason under which it stays unreadable:
+
+    name     its sender was in the room at ``change``, and the signature
+             is for the nickname and by the keys that it had there        name
+    mark     (epoch, n) is above all that was opened of this sender       replay
+    number   its place in the log is a new one                            replay
+    key      a chain that leads to it was wrapped for this client         no_key
+    token    it opens under that chain and the room secret                secret, no_key, damaged
+    body     it says something that the specification allows              damaged
+    text     it is not blank, nor longer than the server allows           bounds
+    id       it is the first post of this sender with its id              replay
+
+Nothing but a box that opened moves a chain or a mark, so what is forged, replayed or sent far
+ahead takes nothing away from what is genuine.
+
+No sockets, threads, clocks or output.  Not safe for two threads at once: the session's lock
+covers it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from client.encryption import envelope
+from client.encryption.envelope import Body
+from client.encryption.membership import Recent, Stay
+from client.encryption.posts import Opened, Sealed, Shut, Unopened
+from client.encryption.roster import Entry, Moments, Roster
+from client.encryption.sender_keys import (
+    ROOM_AUDIENCE,
+    Chain,
+    Keyring,
+    Marks,
+    Place,
+    member_audience,
+    readable_number,
+)
+from client.encryption.transcript import Pair
+from client.encryption.trust import Finding, Trust
+from protocol.errors import Gone, KeyUnusable, Malformed
+from protocol.frames import Box, MemberLine, Wrap
+from protocol.keys import Identity
+from protocol.limits import EPOCH_POSTS, POST_ID_BYTES
+from protocol.names import room_key
+
+# Bounds of what is remembered of the past; each far above what an honest room needs.
+_IDS = 8192
+_LOGS = 1024
+
+
+class Sealing:
+    """The room layer of one client, for one run of the program.
+
+    Epochs, high-water marks, verifications and the keys last seen behind each nickname stay as
+    long as the program; rosters and chains as long as the stay in a room.  Everything but
+    ``enter``, ``members`` and ``all_verified`` raises Gone before the first ``enter``.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self.most: int | None = None  # bytes of a text, once a server has said it
+        self._room: Stay | None = None
+        # key: room key, audience.  Each costs somebody typing, so nothing has to bound them.
+        self._epochs: dict[tuple[str, bytes], int] = {}
+        self._marks = Marks()
+        self._ids = Recent(_IDS)  # (sender's fingerprint, post id)
+        self._trust = Trust()
+        self._logs: OrderedDict[bytes, int] = OrderedDict()  # log id: last change seen
+
+    # Who is here
+
+    def enter(
+        self,
+        room: str,
+        log_id: bytes,
+        me: int,
+        members: Sequence[MemberLine],
+        change: int,
+        salt: bytes = b"",
+    ) -> list[Finding]:
+        """A new stay in ``room``: joined, or joined anew after falling behind or being lost.
+
+        ``members`` is the roster, oneself (``me``) included; ``change`` the number of the last
+        change in it, one's own joining, after which the log goes on.  ``salt`` comes from
+        ``codes.secret_salt``, or is empty.  Resuming in place is no new stay.
+        """
+        before = self._room
+        guarded = before is not None and before.key == room_key(room) and self.all_verified()
+        own, findings = self._own_line(me, members, change)
+        if not self._moved_on(log_id, change):
+            findings.append(Finding("bad_roster", None))
+        roster = Roster({me: own})
+        for entry in (Entry(line) for line in members if line.id != me):
+            if not roster.takes(entry) or roster.get(entry.id) or entry.member.joined > change:
+                findings.append(Finding("bad_roster", entry.nick))
+                continue  # with no place in the roster it gets no keys
+            findings += self._met(entry, roster, guarded)
+            roster = roster.with_entry(entry)
+        self._trust.remember(own)
+        moments = Moments(log_id, change, roster)
+        self._room = Stay(room_key(room), log_id, me, salt, moments)
+        return findings
+
+    def joined(self, seq: int, member: MemberLine) -> list[Finding]:
+        """The log's entry ``seq``: a newcomer."""
+        room, entry = self._here(), Entry(member)
+        known = room.moments.entry(member.id)  # an id is never given again
+        if not room.counts(seq) or known or not room.roster.takes(entry):
+            return self._contradiction(room, seq, entry.nick)
+        findings = self._met(entry, room.roster, self.all_verified())
+        self._move(room, seq, room.roster.with_entry(entry))
+        return findings
+
+    def left(self, seq: int, member: int) -> list[Finding]:
+        """The log's entry ``seq``: somebody is gone, and must not read what comes."""
+        room = self._here()
+        entry = room.roster.get(member)
+        if not room.counts(seq) or entry is None or member == room.me:
+            return self._contradiction(room, seq, entry.nick if entry else None)
+        if member in room.given:
+            room.chain = None  # the next post starts an epoch
+        room.keyrings.pop(member, None)
+        room.unusable.discard(member)
+        self._move(room, seq, room.roster.without(member))
+        return []
+
+    def renamed(self, seq: int, member: int, nick: str) -> list[Finding]:
+        """The log's entry ``seq``: a member, perhaps oneself, has another nickname."""
+        room = self._here()
+        before = room.roster.get(member)
+        after = before.renamed(nick) if before else None
+        if not room.counts(seq) or after is None or not room.roster.takes(after):
+            return self._contradiction(room, seq, before.nick if before else None)
+        self._move(room, seq, room.roster.with_entry(after))
+        if member == room.me:
+            self._trust.remember(after)
+            return []
+        return self._met(after, room.roster, guarded=False)
+
+    def rejoined(self, seq: int, member: int) -> list[Finding]:
+        """The log's entry ``seq``: another member lost its keys, and needs ours again.
+
+        It is given the chain at the next number, under the keys that it always had: a server
+        that invents this gains nothing by it.
+        """
+        room = self._here()
+        entry = room.roster.get(member)
+        if not room.counts(seq) or entry is None or member == room.me:
+            return self._contradiction(room, seq, entry.nick if entry else None)
+        room.holders.discard(member)
+        self._move(room, seq, room.roster.with_entry(entry.rejoined(seq)))
+        return []
+
+    def members(self) -> tuple[MemberLine, ...]:
+        """Everybody in the room, oneself included; nobody before the first ``enter``."""
+        return tuple(entry.member for entry in self._room.roster) if self._room else ()
+
+    def find(self, nick: str) -> MemberLine | None:
+        """The member with this nickname, if it is here."""
+        entry = self._here().roster.find(nick)
+        return entry.member if entry else None
+
+    # Trust
+
+    def verify(self, nick: str, fingerprint: bytes) -> None:
+        """Mark a member as verified: its code was compared, and it was for ``fingerprint``.
+
+        Raises Gone if the nickname has other keys by now, or nobody has it.
+        """
+        entry = self._here().roster.find(nick)
+        if entry is None or entry.fingerprint != fingerprint:
+            raise Gone()
+        self._trust.verify(entry)
+
+    def is_verified(self, fingerprint: bytes) -> bool:
+        """Whether these keys are verified, or one's own."""
+        return self._trust.is_verified(fingerprint) or fingerprint == self._identity.fingerprint
+
+    def all_verified(self) -> bool:
+        """Whether somebody else is here, and everybody is verified."""
+        others = self._room.others() if self._room else []
+        return bool(others) and all(self.is_verified(entry.fingerprint) for entry in others)
+
+    def code_pairs(self, nick: str | None = None) -> tuple[Pair, ...]:
+        """What ``codes.room_code`` takes: for all members, or oneself and ``nick``.
+
+        Raises Gone if nobody has this nickname.
+        """
+        room = self._here()
+        if nick is None:
+            return room.roster.pairs()
+        entry = room.roster.find(nick)
+        if entry is None:
+            raise Gone()
+        return (room.own.pair, entry.pair)
+
+    def guard(self, salt: bytes) -> bool:
+        """From now on the room has a secret (``codes.secret_salt``); False if others are here.
+
+        They would not know it, and could not read what comes next.
+        """
+        room = self._here()
+        if room.others():
+            return False
+        room.salt = salt
+        return True
+
+    # Sealing
+
+    @property
+    def change(self) -> int:
+        """The last change of membership that this client knows."""
+        return self._here().moments.now.change
+
+    def seal(self, kind: str, text: str, post_id: bytes | None = None) -> Sealed:
+        """A post for everybody who is here now.
+
+        ``kind`` is ``text`` or ``action``; ``post_id`` that of an earlier sealing, if it was
+        refused.  The wraps have to go out even if the post does not: nobody is given the same
+        chain twice.  Raises Malformed if ``text`` is not text (lone surrogates).
+        """
+        room = self._here()
+        body = self._body(room, kind, text, post_id)
+        plain = body.encode()
+        if room.chain is None or room.chain.n >= EPOCH_POSTS:
+            room.chain = self._new_chain(room, ROOM_AUDIENCE)
+            room.holders, room.given = set(), set()
+        chain, place = room.chain, room.place(ROOM_AUDIENCE, self._identity.fingerprint)
+        wraps, findings = _wraps(room, chain, place)
+        box = self._box(room, chain, place, plain)
+        room.chain = chain.at(chain.n + 1)
+        room.sealed(box.sig, body)
+        return Sealed(room.moments.now.change, wraps, box, body.id, findings)
+
+    def seal_private(
+        self, to: int, fingerprint: bytes, kind: str, text: str, post_id: bytes | None = None
+    ) -> Sealed:
+        """A post for one other member, by id and keys, with a chain of its own.
+
+        Raises Gone if that member with those keys is not here, KeyUnusable if its keys do not
+        load, Malformed as ``seal`` does.
+        """
+        room = self._here()
+        entry = room.roster.get(to)
+        if entry is None or entry.fingerprint != fingerprint or to == room.me:
+            raise Gone()
+        body = self._body(room, kind, text, post_id)
+        plain = body.encode()
+        audience = member_audience(to, fingerprint)
+        chain = self._new_chain(room, audience)
+        place = room.place(audience, self._identity.fingerprint)
+        wrap = chain.wrap(place, to, entry.member.bundle)
+        box = self._box(room, chain, place, plain)
+        return Sealed(room.moments.now.change, (wrap,), box, body.id)
+
+    def own(self, seq: int, change: int, sig: bytes) -> None:
+        """The log's entry ``seq``: one's own post, sealed for ``change`` with signature ``sig``."""
+        room = self._here()
+        moment = room.moments.get(change)
+        if room.counts(seq) and moment:
+            moment.transcript.add(sig)
+            room.placed(change, sig)
+
+    # Opening
+
+    def add_wrap(self, sender: int, wrap: Wrap) -> list[Finding]:
+        """A chain of ``sender``, wrapped for this client."""
+        room = self._here()
+        shape = (sender, wrap.to, wrap.epoch, wrap.n, hashlib.sha256(wrap.wrapped).digest())
+        if not room.delivered.add(shape):
+            return []  # a resume may bring it again
+        entry = room.roster.get(sender)
+        if entry is None:
+            return [Finding("bad_wrap", None)]
+        place = room.place(ROOM_AUDIENCE, entry.fingerprint)
+        chain = self._unwrap(room, place, wrap)
+        if (
+            chain is None
+            or sender == room.me
+            or self._marks.passed(place, chain.epoch, chain.n)
+            or not room.keyring(sender).offer(chain)
+        ):
+            return [Finding("bad_wrap", entry.nick)]
+        return []
+
+    def open(
+        self, seq: int, sender: int, change: int, box: Box
+    ) -> tuple[Opened | Unopened, list[Finding]]:
+        """The log's entry ``seq``: a public post."""
+        room = self._here()
+        moment = room.moments.get(change)
+        new = room.counts(seq)
+        if new and moment:
+            # Whatever it turns out to be: all were given it, so all count it.
+            moment.transcript.add(box.sig)
+        try:
+            entry, place = self._judge(room, sender, change, ROOM_AUDIENCE, box)
+            if not new:
+                raise Shut(entry.nick, "replay", "replay")
+            keyring = room.keyring(sender)
+            chain, plain = _unseal(keyring, place, room.salt, box, entry.nick)
+            body = self._fit(_body(plain, change, entry.nick), entry.nick)
+            keyring.prove(chain)
+            accepted = self._accept(room, entry, place, change, box, body)
+            room.told(change, body)
+            return accepted
+        except Shut as shut:
+            return shut.post, shut.findings
+
+    def open_private(
+        self, sender: int, change: int, wrap: Wrap, box: Box
+    ) -> tuple[Opened | Unopened | None, list[Finding]]:
+        """A private post for this client; None if it is one that came before.
+
+        That is no replay: a resume may bring it again, byte for byte, and nothing is shown.
+        """
+        room = self._here()
+        shape = (sender, change, wrap.to, wrap.epoch, wrap.n, box.epoch, box.n, box.sig)
+        content = hashlib.sha256(wrap.wrapped + box.data).digest()
+        if not room.delivered.add((*shape, content)):
+            return None, []
+        audience = member_audience(room.me, self._identity.fingerprint)
+        try:
+            entry, place = self._judge(room, sender, change, audience, box)
+            chain = self._unwrap(room, place, wrap)
+            if chain is None or (chain.epoch, chain.n) != (box.epoch, box.n):
+                raise Shut(entry.nick, "no_key", "bad_wrap")
+            plain = envelope.unseal(box.data, chain, place, room.salt)
+            if plain is None:
+                raise _wrong_key(room.keyring(sender), entry.nick)
+            body = self._fit(_body(plain, change, entry.nick), entry.nick)
+            return self._accept(room, entry, place, change, box, body)
+        except Shut as shut:
+            return shut.post, shut.findings
+
+    # Parts
+
+    def _here(self) -> Stay:
+        if self._room is None:
+            raise Gone()
+        return self._room
+
+    def _own_line(
+        self, me: int, members: Sequence[MemberLine], change: int
+    ) -> tuple[Entry, list[Finding]]:
+        """Oneself as the roster has it, but with the keys that one really has."""
+        bundle = self._identity.bundle
+        lines = [line for line in members if line.id == me]
+        own = lines[0] if lines else MemberLine(me, "", change, bundle)
+        genuine = len(lines) == 1 and own.bundle == bundle and own.joined <= change
+        findings = [] if genuine else [Finding("bad_roster", own.nick or None)]
+        return Entry(replace(own, bundle=bundle)), findings
+
+    def _met(self, entry: Entry, others: Roster, guarded: bool) -> list[Finding]:
+        """``entry`` appears; ``guarded``: everybody else was verified until now."""
+        findings = self._trust.meet(entry)
+        # No honest server lets one in.
+        if others.has_look_alike(entry) and "bad_roster" not in [each.code for each in findings]:
+            findings.append(Finding("bad_roster", entry.nick))
+        if guarded and not self.is_verified(entry.fingerprint):
+            findings.append(Finding("unverified_member", entry.nick))
+        return findings
+
+    def _moved_on(self, log_id: bytes, change: int) -> bool:
+        """Whether ``change`` is a new one of its log: a log never goes back."""
+        last = self._logs.get(log_id)
+        self._logs[log_id] = max(change, last or 0)
+        self._logs.move_to_end(log_id)
+        if len(self._logs) > _LOGS:
+            self._logs.popitem(last=False)
+        return last is None or change > last
+
+    def _move(self, room: Stay, seq: int, roster: Roster) -> None:
+        self._moved_on(room.log_id, seq)
+        room.moments.move(seq, roster)
+
+    def _contradiction(self, room: Stay, seq: int, nick: str | None) -> list[Finding]:
+        """A change that cannot be: it changes nobody, but others may name its number."""
+        if seq > room.moments.now.change:
+            self._move(room, seq, room.roster)
+        return [Finding("bad_roster", nick)]
+
+    def _new_chain(self, room: Stay, audience: bytes) -> Chain:
+        epoch = self._epochs.get((room.key, audience), 0) + 1
+        self._epochs[room.key, audience] = epoch
+        return Chain.start(epoch)
+
+    def _body(self, room: Stay, kind: str, text: str, post_id: bytes | None) -> Body:
+        new_id = secrets.token_bytes(POST_ID_BYTES)
+        moments = room.moments
+        seen = moments.now.transcript.seen()
+        return Body(post_id or new_id, kind, text, seen, moments.untold())
+
+    def _box(self, room: Stay, chain: Chain, place: Place, plain: bytes) -> Box:
+        data = envelope.seal(plain, chain, place, room.salt)
+        change = room.moments.now.change
+        message = envelope.signed(place, room.own.key, change, chain.epoch, chain.n, data)
+        return Box(chain.epoch, chain.n, data, self._identity.sign(message))
+
+    def _unwrap(self, room: Stay, place: Place, wrap: Wrap) -> Chain | None:
+        if wrap.to != room.me or wrap.epoch < 1 or not readable_number(wrap.n):
+            return None
+        info = place.wrap_info(self._identity.fingerprint, wrap.epoch, wrap.n)
+        try:
+            return Chain(wrap.epoch, wrap.n, self._identity.unwrap(wrap.wrapped, info))
+        except KeyUnusable:
+            return None
+
+    def _fit(self, body: Body, nick: str) -> Body:
+        """What every reader judges anew: no server can see it."""
+        if not envelope.is_fit(body.text, self.most):
+            raise Shut(nick, "bounds")
+        return body
+
+    def _judge(
+        self, room: Stay, sender: int, change: int, audience: bytes, box: Box
+    ) -> tuple[Entry, Place]:
+        """Who sealed ``box`` and where, if it was ``sender`` and for the first time."""
+        moment = room.moments.get(change)
+        entry = moment.roster.get(sender) if moment else room.moments.entry(sender)
+        if entry is None:
+            raise Shut(f"#{sender}", "name", "forged")
+        place = room.place(audience, entry.fingerprint)
+        message = envelope.signed(place, entry.key, change, box.epoch, box.n, box.data)
+        if not entry.member.bundle.verify(box.sig, message):
+            raise Shut(entry.nick, "name", "forged")
+        if sender == room.me or self._marks.passed(place, box.epoch, box.n):
+            raise Shut(entry.nick, "replay", "replay")
+        if moment is None:
+            # It is the sender's own word that there was such a change, and there was none here.
+            raise Shut(entry.nick, "name", *_differing(room, sender, change))
+        return entry, place
+
+    def _accept(
+        self, room: Stay, entry: Entry, place: Place, change: int, box: Box, body: Body
+    ) -> tuple[Opened, list[Finding]]:
+        self._marks.move(place, box.epoch, box.n, room.moments.fingerprints)
+        if not self._ids.add((entry.fingerprint, body.id)):
+            raise Shut(entry.nick, "replay", "replay")
+        said = body.said(change)
+        differ = [at for at, seen in said if not room.moments.agrees(at, seen)]
+        codes = _differing(room, entry.id, *differ)
+        verified = self.is_verified(entry.fingerprint)
+        opened = Opened(entry.nick, body.kind, body.text, body.id, verified)
+        return opened, [Finding(code, entry.nick) for code in codes]
+
+
+def _differing(room: Stay, sender: int, *changes: int) -> tuple[str, ...]:
+    """``sender`` was shown another room than this client; said once for each change."""
+    new = {(sender, change) for change in changes} - room.differing
+    room.differing |= new
+    return ("transcript",) if new else ()
+
+
+def _wraps(room: Stay, chain: Chain, place: Place) -> tuple[tuple[Wrap, ...], tuple[Finding, ...]]:
+    """``chain`` for everybody who lacks it; keys that do not load keep nobody else from it."""
+    wraps, findings = [], []
+    for entry in room.others():
+        if entry.id in room.holders or entry.id in room.unusable:
+            continue
+        try:
+            wraps.append(chain.wrap(place, entry.id, entry.member.bundle))
+            room.holders.add(entry.id)
+            room.given.add(entry.id)
+        except KeyUnusable:
+            room.unusable.add(entry.id)
+            findings.append(Finding("bad_bundle", entry.nick))
+    return tuple(wraps), tuple(findings)
+
+
+def _unseal(
+    keyring: Keyring, place: Place, salt: bytes, box: Box, nick: str
+) -> tuple[Chain, bytes]:
+    """The chain that opens ``box``, at the box's number, and what was in it."""
+    if box.epoch < 1 or not readable_number(box.n):
+        raise Shut(nick, "damaged")
+    reaching = keyring.reaching(box.epoch, box.n)
+    for chain in (known.at(box.n) for known in reaching):
+        plain = envelope.unseal(box.data, chain, place, salt)
+        if plain is not None:
+            return chain, plain
+    if not reaching:
+        raise Shut(nick, "no_key")
+    if keyring.proven in reaching:
+        raise Shut(nick, "damaged")
+    raise _wrong_key(keyring, nick)
+
+
+def _wrong_key(keyring: Keyring, nick: str) -> Shut:
+    """A genuine box does not open under a key that never opened anything.
+
+    Who was read before has the same room secret, so the key was not its sender's.  Of who was
+    not, the secret is the likelier reason.
+    """
+    if keyring.proven is None:
+        return Shut(nick, "secret")
+    return Shut(nick, "no_key", "bad_wrap")
+
+
+def _body(plain: bytes, change: int, nick: str) -> Body:
+    try:
+        body = Body.decode(plain)
+    except Malformed:
+        raise Shut(nick, "damaged") from None
+    if body.before and body.before.change >= change:
+        raise Shut(nick, "damaged")
+    return body

@@ -1,0 +1,168 @@
+"""What the full-screen view remembers of each room, and how much of it.
+
+Pure. Rooms that one comes back to show again what was there; what was shown longest ago goes
+first when there is too much.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from client.output.wrapping import Row, Span
+from protocol.names import room_key
+
+ENTRIES = 5000  # in all rooms together
+CHARACTERS = 8_000_000  # of their texts
+
+SENDING, REFUSED = "sending", "refused"
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What is counted: ``key`` is of what, ``count`` how often. ``first``, ``last``: for who
+    comes and goes, whether the first and the last of it was coming. ``came``, ``went``: how many
+    did in a crowd."""
+
+    key: tuple[str, ...]
+    count: int = 1
+    first: bool = False
+    last: bool = False
+    came: int = 0
+    went: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one event looks like: ``mark`` stands in the names' column, ``rows`` beside it.
+
+    ``number`` grows from entry to entry. ``counts``: it is a message, which a hint counts and
+    of which only some may be shown; ``calls``: it calls this client's person; ``private``: it is
+    for one member alone. ``lead``: so many spans of the first row are no text of the message.
+    One's own lines have a ``ref`` and a ``state``: sending, refused (with its ``reason``), or
+    empty.
+    """
+
+    number: int
+    when: datetime
+    mark: Span
+    rows: tuple[Row, ...]
+    counts: bool = False
+    calls: bool = False
+    ref: int = 0
+    state: str = ""
+    reason: str = ""
+    again_at: datetime | None = None  # when a refused line can be sent again
+    lead: int = 0
+    private: bool = False
+    repeat: Repeat | None = None  # how it is counted, if it may come again
+
+    @property
+    def text(self) -> str:
+        """What is seen of a message's text, without a line end at its end."""
+        first, *more = self.rows
+        rows = [first.spans[self.lead:], *(row.spans for row in more)]
+        return "\n".join("".join(span.text for span in spans) for spans in rows).rstrip("\n")
+
+    @property
+    def size(self) -> int:
+        """Characters that it keeps in memory."""
+        spans = (span for row in self.rows for span in row.spans)
+        return sum(len(span.text) + len(span.link) for span in spans)
+
+
+@dataclass
+class Log:
+    """One room: what has happened in order, and one's own lines that are still on their way."""
+
+    room: str
+    settled: list[Entry] = field(default_factory=list)
+    sending: dict[int, Entry] = field(default_factory=dict)  # key: ref
+    first_new: int | None = None  # the number of the entry above which "new" is drawn
+    new_is_old: bool = False  # that one has been seen since
+    unread: int = 0  # messages that came while nobody looked
+    calls: int = 0  # of these, the ones that call this client's person
+
+    def entries(self) -> list[Entry]:
+        """All in the order in which they are shown."""
+        return [*self.settled, *self.sending.values()]
+
+    def place(self, number: int) -> int:
+        """Where in ``entries`` the entry of that number is, or would be."""
+        numbers: Callable[[Entry], int] = lambda entry: entry.number  # noqa: E731
+        return bisect_left(self.entries(), number, key=numbers)
+
+
+class Logs:
+    """The logs of all rooms; ``current`` is the one that is shown."""
+
+    def __init__(self, most: int = ENTRIES, characters: int = CHARACTERS) -> None:
+        self._most, self._characters = most, characters
+        self._rooms: dict[str, Log] = {"": Log("")}  # in the order in which they were left
+        self._count = self._size = 0
+        self._last = 0
+        self.current = self._rooms[""]
+
+    def number(self) -> int:
+        """The next entry's number."""
+        self._last += 1
+        return self._last
+
+    def enter(self, room: str) -> None:
+        """Show that room from now on."""
+        key = room_key(room)
+        log = self._rooms.pop(key, None)
+        if log is None:
+            # What came before the first room was known belongs to it.
+            first = self._rooms.pop("", None)
+            log = Log(room) if first is None else first
+        log.room = room
+        self._rooms[key] = self.current = log
+
+    def log(self, room: str) -> Log:
+        """The log of a room; the current one for a room that is not known."""
+        return self._rooms.get(room_key(room), self.current)
+
+    def settle(self, log: Log, entry: Entry) -> None:
+        """Add an entry, and forget the oldest ones if that makes too many."""
+        log.settled.append(entry)
+        self._count += 1
+        self._size += entry.size
+        while self._count > self._most or (self._size > self._characters and self._count > 1):
+            self._forget_oldest()
+
+    def go_on(self, log: Log, before: Entry, entry: Entry) -> None:
+        """Put an entry at the end that stands for an earlier one, too."""
+        numbers = [each.number for each in log.settled]
+        self._remove(log, numbers.index(before.number))
+        self.settle(log, entry)
+
+    def take_back(self, ref: int) -> Entry | None:
+        """Remove the entry of one's own line ``ref``, on its way or refused, wherever it is."""
+        for log in self._rooms.values():
+            if ref in log.sending:
+                return log.sending.pop(ref)
+            for place in range(len(log.settled) - 1, -1, -1):
+                if log.settled[place].ref == ref:
+                    return self._remove(log, place)
+        return None
+
+    def clear(self) -> None:
+        """Forget everything but what is still on its way."""
+        for log in self._rooms.values():
+            log.settled.clear()
+            log.first_new = None
+            log.unread = log.calls = 0
+        self._count = self._size = 0
+
+    def _remove(self, log: Log, place: int) -> Entry:
+        entry = log.settled.pop(place)
+        self._count -= 1
+        self._size -= entry.size
+        return entry
+
+    def _forget_oldest(self) -> None:
+        oldest = next(log for log in self._rooms.values() if log.settled)
+        self._remove(oldest, 0)

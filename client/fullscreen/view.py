@@ -1,0 +1,236 @@
+"""The full-screen view: from the model to the lines of the screen.
+
+Pure but for what it remembers of itself: how far up somebody has paged, how wide the names'
+column is, and the lines of entries that it has drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from client import commands, messages
+from client.fullscreen.bare import Bare
+from client.fullscreen.columns import (
+    BAR,
+    CALLING_BAR,
+    PRIVATE_BAR,
+    Columns,
+    Line,
+    Piece,
+    entry_lines,
+    rule,
+)
+from client.fullscreen.header import header
+from client.fullscreen.model import (
+    CONNECTED,
+    LOST,
+    PAUSED,
+    SILENT,
+    Model,
+    counts_down,
+    rows_of,
+    seconds_until,
+    state_of,
+)
+from client.fullscreen.prompt import Prompt, prompt
+from client.fullscreen.scroll import Place, Scroll
+from client.fullscreen.scrollback import REFUSED, Entry
+from client.input.editor import LineView
+from client.output.charset import Glyphs
+from client.output.input_line import Size
+from client.output.sign import Sign
+from client.output.widths import width
+from client.output.wrapping import Row, Span, fold
+from i18n import _, plural
+
+_LEAST = Size(20, 6)  # a smaller screen shows the beginning of one of this size
+_MEASURED = 3  # screens of entries whose names decide how wide their column is
+# Screens, or at least lines, that a message may fill; of a longer one the first screen is shown.
+_HIGHEST, _HIGHEST_LINES = 3, 40
+_NOTE_LINES = 2  # that say how many more there are, on a narrow screen
+_KEPT = 400  # entries whose lines are kept
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A whole screen: its lines, and where the cursor stands. From ``foot`` on they change with
+    the line being typed; ``ticks``: they change with the time alone."""
+
+    size: Size
+    lines: list[Line]
+    row: int
+    column: int
+    foot: int
+    ticks: bool
+
+
+class View:
+    """Draws ``model``. ``show``: how many messages at once, 0 for as many as fit."""
+
+    def __init__(self, model: Model, show: int = 0, glyphs: Glyphs | None = None) -> None:
+        self._model = model
+        self._glyphs = glyphs or Glyphs()
+        self._scroll = Scroll(self._lines_of, show)
+        self._room = ""
+        self._columns = Columns(80)
+        self._now = datetime.min
+        self._rows = 1  # for entries, the last time
+        self._kept: dict[object, list[Line]] = {}
+        self._hint = ""
+
+    def page(self, step: int, by_lines: bool = False) -> None:
+        """Go a page up (-1) or down (1), or so many lines."""
+        self._scroll.page(step, self._model.logs.current.entries(), self._rows, by_lines)
+        self._model.at_end = self._scroll.at_end
+        self._model.looked()
+
+    def to_end(self) -> None:
+        """Show the newest entries again."""
+        self._scroll.to_end()
+        self._model.at_end = True
+        self._model.looked()
+
+    def bare(self, size: Size) -> Bare:
+        """What is seen, and all before it, without frame and columns."""
+        entries = self._scroll.seen(self._model.logs.current.entries())
+        return Bare(entries, Sign(self._glyphs), size)
+
+    def frame(self, typed: LineView, size: Size, now: datetime) -> Frame:
+        """The whole screen."""
+        size = Size(max(size.columns, _LEAST.columns), max(size.rows, _LEAST.rows))
+        if self._model.room != self._room:
+            self._room = self._model.room
+            self.to_end()
+        entries = self._model.logs.current.entries()
+        self._now = now
+        self._measure(entries, size)
+        typing = self._prompt(typed, size)
+        self._rows = size.rows - 3 - len(typing.lines)
+        place = self._scroll.place(entries, self._rows)
+        self._model.at_end = place.end
+        self._hint = self._hinted(place, now)
+        above = [
+            header(self._model, size.columns, self._glyphs),
+            rule(size.columns, self._glyphs),
+            *[()] * (self._rows - len(place.lines)),
+            *place.lines,
+        ]
+        ticks = self._model.connection == LOST or any(
+            counts_down(entry, now) for entry in place.entries
+        )
+        return self._with_foot(above, typed, typing, size, ticks)
+
+    def retyped(self, frame: Frame, typed: LineView) -> Frame | None:
+        """The same screen with another typed line; None if everything has to move for it."""
+        typing = self._prompt(typed, frame.size)
+        if len(frame.lines) != frame.foot + 1 + len(typing.lines):
+            return None
+        return self._with_foot(frame.lines[: frame.foot], typed, typing, frame.size, frame.ticks)
+
+    def _prompt(self, typed: LineView, size: Size) -> Prompt:
+        return prompt(self._model.room, typed, size.columns, size.rows, self._glyphs)
+
+    def _with_foot(
+        self, above: list[Line], typed: LineView, typing: Prompt, size: Size, ticks: bool
+    ) -> Frame:
+        hint = self._glyphs.shown(self._hint or commands.usage(typed.text))
+        beside = hint and typing.free + width(hint) + 4 <= size.columns
+        foot = [rule(size.columns, self._glyphs, "" if beside else hint), *typing.lines]
+        if beside:
+            at = size.columns - 1 - width(hint)
+            foot[1] = (*foot[1], Piece(at, (Span(hint, "quiet"),)))
+        row = len(above) + 1 + typing.row
+        return Frame(size, [*above, *foot], row, typing.column, len(above), ticks)
+
+    def _hinted(self, place: Place, now: datetime) -> str:
+        """What stands at the right of the typed line: what is wrong, what is above, what below."""
+        parts = []
+        if self._model.connection == LOST:
+            moment = self._model.attempt_at
+            left = 0.0 if moment is None else seconds_until(moment, now)
+            if left:
+                wait = messages.seconds(messages.about(left))
+                parts.append(_("reconnecting in {wait}").format(wait=wait))
+            else:
+                parts.append(_("reconnecting…"))
+        elif self._model.connection == SILENT:
+            wait = messages.seconds(self._model.silent)
+            parts.append(_("no answer for {wait}").format(wait=wait))
+        elif self._model.connection == PAUSED:
+            parts.append(_("not connected: /reconnect or /quit"))
+        elif self._model.connection != CONNECTED:
+            parts.append(_("the connection has ended"))
+        if place.above:
+            parts.append(_("↑ {count} more").format(count=place.above))
+        if not place.end:
+            more = _("↓ {count} more") if place.below else _("↓ more")
+            parts.append(more.format(count=place.below))
+        if place.calls:
+            parts.append(_("{count} @you").format(count=place.calls))
+        return " · ".join(parts)
+
+    def _measure(self, entries: Sequence[Entry], size: Size) -> None:
+        """Make the names' column as wide as those need who are seen, or were a moment ago."""
+        near = self._scroll.near(entries, _MEASURED * size.rows)
+        names = (width(self._glyphs.name(entry.mark.text)) for entry in near)
+        self._columns = Columns(size.columns).widened(max(names, default=0))
+
+    def _lines_of(self, entries: Sequence[Entry], place: int) -> list[Line]:
+        """The lines of one entry, with what stands above it: a new day, and "new"."""
+        entry = entries[place]
+        state = state_of(entry, self._model.connection, self._now)
+        key = (entry.number, self._columns, state)
+        lines = self._kept.get(key)
+        if lines is None:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            clock = f"{entry.when:%H:%M}"
+            rows = rows_of(entry, state)
+            lines = entry_lines(clock, entry.mark, rows, self._columns, self._glyphs, _bar(entry))
+            self._kept[key] = lines
+        if entry.counts and len(lines) > max(_HIGHEST * self._rows, _HIGHEST_LINES):
+            kept = int(bool(state))
+            if entry.state == REFUSED:
+                kept = len(fold(rows_of(entry, state)[-1], self._columns.text))
+            lines = self._folded(lines, kept)
+        return [*self._rules_above(entries, place), *lines]
+
+    def _folded(self, lines: list[Line], kept: int) -> list[Line]:
+        """The beginning of a message that would fill screen after screen, and so many lines of
+        its end, where it is said what has become of it."""
+        shown = max(1, self._rows - _NOTE_LINES - kept)
+        rest = lines[len(lines) - kept:]
+        more = len(lines) - shown - len(rest)
+        text = plural("… {count} more line, Alt-L", "… {count} more lines, Alt-L", more)
+        note = Span(self._glyphs.shown(text.format(count=f"{more:,}")), "quiet")
+        bar = next(piece for piece in lines[1] if piece.column == self._columns.bar_at)
+        notes = fold(Row((note,), 2), self._columns.text)
+        said = [(bar, Piece(self._columns.text_at, tuple(spans))) for spans in notes]
+        return [*lines[:shown], *said, *rest]
+
+    def _rules_above(self, entries: Sequence[Entry], place: int) -> list[Line]:
+        entry, rules = entries[place], []
+        day = entry.when.date()
+        if place and entries[place - 1].when.date() != day:
+            rules.append(rule(self._columns.columns, self._glyphs, day.isoformat()))
+        if entry.number == self._model.logs.current.first_new:
+            rules.append(rule(self._columns.columns, self._glyphs, _("new"), "title"))
+        return rules
+
+
+def _bar(entry: Entry) -> Span:
+    if entry.private:
+        return PRIVATE_BAR
+    return CALLING_BAR if entry.calls else BAR
+
+
+def cropped(frame: Frame, size: Size) -> Frame:
+    """The part of a frame that a screen smaller than the least one has."""
+    if frame.size == size:
+        return frame
+    first = max(0, frame.row + 1 - size.rows)
+    lines = frame.lines[first : first + size.rows]
+    column = min(frame.column, size.columns - 1)
+    return replace(frame, size=size, lines=lines, row=frame.row - first, column=column)

@@ -1,0 +1,302 @@
+"""Local history: records what this client shows, and looks back into it.
+
+Imported only where somebody wants a history.  A disk that is slow, full or gone holds nothing else
+up: a thread of its own writes and reads what others put into its queue, in that order.  What goes
+wrong while chatting is said once, and ends the recording, not the chat.
+
+Thread: ``history``, started by ``History``, ends after ``close`` or ``delete``; a disk that hangs
+may keep it, so nobody joins it.  Lock: ``_changed`` guards the queue and the flags; a leaf.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from client import events, messages
+from client.history.records import (
+    COST,
+    Faults,
+    HistoryError,
+    Keyring,
+    Record,
+    WrongPassphrase,
+    containing,
+)
+from client.history.store import (
+    KEYS,
+    Foreign,
+    Reader,
+    Recorder,
+    create,
+    delete,
+    forget,
+    hide,
+    history_path,
+    keep,
+    open_keyring,
+    run_paths,
+    server_name,
+)
+
+__all__ = ["Bounds", "History", "WrongPassphrase", "delete_history", "is_new", "open_history"]
+
+QUEUE_RECORDS = 1000  # that wait for the disk; what comes beyond is missing, and counted
+_CLOSE_SECONDS = 5.0  # that the disk has for what waits, when the chat ends
+
+Emit = Callable[[events.Event], None]
+Job = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Records to keep: the last ``most``, of these the ones of the last ``days`` (0: all)."""
+
+    most: int
+    days: int = 0
+
+
+def is_new(folder: Path, host: str, port: int) -> bool:
+    """Whether a server has no history yet, so that any passphrase is right."""
+    return not os.path.lexists(history_path(folder, server_name(host, port)) / KEYS)
+
+
+def open_history(
+    folder: Path, host: str, port: int, passphrase: str, bounds: Bounds, cost: int = COST
+) -> History:
+    """The history of a server, from now on.  Raises WrongPassphrase, before anything is changed.
+
+    Whatever else is in the way stands in ``said``, and nothing is recorded then.
+    """
+    server = server_name(host, port)
+    path = history_path(folder, server)
+    try:
+        keyring = _unlocked(path, passphrase, server, cost)
+        if keyring.server != server:
+            raise Foreign()
+        hide(path)
+        keep(path, bounds.most)
+        if bounds.days:
+            forget(path, keyring, round(_now().timestamp() * 1000), bounds.days)
+    except WrongPassphrase:
+        raise
+    except (OSError, HistoryError) as error:
+        return History(path, None, bounds, [_sentence(error, path)])
+    return History(path, keyring, bounds, [])
+
+
+def _unlocked(path: Path, passphrase: str, server: str, cost: int) -> Keyring:
+    """The keys that are there, or new ones."""
+    with contextlib.suppress(FileNotFoundError):
+        return open_keyring(path, passphrase)
+    keyring = Keyring.fresh(server)
+    try:
+        create(path, keyring, passphrase, cost)
+    except FileExistsError:  # made by another client meanwhile
+        return open_keyring(path, passphrase)
+    return keyring
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _sentence(error: OSError | HistoryError, path: Path) -> str:
+    if isinstance(error, FileNotFoundError):
+        return messages.history("removed")
+    if isinstance(error, HistoryError):
+        return messages.history(error.code, {"path": path})
+    why = error.strerror or type(error).__name__
+    return messages.history("stopped", {"path": path, "reason": why})
+
+
+def delete_history(folder: Path, host: str, port: int) -> bool:
+    """Remove a server's history that is not open here, if there is one; whether it is gone."""
+    return _removed(history_path(folder, server_name(host, port)))
+
+
+def _removed(path: Path) -> bool:
+    try:
+        delete(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # also a folder that may not be looked into
+        return False
+    return True
+
+
+class History:
+    """The history of one run.  ``said``: what there is to say before the chat begins.
+
+    ``keyring`` is None where nothing can be recorded.
+    """
+
+    def __init__(
+        self, path: Path, keyring: Keyring | None, bounds: Bounds, said: list[str]
+    ) -> None:
+        self._path, self._keyring = path, keyring
+        # None once there is nothing to record to; these two are the thread's.
+        self._recorder = None if keyring is None else Recorder(path, keyring, bounds.most)
+        self._missing = 0  # messages since a file could last be written
+        self._show: Emit = lambda event: None
+        self._changed = threading.Condition(threading.Lock())
+        self._jobs: deque[Job] = deque()
+        self._waiting = 0  # records among them, and the one that is being written
+        self._dropped = 0  # records that had no room among them
+        self._closed = keyring is None
+        self.said = said
+        if keyring is not None:
+            threading.Thread(target=self._run, name="history", daemon=True).start()
+
+    def before(self, show: Emit) -> Emit:
+        """``show`` for a client whose messages are to be recorded."""
+        self._show = show
+
+        def take(event: events.Event) -> None:
+            if isinstance(event, events.Message):
+                self.record(event)
+            show(event)
+
+        return take
+
+    def record(self, event: events.Message) -> None:
+        """Add a message; returns at once.
+
+        What goes wrong is shown once; a disk that is full may have room for the next one, and all
+        else is the end of it.
+        """
+        record = _record(event)
+        with self._changed:
+            if self._closed:
+                return
+            if self._waiting >= QUEUE_RECORDS:
+                self._dropped += 1
+                slow = self._dropped == 1
+            else:
+                self._waiting += 1
+                self._put(lambda: self._add(record))
+                slow = False
+        if slow:
+            self._warn(messages.history("slow", {"path": self._path}))
+
+    def look_back(self, room: str, count: int, text: str) -> None:
+        """Show the last records of a room, and private ones, that contain ``text``; returns at
+        once."""
+        with self._changed:
+            if not self._closed:
+                self._put(lambda: self._look_back(room, count, text))
+                return
+        self._show(events.Error("no_history", messages.history("closed")))
+
+    def close(self) -> int:
+        """Record nothing more, and forget the keys; so many messages the disk had no time for."""
+        end = time.monotonic() + _CLOSE_SECONDS
+        with self._changed:
+            while self._waiting and (left := end - time.monotonic()) > 0:
+                self._changed.wait(left)
+            return self._stop()
+
+    def delete(self) -> bool:
+        """Forget the keys and remove the files; whether they are gone.  Waits for nobody."""
+        with self._changed:
+            self._stop()
+        return _removed(self._path)
+
+    def _stop(self) -> int:
+        """Nothing more is done; how many records were not written."""
+        self._closed = True
+        self._keyring = self._recorder = None
+        self._jobs.clear()
+        self._changed.notify_all()
+        return self._waiting
+
+    def _put(self, job: Job) -> None:
+        self._jobs.append(job)
+        self._changed.notify_all()
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._jobs:
+                    if self._closed:
+                        return
+                    self._changed.wait()
+                job = self._jobs.popleft()
+            job()
+
+    def _add(self, record: Record) -> None:
+        recorder, text = self._recorder, ""
+        if recorder is not None:
+            try:
+                recorder.append(record)
+            except (OSError, HistoryError) as error:
+                text = self._failed(error)
+            else:
+                text = self._resumed()
+        with self._changed:
+            self._waiting -= 1
+            self._changed.notify_all()
+        if text:
+            self._warn(text)
+
+    def _failed(self, error: OSError | HistoryError) -> str:
+        """What to say of a message that could not be added."""
+        if isinstance(error, HistoryError | FileNotFoundError):  # it is another one's, or gone
+            self._recorder = None
+            return _sentence(error, self._path)
+        self._missing += 1
+        if self._missing > 1:
+            return ""
+        why = error.strerror or type(error).__name__
+        return messages.history("paused", {"path": self._path, "reason": why})
+
+    def _resumed(self) -> str:
+        """What to say of the first message that could be added again."""
+        missing, self._missing = self._missing, 0
+        with self._changed:
+            if self._waiting == 1:  # this one: the disk keeps up again
+                missing, self._dropped = missing + self._dropped, 0
+        return messages.history_resumed(missing) if missing else ""
+
+    def _look_back(self, room: str, count: int, text: str) -> None:
+        keyring = self._keyring
+        if keyring is None:
+            return
+        try:
+            reader = Reader([file for _, file in run_paths(self._path)], keyring)
+            found = reader.last(count, containing(text, room, private_too=True))
+        except (OSError, HistoryError) as error:
+            self._show(events.Error("no_history", _sentence(error, self._path)))
+            return
+        self._show(events.History(tuple(found)))
+        # A record that a kill has torn is no news each time that somebody looks back.
+        for sentence in described(replace(reader.faults, torn=0)):
+            self._warn(sentence)
+
+    def _warn(self, text: str) -> None:
+        self._show(events.Warning("history", None, text))
+
+
+def _record(event: events.Message) -> Record:
+    return Record(
+        _now(), event.room, event.sender, event.to, event.text, event.kind, event.private,
+        event.mine,
+    )  # fmt: skip
+
+
+def described(faults: Faults) -> list[str]:
+    """A sentence for each kind of fault."""
+    counts = (
+        ("missing", faults.missing), ("changed", faults.changed), ("moved", faults.moved),
+        ("torn", faults.torn),
+    )  # fmt: skip
+    return [messages.history_records(code, count) for code, count in counts if count]

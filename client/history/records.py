@@ -1,0 +1,340 @@
+"""Local history: what its files hold, and how that is sealed.  Pure.
+
+    key file    cmdchat history keys 2 COST SALT SEALED SUM, a space between each two
+    run file    header line, then record lines
+    header      cmdchat history run 2 ID MASTER, a space between each two
+    record      NUMBER TOKEN, a space between them
+
+    lock        HKDF-SHA256(scrypt(passphrase in NFC, SALT, N = 2^COST, r = 8, p = 1),
+                info = "cmdchat history lock 2", the line before SEALED), 32 bytes: a Fernet key
+    SEALED      Fernet over {"server": "host:port", "masters": [32 bytes each, in base64url]}
+    SUM         SHA-256("cmdchat history sum 2", the line before SUM)
+    record key  HKDF-SHA256(the master of that place, counted from 0,
+                info = "cmdchat history record 2", header, NUMBER), 32 bytes: a Fernet key
+    TOKEN       Fernet over a JSON object padded like a box
+
+Every line ends with one line feed, which is part of no ``info``.  Every ``info`` goes through
+``protocol.keys.labelled``.  SALT and ID (16 bytes each) and SUM (32 bytes) are base64url without
+padding; COST, MASTER and NUMBER are decimal, and NUMBER, from 1 on, is 8 bytes, big-endian, inside
+``info``.  The clock fields of Fernet are 0.  SUM needs no passphrase: it tells a damaged key file
+from a wrong passphrase.  Each passphrase brings a master of its own, for the runs from then on: the
+one before, with an earlier copy of the key file, opens nothing later.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import secrets
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from client.encryption.envelope import padded_size
+from client.events import HistoryView
+from protocol.errors import ChatError, Malformed
+from protocol.frames import parse
+from protocol.keys import digest, from_text, labelled, to_text
+from protocol.names import room_key
+
+COST = 17  # of new key files: 128 MiB, and a quarter of a second
+COSTS = range(15, 19)  # a file that claims less is no protection, one that claims more a trap
+MASTERS = 1000  # one for each passphrase that there has been
+KEY_FILE_BYTES = 128 * 1024  # a thousand masters fit in
+TEXT_CHARS = 100_000  # of a longer text the beginning is kept
+LINE_BYTES = 2 * 1024 * 1024  # a longer line is no record
+
+_VERSION = "2"
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LATEST = 253_370_764_800_000  # milliseconds: in the year 9999, where no time zone leads out of
+_NUMBER = r"([1-9][0-9]{0,14})"
+_FIELD16, _FIELD32 = r"([A-Za-z0-9_-]{22})", r"([A-Za-z0-9_-]{43})"
+_TOKEN = r"([A-Za-z0-9_=-]+)"  # noqa: S105  # what one looks like
+_KEY_FILE = re.compile(
+    rf"cmdchat history keys {_VERSION} ([1-9][0-9]?) {_FIELD16} {_TOKEN} {_FIELD32}\n"
+)
+_OTHER_VERSION = re.compile(rf"cmdchat history (?:keys )?(?!{_VERSION} )[0-9]{{1,4}} ")
+_HEADER = re.compile(rf"cmdchat history run {_VERSION} {_FIELD16} (0|[1-9][0-9]{{0,2}})\n")
+_LINE = re.compile(rf"{_NUMBER} {_TOKEN}\n".encode("ascii"))
+
+
+class HistoryError(ChatError):
+    """What keeps a history from being used; ``code`` is one of ``wording.history``."""
+
+    code = "unusable"
+
+
+class OtherVersion(HistoryError):
+    """The file is of another version of this program."""
+
+    code = "other_version"
+
+
+class WrongPassphrase(HistoryError):
+    """The header is whole, and this is not its passphrase."""
+
+    code = "wrong_passphrase"
+
+
+class Damaged(HistoryError):
+    """A line that is no record of this file: changed, torn, or from elsewhere."""
+
+    code = "damaged"
+
+
+class Record(HistoryView):
+    """One message as this client showed it, with the form in which it is kept."""
+
+    @property
+    def milliseconds(self) -> int:
+        """``time`` since the epoch."""
+        return min(max(0, (self.time - _EPOCH) // timedelta(milliseconds=1)), _LATEST)
+
+    def encode(self) -> bytes:
+        """The padded plaintext."""
+        text = self.text
+        if len(text) > TEXT_CHARS:
+            text = text[:TEXT_CHARS] + "…"
+        return _padded(
+            {
+                "time": self.milliseconds,
+                "room": self.room,
+                "from": self.sender,
+                "to": self.to,
+                "text": text,
+                "kind": self.kind,
+                "private": self.private,
+                "self": self.mine,
+            }
+        )
+
+    @classmethod
+    def decode(cls, plain: bytes) -> Record:
+        """Read ``encode``; raises Damaged."""
+        found = _fields(plain)
+        time, to = found.get("time"), found.get("to")
+        if type(time) is not int or not 0 <= time <= _LATEST or not isinstance(to, str | None):
+            raise Damaged()
+        when = _EPOCH + timedelta(milliseconds=time)
+        room, sender, text, kind = (_word(found, key) for key in ("room", "from", "text", "kind"))
+        private, mine = (_flag(found, key) for key in ("private", "self"))
+        return cls(when, room, sender, to, text, kind, private, mine)
+
+
+def containing(text: str, room: str, private_too: bool = False) -> Callable[[Record], bool]:
+    """Whether a record contains ``text``, in whatever case, and is of ``room`` (empty: of any);
+    with ``private_too``, private ones are of every room."""
+    wanted, key = text.casefold(), room_key(room)
+
+    def is_wanted(record: Record) -> bool:
+        here = not key or room_key(record.room) == key or (private_too and record.private)
+        return here and wanted in record.text.casefold()
+
+    return is_wanted
+
+
+def _word(fields: dict[str, Any], key: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str):
+        raise Damaged()
+    return value
+
+
+def _flag(fields: dict[str, Any], key: str) -> bool:
+    value = fields.get(key)
+    if not isinstance(value, bool):
+        raise Damaged()
+    return value
+
+
+def _padded(fields: dict[str, Any]) -> bytes:
+    # Half a surrogate pair, which a lying server can put into a name, becomes a question mark.
+    plain = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return plain.ljust(padded_size(len(plain)))
+
+
+def _fields(plain: bytes) -> dict[str, Any]:
+    try:
+        fields = parse(plain)
+    except Malformed:
+        raise Damaged() from None
+    if not isinstance(fields, dict):
+        raise Damaged()
+    return fields
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """What a server's key file holds: whose history it is, and the masters, the newest last."""
+
+    server: str
+    masters: tuple[bytes, ...] = field(repr=False)
+
+    @classmethod
+    def fresh(cls, server: str) -> Keyring:
+        """For a history that begins; ``server`` is host and port as people write them."""
+        return cls(server, (secrets.token_bytes(32),))
+
+    def renewed(self) -> Keyring:
+        """For another passphrase.  Raises HistoryError after a thousand."""
+        if len(self.masters) >= MASTERS:
+            raise HistoryError()
+        return replace(self, masters=(*self.masters, secrets.token_bytes(32)))
+
+    def seal(self, passphrase: str, cost: int = COST) -> bytes:
+        """The key file that ``passphrase`` opens; takes as long as ``cost`` says."""
+        salt = secrets.token_bytes(16)
+        line = f"cmdchat history keys {_VERSION} {cost} {to_text(salt)}".encode("ascii")
+        plain = _padded({"server": self.server, "masters": [to_text(one) for one in self.masters]})
+        token = _lock(passphrase, salt, cost, line).encrypt_at_time(plain, 0)
+        return _summed(line + b" " + token)
+
+    @classmethod
+    def open(cls, data: bytes, passphrase: str) -> Keyring:
+        """Read ``seal``; takes as long as the file says.
+
+        Raises WrongPassphrase; HistoryError, OtherVersion among them, for what is no key file.
+        """
+        text = data.decode("ascii", "replace")
+        found = _KEY_FILE.fullmatch(text)
+        if found is None:
+            raise OtherVersion() if _OTHER_VERSION.match(text) else HistoryError()
+        cost, token = int(found[1]), found[3]
+        line = text[: found.start(3) - 1].encode("ascii")
+        if _summed(line + b" " + token.encode("ascii")) != data or cost not in COSTS:
+            raise HistoryError()
+        try:
+            salt = from_text(found[2], 16)
+            plain = _lock(passphrase, salt, cost, line).decrypt(token)
+        except Malformed:
+            raise HistoryError() from None
+        except InvalidToken:
+            raise WrongPassphrase() from None
+        return cls._read(_fields(plain))
+
+    @classmethod
+    def _read(cls, fields: dict[str, Any]) -> Keyring:
+        masters = fields.get("masters")
+        if not isinstance(masters, list) or not 0 < len(masters) <= MASTERS:
+            raise Damaged()
+        if not all(isinstance(one, str) for one in masters):
+            raise Damaged()
+        try:
+            return cls(_word(fields, "server"), tuple(from_text(one, 32) for one in masters))
+        except Malformed:
+            raise Damaged() from None
+
+
+def _lock(passphrase: str, salt: bytes, cost: int, line: bytes) -> Fernet:
+    secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
+    return _fernet(_scrypt(secret, salt, cost), labelled("cmdchat history lock 2", line))
+
+
+def _scrypt(secret: bytes, salt: bytes, cost: int) -> bytes:
+    return Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(secret)
+
+
+def _fernet(key: bytes, info: bytes) -> Fernet:
+    derived = HKDF(hashes.SHA256(), 32, b"", info).derive(key)
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _summed(line: bytes) -> bytes:
+    """``line`` with SUM and its end."""
+    return line + b" " + to_text(digest("cmdchat history sum 2", line)).encode("ascii") + b"\n"
+
+
+class Run:
+    """The header of one file of records, and what seals and opens them."""
+
+    def __init__(self, keyring: Keyring, id: bytes, master: int) -> None:
+        self._master = keyring.masters[master]
+        self._bound = f"cmdchat history run {_VERSION} {to_text(id)} {master}".encode("ascii")
+        self.id = id
+
+    @classmethod
+    def fresh(cls, keyring: Keyring) -> Run:
+        """A file that begins, under the newest master."""
+        return cls(keyring, secrets.token_bytes(16), len(keyring.masters) - 1)
+
+    @classmethod
+    def of_header(cls, keyring: Keyring, line: bytes) -> Run:
+        """Read ``header``; raises Damaged."""
+        found = _HEADER.fullmatch(line.decode("ascii", "replace"))
+        if found is None or int(found[2]) >= len(keyring.masters):
+            raise Damaged()
+        try:
+            run = cls(keyring, from_text(found[1], 16), int(found[2]))
+        except Malformed:
+            raise Damaged() from None
+        if run.header != line:
+            raise Damaged()
+        return run
+
+    @property
+    def header(self) -> bytes:
+        """The line, with its end."""
+        return self._bound + b"\n"
+
+    def seal(self, number: int, record: Record) -> bytes:
+        """The line of a record, with its end."""
+        # Fernet puts the time into its tokens, in clear; 0 says nothing.
+        return b"%d %s\n" % (number, self._key(number).encrypt_at_time(record.encode(), 0))
+
+    def open(self, line: bytes) -> tuple[int, Record]:
+        """Number and record of a line; raises Damaged if it is none of this file."""
+        found = _LINE.fullmatch(line)
+        if found is None or not _is_canonical(found[2]):
+            raise Damaged()
+        number = int(found[1])
+        try:
+            return number, Record.decode(self._key(number).decrypt(found[2]))
+        except InvalidToken:
+            raise Damaged() from None
+
+    def _key(self, number: int) -> Fernet:
+        info = labelled("cmdchat history record 2", self._bound, number.to_bytes(8, "big"))
+        return _fernet(self._master, info)
+
+
+def number_of(line: bytes) -> int | None:
+    """The number that a line claims; None if it has not the form of a record."""
+    found = _LINE.fullmatch(line)
+    return None if found is None else int(found[1])
+
+
+def _is_canonical(token: bytes) -> bool:
+    """Whether no other text stands for the same bytes: any change has to be found."""
+    try:
+        return base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)) == token
+    except (binascii.Error, ValueError):
+        return False
+
+
+@dataclass(frozen=True)
+class Faults:
+    """So many records are ``missing``, were ``changed`` (or come from elsewhere), are ``moved``
+    from their place (or there twice), or were not written to their end (``torn``)."""
+
+    missing: int = 0
+    changed: int = 0
+    moved: int = 0
+    torn: int = 0
+
+    def __add__(self, other: Faults) -> Faults:
+        return Faults(
+            self.missing + other.missing, self.changed + other.changed,
+            self.moved + other.moved, self.torn + other.torn,
+        )  # fmt: skip
+
+    def __bool__(self) -> bool:
+        return self != Faults()

@@ -1,0 +1,167 @@
+"""The screen that lines are written on, one below the other: a dumb terminal, a pipe, a file.
+
+What a terminal shows of it scrolls away; the line being typed is kept below the last one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TextIO
+
+from client.events import Cleared, Connected, Crowd, Event, Joined, Left, Message, RoomEntered
+from client.input.editor import LineView
+from client.output.input_line import NoLine, Size, TypedLine
+from client.output.renderer import Renderer
+from client.output.screen import (
+    CLOSE_TIME,
+    QUEUE_EVENTS,
+    Diagnostic,
+    Drawing,
+    Handed,
+    Item,
+    Now,
+    Redrawn,
+    Shown,
+    local_now,
+    nothing,
+)
+
+__all__ = ["CLOSE_TIME", "QUEUE_EVENTS", "Now", "Screen", "local_now"]
+
+
+class Screen(Drawing):
+    """Draws events with ``renderer`` on ``out``, and diagnostics on ``err``.
+
+    ``line`` keeps the typed line and ``size`` tells the terminal's size; both are left out where
+    ``out`` is no terminal.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        out: TextIO,
+        err: TextIO,
+        *,
+        line: TypedLine | None = None,
+        size: Callable[[], Size] | None = None,
+        on_gone: Callable[[], None] = nothing,
+        now: Now = local_now,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(out, err, on_gone, now, clock)
+        self._renderer = renderer
+        self._line = line or NoLine()
+        self._size = size
+        # Used by the screen thread only, like _line and _renderer.
+        self._view = LineView()
+        self._held: deque[Shown] = deque(maxlen=QUEUE_EVENTS)
+        self._drawn = Size(0, 0)  # the terminal's size, the last time it was asked for
+        self._expects = 1  # lines that were entered (or the chat was) and nothing came of yet
+        self._asks = False  # a prompt is to be shown
+
+    def _begin(self) -> None:
+        self._drawn = self._measure()
+        if not self._away:
+            self._write(self._line.begin() + self._asked())
+
+    def _end(self) -> None:
+        if not self._away:
+            self._write(self._line.leave(self._measure()) + self._line.finish())
+
+    def _wiped(self) -> str:
+        return self._line.wipe(self._measure())
+
+    def _draw(self, items: list[Item]) -> None:
+        """Draw all that has come since the last time; one write, where that is possible."""
+        size = self._measure()
+        text = ""
+        for item in items:
+            if self._away and isinstance(item, LineView | Shown | Redrawn):
+                self._hold(item)
+            elif isinstance(item, LineView):
+                text += self._type(item, size)
+            elif isinstance(item, Shown):
+                text += self._lines(item, size)
+            elif isinstance(item, Redrawn):
+                text += self._redraw(size)
+            elif isinstance(item, Diagnostic | Handed):
+                self._write(text)
+                text = ""
+                self._give_way(item, size)
+        self._write(text + self._prompted())
+
+    def _type(self, view: LineView, size: Size) -> str:
+        prompted, self._view = self._prompted(), view
+        self._expects += view.entered
+        return prompted + self._line.change(self._renderer.prompt(), view, size)
+
+    def _redraw(self, size: Size) -> str:
+        """Somebody wants to see it again; or the terminal has another size, and has made of what
+        it shows what it likes."""
+        before, self._drawn = self._drawn, size
+        return self._line.again(self._renderer.prompt(), self._view, size) if before == size else ""
+
+    def _hold(self, item: LineView | Shown | Redrawn) -> None:
+        """Keep for later what the terminal, which is somebody else's, does not get now."""
+        if isinstance(item, LineView):
+            self._view = item
+        elif isinstance(item, Shown):
+            self._held.append(item)
+
+    def _give_way(self, item: Diagnostic | Handed, size: Size) -> None:
+        left = "" if self._away else self._line.leave(size)
+        if isinstance(item, Diagnostic):
+            self._write(left)
+            self._complain(item.text)
+        else:
+            self._hand(item, left)
+
+    def _hand(self, item: Handed, left: str) -> None:
+        try:
+            was, self._away = self._away, item.away
+            if not item.away:
+                size, held = self._measure(), [*self._held]
+                self._held.clear()
+                self._write(self._line.begin() + "".join(self._lines(each, size) for each in held))
+                self._write(self._asked())
+            elif not was and not item.silently:
+                self._write(left + self._line.finish())
+        finally:
+            item.done.set()
+
+    def _lines(self, item: Shown, size: Size) -> str:
+        if isinstance(item.event, Cleared) and (wipe := self._line.wipe(size)):
+            self._answered()
+            return wipe
+        columns = None if self._size is None else size.columns - 1
+        lines = self._renderer.lines(item.event, item.when, columns)
+        if lines and self._is_answer(item.event):
+            self._answered()
+        bell = "\a" if self._renderer.rings(item.event) else ""
+        return bell + self._line.above(lines, size)
+
+    def _is_answer(self, event: Event) -> bool:
+        """Whether this is what came of a line, after which another one can be typed."""
+        if isinstance(event, Message):
+            return event.mine
+        if isinstance(event, Connected | RoomEntered):
+            return True
+        return self._expects > 0 and not isinstance(event, Joined | Left | Crowd)
+
+    def _answered(self) -> None:
+        self._expects, self._asks = max(0, self._expects - 1), True
+
+    def _prompted(self) -> str:
+        """A prompt, if there is to be one, and nothing is half typed."""
+        if not self._asks or self._view.text or self._away:
+            return ""
+        self._asks = False
+        return self._asked()
+
+    def _asked(self) -> str:
+        return self._line.ask(self._renderer.prompt(), self._view, self._measure())
+
+    def _measure(self) -> Size:
+        return Size(80, 24) if self._size is None else self._size()

@@ -1,0 +1,328 @@
+"""The one owner of standard output: its thread, and the queue of what is to be drawn.
+
+Other threads say what is to be seen (``show``, ``typed``, ``diagnose``); the screen thread alone
+draws and writes it, so that nothing that the network brings can disturb a half-typed line.
+
+Thread: ``screen``, started by ``start``, ends after ``close`` or when standard output has gone,
+joined by ``close``. Lock: ``_changed`` guards the queue and the flags; a leaf, no I/O inside.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TextIO
+
+from client.events import Event
+from client.input.editor import LineView
+from client.input.terminal import is_terminal
+from client.output import streams
+from client.output.crowds import Crowds, Told
+from protocol.names import visible
+
+QUEUE_EVENTS = 1000  # events that wait; whoever brings more waits for room
+CLOSE_TIME = 3.0  # seconds that what waits has to be written in
+
+Now = Callable[[], datetime]
+
+
+class NoReader(Exception):
+    """Standard output leads nowhere any more; the text says why, and nothing if it is only that
+    the reader has gone."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    event: Event
+    when: datetime
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    text: str
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    pass
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """A key that is about the view, not about the typed line: its name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Handed:
+    """The terminal goes to somebody else (``away``), or comes back; ``done`` says it has.
+
+    ``silently``: it is somebody else's already, so nothing is written there.
+    """
+
+    away: bool
+    done: threading.Event
+    silently: bool = False
+
+
+Item = Shown | Diagnostic | Redrawn | Pressed | Handed | LineView
+
+
+def _shown(told: list[Told]) -> list[Item]:
+    return [Shown(event, when) for event, when in told]
+
+
+def local_now() -> datetime:
+    """This machine's time, in its own zone."""
+    return datetime.now().astimezone()
+
+
+def nothing() -> None:
+    pass
+
+
+class Drawing:
+    """Base of all screens: ``_begin``, ``_draw`` and ``_end`` are their own.
+
+    When ``out`` has no reader any more, or cannot be written, ``gone`` becomes true and ``on_gone``
+    is called, once and from the screen thread; what is shown later is dropped.
+    """
+
+    def __init__(
+        self, out: TextIO, err: TextIO, on_gone: Callable[[], None], now: Now,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.gone = False
+        self.failure: Exception | None = None  # an error of ours; the screen has ended
+        self.unwritable = ""  # why standard output takes nothing, if it still has a reader
+        self._out, self._err = out, err
+        self._on_terminal = is_terminal(out)
+        self._on_gone = on_gone
+        self._now = now
+        self._changed = threading.Condition()
+        self._items: deque[Item] = deque()
+        self._batch: list[Item] = []  # what is being drawn; the screen thread's
+        self._undrawn: Counter[type[Event]] = Counter()  # events that nobody could see
+        self._closing = False
+        self._hurried = False
+        self._vanishing = False  # nothing is drawn any more, and what was is wiped away
+        self._crowds = Crowds(clock)  # used by the screen thread only
+        self._away = False  # the terminal is somebody else's; used by the screen thread only
+        self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
+
+    def start(self, away: bool = False) -> None:
+        """Begin to draw; ``away``: not before the terminal is handed over."""
+        self._away = away
+        self._thread.start()
+
+    def show(self, event: Event) -> None:
+        """Show an event. Never waits, so that it may be called under a lock; dropped after
+        ``close``. Who brings many, waits for room before the next ones."""
+        self._put(Shown(event, self._now()))
+
+    def await_room(self, seconds: float) -> bool:
+        """Whether there is room for more within ``seconds``; so, too, where nobody reads it."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._has_room() or self._hurried or self._over(), seconds
+            )
+
+    def undrawn(self, kind: type[Event]) -> int:
+        """How many events of a kind were shown when, or just before, there was no reader."""
+        with self._changed:
+            return self._undrawn[kind]
+
+    def diagnose(self, text: str) -> None:
+        """Say something of the program's own without breaking the typed line."""
+        self._put(Diagnostic(text))
+
+    def redraw(self) -> None:
+        """Draw again, for example when the size has changed."""
+        self._put(Redrawn())
+
+    def pressed(self, name: str) -> None:
+        """A key that is about the view was pressed."""
+        self._put(Pressed(name))
+
+    def hand_over(self, away: bool, silently: bool = False) -> None:
+        """Leave the terminal to somebody else, or take it back; returns when that is done."""
+        item = Handed(away, threading.Event(), silently)
+        self._put(item)
+        while self._thread.is_alive() and not item.done.wait(CLOSE_TIME):
+            if self._over():
+                return
+
+    def typed(self, view: LineView) -> None:
+        """Show the line being typed as it is now. Never waits."""
+        with self._changed:
+            last = self._items[-1] if self._items else None
+            if isinstance(last, LineView) and not last.entered:
+                self._items.pop()
+                # Where lines cannot be erased, an entered one is written whole first.
+                if view.entered:
+                    self._items.append(last)
+            self._append_locked(view)
+
+    def hurry(self) -> None:
+        """Wait no longer for a reader that does not read: what does not fit is dropped."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+
+    def close(self, timeout: float = CLOSE_TIME) -> None:
+        """Draw what waits, leave the terminal as it was, and end the thread.
+
+        Does not wait longer than ``timeout`` for a reader that does not read.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def vanish(self) -> None:
+        """Draw nothing more, and wipe away what was drawn; ``close`` waits for it."""
+        with self._changed:
+            self._vanishing = self._closing = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether its thread still waits for a reader that does not read."""
+        return self._thread.is_alive()
+
+    # What each kind of screen does itself; called by the screen thread alone.
+
+    def _begin(self) -> None:
+        """Write what comes first."""
+        raise NotImplementedError
+
+    def _draw(self, items: list[Item]) -> None:
+        """Draw what has come; nothing, when it is only time."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Write what comes last."""
+        raise NotImplementedError
+
+    def _wiped(self) -> str:
+        """What to write after that so that nothing of it is left, not even above the screen."""
+        raise NotImplementedError
+
+    def _patience(self) -> float | None:
+        """Seconds after which it wants to draw though nothing has come; None for never."""
+        return None
+
+    def _put(self, item: Item) -> None:
+        with self._changed:
+            if self._has_room() or not self._hurried:
+                self._append_locked(item)
+
+    def _has_room(self) -> bool:
+        return len(self._items) < QUEUE_EVENTS
+
+    def _over(self) -> bool:
+        return self._closing or self.gone
+
+    def _append_locked(self, item: Item) -> None:
+        if self._over():
+            self._count_locked([item])
+            return
+        self._items.append(item)
+        self._changed.notify_all()
+
+    def _count_locked(self, items: Iterable[Item]) -> None:
+        self._undrawn.update(type(item.event) for item in items if isinstance(item, Shown))
+
+    def _waits(self) -> float | None:
+        """Seconds after which there is something to draw though nothing has come."""
+        ends = [end for end in (self._patience(), self._crowds.left) if end is not None]
+        return min(ends, default=None)
+
+    def _in_crowds(self, items: list[Item]) -> list[Item]:
+        """The items with those who come and go told as they are to be told now."""
+        found: list[Item] = []
+        for item in items:
+            if isinstance(item, Shown):
+                found += _shown(self._crowds.take(item.event, item.when))
+                continue
+            if isinstance(item, Diagnostic | Handed):  # what came before it is seen before it
+                found += _shown(self._crowds.flush())
+            found.append(item)
+        return found + _shown(self._crowds.due())
+
+    def _take(self, patience: float | None) -> list[Item] | None:
+        """Wait for something to draw; None after ``close``, when all has been drawn."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closing, patience)
+            if not self._items and self._closing:
+                return None
+            items = list(self._items)
+            self._items.clear()
+            self._changed.notify_all()
+            return items
+
+    def _run(self) -> None:
+        try:
+            self._begin()
+            while (items := self._take(self._waits())) is not None:
+                self._batch = items
+                self._draw(self._in_crowds(items))
+                self._batch = []
+            if (rest := self._crowds.flush()) and not self._vanishing:
+                self._draw(_shown(rest))
+            self._end()
+            if self._vanishing:
+                self._write(self._wiped())
+        except NoReader as error:
+            self.unwritable = str(error)
+            self._leave(None)
+        except Exception as error:  # top of a thread: a bug must not leave the client mute
+            with suppress(Exception):
+                self._end()  # nor the terminal as it is
+            self._leave(error)
+
+    def _leave(self, failure: Exception | None) -> None:
+        with self._changed:
+            self.failure = failure
+            self.gone = True
+            self._count_locked([*self._batch, *self._items])
+            self._items.clear()
+            self._changed.notify_all()
+        if failure is None:
+            self._discard_output()
+        self._on_gone()
+
+    def _discard_output(self) -> None:
+        """Let what is still buffered go nowhere, or Python complains about it at the end."""
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._out.fileno())
+            os.close(nowhere)
+
+    def _write(self, text: str) -> None:
+        if text:
+            try:
+                self._out.write(_encodable(text, self._out.encoding))
+                self._out.flush()
+            except (OSError, ValueError) as error:
+                raise NoReader(streams.reason(error, self._on_terminal)) from None
+
+    def _complain(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # nobody listens there: nothing can be said
+            self._err.write(_encodable(visible(text) + "\n", self._err.encoding))
+            self._err.flush()
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    """What the stream's encoding has of a text, and ``?`` for the rest."""
+    name = encoding or "utf-8"
+    return text.encode(name, "replace").decode(name)
