@@ -17,6 +17,7 @@ from typing import Any
 from protocol.errors import ChatError
 from protocol.names import visible
 from server import bounds
+from server.admission import AcceptSlot, ConnectionLimits, Permit
 from server.auth import Password, Tokens
 from server.banner import (
     banner,
@@ -31,18 +32,15 @@ from server.broadcast import Broadcaster, Receiver
 from server.callers import Caller, Proxies
 from server.connection import Connection, Parts, Rules
 from server.console import Console
-from server.gate import Gate, Visitor
 from server.http import Face, Handler, no_place
 from server.kicks import Kicks
-from server.limiter import SlidingWindows
 from server.listener import Listener
+from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter
 from server.rooms import Rooms
 from server.sessions import Sessions
-from server.shares import Allowance, Shares
 from server.signals import Signals
 from server.sweeper import Sweeper
 from server.throttle import FormGuesses, LoginThrottle
-from server.turn import Turn
 from settings import ServerSettings, box_size
 from transport import (  # its library now: what is wrong with it is not told to clients
     CannotListen,
@@ -64,8 +62,8 @@ class FormsCannotListen(CannotListen):
 class _Visit:
     """One connection, from accept to close."""
 
-    def __init__(self, stream: Stream, visitor: Visitor) -> None:
-        self.stream, self.visitor = stream, visitor
+    def __init__(self, stream: Stream, permit: Permit) -> None:
+        self.stream, self.permit = stream, permit
         self.connection: Connection | None = None
         self.stay: Callable[[], None] | None = None  # what is left to do once it is in
 
@@ -89,7 +87,7 @@ class ChatServer:
             if settings.ssl_cert is not None
             else None
         )
-        self._gate = Gate()
+        self._connection_limits = ConnectionLimits()
         self._stopping = False
         self._lock = threading.Lock()  # leaf; guards the set
         self._visits: set[_Visit] = set()
@@ -124,8 +122,8 @@ class ChatServer:
         )
 
     def _listen(self, host: str, port: int, face: Face) -> Listener:
-        serve = partial(self._serve, face)
-        return Listener(host, port, self._gate, self._parts.turn, serve, self._refusal)
+        limits, slot = self._connection_limits, self._parts.accept_slot
+        return Listener(host, port, limits, slot, partial(self._serve, face), self._refusal)
 
     @property
     def port(self) -> int:
@@ -168,10 +166,10 @@ class ChatServer:
                 connection.quiet.wait(max(0.0, quiet_by - time.monotonic()))
         for connection in connections:
             connection.hang_up("shutdown")
-        if not self._gate.wait_empty(bounds.STOP_POLITE_SECONDS):
+        if not self._connection_limits.wait_empty(bounds.STOP_POLITE_SECONDS):
             for visit in self._all_visits():
                 visit.stream.abort()
-            self._gate.wait_empty(bounds.STOP_SECONDS - bounds.STOP_POLITE_SECONDS)
+            self._connection_limits.wait_empty(bounds.STOP_SECONDS - bounds.STOP_POLITE_SECONDS)
         self._parts.broadcaster.stop()
         self._parts.sweeper.stop()
 
@@ -205,9 +203,9 @@ class ChatServer:
         rooms: Rooms[Receiver] = Rooms()
         broadcaster, tokens, throttle = Broadcaster(), Tokens(), LoginThrottle()
         sessions = Sessions(rooms, broadcaster.mark, settings.heartbeat_timeout)
-        posts, commands = Allowance(limit, window), Allowance(limit, window)
-        joins = Shares(bounds.JOINS_OF_ADDRESS, bounds.JOINS_SECONDS)
-        refusals = SlidingWindows(bounds.REFUSALS, bounds.REFUSALS_SECONDS)
+        posts, commands = MemberRateLimiter(limit, window), MemberRateLimiter(limit, window)
+        joins = FairRateLimiter(bounds.JOINS_OF_ADDRESS, bounds.JOINS_SECONDS)
+        refusals = RateLimiter(bounds.REFUSALS, bounds.REFUSALS_SECONDS)
         jobs = [
             sessions.sweep,
             self._sweep_tokens,
@@ -223,7 +221,7 @@ class ChatServer:
             rooms,
             sessions,
             broadcaster,
-            Turn(),
+            AcceptSlot(),
             Sweeper(jobs),
             posts,
             commands,
@@ -246,23 +244,23 @@ class ChatServer:
     # One connection
 
     def _serve(
-        self, face: Face, sock: Any, address: str, visitor: Visitor
+        self, face: Face, sock: Any, address: str, permit: Permit
     ) -> Callable[[], None] | None:
         """From accept until the client is in; the rest is returned, for a thread of its own.
 
-        The caller has the turn.
+        The caller has the accept slot.
         """
         try:
             stream = self._stream(sock)
         except OSError:  # no descriptor to be had for it
             sock.close()
-            self._gate.leave(visitor)
+            self._connection_limits.release(permit)
             return None
-        visit = _Visit(stream, visitor)
+        visit = _Visit(stream, permit)
         with self._lock:
             self._visits.add(visit)
         try:
-            if self._gate.settle(visitor, visit.cut) and not self._stopping:
+            if self._connection_limits.attach(permit, visit.cut) and not self._stopping:
                 self._attend(visit, face, address)
         except BaseException:
             self._end(visit)
@@ -270,7 +268,7 @@ class ChatServer:
         if visit.stay is None:
             self._end(visit)
             if visit.connection is not None:
-                time.sleep(bounds.BREATH_SECONDS)  # with the turn: no other stranger's work either
+                time.sleep(bounds.BREATH_SECONDS)  # with the slot: no other stranger's work either
             return None
         stream.stop_yielding()
         return partial(self._stay, visit, visit.stay)
@@ -286,11 +284,11 @@ class ChatServer:
         visit.stream.close()
         with self._lock:
             self._visits.discard(visit)
-        self._gate.leave(visit.visitor)
+        self._connection_limits.release(visit.permit)
 
     def _stream(self, sock: Any) -> Stream:
         bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
-        away = self._parts.turn.away
+        away = self._parts.accept_slot.released()
         if self._tls is None:
             return Stream(sock, bound=bound, interruptible=True, while_waiting=away)
         return tls.TlsStream(
@@ -314,7 +312,7 @@ class ChatServer:
 
     def _move(self, visit: _Visit, caller: Caller) -> bool:
         """Count a visit for whom a trusted proxy has named; False if there is no place for it."""
-        return self._gate.move(visit.visitor, caller.group)
+        return self._connection_limits.move(visit.permit, caller.group)
 
     def _turn_away(self, visit: _Visit) -> None:
         """Say that there is no place, before anything was asked."""
@@ -326,8 +324,8 @@ class ChatServer:
         connection = Connection(
             self._parts,
             peer,
-            visit.visitor.group,
-            partial(self._gate.prove, visit.visitor),
+            visit.permit.group,
+            partial(self._connection_limits.authenticated, visit.permit),
             partial(self._prove, visit, peer),
         )
         visit.connection = connection
@@ -336,7 +334,7 @@ class ChatServer:
 
     def _prove(self, visit: _Visit, peer: WebSocket) -> None:
         peer.allow(self._settings.max_payload_size)
-        self._gate.prove(visit.visitor)
+        self._connection_limits.authenticated(visit.permit)
 
     def _all_visits(self) -> list[_Visit]:
         with self._lock:

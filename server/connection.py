@@ -38,16 +38,15 @@ from protocol.errors import (
 from protocol.link import TOKEN, ServerLink
 from protocol.names import check_nick, check_room, room_key
 from server import bounds
+from server.admission import AcceptSlot
 from server.auth import Password, Token, Tokens, random_prs
 from server.broadcast import Broadcaster, Receiver, SendQueue, entered
 from server.kicks import Kicks
-from server.limiter import SlidingWindows
+from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter, tenths
 from server.rooms import Member, Room, Rooms, Snapshot
 from server.sessions import Session, Sessions
-from server.shares import Allowance, Shares, tenths
 from server.sweeper import Sweeper
 from server.throttle import Line, LoginThrottle
-from server.turn import Turn
 from server.work import work_bucket
 from transport import Closed, Flooded
 from transport.token_bucket import REFUSAL_COST, VALUE_COST, TokenBucket
@@ -102,12 +101,12 @@ class Parts:
     rooms: Rooms[Receiver]
     sessions: Sessions
     broadcaster: Broadcaster
-    turn: Turn
+    accept_slot: AcceptSlot
     sweeper: Sweeper
-    posts: Allowance
-    commands: Allowance
-    joins: Shares
-    refusals: SlidingWindows
+    posts: MemberRateLimiter
+    commands: MemberRateLimiter
+    joins: FairRateLimiter
+    refusals: RateLimiter
     kicks: Kicks
     clock: Callable[[], float] = time.monotonic
 
@@ -162,7 +161,7 @@ class Connection:
     def enter(self) -> Callable[[], None] | None:
         """The handshake; what is left to do if the client is in, which is for its own thread.
 
-        The caller has the turn (``Parts.turn``).  Neither raises anything that a client can cause.
+        The caller has the accept slot.  Neither raises anything that a client can cause.
         """
         session = None
         try:
@@ -251,7 +250,7 @@ class Connection:
     def _take(self, line: Line) -> None:
         """Wait for one's turn in ``line``.  Raises TooManyAttempts, or Closed."""
         self._parts.sweeper.poke(bounds.FORGET_SECONDS)
-        with self._parts.turn.away:
+        with self._parts.accept_slot.released():
             line.take(self._group, self._stirred, lambda: self._reason is not None)
 
     def _judge(self, record: str | bytes) -> frames.Confirm:
@@ -270,7 +269,7 @@ class Connection:
         """After a wrong proof: its answer is late where guesses of that address are many."""
         seconds = self._parts.throttle.hold(self._group)
         if seconds:
-            with self._parts.turn.away:
+            with self._parts.accept_slot.released():
                 self._gave_up.wait(min(seconds, answered_by - self._parts.clock()))
             self._parts.throttle.release(self._group)
 
@@ -278,7 +277,7 @@ class Connection:
         """Keep it waiting while it does not go: it would only come anew, which costs more."""
         deadline = self._parts.clock() + bounds.FLOODER_SECONDS
         if self._peer.drop(bounds.FLOODER_BYTES, deadline):
-            with self._parts.turn.away:
+            with self._parts.accept_slot.released():
                 self._gave_up.wait(deadline - self._parts.clock())
 
     def _receive_by(self, deadline: float) -> str | bytes:
@@ -308,7 +307,7 @@ class Connection:
 
     def _resume(self, session: Session, confirm: frames.Confirm) -> bool:
         """Take the place of the session's connection, if its log goes on where it says."""
-        with session.turn:
+        with session.lock:
             room, member = session.room, session.member
             if session.over or room is None or member is None or room.log_id != confirm.log:
                 return False
@@ -339,7 +338,7 @@ class Connection:
         session.hang_up = self.hang_up
         try:
             with self._turn_to_change(
-                self._parts.rooms.find(room_name), self._parts.turn.away
+                self._parts.rooms.find(room_name), self._parts.accept_slot.released()
             ) as late:
                 if self._reason is not None:
                     raise Closed()
@@ -408,7 +407,7 @@ class Connection:
     ) -> tuple[Room[Receiver], Member[Receiver], Snapshot]:
         """A place in the room ``name``, where those in their grace make room for the living.
 
-        The caller holds ``session.turn``, and those in their grace hold none.  Raises RoomFull, or
+        The caller holds ``session.lock``, and those in their grace hold none.  Raises RoomFull, or
         ServerFull for a room too many.
         """
         rooms, sessions = self._parts.rooms, self._parts.sessions
@@ -425,7 +424,7 @@ class Connection:
 
     def _enter_room(self, session: Session, name: str) -> Room[Receiver]:
         """The session's first room.  Raises ServerFull or RoomFull."""
-        with session.turn:  # who ends it now finds either no room, or one that it has to leave
+        with session.lock:  # who ends it now finds either no room, or one that it has to leave
             if session.over:
                 raise Closed()  # its identity or token came a second time, or was revoked
             room, member, snapshot = self._find_place(session, name)
@@ -521,7 +520,7 @@ class Connection:
 
     def _leave(self, session: Session) -> None:
         """End the session, unless it is another connection's now."""
-        with session.turn:
+        with session.lock:
             mine = session.queue is self._queue
         if mine:
             self._parts.sessions.end(session)
@@ -635,7 +634,7 @@ class Connection:
             after: list[Receiver] = []
             try:
                 frame = frames.from_object(value, frames.CLIENT_FRAMES)
-                with self._waited_for(session, frame) as self._late, session.turn:
+                with self._waited_for(session, frame) as self._late, session.lock:
                     if session.queue is not self._queue:
                         break  # it is over, or another connection's now: hang_up has told why
                     replies = self._handle(session, frame, after)
@@ -650,7 +649,7 @@ class Connection:
     def _waited_for(
         self, session: Session, frame: frames.Frame
     ) -> AbstractContextManager[float]:
-        """What changes a room waits until it may, without ``session.turn``."""
+        """What changes a room waits until it may, without ``session.lock``."""
         if not isinstance(frame, (frames.Nick, frames.Enter)) or frame.ref <= session.taken:
             return contextlib.nullcontext(0.0)
         room = session.room
@@ -667,7 +666,7 @@ class Connection:
         self._queue.reply(_refusal(error).encode())
         self._strikes += 1
 
-    # Handling frames: session.turn is held, replies are returned
+    # Handling frames: session.lock is held, replies are returned
 
     def _handle(
         self, session: Session, frame: frames.Frame, after: list[Receiver]
@@ -821,9 +820,9 @@ class Connection:
         if len(box.data) > rules.max_box_size:
             raise TooLong(limit=rules.max_message_size)
 
-    def _count(self, allowance: Allowance, session: Session) -> None:
-        """Count one for the identity, and for its address.  Raises as ``Allowance.count``."""
-        allowance.count(session.bundle.fingerprint, self._group)
+    def _count(self, limiter: MemberRateLimiter, session: Session) -> None:
+        """Count one for the identity and its address.  Raises as ``limiter.count``."""
+        limiter.count(session.bundle.fingerprint, self._group)
         self._parts.sweeper.poke(self._parts.rules.rate_window)
 
     def _count_refusal(self, session: Session) -> None:

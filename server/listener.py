@@ -17,14 +17,13 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 from server import bounds, threads
+from server.admission import AcceptSlot, ConnectionLimits, Permit
 from server.auth import address_group
-from server.gate import Gate, Visitor
-from server.turn import Turn
 from transport.listening import listen, wake_listener
 
 Stay = Callable[[], None]
 # A socket just accepted, the peer's address, its place; what is left for the client's own thread.
-Serve = Callable[[Any, str, Visitor], "Stay | None"]
+Serve = Callable[[Any, str, Permit], "Stay | None"]
 
 
 class Listener(ThreadingHTTPServer):
@@ -41,12 +40,13 @@ class Listener(ThreadingHTTPServer):
         self,
         host: str,
         port: int,
-        gate: Gate,
-        turn: Turn,
+        connection_limits: ConnectionLimits,
+        accept_slot: AcceptSlot,
         serve: Serve,
         refusal: bytes = b"",
     ) -> None:
-        self._gate, self._turn, self._serve, self._refusal = gate, turn, serve, refusal
+        self._connection_limits, self._slot = connection_limits, accept_slot
+        self._serve, self._refusal = serve, refusal
         self._stopping = threading.Event()
         self._door = threading.Condition()  # leaf; guards the count
         self._waiting = 1  # acceptors that wait for a connection, from start on
@@ -96,7 +96,7 @@ class Listener(ThreadingHTTPServer):
     def _bring_in(self, request: Any, address: Any) -> bool:
         """One connection; False if this acceptor could not leave the door for it."""
         stay = None
-        with self._turn:
+        with self._slot:
             # Not before: while others work, whoever comes waits with the system, and not here.
             if not self._let_another_wait():
                 self.shutdown_request(request)
@@ -156,9 +156,9 @@ class Listener(ThreadingHTTPServer):
     def _admit(self, request: Any, client_address: Any) -> Stay | None:
         """If there is a place for it, bring it in."""
         address = client_address[0]
-        visitor = self._gate.enter(address_group(address))
-        if visitor is not None:
-            return self._serve(request, address, visitor)
+        permit = self._connection_limits.admit(address_group(address))
+        if permit is not None:
+            return self._serve(request, address, permit)
         self._turn_away(request)
         return None
 

@@ -34,14 +34,14 @@ def _no_connection(_: str) -> None:
 class Session:
     """One client's presence.
 
-    ``turn`` is held while one of its frames is handled, and while another connection takes its
+    ``lock`` is held while one of its frames is handled, and while another connection takes its
     place: so a frame is handled wholly before the change or not at all.  Lock order:
-    ``Session.turn``, then any other.  ``hang_up`` tells the connection's own thread to say a
+    ``Session.lock``, then any other.  ``hang_up`` tells the connection's own thread to say a
     reason and go; it returns at once.
     """
 
     def __init__(self, nick: str, bundle: Bundle, token_id: str | None) -> None:
-        self.turn = threading.Lock()  # guards all below, but for reading `queue`
+        self.lock = threading.Lock()  # guards all below, but for reading `queue`
         self.nick, self.bundle, self.token_id = nick, bundle, token_id
         self.looks = nick_looks(nick)
         self.queue: SendQueue | None = None
@@ -147,7 +147,7 @@ class Sessions:
     def rename(self, session: Session, nick: str) -> None:
         """Take another nickname, which may look like one's own.
 
-        The caller holds ``session.turn``.  Raises NickTaken.
+        The caller holds ``session.lock``.  Raises NickTaken.
         """
         looks = nick_looks(nick)
         with self._lock:
@@ -176,7 +176,7 @@ class Sessions:
 
         False if another connection has taken its place already, or the session is over.
         """
-        with session.turn:
+        with session.lock:
             if session.queue is not queue or session.over:
                 return False
             session.queue, session.hang_up = None, _no_connection
@@ -192,7 +192,7 @@ class Sessions:
         With ``lost_at``, only if its connection is still the one that was lost then.  With
         ``reason``, its connection is told to say that and go.
         """
-        with session.turn:
+        with session.lock:
             if session.over or (lost_at is not None and session.lost_at != lost_at):
                 return
             session.over = True

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from protocol import link, pake
 from protocol.errors import NickReserved, ServerFull
 from server.auth import Password, Tokens, address_group, random_prs
-from tests.test_limiter import Clock
+from tests.test_rate_limits import Clock
 
 SID = bytes(range(32))
 

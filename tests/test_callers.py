@@ -18,7 +18,7 @@ from server import bounds
 from server.app import ChatServer
 from server.auth import address_group, has_neighbours
 from server.callers import FORWARDING, Caller, Proxies
-from server.shares import Shares
+from server.rate_limits import FairRateLimiter
 from server.throttle import GUESSES, Budget, Line, Rate, Rates
 from tests.fronts import Front, speaking_for
 from tests.test_http_face import Answer, ask, form, request, visit  # noqa: F401
@@ -135,7 +135,7 @@ def test_a_circuit_is_told_apart_on_a_connection(serve: Callable[..., ChatServer
     with Front(server.port, line) as front, Raw(front.address[1]) as raw:
         raw.send(UPGRADE)
         assert raw.sock.recv(12) == b"HTTP/1.1 101"
-        assert [visit.visitor.group for visit in server._all_visits()] == [
+        assert [visit.permit.group for visit in server._all_visits()] == [
             "fc00:dead:beef:4dad::ffff:ffff"
         ]
 
@@ -181,9 +181,9 @@ def test_members_of_one_address_are_counted(
     assert refused(lambda: come(server, HIS, way)) == "busy"
     come(server, HERS, way).join("cy")
     members[0].cut()
-    until(lambda: server._gate._proven.get(HIS) == 1)
+    until(lambda: server._connection_limits._members_of.get(HIS) == 1)
     come(server, HIS, way).join("di")
-    assert server._gate._proven == {HIS: 2, HERS: 1}
+    assert server._connection_limits._members_of == {HIS: 2, HERS: 1}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -240,7 +240,7 @@ def test_posts_and_joins_of_one_address_are_counted(
     counted: list[tuple[str, str]] = []
     tables = {"join": parts.joins, "post": parts.posts.shares, "command": parts.commands.shares}
 
-    def watch(name: str, shares: Shares) -> None:
+    def watch(name: str, shares: FairRateLimiter) -> None:
         take = shares.take
 
         def counting(group: str, who: Hashable) -> float:
@@ -282,7 +282,7 @@ def test_from_others_no_header_is_believed(serve: Callable[..., ChatServer]) -> 
         with Raw(server.port) as raw:
             raw.send(UPGRADE.replace(b"Host: x", f"Host: x\r\nX-Forwarded-For: {HIS}".encode()))
             assert raw.sock.recv(12) == b"HTTP/1.1 101"
-            assert [visit.visitor.group for visit in server._all_visits()] == ["127.0.0.1"]
+            assert [visit.permit.group for visit in server._all_visits()] == ["127.0.0.1"]
         assert ask(server.port, b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n" + UPGRADE).status == 400
         with Raw(server.port) as raw:
             raw.send(block(HIS) + UPGRADE)
@@ -313,7 +313,7 @@ def test_a_proxys_own_connection_counts_as_the_proxys(
     with Front(server.port, header) as front, Raw(front.address[1]) as raw:
         raw.send(UPGRADE)
         assert raw.sock.recv(12) == b"HTTP/1.1 101"
-        assert [visit.visitor.group for visit in server._all_visits()] == [Front.PROXY]
+        assert [visit.permit.group for visit in server._all_visits()] == [Front.PROXY]
 
 
 def test_the_header_comes_before_tls(
@@ -322,7 +322,7 @@ def test_the_header_comes_before_tls(
     server = trusting(serve, "v1", ssl_cert=certificate.cert_path, ssl_key=certificate.key_path)
     context = tls.client_context(certificate.cert_path)
     come(server, HIS, "v1", tls=context).join("al")
-    assert server._gate._proven == {HIS: 1}
+    assert server._connection_limits._members_of == {HIS: 1}
 
 
 def test_a_header_that_does_not_come_holds_up_nobody(

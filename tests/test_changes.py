@@ -16,7 +16,7 @@ from server.app import ChatServer
 from server.changes import Changes
 from tests.conftest import IdentityPool
 from tests.faults import party, world
-from tests.test_limiter import Clock
+from tests.test_rate_limits import Clock
 from tests.wire import LONG, Wire, box
 from transport import Closed
 

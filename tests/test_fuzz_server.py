@@ -245,9 +245,9 @@ def descriptors() -> int:
 
 def nothing_is_left(server: ChatServer) -> Callable[[], bool]:
     """Whether all connections and what they opened are over."""
-    gate, parts = server._gate, server._parts
+    limits, parts = server._connection_limits, server._parts
     return lambda: not (
-        gate._open or gate._unproven or gate._proven or server._visits
+        limits._open or limits._strangers_of or limits._members_of or server._visits
         or len(parts.sessions) or len(parts.rooms)
     )  # fmt: skip
 
@@ -295,7 +295,7 @@ def test_whatever_is_thrown_at_it(
             serves(server, wires, 4)
     took = time.monotonic() - began
     serves(server, wires, 6)
-    until(lambda: not server._gate._open)
+    until(lambda: not server._connection_limits._open)
     clock = server._parts.sessions._clock
     server._parts.sessions._clock = lambda: clock() + 3600.0  # every grace is over
     server._parts.sweeper.poke(0.0)
@@ -377,5 +377,5 @@ def test_half_messages_and_a_reset(server: ChatServer) -> None:
             if at % 2:
                 linger = struct.pack("ii", 1, 0)
                 raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    assert server._gate.wait_empty(LONG)
+    assert server._connection_limits.wait_empty(LONG)
     assert ask(server.port, request("GET", "/health")).status == 200

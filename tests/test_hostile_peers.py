@@ -34,7 +34,7 @@ from tests.fuzzing import SOAK
 from tests.machine import needs
 from tests.processes import ROOT, Client, Program, Server, environment
 from tests.test_http_face import FORM, Answer, ask, form, mint, request, revoke
-from tests.test_limiter import Clock
+from tests.test_rate_limits import Clock
 from tests.test_server_connection import until
 from tests.wire import LONG, PASSWORD, UPGRADE, Wire, token_credentials
 
@@ -108,7 +108,7 @@ def test_another_websocket_talks_nonsense(
             refused = json.loads(text)
             assert refused.pop("limit", 16384) == 16384
             assert set(refused) == {"type", "code"} and refused["type"] == "refused"
-    assert server._gate.wait_empty(LONG)
+    assert server._connection_limits.wait_empty(LONG)
 
 
 def test_another_websocket_stops_half_way(
@@ -133,7 +133,7 @@ def test_another_websocket_stops_half_way(
         texts = rest(peer)
         assert json.loads(texts[-1]) == {"type": "refused", "code": "timed_out"}
     stranger().close()
-    assert server._gate.wait_empty(LONG)
+    assert server._connection_limits.wait_empty(LONG)
 
 
 TRIES = (

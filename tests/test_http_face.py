@@ -20,7 +20,7 @@ from server.auth import Password, Tokens
 from server.callers import Caller, is_loopback
 from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Face, Handler
 from server.throttle import FormGuesses
-from tests.test_limiter import Clock
+from tests.test_rate_limits import Clock
 from tests.wire import LONG, PASSWORD, UPGRADE, Raw, Wire
 from transport.stream import Stream
 
@@ -587,7 +587,7 @@ def test_a_client_that_does_not_read_its_answer(
     monkeypatch.setattr(bounds, "LINGER_SECONDS", 0.05)
     with Raw(server.port) as raw:
         raw.send(request("GET", "/health"))
-        assert server._gate.wait_empty(LONG)
+        assert server._connection_limits.wait_empty(LONG)
 
 
 def test_what_a_bug_says(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -602,7 +602,7 @@ def test_what_a_bug_says(server: ChatServer, monkeypatch: pytest.MonkeyPatch) ->
     answer = mint(server)
     assert (answer.status, answer.code) == (500, "internal")
     assert MARK.encode() not in answer.raw
-    assert server._gate.wait_empty(LONG)
+    assert server._connection_limits.wait_empty(LONG)
     assert [args.exc_type for args in died] in ([KeyError], [])
 
 
@@ -630,7 +630,7 @@ def test_anything_is_survived(server: ChatServer, raw: bytes) -> None:
             found = b""
     assert not found or found.startswith(b"HTTP/1.1 ")
     assert b"Traceback" not in found
-    assert server._gate.wait_empty(LONG)
+    assert server._connection_limits.wait_empty(LONG)
 
 
 # Upgrades
@@ -780,7 +780,7 @@ def test_revoking_between_proof_and_session(
         found = original(*args)
         revoking.start()
         if point != "enter":  # there the session's turn is held: revoking waits for it
-            with server._parts.turn.away:
+            with server._parts.accept_slot.released():
                 revoking.join(LONG)
         return found
 
@@ -791,5 +791,5 @@ def test_revoking_between_proof_and_session(
     ended = wire.ended()
     revoking.join(LONG)
     assert not ended or ended[-1] == frames.Bye("revoked")
-    assert server._gate.wait_empty(LONG)
+    assert server._connection_limits.wait_empty(LONG)
     assert len(sessions) == 0 and len(rooms) == 0

@@ -28,7 +28,7 @@ from server.http import no_place
 from server.throttle import Budget, Rate, Rates
 from settings import record_size
 from tests.conftest import IdentityPool
-from tests.test_limiter import Clock
+from tests.test_rate_limits import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
 from transport import Closed
 from transport.stream import Stream
@@ -341,7 +341,7 @@ def test_a_handshake_has_a_deadline(
     wire.message()
     assert wire.refusal().code == "timed_out"
     assert wire.ended() == []
-    assert server._gate.wait_empty(LONG)
+    assert server._connection_limits.wait_empty(LONG)
 
 
 @pytest.mark.parametrize(
@@ -447,7 +447,7 @@ def test_too_many_connections(
         assert raw.rest() == no_place()
     first.send(frames.Bye("left"))
     first.ended()
-    until(lambda: server._gate._open == 1)
+    until(lambda: server._connection_limits._open == 1)
     wires(server, 2).join("carol")
 
 
@@ -623,7 +623,7 @@ def test_binary_messages_and_other_nonsense(server: ChatServer, wires: Wires) ->
                 raw.rest()
             except ConnectionResetError:
                 pass
-    until(lambda: server._gate._open == 1)
+    until(lambda: server._connection_limits._open == 1)
     bob.post(1)
     bob.entries(2)
 
@@ -666,7 +666,7 @@ def test_anything_in_a_record_is_survived(
         if isinstance(frame, frames.Refused):
             assert frame.code not in ("internal", "link_broken")
     wire.cut()
-    assert server._gate.wait_empty(LONG)
+    assert server._connection_limits.wait_empty(LONG)
     assert len(server._parts.sessions) == len(server._parts.rooms) == 0
 
 
@@ -937,7 +937,7 @@ def test_one_identity_twice_at_once(
     def add_then_meet(session: Any) -> None:
         add(session)
         if not second:
-            with server._parts.turn.away:
+            with server._parts.accept_slot.released():
                 second.append(wires(server, 0))
                 second[0].join("alice")
 
@@ -1600,7 +1600,7 @@ def place(server: ChatServer, wire: Wire) -> tuple[Any, Any]:
 
 def serve_alone(parts: Parts, peer: Slow) -> None:
     """The whole life of a connection, in this thread."""
-    with parts.turn:
+    with parts.accept_slot:
         stay = Connection(parts, peer, "g", lambda: None, lambda: None).enter()
     assert stay is not None
     stay()
@@ -1719,7 +1719,7 @@ def test_stopping_tells_everyone(server: ChatServer, wires: Wires) -> None:
     shaking = wires(server, 2)
     shaking.greet()
     with Raw(server.port) as silent:
-        until(lambda: server._gate._open == 4)
+        until(lambda: server._connection_limits._open == 4)
         bob.post(change)
         bob.find(frames.Accepted)
         stopping = threading.Thread(target=server.stop)
@@ -1755,7 +1755,7 @@ def test_stopping_does_not_wait_for_the_frozen(
     assert bob.ended()[-1] == frames.Bye("shutdown")
     stopping.join(LONG)
     assert not stopping.is_alive()
-    assert server._gate._open == 0
+    assert server._connection_limits._open == 0
 
 
 def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> None:
@@ -1767,9 +1767,9 @@ def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> Non
         wire.send(frames.Bye("left"))
         wire.ended()
         wire.cut()
-    assert server._gate.wait_empty(LONG)
+    assert server._connection_limits.wait_empty(LONG)
     parts = server._parts
     assert len(parts.sessions) == len(parts.rooms) == len(parts.throttle) == 0
-    assert not server._visits and not server._gate._proven
+    assert not server._visits and not server._connection_limits._members_of
     # Acceptors are kept.
     until(lambda: threads() <= before + bounds.ACCEPTORS)

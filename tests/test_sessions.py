@@ -16,7 +16,7 @@ from server.broadcast import Receiver, SendQueue
 from server.rooms import Room, Rooms
 from server.sessions import Session, Sessions
 from tests.test_broadcast import Peer
-from tests.test_limiter import Clock
+from tests.test_rate_limits import Clock
 from tests.transport_kit import Task
 from tests.wire import LONG, box
 
@@ -48,7 +48,7 @@ class House:
     def connected(self, nick: str, number: int = 0) -> tuple[Session, Peer]:
         """One in the room and with a connection."""
         session, peer = self.session(nick, number), Peer()
-        with session.turn:
+        with session.lock:
             session.room, session.member, _ = self.rooms.enter(
                 "tea", session, nick, session.bundle
             )
@@ -200,7 +200,7 @@ def test_ending_tells_the_connection_why(house: House) -> None:
     """In the same step: no frame of its connection can come between the end and the reason."""
     session, _ = house.connected("alice")
     told: list[tuple[str, bool]] = []
-    session.hang_up = lambda reason: told.append((reason, session.turn.locked()))
+    session.hang_up = lambda reason: told.append((reason, session.lock.locked()))
     house.sessions.end(session, reason="revoked")
     house.sessions.end(session, reason="replaced")
     assert told == [("revoked", True)]

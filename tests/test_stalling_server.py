@@ -31,7 +31,7 @@ from tests.malicious import (
     welcome,
 )
 from tests.processes import PASSWORD, Client, Terminal
-from tests.test_limiter import Clock
+from tests.test_rate_limits import Clock
 from transport.websocket import WebSocket
 
 Script = Callable[[WebSocket, ServerLink], None]

@@ -52,13 +52,14 @@ def test_a_flooder_is_kept_waiting(server: ChatServer, dropped: list[bool], floo
         raw.sock.settimeout(0.05)
         with pytest.raises(socket.timeout):
             raw.rest()
-        assert server._gate._strangers == 1
-        others = [server._gate.enter("127.0.0.1") for _ in range(bounds.UNPROVEN_OF_ADDRESS)]
+        assert server._connection_limits._strangers == 1
+        limits = server._connection_limits
+        others = [limits.admit("127.0.0.1") for _ in range(bounds.UNPROVEN_OF_ADDRESS)]
         raw.sock.settimeout(LONG)
         assert raw.ended()
     for visitor in others:
         assert visitor is not None
-        server._gate.leave(visitor)
+        server._connection_limits.release(visitor)
 
 
 @FLOOD
@@ -69,7 +70,7 @@ def test_a_flooder_that_goes_is_not_waited_for(
         raw.send(UPGRADE + flood)
         raw.sock.shutdown(socket.SHUT_WR)
         until(lambda: dropped == [False])
-    until(lambda: server._gate._open == 0)
+    until(lambda: server._connection_limits._open == 0)
 
 
 def test_a_flooder_does_not_hold_up_stopping(server: ChatServer, dropped: list[bool]) -> None:
@@ -77,7 +78,7 @@ def test_a_flooder_does_not_hold_up_stopping(server: ChatServer, dropped: list[b
         raw.send(UPGRADE + FLOODS["pings"] + bytes(40_000))
         until(lambda: dropped == [True])
         server.stop()
-        assert server._gate.wait_empty(0.0)
+        assert server._connection_limits.wait_empty(0.0)
 
 
 def test_a_room_full_of_the_dead_takes_the_living(

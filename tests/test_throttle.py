@@ -11,7 +11,7 @@ import pytest
 from protocol.errors import TooManyAttempts
 from server import bounds
 from server.throttle import GUESSES, Budget, Line, LoginThrottle, Rate, Rates
-from tests.test_limiter import Clock
+from tests.test_rate_limits import Clock
 from tests.wire import LONG
 from transport import Closed
 

@@ -176,17 +176,17 @@ def test_a_ticket_ends_with_its_session(serve: Serve, wires: Wires, how: str) ->
 def test_whoever_shows_a_ticket_makes_room_for_nobody(server: ChatServer, wires: Wires) -> None:
     """Nor does one that names a live token, while strangers come and go."""
     alice = wires(server, 0).join("alice")
-    gate = server._gate
+    limits = server._connection_limits
     back = wires(server, 0, ticket=ticket_of(alice))
     back.greet()
     back.message()
     carol = wires(server, 2, token=server._parts.tokens.mint("carol", 60.0))
     carol.greet()
     carol.message()
-    assert gate._strangers == 0 and gate._members == 3
+    assert limits._strangers == 0 and limits._members == 3
     back.cut()
     carol.cut()
-    until(lambda: gate._members == 1)
+    until(lambda: limits._members == 1)
 
 
 # The client

@@ -13,7 +13,7 @@ from server import bounds
 from server.app import ChatServer
 from server.connection import Connection
 from server.work import work_bucket
-from tests.test_limiter import Clock
+from tests.test_rate_limits import Clock
 from tests.wire import LONG, Wire, box, masked, wrap
 from transport.token_bucket import FRAGMENT_COST, TokenBucket
 

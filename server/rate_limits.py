@@ -1,4 +1,4 @@
-"""What identities may do in a while, and what all of one address may do together.
+"""Rate limits: at most so many in so many seconds, for identities and for addresses.
 
 Many people share an address: a household, an office, everybody behind one proxy.  Where together
 they exceed what one address may do, those who have used most of it are refused first, so that
@@ -15,10 +15,73 @@ from collections.abc import Callable, Hashable
 
 from protocol.errors import AddressLimited, RateLimited
 from server import bounds
-from server.limiter import SlidingWindows
 
 
-class _Address:
+class RateLimiter:
+    """A sliding window for each key.  Thread-safe; no call blocks on anything but its lock.
+
+    ``limit`` takings are allowed in any ``window`` seconds.  Reconnecting changes nothing: a
+    key is a fingerprint, not a connection.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        window: float,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = bounds.WINDOWS,
+    ) -> None:
+        self._limit, self._window, self._clock, self._most = limit, window, clock, most
+        self._lock = threading.Lock()  # leaf; guards the table
+        # Least recently used first, so that what is dropped at the bound is the most idle.
+        self._stamps: OrderedDict[Hashable, deque[float]] = OrderedDict()
+
+    def take(self, key: Hashable) -> float:
+        """Count one for ``key``.
+
+        Returns 0.0 if it was counted, else the seconds until one more would be; a refused
+        taking is not counted.
+        """
+        now = self._clock()
+        with self._lock:
+            stamps = self._stamps.setdefault(key, deque())
+            self._stamps.move_to_end(key)
+            self._expire_locked(stamps, now)
+            if len(stamps) >= self._limit:
+                return max(stamps[0] + self._window - now, 0.001)
+            stamps.append(now)
+            while len(self._stamps) > self._most:
+                self._stamps.popitem(last=False)
+        return 0.0
+
+    def give_back(self, key: Hashable) -> None:
+        """Undo the latest taking of ``key``: something else refused what it was for."""
+        with self._lock:
+            stamps = self._stamps.get(key)
+            if stamps:
+                stamps.pop()
+
+    def sweep(self) -> float | None:
+        """Forget what has left its window; seconds until more can go, None if all is gone."""
+        now = self._clock()
+        with self._lock:
+            for key in list(self._stamps):
+                stamps = self._stamps[key]
+                self._expire_locked(stamps, now)
+                if not stamps:
+                    del self._stamps[key]
+            return self._window if self._stamps else None
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._stamps)
+
+    def _expire_locked(self, stamps: deque[float], now: float) -> None:
+        while stamps and now - stamps[0] >= self._window:
+            stamps.popleft()
+
+
+class _AddressUse:
     """What one address has used, the oldest first, and how much of that is whose."""
 
     def __init__(self) -> None:
@@ -26,7 +89,7 @@ class _Address:
         self.used: Counter[Hashable] = Counter()
 
 
-class Shares:
+class FairRateLimiter:
     """At most ``total`` in any ``window`` seconds for each address, fairly.  Thread-safe.
 
     Beyond ``total`` an identity may still take what is less than an equal share for each that
@@ -39,7 +102,7 @@ class Shares:
     ) -> None:
         self._total, self._window, self._clock = total, window, clock
         self._lock = threading.Lock()  # leaf; guards the table
-        self._addresses: OrderedDict[str, _Address] = OrderedDict()  # least recently used first
+        self._addresses: OrderedDict[str, _AddressUse] = OrderedDict()  # least recently used first
 
     def take(self, group: str, who: Hashable) -> float:
         """Count one for ``who`` of the address ``group``; 0.0, or the seconds to wait instead."""
@@ -56,7 +119,7 @@ class Shares:
     def give_back(self, group: str, who: Hashable) -> None:
         """Undo the latest taking of ``who``: something else refused what it was for."""
         with self._lock:
-            address = self._addresses.get(group, _Address())
+            address = self._addresses.get(group, _AddressUse())
             for at in range(len(address.stamps) - 1, -1, -1):
                 if address.stamps[at][1] == who:
                     del address.stamps[at]
@@ -75,44 +138,44 @@ class Shares:
         with self._lock:
             return len(self._addresses)
 
-    def _address_locked(self, group: str) -> _Address:
+    def _address_locked(self, group: str) -> _AddressUse:
         address = self._addresses.get(group)
         if address is None:
             if len(self._addresses) >= bounds.ADDRESSES:
                 self._addresses.popitem(last=False)
-            address = self._addresses[group] = _Address()
+            address = self._addresses[group] = _AddressUse()
         self._addresses.move_to_end(group)
         return self._expired_locked(address)
 
-    def _expired_locked(self, address: _Address) -> _Address:
+    def _expired_locked(self, address: _AddressUse) -> _AddressUse:
         now = self._clock()
         while address.stamps and now - address.stamps[0][0] >= self._window:
             _use_less(address, address.stamps.popleft()[1])
         return address
 
-    def _equal_share(self, address: _Address, who: Hashable) -> int:
+    def _equal_share(self, address: _AddressUse, who: Hashable) -> int:
         """What each may take before it has more than an equal share; at least one."""
         return math.ceil(self._total / (len(address.used) + (who not in address.used)))
 
-    def _free_at(self, address: _Address, who: Hashable, most: int) -> float:
+    def _free_at(self, address: _AddressUse, who: Hashable, most: int) -> float:
         """When enough has left its window, of all or of ``who``'s own."""
         of_all = [at for at, _who in address.stamps]
         own = [at for at, each in address.stamps if each == who]
         return self._window + min(of_all[len(of_all) - self._total], own[len(own) - most])
 
 
-def _use_less(address: _Address, who: Hashable) -> None:
+def _use_less(address: _AddressUse, who: Hashable) -> None:
     address.used[who] -= 1
     if not address.used[who]:
         del address.used[who]
 
 
-class Allowance:
+class MemberRateLimiter:
     """So many in a window for each identity, ``bounds.ADDRESS_SHARE`` times that for an address."""
 
     def __init__(self, limit: int, window: float) -> None:
-        self.own = SlidingWindows(limit, window)
-        self.shares = Shares(bounds.ADDRESS_SHARE * limit, window)
+        self.own = RateLimiter(limit, window)
+        self.shares = FairRateLimiter(bounds.ADDRESS_SHARE * limit, window)
 
     def count(self, who: Hashable, group: str) -> None:
         """Count one.  Raises RateLimited, or AddressLimited where ``who`` alone may go on."""

@@ -12,35 +12,35 @@ import pytest
 from protocol import frames
 from protocol.link import ServerLink
 from server import bounds
+from server.admission import AcceptSlot
 from server.app import ChatServer
-from server.turn import Turn
 from tests.wire import LONG, UPGRADE, Raw, Wire
 
 Wires = Callable[..., Wire]
 
 
-def test_a_turn_is_one_thread_s_until_it_waits() -> None:
+def test_the_slot_is_one_thread_s_until_it_waits() -> None:
     """Also if what it waits for fails."""
-    turn, order = Turn(), []
+    slot, order = AcceptSlot(), []
     worked = threading.Event()
 
     def work() -> None:
-        with turn:
+        with slot:
             order.append("another")
         worked.set()
 
     thread = threading.Thread(target=work)
-    with turn:
+    with slot:
         thread.start()
         order.append("first")
-        with pytest.raises(OSError), turn.away:
+        with pytest.raises(OSError), slot.released():
             assert worked.wait(LONG)
             raise OSError
-        assert not turn._lock.acquire(blocking=False)
+        assert not slot._lock.acquire(blocking=False)
         order.append("first again")
     thread.join(LONG)
     assert order == ["first", "another", "first again"]
-    assert turn._lock.acquire(blocking=False)
+    assert slot._lock.acquire(blocking=False)
 
 
 def test_logins_at_once_take_turns(
@@ -80,7 +80,7 @@ def test_slow_strangers_hold_up_nobody(server: ChatServer, wires: Wires) -> None
         raw.sock.close()
 
 
-def test_who_waits_for_its_guess_has_no_turn(
+def test_who_waits_for_its_guess_has_no_slot(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A late answer holds up nobody else."""

@@ -1,4 +1,4 @@
-"""The gate: nobody can take every place, and every place comes back."""
+"""Connection limits: nobody can take every place, and every place comes back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from server import bounds
-from server.gate import Gate, Visitor
+from server.admission import ConnectionLimits, Permit
 
 
 @pytest.fixture
@@ -21,26 +21,26 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Door:
-    """A gate, and which of those that came were told to make room."""
+    """Connection limits, and which of those that came were told to make room."""
 
     def __init__(self) -> None:
-        self.gate, self.cut, self.count = Gate(), list[str](), 0
+        self.limits, self.cut, self.count = ConnectionLimits(), list[str](), 0
 
-    def come(self, group: str, name: str = "") -> Visitor | None:
+    def come(self, group: str, name: str = "") -> Permit | None:
         """One more; its name is its number unless it has one."""
         self.count += 1
         name = name or str(self.count)
-        visitor = self.gate.enter(group)
-        if visitor is not None:
-            assert self.gate.settle(visitor, lambda: self.cut.append(name))
-        return visitor
+        permit = self.limits.admit(group)
+        if permit is not None:
+            assert self.limits.attach(permit, lambda: self.cut.append(name))
+        return permit
 
-    def member(self, group: str) -> Visitor:
+    def member(self, group: str) -> Permit:
         """One that has proven itself."""
-        visitor = self.come(group)
-        assert visitor is not None
-        self.gate.prove(visitor)
-        return visitor
+        permit = self.come(group)
+        assert permit is not None
+        self.limits.authenticated(permit)
+        return permit
 
 
 @pytest.mark.usefixtures("small")
@@ -71,7 +71,7 @@ def test_members_are_never_told_to_make_room() -> None:
     for _ in range(3):
         door.member("b")
     assert door.come("c") is None and door.cut == []
-    door.gate.leave(members[0])
+    door.limits.release(members[0])
     assert door.come("c") is not None
 
 
@@ -96,26 +96,26 @@ def test_those_that_go_slowly_have_an_end_too() -> None:
 
 def test_one_that_was_told_to_go_before_it_could_be() -> None:
     """Between being counted and being there to be cut."""
-    gate = Gate()
-    first = gate.enter("a")
+    limits = ConnectionLimits()
+    first = limits.admit("a")
     assert first is not None
     for _ in range(bounds.UNPROVEN_OF_ADDRESS):
-        assert gate.enter("a")
-    assert not gate.settle(first, lambda: None)
+        assert limits.admit("a")
+    assert not limits.attach(first, lambda: None)
 
 
 @pytest.mark.usefixtures("small")
 def test_every_place_comes_back() -> None:
-    """However it was left, a thousand visits leave the gate as it was."""
+    """However it was left, a thousand visits leave the limits as it was."""
     door = Door()
     for turn in range(1000):
-        visitor = door.member("a") if turn % 2 else door.come("a")
-        assert visitor is not None, turn
-        door.gate.leave(visitor)
+        permit = door.member("a") if turn % 2 else door.come("a")
+        assert permit is not None, turn
+        door.limits.release(permit)
     assert door.cut == []
-    gate = door.gate
-    assert not gate._proven and not gate._unproven
-    assert gate._open == gate._members == gate._strangers == 0
+    limits = door.limits
+    assert not limits._members_of and not limits._strangers_of
+    assert limits._open == limits._members == limits._strangers == 0
 
 
 @pytest.mark.usefixtures("small")
@@ -129,25 +129,25 @@ def test_one_that_was_told_to_go_is_counted_once() -> None:
     door.come("a")
     door.come("a")
     assert late.evicted
-    door.gate.prove(late)
-    door.gate.leave(late)
-    assert door.gate._members == 0 and door.gate._strangers == 2
+    door.limits.authenticated(late)
+    door.limits.release(late)
+    assert door.limits._members == 0 and door.limits._strangers == 2
 
 
 @pytest.mark.usefixtures("small")
 def test_one_that_comes_from_elsewhere_after_all() -> None:
     """A trusted proxy has told for whom it came: it is counted there, and only there."""
     door = Door()
-    visitor = door.come("proxy")
-    assert visitor is not None and door.gate.move(visitor, "a")
-    assert visitor.group == "a" and set(door.gate._unproven) == {"a"}
+    permit = door.come("proxy")
+    assert permit is not None and door.limits.move(permit, "a")
+    assert permit.group == "a" and set(door.limits._strangers_of) == {"a"}
     for _ in range(2):
         other = door.come("proxy")
-        assert other is not None and door.gate.move(other, "a")
+        assert other is not None and door.limits.move(other, "a")
     assert door.cut == ["1"]  # the oldest of them makes room, as if they had come by themselves
-    assert not door.gate.move(visitor, "b")  # too late: it is on its way out
-    door.gate.leave(visitor)
-    assert door.gate._strangers == door.gate._open == 2
+    assert not door.limits.move(permit, "b")  # too late: it is on its way out
+    door.limits.release(permit)
+    assert door.limits._strangers == door.limits._open == 2
 
 
 @pytest.mark.usefixtures("small")
@@ -155,31 +155,31 @@ def test_one_that_has_no_place_where_it_comes_from() -> None:
     """Full is full; it leaves nothing behind."""
     door = Door()
     members = [door.member("a") for _ in range(3)]
-    visitor = door.come("proxy")
-    assert visitor is not None and not door.gate.move(visitor, "a")
-    assert not door.gate._unproven and door.cut == []
-    for each in (visitor, *members):
-        door.gate.leave(each)
-    assert door.gate._open == door.gate._members == door.gate._strangers == 0
+    permit = door.come("proxy")
+    assert permit is not None and not door.limits.move(permit, "a")
+    assert not door.limits._strangers_of and door.cut == []
+    for each in (permit, *members):
+        door.limits.release(each)
+    assert door.limits._open == door.limits._members == door.limits._strangers == 0
 
 
 def test_waiting_for_the_last_one() -> None:
     """Who waits is woken by the last to go."""
-    gate = Gate()
-    assert gate.wait_empty(0.0)
-    visitors = [gate.enter("a"), gate.enter("b")]
-    assert not gate.wait_empty(0.0)
+    limits = ConnectionLimits()
+    assert limits.wait_empty(0.0)
+    visitors = [limits.admit("a"), limits.admit("b")]
+    assert not limits.wait_empty(0.0)
     waiting, done = threading.Event(), []
 
     def wait() -> None:
         waiting.set()
-        done.append(gate.wait_empty(20.0))
+        done.append(limits.wait_empty(20.0))
 
     thread = threading.Thread(target=wait)
     thread.start()
     waiting.wait()
-    for visitor in visitors:
-        assert visitor is not None
-        gate.leave(visitor)
+    for permit in visitors:
+        assert permit is not None
+        limits.release(permit)
     thread.join()
     assert done == [True]

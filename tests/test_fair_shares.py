@@ -8,8 +8,8 @@ import pytest
 
 from protocol.errors import AddressLimited, RateLimited
 from server import bounds
-from server.shares import Allowance, Shares
-from tests.test_limiter import Clock
+from server.rate_limits import FairRateLimiter, MemberRateLimiter
+from tests.test_rate_limits import Clock
 from tests.wire import LONG
 
 
@@ -20,12 +20,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def shares(clock: Clock) -> Shares:
+def shares(clock: Clock) -> FairRateLimiter:
     """Twelve in ten seconds."""
-    return Shares(12, 10.0, clock)
+    return FairRateLimiter(12, 10.0, clock)
 
 
-def taken(shares: Shares, who: str, most: int = 1000, group: str = "a") -> int:
+def taken(shares: FairRateLimiter, who: str, most: int = 1000, group: str = "a") -> int:
     """How many ``who`` gets."""
     for count in range(most):
         if shares.take(group, who):
@@ -33,12 +33,12 @@ def taken(shares: Shares, who: str, most: int = 1000, group: str = "a") -> int:
     return most
 
 
-def test_one_alone_has_all_of_it(shares: Shares) -> None:
+def test_one_alone_has_all_of_it(shares: FairRateLimiter) -> None:
     assert taken(shares, "ann") == 12
     assert taken(shares, "bob", group="b") == 12
 
 
-def test_who_has_used_most_is_refused_first(shares: Shares) -> None:
+def test_who_has_used_most_is_refused_first(shares: FairRateLimiter) -> None:
     """And who comes late gets as much as if the others had not taken so much."""
     assert taken(shares, "eve") == 12
     assert taken(shares, "ann") == 6
@@ -47,13 +47,13 @@ def test_who_has_used_most_is_refused_first(shares: Shares) -> None:
     assert shares.take("a", "eve") and shares.take("a", "ann")
 
 
-def test_everybody_may_do_one(shares: Shares) -> None:
+def test_everybody_may_do_one(shares: FairRateLimiter) -> None:
     """However many there are."""
     assert taken(shares, "eve") == 12
     assert [taken(shares, f"n{number}") for number in range(50)][-30:] == [1] * 30
 
 
-def test_when_there_is_more(shares: Shares, clock: Clock) -> None:
+def test_when_there_is_more(shares: FairRateLimiter, clock: Clock) -> None:
     """As soon as enough of all, or of one's own, has left its window."""
     taken(shares, "eve", 6)
     clock.now += 1.0
@@ -67,7 +67,7 @@ def test_when_there_is_more(shares: Shares, clock: Clock) -> None:
     assert shares.take("a", "ann") == 0.0
 
 
-def test_what_is_given_back_was_never_taken(shares: Shares) -> None:
+def test_what_is_given_back_was_never_taken(shares: FairRateLimiter) -> None:
     for _ in range(100):
         assert shares.take("a", "ann") == 0.0
         shares.give_back("a", "ann")
@@ -77,7 +77,7 @@ def test_what_is_given_back_was_never_taken(shares: Shares) -> None:
     assert len(shares) == 1
 
 
-def test_nothing_is_kept_longer_than_its_window(shares: Shares, clock: Clock) -> None:
+def test_nothing_is_kept_longer_than_its_window(shares: FairRateLimiter, clock: Clock) -> None:
     for number in range(20):
         shares.take(f"address {number}", "ann")
     assert shares.sweep() == 10.0 and len(shares) == 20
@@ -85,7 +85,7 @@ def test_nothing_is_kept_longer_than_its_window(shares: Shares, clock: Clock) ->
     assert shares.sweep() is None and len(shares) == 0
 
 
-def test_addresses_are_bounded(shares: Shares, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_are_bounded(shares: FairRateLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that was not heard of for longest is forgotten."""
     monkeypatch.setattr(bounds, "ADDRESSES", 2)
     for group in ("a", "b", "a", "c"):
@@ -94,7 +94,7 @@ def test_addresses_are_bounded(shares: Shares, monkeypatch: pytest.MonkeyPatch) 
     assert shares.take("a", "ann") and not shares.take("b", "ann")
 
 
-def test_many_threads_get_as_many_as_one(shares: Shares) -> None:
+def test_many_threads_get_as_many_as_one(shares: FairRateLimiter) -> None:
     start, found = threading.Barrier(16), list[str]()
 
     def take() -> None:
@@ -114,7 +114,7 @@ def test_many_threads_get_as_many_as_one(shares: Shares) -> None:
 # With the settings that a server has by default
 
 
-def said(allowance: Allowance, who: str, times: int) -> int:
+def said(allowance: MemberRateLimiter, who: str, times: int) -> int:
     """How many of ``times`` messages go out."""
     count = 0
     for _ in range(times):
@@ -128,7 +128,7 @@ def said(allowance: Allowance, who: str, times: int) -> int:
 
 def test_thirty_people_behind_one_address_chat_normally() -> None:
     """Each as much as it could alone."""
-    allowance = Allowance(10, 60.0)
+    allowance = MemberRateLimiter(10, 60.0)
     for _round in range(10):
         assert sum(said(allowance, f"n{number}", 1) for number in range(30)) == 30
 
@@ -136,14 +136,14 @@ def test_thirty_people_behind_one_address_chat_normally() -> None:
 def test_one_member_with_ten_identities_mutes_nobody() -> None:
     """Nor does one with thirty, to the full, before the others say a word."""
     for identities in (10, 30):
-        allowance = Allowance(10, 60.0)
+        allowance = MemberRateLimiter(10, 60.0)
         assert sum(said(allowance, f"eve{number}", 10) for number in range(identities)) > 99
         assert min(said(allowance, f"n{number}", 5) for number in range(20)) == 5
 
 
 def test_a_refusal_says_whose_limit_it_is() -> None:
     """One's own, or the address's; what the address refuses is not charged to oneself."""
-    allowance = Allowance(10, 60.0)
+    allowance = MemberRateLimiter(10, 60.0)
     assert said(allowance, "ann", 10) == 10
     with pytest.raises(RateLimited) as own:
         allowance.count("ann", "office")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server import bounds
-from server.limiter import SlidingWindows
+from server.rate_limits import RateLimiter
 
 
 class Clock:
@@ -25,7 +25,7 @@ class Clock:
 def test_so_many_and_no_more() -> None:
     """The limit is exact, and what is refused says how long to wait."""
     clock = Clock()
-    windows = SlidingWindows(3, 10.0, clock)
+    windows = RateLimiter(3, 10.0, clock)
     for _ in range(3):
         assert windows.take("a") == 0.0
         clock.now += 1.0
@@ -35,7 +35,7 @@ def test_so_many_and_no_more() -> None:
 def test_the_window_slides() -> None:
     """One more is allowed exactly when the oldest has left, not when the clock strikes."""
     clock = Clock()
-    windows = SlidingWindows(2, 10.0, clock)
+    windows = RateLimiter(2, 10.0, clock)
     windows.take("a")
     clock.now += 4.0
     windows.take("a")
@@ -49,7 +49,7 @@ def test_the_window_slides() -> None:
 def test_refused_takings_are_not_counted() -> None:
     """Who hammers is let in as soon as who waits."""
     clock = Clock()
-    windows = SlidingWindows(1, 10.0, clock)
+    windows = RateLimiter(1, 10.0, clock)
     windows.take("a")
     for _ in range(50):
         assert windows.take("a") > 0.0
@@ -61,7 +61,7 @@ def test_a_wait_is_never_nothing() -> None:
     """A refusal that says 0 would be taken for a permission."""
     clock = Clock()
     clock.now = 13.44
-    windows = SlidingWindows(1, 4.3, clock)
+    windows = RateLimiter(1, 4.3, clock)
     windows.take("a")
     clock.now = 17.74  # rounded: less than the window later, and no less than its end
     assert 0.0 < windows.take("a") < 0.01
@@ -69,7 +69,7 @@ def test_a_wait_is_never_nothing() -> None:
 
 def test_keys_do_not_share() -> None:
     """One member's flood is not another's."""
-    windows = SlidingWindows(1, 10.0, Clock())
+    windows = RateLimiter(1, 10.0, Clock())
     assert windows.take("a") == 0.0
     assert windows.take("b") == 0.0
     assert windows.take(b"a") == 0.0
@@ -78,7 +78,7 @@ def test_keys_do_not_share() -> None:
 
 def test_what_is_given_back_can_be_taken_again() -> None:
     """A post that something else refused costs its sender nothing."""
-    windows = SlidingWindows(1, 10.0, Clock())
+    windows = RateLimiter(1, 10.0, Clock())
     windows.take("a")
     windows.give_back("a")
     assert windows.take("a") == 0.0
@@ -87,7 +87,7 @@ def test_what_is_given_back_can_be_taken_again() -> None:
 
 def test_giving_back_what_was_never_taken_is_harmless() -> None:
     """Nobody earns a place by being refused."""
-    windows = SlidingWindows(1, 10.0, Clock())
+    windows = RateLimiter(1, 10.0, Clock())
     windows.give_back("a")
     assert windows.take("a") == 0.0
     windows.give_back("a")
@@ -103,7 +103,7 @@ def test_giving_back_another_ones_stamp_frees_the_newest() -> None:
     holds more than the limit.
     """
     clock = Clock()
-    windows = SlidingWindows(2, 10.0, clock)
+    windows = RateLimiter(2, 10.0, clock)
     windows.take("a")  # the first thread's, which will be given back
     clock.now += 1.0
     windows.take("a")  # the second thread's
@@ -114,7 +114,7 @@ def test_giving_back_another_ones_stamp_frees_the_newest() -> None:
 
 def test_the_table_is_bounded_and_drops_the_most_idle() -> None:
     """New keys push out those that were not used for longest."""
-    windows = SlidingWindows(1, 10.0, Clock(), most=3)
+    windows = RateLimiter(1, 10.0, Clock(), most=3)
     for key in "abc":
         windows.take(key)
     windows.take("a")  # refused, yet in use
@@ -128,7 +128,7 @@ def test_the_table_is_bounded_and_drops_the_most_idle() -> None:
 
 def test_the_bound_is_the_one_that_is_documented() -> None:
     """Without being told otherwise."""
-    windows = SlidingWindows(1, 10.0, Clock())
+    windows = RateLimiter(1, 10.0, Clock())
     for key in range(bounds.WINDOWS + 10):
         windows.take(key)
     assert len(windows) == bounds.WINDOWS
@@ -137,7 +137,7 @@ def test_the_bound_is_the_one_that_is_documented() -> None:
 def test_sweeping_forgets_what_has_left_its_window() -> None:
     """And says whether there is anything left to come back for."""
     clock = Clock()
-    windows = SlidingWindows(2, 10.0, clock)
+    windows = RateLimiter(2, 10.0, clock)
     assert windows.sweep() is None
     windows.take("a")
     clock.now += 5.0
@@ -154,7 +154,7 @@ def test_sweeping_forgets_what_has_left_its_window() -> None:
 
 def test_sweeping_forgets_what_was_given_back() -> None:
     """A key whose only taking came to nothing is nobody's."""
-    windows = SlidingWindows(2, 10.0, Clock())
+    windows = RateLimiter(2, 10.0, Clock())
     windows.take("a")
     windows.give_back("a")
     assert windows.sweep() is None
@@ -165,7 +165,7 @@ def test_sweeping_forgets_what_was_given_back() -> None:
 def test_never_more_than_the_limit_in_any_window(steps: list[tuple[float, str]]) -> None:
     """Against a model that keeps every stamp: no window of ten seconds holds more than four."""
     clock = Clock()
-    windows = SlidingWindows(4, 10.0, clock)
+    windows = RateLimiter(4, 10.0, clock)
     model: deque[float] = deque()
     for pause, step in steps:
         clock.now += pause
@@ -184,7 +184,7 @@ def test_never_more_than_the_limit_in_any_window(steps: list[tuple[float, str]])
 
 def test_threads_together_get_no_more_than_the_limit() -> None:
     """Eight threads that take and give back at will leave exactly what they kept."""
-    windows = SlidingWindows(1000, 10.0, Clock())
+    windows = RateLimiter(1000, 10.0, Clock())
     kept = [0] * 8
 
     def work(number: int) -> None:
