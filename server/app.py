@@ -32,6 +32,7 @@ from server.broadcast import Broadcaster, Receiver
 from server.callers import Caller, Proxies
 from server.connection import Connection, Parts, Rules
 from server.console import Console
+from server.expiry import ExpiryThread
 from server.http import Face, Handler, no_place
 from server.kicks import Kicks
 from server.listener import Listener
@@ -39,7 +40,6 @@ from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter
 from server.rooms import Rooms
 from server.sessions import Sessions
 from server.signals import Signals
-from server.sweeper import Sweeper
 from server.throttle import FormGuesses, LoginThrottle
 from settings import ServerSettings, box_size
 from transport import (  # its library now: what is wrong with it is not told to clients
@@ -113,7 +113,7 @@ class ChatServer:
             self._parts.tokens,
             self._form_guesses,
             self._end_token,
-            self._parts.sweeper.poke,
+            self._parts.expiry.schedule,
             self._tls is not None,
             Proxies(settings.trusted_proxies, settings.proxy_protocol),
             settings.path,
@@ -143,7 +143,7 @@ class ChatServer:
     def start(self) -> None:
         """Start serving; returns at once."""
         self._parts.broadcaster.start()
-        self._parts.sweeper.start()
+        self._parts.expiry.start()
         for listener in self._listeners:
             listener.start()
 
@@ -171,7 +171,7 @@ class ChatServer:
                 visit.stream.abort()
             self._connection_limits.wait_empty(bounds.STOP_SECONDS - bounds.STOP_POLITE_SECONDS)
         self._parts.broadcaster.stop()
-        self._parts.sweeper.stop()
+        self._parts.expiry.stop()
 
     def console(self, tell: Callable[[str], None]) -> Console:
         """What takes the lines that are typed into the server's terminal."""
@@ -222,7 +222,7 @@ class ChatServer:
             sessions,
             broadcaster,
             AcceptSlot(),
-            Sweeper(jobs),
+            ExpiryThread(jobs),
             posts,
             commands,
             joins,

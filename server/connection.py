@@ -41,11 +41,11 @@ from server import bounds
 from server.admission import AcceptSlot
 from server.auth import Password, Token, Tokens, random_prs
 from server.broadcast import Broadcaster, Receiver, SendQueue, entered
+from server.expiry import ExpiryThread
 from server.kicks import Kicks
 from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter, tenths
 from server.rooms import Member, Room, Rooms, Snapshot
 from server.sessions import Session, Sessions
-from server.sweeper import Sweeper
 from server.throttle import Line, LoginThrottle
 from server.work import work_bucket
 from transport import Closed, Flooded
@@ -102,7 +102,7 @@ class Parts:
     sessions: Sessions
     broadcaster: Broadcaster
     accept_slot: AcceptSlot
-    sweeper: Sweeper
+    expiry: ExpiryThread
     posts: MemberRateLimiter
     commands: MemberRateLimiter
     joins: FairRateLimiter
@@ -249,7 +249,7 @@ class Connection:
 
     def _take(self, line: Line) -> None:
         """Wait for one's turn in ``line``.  Raises TooManyAttempts, or Closed."""
-        self._parts.sweeper.poke(bounds.FORGET_SECONDS)
+        self._parts.expiry.schedule(bounds.FORGET_SECONDS)
         with self._parts.accept_slot.released():
             line.take(self._group, self._stirred, lambda: self._reason is not None)
 
@@ -379,7 +379,7 @@ class Connection:
         wait = self._parts.joins.take(self._group, who)
         if wait:
             raise AddressLimited(retry_after=tenths(wait))
-        self._parts.sweeper.poke(bounds.JOINS_SECONDS)
+        self._parts.expiry.schedule(bounds.JOINS_SECONDS)
 
     def _count_takeover(self, token_id: str) -> None:
         """Raises RateLimited where programs with one token throw each other out again and again."""
@@ -387,7 +387,7 @@ class Connection:
             wait = self._parts.commands.own.take(("token", token_id))
             if wait:
                 raise RateLimited(retry_after=tenths(wait))
-            self._parts.sweeper.poke(self._parts.rules.rate_window)
+            self._parts.expiry.schedule(self._parts.rules.rate_window)
 
     def _add(self, session: Session) -> None:
         """Take its nickname.  Raises NickTaken, NickLost, ServerFull, or as ``_count_takeover``."""
@@ -509,7 +509,7 @@ class Connection:
             if over:
                 self._leave(session)
             elif self._parts.sessions.lose(session, self._queue):
-                self._parts.sweeper.poke(self._parts.rules.heartbeat_timeout)
+                self._parts.expiry.schedule(self._parts.rules.heartbeat_timeout)
 
     def _refuse(self, error: ChatError) -> None:
         self._queue.detach()  # nothing comes after the reason; who returns gets the rest
@@ -823,7 +823,7 @@ class Connection:
     def _count(self, limiter: MemberRateLimiter, session: Session) -> None:
         """Count one for the identity and its address.  Raises as ``limiter.count``."""
         limiter.count(session.bundle.fingerprint, self._group)
-        self._parts.sweeper.poke(self._parts.rules.rate_window)
+        self._parts.expiry.schedule(self._parts.rules.rate_window)
 
     def _count_refusal(self, session: Session) -> None:
         """Raises Unexpected for a client that goes on whatever it is answered."""
@@ -831,7 +831,7 @@ class Connection:
             self._bucket.spend(REFUSAL_COST)
         if self._parts.refusals.take(session.bundle.fingerprint):
             raise Unexpected()
-        self._parts.sweeper.poke(bounds.REFUSALS_SECONDS)
+        self._parts.expiry.schedule(bounds.REFUSALS_SECONDS)
 
 
 def _place(session: Session) -> tuple[Room[Receiver], Member[Receiver]]:

@@ -101,7 +101,7 @@ class Face:
     tokens: Tokens
     guesses: FormGuesses
     on_revoked: Callable[[str], None]
-    poke: Callable[[float], None]
+    schedule: Callable[[float], None]
     tls: bool
     proxies: Proxies = Proxies()
     root: str = ""
@@ -307,7 +307,7 @@ class Handler(BaseHTTPRequestHandler):
         if right:
             guesses.give_back(group)
         else:
-            self._face.poke(bounds.FORGET_SECONDS)
+            self._face.schedule(bounds.FORGET_SECONDS)
             self._answer("auth_failed")
         return right
 
@@ -329,7 +329,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Malformed()
         nick = check_nick(username)
         token = self._face.tokens.mint(nick, ttl)
-        self._face.poke(ttl)
+        self._face.schedule(ttl)
         self._respond_json(
             HTTPStatus.OK, {"token": token, "username": nick, "expires_in": ttl}
         )

@@ -298,7 +298,7 @@ def test_whatever_is_thrown_at_it(
     until(lambda: not server._connection_limits._open)
     clock = server._parts.sessions._clock
     server._parts.sessions._clock = lambda: clock() + 3600.0  # every grace is over
-    server._parts.sweeper.poke(0.0)
+    server._parts.expiry.schedule(0.0)
     until(nothing_is_left(server))
     # Acceptors are kept.
     until(lambda: threads() <= before[0] + bounds.ACCEPTORS)

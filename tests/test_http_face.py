@@ -760,7 +760,7 @@ def test_an_expired_token_throws_its_holder_out(
     alice.find(frames.Accepted)
     clock = server._parts.tokens._clock
     server._parts.tokens._clock = lambda: clock() + 3600.0
-    server._parts.sweeper.poke(0.0)
+    server._parts.expiry.schedule(0.0)
     assert alice.ended()[-1] == frames.Bye("expired")
     wires(server, 0).join("alice")
 

@@ -172,5 +172,5 @@ def test_no_frame_has_a_place_for_an_address(kind: type[frames.Frame]) -> None:
 
 
 def test_addresses_are_forgotten_in_minutes() -> None:
-    """How that is done is in ``test_throttle`` and ``test_sweeper``; here, that it is seconds."""
+    """How that is done is in ``test_throttle`` and ``test_expiry``; here, that it is seconds."""
     assert 0 < bounds.FORGET_SECONDS <= 60

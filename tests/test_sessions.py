@@ -280,7 +280,7 @@ def test_losing_a_connection_of_a_session_that_is_over(house: House) -> None:
 
 
 def test_a_grace_that_ended_by_coming_back_is_not_swept(house: House) -> None:
-    """The sweeper looked, then it came back, then the sweeper acted: too late."""
+    """The expiry thread looked, then it came back, then it acted: too late."""
     session, _ = house.connected("alice")
     house.lose(session)
     lost_at = session.lost_at

@@ -17,23 +17,23 @@ _SHORTEST_SLEEP = 0.05
 _AFTER_FAILURE = 60.0
 
 
-class Sweeper:
-    """Runs its jobs when the nearest of them is due, or when poked."""
+class ExpiryThread:
+    """Runs its jobs when the nearest of them is due, or when something new is scheduled."""
 
     def __init__(
         self, jobs: Sequence[Job], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._jobs, self._clock = jobs, clock
         self._wake = threading.Condition()  # leaf; guards both fields
-        self._due: float | None = None  # on the clock; None: sleeping until poked
+        self._due: float | None = None  # on the clock; None: sleeping until something is scheduled
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="expiry", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def poke(self, within: float) -> None:
+    def schedule(self, within: float) -> None:
         """Something new ends in ``within`` seconds: look no later than that."""
         due = self._clock() + within
         if self._due is not None and self._due <= due:
@@ -54,7 +54,7 @@ class Sweeper:
         while self._sleep():
             waits = [wait for job in self._jobs if (wait := _run(job)) is not None]
             if waits:
-                self.poke(max(min(waits), _SHORTEST_SLEEP))
+                self.schedule(max(min(waits), _SHORTEST_SLEEP))
 
     def _sleep(self) -> bool:
         """Until something is due; False when stopped."""

@@ -1,4 +1,4 @@
-"""The sweeper: looks when something is due, sleeps otherwise, ends when told."""
+"""The expiry: looks when something is due, sleeps otherwise, ends when told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.sweeper import Sweeper
+from server.expiry import ExpiryThread
 
 LONG = 20.0
 
@@ -54,19 +54,19 @@ class Nap(threading.Condition):
 @pytest.fixture
 def started() -> Iterator[Any]:
     """Starts sweepers; they are stopped afterwards.  A clock that stands still, and a Nap."""
-    made: list[Sweeper] = []
+    made: list[ExpiryThread] = []
 
-    def start(*jobs: Job) -> tuple[Sweeper, Nap]:
-        sweeper = Sweeper(jobs, lambda: 50.0)
+    def start(*jobs: Job) -> tuple[ExpiryThread, Nap]:
+        expiry = ExpiryThread(jobs, lambda: 50.0)
         nap = Nap()
-        sweeper._wake = nap
-        made.append(sweeper)
-        sweeper.start()
-        return sweeper, nap
+        expiry._wake = nap
+        made.append(expiry)
+        expiry.start()
+        return expiry, nap
 
     yield start
-    for sweeper in made:
-        sweeper.stop()
+    for expiry in made:
+        expiry.stop()
 
 
 def test_it_sleeps_for_ever_while_nothing_is_due(started: Any) -> None:
@@ -77,22 +77,22 @@ def test_it_sleeps_for_ever_while_nothing_is_due(started: Any) -> None:
     assert job.calls == 0
 
 
-def test_a_poke_sets_the_time(started: Any) -> None:
+def test_what_is_scheduled_sets_the_time(started: Any) -> None:
     """It sleeps as long as it was told, not longer."""
-    sweeper, nap = started(Job())
+    expiry, nap = started(Job())
     nap.next()
-    sweeper.poke(7.0)
+    expiry.schedule(7.0)
     assert nap.next() == 7.0
 
 
-def test_the_nearest_poke_counts(started: Any) -> None:
+def test_the_nearest_of_them_counts(started: Any) -> None:
     """A later one changes nothing, an earlier one wakes it."""
-    sweeper, nap = started(Job())
+    expiry, nap = started(Job())
     nap.next()
-    sweeper.poke(7.0)
+    expiry.schedule(7.0)
     nap.next()
-    sweeper.poke(9.0)
-    sweeper.poke(3.0)
+    expiry.schedule(9.0)
+    expiry.schedule(3.0)
     assert nap.next() == 3.0
     assert nap.naps == [None, 7.0, 3.0]
 
@@ -100,9 +100,9 @@ def test_the_nearest_poke_counts(started: Any) -> None:
 def test_all_jobs_run_when_something_is_due(started: Any) -> None:
     """And the sooner of their answers is when it looks again."""
     one, other, none = Job(8.0), Job(5.0), Job(None)
-    sweeper, nap = started(one, other, none)
+    expiry, nap = started(one, other, none)
     nap.next()
-    sweeper.poke(0.0)
+    expiry.schedule(0.0)
     for job in (one, other, none):
         job.wait()
     assert nap.next() == 5.0
@@ -111,9 +111,9 @@ def test_all_jobs_run_when_something_is_due(started: Any) -> None:
 def test_after_the_last_it_sleeps_for_ever_again(started: Any) -> None:
     """Nothing left: no wake-up."""
     job = Job(None)
-    sweeper, nap = started(job)
+    expiry, nap = started(job)
     nap.next()
-    sweeper.poke(0.0)
+    expiry.schedule(0.0)
     job.wait()
     assert nap.next() is None
 
@@ -121,16 +121,16 @@ def test_after_the_last_it_sleeps_for_ever_again(started: Any) -> None:
 def test_a_job_that_is_due_at_once_does_not_spin(started: Any) -> None:
     """An answer of nothing is a short sleep all the same."""
     job = Job(0.0)
-    sweeper, nap = started(job)
+    expiry, nap = started(job)
     nap.next()
-    sweeper.poke(0.0)
+    expiry.schedule(0.0)
     job.wait()
     left = nap.next()
     assert left is not None and left > 0.0
 
 
 def test_what_begins_during_a_look_is_not_forgotten(started: Any) -> None:
-    """A poke from another thread while the jobs run counts for the next sleep."""
+    """What another thread schedules while the jobs run counts for the next sleep."""
     running, go_on = threading.Event(), threading.Event()
 
     class Slow(Job):
@@ -141,11 +141,11 @@ def test_what_begins_during_a_look_is_not_forgotten(started: Any) -> None:
             return None
 
     job = Slow()
-    sweeper, nap = started(job)
+    expiry, nap = started(job)
     nap.next()
-    sweeper.poke(0.0)
+    expiry.schedule(0.0)
     assert running.wait(LONG)
-    sweeper.poke(4.0)
+    expiry.schedule(4.0)
     go_on.set()
     assert nap.next() == 4.0
 
@@ -153,21 +153,21 @@ def test_what_begins_during_a_look_is_not_forgotten(started: Any) -> None:
 def test_real_time_passes() -> None:
     """With the real clock something that is due soon is done soon."""
     job = Job(None)
-    sweeper = Sweeper([job])
-    sweeper.start()
-    sweeper.poke(0.01)
+    expiry = ExpiryThread([job])
+    expiry.start()
+    expiry.schedule(0.01)
     job.wait()
-    sweeper.stop()
+    expiry.stop()
     assert job.calls == 1
 
 
 def test_stopping_wakes_it() -> None:
     """However long it meant to sleep."""
-    sweeper = Sweeper([Job()])
-    sweeper.start()
-    sweeper.poke(3600.0)
-    sweeper.stop()
-    assert not sweeper._thread.is_alive()
+    expiry = ExpiryThread([Job()])
+    expiry.start()
+    expiry.schedule(3600.0)
+    expiry.stop()
+    assert not expiry._thread.is_alive()
 
 
 def test_a_job_that_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,9 +183,9 @@ def test_a_job_that_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPat
         done.set()
         return None
 
-    sweeper = Sweeper([fail, work])
-    sweeper.start()
-    sweeper.poke(0.0)
+    expiry = ExpiryThread([fail, work])
+    expiry.start()
+    expiry.schedule(0.0)
     assert done.wait(10)
-    sweeper.stop()
+    expiry.stop()
     assert told == [ZeroDivisionError]
