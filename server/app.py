@@ -28,13 +28,13 @@ from server.banner import (
     certificate_unusable,
     forms_cannot_listen,
 )
+from server.bans import Bans
 from server.broadcast import Broadcaster, Receiver
 from server.callers import Caller, Proxies
 from server.connection import Connection, Parts, Rules
 from server.console import Console
 from server.expiry import ExpiryThread
 from server.http import Face, Handler, no_place
-from server.kicks import Kicks
 from server.listener import Listener
 from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter
 from server.rooms import Rooms
@@ -177,7 +177,7 @@ class ChatServer:
         """What takes the lines that are typed into the server's terminal."""
         parts = self._parts
         return Console(
-            parts.sessions, parts.rooms, parts.tokens, parts.kicks, self._end_token, tell
+            parts.sessions, parts.rooms, parts.tokens, parts.bans, self._end_token, tell
         )
 
     def reload_certificate(self) -> str:
@@ -227,7 +227,7 @@ class ChatServer:
             commands,
             joins,
             refusals,
-            Kicks(),
+            Bans(),
         )
 
     def _sweep_tokens(self) -> float | None:

@@ -74,7 +74,7 @@ TOKENS = 1024
 # back by themselves: more than come back at once. Of more, the oldest is forgotten first.
 TAKEN_OVER = 1024
 # Identities and addresses that were shown the door: more than anybody types. The oldest goes first.
-KICKS = 1024
+BANS = 1024
 # A line of whoever runs the server, in bytes; more of it is not read.
 CONSOLE_BYTES = 4096
 # A member's answers that are kept for a `ref` that comes again: more than a client has open.

@@ -40,9 +40,9 @@ from protocol.names import check_nick, check_room, room_key
 from server import bounds
 from server.admission import AcceptSlot
 from server.auth import Password, Token, Tokens, random_prs
+from server.bans import Bans
 from server.broadcast import Broadcaster, Receiver, SendQueue, entered
 from server.expiry import ExpiryThread
-from server.kicks import Kicks
 from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter, tenths
 from server.rooms import Member, Room, Rooms, Snapshot
 from server.sessions import Session, Sessions
@@ -107,7 +107,7 @@ class Parts:
     commands: MemberRateLimiter
     joins: FairRateLimiter
     refusals: RateLimiter
-    kicks: Kicks
+    bans: Bans
     clock: Callable[[], float] = time.monotonic
 
 
@@ -156,7 +156,7 @@ class Connection:
         self._appended_to: Room[Receiver] | None = None  # by the record that is being handled
         self._heard = 0.0
         self._bucket: TokenBucket | None = None  # once there is a session
-        self._late = 0.0  # how long a room that was to be changed may not be: see Changes.turn
+        self._late = 0.0  # how long a room that was to be changed may not be: see ChurnLimiter.slot
 
     def enter(self) -> Callable[[], None] | None:
         """The handshake; what is left to do if the client is in, which is for its own thread.
@@ -293,7 +293,7 @@ class Connection:
         raise TimedOut()
 
     def _join(self, confirm: frames.Confirm) -> Session:
-        left = self._parts.kicks.left(confirm.bundle.fingerprint, self._group)
+        left = self._parts.bans.left(confirm.bundle.fingerprint, self._group)
         if left:
             raise Kicked(retry_after=tenths(left))
         if self._parts.sessions.is_displaced(confirm.bundle.fingerprint):
@@ -337,7 +337,7 @@ class Connection:
         self._add(session)
         session.hang_up = self.hang_up
         try:
-            with self._turn_to_change(
+            with self._slot_to_change(
                 self._parts.rooms.find(room_name), self._parts.accept_slot.released()
             ) as late:
                 if self._reason is not None:
@@ -353,15 +353,15 @@ class Connection:
             self._parts.broadcaster.broadcast(room)
         return session
 
-    def _turn_to_change(
+    def _slot_to_change(
         self,
         room: Room[Receiver] | None,
         while_waiting: AbstractContextManager[None] | None = None,
     ) -> AbstractContextManager[float]:
-        """See ``Changes.turn``.  Nobody waits for a room that is only made by coming in."""
+        """See ``ChurnLimiter.slot``.  Nobody waits for a room that is only made by coming in."""
         if room is None:
             return contextlib.nullcontext(0.0)
-        return room.changes.turn(
+        return room.churn.slot(
             self._group,
             self._stirred,
             lambda: self._reason is not None,
@@ -660,7 +660,7 @@ class Connection:
         if room is not None and self._appended_to is not None:
             # What came before it does not wait with it.
             self._parts.broadcaster.mark(self._appended_to)
-        return self._turn_to_change(room)
+        return self._slot_to_change(room)
 
     def _strike(self, error: RemoteError) -> None:
         self._queue.reply(_refusal(error).encode())

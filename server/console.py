@@ -13,8 +13,8 @@ from i18n import N_, _, plural
 from protocol import frames, limits
 from protocol.names import nick_key
 from server.auth import Tokens
+from server.bans import Bans
 from server.broadcast import Receiver
-from server.kicks import Kicks
 from server.rooms import Rooms
 from server.sessions import Session, Sessions
 
@@ -41,11 +41,11 @@ class Console:
         sessions: Sessions,
         rooms: Rooms[Receiver],
         tokens: Tokens,
-        kicks: Kicks,
+        bans: Bans,
         end_token: Callable[[str], None],
         tell: Callable[[str], None],
     ) -> None:
-        self._sessions, self._rooms, self._tokens, self._kicks = sessions, rooms, tokens, kicks
+        self._sessions, self._rooms, self._tokens, self._bans = sessions, rooms, tokens, bans
         self._end_token, self._tell = end_token, tell
 
     def take(self, line: str) -> None:
@@ -113,10 +113,10 @@ class Console:
         self._kick(meant[0], [each for each in present if each is not meant[0]], int(minutes))
 
     def _kick(self, session: Session, others: list[Session], minutes: int) -> None:
-        self._kicks.add(session.bundle.fingerprint, minutes * 60.0)
+        self._bans.add(session.bundle.fingerprint, minutes * 60.0)
         alone = not any(other.group == session.group for other in others)
         if alone and not session.is_local:
-            self._kicks.add(session.group, minutes * 60.0)
+            self._bans.add(session.group, minutes * 60.0)
             text = plural(
                 "{nick} is out for {count} minute, and so is that address.",
                 "{nick} is out for {count} minutes, and so is that address.",

@@ -5,7 +5,7 @@ catch-up after a lost connection, and the batch under load.  Entries for one mem
 (wrapped chains, private posts) wait in that member's own queue, each tagged with the place
 in the log that it precedes.
 
-Locks: ``Rooms._lock``, then ``Room._lock``, then that of the room's ``Changes``.  Inside them only
+Locks: ``Rooms._lock``, then ``Room._lock``, then its ``ChurnLimiter``'s.  Inside them only
 data moves: no I/O, no cryptography, no callback.
 """
 
@@ -29,7 +29,7 @@ from protocol.errors import (
 from protocol.keys import Bundle
 from protocol.names import room_key
 from server import bounds
-from server.changes import Changes
+from server.churn import ChurnLimiter
 from server.private import PrivateQueue
 
 Owner = TypeVar("Owner")
@@ -106,7 +106,7 @@ class Room(Generic[Owner]):
     def __init__(self, name: str) -> None:
         self.name = name
         self.log_id = secrets.token_bytes(limits.LOG_ID_BYTES)
-        self.changes = Changes()  # whoever joins or renames has to have a place in it
+        self.churn = ChurnLimiter()  # whoever joins or renames has to have a place in it
         self._lock = threading.Lock()  # guards all below; after Rooms._lock
         self._members: dict[int, Member[Owner]] = {}
         self._log: deque[Entry] = deque()
@@ -306,7 +306,7 @@ class Room(Generic[Owner]):
         """Take the next number for a change of membership."""
         self._seq += 1
         self._changes.append(self._seq)
-        self.changes.count()
+        self.churn.count()
 
     def _arrive_locked(self, member: Member[Owner]) -> None:
         self._change_locked()

@@ -10,8 +10,8 @@ import pytest
 from protocol import limits
 from server import bounds
 from server.auth import address_group
+from server.bans import Bans
 from server.console import COMMANDS
-from server.kicks import Kicks
 from server.sessions import Session
 from tests.fronts import speaking_for
 from tests.processes import Client, Server, run_client
@@ -104,17 +104,17 @@ def test_what_is_no_command_is_said_to_nobody(server: Server) -> None:
 
 def test_a_kick_ends_by_itself_and_the_table_is_bounded() -> None:
     now = [100.0]
-    kicks = Kicks(lambda: now[0])
-    kicks.add(b"one", 60.0)
-    kicks.add("10.0.0.1", 120.0)
-    assert kicks.left(b"one", "10.0.0.9") == 60.0
-    assert kicks.left(b"two", "10.0.0.1") == 120.0
+    bans = Bans(lambda: now[0])
+    bans.add(b"one", 60.0)
+    bans.add("10.0.0.1", 120.0)
+    assert bans.left(b"one", "10.0.0.9") == 60.0
+    assert bans.left(b"two", "10.0.0.1") == 120.0
     now[0] = 200.0
-    assert (kicks.left(b"one", "-"), kicks.left(b"-", "10.0.0.1")) == (0.0, 20.0)
-    for number in range(bounds.KICKS):
-        kicks.add(str(number), 9.0)
-    assert kicks.left(b"-", "10.0.0.1") == 0.0
-    assert len(kicks._until) == bounds.KICKS
+    assert (bans.left(b"one", "-"), bans.left(b"-", "10.0.0.1")) == (0.0, 20.0)
+    for number in range(bounds.BANS):
+        bans.add(str(number), 9.0)
+    assert bans.left(b"-", "10.0.0.1") == 0.0
+    assert len(bans._until) == bounds.BANS
 
 
 def test_an_address_is_kept_out_with_the_identity_unless_others_share_it() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from server import bounds
 
 
-class Kicks:
+class Bans:
     """Identities and address groups that are kept out for a while.  Thread-safe.
 
     An identity is as good as new with the program's next start, so its address counts as well.
@@ -27,7 +27,7 @@ class Kicks:
         with self._lock:
             self._until.pop(who, None)
             self._until[who] = self._clock() + seconds
-            while len(self._until) > bounds.KICKS:
+            while len(self._until) > bounds.BANS:
                 self._until.popitem(last=False)
 
     def left(self, *who: bytes | str) -> float:

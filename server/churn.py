@@ -1,7 +1,8 @@
-"""How often a room may change: comings, goings and renames, each of which every member hears.
+"""Churn: how often a room changes by comings, goings and renames, each of which every member hears.
 
 More than 64 changes within a round trip make whatever is sealed meanwhile stale
-(``limits.CHANGES_BEHIND``), and each is a line on every screen.  So a room has a bucket of changes.
+(``protocol.limits.CHANGES_BEHIND``), and each is a line on every screen.  So a room has a bucket of
+changes.
 Whoever comes in anew or takes another nickname waits until there is one for it; to go, or to fall
 behind, asks nobody, and is counted all the same.  Coming back in place changes nothing.
 
@@ -22,7 +23,7 @@ from server import bounds
 _NOTHING = 1e-6  # seconds: what is left when one has waited as long as was reckoned
 
 
-class Changes:
+class ChurnLimiter:
     """One room's changes, and who waits to make one.  Thread-safe; its lock is a leaf."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +41,7 @@ class Changes:
             self._spare = max(self._spare - 1.0, -bounds.CHANGE_BURST)
 
     @contextlib.contextmanager
-    def turn(
+    def slot(
         self,
         group: str,
         bell: threading.Event,
@@ -86,7 +87,7 @@ class Changes:
         patience: float,
         while_waiting: AbstractContextManager[None] | None,
     ) -> float:
-        """0.0 once it is this one's turn, or else as ``turn`` yields it."""
+        """0.0 once it is this one's turn, or else as ``slot`` yields it."""
         deadline = self._clock() + patience
         if wait >= bounds.CHANGE_WAIT_TOLD:
             tell(wait)

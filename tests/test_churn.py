@@ -13,7 +13,7 @@ from client import events
 from protocol import frames
 from server import bounds
 from server.app import ChatServer
-from server.changes import Changes
+from server.churn import ChurnLimiter
 from tests.conftest import IdentityPool
 from tests.faults import party, world
 from tests.test_rate_limits import Clock
@@ -42,15 +42,15 @@ class Queue:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.changes = Changes(self.clock)
+        self.churn = ChurnLimiter(self.clock)
         self.told: list[float] = []
 
     def change(self, group: str = "a", use: bool = True, **more: Any) -> float:
-        """One that comes in, alone; what ``turn`` yields."""
+        """One that comes in, alone; what ``slot`` yields."""
         arguments = (group, Bell(self.clock), lambda: False, self.told.append)
-        with self.changes.turn(*arguments, **more) as late:
+        with self.churn.slot(*arguments, **more) as late:
             if use and not late:
-                self.changes.count()
+                self.churn.count()
         return late
 
 
@@ -68,14 +68,14 @@ def test_some_at_once_and_then_so_many_a_second(queue: Queue) -> None:
         assert queue.change() == 0.0
     assert queue.clock.now - start == pytest.approx(10.0)
     assert queue.told == []  # each waited a thirtieth of a second
-    assert len(queue.changes) == 0
+    assert len(queue.churn) == 0
 
 
 def test_to_go_asks_nobody_and_counts(queue: Queue) -> None:
     """And who comes then waits, and is told how long."""
     start = queue.clock.now
     for _ in range(286):
-        queue.changes.count()
+        queue.churn.count()
     assert queue.change() == 0.0
     assert queue.clock.now - start == pytest.approx(31 / 30)
     assert queue.told == [pytest.approx(31 / 30)]
@@ -84,25 +84,25 @@ def test_to_go_asks_nobody_and_counts(queue: Queue) -> None:
 def test_nobody_waits_too_long(queue: Queue) -> None:
     """Also where more go meanwhile; debts have an end."""
     for _ in range(5000):
-        queue.changes.count()
+        queue.churn.count()
     late = queue.change(patience=5.0)
     assert late == pytest.approx(257 / 30) and queue.told == []
     assert queue.change(patience=10.0) == 0.0
 
     def go(_seconds: float) -> None:
         for _ in range(200):
-            queue.changes.count()
+            queue.churn.count()
 
     for _ in range(200):
-        queue.changes.count()
-    with queue.changes.turn("a", Bell(queue.clock), lambda: False, go, 8.0) as late:
+        queue.churn.count()
+    with queue.churn.slot("a", Bell(queue.clock), lambda: False, go, 8.0) as late:
         assert late == 8.0
-    assert len(queue.changes) == 0
+    assert len(queue.churn) == 0
 
 
 def test_a_place_that_is_not_used_is_the_next_ones(queue: Queue) -> None:
     for _ in range(256):
-        queue.changes.count()
+        queue.churn.count()
     start = queue.clock.now
     for _ in range(10):
         assert queue.change(use=False) == 0.0
@@ -113,7 +113,7 @@ def test_a_place_that_is_not_used_is_the_next_ones(queue: Queue) -> None:
 def test_whoever_is_over_waits_no_longer(queue: Queue) -> None:
     """Nor does whoever cannot be told, and neither stays in the line."""
     for _ in range(400):
-        queue.changes.count()
+        queue.churn.count()
     bell = threading.Event()
     told = threading.Event()
     over = [False]
@@ -121,7 +121,7 @@ def test_whoever_is_over_waits_no_longer(queue: Queue) -> None:
 
     def wait() -> None:
         tell = lambda _seconds: told.set()  # noqa: E731
-        with queue.changes.turn("a", bell, lambda: over[0], tell) as late:
+        with queue.churn.slot("a", bell, lambda: over[0], tell) as late:
             lates.append(late)
 
     waiting = threading.Thread(target=wait)
@@ -135,35 +135,35 @@ def test_whoever_is_over_waits_no_longer(queue: Queue) -> None:
     def gone(_seconds: float) -> None:
         raise Closed
 
-    with pytest.raises(Closed), queue.changes.turn("a", bell, lambda: False, gone):
+    with pytest.raises(Closed), queue.churn.slot("a", bell, lambda: False, gone):
         pass
-    assert len(queue.changes) == 0
+    assert len(queue.churn) == 0
     assert queue.change() == 0.0
 
 
 def test_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty of one address before one of another: that one is second, not last."""
     monkeypatch.setattr(bounds, "CHANGE_BURST", 1.0)
-    changes = Changes()
+    churn = ChurnLimiter()
     order: deque[str] = deque()
-    with changes.turn("z", threading.Event(), lambda: False, lambda _: None) as late:
+    with churn.slot("z", threading.Event(), lambda: False, lambda _: None) as late:
         assert not late  # while this place is held, nobody else gets one
 
         def come(group: str) -> None:
             bell = threading.Event()
-            with changes.turn(group, bell, lambda: False, lambda _: None) as late:
+            with churn.slot(group, bell, lambda: False, lambda _: None) as late:
                 assert not late
                 order.append(group)
-                changes.count()
+                churn.count()
 
         threads = []
         for group in ["a"] * 20 + ["b"]:
             threads.append(threading.Thread(target=come, args=(group,)))
             threads[-1].start()
             pause = threading.Event()
-            while len(changes) < len(threads):
+            while len(churn) < len(threads):
                 pause.wait(0.001)
-        changes.count()
+        churn.count()
     for thread in threads:
         thread.join(LONG)
     assert len(order) == 21 and list(order)[:2].count("b") == 1
@@ -187,9 +187,9 @@ def crowd(server: ChatServer) -> Clock:
     room = server._parts.rooms.find("default")
     assert room is not None
     clock = Clock()
-    room.changes._clock, room.changes._at = clock, clock.now
+    room.churn._clock, room.churn._at = clock, clock.now
     for _ in range(10):
-        room.changes.count()
+        room.churn.count()
     return clock
 
 
