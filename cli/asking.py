@@ -11,7 +11,7 @@ from cli.interrupts import as_exceptions
 from cli.parsing import Arguments
 from client.output import streams
 from i18n import _
-from protocol.names import visible
+from protocol.safe_text import visible
 from settings import (
     QUESTIONS,
     ROWS,

@@ -23,7 +23,7 @@ from cli.parsing import Arguments, UsageError, nearest, parse, parser, top_parse
 from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION
 from client.output import streams
 from i18n import _
-from protocol.names import visible
+from protocol.safe_text import visible
 from settings import HISTORY_PASSPHRASES, Dotenv, SettingsError
 
 about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz puts its own here

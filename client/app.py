@@ -22,7 +22,7 @@ from client.output import streams
 from client.session import Session
 from i18n import _, plural
 from protocol import limits
-from protocol.invite import Invite
+from protocol.invite import InviteLink
 from settings import ClientSettings, SettingsError, environment, history_folder
 from transport import NOT_LET_IN, CertificateUnusable, tls
 from transport.stream import Stream
@@ -116,7 +116,7 @@ class _Client:
         history: History | None = None,
     ) -> None:
         self._settings, self._context, self._history = settings, context, history
-        self._address = Invite(
+        self._address = InviteLink(
             settings.server,
             settings.port,
             tls=settings.use_ssl,

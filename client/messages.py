@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 
 from i18n import N_, _, plural
-from protocol.names import visible
+from protocol.safe_text import visible
 
 _STEPS = (5, 10, 20, 30, 45)
 _SHOWN_CHARS = 80  # of a parameter that came from elsewhere

@@ -28,10 +28,11 @@ from client.own_name import OwnName
 from i18n import _
 from protocol import frames
 from protocol.errors import BadNick, BadRoom, Gone, KeyUnusable, Malformed, Unexpected
-from protocol.invite import Invite, is_loopback
+from protocol.invite import InviteLink, is_loopback
 from protocol.keys import Identity
 from protocol.limits import ROOM_MEMBERS
-from protocol.names import carried, check_nick, check_room, nick_key, room_key, visible
+from protocol.names import check_nick, check_room, nick_key, room_key
+from protocol.safe_text import carried, visible
 
 HANDED_BACK = 100  # lines that were not sent, which can be sent again
 CODES_AT_ONCE = 8  # of members, beside the room's own: each takes a tenth of a second
@@ -59,7 +60,7 @@ class Session:
     def __init__(
         self,
         identity: Identity,
-        address: Invite,
+        address: InviteLink,
         nick: str,
         room: str,
         emit: Emit,

@@ -21,7 +21,7 @@ from i18n import _
 from protocol.errors import Malformed
 from protocol.frames import parse
 from protocol.invite import host_and_port
-from protocol.names import visible
+from protocol.safe_text import visible
 from settings import TokenSettings
 from transport import CertificateUnusable, Unreachable
 from transport.http_client import post_form

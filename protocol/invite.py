@@ -40,7 +40,7 @@ def host_and_port(host: str, port: int | str | None) -> str:
 
 
 @dataclass(frozen=True)
-class Invite:
+class InviteLink:
     """What a link says. ``room`` and ``secret`` are None where it says nothing of them.
 
     ``fingerprint`` is 64 lower-case hex digits. The room's name is not checked here.
@@ -89,7 +89,7 @@ def is_loopback(host: str) -> bool:
         return host.rstrip(".").lower() in ("localhost", "localhost.localdomain")
 
 
-def parse_invite(text: str) -> Invite:
+def parse_invite(text: str) -> InviteLink:
     """Read a link; raises ``Malformed``, which names no part of it (it holds a secret)."""
     found = _LINK.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if found is None or _SURROGATE.search(text):
@@ -99,7 +99,7 @@ def parse_invite(text: str) -> Invite:
     port = int(found["port"] or DEFAULT_PORT)
     if not 1 <= port <= 65535 or (found["fingerprint"] and not tls):
         raise Malformed
-    return Invite(
+    return InviteLink(
         # As RFC 6874 has it, the sign before a zone may be written as URLs have it.
         host=found["host"] or found["literal"].replace("%25", "%", 1),
         port=port,

@@ -149,7 +149,7 @@ def _derive(secret: bytes, salt: bytes, label: str) -> bytes:
     return HKDF(hashes.SHA256(), 32, salt, labelled(label)).derive(secret)
 
 
-class _Transcript:
+class _HandshakeTranscript:
     """The frames of the handshake, byte for byte as they were on the wire."""
 
     def __init__(self) -> None:
@@ -219,7 +219,7 @@ class ServerLink:
     """
 
     def __init__(self) -> None:
-        self._transcript = _Transcript()
+        self._transcript = _HandshakeTranscript()
         self._nonce = secrets.token_bytes(limits.NONCE_BYTES)
         self._hello = ""
         self.sid = b""
@@ -326,7 +326,7 @@ class ClientLink:
     ) -> None:
         self._identity, self._credentials, self._keys = identity, credentials, keys
         self._ticket = ticket
-        self._transcript = _Transcript()
+        self._transcript = _HandshakeTranscript()
         self._pake: Pake | None = None
         self._hello = ""
         self._sealer: Sealer | None = None

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from protocol.errors import ChatError
-from protocol.names import visible
+from protocol.safe_text import visible
 from server import bounds
 from server.admission import AcceptSlot, ConnectionLimits, Permit
 from server.auth import Password, Tokens

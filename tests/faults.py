@@ -42,7 +42,7 @@ from client.encryption.posts import Sealed
 from client.outbox import Line
 from client.session import Session
 from protocol import frames, limits, pake
-from protocol.invite import Invite
+from protocol.invite import InviteLink
 from protocol.keys import Bundle, Identity, RecipientKeys, to_text
 from protocol.link import Credentials
 from server import throttle
@@ -629,7 +629,7 @@ class Person:
         self.ended = ""
         self.news: list[str] = []  # what the connection told
         identity = pool[number]
-        address = Invite("127.0.0.1", group.port, tls=False, fingerprint=None)
+        address = InviteLink("127.0.0.1", group.port, tls=False, fingerprint=None)
         self.session = Session(
             identity, address, self.nick, room, self._take, self._send, lambda: None
         )

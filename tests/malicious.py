@@ -21,7 +21,7 @@ from client.connection.connection import Connection
 from client.session import Session
 from protocol import frames
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Box, MemberLine, Wrap
-from protocol.invite import Invite
+from protocol.invite import InviteLink
 from protocol.keys import Bundle, Identity, RecipientKeys
 from protocol.link import Credentials, ServerLink
 from transport import Closed
@@ -87,7 +87,7 @@ class Person:
         self.now = 0.0  # the client's clock
         self.session = Session(
             identity(name),
-            Invite("chat.example"),
+            InviteLink("chat.example"),
             name,
             room,
             recorder(self.events),
@@ -480,7 +480,7 @@ def connected(
     with Impostor(script) as impostor:
         host, port = impostor.address
         session = Session(
-            identity("alice"), Invite(host, port), "alice", ROOM, recorder(shown, emit),
+            identity("alice"), InviteLink(host, port), "alice", ROOM, recorder(shown, emit),
             lambda: connection.send(), lambda: None,
         )  # fmt: skip
 

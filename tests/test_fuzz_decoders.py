@@ -31,7 +31,7 @@ from client.encryption.envelope import Body
 from client.encryption.sender_keys import ROOM_AUDIENCE, Chain, Place
 from client.encryption.transcript import Seen as SeenSoFar
 from client.token import _read as read_answer
-from protocol import frames, keys, limits, link, names
+from protocol import frames, keys, limits, link, names, safe_text
 from protocol.errors import ChatError, KeyUnusable, Malformed
 from protocol.invite import is_invite, parse_invite
 from protocol.keys import Bundle
@@ -441,8 +441,8 @@ def read_token(raw: bytes) -> object:
 
 def read_names(raw: bytes) -> object:
     text = text_of(raw[: MB // 4])  # far more than MAX_MESSAGE_SIZE is by default
-    shown = names.visible(text)
-    assert names.visible(shown) == shown
+    shown = safe_text.visible(text)
+    assert safe_text.visible(shown) == shown
     shown.encode()
     for check, key in ((names.check_nick, names.nick_key), (names.check_room, names.room_key)):
         try:

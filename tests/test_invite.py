@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Malformed
-from protocol.invite import Invite, is_invite, parse_invite
+from protocol.invite import InviteLink, is_invite, parse_invite
 
 FP = "0123456789abcdef" * 4
 
@@ -15,18 +15,18 @@ FP = "0123456789abcdef" * 4
 @pytest.mark.parametrize(
     ("invite", "link"),
     [
-        (Invite("localhost", 1000, "team", "s"), "cmdchat://localhost/team#s"),
-        (Invite("a.example", 99, "team", None), "cmdchat://a.example:99/team"),
-        (Invite("::1", 99, "café", "a b#c"), "cmdchat://[::1]:99/caf%C3%A9#a%20b%23c"),
-        (Invite("a", 1000, "r", "s", True, FP), f"cmdchats://a/r?fp={FP}#s"),
-        (Invite("a", 1000, "r", "s", True), "cmdchats://a/r#s"),
-        (Invite("a"), "cmdchat://a/"),
-        (Invite("a", room="r", path="/chat"), "cmdchat://a/r?path=/chat"),
-        (Invite("a", 1000, "r", "s", True, FP, "/a/b-c"), f"cmdchats://a/r?fp={FP}&path=/a/b-c#s"),
-        (Invite("a", tls=True, path="/chat"), "cmdchats://a/?path=/chat"),
+        (InviteLink("localhost", 1000, "team", "s"), "cmdchat://localhost/team#s"),
+        (InviteLink("a.example", 99, "team", None), "cmdchat://a.example:99/team"),
+        (InviteLink("::1", 99, "café", "a b#c"), "cmdchat://[::1]:99/caf%C3%A9#a%20b%23c"),
+        (InviteLink("a", 1000, "r", "s", True, FP), f"cmdchats://a/r?fp={FP}#s"),
+        (InviteLink("a", 1000, "r", "s", True), "cmdchats://a/r#s"),
+        (InviteLink("a"), "cmdchat://a/"),
+        (InviteLink("a", room="r", path="/chat"), "cmdchat://a/r?path=/chat"),
+        (InviteLink("a", 1000, "r", "s", True, FP, "/a/b-c"), f"cmdchats://a/r?fp={FP}&path=/a/b-c#s"),
+        (InviteLink("a", tls=True, path="/chat"), "cmdchats://a/?path=/chat"),
     ],
 )
-def test_a_link_and_its_invite(invite: Invite, link: str) -> None:
+def test_a_link_and_its_invite(invite: InviteLink, link: str) -> None:
     assert invite.link() == link
     assert parse_invite(link) == invite
 
@@ -34,21 +34,21 @@ def test_a_link_and_its_invite(invite: Invite, link: str) -> None:
 @pytest.mark.parametrize(
     ("link", "invite"),
     [
-        ("cmdchat://a", Invite("a")),
-        (" CMDCHATS://a/r?fp=" + FP.upper() + "#s\n", Invite("a", 1000, "r", "s", True, FP)),
-        ("cmdchat://a/r#", Invite("a", room="r")),
-        ("cmdchat://a/r#?fp=x", Invite("a", room="r", secret="?fp=x")),
-        ("cmdchat://[fe80::1%25eth0]/r", Invite("fe80::1%eth0", room="r")),
-        ("cmdchat://[fe80::1%eth0]/r", Invite("fe80::1%eth0", room="r")),
+        ("cmdchat://a", InviteLink("a")),
+        (" CMDCHATS://a/r?fp=" + FP.upper() + "#s\n", InviteLink("a", 1000, "r", "s", True, FP)),
+        ("cmdchat://a/r#", InviteLink("a", room="r")),
+        ("cmdchat://a/r#?fp=x", InviteLink("a", room="r", secret="?fp=x")),
+        ("cmdchat://[fe80::1%25eth0]/r", InviteLink("fe80::1%eth0", room="r")),
+        ("cmdchat://[fe80::1%eth0]/r", InviteLink("fe80::1%eth0", room="r")),
     ],
 )
-def test_other_ways_to_write_a_link(link: str, invite: Invite) -> None:
+def test_other_ways_to_write_a_link(link: str, invite: InviteLink) -> None:
     assert parse_invite(link) == invite
 
 
 def test_a_zone_is_in_no_link() -> None:
     """It names an interface of one machine."""
-    invite = Invite("fe80::1%eth0", 99, "r", "s")
+    invite = InviteLink("fe80::1%eth0", 99, "r", "s")
     assert invite.link() == "cmdchat://[fe80::1]:99/r#s"
     assert invite.server == "[fe80::1%eth0]:99"
 
@@ -77,7 +77,7 @@ texts = st.text(letters, min_size=1)
 
 @given(room=texts, secret=texts, port=st.integers(1, 65535), tls=st.booleans())
 def test_every_room_and_secret_come_back(room: str, secret: str, port: int, tls: bool) -> None:
-    invite = Invite("chat.example.org", port, room, secret, tls)
+    invite = InviteLink("chat.example.org", port, room, secret, tls)
     assert parse_invite(invite.link()) == invite
     assert invite.link().isascii() and not set(" \n") & set(invite.link())
 

@@ -205,7 +205,7 @@ def test_the_layers_have_an_order() -> None:
         ("client", "import cli.run"),
         ("cli", "import cmd_chat"),
         ("server", "from ..client import app"),
-        ("i18n", "from protocol.names import visible"),
+        ("i18n", "from protocol.safe_text import visible"),
     ],
 )
 def test_an_import_that_runs_upwards_is_found(

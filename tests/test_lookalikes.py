@@ -17,11 +17,10 @@ from client import events
 from client.fullscreen import entry_text
 from client.output import lines as minimal
 from client.output.text import Layout
-from protocol import confusables, script_table, skeletons
+from protocol import confusable_table, lookalikes, script_table
 from protocol.errors import BadNick
+from protocol.lookalikes import scripts_of, skeleton
 from protocol.names import RESERVED, check_nick, nick_key, nick_looks
-from protocol.scripts import scripts_of
-from protocol.skeletons import skeleton
 from tests.test_names import PEOPLE
 from tests.test_translations import NOON, everything
 
@@ -141,7 +140,7 @@ def test_the_table_of_scripts_has_what_it_should() -> None:
     """In order, and no run goes on as the one before."""
     runs = [run.split(":") for run in script_table.SCRIPTS.split()]
     starts = [int(start, 16) for start, _scripts in runs]
-    assert script_table.UNICODE == confusables.UNICODE
+    assert script_table.UNICODE == confusable_table.UNICODE
     assert starts == sorted(set(starts)) and len(starts) > 400
     assert all(one[1] != other[1] for one, other in pairwise(runs))
     wanted = {
@@ -164,12 +163,12 @@ def test_one_key_is_one_look(nick: str) -> None:
 
 
 def test_the_table_has_what_it_should() -> None:
-    """Each character once, and what ``skeletons`` knows of it without reading it."""
-    pairs = [line.split("\t") for line in confusables.LOOK_LIKE.splitlines()]
+    """Each character once, and what ``lookalikes`` knows of it without reading it."""
+    pairs = [line.split("\t") for line in confusable_table.LOOK_LIKE.splitlines()]
     table = {char: seen for seen, chars in pairs for char in chars}
-    assert confusables.UNICODE == "17.0"
+    assert confusable_table.UNICODE == "17.0"
     assert len(table) == sum(len(chars) for _seen, chars in pairs) > 1500
-    assert {char: seen for char, seen in table.items() if char.isascii()} == skeletons.ASCII
+    assert {char: seen for char, seen in table.items() if char.isascii()} == lookalikes.ASCII
     assert table["\u0430"] == "a" and table["\u03bf"] == "o" and table["\u04bb"] == "h"
     for char, seen in table.items():
         assert unicodedata.normalize("NFD", char) == char
@@ -185,8 +184,9 @@ def test_the_table_is_read_only_when_it_is_needed(nick: str, read: bool) -> None
         "import sys, server.app, client.app\n"
         "from protocol.names import check_nick, nick_looks\n"
         f"nick_looks(check_nick({nick!r}))\n"
-        "print({'protocol.confusables', 'protocol.script_table'} <= sys.modules.keys())\n"
-        "print({'protocol.confusables', 'protocol.script_table'} & sys.modules.keys() != set())"
+        "tables = {'protocol.confusable_table', 'protocol.script_table'}\n"
+        "print(tables <= sys.modules.keys())\n"
+        "print(tables & sys.modules.keys() != set())"
     )
     run = subprocess.run(
         [sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -11,16 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import BadNick, BadRoom
-from protocol.names import (
-    MARKS_IN_A_ROW,
-    RESERVED,
-    carried,
-    check_nick,
-    check_room,
-    nick_key,
-    room_key,
-    visible,
-)
+from protocol.names import RESERVED, check_nick, check_room, nick_key, room_key
+from protocol.safe_text import MARKS_IN_A_ROW, carried, visible
 
 CORPUS = json.loads((Path(__file__).parent / "corpus" / "hostile_text.json").read_text("utf-8"))
 HOSTILE = [pytest.param(case["text"], case["shown"], id=case["why"]) for case in CORPUS]

@@ -12,7 +12,7 @@ import pytest
 
 from client import messages
 from client.connection import deadlines, handshake
-from protocol import confusables, errors, frames, keys, limits
+from protocol import confusable_table, errors, frames, keys, limits
 from protocol.errors import ChatError, Malformed
 from protocol.frames import Frame
 from protocol.names import RESERVED
@@ -292,7 +292,7 @@ def test_reserved_nicknames() -> None:
     text = section("Names").partition("**Reserved words.**")[2]
     listed = re.findall(r"`(\w+)`", text)
     assert set(listed) - {"bad_nick"} == RESERVED
-    assert f"Unicode {confusables.UNICODE}'s" in section("Names")
+    assert f"Unicode {confusable_table.UNICODE}'s" in section("Names")
 
 
 def test_reasons_of_unreadable_posts() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import i18n
 import settings
-from protocol.invite import Invite
+from protocol.invite import InviteLink
 from settings import MissingSetting, SettingsError
 from settings.table import GROUPED, QUESTIONS, default
 from settings.types import Boolean, ByteSize, Integer, Seconds, Text
@@ -284,7 +284,7 @@ def test_no_secret_is_in_a_repr() -> None:
         client({**CLIENT, "ENABLE_LOCAL_HISTORY": "1", "HISTORY_PASSPHRASE": "hunter3"}),
         history({"<ACTION>": "list", "HISTORY_PASSPHRASE": "hunter2"}),
         token({"<TOKEN>": "hunter2", "ADMIN_PASSWORD": "hunter2"}),
-        Invite("a", secret="hunter2"),
+        InviteLink("a", secret="hunter2"),
     ]
     assert all("hunter2" not in repr(each) for each in made)
 

@@ -16,7 +16,7 @@ from client.connection.connection import Connection
 from client.connection.deadlines import NOTHING
 from client.session import Session
 from protocol import frames
-from protocol.invite import Invite
+from protocol.invite import InviteLink
 from protocol.link import Credentials, ServerLink
 from server.app import ChatServer
 from tests.conftest import IdentityPool
@@ -241,7 +241,7 @@ def client(
 ) -> tuple[Connection, list[events.Event], list[str]]:
     found: list[events.Event] = []
     told: list[str] = []
-    address = Invite("127.0.0.1", 1, tls=False, fingerprint=None)
+    address = InviteLink("127.0.0.1", 1, tls=False, fingerprint=None)
     connection: list[Connection] = []
     session = Session(
         pool[0], address, "ann", "den", recorder(found), lambda: connection[0].send(), lambda: None

@@ -29,7 +29,7 @@ from client.output.widths import (
     width,
 )
 from client.output.wrapping import Row, Span, fold
-from protocol.names import visible
+from protocol.safe_text import visible
 from tests.hostile_lines import KINDS, Aim, line
 
 NOON = datetime(2026, 5, 4, 12, 1, tzinfo=timezone.utc)

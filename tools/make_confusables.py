@@ -1,9 +1,9 @@
-"""Writes protocol/confusables.py from the tables of ICU (``icukit-pyicu``, a development package).
+"""Writes protocol/confusable_table.py from the tables of ICU (``icukit-pyicu``, for development).
 
-    python tools/make_confusables.py > protocol/confusables.py
+    python tools/make_confusables.py > protocol/confusable_table.py
 
 The result is committed: which nicknames look alike must not depend on the machine. Left out is
-what no nickname may have, and what ``protocol.skeletons`` finds through the compatible form.
+what no nickname may have, and what ``protocol.lookalikes`` finds through the compatible form.
 """
 
 from __future__ import annotations

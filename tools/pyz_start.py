@@ -243,7 +243,7 @@ class Choice:
 
 def _say(sentence: str) -> None:
     """A sentence on standard error, which may repeat what the environment says."""
-    from protocol.names import visible  # of this file, which can be imported from by now
+    from protocol.safe_text import visible  # of this file, which can be imported from by now
 
     print(f"cmd_chat: {visible(sentence)}", file=sys.stderr, flush=True)
 

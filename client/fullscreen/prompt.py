@@ -13,7 +13,7 @@ from client.input.editor import LineView
 from client.output.charset import Glyphs
 from client.output.widths import cluster_width, clusters, cut, width
 from client.output.wrapping import Span
-from protocol.names import visible
+from protocol.safe_text import visible
 
 _MOST_ROWS = 8
 

@@ -30,7 +30,7 @@ from client.output.sign import Sign
 from client.output.text import Layout, table
 from client.output.wrapping import Row
 from i18n import _, plural
-from protocol.names import visible
+from protocol.safe_text import visible
 from settings import HISTORY_PASSPHRASES, HistorySettings
 
 AskPassphrase = Callable[[tuple[str, ...], bool], str]  # for which settings; twice: a new one

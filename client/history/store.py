@@ -30,7 +30,7 @@ from client.history.records import (
     Run,
     number_of,
 )
-from protocol.invite import Invite
+from protocol.invite import InviteLink
 from protocol.keys import digest
 
 KEYS = "keys"
@@ -60,7 +60,7 @@ def server_name(host: str, port: int) -> str:
     name = host.rstrip(".").casefold()
     with contextlib.suppress(ValueError):
         name = ipaddress.ip_address(name).compressed
-    return Invite(name, port).server
+    return InviteLink(name, port).server
 
 
 def history_path(folder: Path, server: str) -> Path:

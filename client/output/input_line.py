@@ -20,7 +20,7 @@ from client.input.editor import LineView
 from client.output.clearing import wiped
 from client.output.sign import Sign
 from client.output.widths import JOINER, cluster_width, clusters, is_sure, width
-from protocol.names import visible
+from protocol.safe_text import visible
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from client.input.editor import LineView
 from client.input.terminal import is_terminal
 from client.output import streams
 from client.output.crowds import Crowds, Told
-from protocol.names import visible
+from protocol.safe_text import visible
 
 QUEUE_EVENTS = 1000  # events that wait; whoever brings more waits for room
 CLOSE_TIME = 3.0  # seconds that what waits has to be written in

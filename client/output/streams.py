@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from i18n import _
-from protocol.names import visible
+from protocol.safe_text import visible
 
 EXIT_UNWRITABLE = 6
 

@@ -18,7 +18,8 @@ from client import events, messages
 from client.output.widths import pad, width
 from client.output.wrapping import INDENT, Row, Span
 from i18n import _, plural
-from protocol.names import nick_key, visible
+from protocol.names import nick_key
+from protocol.safe_text import visible
 
 TAB_COLUMNS = 4
 _NAMED = 12  # members that are named on joining
