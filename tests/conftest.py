@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests import machine, surroundings
+from tests import left_behind, machine, surroundings
 
 surroundings.settle()
+left_behind.adopt()
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # they share one: its tables take seconds to make
     _hypothesis = tempfile.mkdtemp(prefix="cmdchat-hypothesis-")
@@ -48,6 +49,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     machine.leave_out(item)
 
 
+def pytest_unconfigure() -> None:
+    """At the very end: what a worker has left that was killed is ended with the run."""
+    left_behind.end(left_behind.running())
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Name what was left out, and the languages that fall back to English."""
     for line in machine.summary(terminalreporter.stats.get("skipped", [])):
@@ -74,6 +80,18 @@ def no_thread_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         assert time.monotonic() < deadline, f"{threads()} run after {before}, such as {running}"
         pause.wait(0.001)
     assert not died, died
+
+
+@pytest.fixture(autouse=True)
+def no_process_leaks() -> Iterator[None]:
+    """No test leaves a process behind."""
+    yield from left_behind.watch(LONG)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_process_leaks_of_a_module() -> Iterator[None]:
+    """Nor does what the tests of a file share."""
+    yield from left_behind.watch(LONG)
 
 
 class IdentityPool:

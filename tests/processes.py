@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from tests import left_behind
 from tests.surroundings import is_changing
 from tests.zygote import Forked, may_fork
 
@@ -417,6 +418,7 @@ class Terminal:
         fcntl.ioctl(self._line, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self._line)
         program = [*(command or (sys.executable, str(PROGRAM))), *arguments]
+        self._starts_others = bool(shell or command)
         if shell:
             program = [sys.executable, "-I", "-S", "-c", shell, *program]
         # Most tests type several lines at once.
@@ -424,7 +426,7 @@ class Terminal:
         whole = environment({**ours, **(env or {})})
         folder = Path(__file__).parent
         self.process: subprocess.Popen[bytes] | Forked
-        if may_fork(whole) and not (shell or command):
+        if may_fork(whole) and not self._starts_others:
             self.process = Forked(
                 arguments, stdin=self._line, stdout=self._line, stderr=self._line,
                 env=whole, cwd=folder, terminal=True,
@@ -446,9 +448,12 @@ class Terminal:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        # A shell's jobs outlive it.
+        below = left_behind.running(below=self.process.pid) if self._starts_others else {}
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        left_behind.end(below)
         self._selector.close()
         os.close(self._fd)
         os.close(self._line)

@@ -35,6 +35,10 @@ punctuation=some
 [dict]
 >=greater than
 """
+# yasr leaves the terminal that it reads open for what it starts, too: ended, it would hang up nothing.
+_STARTED = 'exec 3>&- 4>&- 5>&-; exec "$@"'
+
+
 class Listener:
     """A person who hears ``program`` (``connect`` of this tree, unless told otherwise)."""
 
@@ -52,7 +56,7 @@ class Listener:
         words = [sys.executable, str(program), "connect", server.host, str(server.port)]
         self._count = 0
         self.terminal = Terminal(
-            [*words, nick, *options],
+            ["/bin/sh", "-c", _STARTED, "sh", *words, nick, *options],
             {"HOME": str(folder), "CLIENT_PASSWORD": PASSWORD, "TERM": "linux"},
             # Of a path of a hundred letters yasr's buffer would overflow.
             command=["/bin/sh", "-c", 'cd "$0" && exec "$@"', str(folder), reader, "-C",

@@ -49,6 +49,11 @@ def hear_signals() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def end_in_order() -> None:
+    """Let SIGTERM end the suite as Ctrl-C does, with all that it has started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def _go_on(_number: int, _frame: object) -> None:
     pass
 
@@ -81,5 +86,6 @@ def settle() -> None:
     """All of it."""
     forget_variables()
     hear_signals()
+    end_in_order()
     allow_descriptors()
     run_from_temporary_folder()

@@ -11,7 +11,6 @@ says no.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import importlib
 import json
 import os
@@ -25,8 +24,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from tests import left_behind
+
 ROOT = Path(__file__).resolve().parent.parent
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, of prctl(2)
 _REQUEST_BYTES = 64 * 1024
 # Python reads these when it starts, before anything of ours.
 _AT_START = ("PYTHON", "LC_", "LANG")
@@ -113,15 +113,16 @@ class _Zygote:
     """The process that forks; it ends with this one."""
 
     def __init__(self) -> None:
-        # What it forks becomes ours: we can wait for it as for a child.
-        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+        left_behind.adopt()  # what it forks becomes ours: we can wait for it as for a child
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-B", str(Path(__file__)), str(theirs.fileno())],
+                [sys.executable, "-B", "-m", "tests.zygote", str(theirs.fileno())],
+                cwd=ROOT,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
+        left_behind.lasting.add(self._process.pid)
         atexit.register(self.close)
 
     def fork(self, request: dict[str, Any], fds: list[int]) -> int:
@@ -194,7 +195,6 @@ def _become(request: dict[str, Any], fds: list[int]) -> list[str]:
 
 
 def _main() -> None:
-    sys.path[0] = str(ROOT)
     from cli.run import main
 
     # All that a run may import; what it would not, costs nothing but memory.
