@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from bench import tables
 from bench.load import beside, gentle
 from bench.members import Crowd, Secrets
-from bench.servers import Process, certificate, chat_server
+from bench.servers import Process, each_server
 from bench.wire import Loop
 
 AT_ONCE, MEMBERS, SENDERS, A_SECOND, SECONDS = 64, 10, 2, 20.0, 5.0
@@ -100,11 +100,7 @@ def measure(server: Process, shared: Secrets) -> list[list[str]]:
 def main() -> None:
     """Measure and print."""
     shared = Secrets()
-    rows = []
-    with certificate() as cert:
-        for chosen in (None, cert):
-            with chat_server(chosen) as server:
-                rows += measure(server, shared)
+    rows = [row for server in each_server() for row in measure(server, shared)]
     tables.show(
         f"Strangers: a room of {MEMBERS}, {A_SECOND:g} posts a second",
         ("", "server", "p50", "ratio", "p99", "ratio"),

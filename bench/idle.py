@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bench import tables
 from bench.members import Crowd, Secrets, Talker
-from bench.servers import Process, certificate, chat_server
+from bench.servers import Process, each_server
 from bench.wire import Loop
 
 ROOM = 20
@@ -55,19 +55,15 @@ def _records(members: Sequence[Talker]) -> int:
 def main() -> None:
     """Measure and print."""
     shared = Secrets()
-    rows, woken = [], []
+    rows, woken = list[list[str]](), []
     beating = {"HEARTBEAT_INTERVAL": str(INTERVAL), "HEARTBEAT_TIMEOUT": "600"}
-    with certificate() as cert:
-        for chosen in (None, cert):
-            for count in (500, 2000):
-                with chat_server(chosen) as server:
-                    rows.append(memory(server, shared, count))
-        for chosen in (None, cert):
-            with chat_server(chosen, beating) as server:
-                loop = Loop()
-                woken.append(wake_ups(server, loop, None))
-                woken.append(wake_ups(server, loop, Crowd(loop, server, shared, ROOM, 0, 50)))
-                loop.close()
+    for count in (500, 2000):
+        rows += [memory(server, shared, count) for server in each_server()]
+    for server in each_server(beating):
+        loop = Loop()
+        woken.append(wake_ups(server, loop, None))
+        woken.append(wake_ups(server, loop, Crowd(loop, server, shared, ROOM, 0, 50)))
+        loop.close()
     head = ("connections", "server", "memory each", "target", "threads each")
     tables.show("Idle connections", head, rows)
     head = ("connections", "server", "wake-ups", "heartbeats", "for each")

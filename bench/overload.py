@@ -13,7 +13,7 @@ import time
 from bench import tables
 from bench.load import beside, busy, gentle, percentile
 from bench.members import Crowd, Secrets, Talker
-from bench.servers import Process, certificate, chat_server
+from bench.servers import Process, each_server
 from bench.wire import Loop
 
 IDLE, MEMBERS, SENDERS, A_SECOND = 1000, 200, 5, 20.0
@@ -61,11 +61,7 @@ def measure(server: Process, shared: Secrets) -> list[list[str]]:
 def main() -> None:
     """Measure and print."""
     shared = Secrets()
-    rows = []
-    with certificate() as cert:
-        for chosen in (None, cert):
-            with chat_server(chosen) as server:
-                rows += measure(server, shared)
+    rows = [row for server in each_server() for row in measure(server, shared)]
     head = ("", "server", "p50", "ratio", "p99", "ratio", "target")
     tables.show(f"Overload: {IDLE:,} idle, a room of {MEMBERS}", head, rows)
 

@@ -119,6 +119,14 @@ def chat_server(
         server.stop()
 
 
+def each_server(settings: Mapping[str, str] | None = None) -> Iterator[Process]:
+    """CMD CHAT without TLS, and when that has been used, with it."""
+    with certificate() as cert:
+        for chosen in (None, cert):
+            with chat_server(chosen, settings) as server:
+                yield server
+
+
 @contextlib.contextmanager
 def reference_server(cert: str) -> Iterator[Process]:
     """``bench/reference.py``."""

@@ -1,8 +1,8 @@
 """Processes that tests leave behind: how they are found, however far down, and ended.
 
-A process that loses its parent becomes a child of the pytest process that it comes from (``adopt``),
-and of the one that has started that one where it is gone, too.  Linux only; elsewhere nothing is
-found.
+A process that loses its parent becomes a child of the pytest process that it comes from
+(``adopt``), and of the one that has started that one where it is gone, too.  Linux only; elsewhere
+nothing is found.
 """
 
 from __future__ import annotations

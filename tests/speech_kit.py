@@ -35,7 +35,7 @@ punctuation=some
 [dict]
 >=greater than
 """
-# yasr leaves the terminal that it reads open for what it starts, too: ended, it would hang up nothing.
+# yasr leaves its side of the terminal open for what it starts, too: its end would hang up nothing.
 _STARTED = 'exec 3>&- 4>&- 5>&-; exec "$@"'
 
 
