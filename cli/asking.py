@@ -22,12 +22,13 @@ from settings import (
     ServerSettings,
     Setting,
     SettingsError,
+    Sources,
     TokenSettings,
 )
 
 Environ = Mapping[str, str]
 Chosen = TypeVar("Chosen", ServerSettings, ClientSettings, TokenSettings, HistorySettings)
-Build = Callable[[Arguments, Environ, Environ, Environ], Chosen]
+Build = Callable[[Sources], Chosen]
 
 
 def settle(
@@ -41,7 +42,7 @@ def settle(
     answers: dict[str, str] = {}
     while True:
         try:
-            chosen = build(args, environ, dotenv, answers)
+            chosen = build(Sources(args, environ, dotenv, answers))
             break
         except MissingSetting as missing:
             given = ask(missing)

@@ -24,7 +24,7 @@ from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION
 from client.output import streams
 from i18n import _
 from protocol.safe_text import visible
-from settings import HISTORY_PASSPHRASES, Dotenv, SettingsError
+from settings import HISTORY_PASSPHRASES, Dotenv, SettingsError, Sources
 
 about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz puts its own here
 
@@ -56,7 +56,7 @@ def _early_language(argv: Sequence[str], environ: Environ, dotenv: Environ) -> N
         elif word.startswith(("-l", "--language=")):
             wanted = {"CMD_CHAT_LANGUAGE": word[len("--language=" if word[1] == "-" else "-l") :]}
     try:
-        i18n.use(settings.language(wanted, environ, dotenv))
+        i18n.use(Sources(wanted, environ, dotenv).language())
     except SettingsError:
         i18n.use(i18n.from_locale(environ))  # what is wrong is told later, in this language
 
@@ -154,7 +154,7 @@ def _run(argv: Sequence[str]) -> int:
     command = COMMANDS.get(argv[0]) if argv else None
     if command is None:
         return _without_command(argv)
-    args = parse(command, argv[1:], settings.has_invite(environ, dotenv))
+    args = parse(command, argv[1:], Sources({}, environ, dotenv).has_invite())
     if args is None:
         _show(parser(command, for_help=True).format_help())
         return LEFT

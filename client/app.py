@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from client import commands, events, messages
 from client.background import Keys
@@ -23,7 +23,7 @@ from client.session import Session
 from i18n import _, plural
 from protocol import limits
 from protocol.invite import InviteLink
-from settings import ClientSettings, SettingsError, environment, history_folder
+from settings import ClientSettings, Destination, SettingsError, environment, history_folder
 from transport import NOT_LET_IN, CertificateUnusable, tls
 from transport.stream import Stream
 from transport.websocket import WebSocket
@@ -69,19 +69,6 @@ def _unsent(count: int) -> str:
     return text.format(count=count)
 
 
-class _Tls(Protocol):
-    """The TLS part of the settings of several commands."""
-
-    @property
-    def use_ssl(self) -> bool: ...
-
-    @property
-    def ssl_ca(self) -> str | None: ...
-
-    @property
-    def ssl_fingerprint(self) -> str | None: ...
-
-
 def unusable(error: CertificateUnusable) -> str:
     """What to do about a file or fingerprint that TLS cannot use."""
     if error.reason == "fingerprint":
@@ -98,7 +85,7 @@ def unreached(reason: str) -> int:
     return EXIT_REFUSED if reason in NOT_LET_IN else EXIT_UNREACHABLE
 
 
-def tls_context(settings: _Tls) -> tls.Context | None:
+def tls_context(settings: Destination) -> tls.Context | None:
     """How to check the server's certificate, None without TLS.  Raises CertificateUnusable."""
     if not settings.use_ssl:
         return None

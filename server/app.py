@@ -16,6 +16,7 @@ from typing import Any
 
 from protocol.errors import ChatError
 from protocol.safe_text import visible
+from protocol.sizes import box_size
 from server import bounds
 from server.admission import AcceptSlot, ConnectionLimits, Permit
 from server.auth import Password, Tokens
@@ -41,7 +42,7 @@ from server.rooms import Rooms
 from server.sessions import Sessions
 from server.signals import Signals
 from server.throttle import FormGuesses, LoginThrottle
-from settings import ServerSettings, box_size
+from settings import ServerSettings
 from transport import (  # its library now: what is wrong with it is not told to clients
     CannotListen,
     CertificateUnusable,

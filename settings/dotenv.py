@@ -12,15 +12,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from i18n import _, plural
+from i18n import N_, _, plural
 from settings.table import ROWS
 
+_IN_CLEAR = N_(
+    "{path} asks for {setting} in a part that is not read, and without it this could "
+    "go on in clear: give {flag} yourself, or say --env-file none to do without."
+)
+_DIRECTLY = N_(
+    "{path} asks for {setting} in a part that is not read, and without it this "
+    "would go on directly: give {flag} yourself, or say --env-file none to do "
+    "without."
+)
+_OPEN = N_(
+    "{path} asks for {setting} in a part that is not read, and without it tokens could "
+    "be given out where they should not be: set {setting} in the environment, or say "
+    "--env-file none to do without."
+)
 # Settings that only make things stricter. Where a part of a file is not taken that names one of
-# them, nothing may go on as if it had not been wanted.
-STRICT = (
-    "FORCE_SSL", "CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "CLIENT_PROXY",
-    "CLIENT_PROXY_FILE", "TOKEN_FORMS", "TRUSTED_PROXIES",
-)  # fmt: skip
+# them, nothing may go on as if it had not been wanted; each with what is said then.
+STRICT = {
+    "FORCE_SSL": _IN_CLEAR, "CLIENT_USE_SSL": _IN_CLEAR, "CLIENT_SSL_CA": _IN_CLEAR,
+    "CLIENT_SSL_FINGERPRINT": _IN_CLEAR, "CLIENT_PROXY": _DIRECTLY,
+    "CLIENT_PROXY_FILE": _DIRECTLY, "TOKEN_FORMS": _OPEN, "TRUSTED_PROXIES": _OPEN,
+}  # fmt: skip
 
 _LINES_NAMED = 10  # of those that are passed over
 

@@ -104,9 +104,7 @@ def holds_password(url: str) -> bool:
     return "@" in url
 
 
-def chosen_proxy(
-    sources: Sources, environ: Mapping[str, str], host: str, port: int, tls: bool
-) -> Proxy | None:
+def chosen_proxy(sources: Sources, host: str, port: int, tls: bool) -> Proxy | None:
     """The proxy to reach a server through; None where it is reached directly.
 
     One that a setting names is for every server, the machine itself included; else that of the
@@ -114,31 +112,15 @@ def chosen_proxy(
     """
     given = sources.choose(PROXIES)
     if given is None:
-        return proxy_of_environment(environ, host, port, tls)
-    url = (sources.secret(PROXIES) or {})["proxy"]
+        sources.check_withheld(*PROXIES)
+        return proxy_of_environment(sources.environ, host, port, tls)
+    url: str = sources.secret(PROXIES)["proxy"]
     if url.strip().lower() == NONE:
         return None
     try:
         return parse_proxy(url)
     except ValueError as error:
         raise given.wrong(str(error)) from None
-
-
-def check_reader(host: str, tls: bool, proxy: Proxy | None) -> None:
-    """Whether a form with the admin's password may be sent: over TLS, or to the machine itself.
-
-    Raises ``SettingsError``: in clear anybody in between, and a proxy above all, would read it.
-    """
-    from protocol.invite import is_loopback
-
-    if tls or (proxy is None and is_loopback(host)):
-        return
-    raise SettingsError(
-        _(
-            "Without TLS the admin password would be sent readably: use --ssl, or run this "
-            "command on the server's own machine, with --server localhost and no proxy."
-        )
-    )
 
 
 def proxy_of_environment(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import i18n
 from i18n import N_, _
-from settings.dotenv import Dotenv
+from settings.dotenv import STRICT, Dotenv
 from settings.errors import MissingSetting, SettingsError, reason
-from settings.table import GROUPED, QUESTIONS, ROWS, TABLE, Setting, default
+from settings.table import GROUPED, INVITES, QUESTIONS, ROWS, TABLE, Setting, default
 
 Args = Mapping[str, str | bool | None]  # by setting; True: a flag without its value, so ask
 
@@ -85,6 +86,7 @@ class Sources:
         answers: Mapping[str, str] | None = None,
         read_line: Callable[[str], str] = first_line,
     ) -> None:
+        self.environ = environ
         self._dotenv = dotenv if isinstance(dotenv, Dotenv) else Dotenv(dotenv)
         self._ranked: tuple[tuple[str, Args | Mapping[str, str]], ...] = (
             (_PROMPT, answers or {}),
@@ -121,11 +123,13 @@ class Sources:
         """Something else has taken the place of these, whatever set them."""
         self._dotenv.taken.difference_update(names)
 
-    def withheld(self, name: str) -> str:
-        """The file that asks for a strict setting in a part that is not taken, where nothing else
-        gives it; else an empty text."""
-        there = name in self._dotenv.withheld and self.find(name) is None
-        return self._dotenv.name if there else ""
+    def check_withheld(self, *names: str) -> None:
+        """Raises ``SettingsError`` where a file asks for one of these strict settings in a part
+        that is not taken, and nothing else gives it."""
+        for name in names:
+            if name in self._dotenv.withheld and self.find(name) is None:
+                path, flag = self._dotenv.name, ROWS[name].flag
+                raise SettingsError(_(STRICT[name]).format(path=path, setting=name, flag=flag))
 
     def choose(self, names: tuple[str, ...]) -> SourceValue | None:
         """The one of ``names`` that counts; two from the same source are an error."""
@@ -136,11 +140,15 @@ class Sources:
             raise conflict(best[0], best[1])
         return best[0] if best else None
 
-    def secret(self, names: tuple[str, ...]) -> dict[str, Any] | None:
-        """Field and text of what ``choose`` finds, read from its file where it names one."""
+    def secret(self, names: tuple[str, ...], required: bool = False) -> dict[str, Any]:
+        """Text by field of what ``choose`` finds, read from its file where it names one; None
+        where nothing does, or ``MissingSetting`` if it is ``required``."""
+        texts = dict.fromkeys(ROWS[name].field for name in names)
         given = self.choose(names)
         if given is None:
-            return None
+            if required:
+                raise missing(names)
+            return texts
         if given.ask:
             raise missing((given.row.name,))
         self._use(given)
@@ -152,12 +160,27 @@ class Sources:
                 raise given.wrong(reason(error)) from None
             if not text:
                 raise given.wrong(_("the first line of that file is empty"))
-        return {given.row.field: text}
+        return {**texts, given.row.field: text}
+
+    def values(self, names: Iterable[str]) -> dict[str, Any]:
+        """Value by field of these settings, each of which stands for itself alone."""
+        return {ROWS[name].field: self.value(name) for name in names}
 
     def plain(self, side: str) -> dict[str, Any]:
-        """Field and value of every setting of a side that stands for itself alone."""
+        """Value by field of all settings of a side but those of which one is chosen."""
         rows = (row for row in TABLE if row.side in (side, "both") and row.name not in GROUPED)
-        return {row.field: self.value(row.name) for row in rows}
+        return {**self.values(row.name for row in rows), "language": self.language()}
+
+    def language(self) -> str:
+        """The language to use; raises ``SettingsError`` if the one asked for is not there."""
+        if chosen := self.value("CMD_CHAT_LANGUAGE"):
+            return str(chosen)
+        systems = i18n.from_locale(self.environ)
+        return systems if systems in i18n.available() else i18n.DEFAULT
+
+    def has_invite(self) -> bool:
+        """Whether an invite link is set anywhere."""
+        return any(self.find(name) for name in INVITES)
 
 
 def conflict(one: SourceValue, other: SourceValue) -> SettingsError:

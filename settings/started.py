@@ -36,12 +36,17 @@ def program() -> str:
     return " ".join([_python(), *flags, _quoted(script)])
 
 
+def reachable(host: str) -> str:
+    """The address at which a server that listens at ``host`` is reached from this machine."""
+    return _ANY_ADDRESS.get(host, host)
+
+
 def connect_line(environ: Mapping[str, str], host: str, port: int, options: str = "") -> str:
     """The command that joins, on this machine, the server that listens at ``host``.
 
     ``options`` are those that TLS needs, which the Makefile has not.
     """
-    host = _ANY_ADDRESS.get(host, host)
+    host = reachable(host)
     if environ.get(_BY) != "make" or options:
         return f"{program()} connect {host} {port} alice{options}"
     return "make connect NAME=alice" + _make_words(host, port)

@@ -34,7 +34,7 @@ class Setting:
     """One row: a name in the environment and in ``.env``, and what it means.
 
     ``field`` is the one in ``ServerSettings`` or ``ClientSettings``; rows that are chosen
-    between (``PASSWORDS`` and the like) may share one. ``flag`` is the option on
+    between (``CREDENTIALS`` and the like) may share one. ``flag`` is the option on
     the command line, ``word`` its value's or the positional's name there; a flag with
     ``implies`` takes no value and stands for that one.
     """
@@ -231,12 +231,13 @@ ROWS = {row.name: row for row in TABLE + LINE_TABLE}
 
 # Of these one is used: from the source of the highest priority, which must name only one.
 ADMIN_PASSWORDS = ("ADMIN_PASSWORD", "ADMIN_PASSWORD_FILE")
-PASSWORDS = ("CLIENT_PASSWORD", "CLIENT_PASSWORD_FILE", "CLIENT_TOKEN")
+CLIENT_PASSWORDS = ("CLIENT_PASSWORD", "CLIENT_PASSWORD_FILE")
+CREDENTIALS = (*CLIENT_PASSWORDS, "CLIENT_TOKEN")
 ROOM_SECRETS = ("CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE")
 INVITES = ("CLIENT_INVITE", "CLIENT_INVITE_FILE")
 HISTORY_PASSPHRASES = ("HISTORY_PASSPHRASE", "HISTORY_PASSPHRASE_FILE")
 PROXIES = ("CLIENT_PROXY", "CLIENT_PROXY_FILE")
-GROUPED = {*ADMIN_PASSWORDS, *PASSWORDS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSPHRASES, *PROXIES}
+GROUPED = {*ADMIN_PASSWORDS, *CREDENTIALS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSPHRASES, *PROXIES}
 
 # What an invite link says already.
 IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_PATH", "CLIENT_ROOM", *ROOM_SECRETS)
@@ -257,10 +258,13 @@ QUESTIONS = {
 }
 
 
+_UNSET: dict[type, Any] = {UrlPath: "", Networks: ()}
+
+
 def default(name: str) -> Any:
-    """The value of a setting that nothing sets; None where it has none."""
+    """The value of a setting that nothing sets; None, or an empty one, where it has none."""
     row = ROWS[name]
-    return row.type.parse(row.default) if row.default else None
+    return row.type.parse(row.default) if row.default else _UNSET.get(type(row.type))
 
 
 def table_rows(side: str) -> list[tuple[str, str, str]]:

@@ -158,7 +158,7 @@ def test_token(line: str, expected: dict[str, Any]) -> None:
 def test_what_is_parsed_becomes_settings() -> None:
     args = parse(CONNECT, "h 7 al pw --no-bell --renderer json --secret=s --ssl".split())
     assert args is not None
-    made = settings.client_settings(args, {}, {})
+    made = settings.client_settings(settings.Sources(args, {}, {}))
     assert (made.server, made.port, made.username, made.password) == ("h", 7, "al", "pw")
     assert (made.bell, made.renderer, made.room_secret, made.use_ssl) == (False, "json", "s", True)
 

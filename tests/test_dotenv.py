@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import settings
-from settings import SettingsError, dotenv_file
+from settings import SettingsError, Sources, dotenv_file
 from settings.dotenv import STRICT, parse_dotenv
 from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import (
@@ -280,7 +280,7 @@ def connect(withheld: set[str], args: Mapping[str, str]) -> settings.ClientSetti
     whole = {"CLIENT_SERVER": "a", "CLIENT_USERNAME": "ann", "CLIENT_PASSWORD": "x", **args}
     if "CLIENT_INVITE" in args:
         del whole["CLIENT_SERVER"]
-    return settings.client_settings(whole, {}, settings.Dotenv(withheld=withheld))
+    return settings.client_settings(Sources(whole, {}, settings.Dotenv(withheld=withheld)))
 
 
 FINGERPRINT = "ab" * 32
@@ -321,12 +321,12 @@ def test_a_server_does_not_start_in_clear_either() -> None:
     file = settings.Dotenv(withheld={"FORCE_SSL", "CLIENT_USE_SSL"})
     args = {"ADMIN_PASSWORD": "x"}
     with pytest.raises(SettingsError, match="FORCE_SSL"):
-        settings.server_settings(args, {}, file)
-    settings.server_settings({**args, "SSL_CERT_PATH": "c", "SSL_KEY_PATH": "k"}, {}, file)
-    settings.server_settings({**args, "FORCE_SSL": "false"}, {}, file)
+        settings.server_settings(Sources(args, {}, file))
+    settings.server_settings(Sources({**args, "SSL_CERT_PATH": "c", "SSL_KEY_PATH": "k"}, {}, file))
+    settings.server_settings(Sources({**args, "FORCE_SSL": "false"}, {}, file))
     with pytest.raises(SettingsError, match="CLIENT_USE_SSL"):
-        settings.token_settings({**args, "<USERNAME>": "ann"}, {}, file)
-    settings.history_settings({"<ACTION>": "list"}, {}, file)
+        settings.token_settings(Sources({**args, "<USERNAME>": "ann"}, {}, file))
+    settings.history_settings(Sources({"<ACTION>": "list"}, {}, file))
 
 
 def test_what_was_made_use_of() -> None:
@@ -335,10 +335,10 @@ def test_what_was_made_use_of() -> None:
         {"CLIENT_SERVER": "b", "CLIENT_ROOM": "r", "CLIENT_USERNAME": "ann", "SERVER_PORT": "7",
          "CLIENT_PASSWORD": "x", "CLIENT_BELL": "", "OTHER": "y"}
     )  # fmt: skip
-    settings.client_settings({"CLIENT_ROOM": "s"}, {}, file)
+    settings.client_settings(Sources({"CLIENT_ROOM": "s"}, {}, file))
     assert file.used() == ["CLIENT_SERVER", "CLIENT_USERNAME", "CLIENT_PASSWORD"]
     file.taken.clear()
-    settings.client_settings({"CLIENT_INVITE": "cmdchat://a/t"}, {}, file)
+    settings.client_settings(Sources({"CLIENT_INVITE": "cmdchat://a/t"}, {}, file))
     assert file.used() == ["CLIENT_USERNAME", "CLIENT_PASSWORD"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import settings
-from settings import Dotenv, SettingsError
+from settings import Dotenv, SettingsError, Sources
 from tests.command import run_command
 from tests.processes import Server, free_port
 from tests.test_settings import CLIENT, SERVER, client, server, token
@@ -102,13 +102,13 @@ def test_what_is_no_path(text: str) -> None:
 def test_what_closes_doors_is_not_passed_over(name: str) -> None:
     """In a part of a file that is not read."""
     file = Dotenv(withheld={name})
-    assert refusal(lambda: settings.server_settings({}, SERVER, file)) == (
+    assert refusal(lambda: settings.server_settings(Sources({}, SERVER, file))) == (
         f".env asks for {name} in a part that is not read, and without it tokens could be given "
         f"out where they should not be: set {name} in the environment, or say --env-file none to "
         "do without."
     )
     value = {"TOKEN_FORMS": "off", "TRUSTED_PROXIES": "10.0.0.1"}
-    assert settings.server_settings({}, {**SERVER, **value}, file)
+    assert settings.server_settings(Sources({}, {**SERVER, **value}, file))
 
 
 # The client

@@ -40,7 +40,7 @@ from server.auth import Password, Tokens
 from server.callers import Caller
 from server.http import ANSWERS, Face, Handler
 from server.throttle import FormGuesses
-from settings import SettingsError
+from settings import SettingsError, Sources
 from settings.dotenv import parse_dotenv
 from settings.dotenv_file import read_dotenv
 from settings.table import ROWS
@@ -417,7 +417,7 @@ def read_invite(raw: bytes) -> object:
 
 def read_invite_setting(raw: bytes) -> object:
     environ = {"CLIENT_INVITE": text_of(raw), "CLIENT_USERNAME": "a", "CLIENT_PASSWORD": "b"}
-    return program_settings.client_settings({}, environ, {})
+    return program_settings.client_settings(Sources({}, environ, {}))
 
 
 INVITES = [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import settings
 from cli import asking
-from settings import SettingsError
+from settings import SettingsError, Sources
 from settings.proxies import Proxy, parse_proxy, proxy_of_environment
 from tests.command import run_command
 
@@ -23,11 +23,11 @@ SECRET = "h0rse"
 
 def client(args: Any = None, environ: Any = None, dotenv: Any = None) -> settings.ClientSettings:
     file = settings.Dotenv() if dotenv is None else dotenv
-    return settings.client_settings({**CLIENT, **(args or {})}, environ or {}, file)
+    return settings.client_settings(Sources({**CLIENT, **(args or {})}, environ or {}, file))
 
 
 def token(args: Any, environ: Any = None) -> settings.TokenSettings:
-    return settings.token_settings({**TOKEN, **args}, environ or {}, {})
+    return settings.token_settings(Sources({**TOKEN, **args}, environ or {}, {}))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_proxy_that_was_asked_for_is_not_left_out(name: str) -> None:
         client({}, {}, file)
     assert "directly" in str(refused.value) and settings.ROWS[name].flag in str(refused.value)
     with pytest.raises(SettingsError, match=name):
-        settings.token_settings({**TOKEN, "CLIENT_SERVER": "localhost"}, {}, file)
+        settings.token_settings(Sources({**TOKEN, "CLIENT_SERVER": "localhost"}, {}, file))
     assert client({"CLIENT_PROXY": "none"}, {}, file).proxy is None
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from protocol import frames, limits
 from protocol.keys import Identity
 from protocol.link import ClientLink, Credentials
+from protocol.sizes import record_size
 from server import bounds
 from server import threads as server_threads
 from server.app import ChatServer
@@ -26,7 +27,6 @@ from server.broadcast import SendQueue
 from server.connection import Connection, Parts, next_beat
 from server.http import no_place
 from server.throttle import Budget, Rate, Rates
-from settings import record_size
 from tests.conftest import IdentityPool
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap

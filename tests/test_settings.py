@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import i18n
 import settings
 from protocol.invite import InviteLink
-from settings import MissingSetting, SettingsError
+from protocol.sizes import box_size, record_size
+from settings import MissingSetting, SettingsError, Sources
 from settings.table import GROUPED, QUESTIONS, default
 from settings.types import Boolean, ByteSize, Integer, Seconds, Text
 
@@ -36,25 +37,25 @@ def only_english_and_french(monkeypatch: pytest.MonkeyPatch) -> None:
 def server(
     args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
 ) -> settings.ServerSettings:
-    return settings.server_settings(args or {}, environ or {}, dotenv or {}, **more)
+    return settings.server_settings(Sources(args or {}, environ or {}, dotenv or {}, **more))
 
 
 def client(
     args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
 ) -> settings.ClientSettings:
-    return settings.client_settings(args or {}, environ or {}, dotenv or {}, **more)
+    return settings.client_settings(Sources(args or {}, environ or {}, dotenv or {}, **more))
 
 
 def token(
     args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
 ) -> settings.TokenSettings:
-    return settings.token_settings(args or {}, environ or {}, dotenv or {}, **more)
+    return settings.token_settings(Sources(args or {}, environ or {}, dotenv or {}, **more))
 
 
 def history(
     args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
 ) -> settings.HistorySettings:
-    return settings.history_settings(args or {}, environ or {}, dotenv or {}, **more)
+    return settings.history_settings(Sources(args or {}, environ or {}, dotenv or {}, **more))
 
 
 def refusal(make: Callable[[], object]) -> str:
@@ -149,7 +150,7 @@ def test_every_row_reaches_its_field() -> None:
 def test_every_default_is_allowed_by_its_own_row() -> None:
     for row in settings.TABLE:
         value = default(row.name)
-        assert (value is None) == (row.default == "")
+        assert (value in (None, "", ())) == (row.default == "")
 
 
 # Values
@@ -465,7 +466,7 @@ def test_a_sealed_message_fits_the_payload() -> None:
     sizes = {"MAX_MESSAGE_SIZE": "64KB", "MAX_PAYLOAD_SIZE": "600KB"}
     sentence = refusal(lambda: server({**SERVER, **sizes}))
     assert "MAX_MESSAGE_SIZE" in sentence and "MAX_PAYLOAD_SIZE" in sentence
-    assert str(settings.record_size(65_536)) in sentence
+    assert str(record_size(65_536)) in sentence
     server({**SERVER, "MAX_MESSAGE_SIZE": "64KB"})
 
 
@@ -485,9 +486,9 @@ def test_the_bound_for_a_sealed_message_holds_for_the_worst_text(size: int) -> N
     record = bytes(8) + json.dumps([frame], ensure_ascii=False).encode()
     record += b" " * (-len(record) % 256)
     needed = len(base64.urlsafe_b64decode(key.encrypt_at_time(record, 0)))
-    assert needed <= settings.record_size(size) <= 2 * needed + 16_384
+    assert needed <= record_size(size) <= 2 * needed + 16_384
     token = len(str(box["data"]))
-    assert token <= settings.box_size(size) <= 2 * token
+    assert token <= box_size(size) <= 2 * token
 
 
 @pytest.mark.parametrize(
@@ -568,8 +569,8 @@ def test_a_broken_link_is_refused_without_showing_it(link: str) -> None:
 
 
 def test_it_is_known_whether_an_invite_is_set() -> None:
-    assert settings.has_invite({}, {"CLIENT_INVITE_FILE": "x"})
-    assert not settings.has_invite({"CLIENT_INVITE": ""}, {})
+    assert Sources({}, {}, {"CLIENT_INVITE_FILE": "x"}).has_invite()
+    assert not Sources({}, {"CLIENT_INVITE": ""}, {}).has_invite()
 
 
 # Tokens
@@ -697,18 +698,18 @@ def test_where_histories_lie(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_language_is_chosen_or_the_locales(
     args: Any, environ: Any, dotenv: Any, language: str
 ) -> None:
-    assert settings.language(args, environ, dotenv) == language
+    assert Sources(args, environ, dotenv).language() == language
     assert client({**CLIENT, **args}, environ, dotenv).language == language
     assert server({**SERVER, **args}, environ, dotenv).language == language
 
 
 def test_an_unknown_language_lists_the_thirteen_by_their_own_names() -> None:
-    sentence = refusal(lambda: settings.language({}, {"CMD_CHAT_LANGUAGE": "klingon"}, {}))
+    sentence = refusal(Sources({}, {"CMD_CHAT_LANGUAGE": "klingon"}, {}).language)
     assert all(f"{code} ({name})" in sentence for code, name in i18n.LANGUAGES.items())
 
 
 def test_a_language_without_a_catalogue_says_which_have_one() -> None:
-    sentence = refusal(lambda: settings.language({"CMD_CHAT_LANGUAGE": "de"}, {}, {}))
+    sentence = refusal(Sources({"CMD_CHAT_LANGUAGE": "de"}, {}, {}).language)
     assert sentence.endswith("there is no translation for it yet; there is: en, fr.")
 
 
@@ -869,11 +870,10 @@ def test_a_servers_port_may_stand_with_its_address(
     given = {"CLIENT_USERNAME": "al", "CLIENT_PASSWORD": "pw", **environ}
     if address is None:
         with pytest.raises(settings.SettingsError):
-            settings.client_settings(args, given, {})
+            settings.client_settings(Sources(args, given, {}))
         return
-    made = settings.client_settings(args, given, {})
+    made = settings.client_settings(Sources(args, given, {}))
     assert (made.server, made.port) == address
-    asked = settings.token_settings(
-        {**args, "<USERNAME>": "al", "CLIENT_USE_SSL": "true"}, given, {}
-    )
+    args = {**args, "<USERNAME>": "al", "CLIENT_USE_SSL": "true"}
+    asked = settings.token_settings(Sources(args, given, {}))
     assert (asked.server, asked.port) == address

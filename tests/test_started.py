@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.banner import cannot_listen
-from settings import server_settings, started
+from settings import Sources, server_settings, started
 from tests.processes import PASSWORD, PROGRAM, ROOT, Client, Program, Server, free_port
 
 MAKE = {"CMD_CHAT_RUN": "make"}
@@ -81,8 +81,8 @@ def test_the_makefiles_defaults_are_those() -> None:
 
 
 def test_a_port_in_use_is_answered_for_make_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = server_settings({"SERVER_HOST": "0.0.0.0", "SERVER_PORT": "10000"},
-                             {"ADMIN_PASSWORD": "x"}, {})  # fmt: skip
+    args = {"SERVER_HOST": "0.0.0.0", "SERVER_PORT": "10000"}
+    chosen = server_settings(Sources(args, {"ADMIN_PASSWORD": "x"}, {}))
     assert cannot_listen("in_use", chosen).endswith(" try port 10001.")
     monkeypatch.setenv("CMD_CHAT_RUN", "make")
     assert cannot_listen("in_use", chosen).endswith(

@@ -1,0 +1,156 @@
+"""What ``connect`` needs; and how any subcommand reaches a server: address, TLS, proxy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from i18n import _
+from settings.proxies import Proxy, chosen_proxy
+from settings.sources import Sources, SourceValue, conflict, missing
+from settings.table import (
+    CREDENTIALS,
+    HISTORY_PASSPHRASES,
+    IN_INVITE,
+    INVITES,
+    ROOM_SECRETS,
+    ROWS,
+)
+from settings.types import Host
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """A server and the way to it; None where nothing is set.
+
+    ``ssl_fingerprint`` is 64 lower-case hex digits. ``use_ssl`` is already true where a
+    fingerprint, a CA file or an invite link implies it.
+    """
+
+    server: str
+    port: int
+    path: str = ""  # a slash before each part, none at the end
+    use_ssl: bool
+    ssl_ca: str | None
+    ssl_fingerprint: str | None
+    tls_name: str | None = None  # what TLS asks for, where that is not ``server``
+    proxy: Proxy | None = None
+    language: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSettings(Destination):
+    """What ``connect`` needs. Times in seconds; None where nothing is set.
+
+    Exactly one of ``password`` and ``token`` is set. ``username`` is None only with a token.
+    ``history_passphrase`` is None where nothing sets it, or nothing needs it.
+    """
+
+    username: str | None
+    password: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+    room: str
+    room_secret: str | None = field(repr=False)
+    render_time: float
+    messages_to_show: int
+    listen: bool
+    bell: bool
+    spoken: bool
+    type_ahead: bool
+    mouse: bool
+    history: bool
+    history_passphrase: str | None = field(repr=False)
+    history_days: int
+    history_max: int
+    history_from: str = ""  # the file that asked for the history, if one did
+    reconnect: bool
+    wait: bool
+    renderer: str  # rich, minimal, json
+    heartbeat: float | None = None  # None: as the server wants them
+
+
+def client_settings(sources: Sources) -> ClientSettings:
+    """The settings of ``connect``.
+
+    Raises ``SettingsError``, and ``MissingSetting`` for the first that only the user can tell.
+    """
+    values = sources.plain("client")
+    values["server"], values["port"] = address(sources)
+    # A conflict is an error before anybody is asked for anything.
+    credential, _secret, invite = map(sources.choose, (CREDENTIALS, ROOM_SECRETS, INVITES))
+    if invite is not None:
+        values |= _from_invite(sources, invite)
+    else:
+        values |= sources.secret(ROOM_SECRETS)
+    add_way(sources, values)
+    if values["username"] is None and not (credential and credential.row.name == "CLIENT_TOKEN"):
+        raise missing(("CLIENT_USERNAME",))
+    values |= sources.secret(CREDENTIALS, required=True)
+    values["history_passphrase"] = None
+    if values["history"]:
+        values |= sources.secret(HISTORY_PASSPHRASES)
+    return ClientSettings(**values)
+
+
+def address(sources: Sources) -> tuple[Any, int]:
+    """The server, None where nothing names one, and its port, which may stand in the same word."""
+    server, other = sources.find("CLIENT_SERVER"), sources.find("CLIENT_PORT")
+    host, port = server.parse() if server else (None, None)
+    if server is None or port is None:
+        return host, sources.value("CLIENT_PORT")
+    if other is None or other.rank > server.rank or other.parse() == port:
+        return host, port
+    if other.rank == server.rank:
+        raise conflict(server, other)
+    return host, other.parse()
+
+
+def add_way(sources: Sources, values: dict[str, Any]) -> None:
+    """Whether TLS is used, and through which proxy, to the server that ``values`` names.
+
+    Raises ``SettingsError``, and ``MissingSetting`` where they name none.
+    """
+    # Whoever names a certificate does not mean to connect in clear.
+    if values["ssl_fingerprint"] or values["ssl_ca"] or values["tls_name"]:
+        values["use_ssl"] = True
+    if not values["use_ssl"]:
+        sources.check_withheld("CLIENT_USE_SSL")
+    if not values["ssl_fingerprint"]:  # the one certificate: nothing is stricter
+        sources.check_withheld("CLIENT_SSL_FINGERPRINT", "CLIENT_SSL_CA")
+    if values["server"] is None:
+        raise missing(("CLIENT_SERVER",))
+    values["proxy"] = chosen_proxy(sources, values["server"], values["port"], values["use_ssl"])
+
+
+def _from_invite(sources: Sources, given: SourceValue) -> dict[str, Any]:
+    """What the link says; it goes before what sources of lower priority say."""
+    for name in IN_INVITE:
+        other = sources.find(name)
+        if other is not None and other.rank <= given.rank:
+            raise conflict(given, other)
+    from protocol.errors import ChatError
+    from protocol.invite import parse_invite
+
+    link = sources.secret(INVITES)["invite"]
+    sources.pass_over(IN_INVITE)
+    try:
+        invite = parse_invite(link)
+        values: dict[str, Any] = {
+            "server": Host().parse(invite.host),
+            "port": invite.port,
+            "path": ROWS["CLIENT_PATH"].type.parse(invite.path),
+            "room": ROWS["CLIENT_ROOM"].type.parse(invite.room or ROWS["CLIENT_ROOM"].default),
+            "room_secret": invite.secret,
+        }
+    except ChatError:
+        why = _("an invite link looks like cmdchat://host:port/room#secret")
+        raise given.wrong(why) from None
+    except ValueError as error:
+        raise given.wrong(str(error)) from None
+    if invite.tls:
+        values["use_ssl"] = True
+    pinned = sources.find("CLIENT_SSL_FINGERPRINT")
+    if invite.fingerprint and (pinned is None or pinned.rank > given.rank):
+        values["ssl_fingerprint"] = invite.fingerprint
+        sources.pass_over(("CLIENT_SSL_FINGERPRINT",))
+    return values

@@ -1,0 +1,65 @@
+"""What ``history`` needs, and where histories lie."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from i18n import _
+from settings.errors import SettingsError
+from settings.sources import Sources, missing
+from settings.table import HISTORY_PASSPHRASES, default
+
+
+@dataclass(frozen=True)
+class HistorySettings:
+    """What ``history`` needs. Passphrases are None where nothing sets them, ``server`` (with its
+    port) where all histories are meant, ``last`` and ``room`` where nothing is left out."""
+
+    action: str
+    text: str | None
+    server: tuple[str, int] | None
+    last: int | None
+    room: str | None
+    yes: bool
+    passphrase: str | None = field(repr=False)
+    new_passphrase: str | None = field(repr=False)
+    language: str
+
+
+def history_settings(sources: Sources) -> HistorySettings:
+    """The settings of ``history``. What it has to ask for depends on what it finds, so a
+    passphrase that nothing sets is not missing yet. Raises ``SettingsError``."""
+    values = sources.values(("<ACTION>", "<TEXT>", "--last", "--room", "--yes", "<SERVER>"))
+    if values["action"] is None:
+        raise missing(("<ACTION>",))
+    if values["action"] == "search" and values["text"] is None:
+        raise missing(("<TEXT>",))
+    if values["server"] is not None:
+        host, port = values["server"]
+        values["server"] = host, port or default("CLIENT_PORT")
+    return HistorySettings(
+        **values,
+        passphrase=sources.secret(HISTORY_PASSPHRASES)["history_passphrase"],
+        **sources.secret(("--new-passphrase-file",)),
+        language=sources.language(),
+    )
+
+
+def history_folder(environ: Mapping[str, str]) -> str:
+    """Where histories lie: in the folder for state of the XDG base directories, on Windows in
+    the one for local data. Raises ``SettingsError`` where there is none."""
+    if sys.platform == "win32":
+        base = environ.get("LOCALAPPDATA", "")
+    else:
+        base = environ.get("XDG_STATE_HOME", "")
+        if not os.path.isabs(base):  # then it does not count, says the specification
+            home = environ.get("HOME") or os.path.expanduser("~")
+            base = os.path.join(home, ".local", "state")
+    if not os.path.isabs(base):
+        sentence = _("There is no folder for the history: set {setting} to one.")
+        name = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME"
+        raise SettingsError(sentence.format(setting=name))
+    return os.path.join(base, "cmd-chat", "history")
