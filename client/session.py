@@ -28,7 +28,8 @@ from client.own_name import OwnName
 from i18n import _
 from protocol import frames
 from protocol.errors import BadNick, BadRoom, Gone, KeyUnusable, Malformed, Unexpected
-from protocol.invite import InviteLink, is_loopback
+from protocol.hosts import is_loopback
+from protocol.invite import InviteLink
 from protocol.keys import Identity
 from protocol.limits import ROOM_MEMBERS
 from protocol.names import check_nick, check_room, nick_key, room_key

@@ -20,7 +20,7 @@ from client.output import streams
 from i18n import _
 from protocol.errors import Malformed
 from protocol.frames import parse
-from protocol.invite import host_and_port
+from protocol.hosts import host_and_port
 from protocol.safe_text import visible
 from settings import TokenSettings
 from transport import CertificateUnusable, Unreachable

@@ -10,12 +10,12 @@ out. What is after ``#`` never goes over the wire.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from protocol.errors import Malformed
+from protocol.hosts import bracketed, host_and_port
 
 DEFAULT_PORT = 1000
 
@@ -32,11 +32,6 @@ _LINK = re.compile(
         (?:\#(?P<secret>.*))?""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-
-
-def host_and_port(host: str, port: int | str | None) -> str:
-    """As people and URLs have them: an IPv6 address goes in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True)
@@ -65,8 +60,7 @@ class InviteLink:
         But for an IPv6 address's zone, which means an interface of this machine.
         """
         parts = ["cmdchats://" if self.tls else "cmdchat://"]
-        host = self.host.partition("%")[0]
-        parts.append(f"[{host}]" if ":" in host else host)
+        parts.append(bracketed(self.host.partition("%")[0]))
         parts.append("" if self.port == DEFAULT_PORT else f":{self.port}")
         parts.append("/" + quote(self.room or "", safe=""))
         asked = [f"fp={self.fingerprint}"] if self.fingerprint else []
@@ -79,14 +73,6 @@ class InviteLink:
 def is_invite(text: str) -> bool:
     """Whether ``text`` is meant as a link, complete or not."""
     return _PREFIX.match(text.strip()) is not None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` means the machine itself, wherever it is read."""
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host.rstrip(".").lower() in ("localhost", "localhost.localdomain")
 
 
 def parse_invite(text: str) -> InviteLink:

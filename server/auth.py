@@ -20,6 +20,7 @@ from functools import cached_property
 
 from protocol import keys, link, pake
 from protocol.errors import NickReserved, ServerFull
+from protocol.hosts import ip_address
 from protocol.names import nick_looks, resembled
 from server import bounds
 
@@ -36,13 +37,9 @@ def address_group(address: str, circuits: bool = False) -> str:
 
     With ``circuits`` a trusted proxy has told the address, and it may stand for a circuit of Tor's.
     """
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    parsed = ip_address(address)
+    if parsed is None:
         return "?"
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    if mapped is not None:
-        parsed = mapped
     if parsed.version == 4:
         return str(parsed)
     if circuits and parsed in _CIRCUITS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from i18n import _
-from protocol.invite import host_and_port
+from protocol.hosts import host_and_port
 from server.callers import Proxies
 from settings import ServerSettings, environment, started
 from transport import tls

@@ -12,9 +12,9 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from protocol.hosts import IpAddress, ip_address
 from server.auth import address_group
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # What only a proxy adds to a request: it was not made where it seems to come from.
@@ -50,7 +50,7 @@ class Proxies:
 
     def of_peer(self, peer: str) -> Caller:
         """Where a connection of ``peer`` comes from, before it has said anything."""
-        return Caller(peer, peer, self._trusts(_parsed(peer)))
+        return Caller(peer, peer, self._trusts(ip_address(peer)))
 
     def sends_header(self, caller: Caller) -> bool:
         """Whether a PROXY header has to come first."""
@@ -66,7 +66,7 @@ class Proxies:
             return caller
         address = caller.address
         for text in reversed(",".join(values).split(",")):
-            parsed = _parsed(_bare(text))
+            parsed = ip_address(_bare(text))
             if parsed is None:  # the proxy's own word for somebody whom it does not know
                 break
             address = str(parsed)
@@ -74,13 +74,13 @@ class Proxies:
                 break
         return Caller(caller.peer, address, caller.behind)
 
-    def _trusts(self, address: Address | None) -> bool:
+    def _trusts(self, address: IpAddress | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
 
 
 def is_loopback(address: str) -> bool:
-    """Whether this machine itself is meant."""
-    parsed = _parsed(address)
+    """Whether this machine itself is meant; an address says so, and no name."""
+    parsed = ip_address(address)
     return parsed is not None and parsed.is_loopback
 
 
@@ -91,12 +91,3 @@ def _bare(text: str) -> str:
         return text[1:].partition("]")[0]
     host, _colon, port = text.partition(":")
     return host if port.isdecimal() and "." in host else text
-
-
-def _parsed(text: str) -> Address | None:
-    """IPv4 addresses that are written as IPv6 ones count as what they are; no zones."""
-    try:
-        parsed = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -47,7 +47,7 @@ class Proxy:
     @property
     def server(self) -> str:
         """Host and port as people write them; user and password are shown nowhere."""
-        from protocol.invite import host_and_port  # only who uses a proxy loads it
+        from protocol.hosts import host_and_port  # only who uses a proxy loads it
 
         return host_and_port(self.host, self.port)
 
@@ -158,19 +158,13 @@ def _spellings(name: str) -> tuple[str, ...]:
 
 
 def _is_here(host: str) -> bool:
-    import ipaddress
-
-    from protocol.invite import is_loopback
+    from protocol.hosts import ip_address, is_loopback
 
     name = host.rstrip(".").lower()
     if is_loopback(host) or name.endswith(".localhost"):  # RFC 6761 6.3
         return True
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return address.is_unspecified or (mapped is not None and mapped.is_loopback)
+    address = ip_address(host)
+    return address is not None and address.is_unspecified
 
 
 def _is_exempt(environ: Mapping[str, str], host: str, port: int) -> bool:
@@ -180,7 +174,9 @@ def _is_exempt(environ: Mapping[str, str], host: str, port: int) -> bool:
     # It takes a while to load.
     from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
+    from protocol.hosts import host_and_port
+
     # A name with a port in the list is for that port alone; IPv6 addresses stand there bare.
-    asked = [host] if ":" in host else [f"{host}:{port}"]
-    asked += [f"[{host}]:{port}"] if ":" in host else []
+    asked = [host] if ":" in host else []
+    asked.append(host_and_port(host, port))
     return any(proxy_bypass_environment(each, {"no": exempt}) for each in asked)

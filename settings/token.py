@@ -70,7 +70,7 @@ def _check_reader(host: str, tls: bool, proxy: Proxy | None) -> None:
 
     Raises ``SettingsError``: in clear anybody in between, and a proxy above all, would read it.
     """
-    from protocol.invite import is_loopback
+    from protocol.hosts import is_loopback
 
     if tls or (proxy is None and is_loopback(host)):
         return

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from protocol.hosts import bracketed, host_and_port
 from settings.proxies import Proxy
 
 from .errors import TlsFailed, Unreachable
@@ -104,9 +105,7 @@ def _host_header(host: str, port: int, default: int) -> str:
     if not host.isascii():
         with contextlib.suppress(UnicodeError):
             host = host.encode("idna").decode()
-    if ":" in host:
-        host = f"[{host}]"
-    return host if port == default else f"{host}:{port}"
+    return bracketed(host) if port == default else host_and_port(host, port)
 
 
 class Dialler:

@@ -11,7 +11,7 @@ import contextlib
 import ipaddress
 import re
 
-from protocol.invite import host_and_port
+from protocol.hosts import host_and_port
 from settings.proxies import Proxy
 
 from .errors import Unreachable
