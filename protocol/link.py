@@ -1,4 +1,4 @@
-"""The link between one client and the server: handshake and records as state machines.
+"""The link between one client and the server: its handshake as two state machines.
 
     client                                   server
       |                      greeting (clear) |  version, nonce
@@ -24,12 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocol import limits
@@ -43,106 +38,13 @@ from protocol.frames import (
     Refused,
     decode_clear,
     from_object,
-    parse_record,
 )
 from protocol.keys import Bundle, Identity, Recipient, RecipientKeys, digest, labelled
 from protocol.pake import Pake
+from protocol.records import Opener, Sealer
 
 CHANNEL = labelled("cmdchat link 1")  # CPace's channel identifier
 PASSWORD, TOKEN = "password", "token"  # noqa: S105  # the two kinds of proof, not secrets
-_COUNTER_BYTES = 8
-_FERNET = 0x80  # its version
-_TOKEN_HEAD = bytes((_FERNET,)) + bytes(8)  # and 0 for the time
-_BLOCK_BYTES, _MAC_BYTES = 16, 32
-_SHORTEST_TOKEN = len(_TOKEN_HEAD) + 2 * _BLOCK_BYTES + _MAC_BYTES
-_PADDING = b"\x10" * 16  # PKCS 7's, of what fills its blocks, as records do
-
-
-class Sealer:
-    """One direction of a link, the sending end: numbers, pads and seals records.
-
-    A record is the bytes of a Fernet token (https://github.com/fernet/spec), without the base64
-    that makes a text of them.  It is put together here from the same library's AES-CBC and HMAC:
-    its Fernet class goes through that base64, and sets everything up anew for each token, while
-    the server seals a record for every member (docs/PERFORMANCE.md).
-
-    One cipher context runs through all records.  A record begins with a random block; what
-    that is encrypted to is the token's initialization vector, as random and as unforeseeable
-    as the block (RFC 4346 6.2.3.2, 2b).
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._mac = _mac(key)
-        self._mac.update(_TOKEN_HEAD)  # as each token begins
-        self._cipher = _cipher(key).encryptor()
-        self._next = 0
-
-    def seal(self, frames: Iterable[bytes]) -> bytes:
-        """One record that carries ``frames``, each encoded already."""
-        counter, body = self._next.to_bytes(_COUNTER_BYTES, "big"), b",".join(frames)
-        self._next += 1
-        spaces = b" " * (-(len(counter) + len(body) + 2) % limits.RECORD_PAD)
-        return self._token(b"%s[%s]%s%s" % (counter, body, spaces, _PADDING))
-
-    def _token(self, blocks: bytes) -> bytes:
-        """The Fernet token of plaintext that was padded to whole blocks."""
-        sealed = self._cipher.update(secrets.token_bytes(_BLOCK_BYTES) + blocks)
-        mac = self._mac.copy()
-        mac.update(sealed)
-        return b"%s%s%s" % (_TOKEN_HEAD, sealed, mac.finalize())
-
-
-class Opener:
-    """One direction of a link, the receiving end; opens what any Fernet seals.
-
-    One cipher context here, too: what CBC makes of a block depends on the block before it and on
-    nothing else, and before the first one comes the initialization vector.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._mac = _mac(key)
-        self._cipher = _cipher(key).decryptor()
-        self._next = 0
-
-    def open(self, message: str | bytes) -> Sequence[Any]:
-        """The unread frames of the next record (``protocol.frames.from_object`` reads them).
-
-        Raises LinkBroken for anything that the other end did not seal as its next record,
-        Malformed where it did, but what is inside is not a list.
-        """
-        plain = self._decrypt(message)
-        if plain[:_COUNTER_BYTES] != self._next.to_bytes(_COUNTER_BYTES, "big"):
-            raise LinkBroken()
-        self._next += 1
-        return parse_record(plain[_COUNTER_BYTES:])
-
-    def _decrypt(self, token: str | bytes) -> bytes:
-        if not isinstance(token, bytes) or len(token) < _SHORTEST_TOKEN or token[0] != _FERNET:
-            raise LinkBroken()
-        mac = self._mac.copy()
-        mac.update(token[:-_MAC_BYTES])
-        try:
-            mac.verify(token[-_MAC_BYTES:])
-        except InvalidSignature:
-            raise LinkBroken() from None
-        # From here on it is what somebody with the key has made, and still may be no token.
-        blocks = token[len(_TOKEN_HEAD) : -_MAC_BYTES]
-        if len(blocks) % _BLOCK_BYTES:
-            raise LinkBroken()
-        plain = self._cipher.update(blocks)
-        size = plain[-1]
-        if not 1 <= size <= _BLOCK_BYTES or plain[-size:] != bytes((size,)) * size:
-            raise LinkBroken()
-        return plain[_BLOCK_BYTES:-size]
-
-
-def _mac(key: bytes) -> HMAC:
-    return HMAC(key[:16], hashes.SHA256())
-
-
-def _cipher(key: bytes) -> Cipher[CBC]:
-    """With a vector that is never used: records bring, or make, their own."""
-    return Cipher(AES(key[16:]), CBC(bytes(_BLOCK_BYTES)))
 
 
 def _derive(secret: bytes, salt: bytes, label: str) -> bytes:
@@ -212,20 +114,39 @@ def _expect(text: str, kind: type[Any]) -> Any:
     return frame
 
 
-class ServerLink:
+class _Link:
+    """What both ends have: the handshake so far, and records once it has given their keys."""
+
+    def __init__(self) -> None:
+        self._transcript = _HandshakeTranscript()
+        self._hello = ""
+        self._sealer: Sealer | None = None
+        self._opener: Opener | None = None
+
+    def seal(self, frames: Iterable[bytes]) -> bytes:
+        """A record for the other end; raises Unexpected before there are keys."""
+        if self._sealer is None:
+            raise Unexpected()
+        return self._sealer.seal(frames)
+
+    def open(self, message: str | bytes) -> Sequence[Any]:
+        """See Opener.open; raises Unexpected before there are keys."""
+        if self._opener is None:
+            raise Unexpected()
+        return self._opener.open(message)
+
+
+class ServerLink(_Link):
     """The server's end, in the order: greeting, receive_hello, key, receive_confirm.
 
     Afterwards ``seal`` and ``open`` carry records.
     """
 
     def __init__(self) -> None:
-        self._transcript = _HandshakeTranscript()
+        super().__init__()
         self._nonce = secrets.token_bytes(limits.NONCE_BYTES)
-        self._hello = ""
         self.sid = b""
         self.hello: Hello | None = None
-        self.sealer: Sealer | None = None
-        self._opener: Opener | None = None
 
     def greeting(self) -> str:
         """Frame 0."""
@@ -269,7 +190,7 @@ class ServerLink:
         text = Key(wrapped, pake.share).encode().decode()
         self._transcript.add(text)
         receiving, sending = self._transcript.keys(secret, isk)
-        self.sealer, self._opener = Sealer(sending), Opener(receiving)
+        self._sealer, self._opener = Sealer(sending), Opener(receiving)
         return text
 
     def receive_confirm(self, message: str | bytes) -> Confirm:
@@ -288,18 +209,6 @@ class ServerLink:
         self._hello, self.hello = "", None
         return confirm
 
-    def seal(self, frames: Iterable[bytes]) -> bytes:
-        """A record for the client; raises Unexpected before ``key``."""
-        if self.sealer is None:
-            raise Unexpected()
-        return self.sealer.seal(frames)
-
-    def open(self, message: str | bytes) -> Sequence[Any]:
-        """See Opener.open; raises Unexpected before ``key``."""
-        if self._opener is None:
-            raise Unexpected()
-        return self._opener.open(message)
-
 
 @dataclass(frozen=True)
 class Credentials:
@@ -309,7 +218,7 @@ class Credentials:
     token_id: str | None = None
 
 
-class ClientLink:
+class ClientLink(_Link):
     """The client's end: receive_greeting, receive_key; afterwards ``seal`` and ``open``.
 
     ``keys`` are for this connection only.  A refusal in clear is returned by nothing here: the
@@ -324,13 +233,10 @@ class ClientLink:
         keys: RecipientKeys,
         ticket: bytes | None = None,
     ) -> None:
+        super().__init__()
         self._identity, self._credentials, self._keys = identity, credentials, keys
         self._ticket = ticket
-        self._transcript = _HandshakeTranscript()
         self._pake: Pake | None = None
-        self._hello = ""
-        self._sealer: Sealer | None = None
-        self._opener: Opener | None = None
 
     def receive_greeting(self, message: str | bytes) -> str:
         """Frame 0 in, frame 1 out.  Raises RemoteError or BadVersion."""
@@ -384,18 +290,6 @@ class ClientLink:
         signature = self._identity.sign(self._transcript.to_sign(bundle.fingerprint))
         confirm = Confirm(nick, room, bundle, signature, *(resume or ()))
         return self._sealer.seal([confirm.encode()])
-
-    def seal(self, frames: Iterable[bytes]) -> bytes:
-        """A record for the server; raises Unexpected before ``receive_key``."""
-        if self._sealer is None:
-            raise Unexpected()
-        return self._sealer.seal(frames)
-
-    def open(self, message: str | bytes) -> Sequence[Any]:
-        """See Opener.open; raises Unexpected before ``receive_key``."""
-        if self._opener is None:
-            raise Unexpected()
-        return self._opener.open(message)
 
 
 def refusal_in_clear(message: str | bytes) -> Refused | None:

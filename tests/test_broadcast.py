@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from protocol import frames, limits
 from protocol.keys import Bundle, Recipient
-from protocol.link import Sealer
+from protocol.records import Sealer
 from server import bounds
 from server.broadcast import Broadcaster, Receiver, SendQueue, entered
 from server.rooms import Member, Room, Rooms, Snapshot

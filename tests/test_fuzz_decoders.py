@@ -35,7 +35,8 @@ from protocol import frames, keys, limits, link, names, safe_text
 from protocol.errors import ChatError, KeyUnusable, Malformed
 from protocol.invite import is_invite, parse_invite
 from protocol.keys import Bundle
-from protocol.link import ClientLink, Opener, ServerLink
+from protocol.link import ClientLink, ServerLink
+from protocol.records import Opener
 from server.auth import Password, Tokens
 from server.callers import Caller
 from server.http import ANSWERS, Face, Handler

@@ -51,7 +51,8 @@ from protocol.frames import (
     from_object,
 )
 from protocol.keys import Bundle, Recipient, from_text, to_text
-from protocol.link import ClientLink, Credentials, Opener
+from protocol.link import ClientLink, Credentials
+from protocol.records import Opener
 from tests import vector_files
 from tests.vector_files import KEYS, Vector, identity, members, pairs, recipient_keys
 

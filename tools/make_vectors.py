@@ -28,8 +28,9 @@ from client.encryption.transcript import Before, Seen, Transcript
 from protocol import frames, link, pake
 from protocol.frames import Box, Frame, KeyFor, Posted, PrivateFor, Renamed, Wrap
 from protocol.keys import to_text
-from protocol.link import ClientLink, Credentials, Opener, Sealer, ServerLink
+from protocol.link import ClientLink, Credentials, ServerLink
 from protocol.names import nick_key, room_key
+from protocol.records import Opener, Sealer
 from tests.vector_files import FOLDER, PEOPLE, identity, members, pairs, recipient_keys, write
 
 ROOM, PASSWORD, TOKEN = "Den", "correct horse", "dG9rZW4taWQtMDAx"  # noqa: S105  # examples
