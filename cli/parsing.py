@@ -95,6 +95,9 @@ def parser(command: Subcommand, for_help: bool) -> _Parser:
 
     Positionals are only in its help: argparse cannot take optional positionals that have
     options in between, so they are told apart from what a parser without them leaves over.
+    Its ``parse_known_intermixed_args`` could, but (in CPython 3.10 to 3.13) it forgets a ``--``
+    before the first of them: ``-- localhost 1000 alice -tpw`` would set ``-t``; and it takes a
+    mistyped ``"--pasword secret"``, if it is one word, for a positional, which may be repeated.
     """
     made = _Parser(
         prog=f"{started.name()} {command.name}",

@@ -112,6 +112,10 @@ def test_connect_takes_its_options_at_any_place(options: str, expected: dict[str
                                  "CLIENT_USERNAME": "al", "CLIENT_TOKEN": "t"}),
         ("h 1 al -- -pw", {"CLIENT_SERVER": "h", "CLIENT_PORT": "1", "CLIENT_USERNAME": "al",
                            "CLIENT_PASSWORD": "-pw"}),
+        ("-- h 1 al -tpw", {"CLIENT_SERVER": "h", "CLIENT_PORT": "1", "CLIENT_USERNAME": "al",
+                            "CLIENT_PASSWORD": "-tpw"}),
+        ("h 1 al -- --", {"CLIENT_SERVER": "h", "CLIENT_PORT": "1", "CLIENT_USERNAME": "al",
+                          "CLIENT_PASSWORD": "--"}),
         ("h 1 -- --secret --ssl", {"CLIENT_SERVER": "h", "CLIENT_PORT": "1",
                                    "CLIENT_USERNAME": "--secret", "CLIENT_PASSWORD": "--ssl"}),
         ("cmdchat://a/r#s al pw", {"CLIENT_INVITE": "cmdchat://a/r#s", "CLIENT_USERNAME": "al",
@@ -203,6 +207,12 @@ def test_a_wrong_command_line_is_told_without_repeating_secrets(
     told = refused(command, line)
     assert told.startswith(sentence)
     assert "S3cret" not in told.replace("--passwordS3cret", "").replace("'S3cret'", "")
+
+
+def test_an_option_and_its_value_in_one_word_are_no_positional() -> None:
+    with pytest.raises(UsageError, match="is not an option of connect") as caught:
+        parse(CONNECT, ["h", "1", "al", "-w S3cret"])
+    assert "S3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("command", [SERVE, CONNECT, TOKEN])
