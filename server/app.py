@@ -31,7 +31,7 @@ from server.banner import (
 )
 from server.bans import Bans
 from server.broadcast import Broadcaster, Receiver
-from server.callers import Caller, Proxies
+from server.client_address import ClientAddress, TrustedProxies
 from server.connection import Connection, Parts, Rules
 from server.console import Console
 from server.expiry import ExpiryThread
@@ -101,7 +101,7 @@ class ChatServer:
         self._listeners = [self._listener]
         if isinstance(settings.token_forms, tuple):
             # Nobody stands in front of it: whoever comes there is who it is.
-            face = replace(self._face, proxies=Proxies(), chat=False, forms=True)
+            face = replace(self._face, proxies=TrustedProxies(), chat=False, forms=True)
             try:
                 self._listeners.append(self._listen(*settings.token_forms, face))
             except CannotListen as error:
@@ -116,7 +116,7 @@ class ChatServer:
             self._end_token,
             self._parts.expiry.schedule,
             self._tls is not None,
-            Proxies(settings.trusted_proxies, settings.proxy_protocol),
+            TrustedProxies(settings.trusted_proxies, settings.proxy_protocol),
             settings.path,
             forms=settings.token_forms in ("on", "proxied"),
             proxied=settings.token_forms == "proxied",  # noqa: S105  # no password
@@ -299,21 +299,21 @@ class ChatServer:
     def _attend(self, visit: _Visit, face: Face, address: str) -> None:
         # A peer that went, or that does not speak TLS, is nobody's business but its own.
         with contextlib.suppress(ChatError, OSError):
-            caller = face.proxies.of_peer(address)
-            if face.proxies.sends_header(caller):
+            client = face.proxies.of_peer(address)
+            if face.proxies.sends_header(client):
                 deadline = time.monotonic() + bounds.PROXY_HEADER_SECONDS
-                caller = face.proxies.named(caller, read_proxy_header(visit.stream, deadline))
-                if not self._move(visit, caller):
+                client = face.proxies.named(client, read_proxy_header(visit.stream, deadline))
+                if not self._move(visit, client):
                     return self._turn_away(visit)
             if isinstance(visit.stream, tls.TlsStream):
                 visit.stream.handshake(time.monotonic() + bounds.REQUEST_SECONDS)
             Handler(
-                visit.stream, caller, face, partial(self._chat, visit), partial(self._move, visit)
+                visit.stream, client, face, partial(self._chat, visit), partial(self._move, visit)
             )
 
-    def _move(self, visit: _Visit, caller: Caller) -> bool:
+    def _move(self, visit: _Visit, client: ClientAddress) -> bool:
         """Count a visit for whom a trusted proxy has named; False if there is no place for it."""
-        return self._connection_limits.move(visit.permit, caller.group)
+        return self._connection_limits.move(visit.permit, client.group)
 
     def _turn_away(self, visit: _Visit) -> None:
         """Say that there is no place, before anything was asked."""

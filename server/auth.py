@@ -1,4 +1,4 @@
-"""Who may come in: the password, tokens, and which addresses count together.
+"""Who may come in: the password, and tokens.
 
 The password is kept as what CPace needs of it and as a keyed hash for the form; a token's
 secret is kept as a hash only.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import math
 import secrets
 import threading
@@ -20,36 +19,10 @@ from functools import cached_property
 
 from protocol import keys, link, pake
 from protocol.errors import NickReserved, ServerFull
-from protocol.hosts import ip_address
 from protocol.names import nick_looks, resembled
 from server import bounds
 
 _TOKEN_ID_BYTES, _TOKEN_SECRET_BYTES = 12, 32
-
-
-# Where Tor puts the numbers of circuits that reach an onion service, with
-# `HiddenServiceExportCircuitID haproxy` (its manual): each is somebody else's.
-_CIRCUITS = ipaddress.ip_network("fc00:dead:beef:4dad::/64")
-
-
-def address_group(address: str, circuits: bool = False) -> str:
-    """Whose failures count together: an IPv4 address, or the /64 of an IPv6 one.
-
-    With ``circuits`` a trusted proxy has told the address, and it may stand for a circuit of Tor's.
-    """
-    parsed = ip_address(address)
-    if parsed is None:
-        return "?"
-    if parsed.version == 4:
-        return str(parsed)
-    if circuits and parsed in _CIRCUITS:
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
-
-
-def has_neighbours(group: str) -> bool:
-    """Whether an address group is one of those that one owner may have many of."""
-    return ":" in group and ipaddress.ip_address(group) not in _CIRCUITS
 
 
 class Password:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from i18n import _
 from protocol.hosts import host_and_port
-from server.callers import Proxies
+from server.client_address import TrustedProxies
 from settings import ServerSettings, environment, started
 from transport import tls
 from transport.addresses import default_route_address
@@ -40,7 +40,7 @@ def banner(settings: ServerSettings, port: int, forms_port: int | None = None) -
 
 def _wants_header(settings: ServerSettings) -> bool:
     """Whether clients on this machine are taken for a proxy, and can come through it only."""
-    proxies = Proxies(settings.trusted_proxies, settings.proxy_protocol)
+    proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_protocol)
     return proxies.sends_header(proxies.of_peer(_LOOPBACK[":" in settings.host]))
 
 

@@ -24,7 +24,7 @@ from protocol.frames import parse
 from protocol.names import check_nick
 from server import bounds
 from server.auth import Password, Tokens
-from server.callers import FORWARDING, Caller, Proxies, is_loopback
+from server.client_address import FORWARDING, ClientAddress, TrustedProxies, is_loopback
 from server.throttle import FormGuesses
 from transport import BadUpgrade
 from transport.server_websocket import accept, named
@@ -103,7 +103,7 @@ class Face:
     on_revoked: Callable[[str], None]
     schedule: Callable[[float], None]
     tls: bool
-    proxies: Proxies = Proxies()
+    proxies: TrustedProxies = TrustedProxies()
     root: str = ""
     chat: bool = True
     forms: bool = True
@@ -130,7 +130,7 @@ class _HeaderLines:
 class Handler(BaseHTTPRequestHandler):
     """One request on one connection.
 
-    ``chat`` serves an upgraded connection to its end; ``move`` hears of a caller whom a trusted
+    ``chat`` serves an upgraded connection to its end; ``move`` hears of a client whom a trusted
     proxy names in the request, and says whether there is a place for it.
     """
 
@@ -141,14 +141,14 @@ class Handler(BaseHTTPRequestHandler):
     def __init__(
         self,
         stream: Stream,
-        caller: Caller,
+        client: ClientAddress,
         face: Face,
         chat: Callable[[WebSocket], None],
-        move: Callable[[Caller], bool] = lambda _: True,
+        move: Callable[[ClientAddress], bool] = lambda _: True,
     ) -> None:
-        self._face, self._caller, self._chat, self._move = face, caller, chat, move
+        self._face, self._client, self._chat, self._move = face, client, chat, move
         self.command = ""  # until there is one
-        super().__init__(stream, (caller.peer, 0), None)  # type: ignore[arg-type]  # a Stream will do
+        super().__init__(stream, (client.peer, 0), None)  # type: ignore[arg-type]  # a Stream will do
 
     def setup(self) -> None:
         """Give the whole request, byte for byte, one deadline."""
@@ -171,10 +171,10 @@ class Handler(BaseHTTPRequestHandler):
         if not super().parse_request():
             return False
         named = self.headers.get_all("X-Forwarded-For", [])
-        caller = self._face.proxies.forwarded(self._caller, named)
-        if caller != self._caller:
-            self._caller = caller
-            if not self._move(caller):
+        client = self._face.proxies.forwarded(self._client, named)
+        if client != self._client:
+            self._client = client
+            if not self._move(client):
                 self._answer("server_full")
                 return False
         return True
@@ -264,7 +264,7 @@ class Handler(BaseHTTPRequestHandler):
         if self._is_in_clear() or "Origin" in self.headers:
             self._answer("insecure")
             return None
-        if self._caller.behind and not self._face.proxied:
+        if self._client.behind and not self._face.proxied:
             self._answer("proxied")
             return None
         length = self.headers.get("Content-Length", "")
@@ -281,22 +281,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def _is_in_clear(self) -> bool:
         """Whether somebody on the way could have read it, as far as can be known here."""
-        if self._caller.behind:
+        if self._client.behind:
             spoken = self.headers.get_all("X-Forwarded-Proto", [])
             if any(each.strip().lower() != "https" for each in ",".join(spoken).split(",") if each):
                 return True
         elif not self._face.tls and any(name in self.headers for name in FORWARDING):
             return True  # somebody else's, brought here by a proxy that is not known
-        return not self._face.tls and not is_loopback(self._caller.peer)
+        return not self._face.tls and not is_loopback(self._client.peer)
 
     def _is_own(self) -> bool:
         """Whether it was made on the server's own machine, as far as can be known here."""
-        brought = self._caller.behind or any(name in self.headers for name in FORWARDING)
-        return is_loopback(self._caller.peer) and not brought
+        brought = self._client.behind or any(name in self.headers for name in FORWARDING)
+        return is_loopback(self._client.peer) and not brought
 
     def _is_password(self, password: str) -> bool:
         """Whether this is it; if not, or if it is not to be tried now, that is answered."""
-        guesses, group = self._face.guesses.others, self._caller.group
+        guesses, group = self._face.guesses.others, self._client.group
         if self._is_own():
             guesses, group = self._face.guesses.own, "own"
         wait = guesses.take(group)

@@ -18,7 +18,7 @@ from typing import Any
 
 from server import bounds, threads
 from server.admission import AcceptSlot, ConnectionLimits, Permit
-from server.auth import address_group
+from server.client_address import address_group
 from transport.listening import listen, wake_listener
 
 Stay = Callable[[], None]

@@ -17,9 +17,8 @@ from protocol.errors import NickLost, NickTaken, ServerFull
 from protocol.keys import Bundle
 from protocol.names import nick_looks, resembled
 from server import bounds
-from server.auth import address_group
 from server.broadcast import Receiver, SendQueue
-from server.callers import is_loopback
+from server.client_address import address_group, is_loopback
 from server.rooms import Member, Room, Rooms
 from server.tickets import Tickets
 from transport.token_bucket import TokenBucket

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from protocol.errors import TooManyAttempts
 from server import bounds
-from server.auth import has_neighbours
+from server.client_address import has_neighbours
 from transport import Closed
 
 _ALL = "*"  # the bucket that everybody takes from
@@ -71,7 +71,7 @@ class _Bucket:
 class Budget:
     """Token buckets for addresses, for their neighbours, and for all.  Thread-safe.
 
-    ``group`` is an IPv4 address, or the first of an IPv6 /64 (``server.auth.address_group``).
+    ``group`` is an IPv4 address, or the first of an IPv6 /64, as ``address_group`` has it.
     """
 
     def __init__(self, rates: Rates, clock: Callable[[], float] = time.monotonic) -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from protocol import link, pake
 from protocol.errors import NickReserved, ServerFull
-from server.auth import Password, Tokens, address_group, random_prs
+from server.auth import Password, Tokens, random_prs
+from server.client_address import address_group
 from tests.test_rate_limits import Clock
 
 SID = bytes(range(32))

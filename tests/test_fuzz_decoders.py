@@ -38,7 +38,7 @@ from protocol.keys import Bundle
 from protocol.link import ClientLink, ServerLink
 from protocol.records import Opener
 from server.auth import Password, Tokens
-from server.callers import Caller
+from server.client_address import ClientAddress
 from server.http import ANSWERS, Face, Handler
 from server.throttle import FormGuesses
 from settings import SettingsError, Sources
@@ -271,7 +271,7 @@ def read_request(raw: bytes) -> object:
     face = Face(password(), Tokens(), FormGuesses(), lambda _: None, lambda _: None, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("server.http.accept", upgrade_headers)
-        Handler(stream, Caller("127.0.0.1", "127.0.0.1"), face, lambda _: None)  # type: ignore[arg-type]
+        Handler(stream, ClientAddress("127.0.0.1", "127.0.0.1"), face, lambda _: None)  # type: ignore[arg-type]
     if not stream.answer:
         return None
     answer = stream.answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")

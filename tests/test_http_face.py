@@ -17,7 +17,7 @@ from protocol import frames
 from server import bounds
 from server.app import ChatServer
 from server.auth import Password, Tokens
-from server.callers import Caller, is_loopback
+from server.client_address import ClientAddress, is_loopback
 from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Face, Handler
 from server.throttle import FormGuesses
 from tests.test_rate_limits import Clock
@@ -325,7 +325,7 @@ def test_guessing_elsewhere_does_not_close_the_forms_of_this_machine(
     assert visit("192.0.2.201", raw, tls=True, guesses=guesses).code == "too_many_attempts"
     brought = raw.replace(b"Host: x", b"Host: x\r\nVia: 1.1 a")
     assert visit("127.0.0.1", brought, tls=True, guesses=guesses).code == "too_many_attempts"
-    behind = Caller("127.0.0.1", "127.0.0.1", behind=True)
+    behind = ClientAddress("127.0.0.1", "127.0.0.1", behind=True)
     assert visit(behind, raw, tls=True, proxied=True, guesses=guesses).code == "too_many_attempts"
     wrong = form("/revoke_token", {"admin_password": "x", "token": "x"})
     for number in range(int(bounds.GUESS_BURST)):
@@ -381,13 +381,13 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Answer]]:
     made: list[Any] = []
 
     def ask_from(
-        address: str | Caller,
+        address: str | ClientAddress,
         raw: bytes,
         tls: bool = False,
         guesses: FormGuesses | None = None,
         **changes: Any,
     ) -> Answer:
-        caller = address if isinstance(address, Caller) else Caller(address, address)
+        client = address if isinstance(address, ClientAddress) else ClientAddress(address, address)
         near, far = socket.socketpair()
         stream = Stream(far)
         face = Face(
@@ -397,7 +397,7 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Answer]]:
         )  # fmt: skip
 
         def serve() -> None:
-            Handler(stream, caller, face, lambda _: None)
+            Handler(stream, client, face, lambda _: None)
             stream.close()
 
         thread = threading.Thread(target=serve)

@@ -9,8 +9,8 @@ import pytest
 
 from protocol import limits
 from server import bounds
-from server.auth import address_group
 from server.bans import Bans
+from server.client_address import address_group
 from server.console import COMMANDS
 from server.sessions import Session
 from tests.fronts import speaking_for

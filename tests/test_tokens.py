@@ -21,7 +21,7 @@ import pytest
 from server import bounds
 from server.app import ChatServer
 from server.auth import Tokens
-from server.callers import Caller
+from server.client_address import ClientAddress
 from server.http import Handler
 from tests.command import Done, run_command
 from tests.curl import Curl, answer, read_as_curl, run_curl
@@ -212,7 +212,7 @@ def test_tokens_are_not_handed_out_in_clear(
     face = dataclasses.replace(serve()._face, tls=secure)
     near, far = tcp_pair()
     with near, contextlib.closing(Stream(far)) as stream:
-        task = Task(Handler, stream, Caller(address, address), face, lambda _peer: None)
+        task = Task(Handler, stream, ClientAddress(address, address), face, lambda _peer: None)
         body = urlencode({"admin_password": CONFTEST_PASSWORD, "username": "alice"})
         head = f"POST /generate_token HTTP/1.1\r\nContent-Length: {len(body)}\r\n"
         if status == 403:  # what looks like a proxy's word opens nothing

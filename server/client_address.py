@@ -1,4 +1,4 @@
-"""Where a connection comes from: its peer, or whom a trusted proxy names.
+"""Where a connection comes from: its peer, or whom a trusted proxy names; and what counts together.
 
 Of a proxy that is trusted (``TRUSTED_PROXIES``) either the PROXY protocol's header is believed, or
 else ``X-Forwarded-For``, of which the last address counts that is not a trusted one's: those before
@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from protocol.hosts import IpAddress, ip_address
-from server.auth import address_group
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -24,9 +23,33 @@ FORWARDING = (
     "True-Client-IP", "CF-Connecting-IP",
 )  # fmt: skip
 
+# Where Tor puts the numbers of circuits that reach an onion service, with
+# `HiddenServiceExportCircuitID haproxy` (its manual): each is somebody else's.
+_CIRCUITS = ipaddress.ip_network("fc00:dead:beef:4dad::/64")
+
+
+def address_group(address: str, circuits: bool = False) -> str:
+    """Whose failures count together: an IPv4 address, or the /64 of an IPv6 one.
+
+    With ``circuits`` a trusted proxy has told the address, and it may stand for a circuit of Tor's.
+    """
+    parsed = ip_address(address)
+    if parsed is None:
+        return "?"
+    if parsed.version == 4:
+        return str(parsed)
+    if circuits and parsed in _CIRCUITS:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
+
+
+def has_neighbours(group: str) -> bool:
+    """Whether an address group is one of those that one owner may have many of."""
+    return ":" in group and ipaddress.ip_address(group) not in _CIRCUITS
+
 
 @dataclass(frozen=True)
-class Caller:
+class ClientAddress:
     """``address`` is what is counted, ``peer`` who is at the other end of the connection.
 
     ``behind``: that is a trusted proxy, so the request may come from anywhere.
@@ -38,33 +61,33 @@ class Caller:
 
     @property
     def group(self) -> str:
-        """Whose attempts count together (``server.auth.address_group``)."""
+        """Whose attempts count together (``address_group``)."""
         return address_group(self.address, circuits=self.behind)
 
 
-class Proxies:
+class TrustedProxies:
     """The proxies that are trusted; with ``headers`` each has to send a PROXY header first."""
 
     def __init__(self, networks: Sequence[Network] = (), headers: bool = False) -> None:
         self._networks, self._headers = networks, headers
 
-    def of_peer(self, peer: str) -> Caller:
+    def of_peer(self, peer: str) -> ClientAddress:
         """Where a connection of ``peer`` comes from, before it has said anything."""
-        return Caller(peer, peer, self._trusts(ip_address(peer)))
+        return ClientAddress(peer, peer, self._trusts(ip_address(peer)))
 
-    def sends_header(self, caller: Caller) -> bool:
+    def sends_header(self, client: ClientAddress) -> bool:
         """Whether a PROXY header has to come first."""
-        return self._headers and caller.behind
+        return self._headers and client.behind
 
-    def named(self, caller: Caller, address: str | None) -> Caller:
+    def named(self, client: ClientAddress, address: str | None) -> ClientAddress:
         """What the PROXY header makes of it; None: it named nobody."""
-        return caller if address is None else Caller(caller.peer, address, caller.behind)
+        return client if address is None else ClientAddress(client.peer, address, client.behind)
 
-    def forwarded(self, caller: Caller, values: Iterable[str]) -> Caller:
+    def forwarded(self, client: ClientAddress, values: Iterable[str]) -> ClientAddress:
         """What a request's ``X-Forwarded-For`` makes of it: ``values``, in their order."""
-        if self._headers or not caller.behind:
-            return caller
-        address = caller.address
+        if self._headers or not client.behind:
+            return client
+        address = client.address
         for text in reversed(",".join(values).split(",")):
             parsed = ip_address(_bare(text))
             if parsed is None:  # the proxy's own word for somebody whom it does not know
@@ -72,7 +95,7 @@ class Proxies:
             address = str(parsed)
             if not self._trusts(parsed):
                 break
-        return Caller(caller.peer, address, caller.behind)
+        return ClientAddress(client.peer, address, client.behind)
 
     def _trusts(self, address: IpAddress | None) -> bool:
         return address is not None and any(address in network for network in self._networks)

@@ -16,8 +16,13 @@ from hypothesis import strategies as st
 from protocol import frames
 from server import bounds
 from server.app import ChatServer
-from server.auth import address_group, has_neighbours
-from server.callers import FORWARDING, Caller, Proxies
+from server.client_address import (
+    FORWARDING,
+    ClientAddress,
+    TrustedProxies,
+    address_group,
+    has_neighbours,
+)
 from server.rate_limits import FairRateLimiter
 from server.throttle import GUESSES, Budget, Line, Rate, Rates
 from tests.fronts import Front, speaking_for
@@ -33,8 +38,8 @@ WAYS = ["v1", "field"]
 Come = Callable[..., Wire]
 
 
-def proxies(*networks: str, headers: bool = False) -> Proxies:
-    return Proxies([ipaddress.ip_network(each) for each in networks], headers)
+def proxies(*networks: str, headers: bool = False) -> TrustedProxies:
+    return TrustedProxies([ipaddress.ip_network(each) for each in networks], headers)
 
 
 # Whose word counts
@@ -61,16 +66,16 @@ def proxies(*networks: str, headers: bool = False) -> Proxies:
 )  # fmt: skip
 def test_the_last_that_is_not_trusted_counts(values: list[str], address: str) -> None:
     known = proxies("10.0.0.0/8")
-    caller = known.forwarded(known.of_peer("10.0.0.1"), values)
-    assert caller == Caller("10.0.0.1", address, behind=True)
+    client = known.forwarded(known.of_peer("10.0.0.1"), values)
+    assert client == ClientAddress("10.0.0.1", address, behind=True)
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.9", "127.0.0.1", "::1", "10.0.0.1%x", "", "?"])
 def test_nobody_else_is_believed(peer: str) -> None:
     known = proxies("10.0.0.2", "2001:db8::/32")
-    assert known.forwarded(known.of_peer(peer), ["192.0.2.7"]) == Caller(peer, peer)
+    assert known.forwarded(known.of_peer(peer), ["192.0.2.7"]) == ClientAddress(peer, peer)
     assert not proxies("10.0.0.2", headers=True).sends_header(known.of_peer(peer))
-    assert Proxies().of_peer(peer) == Caller(peer, peer)
+    assert TrustedProxies().of_peer(peer) == ClientAddress(peer, peer)
 
 
 def test_a_proxy_is_known_however_its_address_is_written() -> None:
@@ -83,20 +88,20 @@ def test_a_proxy_is_known_however_its_address_is_written() -> None:
 def test_where_headers_are_sent_first_the_field_is_not_looked_at() -> None:
     """A client may have written it, and such proxies do not look into what they carry."""
     known = proxies("10.0.0.1", headers=True)
-    caller = known.of_peer("10.0.0.1")
-    assert known.sends_header(caller) and not proxies("10.0.0.1").sends_header(caller)
-    assert known.forwarded(caller, ["192.0.2.7"]) == caller
-    named = known.named(caller, "192.0.2.7")
+    client = known.of_peer("10.0.0.1")
+    assert known.sends_header(client) and not proxies("10.0.0.1").sends_header(client)
+    assert known.forwarded(client, ["192.0.2.7"]) == client
+    named = known.named(client, "192.0.2.7")
     assert named.group == "192.0.2.7" and named.behind
-    assert known.named(caller, None) == caller  # of its own accord: it counts as itself
+    assert known.named(client, None) == client  # of its own accord: it counts as itself
 
 
 @given(st.lists(st.text(max_size=40), max_size=4), st.booleans())
 def test_any_field_names_an_address(values: list[str], trusted: bool) -> None:
-    known = proxies("10.0.0.1") if trusted else Proxies()
-    caller = known.forwarded(known.of_peer("10.0.0.1"), values)
-    ipaddress.ip_address(caller.address)
-    assert trusted or caller.address == "10.0.0.1"
+    known = proxies("10.0.0.1") if trusted else TrustedProxies()
+    client = known.forwarded(known.of_peer("10.0.0.1"), values)
+    ipaddress.ip_address(client.address)
+    assert trusted or client.address == "10.0.0.1"
 
 
 # Tor's circuits
@@ -384,11 +389,11 @@ def test_a_form_in_clear_from_a_proxy_elsewhere(
     for peer, secure, code in (
         ("10.0.0.1", False, "insecure"), ("10.0.0.1", True, ""), ("127.0.0.1", False, ""),
     ):  # fmt: skip
-        caller = Caller(peer, HIS, behind=True)
+        client = ClientAddress(peer, HIS, behind=True)
         raw = form("/generate_token", FORM)
-        answer = visit(caller, raw, tls=secure, proxied=True)
+        answer = visit(client, raw, tls=secure, proxied=True)
         assert answer.json.get("error", "") == code
-        assert visit(caller, raw, tls=secure).code == (code or "proxied")
+        assert visit(client, raw, tls=secure).code == (code or "proxied")
 
 
 @pytest.mark.parametrize("way", WAYS)
