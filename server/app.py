@@ -41,7 +41,7 @@ from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter
 from server.rooms import Rooms
 from server.sessions import Sessions
 from server.signals import Signals
-from server.throttle import FormGuesses, LoginThrottle
+from server.throttle import FormThrottle, LoginThrottle
 from settings import ServerSettings
 from transport import (  # its library now: what is wrong with it is not told to clients
     CannotListen,
@@ -72,7 +72,7 @@ class _Visit:
         """From any thread: end it, wherever it is.  Returns at once."""
         self.stream.abort()
         if self.connection is not None:
-            self.connection.hang_up(_NO_PLACE)
+            self.connection.close(_NO_PLACE)
 
 
 class ChatServer:
@@ -94,7 +94,7 @@ class ChatServer:
         self._visits: set[_Visit] = set()
         # In clear where TLS is expected, the refusal would pass for another kind of server.
         self._refusal = no_place() if self._tls is None else b""
-        self._form_guesses = FormGuesses()
+        self._form_throttle = FormThrottle()
         self._parts = self._build(settings)
         self._face = self._make_face(settings)
         self._listener = self._listen(settings.host, settings.port, self._face)
@@ -112,7 +112,7 @@ class ChatServer:
         return Face(
             self._parts.password,
             self._parts.tokens,
-            self._form_guesses,
+            self._form_throttle,
             self._end_token,
             self._parts.expiry.schedule,
             self._tls is not None,
@@ -160,13 +160,13 @@ class ChatServer:
         connections = [visit.connection for visit in visits if visit.connection is not None]
         # First nobody posts any more; then each gets all that was posted, and the reason.
         for connection in connections:
-            connection.hush()
+            connection.stop_reading()
         quiet_by = time.monotonic() + bounds.STOP_QUIET_SECONDS
         for connection in connections:
             if connection.member:
-                connection.quiet.wait(max(0.0, quiet_by - time.monotonic()))
+                connection.idle.wait(max(0.0, quiet_by - time.monotonic()))
         for connection in connections:
-            connection.hang_up("shutdown")
+            connection.close("shutdown")
         if not self._connection_limits.wait_empty(bounds.STOP_POLITE_SECONDS):
             for visit in self._all_visits():
                 visit.stream.abort()
@@ -211,7 +211,7 @@ class ChatServer:
             sessions.sweep,
             self._sweep_tokens,
             throttle.sweep,
-            self._form_guesses.sweep,
+            self._form_throttle.sweep,
             *(each.sweep for each in (posts, commands, joins, refusals)),
         ]
         return Parts(

@@ -46,7 +46,7 @@ from server.expiry import ExpiryThread
 from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter, tenths
 from server.rooms import Member, Room, Rooms, Snapshot
 from server.sessions import Session, Sessions
-from server.throttle import Line, LoginThrottle
+from server.throttle import LoginQueue, LoginThrottle
 from server.work import work_bucket
 from transport import Closed, Flooded
 from transport.token_bucket import REFUSAL_COST, VALUE_COST, TokenBucket
@@ -144,11 +144,11 @@ class Connection:
         self._queue = SendQueue(self._link, peer, parts.broadcaster.mark)
         self._token: Token | None = None
         self._ticket: bytes | None = None  # whose ticket `hello` has shown: a fingerprint
-        self._reason: str | None = None  # set by hang_up: why this connection is to end
+        self._reason: str | None = None  # set by close: why this connection is to end
         self._gave_up = threading.Event()
-        self._stirred = threading.Event()  # while it waits for its turn: see Line.take
-        self._hushed = False  # set by hush: nothing more is read
-        self.quiet = threading.Event()  # nothing more is accepted from this client
+        self._stirred = threading.Event()  # while it waits for its turn: see LoginQueue.take
+        self._reading_stopped = False  # set by stop_reading: nothing more is read
+        self.idle = threading.Event()  # nothing more is accepted from this client
         self._proven = False
         self._strikes = 0
         self._received = 0
@@ -183,7 +183,7 @@ class Connection:
         return None if session is None else partial(self._live, session)
 
     def _end_all(self) -> None:
-        self.quiet.set()
+        self.idle.set()
         self._peer.abort()
 
     @property
@@ -191,13 +191,13 @@ class Connection:
         """Whether this client has been let in."""
         return self._proven
 
-    def hush(self) -> None:
-        """From any thread: accept nothing more, and wait for ``hang_up``.  Returns at once."""
-        self._hushed = True
+    def stop_reading(self) -> None:
+        """From any thread: accept nothing more, and wait for ``close``.  Returns at once."""
+        self._reading_stopped = True
         self._stirred.set()
         self._peer.wake()
 
-    def hang_up(self, reason: str) -> None:
+    def close(self, reason: str) -> None:
         """From any thread: say ``reason`` and go.  Returns at once."""
         self._reason = self._reason or reason
         self._gave_up.set()
@@ -247,7 +247,7 @@ class Connection:
             else:
                 self._hold_answer(answered_by)
 
-    def _take(self, line: Line) -> None:
+    def _take(self, line: LoginQueue) -> None:
         """Wait for one's turn in ``line``.  Raises TooManyAttempts, or Closed."""
         self._parts.expiry.schedule(bounds.FORGET_SECONDS)
         with self._parts.accept_slot.released():
@@ -313,12 +313,12 @@ class Connection:
                 return False
             if session.token_id != (self._token.id if self._token is not None else None):
                 return False
-            old, hang_up = session.queue, session.hang_up
+            old, close_old = session.queue, session.close_connection
             if old is not None:
                 # Before the cursor is set back: it must not move on for the old connection.
                 session.queue = None
                 old.detach()
-                hang_up("replaced")
+                close_old("replaced")
             if not room.resume(member, confirm.seq or 0, confirm.number or 0):
                 return False
             resumed = frames.Entered(
@@ -335,7 +335,7 @@ class Connection:
         session.group = self._group
         self._count_join(token_id or confirm.bundle.fingerprint)
         self._add(session)
-        session.hang_up = self.hang_up
+        session.close_connection = self.close
         try:
             with self._slot_to_change(
                 self._parts.rooms.find(room_name), self._parts.accept_slot.released()
@@ -450,7 +450,7 @@ class Connection:
             raise AssertionError("a session without a room has nothing to attach")
         self._queue.attach(room, member, [welcome.encode(), *replies])
         session.lost_at, session.group = None, self._group
-        session.hang_up = self.hang_up
+        session.close_connection = self.close
         session.queue = self._queue
         if session.bucket is None:
             posts = rules.rate_limit / rules.rate_window
@@ -542,8 +542,8 @@ class Connection:
                 self._queue.deliver()
                 if self._queue.has_replies:
                     continue
-            if self._hushed:
-                self.quiet.set()
+            if self._reading_stopped:
+                self.idle.set()
                 self._gave_up.wait(bounds.STOP_POLITE_SECONDS)
             if self._reason is not None:
                 self._end(session, self._reason)
@@ -565,7 +565,7 @@ class Connection:
         if not pause:
             return
         self._stirred.clear()
-        if self._reason is None and not self._hushed:
+        if self._reason is None and not self._reading_stopped:
             self._stirred.wait(min(pause, max(0.0, until - self._parts.clock())))
 
     def _next_record(self, until: float) -> str | bytes | None:
@@ -636,7 +636,7 @@ class Connection:
                 frame = frames.from_object(value, frames.CLIENT_FRAMES)
                 with self._waited_for(session, frame) as self._late, session.lock:
                     if session.queue is not self._queue:
-                        break  # it is over, or another connection's now: hang_up has told why
+                        break  # it is over, or another connection's now: close has told why
                     replies = self._handle(session, frame, after)
                 self._queue.reply(*replies)
             except RemoteError as error:

@@ -25,7 +25,7 @@ from protocol.names import check_nick
 from server import bounds
 from server.auth import Password, Tokens
 from server.client_address import FORWARDING, ClientAddress, TrustedProxies, is_loopback
-from server.throttle import FormGuesses
+from server.throttle import FormThrottle
 from transport import BadUpgrade
 from transport.server_websocket import accept, named
 from transport.stream import Stream
@@ -99,7 +99,7 @@ class Face:
 
     password: Password
     tokens: Tokens
-    guesses: FormGuesses
+    guesses: FormThrottle
     on_revoked: Callable[[str], None]
     schedule: Callable[[float], None]
     tls: bool

@@ -35,8 +35,8 @@ class Session:
 
     ``lock`` is held while one of its frames is handled, and while another connection takes its
     place: so a frame is handled wholly before the change or not at all.  Lock order:
-    ``Session.lock``, then any other.  ``hang_up`` tells the connection's own thread to say a
-    reason and go; it returns at once.
+    ``Session.lock``, then any other.  ``close_connection`` tells its own thread to say a reason
+    and go; it returns at once.
     """
 
     def __init__(self, nick: str, bundle: Bundle, token_id: str | None) -> None:
@@ -44,7 +44,7 @@ class Session:
         self.nick, self.bundle, self.token_id = nick, bundle, token_id
         self.looks = nick_looks(nick)
         self.queue: SendQueue | None = None
-        self.hang_up: Callable[[str], None] = _no_connection
+        self.close_connection: Callable[[str], None] = _no_connection
         self.room: Room[Receiver] | None = None
         self.member: Member[Receiver] | None = None
         self.lost_at: float | None = None
@@ -178,7 +178,7 @@ class Sessions:
         with session.lock:
             if session.queue is not queue or session.over:
                 return False
-            session.queue, session.hang_up = None, _no_connection
+            session.queue, session.close_connection = None, _no_connection
             queue.detach()  # a broadcaster that still holds it must not move the cursor any more
             session.lost_at = self._clock()
             return True
@@ -197,7 +197,7 @@ class Sessions:
             session.over = True
             session.queue = None
             if reason is not None:  # before its next frame finds that there is no session
-                session.hang_up(reason)
+                session.close_connection(reason)
             self.tickets.forget(session.bundle.fingerprint)  # before the next one can be added
             with self._lock:
                 for look in session.looks:

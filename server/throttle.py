@@ -1,10 +1,10 @@
-"""What failed proofs cost: budgets, and patience for those who have used them up.
+"""What failed proofs cost: token buckets, and patience for those who have used theirs up.
 
 Nobody can tell a person from a guesser of the same address before the proof.  So nothing is asked
-of a newcomer: its ``confirm`` is judged at once while the budget of its address has room, a right
+of a newcomer: its ``confirm`` is judged at once while the bucket of its address has some, a right
 one costs nothing, and it is the *answer* to a wrong one that is late.  Whoever waits for that
-answer does not guess meanwhile, and the budget is there for others.  Where guessers do not wait,
-the budget runs out; then the newest is served first as it fills again, since those that have
+answer does not guess meanwhile, and leaves the tokens to others.  Where guessers do not wait,
+the bucket runs dry; then the newest is served first as it fills again, since those that have
 waited longest are the ones that keep coming.
 
 Buckets fill up within seconds and are then forgotten: no address outlives its last guess by more.
@@ -68,7 +68,7 @@ class _Bucket:
     at: float
 
 
-class Budget:
+class TokenBuckets:
     """Token buckets for addresses, for their neighbours, and for all.  Thread-safe.
 
     ``group`` is an IPv4 address, or the first of an IPv6 /64, as ``address_group`` has it.
@@ -130,18 +130,18 @@ class Budget:
         return bucket
 
 
-class FormGuesses:
+class FormThrottle:
     """What may be guessed in forms, apart from the link: guesses there never close them.
 
     Forms of the server's own machine (``own``) have one count, which nobody else can use up.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.own, self.others = Budget(GUESSES, clock), Budget(GUESSES, clock)
+        self.own, self.others = TokenBuckets(GUESSES, clock), TokenBuckets(GUESSES, clock)
 
     def sweep(self) -> float | None:
-        """As ``Budget.sweep``."""
-        nexts = [budget.sweep() for budget in (self.own, self.others)]
+        """As ``TokenBuckets.sweep``."""
+        nexts = [buckets.sweep() for buckets in (self.own, self.others)]
         return min((each for each in nexts if each is not None), default=None)
 
     def __len__(self) -> int:
@@ -155,7 +155,7 @@ def _names(group: str) -> list[str]:
     return [group, str(ipaddress.ip_network((group, 48), strict=False)), _ALL]
 
 
-class _Waiter:
+class _Queued:
     """One that waits, and what wakes it."""
 
     def __init__(self, bell: threading.Event) -> None:
@@ -163,13 +163,13 @@ class _Waiter:
         self.served = False
 
 
-class Line:
-    """Waits for a budget, the newest first.  Thread-safe."""
+class LoginQueue:
+    """Waits for token buckets, the newest first.  Thread-safe."""
 
-    def __init__(self, budget: Budget, clock: Callable[[], float]) -> None:
-        self.budget, self._clock = budget, clock
-        self._lock = threading.Lock()  # guards the table; the budget's is taken inside
-        self._waiting: dict[str, list[_Waiter]] = {}  # by address, the newest last
+    def __init__(self, buckets: TokenBuckets, clock: Callable[[], float]) -> None:
+        self.buckets, self._clock = buckets, clock
+        self._lock = threading.Lock()  # guards the table; that of the buckets is taken inside
+        self._waiting: dict[str, list[_Queued]] = {}  # by address, the newest last
 
     def take(
         self,
@@ -178,13 +178,13 @@ class Line:
         over: Callable[[], bool],
         patience: float = bounds.PATIENCE,
     ) -> None:
-        """Take one of the budget, when it is there and nobody newer of ``group`` waits for it.
+        """Take a token when there is one and nobody newer of ``group`` waits for it.
 
         Whoever sets ``bell`` has ``over`` asked, which ends the waiting with Closed.  Raises
         TooManyAttempts after ``patience`` seconds.
         """
         deadline = self._clock() + patience
-        waiter = _Waiter(bell)
+        waiter = _Queued(bell)
         with self._lock:
             self._waiting.setdefault(group, []).append(waiter)
         try:
@@ -203,7 +203,7 @@ class Line:
 
     def give_back(self, group: str) -> None:
         """What was taken for it cost nothing."""
-        self.budget.give_back(group)
+        self.buckets.give_back(group)
         with self._lock:
             self._ring_newest_locked(group)
 
@@ -216,27 +216,27 @@ class Line:
         with self._lock:
             return sum(map(len, self._waiting.values()))
 
-    def _try(self, group: str, waiter: _Waiter, left: float) -> float:
+    def _try(self, group: str, waiter: _Queued, left: float) -> float:
         """Seconds to wait; 0.0 or less once it is served, or its patience is over."""
         with self._lock:
             if left > 0.0 and self._waiting[group][-1] is waiter:
-                wait = self.budget.take(group)
+                wait = self.buckets.take(group)
                 waiter.served = not wait
                 return min(wait, left)
             return left  # until it is the newest, and is rung
 
-    def _go(self, group: str, waiter: _Waiter) -> None:
+    def _go(self, group: str, waiter: _Queued) -> None:
         with self._lock:
-            line = self._waiting[group]
-            line.remove(waiter)
-            if not line:
+            queue = self._waiting[group]
+            queue.remove(waiter)
+            if not queue:
                 del self._waiting[group]
             self._ring_newest_locked(group)
 
     def _ring_newest_locked(self, group: str) -> None:
-        line = self._waiting.get(group)
-        if line:
-            line[-1].bell.set()
+        queue = self._waiting.get(group)
+        if queue:
+            queue[-1].bell.set()
 
 
 class LoginThrottle:
@@ -246,8 +246,8 @@ class LoginThrottle:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.handshakes = Line(Budget(HANDSHAKES, clock), clock)
-        self.guesses = Line(Budget(GUESSES, clock), clock)
+        self.handshakes = LoginQueue(TokenBuckets(HANDSHAKES, clock), clock)
+        self.guesses = LoginQueue(TokenBuckets(GUESSES, clock), clock)
         self._lock = threading.Lock()  # leaf; guards the count
         self._held: Counter[str] = Counter()
 
@@ -256,7 +256,7 @@ class LoginThrottle:
 
         If that is not 0.0, ``release`` has to follow once it has waited.
         """
-        if self.guesses.budget.spare(group) >= bounds.GUESS_BURST - bounds.FREE_FAILURES:
+        if self.guesses.buckets.spare(group) >= bounds.GUESS_BURST - bounds.FREE_FAILURES:
             return 0.0  # typing mistakes
         waiting = self.guesses.waiting(group)
         with self._lock:
@@ -272,12 +272,12 @@ class LoginThrottle:
 
     def sweep(self) -> float | None:
         """Forget addresses; seconds until more can be, None if none is known."""
-        nexts = [line.budget.sweep() for line in (self.handshakes, self.guesses)]
+        nexts = [queue.buckets.sweep() for queue in (self.handshakes, self.guesses)]
         return min((each for each in nexts if each is not None), default=None)
 
     def __len__(self) -> int:
         """How many wait, or are held, or are remembered: nothing is left when nobody comes."""
         with self._lock:
             held = sum(self._held.values())
-        lines = (self.handshakes, self.guesses)
-        return held + sum(len(line) + len(line.budget) for line in lines)
+        queues = (self.handshakes, self.guesses)
+        return held + sum(len(queue) + len(queue.buckets) for queue in queues)

@@ -24,7 +24,7 @@ from server.client_address import (
     has_neighbours,
 )
 from server.rate_limits import FairRateLimiter
-from server.throttle import GUESSES, Budget, Line, Rate, Rates
+from server.throttle import GUESSES, LoginQueue, Rate, Rates, TokenBuckets
 from tests.fronts import Front, speaking_for
 from tests.test_http_face import Answer, ask, form, request, visit  # noqa: F401
 from tests.test_proxy_header import SIGNATURE, block
@@ -124,7 +124,7 @@ def test_circuits_of_an_onion_service_count_singly() -> None:
 
 
 def test_one_circuit_uses_up_nobody_elses_guesses() -> None:
-    budget = Budget(GUESSES, lambda: 0.0)
+    budget = TokenBuckets(GUESSES, lambda: 0.0)
     one, other = (address_group(circuit, circuits=True) for circuit in CIRCUITS[:2])
     for _ in range(int(bounds.GUESS_BURST)):
         assert budget.take(one) == 0.0
@@ -217,9 +217,9 @@ def test_handshakes_and_guesses_of_one_address_are_counted(
 ) -> None:  # fmt: skip
     """Whoever has used them up keeps nobody else of the same proxy out."""
     server = trusting(serve, way)
-    line: Line = getattr(server._parts.throttle, name)
+    line: LoginQueue = getattr(server._parts.throttle, name)
     one = Rate(1e-9, 1.0)
-    monkeypatch.setattr(line.budget, "rates", Rates(one, Rate(1e-9, 100.0)))
+    monkeypatch.setattr(line.buckets, "rates", Rates(one, Rate(1e-9, 100.0)))
     take = line.take
     monkeypatch.setattr(line, "take", partial(take, patience=0.01))
     guesser = come(server, HIS, way, prs=bytes(32))
@@ -232,7 +232,7 @@ def test_handshakes_and_guesses_of_one_address_are_counted(
         late.prove("al")
     assert late.refusal().code == "too_many_attempts"
     come(server, HERS, way).join("bo")
-    assert server._parts.throttle.guesses.budget.spare(Front.PROXY) >= 1.0
+    assert server._parts.throttle.guesses.buckets.spare(Front.PROXY) >= 1.0
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -272,7 +272,7 @@ def test_guesses_in_forms_are_counted(
 ) -> None:
     server = trusting(serve, way, token_forms="proxied")
     rates = Rates(Rate(1e-9, 2.0), Rate(1e-9, 100.0))
-    monkeypatch.setattr(server._form_guesses.others, "rates", rates)
+    monkeypatch.setattr(server._form_throttle.others, "rates", rates)
     wrong = form("/generate_token", {"admin_password": "wrong", "username": "al"})
     with speaking_for(server.port, HIS, way) as his, speaking_for(server.port, HERS, way) as hers:
         codes = [ask(his.address[1], wrong).code for _ in range(3)]

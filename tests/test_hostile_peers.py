@@ -254,10 +254,10 @@ def test_failures_cannot_be_told_apart(
     server, ways = guesses
     monkeypatch.setattr(server._parts.throttle, "hold", lambda _group: 0.0)
     plenty = Rates(Rate(1e6, 1e6), Rate(1e6, 1e6))
-    monkeypatch.setattr(server._parts.throttle.guesses.budget, "rates", plenty)
+    monkeypatch.setattr(server._parts.throttle.guesses.buckets, "rates", plenty)
     wires(server, 5).join("taken")
     told, steps = {}, {}
-    budget = server._parts.throttle.guesses.budget
+    budget = server._parts.throttle.guesses.buckets
     monkeypatch.setattr(budget, "_clock", Clock())
     for name, (credentials, nick) in ways.items():
         wire = wires(server, 0)
@@ -290,7 +290,7 @@ def test_how_long_failures_take(
     server, ways = guesses
     monkeypatch.setattr(server._parts.throttle, "hold", lambda _group: 0.0)
     plenty = Rates(Rate(1e6, 1e6), Rate(1e6, 1e6))
-    monkeypatch.setattr(server._parts.throttle.guesses.budget, "rates", plenty)
+    monkeypatch.setattr(server._parts.throttle.guesses.buckets, "rates", plenty)
     wires(server, 5).join("taken")
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     chance = random.Random(1)

@@ -19,7 +19,7 @@ from server.app import ChatServer
 from server.auth import Password, Tokens
 from server.client_address import ClientAddress, is_loopback
 from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Face, Handler
-from server.throttle import FormGuesses
+from server.throttle import FormThrottle
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, PASSWORD, UPGRADE, Raw, Wire
 from transport.stream import Stream
@@ -303,7 +303,7 @@ def test_wrong_passwords_are_counted(server: ChatServer) -> None:
 
 def test_guessing_on_the_link_does_not_close_the_forms(server: ChatServer) -> None:
     """Each has a count of its own: a stranger cannot keep an administrator from revoking."""
-    while not server._parts.throttle.guesses.budget.take("127.0.0.1"):
+    while not server._parts.throttle.guesses.buckets.take("127.0.0.1"):
         pass
     revoke = form("/revoke_token", {"admin_password": PASSWORD, "token": "x"})
     assert ask(server.port, revoke).status == 200
@@ -311,14 +311,14 @@ def test_guessing_on_the_link_does_not_close_the_forms(server: ChatServer) -> No
     wrong = form("/revoke_token", {"admin_password": "x", "token": "y"})
     while ask(server.port, wrong).status == 401:
         pass
-    assert server._parts.throttle.guesses.budget.spare("127.0.0.1") < 1.0
+    assert server._parts.throttle.guesses.buckets.spare("127.0.0.1") < 1.0
 
 
 def test_guessing_elsewhere_does_not_close_the_forms_of_this_machine(
     visit: Callable[..., Answer],
 ) -> None:
     """All of this machine has one count; what comes through a proxy is not of this machine."""
-    guesses = FormGuesses(Clock())
+    guesses = FormThrottle(Clock())
     raw = form("/revoke_token", {"admin_password": PASSWORD, "token": "x"})
     for number in range(200):
         guesses.others.take(f"192.0.2.{number}")
@@ -384,14 +384,14 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Answer]]:
         address: str | ClientAddress,
         raw: bytes,
         tls: bool = False,
-        guesses: FormGuesses | None = None,
+        guesses: FormThrottle | None = None,
         **changes: Any,
     ) -> Answer:
         client = address if isinstance(address, ClientAddress) else ClientAddress(address, address)
         near, far = socket.socketpair()
         stream = Stream(far)
         face = Face(
-            Password(PASSWORD), Tokens(), FormGuesses() if guesses is None else guesses,
+            Password(PASSWORD), Tokens(), FormThrottle() if guesses is None else guesses,
             lambda _: None, lambda _: None,
             tls, **changes,
         )  # fmt: skip

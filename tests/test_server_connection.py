@@ -26,7 +26,7 @@ from server.app import ChatServer
 from server.broadcast import SendQueue
 from server.connection import Connection, Parts, next_beat
 from server.http import no_place
-from server.throttle import Budget, Rate, Rates
+from server.throttle import Rate, Rates, TokenBuckets
 from tests.conftest import IdentityPool
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
@@ -105,11 +105,11 @@ def test_failures_are_charged_and_successes_are_not(
     """To the address; who goes after `key` has cost work, and has made no guess."""
     throttle = server._parts.throttle
     for line in (throttle.guesses, throttle.handshakes):
-        monkeypatch.setattr(line.budget, "_clock", Clock())
+        monkeypatch.setattr(line.buckets, "_clock", Clock())
 
     def spent() -> tuple[float, float]:
-        guesses = bounds.GUESS_BURST - throttle.guesses.budget.spare("127.0.0.1")
-        return guesses, bounds.HANDSHAKE_BURST - throttle.handshakes.budget.spare("127.0.0.1")
+        guesses = bounds.GUESS_BURST - throttle.guesses.buckets.spare("127.0.0.1")
+        return guesses, bounds.HANDSHAKE_BURST - throttle.handshakes.buckets.spare("127.0.0.1")
 
     wires(server, 0).join("alice")
     assert len(throttle) == 0
@@ -127,7 +127,7 @@ def test_failures_are_charged_and_successes_are_not(
     assert spent() == (1.0, 2.0)
 
 
-def exhaust(budget: Budget) -> None:
+def exhaust(budget: TokenBuckets) -> None:
     """Leave nothing for this machine."""
     while not budget.take("127.0.0.1"):
         pass
@@ -176,8 +176,8 @@ def test_who_gets_no_turn_is_told_when_to_come_back(
 ) -> None:
     """It does not wait for ever, and hears why."""
     line = getattr(server._parts.throttle, name)
-    monkeypatch.setattr(line.budget, "rates", NOTHING)
-    exhaust(line.budget)
+    monkeypatch.setattr(line.buckets, "rates", NOTHING)
+    exhaust(line.buckets)
     take = line.take
     monkeypatch.setattr(line, "take", lambda *args: take(*args, 0.01))
     wire = wires(server, 0)
@@ -196,8 +196,8 @@ def test_a_token_passes_whatever_others_guess(
     """Nobody else knows its name; one that is not live waits with the guessers."""
     token = server._parts.tokens.mint("alice", 60.0)
     for line in (server._parts.throttle.handshakes, server._parts.throttle.guesses):
-        monkeypatch.setattr(line.budget, "rates", NOTHING)
-        exhaust(line.budget)
+        monkeypatch.setattr(line.buckets, "rates", NOTHING)
+        exhaust(line.buckets)
     wires(server, 0, token=token).join("alice")
     unknown = wires(server, 1, token="AAAAAAAAAAAAAAAA.BBBB")
     unknown.greet()
@@ -208,8 +208,8 @@ def test_stopping_ends_the_wait_for_a_turn(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = server._parts.throttle.guesses
-    monkeypatch.setattr(line.budget, "rates", NOTHING)
-    exhaust(line.budget)
+    monkeypatch.setattr(line.buckets, "rates", NOTHING)
+    exhaust(line.buckets)
     wire = wires(server, 0)
     wire.greet()
     wire.prove("alice")

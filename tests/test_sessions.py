@@ -200,7 +200,7 @@ def test_ending_tells_the_connection_why(house: House) -> None:
     """In the same step: no frame of its connection can come between the end and the reason."""
     session, _ = house.connected("alice")
     told: list[tuple[str, bool]] = []
-    session.hang_up = lambda reason: told.append((reason, session.lock.locked()))
+    session.close_connection = lambda reason: told.append((reason, session.lock.locked()))
     house.sessions.end(session, reason="revoked")
     house.sessions.end(session, reason="replaced")
     assert told == [("revoked", True)]
@@ -393,12 +393,12 @@ def test_a_token_takes_its_own_place(house: House, lost: bool) -> None:
     old, _ = house.connected("alice")
     old.token_id = "t"
     told: list[str] = []
-    old.hang_up = told.append
+    old.close_connection = told.append
     room, member = old.room, old.member
     assert room is not None and member is not None
     if lost:
         house.lose(old)
-        old.hang_up = told.append
+        old.close_connection = told.append
     new = Session("alice", bundle(7), "t")
     house.sessions.take_over(new)
     assert old.over and told == ["taken_over"]

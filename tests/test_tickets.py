@@ -90,8 +90,8 @@ def busy(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
     def use_up() -> None:
         for line in (server._parts.throttle.handshakes, server._parts.throttle.guesses):
-            monkeypatch.setattr(line.budget, "rates", NOTHING)
-            exhaust(line.budget)
+            monkeypatch.setattr(line.buckets, "rates", NOTHING)
+            exhaust(line.buckets)
 
     yield use_up
     server.stop()  # whoever waits need not wait out its patience
