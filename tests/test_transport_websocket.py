@@ -26,13 +26,14 @@ from transport import (
     server_websocket,
     tls,
 )
+from transport.byte_budget import ByteBudget
 from transport.client_websocket import connect
 from transport.http_client import post_form
 from transport.listening import listen
 from transport.server_websocket import accept
 from transport.stream import SEND_BYTES, Stream
 from transport.tls import TlsStream
-from transport.websocket import ByteBudget, WebSocket
+from transport.websocket import WebSocket
 
 pytestmark = pytest.mark.timeout(60)
 certificate = transport_kit.certificate

@@ -2,7 +2,7 @@
 
 websocket-client does the upgrade, frames, masks, answers pings.  It gets a ready stream, so its own
 way to connect, which obeys ``http_proxy`` and its kin and has no total deadline, is not used.  It
-does not bound what it receives (``_SocketAdapter`` does), keeps cookies for the whole process
+does not bound what it receives (``_ClientAdapter`` does), keeps cookies for the whole process
 (thrown away), follows redirects (not here), checks UTF-8 in pure Python (switched off,
 ``bytes.decode`` is stricter anyway), and logs (silenced).
 """
@@ -22,11 +22,12 @@ import websocket
 
 from settings.proxies import Proxy
 
+from .byte_budget import ByteBudget
 from .dialling import reach
 from .errors import Closed, Unreachable
 from .route import Route, SendProgress
 from .stream import Interrupted, Stream
-from .websocket import ByteBudget, WebSocket
+from .websocket import SocketAdapter, StreamWebSocket
 
 _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
 _TLS_ALERT = b"\x15"
@@ -51,31 +52,22 @@ _LIBRARY_ERRORS = (OSError, ValueError, websocket.WebSocketException)
 logging.getLogger("websocket").setLevel(logging.CRITICAL + 1)
 
 
-class _SocketAdapter:
-    """The socket as websocket-client sees it."""
+class _ClientAdapter(SocketAdapter):
+    """For websocket-client."""
 
     def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self.budget = ByteBudget(_RESPONSE_BYTES)
+        super().__init__(stream, ByteBudget(_RESPONSE_BYTES))
         self.first: bytes | None = None
         self.counting = False  # what comes is of a message
         self.counted = 0
 
     def recv(self, size: int) -> bytes:
-        data = self._stream.recv(size)
-        self.budget.spend(len(data))
+        data = super().recv(size)
         if self.counting:
             self.counted += len(data)
         if self.first is None:
             self.first = data[:1]
         return data
-
-    def send(self, data: bytes) -> int:
-        # Without waiting: an answer to a ping must not hold the receiving thread.
-        return self._stream.send(data)
-
-    def close(self) -> None:
-        self._stream.abort()  # the descriptor is freed by who opened it
 
     def gettimeout(self) -> None:
         return None
@@ -93,7 +85,7 @@ class _FrameBuffer(websocket._abnf.frame_buffer):
     header: tuple[int, ...]
     length: int
 
-    def __init__(self, recv: Callable[[int], bytes], adapter: _SocketAdapter) -> None:
+    def __init__(self, recv: Callable[[int], bytes], adapter: _ClientAdapter) -> None:
         self._adapter = adapter
         super().__init__(recv, skip_utf8_validation=False)  # of a close frame's reason
 
@@ -118,22 +110,22 @@ class _FrameBuffer(websocket._abnf.frame_buffer):
         raise websocket.WebSocketProtocolException("frame")
 
 
-class ClientWebSocket(WebSocket):
+class ClientWebSocket(StreamWebSocket):
     """See ``connect``."""
 
     def __init__(
         self,
         stream: Stream,
-        adapter: _SocketAdapter,
+        adapter: _ClientAdapter,
         host: str,
         path: str,
         max_message_size: int,
         send_timeout: float,
     ) -> None:
-        self._stream, self._adapter = stream, adapter
+        super().__init__(stream)
+        self._adapter = adapter
         self._send_timeout = send_timeout
         self._send_progress = SendProgress()
-        self._closed = False
         self._over = False  # the receiving thread's
         self._max_message_size = max_message_size
         self._library = websocket.WebSocket(enable_multithread=True, skip_utf8_validation=True)
@@ -189,9 +181,6 @@ class ClientWebSocket(WebSocket):
         raw = bytes(data)
         return raw.decode() if opcode == websocket.ABNF.OPCODE_TEXT else raw
 
-    def wake(self) -> None:
-        self._stream.interrupt()
-
     def send(self, data: str | bytes) -> None:
         self.begin(data)
         self.flush(time.monotonic() + self._send_timeout)
@@ -205,10 +194,6 @@ class ClientWebSocket(WebSocket):
             self.abort()
             raise Closed from None
 
-    @property
-    def backlog(self) -> int:
-        return self._stream.backlog
-
     def moved(self) -> int:
         return self._adapter.counted + self._send_progress.look(*self._stream.output())
 
@@ -221,23 +206,8 @@ class ClientWebSocket(WebSocket):
     def route(self) -> Route | None:
         return self._stream.route()
 
-    def flush(self, deadline: float) -> None:
-        try:
-            self._stream.flush(deadline)
-        except OSError:
-            self.abort()
-            raise Closed from None
-
-    def close(self, code: int = 1000) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        with contextlib.suppress(*_LIBRARY_ERRORS):
-            self._library.send_close(code)
-
-    def abort(self) -> None:
-        self._closed = True
-        self._stream.abort()
+    def _send_close(self, code: int) -> None:
+        self._library.send_close(code)
 
     def allow(self, max_message_size: int) -> None:
         self._max_message_size = max_message_size
@@ -307,7 +277,7 @@ def connect(
 def _upgraded(
     stream: Stream, host: str, path: str, max_message_size: int, send_timeout: float
 ) -> ClientWebSocket:
-    adapter = _SocketAdapter(stream)
+    adapter = _ClientAdapter(stream)
     try:
         return ClientWebSocket(stream, adapter, host, path, max_message_size, send_timeout)
     except (TimeoutError, websocket.WebSocketTimeoutException):

@@ -23,10 +23,11 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import CloseConnection, Event, Message
 from wsproto.utilities import ProtocolError, generate_accept_token
 
+from .byte_budget import ByteBudget
 from .errors import BadUpgrade, Closed, Flooded
 from .stream import Interrupted, Stream
 from .token_bucket import FRAGMENT_COST, MESSAGE_COST, TokenBucket
-from .websocket import ByteBudget, WebSocket
+from .websocket import SocketAdapter, StreamWebSocket
 
 RECV_BYTES = 16 * 1024
 # What a frame of a stranger costs: the handshake is two messages, so a few dozen frames are plenty.
@@ -58,12 +59,12 @@ class _Inbox:
         """Something has happened; the loop finds out by itself."""
 
 
-class _SocketAdapter:
-    """The socket as simple-websocket sees it."""
+class _ServerAdapter(SocketAdapter):
+    """For simple-websocket."""
 
     def __init__(self, stream: Stream, inbox: _Inbox, max_message_size: int) -> None:
-        self._stream, self._inbox = stream, inbox
-        self.budget = ByteBudget.of_message(max_message_size, _STRANGERS_FRAME)
+        super().__init__(stream, ByteBudget.of_message(max_message_size, _STRANGERS_FRAME))
+        self._inbox = inbox
         self.bucket: TokenBucket | None = None  # a stranger has none, and may send next to nothing
         self.answer = b""  # to the upgrade; goes out with what is sent first
 
@@ -71,10 +72,9 @@ class _SocketAdapter:
         if self._inbox.messages or (self.bucket is not None and self.bucket.wait()):
             raise _LoopPaused
         try:
-            data = self._stream.recv(size)
+            data = super().recv(size)
         except (Interrupted, TimeoutError):
             raise _LoopPaused from None
-        self.budget.spend(len(data))
         self.spend(len(data))
         self._tell_backlog()  # TLS itself may have had something to say
         return data
@@ -82,7 +82,7 @@ class _SocketAdapter:
     def send(self, data: bytes | bytearray) -> int:
         if self.answer:
             data, self.answer = self.answer + data, b""
-        sent = self._stream.send(data)
+        sent = super().send(data)
         self._tell_backlog()
         return sent
 
@@ -95,9 +95,6 @@ class _SocketAdapter:
         if self._stream.backlog:
             self._stream.interrupt()
 
-    def close(self) -> None:
-        self._stream.abort()  # the descriptor is freed by who opened it
-
 
 class _FrameParser(Connection):
     """wsproto's reading of frames, each of which costs its peer something.
@@ -106,7 +103,7 @@ class _FrameParser(Connection):
     would be echoed.
     """
 
-    def __init__(self, adapter: _SocketAdapter) -> None:
+    def __init__(self, adapter: _ServerAdapter) -> None:
         super().__init__(ConnectionType.SERVER)
         self._adapter = adapter
 
@@ -159,13 +156,13 @@ class _Library(simple_websocket.Server):  # type: ignore[misc]
         self.connected = True
 
 
-class ServerWebSocket(WebSocket):
+class ServerWebSocket(StreamWebSocket):
     """See ``accept``."""
 
     def __init__(self, stream: Stream, key: str, max_message_size: int) -> None:
-        self._stream, self._inbox = stream, _Inbox()
-        self._adapter = _SocketAdapter(stream, self._inbox, max_message_size)
-        self._closed = False
+        super().__init__(stream)
+        self._inbox = _Inbox()
+        self._adapter = _ServerAdapter(stream, self._inbox, max_message_size)
         self._ended = False
         stream.set_deadline(None)
         self._library = _Library(
@@ -203,9 +200,6 @@ class ServerWebSocket(WebSocket):
             self._stream.abort()
         self._ended = True
 
-    def wake(self) -> None:
-        self._stream.interrupt()
-
     def send(self, data: str | bytes) -> None:
         self._send(frame(data))
 
@@ -222,27 +216,8 @@ class ServerWebSocket(WebSocket):
             self.abort()
             raise Closed from None
 
-    @property
-    def backlog(self) -> int:
-        return self._stream.backlog
-
-    def flush(self, deadline: float) -> None:
-        try:
-            self._stream.flush(deadline)
-        except OSError:
-            self.abort()
-            raise Closed from None
-
-    def close(self, code: int = 1000) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        with contextlib.suppress(OSError, ProtocolError, simple_websocket.ConnectionClosed):
-            self._library.close(code)
-
-    def abort(self) -> None:
-        self._closed = True
-        self._stream.abort()
+    def _send_close(self, code: int) -> None:
+        self._library.close(code)
 
     def charge_to(self, bucket: TokenBucket) -> None:
         self._adapter.bucket = bucket

@@ -2,7 +2,8 @@
 
 A text message is a ``str``, a binary one ``bytes``; compression, subprotocols and WebSocket pings
 are not used.  Ping and close frames can be forged by anybody between the two, so they mean nothing
-beyond "alive" and "lost".
+beyond "alive" and "lost".  ``WebSocket`` is what those above use; ``StreamWebSocket`` has what both
+sides do with their stream, and ``SocketAdapter`` gives it to a library.
 
 Threads: one thread calls ``receive`` and ``finish``.  ``send``, ``wake``, ``close`` and ``abort``
 are for any thread.
@@ -10,51 +11,14 @@ are for any thread.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 
+from .byte_budget import ByteBudget
 from .errors import Closed
 from .route import Route
+from .stream import Stream
 from .token_bucket import TokenBucket
-
-_SPARE_BYTES = 64 * 1024  # pings, and frames' headers
-FRAME_BYTES = 64  # what each frame costs beside its bytes, as it costs us some work
-
-
-class ByteBudget:
-    """How many bytes a peer may send until something whole has come; more can only be a flood.
-
-    A message cut into crumbs, empty fragments, pings without end: none of it grows into anything
-    that a bound on messages would see.  So each frame costs ``frame_bytes`` more than it has, and
-    a message has a thousand fragments at most.
-    """
-
-    def __init__(self, limit: int, frame_bytes: int = FRAME_BYTES) -> None:
-        self._limit = self._left = limit
-        self._frame_bytes = frame_bytes
-
-    @classmethod
-    def of_message(cls, max_message_size: int, frame_bytes: int = FRAME_BYTES) -> ByteBudget:
-        """For messages of ``max_message_size`` bytes."""
-        return cls(max_message_size + _SPARE_BYTES, frame_bytes)
-
-    def renew(self) -> None:
-        """Something whole has come."""
-        self._left = self._limit
-
-    @property
-    def exceeded(self) -> bool:
-        """Whether too much has come."""
-        return self._left < 0
-
-    def spend_frame(self) -> None:
-        """One frame has come; raises as ``spend`` does."""
-        self.spend(self._frame_bytes)
-
-    def spend(self, size: int) -> None:
-        """Raises Closed once too much has come."""
-        self._left -= size
-        if self._left < 0:
-            raise Closed
 
 
 class WebSocket(ABC):
@@ -144,3 +108,61 @@ class WebSocket(ABC):
         What was sent before still arrives if the peer takes it in time; what comes is dropped.
         For the receiving thread.  Never raises.
         """
+
+
+class SocketAdapter:
+    """A stream as a library sees a socket; what comes through it is limited by ``budget``."""
+
+    def __init__(self, stream: Stream, budget: ByteBudget) -> None:
+        self._stream = stream
+        self.budget = budget
+
+    def recv(self, size: int) -> bytes:
+        """As the stream's; raises Closed once the budget is exceeded."""
+        data = self._stream.recv(size)
+        self.budget.spend(len(data))
+        return data
+
+    def send(self, data: bytes | bytearray) -> int:
+        """All of it, without waiting: an answer to a ping must not hold the receiving thread."""
+        return self._stream.send(data)
+
+    def close(self) -> None:
+        """End the connection; the descriptor is freed by whoever opened it."""
+        self._stream.abort()
+
+
+class StreamWebSocket(WebSocket):
+    """What both sides do with their stream, whichever library has the frames."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._closed = False  # nothing is sent any more
+
+    def wake(self) -> None:
+        self._stream.interrupt()
+
+    @property
+    def backlog(self) -> int:
+        return self._stream.backlog
+
+    def flush(self, deadline: float) -> None:
+        try:
+            self._stream.flush(deadline)
+        except OSError:
+            self.abort()
+            raise Closed from None
+
+    def close(self, code: int = 1000) -> None:
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(Exception):  # best effort, whatever a library makes of it
+                self._send_close(code)
+
+    @abstractmethod
+    def _send_close(self, code: int) -> None:
+        """A close frame."""
+
+    def abort(self) -> None:
+        self._closed = True
+        self._stream.abort()
