@@ -92,9 +92,10 @@ def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
         chosen = replace(chosen, history_passphrase=asking.passphrase(HISTORY_PASSPHRASES, again))
     if chosen.history and "ENABLE_LOCAL_HISTORY" in dotenv.taken:
         chosen = replace(chosen, history_from=dotenv.name)
-    from client.background import Keys
+    from client.background import StartupKeys
 
-    keys = Keys(chosen)  # on threads of their own, while the client is loaded, which takes as long
+    # On threads of their own, while the client is loaded, which takes as long.
+    keys = StartupKeys(chosen)
     from client.app import run
 
     return run(chosen, keys)

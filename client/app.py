@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from client import commands, events, messages
-from client.background import Keys
+from client.background import StartupKeys
 from client.connection.connection import Connection
 from client.connection.handshake import ATTEMPT_SECONDS
 from client.console import Console
@@ -41,7 +41,7 @@ QUIT_SECONDS = 2.0  # for the answers to lines that are under way when somebody 
 _LOOK_SECONDS = 0.2  # while something else than the queue is waited for
 
 
-def run(settings: ClientSettings, keys: Keys) -> int:
+def run(settings: ClientSettings, keys: StartupKeys) -> int:
     """Chat until the end; the exit status."""
     try:
         context = tls_context(settings)
@@ -99,7 +99,7 @@ class _Client:
         self,
         settings: ClientSettings,
         context: tls.Context | None,
-        keys: Keys,
+        keys: StartupKeys,
         history: History | None = None,
     ) -> None:
         self._settings, self._context, self._history = settings, context, history

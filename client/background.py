@@ -1,7 +1,7 @@
 """What takes a moment to make, made while the rest of the program is still being loaded.
 
 The two RSA keys and scrypt cost a twentieth to a quarter of a second each, and none of them holds
-the interpreter's lock.  So this module imports little, and the command line makes ``Keys``
+the interpreter's lock.  So this module imports little, and the command line makes ``StartupKeys``
 before it imports the client: they are ready by the time that they are asked for.
 """
 
@@ -50,7 +50,7 @@ def _wait_for_all() -> None:
         thread.join(max(0.0, end - time.monotonic()))
 
 
-class Ahead(Generic[T]):
+class Future(Generic[T]):
     """``make``, called on a thread of its own; calling this gives its result, or its error."""
 
     def __init__(self, name: str, make: Callable[[], T]) -> None:
@@ -72,7 +72,7 @@ class Ahead(Generic[T]):
         return self._made[0]
 
 
-class Keys:
+class StartupKeys:
     """All that one run of the client needs and that takes a moment.
 
     ``identity()``, ``credentials()`` and ``room_salt()`` wait until it is there, the last is None
@@ -81,16 +81,16 @@ class Keys:
     """
 
     def __init__(self, settings: ClientSettings) -> None:
-        self.credentials = Ahead("scrypt", lambda: credentials(settings))
-        self.identity = Ahead("identity", Identity)
+        self.credentials = Future("scrypt", lambda: credentials(settings))
+        self.identity = Future("identity", Identity)
         # After what the connection needs first; all that is awaited before the room is entered.
-        self.room_salt = Ahead("room-salt", lambda: room_salt(settings))
-        self._first: Ahead[RecipientKeys] | None = Ahead("link-keys", RecipientKeys)
+        self.room_salt = Future("room-salt", lambda: room_salt(settings))
+        self._first: Future[RecipientKeys] | None = Future("link-keys", RecipientKeys)
 
     def link_keys(self) -> RecipientKeys:
         """Keys that no other connection has used.  Whoever connects asks, one at a time."""
         first, self._first = self._first, None
-        return (first or Ahead("link-keys", RecipientKeys))()
+        return (first or Future("link-keys", RecipientKeys))()
 
 
 def credentials(settings: ClientSettings) -> Credentials:

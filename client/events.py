@@ -140,14 +140,14 @@ class Unreadable(Event):
 
 
 @dataclass(frozen=True)
-class Joined(Event):
+class MemberJoined(Event):
     name = "joined"
     room: str
     nick: str
 
 
 @dataclass(frozen=True)
-class Left(Event):
+class MemberLeft(Event):
     name = "left"
     room: str
     nick: str
@@ -164,7 +164,7 @@ class Crowd(Event):
 
 
 @dataclass(frozen=True)
-class Renamed(Event):
+class MemberRenamed(Event):
     name = "renamed"
     room: str
     old: str
@@ -218,7 +218,7 @@ class Help(Event):
 
 
 @dataclass(frozen=True)
-class History(Event):
+class HistoryList(Event):
     """``/history``: what was recorded, the oldest first."""
 
     name = "history"
@@ -278,7 +278,7 @@ class Missed(Event):
 
 
 @dataclass(frozen=True)
-class Waiting(Event):
+class NickAwaited(Event):
     """Not in yet: whoever has ``nick`` is away, and it is asked for again in ``delay`` seconds."""
 
     name = "waiting"
@@ -349,10 +349,10 @@ class Settled(Event):
 
 
 @dataclass(frozen=True)
-class Standing(Event):
+class TrustSummary(Event):
     """Who is in the room besides oneself: how many, and how many of them are verified."""
 
-    name = "standing"
+    name = "trust_summary"
     others: int
     verified: int
 
@@ -397,4 +397,4 @@ class Cleared(Event):
     name = "cleared"
 
 
-SCREEN_ONLY = (Sending, Settled, Standing, Paused, Notifying, KeyHelp, Copying, Cleared)
+SCREEN_ONLY = (Sending, Settled, TrustSummary, Paused, Notifying, KeyHelp, Copying, Cleared)

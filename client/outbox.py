@@ -21,7 +21,7 @@ _WRAPS_IN_FRAME = 20  # a wrap takes 1.9 KB of JSON: a frame of them stays under
 PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 # Lines that may be sealed and unanswered at once: fewer than the answers a server remembers.
-OPEN_LINES = 64
+MAX_IN_FLIGHT = 64
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Line:
     stale: int = 0  # how often it was refused as that, and
     not_before: float = 0.0  # by the session's clock, to be sealed anew
     number: int = 0  # by which a screen knows it, from before it is sealed
-    turn: int = 0  # lines go out in this order
+    order: int = 0  # lines go out in this order
     ref: int = 0
     post_id: bytes | None = None
     change: int = 0
@@ -82,36 +82,36 @@ class Outbox:
     """Lines by how far they have come.  Not thread-safe: the session's lock covers it."""
 
     def __init__(self) -> None:
-        self.waiting: deque[Line | Switch] = deque()
-        self.open: dict[int, Line] = {}  # key: ref; sealed, no answer yet
-        self.taken: dict[int, Line] = {}  # key: ref; answered, and to be shown in turn
+        self.queued: deque[Line | Switch] = deque()
+        self.in_flight: dict[int, Line] = {}  # key: ref; sealed, no answer yet
+        self.answered: dict[int, Line] = {}  # key: ref; answered, and to be shown in turn
         self.requests: dict[int, Request] = {}  # key: ref, of the same series
-        self._turns = 0
+        self._orders = 0
 
     @property
     def empty(self) -> bool:
         """Whether each line has been answered, and seen in its place."""
-        return not (self.waiting or self.open or self.taken or self.requests)
+        return not (self.queued or self.in_flight or self.answered or self.requests)
 
     def unanswered(self) -> int | None:
         """The oldest ``ref`` without a first answer; they are answered in order."""
-        return min([*self.open, *self.requests], default=None)
+        return min([*self.in_flight, *self.requests], default=None)
 
     @property
     def unplaced(self) -> dict[int, Line]:
         """By ref, the lines that were accepted for the log and have not come by there."""
-        taken = self.taken.items()
+        taken = self.answered.items()
         return {ref: line for ref, line in taken if line.target is None and line.refusal is None}
 
     def add(self, line: Line) -> None:
         """``line`` waits behind all others."""
-        self._turns += 1
-        line.turn = self._turns
-        self.waiting.append(line)
+        self._orders += 1
+        line.order = self._orders
+        self.queued.append(line)
 
     def behind(self, change: int) -> bool:
         """Whether what is under way was sealed for another membership than that of ``change``."""
-        return any(line.change != change for line in self.open.values())
+        return any(line.change != change for line in self.in_flight.values())
 
     def put_back(self, line: Line, now: float) -> bool:
         """``line`` has to be sealed again: it waits where it did before, and for a while.
@@ -123,23 +123,23 @@ class Outbox:
         line.not_before = now + PAUSES[line.stale]
         line.stale += 1
         place = 0
-        for other in self.waiting:
-            if isinstance(other, Switch) or other.turn > line.turn:
+        for other in self.queued:
+            if isinstance(other, Switch) or other.order > line.order:
                 break
             place += 1
-        self.waiting.insert(place, line)
+        self.queued.insert(place, line)
         return True
 
     def paused_until(self, now: float) -> float | None:
         """When the next line may be sealed anew; None if it may now, or there is none."""
-        head = self.waiting[0] if self.waiting else None
+        head = self.queued[0] if self.queued else None
         if isinstance(head, Line) and head.not_before > now:
             return head.not_before
         return None
 
     def again(self) -> list[bytes]:
         """What has been sealed or asked and not answered, in order, byte for byte."""
-        parts = {ref: line.encoded for ref, line in self.open.items()}
+        parts = {ref: line.encoded for ref, line in self.in_flight.items()}
         parts.update((ref, (request.encoded,)) for ref, request in self.requests.items())
         # In the order of the refs: what is below the last one taken, a server takes for old.
         return [part for ref in sorted(parts) for part in parts[ref]]
@@ -149,14 +149,14 @@ class Outbox:
 
         With ``unplaced`` those too that one says it has taken, and has shown to nobody.
         """
-        lines = [line for line in self.waiting if isinstance(line, Line)]
-        lines += self.open.values()
+        lines = [line for line in self.queued if isinstance(line, Line)]
+        lines += self.in_flight.values()
         for ref, line in self.unplaced.items() if unplaced else ():
             lines.append(line)
-            del self.taken[ref]
-        self.open.clear()
-        self.waiting.clear()
-        return sorted(lines, key=lambda line: line.turn)
+            del self.answered[ref]
+        self.in_flight.clear()
+        self.queued.clear()
+        return sorted(lines, key=lambda line: line.order)
 
 
 def records(outgoing: deque[bytes]) -> list[bytes]:

@@ -23,7 +23,7 @@ from client.encryption.room_encryption import Sealing
 from client.encryption.transcript import Pair
 from client.encryption.trust import Finding
 from client.events import CodeView, MemberView
-from client.outbox import OPEN_LINES, Line, Outbox, Request, Switch
+from client.outbox import MAX_IN_FLIGHT, Line, Outbox, Request, Switch
 from client.own_name import OwnName
 from i18n import _
 from protocol import frames
@@ -190,7 +190,7 @@ class Session:
         """Whether another line can be taken within ``seconds``."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: len(self._outbox.waiting) < WAITING_LINES, seconds
+                lambda: len(self._outbox.queued) < WAITING_LINES, seconds
             )
 
     def give_up(self, reason: str) -> int:
@@ -299,7 +299,7 @@ class Session:
             if room_key(wanted) == room_key(self._shown_room):
                 self._emit(events.Notice(_("You are in this room already.")))
                 return
-            self._outbox.waiting.append(Switch(wanted))
+            self._outbox.queued.append(Switch(wanted))
             self._shown_room = wanted
             self._advance_locked()
         self._on_outgoing()
@@ -437,7 +437,7 @@ class Session:
     def _enqueue_locked(self, line: Line) -> None:
         if self._is_too_long_locked(line):
             self._hand_back_locked(line, "too_long")
-        elif len(self._outbox.waiting) >= WAITING_LINES:
+        elif len(self._outbox.queued) >= WAITING_LINES:
             self._hand_back_locked(line, "disconnected")
         else:
             self._outbox.add(line)
@@ -461,18 +461,20 @@ class Session:
         What is under way was all sealed for one membership. If it is refused as stale, nothing
         that was said later has passed it by.
         """
-        waiting = self._outbox.waiting
+        waiting = self._outbox.queued
         while self._live and waiting and not self._switching:
             head = waiting[0]
             if isinstance(head, Switch):
-                if self._outbox.open:
+                if self._outbox.in_flight:
                     return
                 waiting.popleft()
                 if room_key(head.room) == room_key(self._room):
                     continue  # the way in led there, or the way out was refused
                 self._switching, self._switching_to = True, head.room
                 self._request_locked("switch", lambda ref, to=head.room: frames.Enter(ref, to))  # type: ignore[misc]
-            elif len(self._outbox.open) >= OPEN_LINES or self._outbox.behind(self._sealing.change):
+            elif len(self._outbox.in_flight) >= MAX_IN_FLIGHT:
+                return
+            elif self._outbox.behind(self._sealing.change):
                 return
             elif self._outbox.paused_until(self._clock()) is not None:
                 return
@@ -499,7 +501,7 @@ class Session:
             return
         self._warn_locked(sealed.findings)
         line.seal(self._next_ref_locked(), sealed)
-        self._outbox.open[line.ref] = line
+        self._outbox.in_flight[line.ref] = line
         self.outgoing.extend(line.encoded)
 
     def _why_not_locked(self, line: Line) -> str | None:
@@ -629,7 +631,7 @@ class Session:
         if returning and room_key(self._shown_room) != room_key(self._asked):
             # Another one was wanted while this one was being entered.
             if not first:  # or it still waits, among the lines before and after it
-                self._outbox.waiting.append(Switch(self._shown_room))
+                self._outbox.queued.append(Switch(self._shown_room))
         elif returning:
             self._shown_room = entered.room
         self._live = True
@@ -638,7 +640,7 @@ class Session:
             entered.room, entered.log, entered.id, lines, entered.seq, salt
         )
         findings += self._take_own_nick_locked(returning)
-        self._tell_standing_locked()
+        self._tell_trust_locked()
         views = self._views_locked()
         if first:
             server, proxy = self._address.server, self._proxy
@@ -670,14 +672,14 @@ class Session:
         wanted = self._own.renamed(own.nick)
         if returning:
             return [Finding("bad_roster", self._own.nick)]
-        self._emit(events.Renamed(self._room, before, self._own.nick))
+        self._emit(events.MemberRenamed(self._room, before, self._own.nick))
         return [] if wanted else [Finding("renamed", self._own.nick)]
 
     def _settle_locked(self, returning: bool) -> None:
         """What was accepted is shown; on a new connection, what was not is handed back."""
-        for line in self._outbox.taken.values():
+        for line in self._outbox.answered.values():
             self._conclude_locked(line)
-        self._outbox.taken.clear()
+        self._outbox.answered.clear()
         if returning:
             for line in self._outbox.give_up():
                 self._hand_back_locked(line, "disconnected")
@@ -693,7 +695,7 @@ class Session:
         return "" if request is None else request.kind
 
     def _on_accepted_locked(self, accepted: frames.Accepted) -> None:
-        line = self._outbox.open.pop(accepted.ref, None)
+        line = self._outbox.in_flight.pop(accepted.ref, None)
         if line is None:
             self._on_done_locked(accepted)
             return
@@ -703,7 +705,7 @@ class Session:
             # Fallen behind meanwhile, past its place in the log: nothing more will come of it.
             self._show_own_locked(line)
             return
-        self._outbox.taken[accepted.ref] = line
+        self._outbox.answered[accepted.ref] = line
         self._conclude_answered_locked()
 
     def _on_done_locked(self, accepted: frames.Accepted) -> None:
@@ -717,13 +719,13 @@ class Session:
 
     def _on_refused_locked(self, refused: frames.Refused) -> None:
         ref = refused.ref
-        line = self._outbox.open.pop(ref, None) if ref is not None else None
+        line = self._outbox.in_flight.pop(ref, None) if ref is not None else None
         if line is not None:
             # Stale: the membership moved on meanwhile, so it is sealed anew.
             if refused.code == "stale" and self._outbox.put_back(line, self._clock()):
                 return
             line.refusal = refused.code, refused.retry_after
-            self._outbox.taken[line.ref] = line
+            self._outbox.answered[line.ref] = line
             self._conclude_answered_locked()
             return
         if ref is not None:
@@ -783,17 +785,17 @@ class Session:
         after = self._member_locked(member)
         self._warn_locked(findings)
         if before is None and after is not None:
-            self._emit(events.Joined(self._room, after.nick))
+            self._emit(events.MemberJoined(self._room, after.nick))
         elif before is not None and after is None:
-            self._emit(events.Left(self._room, before.nick))
+            self._emit(events.MemberLeft(self._room, before.nick))
         elif before is not None and after is not None and before.nick != after.nick:
             unasked = member == self._id and not self._own.renamed(after.nick)
             ignored = self._ignored.pop(nick_key(before.nick), None)
             if ignored is not None:
                 self._ignored[nick_key(after.nick)] = after.nick
-            self._emit(events.Renamed(self._room, before.nick, after.nick))
+            self._emit(events.MemberRenamed(self._room, before.nick, after.nick))
             self._warn_locked([Finding("renamed", after.nick)] if unasked else [])
-        self._tell_standing_locked()
+        self._tell_trust_locked()
 
     def _on_posted_locked(self, post: frames.Posted) -> None:
         opened, findings = self._sealing.open(post.seq, post.sender, post.change, post.box)
@@ -811,7 +813,7 @@ class Session:
         self._warn_locked(findings)
 
     def _on_own_locked(self, own: frames.OwnPosted) -> None:
-        line = self._outbox.open.pop(own.ref, None) or self._outbox.taken.pop(own.ref, None)
+        line = self._outbox.in_flight.pop(own.ref, None) or self._outbox.answered.pop(own.ref, None)
         if line is None:
             return  # shown already, when the answer came before a new stay
         if line.target is not None or line.refusal is not None:  # neither is in any log
@@ -826,10 +828,10 @@ class Session:
 
         With ``everything`` it waits no longer: there is no more to come of the log.
         """
-        for ref, line in list(self._outbox.taken.items()):
+        for ref, line in list(self._outbox.answered.items()):
             in_log = line.target is None and line.refusal is None
             if not in_log:
-                self._conclude_locked(self._outbox.taken.pop(ref))
+                self._conclude_locked(self._outbox.answered.pop(ref))
             elif not everything:
                 break
 
@@ -858,10 +860,10 @@ class Session:
             for member in members
         )
 
-    def _tell_standing_locked(self) -> None:
+    def _tell_trust_locked(self) -> None:
         others = [member for member in self._members_locked() if member.id != self._id]
         verified = sum(self._sealing.is_verified(one.bundle.fingerprint) for one in others)
-        self._emit(events.Standing(len(others), verified))
+        self._emit(events.TrustSummary(len(others), verified))
 
     def _members_locked(self) -> tuple[frames.MemberLine, ...]:
         return self._sealing.members()
@@ -897,7 +899,7 @@ class Session:
             self._emit(events.Error("not_compared", text))
             return
         self._emit(events.NickVerified(found.nick))
-        self._tell_standing_locked()
+        self._tell_trust_locked()
 
     def _compute_codes(
         self,

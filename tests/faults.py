@@ -869,7 +869,7 @@ def _met(person: Person) -> set[str]:
         event = record.event
         if isinstance(event, (events.Connected, events.RoomEntered)):
             found |= {member.nick for member in event.members}
-        elif isinstance(event, events.Joined):
+        elif isinstance(event, events.MemberJoined):
             found.add(event.nick)
     return found
 
@@ -1014,9 +1014,9 @@ def shown(stay: Stay) -> list[Item]:
                 found.append(("own", event.seq, event.text))
             else:
                 found.append(("message", event.seq, event.text, event.sender))
-        elif isinstance(event, (events.Joined, events.Left)):
+        elif isinstance(event, (events.MemberJoined, events.MemberLeft)):
             found.append((event.name, event.nick))
-        elif isinstance(event, events.Renamed):
+        elif isinstance(event, events.MemberRenamed):
             found.append(("renamed", event.old, event.nick))
     return found
 

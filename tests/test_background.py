@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.background import Ahead
+from client.background import Future
 from tests.processes import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,13 +42,13 @@ def run(code: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def test_it_gives_what_was_made_again_and_again() -> None:
-    made = Ahead("identity", object)
+    made = Future("identity", object)
     assert made() is made()
 
 
 def test_an_error_is_told_to_who_asks() -> None:
     with pytest.raises(ZeroDivisionError):
-        Ahead("identity", lambda: 1 // 0)()
+        Future("identity", lambda: 1 // 0)()
 
 
 @pytest.mark.parametrize(

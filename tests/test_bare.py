@@ -36,7 +36,7 @@ def test_text_begins_in_the_first_column_and_is_whole() -> None:
     link = "https://example.org/" + "a" * 60
     sight.hears(f"{link}\n\tcc -o a a.c\nlast")
     sight.hears("psst", private=True, to="alice")
-    sight.takes(events.Joined("default", "carol"))
+    sight.takes(events.MemberJoined("default", "carol"))
     sight.takes(events.Invite("cmdchat://here:1000/default#x"))
     lines = bare(sight).lines()
     assert lines[:4] == ["▌ 12:01 bob:", link, "    cc -o a a.c", "last"]

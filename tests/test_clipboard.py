@@ -62,7 +62,7 @@ def test_which_message_is_copied() -> None:
     sight.hears("first\n\tindented " + "x" * 100 + "\n\n")
     sight.hears("psst https://a.b/c", private=True, to="alice")
     sight.hears("waves", kind="action")
-    sight.takes(events.Joined("default", "carol"))
+    sight.takes(events.MemberJoined("default", "carol"))
     sight.says(1, "my own", to="bob")
     assert copied(sight) == "my own"
     assert copied(sight, 2) == "waves"

@@ -47,10 +47,10 @@ ALL: list[events.Event] = [
     CONNECTED,
     message("hello"),
     events.Unreadable("default", "bob", 8, "no_key"),
-    events.Joined("default", "carol"),
-    events.Left("default", "carol"),
+    events.MemberJoined("default", "carol"),
+    events.MemberLeft("default", "carol"),
     events.Crowd("default", 34, 30),
-    events.Renamed("default", "bob", "bobby"),
+    events.MemberRenamed("default", "bob", "bobby"),
     events.RoomEntered("dev", (ALICE,)),
     events.RoomList((events.RoomView("default", 2), events.RoomView("dev", 1))),
     events.MemberList("default", (ALICE, BOB)),
@@ -58,7 +58,7 @@ ALL: list[events.Event] = [
     events.NickVerified("bob"),
     events.Invite("cmdchat://localhost:1000/default#abc"),
     events.Help((events.CommandView("/nick NAME", "Change your nickname."),)),
-    events.History(
+    events.HistoryList(
         (events.HistoryView(NOON, "default", "bob", None, "hello", "text", False, False),)
     ),
     events.Notice("A notice."),
@@ -66,7 +66,7 @@ ALL: list[events.Event] = [
     events.Error("usage", "Write it so: /nick NAME"),
     events.Warning("other_keys", "bob", "bob has other keys."),
     events.Missed("default", 3),
-    events.Waiting("carol", 12.5),
+    events.NickAwaited("carol", 12.5),
     events.NoAnswer(5),
     events.Answered(),
     events.Reconnecting(2, 1.5),
@@ -74,7 +74,7 @@ ALL: list[events.Event] = [
     events.Disconnected("shutdown"),
     events.Sending(1, "default", "on its way", "text"),
     events.Settled(1),
-    events.Standing(1, 0),
+    events.TrustSummary(1, 0),
     events.Paused(),
     events.Notifying("all"),
     events.KeyHelp((events.CommandView("PgUp", "older messages"),)),
@@ -259,9 +259,9 @@ def test_the_prompt_follows_the_room() -> None:
 def test_the_own_nickname_follows_renames() -> None:
     renderer = Minimal()
     renderer.lines(CONNECTED, NOON, None)
-    (line,) = renderer.lines(events.Renamed("default", "alice", "al"), NOON, None)
+    (line,) = renderer.lines(events.MemberRenamed("default", "alice", "al"), NOON, None)
     assert line == "▌ 12:01 · You are called al now."
-    (line,) = renderer.lines(events.Renamed("default", "bob", "bo"), NOON, None)
+    (line,) = renderer.lines(events.MemberRenamed("default", "bob", "bo"), NOON, None)
     assert line == "▌ 12:01 · bob is called bo now."
 
 

@@ -79,7 +79,7 @@ def test_whoever_does_as_specified_is_heard_in_time(
 
 
 def _sees(person: Person, other: Person) -> bool:
-    return any(event.nick == other.nick for event in person.all(events.Joined))
+    return any(event.nick == other.nick for event in person.all(events.MemberJoined))
 
 
 def _comer(

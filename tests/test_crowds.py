@@ -97,8 +97,8 @@ def test_each_room_is_counted_for_itself(told: Told) -> None:
 
 def test_the_number_of_members_is_right_at_each_moment(told: Told) -> None:
     told.happens(*newcomers(10))
-    happened = [each for one in newcomers(3) for each in (one, events.Standing(11, 0))]
-    assert told.happens(*happened) == [events.Standing(11, 0)] * 3
+    happened = [each for one in newcomers(3) for each in (one, events.TrustSummary(11, 0))]
+    assert told.happens(*happened) == [events.TrustSummary(11, 0)] * 3
     assert told.later(1.0) == [events.Crowd(ROOM, 3, 0)]
 
 
@@ -178,7 +178,7 @@ def test_nothing_is_lost_or_told_out_of_turn(happening: list[list[Event] | float
         for event in each:
             happened.append(event)
             found = told.happens(event)
-            single += [told.clock.now for one in found if isinstance(one, events.Joined)]
+            single += [told.clock.now for one in found if isinstance(one, events.MemberJoined)]
             shown += found
         assert (told.crowds.left or 0.0) <= LONGEST_SPAN
     shown += [event for event, _when in told.crowds.flush()]
@@ -196,9 +196,9 @@ def sections(shown: list[Event]) -> Iterator[tuple[int, int, Event | None]]:
     for event in shown:
         if isinstance(event, events.Crowd):
             joined, left = joined + event.joined, left + event.left
-        elif isinstance(event, events.Joined):
+        elif isinstance(event, events.MemberJoined):
             joined += 1
-        elif isinstance(event, events.Left):
+        elif isinstance(event, events.MemberLeft):
             left += 1
         elif not isinstance(event, events.Warning):
             yield joined, left, event

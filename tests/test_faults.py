@@ -88,8 +88,8 @@ def _also_handed_back(records: list[Record]) -> None:
 
 
 def _left_for_a_moment(records: list[Record]) -> None:
-    records.insert(-1, records[-1]._replace(event=events.Left("hall", "p1")))
-    records.insert(-1, records[-1]._replace(event=events.Joined("hall", "p1")))
+    records.insert(-1, records[-1]._replace(event=events.MemberLeft("hall", "p1")))
+    records.insert(-1, records[-1]._replace(event=events.MemberJoined("hall", "p1")))
 
 
 def _warned(records: list[Record]) -> None:

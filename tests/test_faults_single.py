@@ -52,7 +52,7 @@ def test_a_cut_at_each_byte(pool: IdentityPool, prs: bytes, whose: int, up: bool
             resumed = group.people[whose].all
             group.wait(lambda: len(resumed(events.Reconnected)) == cuts, "resuming")  # noqa: B023
         group.settle()
-        assert not ann.all(events.Left) and not ben.all(events.Left)
+        assert not ann.all(events.MemberLeft) and not ben.all(events.MemberLeft)
     found = check(group, tap, forgiving=False)
     assert found["resumed"] == cuts > 300 // _STEP  # a record is longer
 
@@ -103,7 +103,7 @@ def test_frozen_for_longer_than_the_grace(pool: IdentityPool, prs: bytes) -> Non
         ann.road.freeze()
         group.network.obeyed()
         mine, theirs = ann.say(), ben.say()
-        group.wait(lambda: ben.all(events.Left) and cat.all(events.Left), "the grace")
+        group.wait(lambda: ben.all(events.MemberLeft) and cat.all(events.MemberLeft), "the grace")
         ann.road.thaw()
         group.wait(lambda: ann.back(mine), "the answer")
         group.settle()
@@ -124,7 +124,7 @@ def test_a_line_whose_answer_is_lost_for_good(pool: IdentityPool, prs: bytes) ->
         text = ann.say()
         group.wait(lambda: ben.heard(text), "a line")
         ann.road.close()
-        group.wait(lambda: ben.all(events.Left), "the grace")
+        group.wait(lambda: ben.all(events.MemberLeft), "the grace")
         ann.road.heal()
         group.wait(lambda: ann.back(text), "the answer")
         group.settle()
@@ -147,7 +147,7 @@ def test_falling_off_the_logs_end_under_load(pool: IdentityPool, prs: bytes) -> 
             group.wait(lambda: all(who.heard(text) for who in (ann, ben) for text in texts), "talk")  # noqa: B023
         cat.road.thaw()
         group.settle()
-        assert not cat.all(events.Reconnecting) and not ann.all(events.Left)
+        assert not cat.all(events.Reconnecting) and not ann.all(events.MemberLeft)
     found = check(group, tap, forgiving=False)
     assert found["rejoined"] >= 1 and cat.all(events.Missed)
     assert found["accepted"] == found["lines"]
@@ -229,20 +229,20 @@ def test_a_client_that_is_stopped(pool: IdentityPool, longer: bool) -> None:
     with world(prs), party(pool, prs, 1, **(HASTY if longer else {})) as group:
         (ann,) = group.people
         with processes.Client(("127.0.0.1", group.port), "stan", "--room", "hall") as stan:
-            group.wait(lambda: ann.all(events.Joined), "coming")
+            group.wait(lambda: ann.all(events.MemberJoined), "coming")
             processes.stop_process(stan)
             texts = [ann.say() for _ in range(5)]
             stan.say("stan 0")
             if longer:
-                group.wait(lambda: ann.all(events.Left), "the grace")
+                group.wait(lambda: ann.all(events.MemberLeft), "the grace")
             stan.signal(signal.SIGCONT)
             if longer:
                 assert stan.next("reconnected")["resumed"] is False
-                group.wait(lambda: len(ann.all(events.Joined)) == 2, "coming back")
+                group.wait(lambda: len(ann.all(events.MemberJoined)) == 2, "coming back")
                 texts = [ann.say() for _ in range(5)]
             for text in texts:
                 stan.next("message", text=text)
-            assert len(ann.all(events.Left)) == longer
+            assert len(ann.all(events.MemberLeft)) == longer
             stan.finish()
             assert len(stan.all("message", text="stan 0") + stan.all("not_sent")) == 1
             assert not stan.all("warning") and not stan.all("unreadable")

@@ -688,7 +688,7 @@ def look_back(run: History, screen: Screen, count: int = 9, text: str = "") -> l
     """The texts that are shown."""
     run.look_back("default", count, text)
     settled(run)
-    shown = [event for event in screen.shown if isinstance(event, events.History)][-1]
+    shown = [event for event in screen.shown if isinstance(event, events.HistoryList)][-1]
     return [one.text for one in shown.messages]
 
 
@@ -798,7 +798,7 @@ def test_a_disk_that_hangs_holds_nobody_up(folder: Path, disk: threading.Event) 
     assert len(screen.shown) == history.QUEUE_RECORDS + 4
     disk.set()
     settled(run)
-    shown = [event for event in screen.shown if isinstance(event, events.History)]
+    shown = [event for event in screen.shown if isinstance(event, events.HistoryList)]
     assert [one.text for one in shown[0].messages] == [str(history.QUEUE_RECORDS - 1)]
     assert screen.warnings[1:] == [messages.history_resumed(3)]
     assert len(read(folder)[0]) == history.QUEUE_RECORDS
@@ -1025,7 +1025,7 @@ def test_looking_back_shows_this_room_and_private_messages(folder: Path) -> None
     run.look_back("OTHER", 9, "")
     settled(run)
     shown = screen.shown[-1]
-    assert isinstance(shown, events.History)
+    assert isinstance(shown, events.HistoryList)
     assert [one.text for one in shown.messages] == ["elsewhere", "psst"]
 
 

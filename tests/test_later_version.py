@@ -49,7 +49,7 @@ def test_a_client_passes_over_keys_frames_and_codes_of_a_later_version() -> None
 
     connection, shown = connected(script)
     assert connection.joined and connection.ending.reason == "lunch"
-    assert [event.nick for event in shown if isinstance(event, events.Joined)] == ["mallory"]
+    assert [event.nick for event in shown if isinstance(event, events.MemberJoined)] == ["mallory"]
     assert [event.code for event in shown if isinstance(event, events.Error)] == ["sold_out"]
 
 

@@ -166,7 +166,7 @@ def test_nicknames_swapped_later_are_named() -> None:
         frames.Renamed(den.seq, bob, "carol"),
     )
     assert alice.warned() == [("other_keys", "bob"), ("other_keys", "carol")]
-    shown = [(event.old, event.nick) for event in alice.all(events.Renamed)]
+    shown = [(event.old, event.nick) for event in alice.all(events.MemberRenamed)]
     assert shown == [("bob", "x"), ("carol", "bob"), ("x", "carol")]
     den.talk("bob", "carol")
 
@@ -179,7 +179,7 @@ def test_a_ghost_for_all_changes_the_code_and_is_announced() -> None:
     assert before == bob.code()
     den.join("mallory")
     assert alice.warned() == [("unverified_member", "mallory")]
-    assert [event.nick for event in alice.all(events.Joined)] == ["bob", "mallory"]
+    assert [event.nick for event in alice.all(events.MemberJoined)] == ["bob", "mallory"]
     assert alice.members() == ["alice", "bob", "mallory"]
     assert before != alice.code() == bob.code()
     assert opened_by("mallory", den.say("bob", "hello all")) == "hello all"
@@ -364,7 +364,7 @@ def test_a_rename_of_ones_own_is_shown() -> None:
     den = Den("alice", "bob")
     den.tell_all(frames.Renamed(den.next(), den["alice"].id, "mallory"))
     for person in (den["alice"], den["bob"]):
-        assert [(event.old, event.nick) for event in person.all(events.Renamed)] == [
+        assert [(event.old, event.nick) for event in person.all(events.MemberRenamed)] == [
             ("alice", "mallory")
         ]
     assert den["alice"].session.nick == "mallory"

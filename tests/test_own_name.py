@@ -129,7 +129,7 @@ def test_a_rename_while_behind_is_told_as_well() -> None:
     alice = den["alice"]
     roster = [replace(den.lines["alice"], nick="mallory"), den.lines["bob"]]
     alice.hears(*den.entering(alice, roster, seq=den.next()))
-    assert [event.nick for event in alice.all(events.Renamed)] == ["mallory"]
+    assert [event.nick for event in alice.all(events.MemberRenamed)] == ["mallory"]
     assert alice.warned() == [("renamed", "mallory")]
 
 
@@ -139,7 +139,7 @@ def test_nobody_is_renamed_to_what_is_no_nickname(lie: str) -> None:
     alice = den["alice"]
     with pytest.raises(Misnamed):
         den.log(alice, frames.Renamed(den.next(), alice.id, lie))
-    assert alice.session.nick == "alice" and alice.all(events.Renamed) == []
+    assert alice.session.nick == "alice" and alice.all(events.MemberRenamed) == []
 
 
 def test_a_false_welcome_ends_a_client_with_its_reason() -> None:

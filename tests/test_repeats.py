@@ -13,11 +13,11 @@ FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=15
 
 
 def came(nick: str = "guest") -> events.Event:
-    return events.Joined("default", nick)
+    return events.MemberJoined("default", nick)
 
 
 def went(nick: str = "guest") -> events.Event:
-    return events.Left("default", nick)
+    return events.MemberLeft("default", nick)
 
 
 def warning(nick: str = "guest", verified: bool = False) -> events.Event:

@@ -58,7 +58,7 @@ class Sight:
         self._stream.feed(text)
 
     def joins(self, nick: str = "alice", others: int = 1, verified: int = 0) -> Sight:
-        self.takes(events.Standing(others, verified))
+        self.takes(events.TrustSummary(others, verified))
         self.takes(events.Connected("here:1000", nick, "default", ()))
         self.takes(events.Cleared())
         return self
@@ -118,7 +118,7 @@ def test_the_picture_of_the_design() -> None:
     sight.settles(1, message("hello everyone", "alice", mine=True))
     long = "hi alice, a long line wraps under its own column and never under the name"
     sight.hears(long, after=1)
-    sight.takes(events.Joined("default", "carol"))
+    sight.takes(events.MemberJoined("default", "carol"))
     sight.hears("waves", after=1, kind="action")
     sight.model.focused = False
     sight.hears("@alice look at this", after=1)
@@ -315,7 +315,7 @@ def test_only_so_many_messages_are_shown_at_once() -> None:
     sight = Sight(60, 20, show=4).joins()
     for number in range(9):
         sight.hears(str(number))
-    sight.takes(events.Joined("default", "carol"))
+    sight.takes(events.MemberJoined("default", "carol"))
     assert sight.texts() == ["5", "6", "7", "8", "carol joined"]
     sight.view.page(-1)
     assert numbered(sight) == [2, 3, 4, 5]
@@ -540,7 +540,7 @@ def test_what_matters_is_seen_without_colours(count: int) -> None:
 def test_where_the_locale_is_not_utf8_everything_is_ascii() -> None:
     sight = Sight(60, 14, encoding="ascii").joins(others=2)
     sight.hears("日本 e\u0301 … \x1b[2J")
-    sight.takes(events.Joined("default", "carol"))
+    sight.takes(events.MemberJoined("default", "carol"))
     sight.says(1, "on its way")
     sight.view.page(-1)
     lines = sight.lines()
@@ -553,9 +553,9 @@ def test_where_the_locale_is_not_utf8_everything_is_ascii() -> None:
 
 NAMING = {
     "connected": lambda name: events.Connected("h:1", name, name, company(name)),
-    "renamed": lambda name: events.Renamed("default", "bob", name),
-    "joined": lambda name: events.Joined("default", name),
-    "left": lambda name: events.Left("default", name),
+    "renamed": lambda name: events.MemberRenamed("default", "bob", name),
+    "joined": lambda name: events.MemberJoined("default", name),
+    "left": lambda name: events.MemberLeft("default", name),
     "who": lambda name: events.MemberList(name, company("bob")),
     "whom": lambda name: events.MemberList("default", company(name, "bob")),
     "rooms": lambda name: events.RoomList((events.RoomView(name, 2),)),
@@ -569,7 +569,7 @@ NAMING = {
     "warning": lambda name: events.Warning("replay", name, f"An old message of {name}"),
     "error": lambda name: events.Error("nick_taken", f"That looks like {name}."),
     "missed": lambda name: events.Missed(name, 1),
-    "waiting": lambda name: events.Waiting(name, 1.0),
+    "waiting": lambda name: events.NickAwaited(name, 1.0),
     "message": lambda name: message("hi", name),
     "for one": lambda name: message("hi", "alice", mine=True, private=True, to=name),
 }
@@ -742,8 +742,8 @@ def test_no_name_does_anything_but_stand_there(case: dict[str, str]) -> None:
     name = case["text"]
     sight = Sight(50, 40).joins()
     sight.hears("hello", name)
-    sight.takes(events.Joined("default", name))
-    sight.takes(events.Renamed("default", "bob", name))
+    sight.takes(events.MemberJoined("default", name))
+    sight.takes(events.MemberRenamed("default", "bob", name))
     sight.takes(events.RoomList((events.RoomView(name, 2),)))
     sight.takes(events.MemberList(name, (events.MemberView(name, True),)))
     assert only_moves(sight.draws())

@@ -60,7 +60,7 @@ def two(pool: IdentityPool, prs: bytes) -> Iterator[tuple[Group, Person, Person]
     with world(prs) as tap, party(pool, prs, 2) as group:
         yield group, group.people[0], group.people[1]
         group.settle()
-        assert not any(person.all(events.Left) for person in group.people)
+        assert not any(person.all(events.MemberLeft) for person in group.people)
     check(group, tap, forgiving=False)
 
 

@@ -233,7 +233,7 @@ def test_sizes_of_nothing_keep_nobody_out() -> None:
     connection, shown = connected(script, at=typing("hello"))
     assert connection.ending.reason == "shutdown"
     assert [event.reason for event in shown if isinstance(event, events.NotSent)] == ["too_long"]
-    assert [event.nick for event in shown if isinstance(event, events.Joined)] == ["bob"]
+    assert [event.nick for event in shown if isinstance(event, events.MemberJoined)] == ["bob"]
 
 
 BOB = MemberLine(2, "bob", 1, bundle("bob"))

@@ -207,4 +207,4 @@ def test_the_client_shows_its_newest_ticket(
             text = ann.say()
             group.wait(lambda: ben.heard(text), "a line")  # noqa: B023
         assert all(each.resumed for each in ann.all(events.Reconnected))
-        assert not ben.all(events.Left)
+        assert not ben.all(events.MemberLeft)

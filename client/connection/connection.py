@@ -306,7 +306,7 @@ class Connection:
             return False
         self._nick_wait -= delay
         self._disconnect()
-        self._emit(events.Waiting(self._session.nick, delay))
+        self._emit(events.NickAwaited(self._session.nick, delay))
         self._tell("waiting")
         self._stirred.clear()
         self._pause(delay)

@@ -22,8 +22,8 @@ from protocol.names import nick_key
 INFO, CAME, WENT, DID, ALARM = "·", "→", "←", "*", "!"
 
 _MARKS: dict[type[events.Event], str] = {
-    events.Joined: CAME,
-    events.Left: WENT,
+    events.MemberJoined: CAME,
+    events.MemberLeft: WENT,
     events.Unreadable: ALARM,
     events.Error: ALARM,
     events.Warning: ALARM,
@@ -53,8 +53,8 @@ class Bodies:
         self._layout = layout
         self._shapes: dict[type[events.Event], Callable[..., Body]] = {
             events.Message: self._message,
-            events.Joined: self._presence,
-            events.Left: self._presence,
+            events.MemberJoined: self._presence,
+            events.MemberLeft: self._presence,
             events.Reconnecting: self._reconnecting,
         }
 
@@ -114,7 +114,7 @@ class Bodies:
 
     def again(self, event: Event, repeat: Repeat) -> Body | None:
         """What an event looks like that stands for earlier ones, too."""
-        if isinstance(event, (events.Joined, events.Left)):
+        if isinstance(event, (events.MemberJoined, events.MemberLeft)):
             sentence = repeats.presence(repeat)
             return Body(_mark(CAME if repeat.last else WENT), (_about(sentence, event.nick),))
         if isinstance(event, events.Crowd):
@@ -126,8 +126,8 @@ class Bodies:
         counted = replace(last, spans=(*last.spans, Span(f" {repeats.times(repeat.count)}")))
         return replace(body, rows=(*body.rows[:-1], counted))
 
-    def _presence(self, event: events.Joined | events.Left) -> Body:
-        came = isinstance(event, events.Joined)
+    def _presence(self, event: events.MemberJoined | events.MemberLeft) -> Body:
+        came = isinstance(event, events.MemberJoined)
         sentence = _("{nick} joined") if came else _("{nick} left")
         return Body(_mark(CAME if came else WENT), (_about(sentence, event.nick),))
 

@@ -55,9 +55,9 @@ class Model:
             events.Sending: self._sending,
             events.Settled: self._settled,
             events.NotSent: self._not_sent,
-            events.Standing: self._standing,
-            events.Joined: self._repeated,
-            events.Left: self._repeated,
+            events.TrustSummary: self._trust_summary,
+            events.MemberJoined: self._repeated,
+            events.MemberLeft: self._repeated,
             events.Crowd: self._repeated,
             events.Warning: self._repeated,
             events.Notifying: self._notifying,
@@ -203,7 +203,7 @@ class Model:
         )  # fmt: skip
         self.logs.settle(self.logs.log(event.room), refused)
 
-    def _standing(self, event: events.Standing, _when: datetime) -> None:
+    def _trust_summary(self, event: events.TrustSummary, _when: datetime) -> None:
         self.others, self.verified = event.others, event.verified
 
     def _notifying(self, event: events.Notifying, when: datetime) -> None:

@@ -182,7 +182,7 @@ class _Opened:
     def _export(self) -> None:
         for one in self._histories:
             for record in self._read(one):
-                (fields,) = events.History((record,)).fields()["messages"]
+                (fields,) = events.HistoryList((record,)).fields()["messages"]
                 _print(one_line({"server": one.keyring.server, **fields}))
 
     def _change(self) -> None:

@@ -277,7 +277,7 @@ class History:
         except (OSError, HistoryError) as error:
             self._show(events.Error("no_history", _sentence(error, self._path)))
             return
-        self._show(events.History(tuple(found)))
+        self._show(events.HistoryList(tuple(found)))
         # A record that a kill has torn is no news each time that somebody looks back.
         for sentence in described(replace(reader.faults, torn=0)):
             self._warn(sentence)

@@ -46,9 +46,9 @@ class Crowds:
 
     def take(self, event: Event, when: datetime) -> list[Told]:
         """What is to be shown now that ``event`` has happened, in order."""
-        if isinstance(event, events.Joined | events.Left):
+        if isinstance(event, events.MemberJoined | events.MemberLeft):
             return self._change(event, when)
-        if isinstance(event, events.Standing):  # of the screen's state; it stands in no order
+        if isinstance(event, events.TrustSummary):  # of the screen's state; it stands in no order
             return [(event, when)]
         if isinstance(event, events.Warning) and self._waits(event):
             self._begin()
@@ -70,14 +70,15 @@ class Crowds:
         told = list(self._warnings.values())
         if self._last is not None:
             last, when = self._last
-            if self._joined + self._left > 1 and isinstance(last, events.Joined | events.Left):
+            several = self._joined + self._left > 1
+            if several and isinstance(last, events.MemberJoined | events.MemberLeft):
                 last = events.Crowd(last.room, self._joined, self._left)
             told.append((last, when))
         self._joined, self._left, self._last = 0, 0, None
         self._warnings.clear()
         return told
 
-    def _change(self, event: events.Joined | events.Left, when: datetime) -> list[Told]:
+    def _change(self, event: events.MemberJoined | events.MemberLeft, when: datetime) -> list[Told]:
         together = self._holds() or self._is_crowded()
         self._recent.append(self._clock())
         if not together:
@@ -86,7 +87,7 @@ class Crowds:
             return [(event, when)]
         self._begin()
         self._last = event, when
-        if isinstance(event, events.Joined):
+        if isinstance(event, events.MemberJoined):
             self._joined += 1
         else:
             self._left += 1

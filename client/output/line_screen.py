@@ -10,7 +10,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
-from client.events import Cleared, Connected, Crowd, Event, Joined, Left, Message, RoomEntered
+from client.events import (
+    Cleared,
+    Connected,
+    Crowd,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    Message,
+    RoomEntered,
+)
 from client.input.editor import LineView
 from client.output.input_line import NoLine, Size, TypedLine
 from client.output.renderer import Renderer
@@ -148,7 +157,7 @@ class Screen(Drawing):
             return event.mine
         if isinstance(event, Connected | RoomEntered):
             return True
-        return self._expects > 0 and not isinstance(event, Joined | Left | Crowd)
+        return self._expects > 0 and not isinstance(event, MemberJoined | MemberLeft | Crowd)
 
     def _answered(self) -> None:
         self._expects, self._asks = max(0, self._expects - 1), True

@@ -20,8 +20,8 @@ _LOOKED_AT = 200  # entries, from the last one upwards
 
 def repeat_of(event: Event) -> Repeat | None:
     """How an event counts; None if it stands for itself."""
-    if isinstance(event, (events.Joined, events.Left)):
-        came = isinstance(event, events.Joined)
+    if isinstance(event, (events.MemberJoined, events.MemberLeft)):
+        came = isinstance(event, events.MemberJoined)
         return Repeat(("presence", nick_key(event.nick)), 1, came, came)
     if isinstance(event, events.Crowd):
         return Repeat(("crowd",), came=event.joined, went=event.left)

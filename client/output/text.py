@@ -40,10 +40,10 @@ class Layout:
             events.Connected: self._connected,
             events.Message: self._message,
             events.Unreadable: self._unreadable,
-            events.Joined: self._joined,
-            events.Left: self._left,
+            events.MemberJoined: self._joined,
+            events.MemberLeft: self._left,
             events.Crowd: self._crowd,
-            events.Renamed: self._renamed,
+            events.MemberRenamed: self._renamed,
             events.RoomEntered: self._room_entered,
             events.RoomList: self._room_list,
             events.MemberList: self._member_list,
@@ -52,13 +52,13 @@ class Layout:
             events.Invite: self._invite,
             events.Help: self._help,
             events.KeyHelp: self._key_help,
-            events.History: self._history,
+            events.HistoryList: self._history,
             events.Notice: self._notice,
             events.NotSent: self._not_sent,
             events.Error: self._error,
             events.Warning: self._warning,
             events.Missed: self._missed,
-            events.Waiting: self._waiting,
+            events.NickAwaited: self._waiting,
             events.NoAnswer: self._no_answer,
             events.Answered: self._answered,
             events.Reconnecting: self._reconnecting,
@@ -143,16 +143,16 @@ class Layout:
         text = _("A message from {nick} cannot be read: {reason}.")
         return [_row(text, "quiet", nick=event.sender, reason=messages.unreadable(event.reason))]
 
-    def _joined(self, event: events.Joined) -> list[Row]:
+    def _joined(self, event: events.MemberJoined) -> list[Row]:
         return [_row(_("{nick} has joined."), "quiet", nick=event.nick)]
 
-    def _left(self, event: events.Left) -> list[Row]:
+    def _left(self, event: events.MemberLeft) -> list[Row]:
         return [_row(_("{nick} has left."), "quiet", nick=event.nick)]
 
     def _crowd(self, event: events.Crowd) -> list[Row]:
         return [_row("{text}", "quiet", text=messages.crowd(event.joined, event.left))]
 
-    def _renamed(self, event: events.Renamed) -> list[Row]:
+    def _renamed(self, event: events.MemberRenamed) -> list[Row]:
         if nick_key(event.old) == nick_key(self.nick):
             self.nick = event.nick
             return [_row(_("You are called {nick} now."), "quiet", nick=event.nick)]
@@ -239,7 +239,7 @@ class Layout:
         shown = [(one_line(name), one_line(words)) for name, words in cells]
         return [Row((Span(f"{name}: {words}"),), INDENT + gap) for name, words in shown]
 
-    def _history(self, event: events.History) -> list[Row]:
+    def _history(self, event: events.HistoryList) -> list[Row]:
         count = len(event.messages)
         if not count:
             return [_row(_("There is nothing like that in the history."))]
@@ -285,7 +285,7 @@ class Layout:
         )
         return [_row(text, "quiet", count=str(event.count), room=event.room)]
 
-    def _waiting(self, event: events.Waiting) -> list[Row]:
+    def _waiting(self, event: events.NickAwaited) -> list[Row]:
         text = _("Whoever has the nickname {nick} has lost the connection: waiting {wait} for it.")
         return [_row(text, "quiet", nick=event.nick, wait=messages.seconds(event.delay))]
 
