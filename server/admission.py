@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from server import bounds
+from server import limits
 
 
 class _Released:
@@ -140,7 +140,7 @@ class ConnectionLimits:
 
     def _admit_locked(self, group: str, evicted: list[Permit]) -> Permit | None:
         # Those that were told to go and have not gone yet are open, and count.
-        if self._open >= bounds.CONNECTIONS + bounds.LEAVING:
+        if self._open >= limits.CONNECTIONS + limits.LEAVING:
             return None
         if not self._make_room_locked(group, evicted):
             return None
@@ -151,17 +151,17 @@ class ConnectionLimits:
 
     def _make_room_locked(self, group: str, evicted: list[Permit]) -> bool:
         """Whether there is a place for a stranger of ``group``, by whoever has to go for it."""
-        if self._members >= bounds.CONNECTIONS:
+        if self._members >= limits.CONNECTIONS:
             return False
         members, strangers = self._members_of.get(group, 0), len(self._strangers_of.get(group, ()))
-        if members >= bounds.CONNECTIONS_OF_ADDRESS:
+        if members >= limits.CONNECTIONS_OF_ADDRESS:
             return False
         if strangers >= min(
-            bounds.UNPROVEN_OF_ADDRESS, bounds.CONNECTIONS_OF_ADDRESS - members
+            limits.UNPROVEN_OF_ADDRESS, limits.CONNECTIONS_OF_ADDRESS - members
         ):
             evicted.append(self._evict_locked(group))
         elif self._strangers >= min(
-            bounds.UNPROVEN, bounds.CONNECTIONS - self._members
+            limits.UNPROVEN, limits.CONNECTIONS - self._members
         ):
             most = max(self._strangers_of, key=lambda each: len(self._strangers_of[each]))
             evicted.append(self._evict_locked(most))

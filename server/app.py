@@ -17,7 +17,7 @@ from typing import Any
 from protocol.errors import ChatError
 from protocol.safe_text import visible
 from protocol.sizes import box_size
-from server import bounds
+from server import limits
 from server.admission import AcceptSlot, ConnectionLimits, Permit
 from server.auth import Password, Tokens
 from server.banner import (
@@ -161,16 +161,16 @@ class ChatServer:
         # First nobody posts any more; then each gets all that was posted, and the reason.
         for connection in connections:
             connection.stop_reading()
-        quiet_by = time.monotonic() + bounds.STOP_QUIET_SECONDS
+        quiet_by = time.monotonic() + limits.STOP_QUIET_SECONDS
         for connection in connections:
             if connection.member:
                 connection.idle.wait(max(0.0, quiet_by - time.monotonic()))
         for connection in connections:
             connection.close("shutdown")
-        if not self._connection_limits.wait_empty(bounds.STOP_POLITE_SECONDS):
+        if not self._connection_limits.wait_empty(limits.STOP_POLITE_SECONDS):
             for visit in self._all_visits():
                 visit.stream.abort()
-            self._connection_limits.wait_empty(bounds.STOP_SECONDS - bounds.STOP_POLITE_SECONDS)
+            self._connection_limits.wait_empty(limits.STOP_SECONDS - limits.STOP_POLITE_SECONDS)
         self._parts.broadcaster.stop()
         self._parts.expiry.stop()
 
@@ -205,8 +205,8 @@ class ChatServer:
         broadcaster, tokens, throttle = Broadcaster(), Tokens(), LoginThrottle()
         sessions = Sessions(rooms, broadcaster.mark, settings.heartbeat_timeout)
         posts, commands = MemberRateLimiter(limit, window), MemberRateLimiter(limit, window)
-        joins = FairRateLimiter(bounds.JOINS_OF_ADDRESS, bounds.JOINS_SECONDS)
-        refusals = RateLimiter(bounds.REFUSALS, bounds.REFUSALS_SECONDS)
+        joins = FairRateLimiter(limits.JOINS_OF_ADDRESS, limits.JOINS_SECONDS)
+        refusals = RateLimiter(limits.REFUSALS, limits.REFUSALS_SECONDS)
         jobs = [
             sessions.sweep,
             self._sweep_tokens,
@@ -269,7 +269,7 @@ class ChatServer:
         if visit.stay is None:
             self._end(visit)
             if visit.connection is not None:
-                time.sleep(bounds.BREATH_SECONDS)  # with the slot: no other stranger's work either
+                time.sleep(limits.BREATH_SECONDS)  # with the slot: no other stranger's work either
             return None
         stream.stop_yielding()
         return partial(self._stay, visit, visit.stay)
@@ -301,12 +301,12 @@ class ChatServer:
         with contextlib.suppress(ChatError, OSError):
             client = face.proxies.of_peer(address)
             if face.proxies.sends_header(client):
-                deadline = time.monotonic() + bounds.PROXY_HEADER_SECONDS
+                deadline = time.monotonic() + limits.PROXY_HEADER_SECONDS
                 client = face.proxies.named(client, read_proxy_header(visit.stream, deadline))
                 if not self._move(visit, client):
                     return self._turn_away(visit)
             if isinstance(visit.stream, tls.TlsStream):
-                visit.stream.handshake(time.monotonic() + bounds.REQUEST_SECONDS)
+                visit.stream.handshake(time.monotonic() + limits.REQUEST_SECONDS)
             Handler(
                 visit.stream, client, face, partial(self._chat, visit), partial(self._move, visit)
             )
@@ -319,7 +319,7 @@ class ChatServer:
         """Say that there is no place, before anything was asked."""
         if self._refusal:
             visit.stream.send(self._refusal)
-            visit.stream.drain(time.monotonic() + bounds.LINGER_SECONDS)
+            visit.stream.drain(time.monotonic() + limits.LINGER_SECONDS)
 
     def _chat(self, visit: _Visit, peer: WebSocket) -> None:
         connection = Connection(
@@ -354,7 +354,7 @@ def run(settings: ServerSettings) -> int:
         return _fail(certificate_unusable(error.reason, error.path))
     # Each thread that waits for the interpreter wakes up this often; with a thousand of them busy,
     # at Python's own 5 ms, that was nearly all that was done (docs/PERFORMANCE.md).
-    sys.setswitchinterval(bounds.SWITCH_SECONDS)
+    sys.setswitchinterval(limits.SWITCH_SECONDS)
     _allow_descriptors()
     # What the start has made lives as long as the server: nobody need look for garbage in it.
     gc.collect()
@@ -374,7 +374,7 @@ def _allow_descriptors() -> None:
     except ImportError:  # Windows, which has no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = bounds.DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, bounds.DESCRIPTORS)
+    wanted = limits.DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, limits.DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):  # macOS has a limit beside the limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -20,7 +20,7 @@ from functools import cached_property
 from protocol import keys, link, pake
 from protocol.errors import NickReserved, ServerFull
 from protocol.names import nick_looks, resembled
-from server import bounds
+from server import limits
 
 _TOKEN_ID_BYTES, _TOKEN_SECRET_BYTES = 12, 32
 
@@ -61,7 +61,7 @@ class Tokens:
     """The live tokens, in memory only.  Thread-safe."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, most: int = bounds.TOKENS
+        self, clock: Callable[[], float] = time.monotonic, most: int = limits.TOKENS
     ) -> None:
         self._clock, self._most = clock, most
         self._lock = threading.Lock()  # leaf; guards both tables

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from server import bounds
+from server import limits
 
 
 class Bans:
@@ -27,7 +27,7 @@ class Bans:
         with self._lock:
             self._until.pop(who, None)
             self._until[who] = self._clock() + seconds
-            while len(self._until) > bounds.BANS:
+            while len(self._until) > limits.BANS:
                 self._until.popitem(last=False)
 
     def left(self, *who: bytes | str) -> float:

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Protocol
 
-from protocol import frames, limits
-from server import bounds
+from protocol import frames
+from protocol import limits as protocol_limits
+from server import limits
 from server.rooms import Member, Room, Snapshot
 from server.threads import tell_failure
 from transport import Closed
@@ -69,7 +70,7 @@ def entered(snapshot: Snapshot, ref: int | None = None) -> list[bytes]:
     part: list[bytes] = []
     size = 0
     for line in snapshot.lines:
-        if part and size + len(line) > bounds.ROSTER_BYTES:
+        if part and size + len(line) > limits.ROSTER_BYTES:
             found.append(_roster(part))
             part, size = [], 0
         part.append(line)
@@ -171,7 +172,7 @@ class SendQueue:
             return found, False
         taken = self._room.take(self._member)
         if not isinstance(taken, Snapshot):
-            if found and sum(map(len, taken)) > limits.SLICE_BYTES:
+            if found and sum(map(len, taken)) > protocol_limits.SLICE_BYTES:
                 self._held = taken  # one large post, which goes alone
                 return found, True
             return found + taken, self._member.more
@@ -183,7 +184,8 @@ class SendQueue:
         """The replies that fit one record."""
         found: list[bytes] = []
         size = 0
-        while self._replies and (not found or size + len(self._replies[0]) < limits.SLICE_BYTES):
+        most = protocol_limits.SLICE_BYTES
+        while self._replies and (not found or size + len(self._replies[0]) < most):
             found.append(self._replies.popleft())
             size += len(found[-1])
         return found
@@ -192,7 +194,7 @@ class SendQueue:
 class Broadcaster:
     """A few threads that deliver to the members of rooms in which something was appended."""
 
-    def __init__(self, threads: int = bounds.BROADCASTERS) -> None:
+    def __init__(self, threads: int = limits.BROADCASTERS) -> None:
         self._rooms: SimpleQueue[Room[Receiver] | None] = SimpleQueue()
         self._lock = threading.Lock()  # leaf; guards the two sets and the flag
         self._queued: set[Room[Receiver]] = set()  # waiting or in a round
@@ -234,7 +236,7 @@ class Broadcaster:
         for _ in self._threads:
             self._rooms.put(None)
         for thread in self._threads:
-            thread.join(bounds.STOP_SECONDS)
+            thread.join(limits.STOP_SECONDS)
 
     def _run(self) -> None:
         while (room := self._rooms.get()) is not None:

@@ -18,7 +18,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from server import bounds
+from server import limits
 
 _NOTHING = 1e-6  # seconds: what is left when one has waited as long as was reckoned
 
@@ -29,7 +29,7 @@ class ChurnLimiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()  # leaf; guards all below
-        self._spare, self._at = bounds.CHANGE_BURST, clock()
+        self._spare, self._at = limits.CHANGE_BURST, clock()
         self._granted = 0  # places that somebody has got, and not used yet
         # Bells of those that wait, by address; the address at the front is the next.
         self._waiting: OrderedDict[str, deque[threading.Event]] = OrderedDict()
@@ -38,7 +38,7 @@ class ChurnLimiter:
         """There was a change, whether anybody had waited for it or not."""
         with self._lock:
             self._fill_locked()
-            self._spare = max(self._spare - 1.0, -bounds.CHANGE_BURST)
+            self._spare = max(self._spare - 1.0, -limits.CHANGE_BURST)
 
     @contextlib.contextmanager
     def slot(
@@ -47,7 +47,7 @@ class ChurnLimiter:
         bell: threading.Event,
         over: Callable[[], bool],
         tell: Callable[[float], None],
-        patience: float = bounds.CHANGE_PATIENCE,
+        patience: float = limits.CHANGE_PATIENCE,
         while_waiting: AbstractContextManager[None] | None = None,
     ) -> Iterator[float]:
         """Wait for a place, and hold it while the change is made.
@@ -89,7 +89,7 @@ class ChurnLimiter:
     ) -> float:
         """0.0 once it is this one's turn, or else as ``slot`` yields it."""
         deadline = self._clock() + patience
-        if wait >= bounds.CHANGE_WAIT_TOLD:
+        if wait >= limits.CHANGE_WAIT_TOLD:
             tell(wait)
         while True:
             bell.clear()
@@ -128,14 +128,14 @@ class ChurnLimiter:
         if first != group or self._waiting[group][0] is not bell:
             return None
         self._fill_locked()
-        return (1.0 + self._granted - self._spare) / bounds.CHANGES_A_SECOND
+        return (1.0 + self._granted - self._spare) / limits.CHANGES_A_SECOND
 
     def _expected_locked(self, group: str) -> float:
         """How long the last one of this address will wait, if nobody goes meanwhile."""
         self._fill_locked()
         turns = len(self._waiting[group])
         before = sum(min(len(line), turns) for line in self._waiting.values())
-        return max(0.0, (before + self._granted - self._spare) / bounds.CHANGES_A_SECOND)
+        return max(0.0, (before + self._granted - self._spare) / limits.CHANGES_A_SECOND)
 
     def _ring_next_locked(self) -> None:
         if self._waiting:
@@ -143,5 +143,5 @@ class ChurnLimiter:
 
     def _fill_locked(self) -> None:
         now = self._clock()
-        gained = (now - self._at) * bounds.CHANGES_A_SECOND
-        self._spare, self._at = min(bounds.CHANGE_BURST, self._spare + gained), now
+        gained = (now - self._at) * limits.CHANGES_A_SECOND
+        self._spare, self._at = min(limits.CHANGE_BURST, self._spare + gained), now

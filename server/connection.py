@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from protocol import frames, limits
+from protocol import frames
+from protocol import limits as protocol_limits
 from protocol.errors import (
     AddressLimited,
     ChatError,
@@ -37,7 +38,7 @@ from protocol.errors import (
 )
 from protocol.link import TOKEN, ServerLink
 from protocol.names import check_nick, check_room, room_key
-from server import bounds
+from server import limits
 from server.admission import AcceptSlot
 from server.auth import Password, Token, Tokens, random_prs
 from server.bans import Bans
@@ -207,7 +208,7 @@ class Connection:
     # Coming in
 
     def _enter(self) -> Session:
-        deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
+        deadline = self._parts.clock() + limits.HANDSHAKE_SECONDS
         self._peer.send(self._link.greeting())
         hello = self._link.receive_hello(self._receive_by(deadline))
         if hello.proof == TOKEN and hello.token is not None:
@@ -231,12 +232,12 @@ class Connection:
             self._on_known()
         else:
             self._take(handshakes)
-        deadline = self._parts.clock() + bounds.HANDSHAKE_SECONDS
+        deadline = self._parts.clock() + limits.HANDSHAKE_SECONDS
         self._peer.send(self._link.key(prs))
         record = self._receive_by(deadline)
         if known:
             return self._judge(record)
-        answered_by = self._parts.clock() + bounds.PATIENCE
+        answered_by = self._parts.clock() + limits.PATIENCE
         self._take(guesses)
         try:
             return self._judge(record)
@@ -249,7 +250,7 @@ class Connection:
 
     def _take(self, line: LoginQueue) -> None:
         """Wait for one's turn in ``line``.  Raises TooManyAttempts, or Closed."""
-        self._parts.expiry.schedule(bounds.FORGET_SECONDS)
+        self._parts.expiry.schedule(limits.FORGET_SECONDS)
         with self._parts.accept_slot.released():
             line.take(self._group, self._stirred, lambda: self._reason is not None)
 
@@ -275,8 +276,8 @@ class Connection:
 
     def _hold_flooder(self) -> None:
         """Keep it waiting while it does not go: it would only come anew, which costs more."""
-        deadline = self._parts.clock() + bounds.FLOODER_SECONDS
-        if self._peer.drop(bounds.FLOODER_BYTES, deadline):
+        deadline = self._parts.clock() + limits.FLOODER_SECONDS
+        if self._peer.drop(limits.FLOODER_BYTES, deadline):
             with self._parts.accept_slot.released():
                 self._gave_up.wait(deadline - self._parts.clock())
 
@@ -287,8 +288,8 @@ class Connection:
                 raise Closed()
             message = self._peer.receive(left)
             if message is not None:
-                if len(message) > limits.HANDSHAKE_BYTES:
-                    raise TooBig(limit=limits.HANDSHAKE_BYTES)
+                if len(message) > protocol_limits.HANDSHAKE_BYTES:
+                    raise TooBig(limit=protocol_limits.HANDSHAKE_BYTES)
                 return message
         raise TimedOut()
 
@@ -366,7 +367,7 @@ class Connection:
             self._stirred,
             lambda: self._reason is not None,
             self._tell_wait,
-            min(bounds.CHANGE_PATIENCE, self._parts.rules.heartbeat_timeout / 2),
+            min(limits.CHANGE_PATIENCE, self._parts.rules.heartbeat_timeout / 2),
             while_waiting,
         )
 
@@ -379,7 +380,7 @@ class Connection:
         wait = self._parts.joins.take(self._group, who)
         if wait:
             raise AddressLimited(retry_after=tenths(wait))
-        self._parts.expiry.schedule(bounds.JOINS_SECONDS)
+        self._parts.expiry.schedule(limits.JOINS_SECONDS)
 
     def _count_takeover(self, token_id: str) -> None:
         """Raises RateLimited where programs with one token throw each other out again and again."""
@@ -544,7 +545,7 @@ class Connection:
                     continue
             if self._reading_stopped:
                 self.idle.set()
-                self._gave_up.wait(bounds.STOP_POLITE_SECONDS)
+                self._gave_up.wait(limits.STOP_POLITE_SECONDS)
             if self._reason is not None:
                 self._end(session, self._reason)
             self._rest(beat)
@@ -553,7 +554,7 @@ class Connection:
                 self._receive(session, record)
             elif clock() >= self._silent_at():
                 raise TimedOut()
-            if self._asked or clock() >= beat or self._received >= limits.SEEN_BYTES:
+            if self._asked or clock() >= beat or self._received >= protocol_limits.SEEN_BYTES:
                 beat = next_beat(beat, clock(), rules.heartbeat_interval)
                 self._asked, self._received = False, 0
                 self._queue.reply(frames.Seen(session.taken).encode())
@@ -584,7 +585,7 @@ class Connection:
         """Hand over what is in the log, then the reason, and nothing after it; always raises."""
         if session.room is not None:
             session.room.round()  # this client waits for no other
-        self._drain(self._parts.clock() + bounds.STOP_POLITE_SECONDS)
+        self._drain(self._parts.clock() + limits.STOP_POLITE_SECONDS)
         self._queue.detach()
         self._queue.reply(frames.Bye(reason).encode())
         self._queue.deliver()
@@ -592,7 +593,7 @@ class Connection:
 
     def _say_goodbye(self, close_code: int) -> None:
         """The polite end: all that was said goes out, then a close frame, for a moment at most."""
-        deadline = self._parts.clock() + bounds.STOP_POLITE_SECONDS
+        deadline = self._parts.clock() + limits.STOP_POLITE_SECONDS
         with contextlib.suppress(Closed):
             self._drain(deadline)
             self._peer.close(close_code)
@@ -624,7 +625,7 @@ class Connection:
         # The round of a room that it is still in brings it the answers, too, in one record.
         if appended is None or appended is not session.room:
             self._queue.deliver()
-        if self._strikes >= limits.STRIKES:
+        if self._strikes >= protocol_limits.STRIKES:
             self._end(session, "protocol")
 
     def _handle_all(self, session: Session, values: Sequence[Any]) -> None:
@@ -643,7 +644,7 @@ class Connection:
                 self._strike(error)
             for receiver in after:
                 receiver.deliver()
-            if self._strikes >= limits.STRIKES:
+            if self._strikes >= protocol_limits.STRIKES:
                 break
 
     def _waited_for(
@@ -808,9 +809,9 @@ class Connection:
         rooms = self._parts.rooms.listing()
         listed: list[frames.RoomLine] = []
         size = 0
-        for line in rooms[: bounds.ROOMS_LISTED]:
+        for line in rooms[: limits.ROOMS_LISTED]:
             size += len(line.encode())
-            if size > bounds.ROSTER_BYTES:  # as large as a record should be
+            if size > limits.ROSTER_BYTES:  # as large as a record should be
                 break
             listed.append(line)
         return [frames.RoomLines(wanted.ref, tuple(listed), len(rooms)).encode()]
@@ -831,7 +832,7 @@ class Connection:
             self._bucket.spend(REFUSAL_COST)
         if self._parts.refusals.take(session.bundle.fingerprint):
             raise Unexpected()
-        self._parts.expiry.schedule(bounds.REFUSALS_SECONDS)
+        self._parts.expiry.schedule(limits.REFUSALS_SECONDS)
 
 
 def _place(session: Session) -> tuple[Room[Receiver], Member[Receiver]]:

@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 from protocol.errors import BadNick, Malformed, ServerFull
 from protocol.frames import parse
 from protocol.names import check_nick
-from server import bounds
+from server import limits
 from server.auth import Password, Tokens
 from server.client_address import FORWARDING, ClientAddress, TrustedProxies, is_loopback
 from server.throttle import FormThrottle
@@ -153,8 +153,8 @@ class Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         """Give the whole request, byte for byte, one deadline."""
         super().setup()
-        self.connection.set_deadline(time.monotonic() + bounds.REQUEST_SECONDS)
-        self.rfile = _HeaderLines(self.rfile, bounds.HEADER_BYTES)  # type: ignore[assignment]
+        self.connection.set_deadline(time.monotonic() + limits.REQUEST_SECONDS)
+        self.rfile = _HeaderLines(self.rfile, limits.HEADER_BYTES)  # type: ignore[assignment]
 
     def handle(self) -> None:
         """One request; whatever a client does, nothing is raised and nothing printed."""
@@ -247,7 +247,7 @@ class Handler(BaseHTTPRequestHandler):
             peer = accept(
                 self.connection,
                 self.headers.items(),
-                max_message_size=bounds.STRANGER_BYTES,
+                max_message_size=limits.STRANGER_BYTES,
                 hold=True,  # the server speaks first
             )
         except BadUpgrade:
@@ -270,7 +270,7 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if "Transfer-Encoding" in self.headers or not re.fullmatch(r"[0-9]{1,9}", length):
             raise Malformed()
-        if int(length) > bounds.FORM_BYTES:
+        if int(length) > limits.FORM_BYTES:
             self._answer("too_big")
             return None
         fields = self._fields(self.rfile.read(int(length)))
@@ -307,7 +307,7 @@ class Handler(BaseHTTPRequestHandler):
         if right:
             guesses.give_back(group)
         else:
-            self._face.schedule(bounds.FORGET_SECONDS)
+            self._face.schedule(limits.FORGET_SECONDS)
             self._answer("auth_failed")
         return right
 
@@ -335,7 +335,7 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def _list_tokens(self, fields: dict[str, Any]) -> None:
-        # As many as ``bounds.TOKENS`` at most; of their secrets there is nothing to be told.
+        # As many as ``limits.TOKENS`` at most; of their secrets there is nothing to be told.
         listed = [
             {"id": token.id, "username": token.nick, "expires_in": seconds}
             for token, seconds in self._face.tokens.remaining()
@@ -385,8 +385,8 @@ class Handler(BaseHTTPRequestHandler):
     def _linger(self) -> None:
         """Say that this was all, and let the client finish: a reset could overtake the answer."""
         self.connection.shutdown()
-        self.connection.set_deadline(time.monotonic() + bounds.LINGER_SECONDS)
-        while self.connection.recv(bounds.FORM_BYTES):
+        self.connection.set_deadline(time.monotonic() + limits.LINGER_SECONDS)
+        while self.connection.recv(limits.FORM_BYTES):
             pass
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-from server import bounds, threads
+from server import limits, threads
 from server.admission import AcceptSlot, ConnectionLimits, Permit
 from server.client_address import address_group
 from transport.listening import listen, wake_listener
@@ -68,7 +68,7 @@ class Listener(ThreadingHTTPServer):
             waiting = self._waiting
         wake_listener(self.socket, waiting)
         with self._door:
-            self._door.wait_for(lambda: not self._waiting, bounds.STOP_QUIET_SECONDS)
+            self._door.wait_for(lambda: not self._waiting, limits.STOP_QUIET_SECONDS)
         self.server_close()
 
     # Acceptors
@@ -131,7 +131,7 @@ class Listener(ThreadingHTTPServer):
     def _come_back(self) -> bool:
         """After a connection: wait for the next one, unless enough others do."""
         with self._door:
-            if self._waiting >= bounds.ACCEPTORS or self._stopping.is_set():
+            if self._waiting >= limits.ACCEPTORS or self._stopping.is_set():
                 return False
             self._waiting += 1
             return True
@@ -166,7 +166,7 @@ class Listener(ThreadingHTTPServer):
         """Say that there is no place, as far as that goes without waiting."""
         request.setblocking(False)
         with contextlib.suppress(OSError):  # unread, its request would make the close a reset
-            request.recv(bounds.HEADER_BYTES)
+            request.recv(limits.HEADER_BYTES)
         with contextlib.suppress(OSError):
             request.send(self._refusal)
         self.shutdown_request(request)

@@ -14,7 +14,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 
 from protocol.errors import AddressLimited, RateLimited
-from server import bounds
+from server import limits
 
 
 class RateLimiter:
@@ -29,7 +29,7 @@ class RateLimiter:
         limit: int,
         window: float,
         clock: Callable[[], float] = time.monotonic,
-        most: int = bounds.WINDOWS,
+        most: int = limits.WINDOWS,
     ) -> None:
         self._limit, self._window, self._clock, self._most = limit, window, clock, most
         self._lock = threading.Lock()  # leaf; guards the table
@@ -141,7 +141,7 @@ class FairRateLimiter:
     def _address_locked(self, group: str) -> _AddressUse:
         address = self._addresses.get(group)
         if address is None:
-            if len(self._addresses) >= bounds.ADDRESSES:
+            if len(self._addresses) >= limits.ADDRESSES:
                 self._addresses.popitem(last=False)
             address = self._addresses[group] = _AddressUse()
         self._addresses.move_to_end(group)
@@ -171,11 +171,11 @@ def _use_less(address: _AddressUse, who: Hashable) -> None:
 
 
 class MemberRateLimiter:
-    """So many in a window for each identity, ``bounds.ADDRESS_SHARE`` times that for an address."""
+    """So many in a window for each identity, ``limits.ADDRESS_SHARE`` times that for an address."""
 
     def __init__(self, limit: int, window: float) -> None:
         self.own = RateLimiter(limit, window)
-        self.shares = FairRateLimiter(bounds.ADDRESS_SHARE * limit, window)
+        self.shares = FairRateLimiter(limits.ADDRESS_SHARE * limit, window)
 
     def count(self, who: Hashable, group: str) -> None:
         """Count one.  Raises RateLimited, or AddressLimited where ``who`` alone may go on."""

@@ -16,7 +16,8 @@ import threading
 from collections import deque
 from typing import Generic, NamedTuple, TypeVar
 
-from protocol import frames, limits
+from protocol import frames
+from protocol import limits as protocol_limits
 from protocol.errors import (
     Gone,
     RateLimited,
@@ -28,7 +29,7 @@ from protocol.errors import (
 )
 from protocol.keys import Bundle
 from protocol.names import room_key
-from server import bounds
+from server import limits
 from server.churn import ChurnLimiter
 from server.private import PrivateQueue
 
@@ -105,14 +106,14 @@ class Room(Generic[Owner]):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.log_id = secrets.token_bytes(limits.LOG_ID_BYTES)
+        self.log_id = secrets.token_bytes(protocol_limits.LOG_ID_BYTES)
         self.churn = ChurnLimiter()  # whoever joins or renames has to have a place in it
         self._lock = threading.Lock()  # guards all below; after Rooms._lock
         self._members: dict[int, Member[Owner]] = {}
         self._log: deque[Entry] = deque()
         self._bytes = 0
         self._seq = 0
-        self._changes: deque[int] = deque(maxlen=limits.CHANGES_BEHIND + 1)
+        self._changes: deque[int] = deque(maxlen=protocol_limits.CHANGES_BEHIND + 1)
         self._slices: dict[int, Slice] = {}
         self._horizon = 0  # the end of the log when the last round began: see round
 
@@ -121,7 +122,7 @@ class Room(Generic[Owner]):
     def join(self, member: Member[Owner]) -> Snapshot:
         """Add ``member`` at the log's end.  Raises RoomFull."""
         with self._lock:
-            if len(self._members) >= limits.ROOM_MEMBERS:
+            if len(self._members) >= protocol_limits.ROOM_MEMBERS:
                 raise RoomFull()
             self._members[member.id] = member
             self._arrive_locked(member)
@@ -246,7 +247,7 @@ class Room(Generic[Owner]):
             if private.change < target.joined:
                 raise Stale()
             if target.behind or not target.private.has_room(member.id, len(rest)):
-                raise RateLimited(retry_after=bounds.QUEUE_SECONDS)
+                raise RateLimited(retry_after=limits.QUEUE_SECONDS)
             self._enqueue_locked(target, b"private_for", rest, member.id)
             return target.owner
 
@@ -334,9 +335,12 @@ class Room(Generic[Owner]):
     ) -> None:
         self._log.append(Entry(self._seq, encoded, sender, change, stub))
         self._bytes += len(encoded)
-        if self._bytes > limits.LOG_BYTES or len(self._log) > limits.LOG_ENTRIES:
+        if self._bytes > protocol_limits.LOG_BYTES or len(self._log) > protocol_limits.LOG_ENTRIES:
             self._trim_locked()
-            while self._bytes > limits.LOG_BYTES or len(self._log) > limits.LOG_ENTRIES:
+            while (
+                self._bytes > protocol_limits.LOG_BYTES
+                or len(self._log) > protocol_limits.LOG_ENTRIES
+            ):
                 self._drop_first_locked()
 
     def _trim_locked(self) -> None:
@@ -398,7 +402,7 @@ class Room(Generic[Owner]):
         first = start + 1 - self._first_locked()
         for index in range(first, first + end - start):
             entry = self._log[index]
-            if found and size + len(entry.encoded) > limits.SLICE_BYTES:
+            if found and size + len(entry.encoded) > protocol_limits.SLICE_BYTES:
                 break
             found.append(entry.encoded)
             size += len(entry.encoded)
@@ -428,7 +432,7 @@ class Room(Generic[Owner]):
 class Rooms(Generic[Owner]):
     """All rooms.  A room is made by whoever comes in first, and gone with the last."""
 
-    def __init__(self, most: int = bounds.ROOMS) -> None:
+    def __init__(self, most: int = limits.ROOMS) -> None:
         self._most = most
         self._lock = threading.Lock()  # guards both fields; before Room._lock
         self._rooms: dict[str, Room[Owner]] = {}  # key: room_key(name)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from protocol.errors import NickLost, NickTaken, ServerFull
 from protocol.keys import Bundle
 from protocol.names import nick_looks, resembled
-from server import bounds
+from server import limits
 from server.broadcast import Receiver, SendQueue
 from server.client_address import address_group, is_loopback
 from server.rooms import Member, Room, Rooms
@@ -69,7 +69,7 @@ class Session:
         """Remember the first answer to ``ref``."""
         self.taken = ref
         self._answers[ref] = encoded
-        while len(self._answers) > bounds.ANSWERS:
+        while len(self._answers) > limits.ANSWERS:
             self._answers.popitem(last=False)
 
     def answered(self, ref: int) -> bytes | None:
@@ -111,7 +111,7 @@ class Sessions:
         with self._lock:
             if session.bundle.fingerprint in self._by_print:
                 raise NickTaken()
-            if len(self._by_print) >= bounds.SESSIONS:
+            if len(self._by_print) >= limits.SESSIONS:
                 raise ServerFull()
             self._take_locked(session.nick, session.looks, session)
             self._by_print[session.bundle.fingerprint] = session
@@ -135,7 +135,7 @@ class Sessions:
     def _displace(self, fingerprint: bytes) -> None:
         with self._lock:
             self._displaced[fingerprint] = None
-            while len(self._displaced) > bounds.TAKEN_OVER:
+            while len(self._displaced) > limits.TAKEN_OVER:
                 self._displaced.popitem(last=False)
 
     def is_displaced(self, fingerprint: bytes) -> bool:

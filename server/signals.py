@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from server import bounds
+from server import limits
 
 _LOOK_SECONDS = 0.5  # between two looks whether the terminal has come back to this job
 
@@ -72,7 +72,7 @@ class Signals:
             while read := _read(0):
                 for byte in read:
                     if byte not in b"\r\n":
-                        line = (line + bytes((byte,)))[: bounds.CONSOLE_BYTES]
+                        line = (line + bytes((byte,)))[: limits.CONSOLE_BYTES]
                         continue
                     if line.strip().lower() == b"q":
                         os.write(self._told, bytes((signal.SIGTERM,)))

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from protocol.errors import TooManyAttempts
-from server import bounds
+from server import limits
 from server.client_address import has_neighbours
 from transport import Closed
 
@@ -51,12 +51,12 @@ class Rates(NamedTuple):
 
 
 GUESSES = Rates(
-    Rate(bounds.GUESSES_A_SECOND, bounds.GUESS_BURST),
-    Rate(bounds.GUESSES_OF_ALL_A_SECOND, bounds.GUESS_BURST_OF_ALL),
+    Rate(limits.GUESSES_A_SECOND, limits.GUESS_BURST),
+    Rate(limits.GUESSES_OF_ALL_A_SECOND, limits.GUESS_BURST_OF_ALL),
 )
 HANDSHAKES = Rates(
-    Rate(bounds.HANDSHAKES_A_SECOND, bounds.HANDSHAKE_BURST),
-    Rate(bounds.HANDSHAKES_OF_ALL_A_SECOND, bounds.HANDSHAKE_BURST_OF_ALL),
+    Rate(limits.HANDSHAKES_A_SECOND, limits.HANDSHAKE_BURST),
+    Rate(limits.HANDSHAKES_OF_ALL_A_SECOND, limits.HANDSHAKE_BURST_OF_ALL),
 )
 
 
@@ -121,7 +121,7 @@ class TokenBuckets:
         now, rate = self._clock(), self.rates.of(name)
         bucket = self._buckets.get(name)
         if bucket is None:
-            if len(self._buckets) >= bounds.ADDRESSES:
+            if len(self._buckets) >= limits.ADDRESSES:
                 self._buckets.popitem(last=False)
             bucket = self._buckets[name] = _Bucket(rate.burst, now)
         self._buckets.move_to_end(name)
@@ -176,7 +176,7 @@ class LoginQueue:
         group: str,
         bell: threading.Event,
         over: Callable[[], bool],
-        patience: float = bounds.PATIENCE,
+        patience: float = limits.PATIENCE,
     ) -> None:
         """Take a token when there is one and nobody newer of ``group`` waits for it.
 
@@ -199,7 +199,7 @@ class LoginQueue:
         finally:
             self._go(group, waiter)
         if not waiter.served:
-            raise TooManyAttempts(retry_after=bounds.PATIENCE)
+            raise TooManyAttempts(retry_after=limits.PATIENCE)
 
     def give_back(self, group: str) -> None:
         """What was taken for it cost nothing."""
@@ -256,12 +256,12 @@ class LoginThrottle:
 
         If that is not 0.0, ``release`` has to follow once it has waited.
         """
-        if self.guesses.buckets.spare(group) >= bounds.GUESS_BURST - bounds.FREE_FAILURES:
+        if self.guesses.buckets.spare(group) >= limits.GUESS_BURST - limits.FREE_FAILURES:
             return 0.0  # typing mistakes
         waiting = self.guesses.waiting(group)
         with self._lock:
             self._held[group] += 1
-            return min((self._held[group] + waiting) / bounds.ANSWERS_A_SECOND, bounds.PATIENCE)
+            return min((self._held[group] + waiting) / limits.ANSWERS_A_SECOND, limits.PATIENCE)
 
     def release(self, group: str) -> None:
         """A wrong proof has waited for its answer."""

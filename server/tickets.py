@@ -12,8 +12,9 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
-from protocol import limits, link
-from server import bounds
+from protocol import limits as protocol_limits
+from protocol import link
+from server import limits
 
 
 class _Ticket(NamedTuple):
@@ -36,13 +37,13 @@ class Tickets:
 
     def issue(self, fingerprint: bytes, group: str) -> bytes:
         """A new ticket of this identity, which comes from ``group``, in place of any other."""
-        ticket = _Ticket(secrets.token_bytes(limits.NONCE_BYTES), group)
+        ticket = _Ticket(secrets.token_bytes(protocol_limits.NONCE_BYTES), group)
         with self._lock:
             self._drop_locked(fingerprint)
             held = self._of_group.setdefault(group, OrderedDict())
-            if len(held) >= bounds.TICKETS_OF_ADDRESS:
+            if len(held) >= limits.TICKETS_OF_ADDRESS:
                 self._drop_locked(next(iter(held)))
-            elif len(self._tickets) >= bounds.TICKETS:
+            elif len(self._tickets) >= limits.TICKETS:
                 self._drop_locked(next(iter(self._tickets)))
             self._tickets[fingerprint] = ticket
             self._of_group.setdefault(group, held)[fingerprint] = None

@@ -11,7 +11,7 @@ import pytest
 
 from protocol import frames
 from protocol.link import ServerLink
-from server import bounds
+from server import limits
 from server.admission import AcceptSlot
 from server.app import ChatServer
 from tests.wire import LONG, UPGRADE, Raw, Wire
@@ -69,7 +69,7 @@ def test_logins_at_once_take_turns(
 def test_slow_strangers_hold_up_nobody(server: ChatServer, wires: Wires) -> None:
     """Each of them waits where a stranger can wait, and more than there are acceptors kept."""
     slow: list[Raw] = []
-    for number in range(3 * bounds.ACCEPTORS):
+    for number in range(3 * limits.ACCEPTORS):
         slow.append(Raw(server.port))
         if number % 3:
             slow[-1].send(UPGRADE if number % 3 == 1 else UPGRADE[:20])

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol import frames, limits
+from protocol import frames
+from protocol import limits as protocol_limits
 from protocol.keys import Bundle, Recipient
 from protocol.records import Sealer
-from server import bounds
+from server import limits
 from server.broadcast import Broadcaster, Receiver, SendQueue, entered
 from server.rooms import Member, Room, Rooms, Snapshot
 from tests.wire import LONG, box, wrap
@@ -237,7 +238,7 @@ def test_falling_behind_is_told_with_a_roster(
     room: Room[Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`entered` with what was missed, the roster, then the log goes on; the others hear."""
-    monkeypatch.setattr(limits, "LOG_ENTRIES", 4)
+    monkeypatch.setattr(protocol_limits, "LOG_ENTRIES", 4)
     alice, bob = Someone(room).attach(room), Someone(room).attach(room)
     for _ in range(10):
         room.post(alice.member, post(alice, 2))
@@ -256,7 +257,7 @@ def test_the_others_hear_of_a_rejoin_though_its_connection_breaks(
     room: Room[Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The entry is in the log: the room is marked whatever became of the snapshot."""
-    monkeypatch.setattr(limits, "LOG_ENTRIES", 4)
+    monkeypatch.setattr(protocol_limits, "LOG_ENTRIES", 4)
     alice, bob = Someone(room).attach(room), Someone(room).attach(room)
     for _ in range(10):
         room.post(alice.member, post(alice, 2))
@@ -267,15 +268,15 @@ def test_the_others_hear_of_a_rejoin_though_its_connection_breaks(
 
 def test_a_roster_is_split(room: Room[Receiver]) -> None:
     """Into frames of about the size of a record, none empty, all members once."""
-    for number in range(limits.ROOM_MEMBERS - 1):
+    for number in range(protocol_limits.ROOM_MEMBERS - 1):
         Someone(room).member.nick = f"n{number}"
     found = entered(Someone(room).snapshot, 3)
-    assert json.loads(found[0])["members"] == limits.ROOM_MEMBERS
+    assert json.loads(found[0])["members"] == protocol_limits.ROOM_MEMBERS
     parts = [json.loads(each)["members"] for each in found[1:]]
     assert len(parts) > 5 and all(parts)
     ids = [line["id"] for part in parts for line in part]
-    assert len(set(ids)) == len(ids) == limits.ROOM_MEMBERS
-    assert all(len(each) <= bounds.ROSTER_BYTES + 100 for each in found)
+    assert len(set(ids)) == len(ids) == protocol_limits.ROOM_MEMBERS
+    assert all(len(each) <= limits.ROSTER_BYTES + 100 for each in found)
 
 
 def test_an_empty_roster_is_one_frame() -> None:
@@ -325,7 +326,7 @@ def test_records_stay_under_their_size(steps: list[tuple[str, int]]) -> None:
     assert alice.member.cursor == room._seq and not alice.member.private
     for size, parts in sealed:
         alone = len(parts) == 1 and parts[0].count(b'"box"') <= 1
-        assert size <= limits.RECORD_BYTES or alone, (size, [len(each) for each in parts])
+        assert size <= protocol_limits.RECORD_BYTES or alone, (size, [len(each) for each in parts])
 
 
 def test_many_replies_and_a_slice_are_two_records(room: Room[Receiver]) -> None:
@@ -590,7 +591,7 @@ def test_a_rejoin_reaches_the_others_through_the_pump(
     room: Room[Receiver], broadcaster: Broadcaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It finds itself that somebody fell behind, and tells those it had served before."""
-    monkeypatch.setattr(limits, "LOG_ENTRIES", 4)
+    monkeypatch.setattr(protocol_limits, "LOG_ENTRIES", 4)
     alice = Someone(room, broadcaster.mark).attach(room)
     bob = Someone(room, broadcaster.mark).attach(room)
     bob.peer.backlog = 1

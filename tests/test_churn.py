@@ -11,7 +11,7 @@ import pytest
 
 from client import events
 from protocol import frames
-from server import bounds
+from server import limits
 from server.app import ChatServer
 from server.churn import ChurnLimiter
 from tests.conftest import IdentityPool
@@ -130,7 +130,7 @@ def test_whoever_is_over_waits_no_longer(queue: Queue) -> None:
     over[0] = True
     bell.set()
     waiting.join(LONG)
-    assert lates == [bounds.CHANGE_PATIENCE]
+    assert lates == [limits.CHANGE_PATIENCE]
 
     def gone(_seconds: float) -> None:
         raise Closed
@@ -143,7 +143,7 @@ def test_whoever_is_over_waits_no_longer(queue: Queue) -> None:
 
 def test_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty of one address before one of another: that one is second, not last."""
-    monkeypatch.setattr(bounds, "CHANGE_BURST", 1.0)
+    monkeypatch.setattr(limits, "CHANGE_BURST", 1.0)
     churn = ChurnLimiter()
     order: deque[str] = deque()
     with churn.slot("z", threading.Event(), lambda: False, lambda _: None) as late:
@@ -175,8 +175,8 @@ def test_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rooms that change three times at once, and a server that tells of each moment's wait."""
-    monkeypatch.setattr(bounds, "CHANGE_BURST", 3.0)
-    monkeypatch.setattr(bounds, "CHANGE_WAIT_TOLD", 0.001)
+    monkeypatch.setattr(limits, "CHANGE_BURST", 3.0)
+    monkeypatch.setattr(limits, "CHANGE_WAIT_TOLD", 0.001)
 
 
 def crowd(server: ChatServer) -> Clock:
@@ -248,7 +248,7 @@ def test_whoever_would_wait_too_long_is_sent_away(
     serve: Serve, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the time to wait, and a ``ref`` where there is one; that costs no strike."""
-    monkeypatch.setattr(bounds, "CHANGE_PATIENCE", 0.1)
+    monkeypatch.setattr(limits, "CHANGE_PATIENCE", 0.1)
     server = serve()
     alice = wires(server, 0).join("alice")
     crowd(server)
@@ -282,8 +282,8 @@ def test_the_real_client_says_what_it_waits_for(
     pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the door, and between rooms."""
-    monkeypatch.setattr(bounds, "CHANGE_BURST", 2.0)
-    monkeypatch.setattr(bounds, "CHANGES_A_SECOND", 1.0)
+    monkeypatch.setattr(limits, "CHANGE_BURST", 2.0)
+    monkeypatch.setattr(limits, "CHANGES_A_SECOND", 1.0)
     with world(prs), party(pool, prs, 3) as group:
 
         def waited() -> int:

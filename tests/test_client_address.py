@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import frames
-from server import bounds
+from server import limits
 from server.app import ChatServer
 from server.client_address import (
     FORWARDING,
@@ -126,10 +126,10 @@ def test_circuits_of_an_onion_service_count_singly() -> None:
 def test_one_circuit_uses_up_nobody_elses_guesses() -> None:
     budget = TokenBuckets(GUESSES, lambda: 0.0)
     one, other = (address_group(circuit, circuits=True) for circuit in CIRCUITS[:2])
-    for _ in range(int(bounds.GUESS_BURST)):
+    for _ in range(int(limits.GUESS_BURST)):
         assert budget.take(one) == 0.0
     assert budget.take(one) > 0.0
-    for _ in range(int(bounds.GUESS_BURST)):
+    for _ in range(int(limits.GUESS_BURST)):
         assert budget.take(other) == 0.0
 
 
@@ -180,7 +180,7 @@ def refused(connect: Callable[[], object]) -> str:
 def test_members_of_one_address_are_counted(
     serve: Callable[..., ChatServer], come: Come, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr(bounds, "CONNECTIONS_OF_ADDRESS", 2)
+    monkeypatch.setattr(limits, "CONNECTIONS_OF_ADDRESS", 2)
     server = trusting(serve, way)
     members = [come(server, HIS, way).join(nick) for nick in ("al", "bo")]
     assert refused(lambda: come(server, HIS, way)) == "busy"
@@ -196,7 +196,7 @@ def test_silent_sockets_of_one_address_are_counted(
     serve: Callable[..., ChatServer], come: Come, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """The oldest of *that* address makes room."""
-    monkeypatch.setattr(bounds, "UNPROVEN_OF_ADDRESS", 1)
+    monkeypatch.setattr(limits, "UNPROVEN_OF_ADDRESS", 1)
     server = trusting(serve, way)
     hers = come(server, HERS, way)
     hers.message()
@@ -334,12 +334,12 @@ def test_a_header_that_does_not_come_holds_up_nobody(
     serve: Callable[..., ChatServer], come: Come, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And has only so much time."""
-    monkeypatch.setattr(bounds, "PROXY_HEADER_SECONDS", 2.0)
+    monkeypatch.setattr(limits, "PROXY_HEADER_SECONDS", 2.0)
     server = trusting(serve, "v1")
     with Front(server.port, b"PROXY TCP4 ") as slow, contextlib.ExitStack() as raws:
         held = [raws.enter_context(Raw(slow.address[1])) for _ in range(8)]
         until(lambda: len(server._all_visits()) == 8)
-        monkeypatch.setattr(bounds, "PROXY_HEADER_SECONDS", LONG)
+        monkeypatch.setattr(limits, "PROXY_HEADER_SECONDS", LONG)
         come(server, HIS, "v1").join("al")
         assert all(raw.ended() for raw in held)
     until(lambda: len(server._all_visits()) == 1)

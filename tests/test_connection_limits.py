@@ -6,18 +6,18 @@ import threading
 
 import pytest
 
-from server import bounds
+from server import limits
 from server.admission import ConnectionLimits, Permit
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a test can reach."""
-    monkeypatch.setattr(bounds, "CONNECTIONS", 6)
-    monkeypatch.setattr(bounds, "CONNECTIONS_OF_ADDRESS", 3)
-    monkeypatch.setattr(bounds, "UNPROVEN_OF_ADDRESS", 2)
-    monkeypatch.setattr(bounds, "UNPROVEN", 4)
-    monkeypatch.setattr(bounds, "LEAVING", 2)
+    monkeypatch.setattr(limits, "CONNECTIONS", 6)
+    monkeypatch.setattr(limits, "CONNECTIONS_OF_ADDRESS", 3)
+    monkeypatch.setattr(limits, "UNPROVEN_OF_ADDRESS", 2)
+    monkeypatch.setattr(limits, "UNPROVEN", 4)
+    monkeypatch.setattr(limits, "LEAVING", 2)
 
 
 class Door:
@@ -96,12 +96,12 @@ def test_those_that_go_slowly_have_an_end_too() -> None:
 
 def test_one_that_was_told_to_go_before_it_could_be() -> None:
     """Between being counted and being there to be cut."""
-    limits = ConnectionLimits()
-    first = limits.admit("a")
+    connections = ConnectionLimits()
+    first = connections.admit("a")
     assert first is not None
-    for _ in range(bounds.UNPROVEN_OF_ADDRESS):
-        assert limits.admit("a")
-    assert not limits.attach(first, lambda: None)
+    for _ in range(limits.UNPROVEN_OF_ADDRESS):
+        assert connections.admit("a")
+    assert not connections.attach(first, lambda: None)
 
 
 @pytest.mark.usefixtures("small")
@@ -113,9 +113,9 @@ def test_every_place_comes_back() -> None:
         assert permit is not None, turn
         door.limits.release(permit)
     assert door.cut == []
-    limits = door.limits
-    assert not limits._members_of and not limits._strangers_of
-    assert limits._open == limits._members == limits._strangers == 0
+    connections = door.limits
+    assert not connections._members_of and not connections._strangers_of
+    assert connections._open == connections._members == connections._strangers == 0
 
 
 @pytest.mark.usefixtures("small")
@@ -165,21 +165,21 @@ def test_one_that_has_no_place_where_it_comes_from() -> None:
 
 def test_waiting_for_the_last_one() -> None:
     """Who waits is woken by the last to go."""
-    limits = ConnectionLimits()
-    assert limits.wait_empty(0.0)
-    visitors = [limits.admit("a"), limits.admit("b")]
-    assert not limits.wait_empty(0.0)
+    connections = ConnectionLimits()
+    assert connections.wait_empty(0.0)
+    visitors = [connections.admit("a"), connections.admit("b")]
+    assert not connections.wait_empty(0.0)
     waiting, done = threading.Event(), []
 
     def wait() -> None:
         waiting.set()
-        done.append(limits.wait_empty(20.0))
+        done.append(connections.wait_empty(20.0))
 
     thread = threading.Thread(target=wait)
     thread.start()
     waiting.wait()
     for permit in visitors:
         assert permit is not None
-        limits.release(permit)
+        connections.release(permit)
     thread.join()
     assert done == [True]

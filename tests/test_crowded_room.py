@@ -10,8 +10,8 @@ import pytest
 from client import events, messages
 from client.encryption import roster
 from client.outbox import Line, Outbox
-from protocol import limits
-from server import bounds
+from protocol import limits as protocol_limits
+from server import limits
 from tests.conftest import IdentityPool
 from tests.faults import ROOM, Group, Person, party, world
 from tests.wire import LONG
@@ -44,10 +44,10 @@ def test_whoever_does_as_specified_is_heard_in_time(
     A post may be fewer changes behind than by default, and a room changes less often by as much:
     strangers in this process are slower than there could be.
     """
-    for module in (limits, roster):
+    for module in (protocol_limits, roster):
         monkeypatch.setattr(module, "CHANGES_BEHIND", 8)
-    monkeypatch.setattr(bounds, "CHANGE_BURST", 120.0)
-    monkeypatch.setattr(bounds, "CHANGES_A_SECOND", 15.0)
+    monkeypatch.setattr(limits, "CHANGE_BURST", 120.0)
+    monkeypatch.setattr(limits, "CHANGES_A_SECOND", 15.0)
     with world(prs), party(pool, prs, 2, lag=LAG) as group, contextlib.ExitStack() as stack:
         group.crowd(ROOM, STRANGERS, 4)
         began = {text: time.monotonic() for text in (person.say() for person in group.people)}

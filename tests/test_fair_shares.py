@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from protocol.errors import AddressLimited, RateLimited
-from server import bounds
+from server import limits
 from server.rate_limits import FairRateLimiter, MemberRateLimiter
 from tests.test_rate_limits import Clock
 from tests.wire import LONG
@@ -87,7 +87,7 @@ def test_nothing_is_kept_longer_than_its_window(shares: FairRateLimiter, clock: 
 
 def test_addresses_are_bounded(shares: FairRateLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that was not heard of for longest is forgotten."""
-    monkeypatch.setattr(bounds, "ADDRESSES", 2)
+    monkeypatch.setattr(limits, "ADDRESSES", 2)
     for group in ("a", "b", "a", "c"):
         taken(shares, "ann", 12, group)
     assert len(shares) == 2

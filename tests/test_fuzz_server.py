@@ -21,10 +21,11 @@ from typing import Any
 
 import pytest
 
-from protocol import frames, limits
+from protocol import frames
+from protocol import limits as protocol_limits
 from protocol.errors import ChatError
 from protocol.link import ClientLink, Credentials
-from server import bounds, throttle
+from server import limits, throttle
 from server.app import ChatServer
 from server.throttle import Rate, Rates
 from tests import test_frames as frame_tests
@@ -245,9 +246,9 @@ def descriptors() -> int:
 
 def nothing_is_left(server: ChatServer) -> Callable[[], bool]:
     """Whether all connections and what they opened are over."""
-    limits, parts = server._connection_limits, server._parts
+    connections, parts = server._connection_limits, server._parts
     return lambda: not (
-        limits._open or limits._strangers_of or limits._members_of or server._visits
+        connections._open or connections._strangers_of or connections._members_of or server._visits
         or len(parts.sessions) or len(parts.rooms)
     )  # fmt: skip
 
@@ -280,9 +281,9 @@ def test_whatever_is_thrown_at_it(
     plenty = Rates(Rate(1e9, 1e9), Rate(1e9, 1e9))  # failures would only make it take longer
     monkeypatch.setattr(throttle, "GUESSES", plenty)
     monkeypatch.setattr(throttle, "HANDSHAKES", plenty)
-    monkeypatch.setattr(bounds, "REQUEST_SECONDS", 2.0)
-    monkeypatch.setattr(bounds, "HANDSHAKE_SECONDS", 2.0)
-    monkeypatch.setattr(bounds, "STOP_POLITE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "REQUEST_SECONDS", 2.0)
+    monkeypatch.setattr(limits, "HANDSHAKE_SECONDS", 2.0)
+    monkeypatch.setattr(limits, "STOP_POLITE_SECONDS", 0.3)
     server = serve(max_messages_per_window=20)
     serves(server, wires)
     until(nothing_is_left(server))
@@ -301,7 +302,7 @@ def test_whatever_is_thrown_at_it(
     server._parts.expiry.schedule(0.0)
     until(nothing_is_left(server))
     # Acceptors are kept.
-    until(lambda: threads() <= before[0] + bounds.ACCEPTORS)
+    until(lambda: threads() <= before[0] + limits.ACCEPTORS)
     assert descriptors() <= before[1]
     assert server._parts.broadcaster._threads[0].is_alive() and server._listener._waiting
     assert len({name.split()[0] for name in done}) == len(ATTACKS)
@@ -316,11 +317,11 @@ def test_a_flood_of_messages_that_are_none(
     serve: Callable[..., ChatServer], wires: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A member whose every frame is refused or repeated: answered a while, then shown out."""
-    monkeypatch.setattr(bounds, "WORK_BURST", 1e9)  # or it would not be heard so often
+    monkeypatch.setattr(limits, "WORK_BURST", 1e9)  # or it would not be heard so often
     server = serve(max_messages_per_window=5, max_message_size=64)
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     most = server._parts.rules.max_box_size
-    for first in range(1, 8 * bounds.REFUSALS, 8):
+    for first in range(1, 8 * limits.REFUSALS, 8):
         posts = [frames.Post(first + each, 2, box()) for each in range(3)]
         posts.append(frames.Post(first + 3, 2, box(b"g" * (most + 1))))
         try:
@@ -329,10 +330,10 @@ def test_a_flood_of_messages_that_are_none(
             break
     ended = alice.ended()
     codes = Counter(frame.code for frame in ended if isinstance(frame, frames.Refused))
-    assert codes.pop("unexpected") == limits.STRIKES
+    assert codes.pop("unexpected") == protocol_limits.STRIKES
     assert set(codes) == {"too_long", "rate_limited"}
     # Five were accepted, and answered once more.
-    assert sum(codes.values()) == bounds.REFUSALS - sum(
+    assert sum(codes.values()) == limits.REFUSALS - sum(
         isinstance(frame, frames.Accepted) for frame in ended
     ) + 5
     assert ended[-1] == frames.Bye("protocol")

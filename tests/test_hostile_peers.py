@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from protocol import frames
 from protocol.link import ClientLink, Credentials
-from server import bounds
+from server import limits
 from server.app import ChatServer
 from server.broadcast import SendQueue
 from server.connection import Connection
@@ -88,7 +88,7 @@ def test_another_websocket_comes_in(
 
 JUNK: dict[str, str | bytes] = {
     "text": "hello", "JSON": "{}", "binary": b"\x00\xff", "nothing": "", "deep": "[" * 9000,
-    "large": "x" * 60_000, "too large for a stranger": "x" * (bounds.STRANGER_BYTES + 1),
+    "large": "x" * 60_000, "too large for a stranger": "x" * (limits.STRANGER_BYTES + 1),
     "a proof": b"\x80" + bytes(300), "its spelling": "gAAAAA" + "A" * 300,
     "another frame": '{"type":"bye"}',
 }  # fmt: skip
@@ -118,7 +118,7 @@ def test_another_websocket_stops_half_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After the greeting, after hello, after the key; pinging all the time, and closing."""
-    monkeypatch.setattr(bounds, "HANDSHAKE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "HANDSHAKE_SECONDS", 0.3)
     for steps in range(3):
         peer = stranger()
         link = ClientLink(pool[0], Credentials(bytes(32)), pool.keys)
@@ -318,7 +318,7 @@ def test_names_are_bounded(
     server: ChatServer, wires: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is there keeps its place; who has gone without a word, until somebody needs it."""
-    monkeypatch.setattr(bounds, "SESSIONS", 2)
+    monkeypatch.setattr(limits, "SESSIONS", 2)
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     refused = wires(server, 2)
     refused.greet()

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocol import frames
-from server import bounds
+from server import limits
 from server.app import ChatServer
 from server.auth import Password, Tokens
 from server.client_address import ClientAddress, is_loopback
@@ -257,7 +257,7 @@ def test_chunked(server: ChatServer) -> None:
 
 def test_too_large_a_form(server: ChatServer) -> None:
     """Is refused by its length, and the refusal arrives though the body was sent."""
-    body = b"x" * (bounds.FORM_BYTES + 1)
+    body = b"x" * (limits.FORM_BYTES + 1)
     answer = ask(server.port, form("/generate_token", body))
     assert (answer.status, answer.code) == (413, "too_big")
     headers = (f"Content-Type: {FORM}", "Content-Length: 999999999")
@@ -269,7 +269,7 @@ def test_too_large_a_form(server: ChatServer) -> None:
 def test_the_largest_form(server: ChatServer) -> None:
     """Is read."""
     fields = urlencode({"admin_password": PASSWORD, "username": "alice", "more": ""}).encode()
-    body = fields.ljust(bounds.FORM_BYTES, b"x")
+    body = fields.ljust(limits.FORM_BYTES, b"x")
     assert ask(server.port, form("/generate_token", body)).status == 200
 
 
@@ -289,7 +289,7 @@ def test_wrong_passwords_are_counted(server: ChatServer) -> None:
     """First the refusal, then the wait; the right one has to wait as well."""
     wrong = form("/generate_token", {"admin_password": MARK, "username": "alice"})
     server._face.guesses.own._clock = Clock()  # stands still
-    for _ in range(int(bounds.GUESS_BURST)):
+    for _ in range(int(limits.GUESS_BURST)):
         answer = ask(server.port, wrong)
         assert (answer.status, answer.code) == (401, "auth_failed")
     for _ in range(3):
@@ -328,7 +328,7 @@ def test_guessing_elsewhere_does_not_close_the_forms_of_this_machine(
     behind = ClientAddress("127.0.0.1", "127.0.0.1", behind=True)
     assert visit(behind, raw, tls=True, proxied=True, guesses=guesses).code == "too_many_attempts"
     wrong = form("/revoke_token", {"admin_password": "x", "token": "x"})
-    for number in range(int(bounds.GUESS_BURST)):
+    for number in range(int(limits.GUESS_BURST)):
         assert visit(("127.0.0.1", "::1")[number % 2], wrong, guesses=guesses).status == 401
     assert visit("127.0.0.2", raw, guesses=guesses).code == "too_many_attempts"
 
@@ -555,7 +555,7 @@ def test_slow_headers_meet_the_deadline(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole request has one: neither silence nor a byte now and then holds a thread."""
-    monkeypatch.setattr(bounds, "REQUEST_SECONDS", 0.15)
+    monkeypatch.setattr(limits, "REQUEST_SECONDS", 0.15)
     quiet = [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n",
              request("POST", "/generate_token", f"Content-Type: {FORM}", "Content-Length: 5"),
              request("POST", "/generate_token", f"Content-Type: {FORM}", "Content-Length: 5")
@@ -584,7 +584,7 @@ def test_a_client_that_does_not_read_its_answer(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor close holds a thread for a moment only."""
-    monkeypatch.setattr(bounds, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "LINGER_SECONDS", 0.05)
     with Raw(server.port) as raw:
         raw.send(request("GET", "/health"))
         assert server._connection_limits.wait_empty(LONG)

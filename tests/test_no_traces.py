@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from protocol import frames
-from server import bounds
+from server import limits
 from server.app import ChatServer
 from tests.processes import PASSWORD, Client, Relay, Server, run_client
 from tests.test_http_face import Answer, ask, form, request
@@ -173,4 +173,4 @@ def test_no_frame_has_a_place_for_an_address(kind: type[frames.Frame]) -> None:
 
 def test_addresses_are_forgotten_in_minutes() -> None:
     """How that is done is in ``test_throttle`` and ``test_expiry``; here, that it is seconds."""
-    assert 0 < bounds.FORGET_SECONDS <= 60
+    assert 0 < limits.FORGET_SECONDS <= 60

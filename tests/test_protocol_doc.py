@@ -12,11 +12,11 @@ import pytest
 
 from client import messages
 from client.connection import deadlines, handshake
-from protocol import confusable_table, errors, frames, keys, limits
+from protocol import confusable_table, errors, frames, keys
 from protocol.errors import ChatError, Malformed
 from protocol.frames import Frame
 from protocol.names import RESERVED
-from server import bounds
+from server import limits
 from server.http import ANSWERS, TTL_DEFAULT, TTL_MOST
 
 ROOT = Path(__file__).parent.parent
@@ -204,10 +204,10 @@ def test_form_errors() -> None:
 def test_how_long_each_side_waits() -> None:
     """The numbers are the program's, and a client outlasts whatever a server may do."""
     stated = {(row[0], row[1]): row[2] for row in rows("How long each side waits", "side")}
-    turn, proof = f"{bounds.PATIENCE:.0f} at most", f"{bounds.HANDSHAKE_SECONDS:.0f}"
+    turn, proof = f"{limits.PATIENCE:.0f} at most", f"{limits.HANDSHAKE_SECONDS:.0f}"
     greeted, answered = f"{handshake.ATTEMPT_SECONDS:.0f}", f"{handshake.ANSWER_SECONDS:.0f}"
     assert stated == {
-        ("server", "TLS and the request"): f"{bounds.REQUEST_SECONDS:.0f}",
+        ("server", "TLS and the request"): f"{limits.REQUEST_SECONDS:.0f}",
         ("server", "`hello`, from `greeting` on"): proof,
         ("server", "the client's turn before `key`"): turn,
         ("server", "`confirm`, from `key` on"): proof,
@@ -223,24 +223,24 @@ def test_how_long_each_side_waits() -> None:
         ("server", "a client that was lost"): "`heartbeat_timeout`",
     }
     assert deadlines.LIMITS == {"room": 30.0, "answer": 60.0, "place": 60.0}
-    assert handshake.ANSWER_SECONDS >= bounds.PATIENCE + bounds.HANDSHAKE_SECONDS
+    assert handshake.ANSWER_SECONDS >= limits.PATIENCE + limits.HANDSHAKE_SECONDS
 
 
 @pytest.mark.parametrize(
     ("words", "values"),
     [
-        ("judges {:.0f} wrong `confirm`s a second", [bounds.GUESSES_A_SECOND]),
+        ("judges {:.0f} wrong `confirm`s a second", [limits.GUESSES_A_SECOND]),
         ("; {:.0f} of a /48) and {:.0f} in all,",
-         [2 * bounds.GUESSES_A_SECOND, bounds.GUESSES_OF_ALL_A_SECOND]),
+         [2 * limits.GUESSES_A_SECOND, limits.GUESSES_OF_ALL_A_SECOND]),
         ("after {:.0f} ({:.0f}, {:.0f}) at once",
-         [bounds.GUESS_BURST, 2 * bounds.GUESS_BURST, bounds.GUESS_BURST_OF_ALL]),
-        ("makes {:.0f} `key`s a second", [bounds.HANDSHAKES_A_SECOND]),
+         [limits.GUESS_BURST, 2 * limits.GUESS_BURST, limits.GUESS_BURST_OF_ALL]),
+        ("makes {:.0f} `key`s a second", [limits.HANDSHAKES_A_SECOND]),
         ("{:.0f} in all, after {:.0f} ({:.0f}).",
-         [bounds.HANDSHAKES_OF_ALL_A_SECOND, bounds.HANDSHAKE_BURST,
-          bounds.HANDSHAKE_BURST_OF_ALL]),
-        ("After {} wrong proofs", [bounds.FREE_FAILURES]),
-        ("by {:.1f} seconds for each", [1 / bounds.ANSWERS_A_SECOND]),
-        ("{} of an address, {:,} in all", [bounds.UNPROVEN_OF_ADDRESS, bounds.UNPROVEN]),
+         [limits.HANDSHAKES_OF_ALL_A_SECOND, limits.HANDSHAKE_BURST,
+          limits.HANDSHAKE_BURST_OF_ALL]),
+        ("After {} wrong proofs", [limits.FREE_FAILURES]),
+        ("by {:.1f} seconds for each", [1 / limits.ANSWERS_A_SECOND]),
+        ("{} of an address, {:,} in all", [limits.UNPROVEN_OF_ADDRESS, limits.UNPROVEN]),
     ],
 )  # fmt: skip
 def test_what_a_stranger_is_allowed(words: str, values: list[float]) -> None:

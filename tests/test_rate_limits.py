@@ -8,7 +8,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import bounds
+from server import limits
 from server.rate_limits import RateLimiter
 
 
@@ -129,9 +129,9 @@ def test_the_table_is_bounded_and_drops_the_most_idle() -> None:
 def test_the_bound_is_the_one_that_is_documented() -> None:
     """Without being told otherwise."""
     windows = RateLimiter(1, 10.0, Clock())
-    for key in range(bounds.WINDOWS + 10):
+    for key in range(limits.WINDOWS + 10):
         windows.take(key)
-    assert len(windows) == bounds.WINDOWS
+    assert len(windows) == limits.WINDOWS
 
 
 def test_sweeping_forgets_what_has_left_its_window() -> None:

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 
-from protocol import limits
-from server import bounds
+from protocol import limits as protocol_limits
+from server import limits
 from server.app import ChatServer
 from tests import second_crypto as crypto
 from tests.module_server import server_fixture  # noqa: F401
@@ -569,9 +569,9 @@ def test_who_comes_too_often_waits(
     make: Make, join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To come in, or for another nickname; whoever does is told so, and then it is done."""
-    monkeypatch.setattr(bounds, "CHANGE_BURST", 1.0)
-    monkeypatch.setattr(bounds, "CHANGE_WAIT_TOLD", 0.001)
-    monkeypatch.setattr(bounds, "CHANGES_A_SECOND", 2.0)
+    monkeypatch.setattr(limits, "CHANGE_BURST", 1.0)
+    monkeypatch.setattr(limits, "CHANGE_WAIT_TOLD", 0.001)
+    monkeypatch.setattr(limits, "CHANGES_A_SECOND", 2.0)
     server = make()
     members = [join(server, f"member-{number}") for number in range(3)]
     assert all(each.room.ready for each in members)
@@ -591,7 +591,7 @@ def test_a_thousand_posts(make: Make, join: Join) -> None:
     own = alice.room._own
     assert own is not None and own.epoch == 1
     alice.send({"type": "keys", "wraps": wraps})
-    alice.room._own = own.at(limits.EPOCH_POSTS - 1)  # as if as many had been said
+    alice.room._own = own.at(protocol_limits.EPOCH_POSTS - 1)  # as if as many had been said
     alice.say("the last"), alice.say("the first")
     bob.hears("alice", "the last"), bob.hears("alice", "the first")
     own = alice.room._own
@@ -602,7 +602,7 @@ def test_who_does_not_read_falls_behind(
     make: Make, join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And is told so, with a roster; its keys come anew, and what it has lost is counted."""
-    monkeypatch.setattr(limits, "LOG_ENTRIES", 20)
+    monkeypatch.setattr(protocol_limits, "LOG_ENTRIES", 20)
     server = make(max_messages_per_window=10_000)
     server._listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     frozen = join(server, "frozen", holds=4096)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from protocol import limits
-from server import bounds
+from protocol import limits as protocol_limits
+from server import limits
 from server.bans import Bans
 from server.client_address import address_group
 from server.console import COMMANDS
@@ -84,7 +84,7 @@ def test_everybody_is_told(server: Server) -> None:
         for client in (alice, bob):
             assert client.next("notice")["text"] == "The server says: We stop at six. ␛[2J"
         asked(server, "say " + "x" * 5000, "told")
-        assert alice.next("notice")["text"].endswith("x" * limits.ANNOUNCEMENT_CHARS)
+        assert alice.next("notice")["text"].endswith("x" * protocol_limits.ANNOUNCEMENT_CHARS)
 
 
 def test_what_is_no_command_is_said_to_nobody(server: Server) -> None:
@@ -92,7 +92,7 @@ def test_what_is_no_command_is_said_to_nobody(server: Server) -> None:
         assert "help lists" in asked(server, "hello there", "help")
         assert asked(server, "help", "Stop the server").count("\n") == len(COMMANDS) + 1
         assert "say TEXT" in asked(server, "say", "say TEXT")
-        assert "help lists" in asked(server, "x" * (bounds.CONSOLE_BYTES * 3), "help")
+        assert "help lists" in asked(server, "x" * (limits.CONSOLE_BYTES * 3), "help")
         server.write(b"\xff\xfe\n \n\t\n")
         assert asked(server, "rooms", "default").endswith("default  1\n")
         alice.say("one")
@@ -111,10 +111,10 @@ def test_a_kick_ends_by_itself_and_the_table_is_bounded() -> None:
     assert bans.left(b"two", "10.0.0.1") == 120.0
     now[0] = 200.0
     assert (bans.left(b"one", "-"), bans.left(b"-", "10.0.0.1")) == (0.0, 20.0)
-    for number in range(bounds.BANS):
+    for number in range(limits.BANS):
         bans.add(str(number), 9.0)
     assert bans.left(b"-", "10.0.0.1") == 0.0
-    assert len(bans._until) == bounds.BANS
+    assert len(bans._until) == limits.BANS
 
 
 def test_an_address_is_kept_out_with_the_identity_unless_others_share_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 from protocol import frames
 from protocol.errors import NickLost, NickTaken
 from protocol.keys import Bundle, Recipient
-from server import bounds
+from server import limits
 from server.broadcast import Receiver, SendQueue
 from server.rooms import Room, Rooms
 from server.sessions import Session, Sessions
@@ -424,7 +424,7 @@ def test_an_identity_is_not_displaced_by_itself(house: House) -> None:
 
 
 def test_the_displaced_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "TAKEN_OVER", 2)
+    monkeypatch.setattr(limits, "TAKEN_OVER", 2)
     for number in range(1, 5):
         house.sessions.take_over(Session("alice", bundle(number), "t"))
     found = [house.sessions.is_displaced(bundle(number).fingerprint) for number in range(1, 5)]
@@ -457,12 +457,12 @@ def test_sessions_of_a_token(house: House) -> None:
 def test_first_answers_are_kept(house: House) -> None:
     """For as many as a client can have open, and no more."""
     session = house.session("alice")
-    for ref in range(1, bounds.ANSWERS + 11):
+    for ref in range(1, limits.ANSWERS + 11):
         session.answer(ref, b"%d" % ref)
-    assert session.taken == bounds.ANSWERS + 10
+    assert session.taken == limits.ANSWERS + 10
     assert session.answered(10) is None
     assert session.answered(11) == b"11"
-    assert len(session._answers) == bounds.ANSWERS
+    assert len(session._answers) == limits.ANSWERS
 
 
 # At once

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from protocol import frames
-from server import bounds
+from server import limits
 from server.app import ChatServer
 from tests.fuzzing import SOAK
 from tests.test_http_face import FORM, ask, request
@@ -125,7 +125,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         "REQUEST_SECONDS", "HANDSHAKE_SECONDS", "LINGER_SECONDS", "STOP_POLITE_SECONDS",
         "FLOODER_SECONDS",
     ):  # fmt: skip
-        monkeypatch.setattr(bounds, name, SHORT)
+        monkeypatch.setattr(limits, name, SHORT)
 
 
 def told(what: str, asking: Asking) -> None:
@@ -243,7 +243,7 @@ def test_five_hundred_at_once(server: ChatServer, wires: Callable[..., Wire]) ->
         began = time.monotonic()
         for _ in range(crowd):
             stack.enter_context(Raw(server.port))
-        until(lambda: server._connection_limits._strangers == bounds.UNPROVEN_OF_ADDRESS)
+        until(lambda: server._connection_limits._strangers == limits.UNPROVEN_OF_ADDRESS)
         took = time.monotonic() - began
         bob = wires(server, 1).join("bob")
         alice.post(2)
@@ -263,7 +263,7 @@ def test_more_than_there_are_places(
         ("UNPROVEN", 3),
     ):  # fmt: skip
         with monkeypatch.context() as patch, contextlib.ExitStack() as stack:
-            patch.setattr(bounds, name, most)
+            patch.setattr(limits, name, most)
             silent = [stack.enter_context(Raw(server.port)) for _ in range(3)]
             until(lambda: server._connection_limits._strangers == 3)
             for raw in silent:  # each makes room for one
@@ -282,7 +282,7 @@ def test_a_client_is_told_that_there_is_no_place(
     """In words of its own, not as a network that does not work."""
     from transport import Unreachable
 
-    monkeypatch.setattr(bounds, "CONNECTIONS", 0)
+    monkeypatch.setattr(limits, "CONNECTIONS", 0)
     for _ in range(20):
         with pytest.raises(Unreachable) as caught:
             wires(server, 0)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bench.members import Person
-from protocol import limits
-from server import bounds
+from protocol import limits as protocol_limits
+from server import limits
 from server.app import ChatServer
 from tests.conftest import IdentityPool
 from tests.test_server_connection import until
@@ -34,12 +34,12 @@ def dropped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     drop = ServerWebSocket.drop
 
     def watched(self: ServerWebSocket, size: int, deadline: float) -> bool:
-        assert size == bounds.FLOODER_BYTES and deadline > time.monotonic() + 80_000
+        assert size == limits.FLOODER_BYTES and deadline > time.monotonic() + 80_000
         found.append(drop(self, 1000, deadline))
         return found[-1]
 
     monkeypatch.setattr(ServerWebSocket, "drop", watched)
-    monkeypatch.setattr(bounds, "FLOODER_SECONDS", 86_400.0)
+    monkeypatch.setattr(limits, "FLOODER_SECONDS", 86_400.0)
     yield found
 
 
@@ -53,8 +53,8 @@ def test_a_flooder_is_kept_waiting(server: ChatServer, dropped: list[bool], floo
         with pytest.raises(socket.timeout):
             raw.rest()
         assert server._connection_limits._strangers == 1
-        limits = server._connection_limits
-        others = [limits.admit("127.0.0.1") for _ in range(bounds.UNPROVEN_OF_ADDRESS)]
+        connections = server._connection_limits
+        others = [connections.admit("127.0.0.1") for _ in range(limits.UNPROVEN_OF_ADDRESS)]
         raw.sock.settimeout(LONG)
         assert raw.ended()
     for visitor in others:
@@ -102,10 +102,10 @@ def test_a_room_full_of_the_dead_takes_the_living(
         thread.start()
     for thread in threads:
         thread.join()
-    assert count() == limits.ROOM_MEMBERS
+    assert count() == protocol_limits.ROOM_MEMBERS
     until(lambda: sum(each.lost_at is None for each in sessions.live()) == 1)
     for number in range(2, 5):
         wires(server, number).join(f"living-{number}")
-        assert count() == limits.ROOM_MEMBERS
+        assert count() == protocol_limits.ROOM_MEMBERS
     assert {"bob", "living-2", "living-3", "living-4"} <= {each.nick for each in sessions.live()}
     bob.post(1)

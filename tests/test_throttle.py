@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from protocol.errors import TooManyAttempts
-from server import bounds
+from server import limits
 from server.throttle import GUESSES, LoginQueue, LoginThrottle, Rate, Rates, TokenBuckets
 from tests.test_rate_limits import Clock
 from tests.wire import LONG
@@ -65,7 +65,7 @@ def test_a_minute_of_guessing_without_a_pause(clock: Clock) -> None:
     for _ in range(6000):
         judged += not buckets.take("192.0.2.1")
         clock.now += 0.01
-    assert judged <= bounds.GUESS_BURST + 60 * bounds.GUESSES_A_SECOND + 1
+    assert judged <= limits.GUESS_BURST + 60 * limits.GUESSES_A_SECOND + 1
 
 
 def test_other_addresses_have_buckets_of_their_own(buckets: TokenBuckets) -> None:
@@ -113,7 +113,7 @@ def test_full_buckets_are_forgotten(buckets: TokenBuckets, clock: Clock) -> None
 
 def test_addresses_are_bounded(buckets: TokenBuckets, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that was not heard of for longest goes first."""
-    monkeypatch.setattr(bounds, "ADDRESSES", 4)
+    monkeypatch.setattr(limits, "ADDRESSES", 4)
     for group in "abc":
         buckets.take(group)
     buckets.take("a")
@@ -209,7 +209,7 @@ def test_patience_has_an_end() -> None:
     buckets.take("a")
     with pytest.raises(TooManyAttempts) as refused:
         queue.take("a", threading.Event(), never, patience=0.01)
-    assert refused.value.params["retry_after"] == bounds.PATIENCE
+    assert refused.value.params["retry_after"] == limits.PATIENCE
     assert len(queue) == 0
     buckets.give_back("a")
     assert buckets.take("a") == 0.0
@@ -246,20 +246,20 @@ def test_many_wait_and_each_is_served_once() -> None:
 
 
 def test_typing_mistakes_are_answered_at_once(throttle: LoginThrottle) -> None:
-    for _ in range(bounds.FREE_FAILURES):
+    for _ in range(limits.FREE_FAILURES):
         throttle.guesses.take("a", threading.Event(), never)
         assert throttle.hold("a") == 0.0
     throttle.guesses.take("a", threading.Event(), never)
-    assert throttle.hold("a") == pytest.approx(1 / bounds.ANSWERS_A_SECOND)
+    assert throttle.hold("a") == pytest.approx(1 / limits.ANSWERS_A_SECOND)
 
 
 def test_answers_are_fewer_than_the_budget_has(throttle: LoginThrottle) -> None:
     """A hundred that wait for their answers come back more slowly than the bucket fills."""
     drain(throttle.guesses.buckets, "a")
     holds = [throttle.hold("a") for _ in range(200)]
-    assert holds == sorted(holds) and holds[-1] == bounds.PATIENCE
-    assert holds[79] == pytest.approx(80 / bounds.ANSWERS_A_SECOND)
-    assert bounds.ANSWERS_A_SECOND < bounds.GUESSES_A_SECOND
+    assert holds == sorted(holds) and holds[-1] == limits.PATIENCE
+    assert holds[79] == pytest.approx(80 / limits.ANSWERS_A_SECOND)
+    assert limits.ANSWERS_A_SECOND < limits.GUESSES_A_SECOND
 
 
 def test_nothing_is_left_of_what_was_held(throttle: LoginThrottle, clock: Clock) -> None:

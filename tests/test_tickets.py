@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from client import events
-from protocol import frames, limits, link
-from server import bounds
+from protocol import frames, link
+from protocol import limits as protocol_limits
+from server import limits
 from server.app import ChatServer
 from server.throttle import Rate, Rates
 from server.tickets import Tickets
@@ -36,7 +37,7 @@ def test_a_ticket_is_used_once() -> None:
     """And names nobody in another handshake than the one that it was shown in."""
     tickets = Tickets()
     ticket = tickets.issue(b"alice", "a")
-    assert len(ticket) == limits.NONCE_BYTES
+    assert len(ticket) == protocol_limits.NONCE_BYTES
     assert tickets.take(b"t" * 32, link.ticket_name(SID, ticket)) is None
     assert used(tickets, ticket) == b"alice"
     assert used(tickets, ticket) is None
@@ -72,8 +73,8 @@ def test_of_two_at_once_one_has_it() -> None:
 
 def test_an_address_has_so_many_and_all_together_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more, the oldest goes: the address's own, or of all."""
-    monkeypatch.setattr(bounds, "TICKETS_OF_ADDRESS", 2)
-    monkeypatch.setattr(bounds, "TICKETS", 4)
+    monkeypatch.setattr(limits, "TICKETS_OF_ADDRESS", 2)
+    monkeypatch.setattr(limits, "TICKETS", 4)
     tickets = Tickets()
     given = [tickets.issue(b"%d" % number, group) for number, group in enumerate("aaabbc")]
     assert len(tickets) == 4
@@ -176,17 +177,17 @@ def test_a_ticket_ends_with_its_session(serve: Serve, wires: Wires, how: str) ->
 def test_whoever_shows_a_ticket_makes_room_for_nobody(server: ChatServer, wires: Wires) -> None:
     """Nor does one that names a live token, while strangers come and go."""
     alice = wires(server, 0).join("alice")
-    limits = server._connection_limits
+    connections = server._connection_limits
     back = wires(server, 0, ticket=ticket_of(alice))
     back.greet()
     back.message()
     carol = wires(server, 2, token=server._parts.tokens.mint("carol", 60.0))
     carol.greet()
     carol.message()
-    assert limits._strangers == 0 and limits._members == 3
+    assert connections._strangers == 0 and connections._members == 3
     back.cut()
     carol.cut()
-    until(lambda: limits._members == 1)
+    until(lambda: connections._members == 1)
 
 
 # The client

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from protocol import frames, limits
-from server import bounds
+from protocol import frames
+from protocol import limits as protocol_limits
+from server import limits
 from server.app import ChatServer
 from server.connection import Connection
 from server.work import work_bucket
@@ -43,7 +44,7 @@ def test_all_that_a_member_may_say_is_paid_for(posts: float, size: int) -> None:
     bucket._clock, bucket._at = clock, clock.now
     for _ in range(200):
         clock.now += 0.5 / posts
-        bucket.spend(size + (limits.ROOM_MEMBERS - 1) * 2000)
+        bucket.spend(size + (protocol_limits.ROOM_MEMBERS - 1) * 2000)
         assert bucket.wait() < 4.0
     clock.now += 4.0
     assert bucket.wait() == 0.0
@@ -101,8 +102,8 @@ def test_a_flood_waits_for_itself(
     serve: Serve, wires: Wires, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Within a message and between messages alike; the server can still say goodbye to it."""
-    monkeypatch.setattr(bounds, "WORK_A_SECOND", 1.0)
-    monkeypatch.setattr(bounds, "WORK_BURST", 100.0 * FRAGMENT_COST)
+    monkeypatch.setattr(limits, "WORK_A_SECOND", 1.0)
+    monkeypatch.setattr(limits, "WORK_BURST", 100.0 * FRAGMENT_COST)
     server = serve(max_messages_per_window=1, rate_limit_window=86400.0)
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from server import bounds
+from server import limits
 from server.app import ChatServer
 from server.auth import Tokens
 from server.client_address import ClientAddress
@@ -464,7 +464,7 @@ def test_the_list_is_for_the_password_alone() -> None:
 
 def test_as_many_as_there_can_be_are_listed() -> None:
     tokens = Tokens()
-    for number in range(bounds.TOKENS):
+    for number in range(limits.TOKENS):
         tokens.mint("\U00010400" * 29 + f"{number:03}"[-3:], 600)
     listed = [
         {"id": token.id, "username": token.nick, "expires_in": left}
@@ -474,7 +474,7 @@ def test_as_many_as_there_can_be_are_listed() -> None:
     assert len(body) < ANSWER_BYTES
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
     done, _port = asked_of(head + body, "--list")
-    assert done.status == 0 and done.out.count("\n") == bounds.TOKENS
+    assert done.status == 0 and done.out.count("\n") == limits.TOKENS
 
 
 @pytest.mark.parametrize(
