@@ -16,7 +16,7 @@ from settings.table import (
     ROOM_SECRETS,
     ROWS,
 )
-from settings.types import Host
+from settings.types import host
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +136,10 @@ def _from_invite(sources: Sources, given: SourceValue) -> dict[str, Any]:
     try:
         invite = parse_invite(link)
         values: dict[str, Any] = {
-            "server": Host().parse(invite.host),
+            "server": host(invite.host),
             "port": invite.port,
-            "path": ROWS["CLIENT_PATH"].type.parse(invite.path),
-            "room": ROWS["CLIENT_ROOM"].type.parse(invite.room or ROWS["CLIENT_ROOM"].default),
+            "path": ROWS["CLIENT_PATH"].type(invite.path),
+            "room": ROWS["CLIENT_ROOM"].type(invite.room or ROWS["CLIENT_ROOM"].default),
             "room_secret": invite.secret,
         }
     except ChatError:

@@ -127,7 +127,7 @@ def _asks(name: str, value: str) -> bool:
     if not value.strip():
         return False
     try:
-        parsed = ROWS[name].type.parse(value)
+        parsed = ROWS[name].type(value)
         return bool(parsed) and parsed != default(name)
     except ValueError:
         return True

@@ -11,7 +11,7 @@ from i18n import _
 from settings.errors import SettingsError
 from settings.sources import Sources
 from settings.table import PROXIES
-from settings.types import Host
+from settings.types import host
 
 NONE = "none"  # in place of a proxy: go directly, whatever the environment says
 
@@ -66,13 +66,13 @@ def parse_proxy(url: str) -> Proxy:
     from urllib.parse import unquote
 
     try:
-        host = Host().parse(found["host"])
+        server = host(found["host"])
         user, password = (unquote(found[name] or "", errors="strict") for name in _CREDENTIALS)
     except ValueError:  # of which UnicodeDecodeError is one
         raise _malformed() from None
     given = bool(user or found["colon"])
     _check(kind, user, password, given)
-    return Proxy(kind, host, port or _PORTS[kind], user if given else None, password)
+    return Proxy(kind, server, port or _PORTS[kind], user if given else None, password)
 
 
 _CREDENTIALS = ("user", "password")

@@ -51,7 +51,7 @@ class SourceValue:
         """The value; raises ``SettingsError``."""
         try:
             self.value.encode("utf-8")
-            value = self.row.type.parse(self.value)
+            value = self.row.type(self.value)
         except UnicodeEncodeError:
             raise self.wrong(_("it is not valid UTF-8")) from None
         except ValueError as error:

@@ -398,7 +398,7 @@ def messages() -> list[bytes]:
 def read_settings(raw: bytes) -> object:
     for row in ROWS.values():
         try:
-            row.type.parse(text_of(raw[: 128 * 1024]))  # as long as the file may be
+            row.type(text_of(raw[: 128 * 1024]))  # as long as the file may be
         except ValueError:
             continue
     return None

@@ -22,7 +22,7 @@ from protocol.invite import InviteLink
 from protocol.sizes import box_size, record_size
 from settings import MissingSetting, SettingsError, Sources
 from settings.table import GROUPED, QUESTIONS, default
-from settings.types import Boolean, ByteSize, Integer, Seconds, Text
+from settings.types import boolean, byte_size, file_path, integer, seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = {"ADMIN_PASSWORD": "hunter2"}
@@ -205,34 +205,34 @@ def test_a_long_wrong_value_is_cut() -> None:
     [("10KB", 10_240), ("1mb", 1_048_576), ("5000", 5000), (" 2 Kb ", 2048), ("7b", 7)],
 )
 def test_sizes(text: str, size: int) -> None:
-    assert ByteSize(1, 1_048_576).parse(text) == size
+    assert byte_size(1, 1_048_576)(text) == size
 
 
 def test_a_size_says_its_bounds_in_the_units_that_people_write() -> None:
     with pytest.raises(ValueError, match="from 1 to 64KB"):
-        ByteSize(1, 65_536).parse("1MB")
+        byte_size(1, 65_536)("1MB")
 
 
 @pytest.mark.parametrize("text", ["true", "YES", "On", " 1 "])
 def test_words_for_yes(text: str) -> None:
-    assert Boolean().parse(text) is True
+    assert boolean(text) is True
 
 
 @pytest.mark.parametrize("text", ["false", "No", "OFF", "0"])
 def test_words_for_no(text: str) -> None:
-    assert Boolean().parse(text) is False
+    assert boolean(text) is False
 
 
 @pytest.mark.parametrize(("text", "value"), [("5", 5.0), ("0.25", 0.25), (".5", 0.5), ("3.", 3.0)])
 def test_seconds(text: str, value: float) -> None:
-    assert Seconds(0, 10).parse(text) == value
+    assert seconds(0, 10)(text) == value
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_number_is_a_number_or_refused(text: str) -> None:
-    for number in (Integer(1, 9), Seconds(0.1, 9), ByteSize(1, 9)):
+    for number in (integer(1, 9), seconds(0.1, 9), byte_size(1, 9)):
         try:
-            assert 0.1 <= number.parse(text) <= 9
+            assert 0.1 <= number(text) <= 9
         except ValueError as error:
             assert "must be" in str(error)
 
@@ -847,7 +847,7 @@ def test_the_readmes_rows_have_name_default_and_words() -> None:
 
 def test_the_groups_are_rows() -> None:
     assert GROUPED <= set(settings.ROWS)
-    assert Text().parse(" a ") == "a"
+    assert file_path(" a ") == "a"
 
 
 @pytest.mark.parametrize(
