@@ -43,8 +43,8 @@ def test_a_zone_is_told_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     near, far = socket.socketpair()
 
-    def opened(_way: object, _target: object, _tls: object, name: str, *_rest: object) -> Stream:
-        asked.append(name)
+    def opened(dialler: dialling.Dialler, *_target: object) -> Stream:
+        asked.append(dialler.name)
         return Stream(far)
 
     monkeypatch.setattr(dialling, "_addresses", lambda host, port: [(0, host)])

@@ -31,8 +31,6 @@ _UNANSWERED = ("refused", "timeout", "network", "hung_up")
 
 # An address family, an address as the system has it, and what a proxy there is asked for.
 Target = tuple[int, Any, str]
-Watch = Callable[[Stream], None]
-
 Result = TypeVar("Result")
 
 
@@ -52,45 +50,18 @@ def reach(
 
     ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header; it may
     run for several addresses beside each other, in threads of their own, and what it says must
-    bear that.  A stream is closed when anything is raised.  ``server_hostname`` is asked for in
-    the place of ``host``, by TLS and in the Host header.  Raises Unreachable.
+    bear that.  A stream is closed when anything is raised; ``opened`` gets each before it is used.
+    ``server_hostname`` is asked for in the place of ``host``, by TLS and in the Host header.
+    Raises Unreachable.
     """
-    dialler = Dialler(host, port, proxy)
-    # A zone is this machine's name for one of its interfaces: no certificate has it, nor a proxy.
-    name = server_hostname or host.partition("%")[0]
-
-    def connected(target: Target, lane: Lane, context: ssl.SSLContext | None) -> Stream:
-        def watch(stream: Stream) -> None:
-            if opened is not None:
-                opened(stream)
-            lane.hold(stream)
-
-        return dialler.open(target, context, name, deadline, watch, lane.accepted)
-
-    def look(target: Target, lane: Lane) -> str:
-        """The fingerprint of the certificate that is shown there, for people to compare.
-
-        A second handshake, since OpenSSL lets go of a certificate that it refuses; nothing is said
-        in it. Whoever is in between may show another one each time: who pins it finds that out.
-        Empty if it cannot be had.
-        """
-        with contextlib.suppress(OSError, Unreachable):
-            stream = connected(target, lane, looking_context())
-            with contextlib.closing(stream):
-                assert isinstance(stream, TlsStream)
-                return stream.shown()
-        return ""
+    dialler = Dialler(host, port, server_hostname, deadline, opened, proxy)
+    header = _host_header(dialler.name, port, 80 if tls is None else 443)
 
     def attempt(target: Target, lane: Lane) -> Result:
-        try:
-            stream = connected(target, lane, tls)
-        except Unreachable as error:
-            if error.reason in _UNVOUCHED:
-                error.fingerprint = look(target, lane)
-            raise
+        stream = dialler.open(target, tls, lane)
         try:
             stream.set_deadline(deadline)
-            return use(stream, _host_header(name, port, 80 if tls is None else 443))
+            return use(stream, header)
         except BaseException:
             stream.close()
             raise
@@ -109,12 +80,27 @@ def _host_header(host: str, port: int, default: int) -> str:
 
 
 class Dialler:
-    """The way to ``host`` and ``port``, through ``proxy`` if there is one."""
+    """The way to ``host`` and ``port``, through ``proxy`` if there is one.
 
-    def __init__(self, host: str, port: int, proxy: Proxy | None = None) -> None:
+    For several threads, each with a lane of its own; the arguments are those of ``reach``.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        server_hostname: str | None,
+        deadline: float,
+        opened: Callable[[Stream], None] | None,
+        proxy: Proxy | None,
+    ) -> None:
         if not 0 < port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
             raise Unreachable("network")
+        # A zone is this machine's name for one of its interfaces: no certificate has it, nor a
+        # proxy.
+        self.name = server_hostname or host.partition("%")[0]
         self._host, self._port, self._proxy = host, port, proxy
+        self._deadline, self._opened = deadline, opened
         self._goals = 1  # what a proxy is asked for
         self._is_open = False  # the proxy has opened a way
 
@@ -133,36 +119,17 @@ class Dialler:
             raise Unreachable("proxy_name") from None
         return [(family, address, goal) for goal in goals for family, address in found]
 
-    def open(
-        self,
-        target: Target,
-        tls: ssl.SSLContext | None,
-        hostname: str,
-        deadline: float,
-        watch: Watch,
-        accepted: Callable[[], None],
-    ) -> Stream:
+    def open(self, target: Target, tls: ssl.SSLContext | None, lane: Lane) -> Stream:
         """A stream to the server, TLS with it agreed if that is wanted.
 
-        ``watch`` gets each stream before it is used, ``accepted`` is called when somebody has taken
-        the connection.  Raises Unreachable with everything closed.
+        Raises Unreachable with everything closed.
         """
-        if self._proxy is None:
-            return _opened(target, tls, hostname, deadline, watch, accepted)
-        stream = self._through(self._proxy, target, deadline, watch, accepted)
-        if tls is None:
-            return stream
-        layered: TlsStream | None = None
         try:
-            layered = _on(Tunnel.socket(stream), tls, hostname)
-            watch(layered)
-            layered.handshake(deadline)
-        except BaseException:
-            if layered is not None:
-                layered.close()  # it has a descriptor of its own, to be woken by
-            stream.close()
+            return self._connected(target, tls, lane)
+        except Unreachable as error:
+            if error.reason in _UNVOUCHED:
+                error.fingerprint = self._shown(target, lane)
             raise
-        return layered
 
     def blamed(self, error: Unreachable) -> Unreachable:
         """What is to be said of an attempt that came to nothing: whether it was the proxy's doing.
@@ -175,30 +142,95 @@ class Dialler:
             return error if error.reason == "timeout" else Unreachable("proxy_closed")
         return Unreachable("proxy_timeout" if error.reason == "timeout" else "proxy_away")
 
-    def _through(
-        self,
-        proxy: Proxy,
-        target: Target,
-        deadline: float,
-        watch: Watch,
-        accepted: Callable[[], None],
-    ) -> Stream:
+    def _shown(self, target: Target, lane: Lane) -> str:
+        """The fingerprint of the certificate that is shown there, for people to compare.
+
+        A second handshake, since OpenSSL lets go of a certificate that it refuses; nothing is said
+        in it. Whoever is in between may show another one each time: who pins it finds that out.
+        Empty if it cannot be had.
+        """
+        with contextlib.suppress(OSError, Unreachable):
+            stream = self._connected(target, looking_context(), lane)
+            with contextlib.closing(stream):
+                assert isinstance(stream, TlsStream)
+                return stream.shown()
+        return ""
+
+    def _connected(self, target: Target, tls: ssl.SSLContext | None, lane: Lane) -> Stream:
+        if self._proxy is None:
+            return self._dialled(target, tls, self.name, lane)
+        stream = self._through(self._proxy, target, lane)
+        if tls is None:
+            return stream
+        layered: TlsStream | None = None
+        try:
+            layered = _tls_stream(Tunnel.socket(stream), tls, self.name)
+            self._watch(layered, lane)
+            layered.handshake(self._deadline)
+        except BaseException:
+            if layered is not None:
+                layered.close()  # it has a descriptor of its own, to be woken by
+            stream.close()
+            raise
+        return layered
+
+    def _through(self, proxy: Proxy, target: Target, lane: Lane) -> Stream:
         """What the proxy has opened."""
         tls = _proxy_context() if proxy.kind == "https" else None
-        # Where several of the server's addresses are tried, it is one of those that accepts.
-        told = (lambda: None) if self._goals > 1 else accepted
         try:
-            stream = _opened(target, tls, proxy.host, deadline, watch, told)
+            # Where several of the server's addresses are tried, it is one of those that accepts.
+            stream = self._dialled(target, tls, proxy.host, lane, accepts=self._goals == 1)
         except TlsFailed as error:
             raise _of_proxy(error) from None
         try:
-            open_through(stream, proxy, target[2], self._port, deadline)
+            open_through(stream, proxy, target[2], self._port, self._deadline)
         except BaseException:
             stream.close()
             raise
         self._is_open = True
-        accepted()
+        lane.accepted()
         return stream
+
+    def _dialled(
+        self,
+        target: Target,
+        tls: ssl.SSLContext | None,
+        name: str,
+        lane: Lane,
+        accepts: bool = True,
+    ) -> Stream:
+        """A stream to an address of this machine's network."""
+        family, address, _goal = target
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            stream = (
+                Stream(sock, bound=_SEND_BYTES, interruptible=True)
+                if tls is None
+                else _tls_stream(sock, tls, name)
+            )
+        except OSError:  # a family that this system does not have
+            raise Unreachable("network") from None
+        try:
+            self._watch(stream, lane)
+            _dial(stream, address, self._deadline)
+            if accepts:
+                lane.accepted()
+            if isinstance(stream, TlsStream):
+                stream.handshake(self._deadline)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def _watch(self, stream: Stream, lane: Lane) -> None:
+        """From now on others may abort it.  Raises Unreachable if that would be too late."""
+        if self._opened is not None:
+            self._opened(stream)
+        lane.hold(stream)
+
+
+def _tls_stream(sock: socket.socket, tls: ssl.SSLContext, name: str) -> TlsStream:
+    return TlsStream(sock, tls, server_hostname=name, bound=_SEND_BYTES, interruptible=True)
 
 
 @functools.lru_cache(maxsize=1)
@@ -218,45 +250,6 @@ def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
     if host.rstrip(".").lower().endswith(".onion"):  # RFC 7686 2: nobody else is asked for it
         raise Unreachable("onion")
     return RESOLVER.addresses(host, port)
-
-
-def _opened(
-    target: Target,
-    tls: ssl.SSLContext | None,
-    hostname: str,
-    deadline: float,
-    watch: Watch,
-    accepted: Callable[[], None],
-) -> Stream:
-    """A stream to an address of this machine's network."""
-    family, address, _goal = target
-    try:
-        stream = _stream(family, tls, hostname)
-    except OSError:  # a family that this system does not have
-        raise Unreachable("network") from None
-    try:
-        watch(stream)
-        _dial(stream, address, deadline)
-        accepted()
-        if isinstance(stream, TlsStream):
-            stream.handshake(deadline)
-    except BaseException:
-        stream.close()
-        raise
-    return stream
-
-
-def _stream(family: int, tls: ssl.SSLContext | None, hostname: str) -> Stream:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    if tls is not None:
-        return _on(sock, tls, hostname)
-    return Stream(sock, bound=_SEND_BYTES, interruptible=True)
-
-
-def _on(sock: socket.socket, tls: ssl.SSLContext, hostname: str) -> TlsStream:
-    return TlsStream(
-        sock, tls, server_hostname=hostname, bound=_SEND_BYTES, interruptible=True
-    )
 
 
 def _dial(stream: Stream, address: Any, deadline: float) -> None:

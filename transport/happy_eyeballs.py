@@ -46,11 +46,17 @@ class Lane:
 
     def hold(self, stream: Stream) -> None:
         """From now on the race's end aborts ``stream``.  Raises Unreachable if it has ended."""
-        self._race.hold(self, stream)
+        with self._race.changed:
+            if self._race.over:
+                raise Unreachable("network")
+            self.streams.append(stream)
 
     def accepted(self) -> None:
         """Somebody took the connection: an answer may take longer than that did."""
-        self._race.postpone(self)
+        with self._race.changed:
+            self.silent = False
+            self.next_due = self.began + ANSWER_DELAY
+            self._race.changed.notify_all()
 
 
 class Race(Generic[Target, Result]):
@@ -68,11 +74,11 @@ class Race(Generic[Target, Result]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._attempt, self._limit, self._clock = attempt, deadline, clock
-        self._changed = threading.Condition(threading.Lock())  # guards everything; a leaf
+        self.changed = threading.Condition(threading.Lock())  # guards everything; a leaf
         self._lanes: list[Lane] = []
         self._failures: list[BaseException] = []
         self._won: tuple[Lane, Result] | None = None
-        self._over = False
+        self.over = False
 
     def run(self, targets: Sequence[Target]) -> Result:
         """What came of the first target that answered.
@@ -81,8 +87,8 @@ class Race(Generic[Target, Result]):
         all have failed.
         """
         waiting = deque(targets[:MOST_ADDRESSES])
-        with self._changed:
-            while not self._over and (waiting or len(self._failures) < len(self._lanes)):
+        with self.changed:
+            while not self.over and (waiting or len(self._failures) < len(self._lanes)):
                 now = self._clock()
                 if now >= self._limit:
                     break
@@ -92,8 +98,8 @@ class Race(Generic[Target, Result]):
                 if waiting and now >= due:
                     self._start(waiting.popleft(), now)
                 else:
-                    self._changed.wait(min(due, self._limit) - now)
-            self._over = True
+                    self.changed.wait(min(due, self._limit) - now)
+            self.over = True
             won, lanes = self._won, list(self._lanes)
         for lane in lanes:
             if won is None or lane is not won[0]:
@@ -118,20 +124,6 @@ class Race(Generic[Target, Result]):
             return []
         return once
 
-    def hold(self, lane: Lane, stream: Stream) -> None:
-        """See ``Lane.hold``."""
-        with self._changed:
-            if self._over:
-                raise Unreachable("network")
-            lane.streams.append(stream)
-
-    def postpone(self, lane: Lane) -> None:
-        """See ``Lane.accepted``."""
-        with self._changed:
-            lane.silent = False
-            lane.next_due = lane.began + ANSWER_DELAY
-            self._changed.notify_all()
-
     def _start(self, target: Target, now: float) -> None:
         lane = Lane(self, target, now)
         self._lanes.append(lane)
@@ -151,26 +143,26 @@ class Race(Generic[Target, Result]):
         except BaseException as error:  # noqa: BLE001  # raised again by ``run``
             self._failed(lane, error)
             return
-        with self._changed:
-            late = self._over
+        with self.changed:
+            late = self.over
             if not late:
-                self._won, self._over = (lane, result), True
-            self._changed.notify_all()
+                self._won, self.over = (lane, result), True
+            self.changed.notify_all()
         if late:
             for stream in lane.streams:
                 stream.close()
 
     def _failed(self, lane: Lane, error: BaseException) -> None:
-        with self._changed:
+        with self.changed:
             now = self._clock()
             self._failures.append(error)
             lane.silent, lane.next_due = False, now
             if not isinstance(error, Unreachable):
-                self._over = True  # a fault of ours
+                self.over = True  # a fault of ours
             elif error.reason not in _UNANSWERED:
                 # Somebody answered; the others have as long as an answer may take.
                 self._limit = min(self._limit, now + ANSWER_DELAY)
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def _why(self) -> BaseException:
         """The failure that says most."""
