@@ -11,6 +11,7 @@ from cli.interrupts import as_exceptions
 from cli.parsing import Arguments
 from client.output import streams
 from i18n import _
+from protocol.hosts import host_and_port, is_loopback
 from protocol.safe_text import visible
 from settings import (
     QUESTIONS,
@@ -24,6 +25,7 @@ from settings import (
     SettingsError,
     Sources,
     TokenSettings,
+    address,
 )
 
 Environ = Mapping[str, str]
@@ -42,7 +44,8 @@ def settle(
     answers: dict[str, str] = {}
     while True:
         try:
-            chosen = build(Sources(args, environ, dotenv, answers))
+            sources = Sources(args, environ, dotenv, answers)
+            chosen = build(sources)
             break
         except MissingSetting as missing:
             given = ask(missing)
@@ -50,6 +53,7 @@ def settle(
                 sentence = _("The two passwords differ: start again and type the same twice.")
                 raise SettingsError(sentence) from None
             answers[missing.name] = given
+    note_entry(sources)
     if used := dotenv.used():
         sentence = _("settings from {path}: {names}")
         say(sentence.format(path=dotenv.name, names=", ".join(used)))
@@ -108,6 +112,21 @@ def is_terminal(stream: TextIO | None) -> bool:
 def say(sentence: str) -> None:
     """One sentence on standard error, if there is one."""
     streams.say(f"cmd_chat: {sentence}")
+
+
+def note_entry(sources: Sources) -> None:
+    """Say which server an entry of ``servers.ini`` stands for: to people always, and to programs
+    where a host may be called so, too."""
+    entry = sources.entry
+    if entry and (is_terminal(sys.stderr) or _is_host(entry.name)):
+        server, port = address(sources)
+        sentence = _("{name} is {server}, as {path} has it.")
+        say(sentence.format(name=entry.name, server=host_and_port(server, port), path=entry.path))
+
+
+def _is_host(name: str) -> bool:
+    """Whether it is somebody's address as it stands; the network is not asked."""
+    return "." in name or ":" in name or is_loopback(name)
 
 
 def note_guessable(password: str) -> None:

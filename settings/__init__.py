@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from settings.connect import ClientSettings, Destination, client_settings
+from settings.connect import ClientSettings, Destination, address, client_settings
 from settings.dotenv import Dotenv, near_misses, parse_dotenv
 from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
@@ -46,6 +46,7 @@ __all__ = [
     "SettingsError",
     "Sources",
     "TokenSettings",
+    "address",
     "client_settings",
     "env_example",
     "environment",

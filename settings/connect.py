@@ -74,6 +74,7 @@ def client_settings(sources: Sources) -> ClientSettings:
 
     Raises ``SettingsError``, and ``MissingSetting`` for the first that only the user can tell.
     """
+    sources.look_up_server()
     values = sources.plain("client")
     values["server"], values["port"] = address(sources)
     # A conflict is an error before anybody is asked for anything.

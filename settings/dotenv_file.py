@@ -49,6 +49,33 @@ def read_dotenv(path: str | None = None) -> Dotenv:
         return Dotenv(said=[_not_read(_PATH, reason(error))])
 
 
+def read_trusted(path: str) -> str | None:
+    """The text of another settings file that is believed by the same rule; None if there is none.
+
+    Raises ``SettingsError`` where there is one that cannot be read or believed.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            why = _("it is no ordinary file")
+            raise SettingsError(_("{path} cannot be used: {why}.").format(path=path, why=why))
+        fd = os.open(path, _FLAGS)
+        try:
+            why = _distrust(path, os.fstat(fd)) or ""
+            raw = b"" if why else _read_all(fd)
+        finally:
+            os.close(fd)
+        if len(raw) > _FILE_BYTES:
+            raise SettingsError(_("{path} is too long for a settings file.").format(path=path))
+        text = raw.decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeError) as error:
+        why = reason(error)
+    if why:
+        raise SettingsError(_("{path} cannot be used: {why}.").format(path=path, why=why))
+    return text
+
+
 def _read_named(path: str) -> Dotenv:
     try:
         fd = os.open(path, _FLAGS)

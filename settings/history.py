@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from i18n import _
 from settings.errors import SettingsError
+from settings.folders import STATE
+from settings.servers import named_server
 from settings.sources import Sources, missing
 from settings.table import HISTORY_PASSPHRASES, default
 
@@ -37,6 +37,9 @@ def history_settings(sources: Sources) -> HistorySettings:
         raise missing(("<ACTION>",))
     if values["action"] == "search" and values["text"] is None:
         raise missing(("<TEXT>",))
+    named = sources.find("<SERVER>")
+    if named and (entry := named_server(named.value, sources.environ)):
+        values["server"] = named.row.type.parse(entry.address)
     if values["server"] is not None:
         host, port = values["server"]
         values["server"] = host, port or default("CLIENT_PORT")
@@ -49,17 +52,9 @@ def history_settings(sources: Sources) -> HistorySettings:
 
 
 def history_folder(environ: Mapping[str, str]) -> str:
-    """Where histories lie: in the folder for state of the XDG base directories, on Windows in
-    the one for local data. Raises ``SettingsError`` where there is none."""
-    if sys.platform == "win32":
-        base = environ.get("LOCALAPPDATA", "")
-    else:
-        base = environ.get("XDG_STATE_HOME", "")
-        if not os.path.isabs(base):  # then it does not count, says the specification
-            home = environ.get("HOME") or os.path.expanduser("~")
-            base = os.path.join(home, ".local", "state")
-    if not os.path.isabs(base):
+    """Where histories lie.  Raises ``SettingsError`` where there is no folder for them."""
+    folder = STATE.path(environ, "history")
+    if folder is None:
         sentence = _("There is no folder for the history: set {setting} to one.")
-        name = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME"
-        raise SettingsError(sentence.format(setting=name))
-    return os.path.join(base, "cmd-chat", "history")
+        raise SettingsError(sentence.format(setting=STATE.variable))
+    return folder

@@ -11,6 +11,7 @@ import i18n
 from i18n import N_, _
 from settings.dotenv import STRICT, Dotenv
 from settings.errors import MissingSetting, SettingsError, reason
+from settings.servers import NamedServer, named_server
 from settings.table import GROUPED, INVITES, QUESTIONS, ROWS, TABLE, Setting, default
 
 Args = Mapping[str, str | bool | None]  # by setting; True: a flag without its value, so ask
@@ -21,7 +22,6 @@ _SHOWN_CHARS = 60  # of a wrong value
 _MAY_HOLD_SECRETS = re.compile("[@#]")
 # What is typed to keep something from happening: an empty variable of the shell must not undo it.
 _NEVER_EMPTY = ("CLIENT_PROXY",)
-_DOTENV_RANK = 3
 
 _PROMPT, _COMMAND, _ENVIRONMENT = (
     N_("your answer"), N_("command line"), N_("environment")
@@ -88,13 +88,26 @@ class Sources:
     ) -> None:
         self.environ = environ
         self._dotenv = dotenv if isinstance(dotenv, Dotenv) else Dotenv(dotenv)
-        self._ranked: tuple[tuple[str, Args | Mapping[str, str]], ...] = (
+        self._ranked: list[tuple[str, Args | Mapping[str, str]]] = [
             (_PROMPT, answers or {}),
             (_COMMAND, args),
             (_ENVIRONMENT, environ),
             (self._dotenv.name, self._dotenv),
-        )
+        ]
         self._read_line = read_line
+        self.entry: NamedServer | None = None
+
+    def look_up_server(self) -> None:
+        """Where ``CLIENT_SERVER`` is the name of an entry of ``servers.ini``, let that entry speak
+        right after the source that names it.  Raises ``SettingsError``."""
+        given = self.find("CLIENT_SERVER")
+        if given is None or (entry := named_server(given.value, self.environ)) is None:
+            return
+        self._use(given)
+        rest, values = entry.named_by(self._ranked[given.rank][1])
+        self._ranked[given.rank] = (given.source, rest)
+        self._ranked.insert(given.rank + 1, (entry.source, values))
+        self.entry = entry
 
     def find(self, name: str) -> SourceValue | None:
         """The first value that is not empty, or that may not be where it is."""
@@ -116,7 +129,7 @@ class Sources:
         return given.parse()
 
     def _use(self, given: SourceValue) -> None:
-        if given.rank == _DOTENV_RANK:
+        if given.source == self._dotenv.name:
             self._dotenv.taken.add(given.row.name)
 
     def pass_over(self, names: tuple[str, ...]) -> None:

@@ -34,6 +34,7 @@ def token_settings(sources: Sources) -> TokenSettings:
     ``--ttl``. Without ``CLIENT_SERVER`` this machine's server is asked, where its own settings say
     that it listens. Raises ``SettingsError``, and ``MissingSetting``.
     """
+    sources.look_up_server()
     values = sources.values(
         ("CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "CLIENT_TLS_NAME", "--ttl",
          "--list", "<USERNAME>")  # fmt: skip

@@ -17,7 +17,7 @@ from settings import ROWS
 # Variables that change what Python or the terminal does, beside the program's own settings.
 _CHANGING = ("LC_", "LANG", "PYTHON")
 _ALSO_CHANGING = {"CMD_CHAT_NATIVE_FOLDER", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR",
-                  "SSLKEYLOGFILE", "XDG_STATE_HOME"}  # fmt: skip
+                  "SSLKEYLOGFILE", "XDG_CONFIG_HOME", "XDG_STATE_HOME"}  # fmt: skip
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # in either case
 _MEANT = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH"}
 _DESCRIPTORS = 4096  # as many as the busiest tests need, and more
