@@ -39,7 +39,7 @@ def history_settings(sources: Sources) -> HistorySettings:
         raise missing(("<TEXT>",))
     named = sources.find("<SERVER>")
     if named and (entry := named_server(named.value, sources.environ)):
-        values["server"] = named.row.type.parse(entry.address)
+        values["server"] = named.row.type(entry.address)
     if values["server"] is not None:
         host, port = values["server"]
         values["server"] = host, port or default("CLIENT_PORT")

@@ -126,7 +126,7 @@ def _fault(key: str, value: str) -> str:
     if row.secret and row.name not in PROXIES:  # which may hold a password, and need not
         return _("what is secret stays out of this file: name a file instead")
     try:
-        row.type.parse(value)
+        row.type(value)
     except ValueError as error:
         return str(error)
     return ""
