@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.servers import PASSWORD, Process
 from bench.wire import Channel, Loop, frame
-from client.encryption.room_encryption import Sealing
+from client.encryption.room_encryption import RoomEncryption
 from protocol import frames, limits, pake
 from protocol.frames import MemberLine
 from protocol.keys import Bundle, Identity, RecipientKeys
@@ -210,7 +210,7 @@ class Member(Talker):
         """
         assert self.entered is not None
         own = MemberLine(self.entered.id, self.nick, self.entered.seq, self.identity.bundle)
-        sealing = Sealing(self.identity)
+        sealing = RoomEncryption(self.identity)
         sealing.enter(self.room, self.entered.log, own.id, [own], change)
         sealed = [sealing.seal("text", TEXT) for _ in range(_BOXES)]
         encoded = [frames.Post(0, change, each.box).encode() for each in sealed]

@@ -13,8 +13,8 @@ from functools import partial
 from typing import TypeVar
 
 from bench import tables
-from client.encryption.posts import Opened, Sealed
-from client.encryption.room_encryption import Sealing
+from client.encryption.posts import OpenedPost, SealedPost
+from client.encryption.room_encryption import RoomEncryption
 from protocol.frames import MemberLine
 from protocol.keys import Identity
 
@@ -31,16 +31,16 @@ def _timed(act: Callable[[], Result]) -> tuple[Result, float, float]:
     return result, (time.process_time() - cpu) * 1000, (time.monotonic() - wall) * 1000
 
 
-def _first(reader: Sealing, me: int, sealed: Sealed, seq: int) -> None:
+def _first(reader: RoomEncryption, me: int, sealed: SealedPost, seq: int) -> None:
     """What a reader does with the first post of a sender: take its chain, open."""
     (wrap,) = [each for each in sealed.wraps if each.to == me]
     assert not reader.add_wrap(1, wrap)
     _open(reader, sealed, seq)
 
 
-def _open(reader: Sealing, sealed: Sealed, seq: int) -> None:
-    post, findings = reader.open(seq, 1, sealed.change, sealed.box)
-    assert isinstance(post, Opened) and not findings
+def _open(reader: RoomEncryption, sealed: SealedPost, seq: int) -> None:
+    post, warnings = reader.open(seq, 1, sealed.change, sealed.box)
+    assert isinstance(post, OpenedPost) and not warnings
 
 
 def main(members: int) -> None:
@@ -51,7 +51,7 @@ def main(members: int) -> None:
         MemberLine(number, f"member{number}", number, each.bundle)
         for number, each in enumerate(identities, 1)
     ]
-    writing, reading = Sealing(sender), Sealing(reader)
+    writing, reading = RoomEncryption(sender), RoomEncryption(reader)
     room = ("bench", b"l" * 16)
     rows: list[list[str]] = []
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from client.encryption.posts import Sealed
+from client.encryption.posts import SealedPost
 from protocol import frames, limits
 from protocol.frames import Keys, Post, Private, Wrap
 
@@ -46,7 +46,7 @@ class Line:
     seq: int | None = None  # once accepted
     refusal: tuple[str, float | None] | None = None  # a code, and the seconds to wait
 
-    def seal(self, ref: int, sealed: Sealed) -> None:
+    def seal(self, ref: int, sealed: SealedPost) -> None:
         """Take the frames that carry the line: wraps first, then the post."""
         self.ref, self.post_id = ref, sealed.id
         self.change, self.signature = sealed.change, sealed.box.sig

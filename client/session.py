@@ -18,10 +18,10 @@ from client import events, messages, refusals
 from client.background import compute
 from client.connection.deadlines import NOTHING, Awaited
 from client.encryption import safety_numbers
-from client.encryption.posts import Opened
-from client.encryption.room_encryption import Sealing
+from client.encryption.posts import OpenedPost
+from client.encryption.room_encryption import RoomEncryption
 from client.encryption.transcript import Pair
-from client.encryption.trust import Finding
+from client.encryption.trust import TrustWarning
 from client.events import CodeView, MemberView
 from client.outbox import MAX_IN_FLIGHT, Line, Outbox, Request, Switch
 from client.own_name import OwnName
@@ -80,7 +80,7 @@ class Session:
         self._shown_room = room
         self._emit, self._on_outgoing, self._on_quit = emit, on_outgoing, on_quit
         self._on_reconnect, self._on_panic, self._look_back = on_reconnect, on_panic, look_back
-        self._sealing = Sealing(identity)
+        self._sealing = RoomEncryption(identity)
         self._secrets: dict[str, tuple[str, bytes]] = {}  # key: room key; the secret, its salt
         self._outbox = Outbox()
         self._clock = clock
@@ -307,7 +307,7 @@ class Session:
     def set_secret(self, room: str, secret: str, salt: bytes | None = None) -> None:
         """From the next time that ``room`` is entered, its messages need ``secret``.
 
-        Takes a moment (scrypt), without the lock, unless ``codes.secret_salt`` of it is there.
+        Takes a moment (scrypt), without the lock, unless its ``secret_salt`` is there.
         """
         salt = safety_numbers.secret_salt(secret, room) if salt is None else salt
         with self._lock:
@@ -499,7 +499,7 @@ class Session:
         except Malformed:
             self._hand_back_locked(line, "not_text")
             return
-        self._warn_locked(sealed.findings)
+        self._warn_locked(sealed.warnings)
         line.seal(self._next_ref_locked(), sealed)
         self._outbox.in_flight[line.ref] = line
         self.outgoing.extend(line.encoded)
@@ -636,10 +636,10 @@ class Session:
             self._shown_room = entered.room
         self._live = True
         salt = self._secrets.get(room_key(entered.room), ("", b""))[1]
-        findings = self._sealing.enter(
+        warnings = self._sealing.enter(
             entered.room, entered.log, entered.id, lines, entered.seq, salt
         )
-        findings += self._take_own_nick_locked(returning)
+        warnings += self._take_own_nick_locked(returning)
         self._tell_trust_locked()
         views = self._views_locked()
         if first:
@@ -651,7 +651,7 @@ class Session:
             if missed != 0:
                 self._emit(events.Missed(entered.room, missed))
             self._emit(events.RoomEntered(entered.room, views))
-        self._warn_locked(findings)
+        self._warn_locked(warnings)
 
     def _missed_locked(self, entered: frames.Entered) -> int | None:
         """How many entries of its log a new join comes after; None where it is another log."""
@@ -661,7 +661,7 @@ class Session:
             return None
         return max(0, entered.seq - self._seq - 2)  # one's own leaving and coming are not news
 
-    def _take_own_nick_locked(self, returning: bool) -> list[Finding]:
+    def _take_own_nick_locked(self, returning: bool) -> list[TrustWarning]:
         """One's nickname as the roster has it: posts are signed with that one.
 
         It may have changed unseen only while one was here: on the way to another room.
@@ -671,9 +671,9 @@ class Session:
             return []
         wanted = self._own.renamed(own.nick)
         if returning:
-            return [Finding("bad_roster", self._own.nick)]
+            return [TrustWarning("bad_roster", self._own.nick)]
         self._emit(events.MemberRenamed(self._room, before, self._own.nick))
-        return [] if wanted else [Finding("renamed", self._own.nick)]
+        return [] if wanted else [TrustWarning("renamed", self._own.nick)]
 
     def _settle_locked(self, returning: bool) -> None:
         """What was accepted is shown; on a new connection, what was not is handed back."""
@@ -738,12 +738,12 @@ class Session:
 
     def _on_private_locked(self, post: frames.PrivateFor) -> None:
         self._number = post.number
-        opened, findings = self._sealing.open_private(
+        opened, warnings = self._sealing.open_private(
             post.sender, post.change, post.wrap, post.box
         )
         if opened is not None and self._ignores_locked(post.sender, opened.nick):
             pass
-        elif isinstance(opened, Opened):
+        elif isinstance(opened, OpenedPost):
             self._emit(
                 events.Message(
                     self._room, opened.nick, opened.text, None, False, True, opened.verified,
@@ -752,7 +752,7 @@ class Session:
             )
         elif opened is not None:
             self._emit(events.Unreadable(self._room, opened.nick, None, opened.reason))
-        self._warn_locked(findings)
+        self._warn_locked(warnings)
 
     def _on_log_locked(self, log: frames.Log) -> None:
         if self._arrival is not None or self._log is None:
@@ -776,14 +776,14 @@ class Session:
         member = entry.member.id if isinstance(entry, frames.Joined) else entry.id
         before = self._member_locked(member)
         if isinstance(entry, frames.Joined):
-            findings = self._sealing.joined(entry.seq, entry.member)
+            warnings = self._sealing.joined(entry.seq, entry.member)
         elif isinstance(entry, frames.Left):
-            findings = self._sealing.left(entry.seq, entry.id)
+            warnings = self._sealing.left(entry.seq, entry.id)
         else:
             nick = self._own.checked(entry.nick) if member == self._id else entry.nick
-            findings = self._sealing.renamed(entry.seq, member, nick)
+            warnings = self._sealing.renamed(entry.seq, member, nick)
         after = self._member_locked(member)
-        self._warn_locked(findings)
+        self._warn_locked(warnings)
         if before is None and after is not None:
             self._emit(events.MemberJoined(self._room, after.nick))
         elif before is not None and after is None:
@@ -794,14 +794,14 @@ class Session:
             if ignored is not None:
                 self._ignored[nick_key(after.nick)] = after.nick
             self._emit(events.MemberRenamed(self._room, before.nick, after.nick))
-            self._warn_locked([Finding("renamed", after.nick)] if unasked else [])
+            self._warn_locked([TrustWarning("renamed", after.nick)] if unasked else [])
         self._tell_trust_locked()
 
     def _on_posted_locked(self, post: frames.Posted) -> None:
-        opened, findings = self._sealing.open(post.seq, post.sender, post.change, post.box)
+        opened, warnings = self._sealing.open(post.seq, post.sender, post.change, post.box)
         if self._ignores_locked(post.sender, opened.nick):
             pass
-        elif isinstance(opened, Opened):
+        elif isinstance(opened, OpenedPost):
             self._emit(
                 events.Message(
                     self._room, opened.nick, opened.text, post.seq, False, False,
@@ -810,7 +810,7 @@ class Session:
             )
         else:
             self._emit(events.Unreadable(self._room, opened.nick, post.seq, opened.reason))
-        self._warn_locked(findings)
+        self._warn_locked(warnings)
 
     def _on_own_locked(self, own: frames.OwnPosted) -> None:
         line = self._outbox.in_flight.pop(own.ref, None) or self._outbox.answered.pop(own.ref, None)
@@ -923,13 +923,13 @@ class Session:
             self._emit(events.Verification(room, room_code, found))
             self._changed.notify_all()
 
-    def _warn_locked(self, findings: Iterable[Finding]) -> None:
-        for finding in findings:
-            text = messages.warning(finding.code, finding.nick, finding.loud)
-            found = None if finding.nick is None else self._find_locked(finding.nick)
+    def _warn_locked(self, warnings: Iterable[TrustWarning]) -> None:
+        for warning in warnings:
+            text = messages.warning(warning.code, warning.nick, warning.loud)
+            found = None if warning.nick is None else self._find_locked(warning.nick)
             verified = found is not None and self._sealing.is_verified(found.bundle.fingerprint)
             self._emit(
-                events.Warning(finding.code, finding.nick, text, finding.loud or verified)
+                events.Warning(warning.code, warning.nick, text, warning.loud or verified)
             )
 
     def _error(self, code: str) -> None:

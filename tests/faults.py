@@ -38,7 +38,7 @@ from client import events, messages
 from client.connection import backoff, guesses, handshake
 from client.connection.connection import Connection
 from client.encryption import roster
-from client.encryption.posts import Sealed
+from client.encryption.posts import SealedPost
 from client.outbox import Line
 from client.session import Session
 from protocol import frames, limits, pake
@@ -568,7 +568,7 @@ class Tap:
                     Whisper(room.log_id, target.id, sender, sig, room._seq)
                 )
 
-        def seal_line(line: Line, ref: int, sealed: Sealed) -> None:
+        def seal_line(line: Line, ref: int, sealed: SealedPost) -> None:
             self.texts[to_text(sealed.box.sig)] = line.text
             seal(line, ref, sealed)
 

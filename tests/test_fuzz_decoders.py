@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 import settings as program_settings
 from client.encryption import envelope
 from client.encryption.envelope import Body
-from client.encryption.sender_keys import ROOM_AUDIENCE, Chain, Place
-from client.encryption.transcript import Seen as SeenSoFar
+from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain
+from client.encryption.transcript import TranscriptHash
 from client.token import _read as read_answer
 from protocol import frames, keys, limits, link, names, safe_text
 from protocol.errors import ChatError, KeyUnusable, Malformed
@@ -203,9 +203,9 @@ def wraps() -> list[bytes]:
     return [recipient_keys("connection").public.wrap(bytes(32), b"info")]
 
 
-PLACE = Place("den", bytes(16), ROOM_AUDIENCE, bytes(32))
-CHAIN = Chain(1, 0, bytes(32))
-BODY = Body(bytes(16), "text", "zoë 漢", SeenSoFar(1, bytes(32))).encode()
+PLACE = Context("den", bytes(16), ROOM_AUDIENCE, bytes(32))
+CHAIN = SenderChain(1, 0, bytes(32))
+BODY = Body(bytes(16), "text", "zoë 漢", TranscriptHash(1, bytes(32))).encode()
 
 
 def read_box(raw: bytes) -> object:

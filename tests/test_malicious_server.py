@@ -17,7 +17,7 @@ import pytest
 from client import events
 from client.encryption import envelope, safety_numbers
 from client.encryption.envelope import Body
-from client.encryption.sender_keys import ROOM_AUDIENCE, Chain, Place
+from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain
 from client.own_name import Misnamed
 from protocol import frames
 from protocol.errors import AuthFailed, ChatError, KeyUnusable, Unexpected
@@ -53,8 +53,8 @@ def once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safety_numbers, "_scrypt", scrypt)
 
 
-def place(sender: str, log: bytes = LOG) -> Place:
-    return Place(room_key(ROOM), log, ROOM_AUDIENCE, identity(sender).fingerprint)
+def place(sender: str, log: bytes = LOG) -> Context:
+    return Context(room_key(ROOM), log, ROOM_AUDIENCE, identity(sender).fingerprint)
 
 
 def opened_by(reader: str, said: Said, salt: bytes = b"") -> str | None:
@@ -66,7 +66,7 @@ def opened_by(reader: str, said: Said, salt: bytes = b"") -> str | None:
     for wrap in said.wraps:
         info = where.wrap_info(identity(reader).fingerprint, wrap.epoch, wrap.n)
         try:
-            chain = Chain(wrap.epoch, wrap.n, identity(reader).unwrap(wrap.wrapped, info))
+            chain = SenderChain(wrap.epoch, wrap.n, identity(reader).unwrap(wrap.wrapped, info))
         except KeyUnusable:
             continue
         plain = envelope.unseal(said.box.data, chain.at(said.box.n), where, salt)
@@ -473,7 +473,7 @@ def test_a_wrap_for_another_member_is_named() -> None:
 def wrong_wraps(den: Den, said: Said) -> list[tuple[int, Wrap]]:
     """Keys for Bob that Alice did not make so; some open, and to a chain of the server's."""
     genuine = said.wrap_for(den["bob"])
-    own = Chain(1, 0, bytes(32)).wrap(place("alice"), den["bob"].id, bundle("bob"))
+    own = SenderChain(1, 0, bytes(32)).wrap(place("alice"), den["bob"].id, bundle("bob"))
     return [
         (den["alice"].id, replace(genuine, wrapped=bytes(WRAP_BYTES))),
         (den["alice"].id, replace(genuine, epoch=2)),

@@ -153,8 +153,11 @@ def causes() -> dict[str, set[str]]:
         | given(["refuse"], "client", place=1)
         | given(["give_up", "_hand_back_open_locked"], "client")
         | returned("_why_not_locked", "client"),
-        "_UNREADABLE": given(["Shut"], "client", place=1) | {"bounds"},
-        "_WARNINGS": (given(["Finding", "Warning"], "client") | given(["Shut"], "client", place=2))
+        "_UNREADABLE": given(["Undecryptable"], "client", place=1) | {"bounds"},
+        "_WARNINGS": (
+            given(["TrustWarning", "Warning"], "client")
+            | given(["Undecryptable"], "client", place=2)
+        )
         - {"history"}
         | {"transcript"},
         "_DISCONNECTED": lost,

@@ -20,26 +20,26 @@ from cryptography.fernet import Fernet
 from client.encryption import envelope, safety_numbers, sender_keys
 from client.encryption.envelope import Body
 from client.encryption.membership import Recent
-from client.encryption.posts import Opened, Sealed, Unopened
-from client.encryption.room_encryption import Sealing
-from client.encryption.roster import Entry, Moments, Roster
+from client.encryption.posts import OpenedPost, SealedPost, UndecryptablePost
+from client.encryption.room_encryption import RoomEncryption
+from client.encryption.roster import MemberSet, RosterEntry, RosterHistory
 from client.encryption.sender_keys import (
     ROOM_AUDIENCE,
-    Chain,
-    Keyring,
-    Marks,
-    Place,
+    Context,
+    ReplayGuard,
+    SenderChain,
+    SenderKeys,
     member_audience,
 )
-from client.encryption.transcript import Before, Seen, Transcript
-from client.encryption.trust import Finding, Trust
+from client.encryption.transcript import Claim, Transcript, TranscriptHash
+from client.encryption.trust import Trust, TrustWarning
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.keys import Bundle, Identity, Recipient, labelled, to_text
 
 LOG = b"log id, 16 bytes"
 
-Result = tuple[Opened | Unopened | None, list[Finding]]
+Result = tuple[OpenedPost | UndecryptablePost | None, list[TrustWarning]]
 
 
 @functools.cache
@@ -59,20 +59,20 @@ class Honest:
         self.seq = len(names)
         self.ids = {name: number for number, name in enumerate(names, 1)}
         self.members = [line(name, self.ids[name], self.ids[name]) for name in names]
-        self.cores: dict[str, Sealing] = {}
+        self.cores: dict[str, RoomEncryption] = {}
         self.secrets = secrets or {}
         for name in names:
             self.enter(name)
 
-    def enter(self, name: str) -> list[Finding]:
-        core = self.cores.setdefault(name, Sealing(identity(name)))
+    def enter(self, name: str) -> list[TrustWarning]:
+        core = self.cores.setdefault(name, RoomEncryption(identity(name)))
         salt = self.secrets.get(name, b"")
         return core.enter("Den", LOG, self.ids[name], self.members, self.seq, salt)
 
-    def others(self, *names: str) -> list[Sealing]:
+    def others(self, *names: str) -> list[RoomEncryption]:
         return [core for name, core in self.cores.items() if name not in names]
 
-    def join(self, name: str) -> list[Finding]:
+    def join(self, name: str) -> list[TrustWarning]:
         """``name`` comes (back) in, under a new id; what the others have to say."""
         self.seq += 1
         self.ids[name] = self.seq + 100
@@ -82,7 +82,7 @@ class Honest:
         self.enter(name)
         return list(itertools.chain(*said))
 
-    def leave(self, name: str) -> Sealing:
+    def leave(self, name: str) -> RoomEncryption:
         self.seq += 1
         self.members = [member for member in self.members if member.id != self.ids[name]]
         core = self.cores.pop(name)
@@ -90,19 +90,19 @@ class Honest:
             assert other.left(self.seq, self.ids[name]) == []
         return core
 
-    def seal(self, name: str, text: str = "hello") -> Sealed:
+    def seal(self, name: str, text: str = "hello") -> SealedPost:
         return self.cores[name].seal("text", text)
 
-    def wraps(self, name: str, sealed: Sealed, but: Iterable[str] = ()) -> list[Finding]:
+    def wraps(self, name: str, sealed: SealedPost, but: Iterable[str] = ()) -> list[TrustWarning]:
         """Hand out the wraps of a post by ``name``."""
-        found: list[Finding] = []
+        found: list[TrustWarning] = []
         for wrap in sealed.wraps:
             for other, core in self.cores.items():
                 if self.ids[other] == wrap.to and other not in but:
                     found += core.add_wrap(self.ids[name], wrap)
         return found
 
-    def post(self, name: str, sealed: Sealed, but: Iterable[str] = ()) -> dict[str, Result]:
+    def post(self, name: str, sealed: SealedPost, but: Iterable[str] = ()) -> dict[str, Result]:
         """Put a post into the log; what everyone but the sender makes of it."""
         self.seq += 1
         sender = self.ids[name]
@@ -113,27 +113,27 @@ class Honest:
             if other != name and other not in but
         }
 
-    def say(self, name: str, text: str = "hello") -> Sealed:
+    def say(self, name: str, text: str = "hello") -> SealedPost:
         """An ordinary post; everybody opens it, and nobody finds anything."""
         sealed = self.seal(name, text)
-        assert sealed.findings == ()
+        assert sealed.warnings == ()
         assert self.wraps(name, sealed) == []
         for result in self.post(name, sealed).values():
             assert result == (opened(name, text, sealed), [])
         return sealed
 
-    def open(self, name: str, sender: str, sealed: Sealed) -> Result:
+    def open(self, name: str, sender: str, sealed: SealedPost) -> Result:
         """Show ``name`` alone a post under the next number."""
         self.seq += 1
         return self.cores[name].open(self.seq, self.ids[sender], sealed.change, sealed.box)
 
 
-def opened(name: str, text: str, sealed: Sealed, verified: bool = False) -> Opened:
-    return Opened(name, "text", text, sealed.id, verified)
+def opened(name: str, text: str, sealed: SealedPost, verified: bool = False) -> OpenedPost:
+    return OpenedPost(name, "text", text, sealed.id, verified)
 
 
-def shut(name: str, reason: str, *codes: str) -> tuple[Unopened, list[Finding]]:
-    return Unopened(name, reason), [Finding(code, name) for code in codes]
+def shut(name: str, reason: str, *codes: str) -> tuple[UndecryptablePost, list[TrustWarning]]:
+    return UndecryptablePost(name, reason), [TrustWarning(code, name) for code in codes]
 
 
 def broken(bundle: Bundle) -> Bundle:
@@ -155,7 +155,7 @@ def test_an_action_stays_an_action() -> None:
     sealed = room.cores["alice"].seal("action", "waves")
     room.wraps("alice", sealed)
     post, _ = room.open("bob", "alice", sealed)
-    assert post == Opened("alice", "action", "waves", sealed.id, False)
+    assert post == OpenedPost("alice", "action", "waves", sealed.id, False)
 
 
 def test_a_chain_is_wrapped_once_for_each_member_and_only_when_somebody_speaks() -> None:
@@ -173,7 +173,7 @@ def test_a_newcomer_gets_the_chain_at_its_next_number() -> None:
     second = room.say("alice")
     assert (first.box.epoch, first.box.n) == (1, 0)
     assert [(wrap.epoch, wrap.n) for wrap in second.wraps] == [(1, 1)]
-    assert room.open("carol", "alice", first)[0] == Unopened("alice", "replay")
+    assert room.open("carol", "alice", first)[0] == UndecryptablePost("alice", "replay")
 
 
 def test_a_newcomer_cannot_open_what_was_said_before() -> None:
@@ -183,9 +183,9 @@ def test_a_newcomer_cannot_open_what_was_said_before() -> None:
     room.join("carol")
     for wrap in early.wraps:
         stolen = replace(wrap, to=room.ids["carol"])
-        assert room.cores["carol"].add_wrap(1, stolen) == [Finding("bad_wrap", "alice")]
+        assert room.cores["carol"].add_wrap(1, stolen) == [TrustWarning("bad_wrap", "alice")]
     post, _ = room.open("carol", "alice", early)
-    assert isinstance(post, Unopened)
+    assert isinstance(post, UndecryptablePost)
     room.say("alice", "and carol reads on")
 
 
@@ -198,7 +198,7 @@ def test_after_somebody_left_the_next_post_starts_an_epoch() -> None:
     assert [wrap.to for wrap in sealed.wraps] == [2]
     gone.add_wrap(1, replace(sealed.wraps[0], to=3))
     post, _ = gone.open(room.seq + 1, 1, sealed.change, sealed.box)
-    assert post == Unopened("alice", "name")  # it does not even know that change
+    assert post == UndecryptablePost("alice", "name")  # it does not even know that change
 
 
 def test_who_left_cannot_open_the_next_post_with_all_that_it_has() -> None:
@@ -207,14 +207,14 @@ def test_who_left_cannot_open_the_next_post_with_all_that_it_has() -> None:
     room.leave("carol")
     later = room.say("alice")
     keys = identity("carol")
-    place = Place("den", LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
+    context = Context("den", LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
     wrap = next(wrap for wrap in first.wraps if wrap.to == 3)
-    ck = keys.unwrap(wrap.wrapped, place.wrap_info(keys.fingerprint, 1, 0))
+    ck = keys.unwrap(wrap.wrapped, context.wrap_info(keys.fingerprint, 1, 0))
     for n in range(3):
         for epoch in (1, 2):
-            chain = replace(Chain(1, 0, ck).at(n), epoch=epoch)
-            assert envelope.unseal(later.box.data, chain, place, b"") is None
-    assert envelope.unseal(first.box.data, Chain(1, 0, ck), place, b"") is not None
+            chain = replace(SenderChain(1, 0, ck).at(n), epoch=epoch)
+            assert envelope.unseal(later.box.data, chain, context, b"") is None
+    assert envelope.unseal(first.box.data, SenderChain(1, 0, ck), context, b"") is not None
 
 
 def test_a_thousand_posts_start_an_epoch() -> None:
@@ -265,11 +265,11 @@ def test_a_bundle_that_does_not_load_is_skipped_and_named_once() -> None:
     for core in room.others():
         core.joined(3, bad)
     sealed = room.seal("alice")
-    assert sealed.findings == (Finding("bad_bundle", "mallory"),)
+    assert sealed.warnings == (TrustWarning("bad_bundle", "mallory"),)
     assert [wrap.to for wrap in sealed.wraps] == [2]
     room.wraps("alice", sealed)
     room.post("alice", sealed)
-    assert room.seal("alice").findings == ()
+    assert room.seal("alice").warnings == ()
     with pytest.raises(KeyUnusable):
         room.cores["alice"].seal_private(9, bad.bundle.fingerprint, "text", "psst")
 
@@ -301,7 +301,7 @@ def test_a_line_sealed_anew_keeps_its_id_and_takes_the_next_number() -> None:
 
 
 def test_before_the_first_enter_there_is_nobody_to_talk_to() -> None:
-    core = Sealing(identity("alice"))
+    core = RoomEncryption(identity("alice"))
     assert core.members() == ()
     assert not core.all_verified()
     for attempt in (
@@ -317,11 +317,11 @@ def test_before_the_first_enter_there_is_nobody_to_talk_to() -> None:
 # Private posts
 
 
-def private(room: Honest, text: str = "psst") -> Sealed:
+def private(room: Honest, text: str = "psst") -> SealedPost:
     return room.cores["alice"].seal_private(2, identity("bob").fingerprint, "text", text)
 
 
-def open_private(room: Honest, name: str, sealed: Sealed, sender: int = 1) -> Result:
+def open_private(room: Honest, name: str, sealed: SealedPost, sender: int = 1) -> Result:
     core = room.cores[name]
     return core.open_private(sender, sealed.change, sealed.wraps[0], sealed.box)
 
@@ -387,7 +387,7 @@ def test_a_private_chain_is_no_chain_of_the_room() -> None:
     """And a private post is no public one."""
     room = Honest("alice", "bob")
     sealed = private(room)
-    assert room.cores["bob"].add_wrap(1, sealed.wraps[0]) == [Finding("bad_wrap", "alice")]
+    assert room.cores["bob"].add_wrap(1, sealed.wraps[0]) == [TrustWarning("bad_wrap", "alice")]
     assert room.open("bob", "alice", sealed) == shut("alice", "name", "forged")
     public = room.seal("alice")
     assert open_private(room, "bob", public) == shut("alice", "name", "forged")
@@ -406,8 +406,8 @@ def test_a_private_post_under_a_forged_key_is_named() -> None:
     room.say("alice")
     sealed = private(room)
     audience = member_audience(2, identity("bob").fingerprint)
-    place = Place("den", LOG, audience, identity("alice").fingerprint)
-    forged = Chain(1, 0, bytes(32)).wrap(place, 2, identity("bob").bundle)
+    context = Context("den", LOG, audience, identity("alice").fingerprint)
+    forged = SenderChain(1, 0, bytes(32)).wrap(context, 2, identity("bob").bundle)
     assert open_private(room, "bob", replace(sealed, wraps=(forged,))) == shut(
         "alice", "no_key", "bad_wrap"
     )
@@ -559,9 +559,9 @@ def test_alone_in_a_room_nobody_is_verified() -> None:
 @pytest.mark.parametrize("verified", [False, True])
 def test_a_nickname_with_other_keys_is_announced(verified: bool) -> None:
     """Whether it joins, is renamed to, or stands in the roster of a new join."""
-    warning = Finding("other_keys", "Bob", loud=verified)
+    warning = TrustWarning("other_keys", "Bob", loud=verified)
 
-    def core() -> Sealing:
+    def core() -> RoomEncryption:
         core = Honest("alice", "bob", "carol").cores["alice"]
         if verified:
             core.verify("bob", identity("bob").fingerprint)
@@ -581,9 +581,11 @@ def test_a_verified_nickname_stays_loud_when_its_keys_change_twice() -> None:
     core.left(3, 2)
     core.joined(4, line("bob", 7, 4, keys="mallory"))
     core.left(5, 7)
-    assert core.joined(6, line("bob", 8, 6, keys="dave")) == [Finding("other_keys", "bob", True)]
+    assert core.joined(6, line("bob", 8, 6, keys="dave")) == [
+        TrustWarning("other_keys", "bob", True)
+    ]
     core.left(7, 8)
-    assert core.joined(8, line("bob", 9, 8)) == [Finding("other_keys", "bob", False)]
+    assert core.joined(8, line("bob", 9, 8)) == [TrustWarning("other_keys", "bob", False)]
 
 
 def test_an_unverified_member_among_verified_ones_is_announced() -> None:
@@ -592,7 +594,7 @@ def test_an_unverified_member_among_verified_ones_is_announced() -> None:
     assert core.joined(3, line("carol", 3, 3)) == []
     core.left(4, 3)
     core.verify("bob", identity("bob").fingerprint)
-    newcomer = [Finding("unverified_member", "carol")]
+    newcomer = [TrustWarning("unverified_member", "carol")]
     assert core.joined(5, line("carol", 5, 5)) == newcomer
     assert core.joined(6, line("dave", 6, 6)) == []  # it was not so any more
     core.left(7, 5)
@@ -608,20 +610,24 @@ def test_what_is_known_of_nicknames_is_bounded_but_for_the_verified(
 ) -> None:
     monkeypatch.setattr("client.encryption.trust._NICKS", 3)
     trust = Trust()
-    trust.verify(Entry(line("bob", 2)))
-    trust.meet(Entry(line("bob", 2)))
+    trust.verify(RosterEntry(line("bob", 2)))
+    trust.meet(RosterEntry(line("bob", 2)))
     for number in (0, 1, 0, 2):
-        trust.meet(Entry(line(f"dave{number}", 5, keys="dave")))
-    assert trust.meet(Entry(line("dave0", 6, keys="carol"))) == [Finding("other_keys", "dave0")]
-    assert trust.meet(Entry(line("dave1", 6, keys="carol"))) == []  # forgotten
-    assert trust.meet(Entry(line("bob", 6, keys="carol"))) == [Finding("other_keys", "bob", True)]
+        trust.meet(RosterEntry(line(f"dave{number}", 5, keys="dave")))
+    assert trust.meet(RosterEntry(line("dave0", 6, keys="carol"))) == [
+        TrustWarning("other_keys", "dave0")
+    ]
+    assert trust.meet(RosterEntry(line("dave1", 6, keys="carol"))) == []  # forgotten
+    assert trust.meet(RosterEntry(line("bob", 6, keys="carol"))) == [
+        TrustWarning("other_keys", "bob", True)
+    ]
 
 
 # The roster
 
 
-def enter_with(*members: MemberLine, me: int = 1, change: int = 9) -> list[Finding]:
-    return Sealing(identity("alice")).enter("den", LOG, me, members, change)
+def enter_with(*members: MemberLine, me: int = 1, change: int = 9) -> list[TrustWarning]:
+    return RoomEncryption(identity("alice")).enter("den", LOG, me, members, change)
 
 
 def test_an_honest_roster_says_nothing() -> None:
@@ -658,11 +664,11 @@ def test_an_honest_roster_says_nothing() -> None:
     ],
 )
 def test_a_roster_that_cannot_be_is_named(members: list[MemberLine], nick: str | None) -> None:
-    assert enter_with(*members) == [Finding("bad_roster", nick)]
+    assert enter_with(*members) == [TrustWarning("bad_roster", nick)]
 
 
 def test_a_member_that_contradicts_the_roster_gets_no_keys() -> None:
-    core = Sealing(identity("alice"))
+    core = RoomEncryption(identity("alice"))
     doubled = line("dave", 3, keys="bob")
     core.enter("den", LOG, 1, [line("alice", 1), line("bob", 2), doubled], 3)
     assert [wrap.to for wrap in core.seal("text", "x").wraps] == [2]
@@ -670,7 +676,7 @@ def test_a_member_that_contradicts_the_roster_gets_no_keys() -> None:
 
 def test_a_room_that_is_over_full_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("client.encryption.roster.ROOM_MEMBERS", 2)
-    full = [Finding("bad_roster", "carol")]
+    full = [TrustWarning("bad_roster", "carol")]
     assert enter_with(line("alice", 1), line("bob", 2), line("carol", 3)) == full
     core = Honest("alice", "bob").cores["alice"]
     assert core.joined(3, line("carol", 3, 3)) == full
@@ -681,14 +687,14 @@ def test_a_log_never_goes_back() -> None:
     core = Honest("alice", "bob").cores["alice"]
     core.joined(7, line("carol", 3, 7))
     members = [line("alice", 1), line("bob", 2)]
-    assert core.enter("den", LOG, 1, members, 7) == [Finding("bad_roster", None)]
+    assert core.enter("den", LOG, 1, members, 7) == [TrustWarning("bad_roster", None)]
     assert core.enter("den", LOG, 1, members, 8) == []
     assert core.enter("den", b"another log id 1", 1, members, 2) == []
 
 
 def test_which_logs_went_where_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("client.encryption.room_encryption._LOGS", 2)
-    core = Sealing(identity("alice"))
+    core = RoomEncryption(identity("alice"))
     for number in (1, 2, 3):
         assert core.enter("den", bytes([number]) * 16, 1, [line("alice", 1)], 5) == []
     assert core.enter("den", bytes([1]) * 16, 1, [line("alice", 1)], 5) == []  # forgotten
@@ -716,7 +722,7 @@ def test_which_logs_went_where_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_change_that_cannot_be_is_named_and_changes_nobody(change, nick) -> None:  # type: ignore[no-untyped-def]
     core = Honest("alice", "bob", "carol").cores["alice"]
     before = core.members()
-    assert change(core) == [Finding("bad_roster", nick)]
+    assert change(core) == [TrustWarning("bad_roster", nick)]
     assert core.members() == before
     assert core.find("bob") == before[1]
 
@@ -725,13 +731,13 @@ def test_a_post_for_a_change_that_cannot_be_is_still_read() -> None:
     """The server lies to Bob about it: that is said, and stops nobody."""
     room = Honest("alice", "bob", "carol")
     room.cores["alice"].joined(4, line("dave", 4, 4))
-    assert room.cores["bob"].joined(4, line("carol", 4, 4)) == [Finding("bad_roster", "carol")]
+    assert room.cores["bob"].joined(4, line("carol", 4, 4)) == [TrustWarning("bad_roster", "carol")]
     sealed = room.seal("alice")
     room.wraps("alice", sealed)
     room.seq = 4
-    post, findings = room.open("bob", "alice", sealed)
+    post, warnings = room.open("bob", "alice", sealed)
     assert post == opened("alice", "hello", sealed)
-    assert findings == [Finding("transcript", "alice")]
+    assert warnings == [TrustWarning("transcript", "alice")]
 
 
 def test_ones_own_nickname_with_other_keys_is_announced() -> None:
@@ -741,7 +747,7 @@ def test_ones_own_nickname_with_other_keys_is_announced() -> None:
         for seq, own in enumerate(changes, 3):
             core.renamed(seq, 1, own)
         newcomer = line(nick, 9, 9, keys="mallory")
-        assert core.joined(9, newcomer) == [Finding("other_keys", nick)]
+        assert core.joined(9, newcomer) == [TrustWarning("other_keys", nick)]
 
 
 def test_the_keys_of_who_left_are_forgotten() -> None:
@@ -750,21 +756,21 @@ def test_the_keys_of_who_left_are_forgotten() -> None:
     bad = broken(identity("mallory").bundle)
     core.joined(4, MemberLine(9, "mallory", 4, bad))
     core.seal("text", "x")
-    place = Place("den", LOG, ROOM_AUDIENCE, identity("bob").fingerprint)
-    wrap = Chain.start(1).wrap(place, 1, identity("alice").bundle)
+    context = Context("den", LOG, ROOM_AUDIENCE, identity("bob").fingerprint)
+    wrap = SenderChain.start(1).wrap(context, 1, identity("alice").bundle)
     core.add_wrap(2, wrap)
     assert core._room is not None
-    assert (set(core._room.keyrings), core._room.unusable) == ({2}, {9})
+    assert (set(core._room.sender_keys), core._room.unusable) == ({2}, {9})
     core.left(5, 2)
     core.left(6, 9)
-    assert (core._room.keyrings, core._room.unusable) == ({}, set())
+    assert (core._room.sender_keys, core._room.unusable) == ({}, set())
     assert core._room.chain is None
 
 
 def test_the_id_of_somebody_who_left_is_not_given_again() -> None:
     core = Honest("alice", "bob").cores["alice"]
     core.left(3, 2)
-    assert core.joined(4, line("dave", 2, 4)) == [Finding("bad_roster", "dave")]
+    assert core.joined(4, line("dave", 2, 4)) == [TrustWarning("bad_roster", "dave")]
 
 
 def test_a_new_nickname_of_ones_own_is_signed_from_then_on() -> None:
@@ -797,7 +803,7 @@ def test_rosters_of_the_last_64_changes_are_remembered() -> None:
     assert room.open("bob", "alice", first)[0] == opened("alice", "1", first)
     room.seq += 1
     room.cores["bob"].renamed(room.seq, 2, "bob")
-    assert room.open("bob", "alice", second)[0] == Unopened("alice", "name")
+    assert room.open("bob", "alice", second)[0] == UndecryptablePost("alice", "name")
 
 
 def test_rejoined_gets_the_chain_again_and_only_forwards() -> None:
@@ -835,12 +841,12 @@ def test_who_rejoined_reads_on() -> None:
 def test_swapped_keys_change_the_codes_and_open_nothing() -> None:
     """Alice is shown Mallory's keys as Bob's."""
     room = Honest("alice", "bob")
-    alice = Sealing(identity("alice"))
+    alice = RoomEncryption(identity("alice"))
     alice.enter("den", LOG, 1, [line("alice", 1, 1), line("bob", 2, 2, keys="mallory")], 2)
     bob = room.cores["bob"]
     assert set(alice.code_pairs()) != set(bob.code_pairs())
     sealed = alice.seal("text", "to bob")
-    assert bob.add_wrap(1, sealed.wraps[0]) == [Finding("bad_wrap", "alice")]
+    assert bob.add_wrap(1, sealed.wraps[0]) == [TrustWarning("bad_wrap", "alice")]
     assert bob.open(3, 1, sealed.change, sealed.box) == shut("alice", "no_key")
     genuine = room.seal("bob")
     assert alice.open(3, 2, genuine.change, genuine.box) == shut("bob", "name", "forged")
@@ -849,7 +855,7 @@ def test_swapped_keys_change_the_codes_and_open_nothing() -> None:
 def test_nicknames_swapped_between_keys_are_named() -> None:
     """Bob and Carol stay who they are and are shown to Alice under each other's names."""
     room = Honest("alice", "bob", "carol")
-    alice = Sealing(identity("alice"))
+    alice = RoomEncryption(identity("alice"))
     swapped = [line("alice", 1), line("carol", 2, keys="bob"), line("bob", 3, keys="carol")]
     alice.enter("den", LOG, 1, swapped, 3)
     sealed = room.seal("bob")
@@ -862,7 +868,7 @@ def test_nicknames_swapped_later_are_named_too() -> None:
     alice = room.cores["alice"]
     alice.verify("bob", identity("bob").fingerprint)
     alice.renamed(4, 2, "robert")
-    assert alice.renamed(5, 3, "bob") == [Finding("other_keys", "bob", loud=True)]
+    assert alice.renamed(5, 3, "bob") == [TrustWarning("other_keys", "bob", loud=True)]
     with pytest.raises(Gone):
         alice.seal_private(3, identity("bob").fingerprint, "text", "for bob")
 
@@ -877,7 +883,7 @@ def test_a_ghost_for_all_changes_the_code() -> None:
 def test_a_ghost_for_one_is_named_when_that_one_speaks() -> None:
     """Alice is shown Mallory among the members, and seals for her; Bob finds out."""
     room = Honest("alice", "bob")
-    alice = Sealing(identity("alice"))
+    alice = RoomEncryption(identity("alice"))
     alice.enter("den", LOG, 1, [*room.members, line("mallory", 9, 1)], 2)
     bob = room.cores["bob"]
     for number in range(2):
@@ -885,9 +891,9 @@ def test_a_ghost_for_one_is_named_when_that_one_speaks() -> None:
         for wrap in sealed.wraps:
             if wrap.to == 2:
                 bob.add_wrap(1, wrap)
-        post, findings = bob.open(3 + number, 1, sealed.change, sealed.box)
+        post, warnings = bob.open(3 + number, 1, sealed.change, sealed.box)
         assert post == opened("alice", str(number), sealed)
-        assert findings == [Finding("transcript", "alice")] * (not number)  # once
+        assert warnings == [TrustWarning("transcript", "alice")] * (not number)  # once
 
 
 def test_a_ghost_that_joins_for_one_alone_is_named() -> None:
@@ -918,8 +924,8 @@ def test_an_old_roster_for_a_newcomer_is_named() -> None:
     sealed = carol.seal("text", "hello")
     assert 3 in {wrap.to for wrap in sealed.wraps}
     room.wraps("carol", sealed)
-    _, findings = room.open("alice", "carol", sealed)
-    assert findings == [Finding("transcript", "carol")]
+    _, warnings = room.open("alice", "carol", sealed)
+    assert warnings == [TrustWarning("transcript", "carol")]
 
 
 def test_a_post_dropped_for_one_is_named_with_the_next() -> None:
@@ -931,7 +937,7 @@ def test_a_post_dropped_for_one_is_named_with_the_next() -> None:
     sealed = room.seal("bob", "next")
     posts = room.post("bob", sealed)
     assert posts["alice"] == (opened("bob", "next", sealed), [])
-    assert posts["carol"] == (opened("bob", "next", sealed), [Finding("transcript", "bob")])
+    assert posts["carol"] == (opened("bob", "next", sealed), [TrustWarning("transcript", "bob")])
     sealed = room.seal("bob", "and again")
     assert room.post("bob", sealed)["carol"] == (opened("bob", "and again", sealed), [])  # once
 
@@ -954,12 +960,12 @@ def test_a_post_dropped_just_before_a_change_is_named_with_the_next(what: str) -
     room.say("alice")
     room.post("alice", room.seal("alice", "not for carol"), but=["carol"])
     change(room, what)
-    for text, found in (("next", [Finding("transcript", "alice")]), ("and again", [])):  # once
+    for text, found in (("next", [TrustWarning("transcript", "alice")]), ("and again", [])):  # once
         sealed = room.seal("alice", text)
         room.wraps("alice", sealed)
         posts = room.post("alice", sealed)
         assert posts.pop("carol") == (opened("alice", text, sealed), found)
-        assert all(findings == [] for _, findings in posts.values())
+        assert all(warnings == [] for _, warnings in posts.values())
 
 
 def test_a_private_post_tells_its_reader_too() -> None:
@@ -971,7 +977,7 @@ def test_a_private_post_tells_its_reader_too() -> None:
         sealed = room.cores["alice"].seal_private(2, identity("bob").fingerprint, "text", "psst")
         assert open_private(room, "bob", sealed)[1] == []
     sealed = room.cores["alice"].seal_private(3, identity("carol").fingerprint, "text", "psst")
-    assert open_private(room, "carol", sealed)[1] == [Finding("transcript", "alice")]
+    assert open_private(room, "carol", sealed)[1] == [TrustWarning("transcript", "alice")]
 
 
 def test_a_change_that_only_the_sender_knows_hides_no_post_under_it() -> None:
@@ -982,12 +988,12 @@ def test_a_change_that_only_the_sender_knows_hides_no_post_under_it() -> None:
     room.cores["alice"].rejoined(room.seq, 2)
     room.post("alice", room.seal("alice", "lost"), but=["bob"])
     change(room, "renamed")
-    findings = []
+    warnings = []
     for _ in range(3):
         sealed = room.seal("alice")
         room.wraps("alice", sealed)
-        findings += room.post("alice", sealed)["bob"][1]
-    assert findings == [Finding("transcript", "alice")]
+        warnings += room.post("alice", sealed)["bob"][1]
+    assert warnings == [TrustWarning("transcript", "alice")]
 
 
 def test_a_line_that_was_refused_has_told_nothing() -> None:
@@ -1000,27 +1006,30 @@ def test_a_line_that_was_refused_has_told_nothing() -> None:
         room.wraps("alice", refused)
     sealed = room.cores["alice"].seal("text", "at last", refused.id)
     posts = room.post("alice", sealed)
-    assert posts["carol"] == (opened("alice", "at last", sealed), [Finding("transcript", "alice")])
+    assert posts["carol"] == (
+        opened("alice", "at last", sealed),
+        [TrustWarning("transcript", "alice")],
+    )
 
 
 def test_posts_on_their_way_are_bounded_and_what_is_forgotten_is_told_again() -> None:
     room = Honest("alice", "bob")
     room.say("bob")
-    stay = room.cores["alice"]._here()
+    membership = room.cores["alice"]._here()
     first, *others = [room.seal("alice") for _ in range(65)]
-    assert len(stay._sealed) == 64
-    for sealed, told in ((first, 0), (others[0], 1)):
+    assert len(membership._sealed) == 64
+    for sealed, acknowledged in ((first, 0), (others[0], 1)):
         room.seq += 1
         room.cores["alice"].own(room.seq, sealed.change, sealed.box.sig)
-        assert stay.moments.now.transcript.told == told
-    assert len(stay._sealed) == 63
+        assert membership.history.now.transcript.acknowledged == acknowledged
+    assert len(membership._sealed) == 63
 
 
 def test_who_came_later_is_told_nothing_of_before() -> None:
     room = Honest("alice", "bob")
     room.say("alice")
     room.join("carol")
-    assert room.cores["alice"]._here().moments.untold() is not None
+    assert room.cores["alice"]._here().history.unacknowledged() is not None
     room.say("alice")
     room.say("bob")
 
@@ -1037,9 +1046,9 @@ def test_a_senders_word_of_the_past_is_judged_by_what_the_reader_was_shown() -> 
         plain = padded(json.dumps(body(id=to_text(bytes([epoch]) * 16), **wrong)))
         wrap, box = member_box("alice", epoch, 0, plain, 4)
         bob.add_wrap(1, wrap)
-        post, findings = bob.open(4 + epoch, 1, 4, box)
-        assert isinstance(post, Opened)
-        assert findings == [Finding("transcript", "alice")] * named
+        post, warnings = bob.open(4 + epoch, 1, 4, box)
+        assert isinstance(post, OpenedPost)
+        assert warnings == [TrustWarning("transcript", "alice")] * named
 
 
 def test_posts_in_another_order_for_one_are_named_with_the_next() -> None:
@@ -1057,7 +1066,7 @@ def test_posts_in_another_order_for_one_are_named_with_the_next() -> None:
     sealed = room.seal("dave", "next")
     posts = room.post("dave", sealed)
     assert posts["alice"] == (opened("dave", "next", sealed), [])
-    assert posts["carol"] == (opened("dave", "next", sealed), [Finding("transcript", "dave")])
+    assert posts["carol"] == (opened("dave", "next", sealed), [TrustWarning("transcript", "dave")])
 
 
 def test_one_senders_posts_in_another_order_are_replays() -> None:
@@ -1093,8 +1102,8 @@ def test_a_whole_log_played_again_to_somebody_who_comes_back_meets_the_marks() -
     room = Honest("alice", "bob")
     sealed = room.say("alice")
     bob = room.cores["bob"]
-    assert bob.enter("den", LOG, 2, room.members, 2) == [Finding("bad_roster", None)]
-    assert bob.add_wrap(1, sealed.wraps[0]) == [Finding("bad_wrap", "alice")]
+    assert bob.enter("den", LOG, 2, room.members, 2) == [TrustWarning("bad_roster", None)]
+    assert bob.add_wrap(1, sealed.wraps[0]) == [TrustWarning("bad_wrap", "alice")]
     assert bob.open(3, 1, sealed.change, sealed.box) == shut("alice", "replay", "replay")
 
 
@@ -1109,15 +1118,15 @@ def test_a_wrap_that_comes_again_changes_nothing() -> None:
 def test_a_wrap_never_rewinds_a_chain() -> None:
     """The sender's own chain at an older number, wrapped anew."""
     room = Honest("alice", "bob")
-    place = Place("den", LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
+    context = Context("den", LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
     first = room.say("alice")
     bob = room.cores["bob"]
     old = identity("bob").unwrap(
-        first.wraps[0].wrapped, place.wrap_info(identity("bob").fingerprint, 1, 0)
+        first.wraps[0].wrapped, context.wrap_info(identity("bob").fingerprint, 1, 0)
     )
-    again = Chain(1, 0, old).wrap(place, 2, identity("bob").bundle)
-    assert bob.add_wrap(1, again) == [Finding("bad_wrap", "alice")]
-    ahead = Chain(1, 0, old).at(5).wrap(place, 2, identity("bob").bundle)
+    again = SenderChain(1, 0, old).wrap(context, 2, identity("bob").bundle)
+    assert bob.add_wrap(1, again) == [TrustWarning("bad_wrap", "alice")]
+    ahead = SenderChain(1, 0, old).at(5).wrap(context, 2, identity("bob").bundle)
     assert bob.add_wrap(1, ahead) == []  # it is that chain, and adds nothing
     for _ in range(3):
         room.say("alice")
@@ -1157,9 +1166,9 @@ def test_a_box_is_bound_to_room_log_and_change() -> None:
     bob = room.cores["bob"]
     assert bob.open(4, 1, 3, sealed.box) == shut("alice", "name", "forged")
     for name, log in (("other", LOG), ("den", b"another log id 1")):
-        core = Sealing(identity("bob"))
+        core = RoomEncryption(identity("bob"))
         core.enter(name, log, 2, room.members, 2)
-        assert core.add_wrap(1, sealed.wraps[0]) == [Finding("bad_wrap", "alice")]
+        assert core.add_wrap(1, sealed.wraps[0]) == [TrustWarning("bad_wrap", "alice")]
         assert core.open(4, 1, 2, sealed.box) == shut("alice", "name", "forged")
 
 
@@ -1177,7 +1186,7 @@ def test_a_post_of_nobody_is_named_by_its_id() -> None:
     bob = room.cores["bob"]
     assert bob.open(3, 77, sealed.change, sealed.box) == shut("#77", "name", "forged")
     assert bob.open(4, 77, 999, sealed.box) == shut("#77", "name", "forged")
-    assert bob.add_wrap(77, sealed.wraps[0]) == [Finding("bad_wrap", None)]
+    assert bob.add_wrap(77, sealed.wraps[0]) == [TrustWarning("bad_wrap", None)]
 
 
 @pytest.mark.parametrize(
@@ -1196,28 +1205,28 @@ def test_a_wrong_wrap_is_named_and_takes_nothing(spoil) -> None:  # type: ignore
     room = Honest("alice", "bob")
     sealed = room.seal("alice")
     wrong = spoil(sealed.wraps[0])
-    assert room.cores["bob"].add_wrap(1, wrong) == [Finding("bad_wrap", "alice")]
+    assert room.cores["bob"].add_wrap(1, wrong) == [TrustWarning("bad_wrap", "alice")]
     room.wraps("alice", sealed)
     assert room.post("alice", sealed) == {"bob": (opened("alice", "hello", sealed), [])}
 
 
 def forged_wrap(epoch: int, n: int, ck: bytes = bytes(32)) -> Wrap:
     """A chain of Alice's for Bob that Alice did not make: the server needs no secret for it."""
-    place = Place("den", LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
-    return Chain(epoch, n, ck).wrap(place, 2, identity("bob").bundle)
+    context = Context("den", LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
+    return SenderChain(epoch, n, ck).wrap(context, 2, identity("bob").bundle)
 
 
 @pytest.mark.parametrize("number", [(0, 0), (1, 1000)])
 def test_a_wrap_of_a_number_that_there_is_not_is_named(number: tuple[int, int]) -> None:
     core = Honest("alice", "bob").cores["bob"]
-    assert core.add_wrap(1, forged_wrap(*number)) == [Finding("bad_wrap", "alice")]
+    assert core.add_wrap(1, forged_wrap(*number)) == [TrustWarning("bad_wrap", "alice")]
 
 
 def test_nobody_gets_a_chain_of_ones_own() -> None:
     core = Honest("alice", "bob").cores["bob"]
-    place = Place("den", LOG, ROOM_AUDIENCE, identity("bob").fingerprint)
-    wrap = Chain.start(1).wrap(place, 2, identity("bob").bundle)
-    assert core.add_wrap(2, wrap) == [Finding("bad_wrap", "bob")]
+    context = Context("den", LOG, ROOM_AUDIENCE, identity("bob").fingerprint)
+    wrap = SenderChain.start(1).wrap(context, 2, identity("bob").bundle)
+    assert core.add_wrap(2, wrap) == [TrustWarning("bad_wrap", "bob")]
 
 
 @pytest.mark.parametrize("ahead", [True, False])
@@ -1227,7 +1236,7 @@ def test_a_forged_key_beside_the_genuine_one_is_named_and_blinds_nobody(ahead: b
     sealed = room.seal("alice")
     wraps = [sealed.wraps[0], forged_wrap(1, 0)]
     found = [bob.add_wrap(1, wrap) for wrap in (wraps[::-1] if ahead else wraps)]
-    assert found == [[], [Finding("bad_wrap", "alice")]]
+    assert found == [[], [TrustWarning("bad_wrap", "alice")]]
     assert room.post("alice", sealed) == {"bob": (opened("alice", "hello", sealed), [])}
     room.say("alice")
 
@@ -1279,11 +1288,11 @@ def test_whoever_was_never_given_the_chain_takes_nothing_along() -> None:
 
 def member_box(name: str, epoch: int, n: int, plain: bytes, change: int) -> tuple[Wrap, Box]:
     """A box that its sender signs, whatever is in it: a hostile member, with Bob reading."""
-    place = Place("den", LOG, ROOM_AUDIENCE, identity(name).fingerprint)
-    chain = Chain(epoch, n, b"k" * 32)
-    data = envelope.seal(plain, chain, place, b"")
-    sig = identity(name).sign(envelope.signed(place, name, change, epoch, n, data))
-    return chain.wrap(place, 2, identity("bob").bundle), Box(epoch, n, data, sig)
+    context = Context("den", LOG, ROOM_AUDIENCE, identity(name).fingerprint)
+    chain = SenderChain(epoch, n, b"k" * 32)
+    data = envelope.seal(plain, chain, context, b"")
+    sig = identity(name).sign(envelope.signed(context, name, change, epoch, n, data))
+    return chain.wrap(context, 2, identity("bob").bundle), Box(epoch, n, data, sig)
 
 
 def test_a_hostile_members_far_away_number_harms_only_itself() -> None:
@@ -1358,7 +1367,7 @@ def test_a_body_that_the_specification_does_not_allow_is_damaged(plain: bytes) -
     fine = body(later="unknown keys are fine", before=PAST)
     _, good = member_box("alice", 1, 0, padded(json.dumps(fine)), 2)
     post = bob.open(4, 1, 2, good)
-    assert post == (Opened("alice", "text", "hi", b"i" * 16, False), [])
+    assert post == (OpenedPost("alice", "text", "hi", b"i" * 16, False), [])
 
 
 def test_a_genuine_box_that_does_not_open_under_a_proven_chain_is_damaged() -> None:
@@ -1366,7 +1375,7 @@ def test_a_genuine_box_that_does_not_open_under_a_proven_chain_is_damaged() -> N
     bob = room.cores["bob"]
     wrap, box = member_box("alice", 1, 0, padded(json.dumps(body())), 2)
     bob.add_wrap(1, wrap)
-    assert isinstance(bob.open(3, 1, 2, box)[0], Opened)
+    assert isinstance(bob.open(3, 1, 2, box)[0], OpenedPost)
     _, box = member_box("alice", 1, 1, padded(json.dumps(body())), 2)  # under another key
     assert bob.open(4, 1, 2, box) == shut("alice", "damaged")
 
@@ -1405,7 +1414,7 @@ def test_without_its_wrap_a_post_is_shown_as_unreadable() -> None:
 
 
 def test_a_roster_that_gives_me_other_keys_does_not_make_me_use_them() -> None:
-    core = Sealing(identity("alice"))
+    core = RoomEncryption(identity("alice"))
     core.enter("den", LOG, 1, [line("alice", 1, keys="mallory"), line("bob", 2)], 2)
     bob = Honest("alice", "bob").cores["bob"]
     sealed = core.seal("text", "still me")
@@ -1415,7 +1424,9 @@ def test_a_roster_that_gives_me_other_keys_does_not_make_me_use_them() -> None:
 
 def test_names_with_half_surrogates_do_not_stop_anything() -> None:
     core = Honest("alice", "bob").cores["alice"]
-    assert core.joined(3, line("\ud800", 3, 3, keys="carol")) == [Finding("bad_roster", "\ud800")]
+    assert core.joined(3, line("\ud800", 3, 3, keys="carol")) == [
+        TrustWarning("bad_roster", "\ud800")
+    ]
     assert len(core.seal("text", "x").wraps) == 2
     assert safety_numbers.room_code("den", core.code_pairs())
 
@@ -1434,20 +1445,20 @@ def eight(value: int) -> bytes:
 
 
 def test_keys_are_derived_as_specified() -> None:
-    place = Place("den", LOG, ROOM_AUDIENCE, b"F" * 32)
+    context = Context("den", LOG, ROOM_AUDIENCE, b"F" * 32)
     fields = (b"den", LOG, labelled("cmdchat audience room 1"), b"F" * 32)
     ck, salt = b"c" * 32, b"s" * 32
     for used in (b"", salt):
         info = labelled("cmdchat message key 1", *fields, eight(3), eight(7))
-        raw = base64.urlsafe_b64decode(Chain(3, 7, ck).message_key(place, used))
+        raw = base64.urlsafe_b64decode(SenderChain(3, 7, ck).message_key(context, used))
         assert raw == hkdf(ck, used, info)
     step = labelled("cmdchat chain step 1")
-    assert Chain(3, 7, ck).at(9).ck == hkdf(hkdf(ck, b"", step), b"", step)
-    assert Chain(3, 7, ck).at(7) == Chain(3, 7, ck)
-    assert place.wrap_info(b"R" * 32, 3, 7) == labelled(
+    assert SenderChain(3, 7, ck).at(9).ck == hkdf(hkdf(ck, b"", step), b"", step)
+    assert SenderChain(3, 7, ck).at(7) == SenderChain(3, 7, ck)
+    assert context.wrap_info(b"R" * 32, 3, 7) == labelled(
         "cmdchat chain wrap 1", *fields, b"R" * 32, eight(3), eight(7)
     )
-    assert envelope.signed(place, "alice", 5, 3, 7, b"token") == labelled(
+    assert envelope.signed(context, "alice", 5, 3, 7, b"token") == labelled(
         "cmdchat post 1", *fields, b"alice", eight(5), eight(3), eight(7), b"token"
     )
     assert member_audience(9, b"R" * 32) == labelled(
@@ -1458,11 +1469,11 @@ def test_keys_are_derived_as_specified() -> None:
 def test_a_box_is_a_fernet_token_over_padded_json_without_a_time() -> None:
     room = Honest("alice", "bob")
     sealed = room.seal("alice", "ü")
-    place = Place("den", LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
+    context = Context("den", LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
     keys = identity("bob")
     wrap = sealed.wraps[0]
-    ck = keys.unwrap(wrap.wrapped, place.wrap_info(keys.fingerprint, 1, 0))
-    fernet = Fernet(Chain(1, 0, ck).message_key(place, b""))
+    ck = keys.unwrap(wrap.wrapped, context.wrap_info(keys.fingerprint, 1, 0))
+    fernet = Fernet(SenderChain(1, 0, ck).message_key(context, b""))
     assert fernet.extract_timestamp(sealed.box.data) == 0
     plain = fernet.decrypt(sealed.box.data)
     assert len(plain) == 128
@@ -1490,9 +1501,9 @@ def test_texts_of_one_bucket_cannot_be_told_apart_by_their_size() -> None:
 
 
 def test_a_body_reads_back() -> None:
-    written = Body(b"i" * 16, "action", '"\n\\ ü', Seen(7, b"h" * 32))
+    written = Body(b"i" * 16, "action", '"\n\\ ü', TranscriptHash(7, b"h" * 32))
     assert Body.decode(written.encode()) == written
-    past = replace(written, before=Before(3, Seen(4096, b"p" * 32)))
+    past = replace(written, before=Claim(3, TranscriptHash(4096, b"p" * 32)))
     assert Body.decode(past.encode()) == past
     absent = padded(json.dumps(body(before=None)))
     assert Body.decode(absent).before is None
@@ -1501,8 +1512,8 @@ def test_a_body_reads_back() -> None:
 def test_an_ordinary_text_stays_in_its_bucket_with_all_that_is_told() -> None:
     """300 characters, and the largest numbers that there are."""
     text = "x" * 300
-    most = Seen(4096, b"h" * 32)
-    for before in (None, Before(2**53 - 1, most)):
+    most = TranscriptHash(4096, b"h" * 32)
+    for before in (None, Claim(2**53 - 1, most)):
         assert len(Body(b"i" * 16, "action", text, most, before).encode()) == 512
 
 
@@ -1511,15 +1522,15 @@ def test_the_transcript_is_hashed_as_specified() -> None:
     transcript = Transcript(LOG, 9, pairs)
     fields = (LOG, eight(9), b"alice", b"A" * 32, b"bob", b"B" * 32)
     start = hashlib.sha256(labelled("cmdchat room transcript 1", *fields)).digest()
-    assert transcript.seen() == Seen(0, start)
+    assert transcript.seen() == TranscriptHash(0, start)
     transcript.add(b"s" * 64)
     label = "cmdchat room transcript step 1"
     step = hashlib.sha256(labelled(label, start, b"s" * 64)).digest()
-    assert transcript.seen() == Seen(1, step)
-    assert transcript.agrees(Seen(0, start))
-    assert transcript.agrees(Seen(1, step))
-    assert not transcript.agrees(Seen(0, step))
-    assert not transcript.agrees(Seen(2, step))
+    assert transcript.seen() == TranscriptHash(1, step)
+    assert transcript.agrees(TranscriptHash(0, start))
+    assert transcript.agrees(TranscriptHash(1, step))
+    assert not transcript.agrees(TranscriptHash(0, step))
+    assert not transcript.agrees(TranscriptHash(2, step))
 
 
 def test_the_transcript_stops_at_4096_posts_on_all_sides() -> None:
@@ -1534,52 +1545,52 @@ def test_the_transcript_stops_at_4096_posts_on_all_sides() -> None:
 
 
 def test_a_keyring_keeps_contradicting_keys_for_the_box_to_decide() -> None:
-    right, wrong = Chain(1, 2, b"r" * 32), Chain(1, 2, b"w" * 32)
-    ring = Keyring()
+    right, wrong = SenderChain(1, 2, b"r" * 32), SenderChain(1, 2, b"w" * 32)
+    ring = SenderKeys()
     assert ring.offer(wrong)
     assert not ring.offer(right)
     assert ring.offer(right.at(5))  # one that follows from another adds nothing
     assert ring.reaching(1, 7) == [wrong, right]
     assert ring.reaching(1, 1) == []
-    ring.offer(Chain(2, 0, b"n" * 32))
+    ring.offer(SenderChain(2, 0, b"n" * 32))
     ring.prove(right.at(7))
     assert ring.reaching(1, 8) == [right.at(8)]
     assert ring.reaching(1, 7) == []
-    assert ring.reaching(2, 0) == [Chain(2, 0, b"n" * 32)]
+    assert ring.reaching(2, 0) == [SenderChain(2, 0, b"n" * 32)]
     assert not ring.offer(wrong)
     assert ring.reaching(1, 9) == [right.at(8)]  # what opened a box needs no rival
 
 
 def test_a_flood_of_keys_is_bounded_and_never_pushes_out_a_proven_one() -> None:
-    ring = Keyring()
-    first = Chain(1, 0, b"f" * 32)
+    ring = SenderKeys()
+    first = SenderChain(1, 0, b"f" * 32)
     ring.offer(first)
     ring.prove(first)
     for epoch in range(2, 100):
-        ring.offer(Chain(epoch, 0, b"x" * 32))
+        ring.offer(SenderChain(epoch, 0, b"x" * 32))
     held = [epoch for epoch in range(200) if ring.reaching(epoch, 999)]
     assert held == [1, *range(100 - 16, 100)]
 
 
 def test_chains_are_not_printed() -> None:
-    assert "ck" not in repr(Chain.start(1))
+    assert "ck" not in repr(SenderChain.start(1))
 
 
 def test_marks_are_bounded_and_keep_those_who_are_present(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender_keys, "_MARKS", 3)
-    marks = Marks()
+    guard = ReplayGuard()
 
-    def place(number: int) -> Place:
-        return Place("den", LOG, ROOM_AUDIENCE, bytes([number]) * 32)
+    def context(number: int) -> Context:
+        return Context("den", LOG, ROOM_AUDIENCE, bytes([number]) * 32)
 
     for number in (0, 1, 2, 1, 3):  # the second was heard again since the third
-        marks.move(place(number), 1, 5, lambda: {bytes(32)})
-    assert [marks.passed(place(number), 1, 5) for number in range(4)] == [True, True, False, True]
-    assert not marks.passed(place(0), 1, 6)
-    assert marks.passed(place(0), 1, 4)
-    assert not marks.passed(replace(place(0), room="other"), 1, 5)
-    assert not marks.passed(replace(place(0), audience=b"other"), 1, 5)
-    assert marks.passed(replace(place(0), log_id=b"another log id 1"), 1, 5)
+        guard.move(context(number), 1, 5, lambda: {bytes(32)})
+    assert [guard.passed(context(number), 1, 5) for number in range(4)] == [True, True, False, True]
+    assert not guard.passed(context(0), 1, 6)
+    assert guard.passed(context(0), 1, 4)
+    assert not guard.passed(replace(context(0), room="other"), 1, 5)
+    assert not guard.passed(replace(context(0), audience=b"other"), 1, 5)
+    assert guard.passed(replace(context(0), log_id=b"another log id 1"), 1, 5)
 
 
 def test_recent_forgets_the_oldest() -> None:
@@ -1587,88 +1598,90 @@ def test_recent_forgets_the_oldest() -> None:
     assert [recent.add(value) for value in (1, 2, 1, 3, 1)] == [True, True, False, True, True]
 
 
-def test_moments_know_who_could_still_be_heard() -> None:
-    def roster(*names: str) -> Roster:
-        return Roster({number: Entry(line(name, number)) for number, name in enumerate(names)})
+def test_the_roster_history_knows_who_could_still_be_heard() -> None:
+    def roster(*names: str) -> MemberSet:
+        return MemberSet(
+            {number: RosterEntry(line(name, number)) for number, name in enumerate(names)}
+        )
 
-    moments = Moments(LOG, 1, roster("alice", "bob"))
-    moments.move(2, roster("alice"))
-    assert moments.fingerprints() == {identity(name).fingerprint for name in ("alice", "bob")}
+    history = RosterHistory(LOG, 1, roster("alice", "bob"))
+    history.move(2, roster("alice"))
+    assert history.fingerprints() == {identity(name).fingerprint for name in ("alice", "bob")}
     for change in range(3, 67):
-        moments.move(change, roster("alice"))
-    assert moments.fingerprints() == {identity("alice").fingerprint}
-    assert moments.entry(1) is None
-    assert moments.get(1) is None
-    assert moments.get(2) is not None
+        history.move(change, roster("alice"))
+    assert history.fingerprints() == {identity("alice").fingerprint}
+    assert history.entry(1) is None
+    assert history.get(1) is None
+    assert history.get(2) is not None
 
 
-def empty_moments(last: int) -> Moments:
+def empty_history(last: int) -> RosterHistory:
     """Somebody who came in at change 1, and all changes since."""
-    moments = Moments(LOG, 1, Roster({}))
+    history = RosterHistory(LOG, 1, MemberSet({}))
     for number in range(2, last + 1):
-        moments.move(number, Roster({}))
-    return moments
+        history.move(number, MemberSet({}))
+    return history
 
 
-def speak(moments: Moments, number: int) -> Seen:
+def speak(history: RosterHistory, number: int) -> TranscriptHash:
     """A post under ``number``, and what is said of it afterwards."""
-    moment = moments.get(number)
-    assert moment is not None
-    moment.transcript.add(number.to_bytes(64, "big"))
-    return moment.transcript.seen()
+    version = history.get(number)
+    assert version is not None
+    version.transcript.add(number.to_bytes(64, "big"))
+    return version.transcript.seen()
 
 
 def test_the_oldest_change_is_told_first_and_each_once() -> None:
-    moments = empty_moments(5)
-    assert moments.untold() is None
-    seen = {number: speak(moments, number) for number in (4, 2, 5)}
+    history = empty_history(5)
+    assert history.unacknowledged() is None
+    seen = {number: speak(history, number) for number in (4, 2, 5)}
     for number in (2, 4):
-        assert moments.untold() == Before(number, seen[number])
-        moments.tell(number, seen[number])
-    assert moments.untold() is None  # of the present one, `seen` tells
-    late = speak(moments, 2)
-    moments.tell(2, Seen(2, bytes(32)))  # somebody was shown something else
-    assert moments.untold() == Before(2, late)
-    moments.tell(2, late)
-    moments.tell(2, seen[2])  # an older word takes nothing back
-    assert moments.untold() is None
-    moments.tell(99, seen[2])
-    moments.move(6, Roster({}))
-    assert moments.untold() == Before(5, seen[5])
+        assert history.unacknowledged() == Claim(number, seen[number])
+        history.acknowledge(number, seen[number])
+    assert history.unacknowledged() is None  # of the present one, `seen` tells
+    late = speak(history, 2)
+    history.acknowledge(2, TranscriptHash(2, bytes(32)))  # somebody was shown something else
+    assert history.unacknowledged() == Claim(2, late)
+    history.acknowledge(2, late)
+    history.acknowledge(2, seen[2])  # an older word takes nothing back
+    assert history.unacknowledged() is None
+    history.acknowledge(99, seen[2])
+    history.move(6, MemberSet({}))
+    assert history.unacknowledged() == Claim(5, seen[5])
 
 
 def test_what_was_said_is_remembered_over_any_number_of_empty_changes() -> None:
-    moments = empty_moments(2)
-    seen = speak(moments, 2)
+    history = empty_history(2)
+    seen = speak(history, 2)
     for number in range(3, 500):
-        moments.move(number, Roster({}))
-    assert moments.get(2) is None
-    assert moments.untold() == Before(2, seen)
-    assert moments.agrees(2, seen) and not moments.agrees(2, Seen(1, bytes(32)))
-    assert not moments.agrees(3, seen), "nobody said anything there"
-    assert not moments.agrees(1, seen)
-    assert moments.agrees(0, seen), "before one's own coming: who knows"
-    assert len(moments._transcripts) == 66
+        history.move(number, MemberSet({}))
+    assert history.get(2) is None
+    assert history.unacknowledged() == Claim(2, seen)
+    assert history.agrees(2, seen) and not history.agrees(2, TranscriptHash(1, bytes(32)))
+    assert not history.agrees(3, seen), "nobody said anything there"
+    assert not history.agrees(1, seen)
+    assert history.agrees(0, seen), "before one's own coming: who knows"
+    assert len(history._transcripts) == 66
 
 
 def test_the_longer_memory_is_of_64_changes_under_which_something_was_said() -> None:
-    moments = empty_moments(1)
-    seen = {1: speak(moments, 1)}
+    history = empty_history(1)
+    seen = {1: speak(history, 1)}
     for number in range(2, 130):
-        moments.move(number, Roster({}))
-        seen[number] = speak(moments, number)
-    assert moments.untold() == Before(1, seen[1])
-    assert not moments.agrees(1, Seen(1, bytes(32)))
-    moments.move(130, Roster({}))
-    assert moments.untold() == Before(2, seen[2])
-    assert moments.agrees(1, Seen(1, bytes(32))), "forgotten"
-    assert not moments.agrees(2, Seen(1, bytes(32)))
-    assert len(moments._transcripts) == 129
+        history.move(number, MemberSet({}))
+        seen[number] = speak(history, number)
+    assert history.unacknowledged() == Claim(1, seen[1])
+    assert not history.agrees(1, TranscriptHash(1, bytes(32)))
+    history.move(130, MemberSet({}))
+    assert history.unacknowledged() == Claim(2, seen[2])
+    assert history.agrees(1, TranscriptHash(1, bytes(32))), "forgotten"
+    assert not history.agrees(2, TranscriptHash(1, bytes(32)))
+    assert len(history._transcripts) == 129
 
 
 def test_keys_of_the_wrong_size_are_as_unusable_as_others() -> None:
     core = Honest("alice", "bob").cores["alice"]
     small = Bundle(Recipient(b"", b""), b"")
     core.joined(3, MemberLine(3, "carol", 3, small))
-    assert core.seal("text", "x").findings == (Finding("bad_bundle", "carol"),)
+    assert core.seal("text", "x").warnings == (TrustWarning("bad_bundle", "carol"),)
     assert core.open(4, 3, 3, Box(1, 0, b"", bytes(64))) == shut("carol", "name", "forged")

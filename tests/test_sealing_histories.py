@@ -31,11 +31,11 @@ from hypothesis.stateful import (
 )
 
 from client.encryption import envelope
-from client.encryption.posts import Opened, Sealed
-from client.encryption.room_encryption import Sealing
-from client.encryption.roster import Moments
-from client.encryption.sender_keys import ROOM_AUDIENCE, Chain, Place, member_audience
-from client.encryption.transcript import Seen
+from client.encryption.posts import OpenedPost, SealedPost
+from client.encryption.room_encryption import RoomEncryption
+from client.encryption.roster import RosterHistory
+from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain, member_audience
+from client.encryption.transcript import TranscriptHash
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.keys import Identity
 
@@ -80,7 +80,7 @@ class Entry:
     who: int
     nick: str = ""
     line: MemberLine | None = None
-    sealed: Sealed | None = None
+    sealed: SealedPost | None = None
 
 
 @dataclass
@@ -116,14 +116,14 @@ class Person:
     """A client and its place at the server."""
 
     name: str
-    core: Sealing
+    core: RoomEncryption
     line: MemberLine
     log: Log | None = None
     cursor: int = 0
     queue: deque[tuple[int, tuple[object, ...]]] = field(default_factory=deque)
     confirmed: list[tuple[int, tuple[object, ...]]] = field(default_factory=list)
-    outbox: deque[tuple[str, Sealed, str]] = field(default_factory=deque)
-    refused: list[tuple[Sealed, str]] = field(default_factory=list)
+    outbox: deque[tuple[str, SealedPost, str]] = field(default_factory=deque)
+    refused: list[tuple[SealedPost, str]] = field(default_factory=list)
     fresh: list[MemberLine] | None = None  # a roster on its way: it fell behind
     expected: dict[tuple[bytes, int], str] = field(default_factory=dict)
     shown: dict[tuple[bytes, int], str] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class Person:
 class Record:
     """A sealed post, for those who should not be able to open it."""
 
-    place: Place
+    context: Context
     salt: bytes
     box: Box
     present: frozenset[bytes]
@@ -152,13 +152,13 @@ class Histories(RuleBasedStateMachine):
         self.logs: dict[str, Log] = {}
         self.people: list[Person] = []
         self.records: list[Record] = []
-        self.wraps: list[tuple[Place, bytes, Wrap]] = []  # with the recipient's fingerprint
+        self.wraps: list[tuple[Context, bytes, Wrap]] = []  # with the recipient's fingerprint
 
     @initialize()
     def begin(self) -> None:
         for name in PEOPLE:
             line = MemberLine(0, name, 0, identity(name).bundle)
-            self.people.append(Person(name, Sealing(identity(name)), line))
+            self.people.append(Person(name, RoomEncryption(identity(name)), line))
         for person in self.people[:4]:
             self.go(person, "den")
 
@@ -195,8 +195,8 @@ class Histories(RuleBasedStateMachine):
         person.outbox.clear()
         person.refused.clear()
         room, own, salt = person.log.name, person.line, SALTS[person.log.name]
-        findings = person.core.enter(room, person.log.log_id, own.id, roster, own.joined, salt)
-        assert findings == []
+        warnings = person.core.enter(room, person.log.log_id, own.id, roster, own.joined, salt)
+        assert warnings == []
 
     def drop(self, person: Person) -> None:
         """Out of the room, as the server sees it."""
@@ -264,7 +264,7 @@ class Histories(RuleBasedStateMachine):
 
     def post(self, person: Person, text: str, post_id: bytes | None = None) -> None:
         sealed = person.core.seal("text", text, post_id)
-        assert sealed.findings == ()
+        assert sealed.warnings == ()
         self.record(person, sealed, ROOM_AUDIENCE, person.core.members())
         person.outbox.append(("post", sealed, text))
 
@@ -279,21 +279,21 @@ class Histories(RuleBasedStateMachine):
         person.outbox.append(("private", sealed, text))
 
     def record(
-        self, person: Person, sealed: Sealed, audience: bytes, present: tuple[MemberLine, ...]
+        self, person: Person, sealed: SealedPost, audience: bytes, present: tuple[MemberLine, ...]
     ) -> None:
         assert person.log is not None
         assert sealed.box.n < EPOCH_POSTS
         by_id = {line.id: line.bundle.fingerprint for line in present}
         keys = identity(person.name).fingerprint
-        place = Place(person.log.name, person.log.log_id, audience, keys)
-        self.wraps += [(place, by_id[wrap.to], wrap) for wrap in sealed.wraps]
+        context = Context(person.log.name, person.log.log_id, audience, keys)
+        self.wraps += [(context, by_id[wrap.to], wrap) for wrap in sealed.wraps]
         here = frozenset({keys, *by_id.values()})
-        self.records.append(Record(place, SALTS[person.log.name], sealed.box, here))
+        self.records.append(Record(context, SALTS[person.log.name], sealed.box, here))
         # Nobody who is not there holds a key of this epoch from this number on or before it.
         holders = {
             holder
             for known, holder, wrap in self.wraps
-            if (known, wrap.epoch) == (place, sealed.box.epoch) and wrap.n <= sealed.box.n
+            if (known, wrap.epoch) == (context, sealed.box.epoch) and wrap.n <= sealed.box.n
         }
         assert holders == here - {keys}
 
@@ -317,7 +317,7 @@ class Histories(RuleBasedStateMachine):
             member.queue.append((sender.log.end + 1, item))
         return member is not None
 
-    def take_private(self, person: Person, sealed: Sealed, text: str) -> None:
+    def take_private(self, person: Person, sealed: SealedPost, text: str) -> None:
         """Its receiver has to have been there at ``change``, as for any post."""
         log, to = person.log, sealed.wraps[0].to
         assert log is not None
@@ -328,7 +328,7 @@ class Histories(RuleBasedStateMachine):
             self.queue(person, to, ("private", person.line.id, sealed))
             member.whispers.append(text)
 
-    def take_post(self, person: Person, sealed: Sealed, text: str) -> bool:
+    def take_post(self, person: Person, sealed: SealedPost, text: str) -> bool:
         log = person.log
         assert log is not None
         if not log.takes(person, sealed.change):
@@ -382,11 +382,11 @@ class Histories(RuleBasedStateMachine):
         if isinstance(what, Wrap):
             assert person.core.add_wrap(sender, what) == []
             return
-        assert kind == "private" and isinstance(what, Sealed)
-        opened, findings = person.core.open_private(sender, what.change, what.wraps[0], what.box)
-        assert findings == []
+        assert kind == "private" and isinstance(what, SealedPost)
+        opened, warnings = person.core.open_private(sender, what.change, what.wraps[0], what.box)
+        assert warnings == []
         if opened is not None:
-            assert isinstance(opened, Opened) and opened.kind == "action"
+            assert isinstance(opened, OpenedPost) and opened.kind == "action"
             person.heard.append(opened.text)
             assert person.heard == person.whispers[: len(person.heard)]
 
@@ -404,14 +404,14 @@ class Histories(RuleBasedStateMachine):
         else:
             assert core.rejoined(seq, entry.who) == []
 
-    def follow_post(self, person: Person, seq: int, sender: int, sealed: Sealed) -> None:
+    def follow_post(self, person: Person, seq: int, sender: int, sealed: SealedPost) -> None:
         if sender == person.line.id:
             person.core.own(seq, sealed.change, sealed.box.sig)
         elif person.line.joined <= sealed.change:
             assert person.log is not None
-            opened, findings = person.core.open(seq, sender, sealed.change, sealed.box)
-            assert findings == []
-            assert isinstance(opened, Opened), opened
+            opened, warnings = person.core.open(seq, sender, sealed.change, sealed.box)
+            assert warnings == []
+            assert isinstance(opened, OpenedPost), opened
             person.shown[person.log.log_id, seq] = opened.text
             assert opened.id == sealed.id
 
@@ -437,30 +437,32 @@ class Histories(RuleBasedStateMachine):
     def outsiders_try(self, record: Record) -> None:
         """Everybody who was not there, with every key that it was ever given."""
         outsiders = {identity(name).fingerprint: identity(name) for name in PEOPLE}
-        for place, holder, wrap in self.wraps:
-            if holder in record.present or place.sender != record.place.sender:
+        for context, holder, wrap in self.wraps:
+            if holder in record.present or context.sender != record.context.sender:
                 continue
-            info = place.wrap_info(holder, wrap.epoch, wrap.n)
-            chain = Chain(record.box.epoch, wrap.n, outsiders[holder].unwrap(wrap.wrapped, info))
+            info = context.wrap_info(holder, wrap.epoch, wrap.n)
+            chain = SenderChain(
+                record.box.epoch, wrap.n, outsiders[holder].unwrap(wrap.wrapped, info)
+            )
             for n in range(wrap.n, wrap.n + EPOCH_POSTS):
                 known = replace(chain.at(n), n=record.box.n)
-                assert envelope.unseal(record.box.data, known, record.place, record.salt) is None
+                assert envelope.unseal(record.box.data, known, record.context, record.salt) is None
 
 
 def count_judged(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often what a sender said of a change was judged, by what its reader knows of it."""
     judged: Counter[str] = Counter()
-    agrees = Moments.agrees
+    agrees = RosterHistory.agrees
 
-    def counting(self: Moments, change: int, seen: Seen) -> bool:
-        moment, transcript = self.get(change), self._transcripts.get(change)
-        known = "present" if moment is self.now else "kept" if moment else "long ago"
+    def counting(self: RosterHistory, change: int, seen: TranscriptHash) -> bool:
+        version, transcript = self.get(change), self._transcripts.get(change)
+        known = "present" if version is self.now else "kept" if version else "long ago"
         judged[known if transcript else "nothing"] += 1
         judged["fewer"] += transcript is not None and seen.count < transcript.count
         judged["full"] += seen.count == TRANSCRIPT_POSTS
         return agrees(self, change, seen)
 
-    monkeypatch.setattr(Moments, "agrees", counting)
+    monkeypatch.setattr(RosterHistory, "agrees", counting)
     return judged
 
 

@@ -27,11 +27,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from client.encryption import safety_numbers
-from client.encryption.posts import Opened, Unopened
-from client.encryption.room_encryption import Sealing
-from client.encryption.sender_keys import Chain, Place
+from client.encryption.posts import OpenedPost, UndecryptablePost
+from client.encryption.room_encryption import RoomEncryption
+from client.encryption.sender_keys import Context, SenderChain
 from client.encryption.transcript import Transcript
-from client.encryption.trust import Finding
+from client.encryption.trust import TrustWarning
 from protocol import frames, link, pake
 from protocol.errors import (
     AuthFailed,
@@ -293,9 +293,9 @@ def do_fingerprint(vector: Vector) -> str:
     return "ok"
 
 
-def place_of(vector: Vector) -> Place:
+def place_of(vector: Vector) -> Context:
     names = ("log", "audience", "sender")
-    return Place(vector.header["room"], *(vector.raw(name) for name in names))
+    return Context(vector.header["room"], *(vector.raw(name) for name in names))
 
 
 def info_of(vector: Vector, label: str, *more: bytes) -> bytes:
@@ -313,7 +313,7 @@ def steps(vector: Vector) -> bytes:
 
 
 def do_message_key(vector: Vector) -> str:
-    chain = Chain(vector.number("epoch"), vector.number("ck-n"), vector.raw("ck"))
+    chain = SenderChain(vector.number("epoch"), vector.number("ck-n"), vector.raw("ck"))
     salt = vector.raw("salt")
     found = chain.at(vector.number("n")).message_key(place_of(vector), salt)
     expected = hkdf(steps(vector), salt, info_of(vector, "cmdchat message key 1"))
@@ -322,7 +322,7 @@ def do_message_key(vector: Vector) -> str:
 
 
 def do_chain(vector: Vector) -> str:
-    chain = Chain(1, vector.number("ck-n"), vector.raw("ck")).at(vector.number("n"))
+    chain = SenderChain(1, vector.number("ck-n"), vector.raw("ck")).at(vector.number("n"))
     assert chain.ck == vector.raw("result") == steps(vector)
     return "ok"
 
@@ -382,10 +382,10 @@ def do_secret_salt(vector: Vector) -> str:
     return "ok"
 
 
-Outcome = tuple[Opened | Unopened | None, list[Finding]]
+Outcome = tuple[OpenedPost | UndecryptablePost | None, list[TrustWarning]]
 
 
-def play(core: Sealing, line: str) -> Outcome:
+def play(core: RoomEncryption, line: str) -> Outcome:
     """What the reader makes of one frame."""
     frame = from_object(frames.parse(line.encode()), {**SERVER_FRAMES, **LOG_ENTRIES})
     if isinstance(frame, frames.KeyFor):
@@ -564,7 +564,7 @@ def do_open(vector: Vector) -> str:
             vector.header["kind"], vector.header["text"],
         )  # fmt: skip
     header = vector.header
-    core = Sealing(identity(header["reader"]))
+    core = RoomEncryption(identity(header["reader"]))
     salt = vector.raw("salt") if "salt" in header else b""
     roster = members(header["members"])
     core.most = vector.number("most") if "most" in header else None
@@ -576,17 +576,17 @@ def do_open(vector: Vector) -> str:
     *before, last = vector.payload
     for line in before:
         play(core, line)
-    post, findings = play(core, last)
-    assert [finding.code for finding in findings] == [
+    post, warnings = play(core, last)
+    assert [warning.code for warning in warnings] == [
         code for code in [header.get("warning")] if code
     ]
-    if isinstance(post, Opened):
+    if isinstance(post, OpenedPost):
         assert (post.nick, post.kind, post.text) == tuple(
             header[key] for key in ("nick", "kind", "text")
         )
         return "ok"
     if post is None:
-        return "wrap" if findings else "ok"
+        return "wrap" if warnings else "ok"
     assert post.reason == header["reason"] and "text" not in header
     assert header["reason"] in REASONS[vector.expect]
     return vector.expect  # the reader above found the same layer

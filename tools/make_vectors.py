@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from client.encryption import envelope, safety_numbers
 from client.encryption.envelope import Body
-from client.encryption.roster import Entry
-from client.encryption.sender_keys import ROOM_AUDIENCE, Chain, Place, member_audience
-from client.encryption.transcript import Before, Seen, Transcript
+from client.encryption.roster import RosterEntry
+from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain, member_audience
+from client.encryption.transcript import Claim, Transcript, TranscriptHash
 from protocol import frames, link, pake
 from protocol.frames import Box, Frame, KeyFor, Posted, PrivateFor, Renamed, Wrap
 from protocol.keys import to_text
@@ -386,13 +386,13 @@ class Scene:
         self.room, self.roster, self.salt = room, roster, salt
         self.entered, self.change, self.seq, self.numbers = 3, 3, 3, 0
         self.lines: list[str] = []
-        found = [Entry(line).pair for line in members(roster)]
+        found = [RosterEntry(line).pair for line in members(roster)]
         self.transcript = Transcript(LOG, self.change, found)
-        self.chain = Chain(1, 0, fixed("ck"))
-        self.place = Place(room_key(room), LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
+        self.chain = SenderChain(1, 0, fixed("ck"))
+        self.place = Context(room_key(room), LOG, ROOM_AUDIENCE, identity("alice").fingerprint)
         self.nick = nick_key(members(roster)[0].nick)
 
-    def wrap(self, chain: Chain, to: str = "bob") -> Wrap:
+    def wrap(self, chain: SenderChain, to: str = "bob") -> Wrap:
         return chain.wrap(self.place, 2, identity(to).bundle)
 
     def key_for(self, wrap: Wrap, sender: int = 1) -> None:
@@ -405,12 +405,12 @@ class Scene:
 
     def box(
         self,
-        chain: Chain,
+        chain: SenderChain,
         plain: bytes,
         signer: str = "alice",
         nick: str = "",
         change: int = 0,
-        place: Place | None = None,
+        place: Context | None = None,
         n: int | None = None,
         data: bytes = b"",
     ) -> Box:
@@ -427,14 +427,14 @@ class Scene:
         self.transcript.add(box.sig)
         self.lines.append(text_of(Posted(self.seq, sender, change or self.change, box)))
 
-    def renamed(self) -> Before:
+    def renamed(self) -> Claim:
         """Carol takes another nickname; what Alice had been shown until then."""
-        before = Before(self.change, self.transcript.seen())
+        before = Claim(self.change, self.transcript.seen())
         self.seq += 1
         self.change = self.seq
         self.lines.append(text_of(Renamed(self.seq, 3, "Caroline")))
         lines = members(self.roster.replace("carol carol", "Caroline carol"))
-        self.transcript = Transcript(LOG, self.change, [Entry(line).pair for line in lines])
+        self.transcript = Transcript(LOG, self.change, [RosterEntry(line).pair for line in lines])
         return before
 
     def say(self, n: int, text: str = "hello", **fields: str | bytes) -> Box:
@@ -487,7 +487,7 @@ def make_boxes() -> None:
 
     scene = Scene(room="Straße", roster="1 ÄRGER alice 1; 2 Bob bob 2")
     scene.entered = scene.change = scene.seq = 2
-    scene.transcript = Transcript(LOG, 2, [Entry(x).pair for x in members(scene.roster)])
+    scene.transcript = Transcript(LOG, 2, [RosterEntry(x).pair for x in members(scene.roster)])
     scene.nick = "ärger"
     scene.place = replace(scene.place, room="strasse")
     scene.key_for(scene.wrap(scene.chain))
@@ -544,9 +544,7 @@ def make_boxes() -> None:
         "box-other-sender", "Alice's box, passed off as Carol's",
         lambda s: s.box(s.chain, plain(s)), sender=3,
     )  # fmt: skip
-    forged(
-        "box-of-nobody", "no member has this id", lambda s: s.box(s.chain, plain(s)), sender=9
-    )
+    forged("box-of-nobody", "no member has this id", lambda s: s.box(s.chain, plain(s)), sender=9)
     forged(
         "box-other-room", "sealed and signed for another room",
         lambda s: s.box(s.chain, plain(s), place=replace(s.place, room="other")),
@@ -620,7 +618,9 @@ def make_boxes() -> None:
     )
 
     scene = ready()
-    scene.posted(scene.box(scene.chain, replace(scene.body(), seen=Seen(0, bytes(32))).encode()))
+    scene.posted(
+        scene.box(scene.chain, replace(scene.body(), seen=TranscriptHash(0, bytes(32))).encode())
+    )
     scene.write(
         "box-other-transcript", "ok", "opened, but its sender was shown another room", **HELLO,
         warning="transcript",
@@ -630,7 +630,7 @@ def make_boxes() -> None:
 def make_before() -> None:
     """What a sender says of an earlier change: two posts, a renaming, and a third post."""
 
-    def after(name: str, why: str, change: Callable[[Before], Before], **extra: str) -> None:
+    def after(name: str, why: str, change: Callable[[Claim], Claim], **extra: str) -> None:
         scene = ready()
         scene.say(0, "one")
         scene.say(1, "two")
@@ -638,8 +638,8 @@ def make_before() -> None:
         scene.posted(scene.box(scene.chain.at(2), replace(scene.body(), before=before).encode()))
         scene.write(f"before{name}", "ok", why, **HELLO | extra)
 
-    def of(change: int, count: int = 2) -> Callable[[Before], Before]:
-        return lambda _: Before(change, Seen(count, bytes(32)))
+    def of(change: int, count: int = 2) -> Callable[[Claim], Claim]:
+        return lambda _: Claim(change, TranscriptHash(count, bytes(32)))
 
     named = {"warning": "transcript"}
     after("", "the sender was shown the same before the last change", lambda before: before)
@@ -755,7 +755,7 @@ def make_wraps() -> None:
     )
 
     scene = ready()
-    scene.key_for(scene.wrap(Chain(1, 0, fixed("forged ck"))))
+    scene.key_for(scene.wrap(SenderChain(1, 0, fixed("forged ck"))))
     scene.say(0)
     scene.write("wrap-forged-beside", "ok", "of two chains, the signed box decides", **HELLO)
 
@@ -776,10 +776,10 @@ def make_wraps() -> None:
 def make_private() -> None:
     audience = member_audience(2, identity("bob").fingerprint)
 
-    def scene_of(epoch: int = 4) -> tuple[Scene, Chain]:
+    def scene_of(epoch: int = 4) -> tuple[Scene, SenderChain]:
         scene = Scene()
         scene.place = replace(scene.place, audience=audience)
-        return scene, Chain(epoch, 0, fixed("private ck"))
+        return scene, SenderChain(epoch, 0, fixed("private ck"))
 
     def add(scene: Scene, wrap: Wrap, box: Box) -> None:
         scene.numbers += 1
@@ -824,8 +824,8 @@ def make_private() -> None:
 
 def make_values() -> None:
     alice = identity("alice").fingerprint
-    chain = Chain(1, 0, fixed("ck"))
-    place = Place("den", LOG, ROOM_AUDIENCE, alice)
+    chain = SenderChain(1, 0, fixed("ck"))
+    place = Context("den", LOG, ROOM_AUDIENCE, alice)
 
     def value(name: str, do: str, why: str, given: dict[str, str], result: str,
               payload: tuple[str, ...] = ()) -> None:  # fmt: skip
@@ -839,7 +839,7 @@ def make_values() -> None:
          "sign": to_text(bundle.sign)}, to_text(bundle.fingerprint),
     )  # fmt: skip
 
-    def message_key(name: str, why: str, n: int, place: Place, salt: bytes) -> None:
+    def message_key(name: str, why: str, n: int, place: Context, salt: bytes) -> None:
         given = {
             "room": place.room, "log": to_text(LOG), "audience": to_text(place.audience),
             "sender": to_text(alice), "epoch": "1", "n": str(n), "ck": to_text(chain.ck),

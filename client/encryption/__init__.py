@@ -2,6 +2,6 @@
 
 ``room_encryption`` judges each post and seals each line; ``sender_keys`` derives the key of
 every message, ``envelope`` is what is inside a box, ``roster`` and ``transcript`` are what a
-sender was shown, ``membership`` holds all that of one stay in one room, ``trust`` and
+sender was shown, ``membership`` holds all that of one time in one room, ``trust`` and
 ``safety_numbers`` are what people compare.
 """

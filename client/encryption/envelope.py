@@ -5,7 +5,7 @@
                in base64url
     plaintext  body, then spaces up to the next power of two, 64 bytes or more
     data       Fernet(message key) over the plaintext, its clock field 0
-    sig        Ed25519 over "cmdchat post 1", place, sender's nickname key, change, epoch, n, data
+    sig        Ed25519 over "cmdchat post 1", context, sender's nickname key, change, epoch, n, data
 
 Spaces after a JSON text mean nothing, so a reader needs no length to take them off again.
 """
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from client.encryption.sender_keys import Chain, Place, name, number
-from client.encryption.transcript import Before, Seen
+from client.encryption.sender_keys import Context, SenderChain, name, number
+from client.encryption.transcript import Claim, TranscriptHash
 from protocol.errors import Malformed
 from protocol.frames import parse
 from protocol.keys import from_text, labelled, to_text
@@ -35,8 +35,8 @@ class Body:
     id: bytes
     kind: str
     text: str
-    seen: Seen
-    before: Before | None = None
+    seen: TranscriptHash
+    before: Claim | None = None
 
     def encode(self) -> bytes:
         """The padded plaintext; raises Malformed for what no reader would take."""
@@ -57,9 +57,9 @@ class Body:
             raise Malformed()
         return plain.ljust(padded_size(len(plain)))
 
-    def said(self, change: int) -> list[Before]:
-        """What the sender had been shown, if it was sealed for ``change``."""
-        return [Before(change, self.seen), *([self.before] if self.before else [])]
+    def claims(self, change: int) -> list[Claim]:
+        """What the sender says it had been shown, if it was sealed for ``change``."""
+        return [Claim(change, self.seen), *([self.before] if self.before else [])]
 
     @classmethod
     def decode(cls, plain: bytes) -> Body:
@@ -94,20 +94,20 @@ def _raw(value: object, size: int) -> bytes:
     return from_text(value, size)
 
 
-def _seen(value: object) -> Seen:
+def _seen(value: object) -> TranscriptHash:
     if not isinstance(value, list) or len(value) != 2 or type(value[0]) is not int:
         raise Malformed()
     if not 0 <= value[0] <= TRANSCRIPT_POSTS:
         raise Malformed()
-    return Seen(value[0], _raw(value[1], _HASH_BYTES))
+    return TranscriptHash(value[0], _raw(value[1], _HASH_BYTES))
 
 
-def _before(value: object) -> Before | None:
+def _before(value: object) -> Claim | None:
     if value is None:
         return None
     if not isinstance(value, list) or not value or type(value[0]) is not int:
         raise Malformed()
-    before = Before(value[0], _seen(value[1:]))
+    before = Claim(value[0], _seen(value[1:]))
     if not 0 <= before.change <= COUNTER_MAX or not before.seen.count:
         raise Malformed()
     return before
@@ -118,21 +118,21 @@ def padded_size(size: int) -> int:
     return max(PAD_FROM, 1 << (size - 1).bit_length()) if size else PAD_FROM
 
 
-def seal(plain: bytes, chain: Chain, place: Place, salt: bytes) -> bytes:
+def seal(plain: bytes, chain: SenderChain, context: Context, salt: bytes) -> bytes:
     """The token of the message that ``chain`` stands at."""
     # Fernet puts the time into its tokens, in clear; 0 says nothing.
-    return Fernet(chain.message_key(place, salt)).encrypt_at_time(plain, 0)
+    return Fernet(chain.message_key(context, salt)).encrypt_at_time(plain, 0)
 
 
-def unseal(data: bytes, chain: Chain, place: Place, salt: bytes) -> bytes | None:
+def unseal(data: bytes, chain: SenderChain, context: Context, salt: bytes) -> bytes | None:
     """The plaintext, or None if this is not the key."""
     try:
-        return Fernet(chain.message_key(place, salt)).decrypt(data)
+        return Fernet(chain.message_key(context, salt)).decrypt(data)
     except InvalidToken:
         return None
 
 
-def signed(place: Place, nick_key: str, change: int, epoch: int, n: int, data: bytes) -> bytes:
+def signed(context: Context, nick_key: str, change: int, epoch: int, n: int, data: bytes) -> bytes:
     """What the sender of a box signs: the raw token, where it stands, and under which name."""
     numbers = (number(change), number(epoch), number(n))
-    return labelled("cmdchat post 1", *place.fields, name(nick_key), *numbers, data)
+    return labelled("cmdchat post 1", *context.fields, name(nick_key), *numbers, data)

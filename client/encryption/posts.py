@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client.encryption.trust import Finding
+from client.encryption.trust import TrustWarning
 from protocol.frames import Box, Wrap
 
 
 @dataclass(frozen=True)
-class Sealed:
+class SealedPost:
     """A post for the wire: ``wraps`` go before it.  ``id`` is to be used again if it has to
     be sealed anew."""
 
@@ -17,11 +17,11 @@ class Sealed:
     wraps: tuple[Wrap, ...]
     box: Box
     id: bytes
-    findings: tuple[Finding, ...] = ()
+    warnings: tuple[TrustWarning, ...] = ()
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedPost:
     """A text, and who said it under which nickname."""
 
     nick: str
@@ -32,7 +32,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Unopened:
+class UndecryptablePost:
     """A post that stays shut; ``reason`` is one of the ``unreadable`` event's.
 
     ``nick`` is ``#`` and the member id where nobody is known by it: no nickname has a ``#``.
@@ -42,10 +42,10 @@ class Unopened:
     reason: str
 
 
-class Shut(Exception):
+class Undecryptable(Exception):
     """A post cannot be opened: what is shown of it, and what there is to say.  Internal."""
 
     def __init__(self, nick: str, reason: str, *codes: str) -> None:
         super().__init__(reason)
-        self.post = Unopened(nick, reason)
-        self.findings = [Finding(code, nick) for code in codes]
+        self.post = UndecryptablePost(nick, reason)
+        self.warnings = [TrustWarning(code, nick) for code in codes]

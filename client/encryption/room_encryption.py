@@ -33,20 +33,20 @@ from dataclasses import replace
 
 from client.encryption import envelope
 from client.encryption.envelope import Body
-from client.encryption.membership import Recent, Stay
-from client.encryption.posts import Opened, Sealed, Shut, Unopened
-from client.encryption.roster import Entry, Moments, Roster
+from client.encryption.membership import Membership, Recent
+from client.encryption.posts import OpenedPost, SealedPost, Undecryptable, UndecryptablePost
+from client.encryption.roster import MemberSet, RosterEntry, RosterHistory
 from client.encryption.sender_keys import (
     ROOM_AUDIENCE,
-    Chain,
-    Keyring,
-    Marks,
-    Place,
+    Context,
+    ReplayGuard,
+    SenderChain,
+    SenderKeys,
     member_audience,
     readable_number,
 )
 from client.encryption.transcript import Pair
-from client.encryption.trust import Finding, Trust
+from client.encryption.trust import Trust, TrustWarning
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.keys import Identity
@@ -58,21 +58,21 @@ _IDS = 8192
 _LOGS = 1024
 
 
-class Sealing:
+class RoomEncryption:
     """The room layer of one client, for one run of the program.
 
     Epochs, high-water marks, verifications and the keys last seen behind each nickname stay as
-    long as the program; rosters and chains as long as the stay in a room.  Everything but
+    long as the program; rosters and chains as long as the membership.  Everything but
     ``enter``, ``members`` and ``all_verified`` raises Gone before the first ``enter``.
     """
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
         self.most: int | None = None  # bytes of a text, once a server has said it
-        self._room: Stay | None = None
+        self._room: Membership | None = None
         # key: room key, audience.  Each costs somebody typing, so nothing has to bound them.
         self._epochs: dict[tuple[str, bytes], int] = {}
-        self._marks = Marks()
+        self._replay_guard = ReplayGuard()
         self._ids = Recent(_IDS)  # (sender's fingerprint, post id)
         self._trust = Trust()
         self._logs: OrderedDict[bytes, int] = OrderedDict()  # log id: last change seen
@@ -87,41 +87,41 @@ class Sealing:
         members: Sequence[MemberLine],
         change: int,
         salt: bytes = b"",
-    ) -> list[Finding]:
-        """A new stay in ``room``: joined, or joined anew after falling behind or being lost.
+    ) -> list[TrustWarning]:
+        """A new membership of ``room``: joined, or joined anew after falling behind or being lost.
 
         ``members`` is the roster, oneself (``me``) included; ``change`` the number of the last
         change in it, one's own joining, after which the log goes on.  ``salt`` comes from
-        ``codes.secret_salt``, or is empty.  Resuming in place is no new stay.
+        ``safety_numbers.secret_salt``, or is empty.  Resuming begins no new membership.
         """
         before = self._room
         guarded = before is not None and before.key == room_key(room) and self.all_verified()
-        own, findings = self._own_line(me, members, change)
+        own, warnings = self._own_line(me, members, change)
         if not self._moved_on(log_id, change):
-            findings.append(Finding("bad_roster", None))
-        roster = Roster({me: own})
-        for entry in (Entry(line) for line in members if line.id != me):
+            warnings.append(TrustWarning("bad_roster", None))
+        roster = MemberSet({me: own})
+        for entry in (RosterEntry(line) for line in members if line.id != me):
             if not roster.takes(entry) or roster.get(entry.id) or entry.member.joined > change:
-                findings.append(Finding("bad_roster", entry.nick))
+                warnings.append(TrustWarning("bad_roster", entry.nick))
                 continue  # with no place in the roster it gets no keys
-            findings += self._met(entry, roster, guarded)
+            warnings += self._met(entry, roster, guarded)
             roster = roster.with_entry(entry)
         self._trust.remember(own)
-        moments = Moments(log_id, change, roster)
-        self._room = Stay(room_key(room), log_id, me, salt, moments)
-        return findings
+        history = RosterHistory(log_id, change, roster)
+        self._room = Membership(room_key(room), log_id, me, salt, history)
+        return warnings
 
-    def joined(self, seq: int, member: MemberLine) -> list[Finding]:
+    def joined(self, seq: int, member: MemberLine) -> list[TrustWarning]:
         """The log's entry ``seq``: a newcomer."""
-        room, entry = self._here(), Entry(member)
-        known = room.moments.entry(member.id)  # an id is never given again
+        room, entry = self._here(), RosterEntry(member)
+        known = room.history.entry(member.id)  # an id is never given again
         if not room.counts(seq) or known or not room.roster.takes(entry):
             return self._contradiction(room, seq, entry.nick)
-        findings = self._met(entry, room.roster, self.all_verified())
+        warnings = self._met(entry, room.roster, self.all_verified())
         self._move(room, seq, room.roster.with_entry(entry))
-        return findings
+        return warnings
 
-    def left(self, seq: int, member: int) -> list[Finding]:
+    def left(self, seq: int, member: int) -> list[TrustWarning]:
         """The log's entry ``seq``: somebody is gone, and must not read what comes."""
         room = self._here()
         entry = room.roster.get(member)
@@ -129,12 +129,12 @@ class Sealing:
             return self._contradiction(room, seq, entry.nick if entry else None)
         if member in room.given:
             room.chain = None  # the next post starts an epoch
-        room.keyrings.pop(member, None)
+        room.sender_keys.pop(member, None)
         room.unusable.discard(member)
         self._move(room, seq, room.roster.without(member))
         return []
 
-    def renamed(self, seq: int, member: int, nick: str) -> list[Finding]:
+    def renamed(self, seq: int, member: int, nick: str) -> list[TrustWarning]:
         """The log's entry ``seq``: a member, perhaps oneself, has another nickname."""
         room = self._here()
         before = room.roster.get(member)
@@ -147,7 +147,7 @@ class Sealing:
             return []
         return self._met(after, room.roster, guarded=False)
 
-    def rejoined(self, seq: int, member: int) -> list[Finding]:
+    def rejoined(self, seq: int, member: int) -> list[TrustWarning]:
         """The log's entry ``seq``: another member lost its keys, and needs ours again.
 
         It is given the chain at the next number, under the keys that it always had: a server
@@ -192,7 +192,7 @@ class Sealing:
         return bool(others) and all(self.is_verified(entry.fingerprint) for entry in others)
 
     def code_pairs(self, nick: str | None = None) -> tuple[Pair, ...]:
-        """What ``codes.room_code`` takes: for all members, or oneself and ``nick``.
+        """What ``safety_numbers.room_code`` takes: for all members, or oneself and ``nick``.
 
         Raises Gone if nobody has this nickname.
         """
@@ -205,7 +205,7 @@ class Sealing:
         return (room.own.pair, entry.pair)
 
     def guard(self, salt: bytes) -> bool:
-        """From now on the room has a secret (``codes.secret_salt``); False if others are here.
+        """From now on the room has a secret, by its ``secret_salt``; False if others are here.
 
         They would not know it, and could not read what comes next.
         """
@@ -220,9 +220,9 @@ class Sealing:
     @property
     def change(self) -> int:
         """The last change of membership that this client knows."""
-        return self._here().moments.now.change
+        return self._here().history.now.change
 
-    def seal(self, kind: str, text: str, post_id: bytes | None = None) -> Sealed:
+    def seal(self, kind: str, text: str, post_id: bytes | None = None) -> SealedPost:
         """A post for everybody who is here now.
 
         ``kind`` is ``text`` or ``action``; ``post_id`` that of an earlier sealing, if it was
@@ -235,16 +235,16 @@ class Sealing:
         if room.chain is None or room.chain.n >= EPOCH_POSTS:
             room.chain = self._new_chain(room, ROOM_AUDIENCE)
             room.holders, room.given = set(), set()
-        chain, place = room.chain, room.place(ROOM_AUDIENCE, self._identity.fingerprint)
-        wraps, findings = _wraps(room, chain, place)
-        box = self._box(room, chain, place, plain)
+        chain, context = room.chain, room.context(ROOM_AUDIENCE, self._identity.fingerprint)
+        wraps, warnings = _wraps(room, chain, context)
+        box = self._box(room, chain, context, plain)
         room.chain = chain.at(chain.n + 1)
         room.sealed(box.sig, body)
-        return Sealed(room.moments.now.change, wraps, box, body.id, findings)
+        return SealedPost(room.history.now.change, wraps, box, body.id, warnings)
 
     def seal_private(
         self, to: int, fingerprint: bytes, kind: str, text: str, post_id: bytes | None = None
-    ) -> Sealed:
+    ) -> SealedPost:
         """A post for one other member, by id and keys, with a chain of its own.
 
         Raises Gone if that member with those keys is not here, KeyUnusable if its keys do not
@@ -258,22 +258,22 @@ class Sealing:
         plain = body.encode()
         audience = member_audience(to, fingerprint)
         chain = self._new_chain(room, audience)
-        place = room.place(audience, self._identity.fingerprint)
-        wrap = chain.wrap(place, to, entry.member.bundle)
-        box = self._box(room, chain, place, plain)
-        return Sealed(room.moments.now.change, (wrap,), box, body.id)
+        context = room.context(audience, self._identity.fingerprint)
+        wrap = chain.wrap(context, to, entry.member.bundle)
+        box = self._box(room, chain, context, plain)
+        return SealedPost(room.history.now.change, (wrap,), box, body.id)
 
     def own(self, seq: int, change: int, sig: bytes) -> None:
         """The log's entry ``seq``: one's own post, sealed for ``change`` with signature ``sig``."""
         room = self._here()
-        moment = room.moments.get(change)
-        if room.counts(seq) and moment:
-            moment.transcript.add(sig)
+        version = room.history.get(change)
+        if room.counts(seq) and version:
+            version.transcript.add(sig)
             room.placed(change, sig)
 
     # Opening
 
-    def add_wrap(self, sender: int, wrap: Wrap) -> list[Finding]:
+    def add_wrap(self, sender: int, wrap: Wrap) -> list[TrustWarning]:
         """A chain of ``sender``, wrapped for this client."""
         room = self._here()
         shape = (sender, wrap.to, wrap.epoch, wrap.n, hashlib.sha256(wrap.wrapped).digest())
@@ -281,45 +281,45 @@ class Sealing:
             return []  # a resume may bring it again
         entry = room.roster.get(sender)
         if entry is None:
-            return [Finding("bad_wrap", None)]
-        place = room.place(ROOM_AUDIENCE, entry.fingerprint)
-        chain = self._unwrap(room, place, wrap)
+            return [TrustWarning("bad_wrap", None)]
+        context = room.context(ROOM_AUDIENCE, entry.fingerprint)
+        chain = self._unwrap(room, context, wrap)
         if (
             chain is None
             or sender == room.me
-            or self._marks.passed(place, chain.epoch, chain.n)
-            or not room.keyring(sender).offer(chain)
+            or self._replay_guard.passed(context, chain.epoch, chain.n)
+            or not room.keys_of(sender).offer(chain)
         ):
-            return [Finding("bad_wrap", entry.nick)]
+            return [TrustWarning("bad_wrap", entry.nick)]
         return []
 
     def open(
         self, seq: int, sender: int, change: int, box: Box
-    ) -> tuple[Opened | Unopened, list[Finding]]:
+    ) -> tuple[OpenedPost | UndecryptablePost, list[TrustWarning]]:
         """The log's entry ``seq``: a public post."""
         room = self._here()
-        moment = room.moments.get(change)
+        version = room.history.get(change)
         new = room.counts(seq)
-        if new and moment:
+        if new and version:
             # Whatever it turns out to be: all were given it, so all count it.
-            moment.transcript.add(box.sig)
+            version.transcript.add(box.sig)
         try:
-            entry, place = self._judge(room, sender, change, ROOM_AUDIENCE, box)
+            entry, context = self._judge(room, sender, change, ROOM_AUDIENCE, box)
             if not new:
-                raise Shut(entry.nick, "replay", "replay")
-            keyring = room.keyring(sender)
-            chain, plain = _unseal(keyring, place, room.salt, box, entry.nick)
+                raise Undecryptable(entry.nick, "replay", "replay")
+            keys = room.keys_of(sender)
+            chain, plain = _unseal(keys, context, room.salt, box, entry.nick)
             body = self._fit(_body(plain, change, entry.nick), entry.nick)
-            keyring.prove(chain)
-            accepted = self._accept(room, entry, place, change, box, body)
-            room.told(change, body)
+            keys.prove(chain)
+            accepted = self._accept(room, entry, context, change, box, body)
+            room.acknowledge(change, body)
             return accepted
-        except Shut as shut:
-            return shut.post, shut.findings
+        except Undecryptable as undecryptable:
+            return undecryptable.post, undecryptable.warnings
 
     def open_private(
         self, sender: int, change: int, wrap: Wrap, box: Box
-    ) -> tuple[Opened | Unopened | None, list[Finding]]:
+    ) -> tuple[OpenedPost | UndecryptablePost | None, list[TrustWarning]]:
         """A private post for this client; None if it is one that came before.
 
         That is no replay: a resume may bring it again, byte for byte, and nothing is shown.
@@ -331,45 +331,45 @@ class Sealing:
             return None, []
         audience = member_audience(room.me, self._identity.fingerprint)
         try:
-            entry, place = self._judge(room, sender, change, audience, box)
-            chain = self._unwrap(room, place, wrap)
+            entry, context = self._judge(room, sender, change, audience, box)
+            chain = self._unwrap(room, context, wrap)
             if chain is None or (chain.epoch, chain.n) != (box.epoch, box.n):
-                raise Shut(entry.nick, "no_key", "bad_wrap")
-            plain = envelope.unseal(box.data, chain, place, room.salt)
+                raise Undecryptable(entry.nick, "no_key", "bad_wrap")
+            plain = envelope.unseal(box.data, chain, context, room.salt)
             if plain is None:
-                raise _wrong_key(room.keyring(sender), entry.nick)
+                raise _wrong_key(room.keys_of(sender), entry.nick)
             body = self._fit(_body(plain, change, entry.nick), entry.nick)
-            return self._accept(room, entry, place, change, box, body)
-        except Shut as shut:
-            return shut.post, shut.findings
+            return self._accept(room, entry, context, change, box, body)
+        except Undecryptable as undecryptable:
+            return undecryptable.post, undecryptable.warnings
 
     # Parts
 
-    def _here(self) -> Stay:
+    def _here(self) -> Membership:
         if self._room is None:
             raise Gone()
         return self._room
 
     def _own_line(
         self, me: int, members: Sequence[MemberLine], change: int
-    ) -> tuple[Entry, list[Finding]]:
+    ) -> tuple[RosterEntry, list[TrustWarning]]:
         """Oneself as the roster has it, but with the keys that one really has."""
         bundle = self._identity.bundle
         lines = [line for line in members if line.id == me]
         own = lines[0] if lines else MemberLine(me, "", change, bundle)
         genuine = len(lines) == 1 and own.bundle == bundle and own.joined <= change
-        findings = [] if genuine else [Finding("bad_roster", own.nick or None)]
-        return Entry(replace(own, bundle=bundle)), findings
+        warnings = [] if genuine else [TrustWarning("bad_roster", own.nick or None)]
+        return RosterEntry(replace(own, bundle=bundle)), warnings
 
-    def _met(self, entry: Entry, others: Roster, guarded: bool) -> list[Finding]:
+    def _met(self, entry: RosterEntry, others: MemberSet, guarded: bool) -> list[TrustWarning]:
         """``entry`` appears; ``guarded``: everybody else was verified until now."""
-        findings = self._trust.meet(entry)
+        warnings = self._trust.meet(entry)
         # No honest server lets one in.
-        if others.has_look_alike(entry) and "bad_roster" not in [each.code for each in findings]:
-            findings.append(Finding("bad_roster", entry.nick))
+        if others.has_look_alike(entry) and "bad_roster" not in [each.code for each in warnings]:
+            warnings.append(TrustWarning("bad_roster", entry.nick))
         if guarded and not self.is_verified(entry.fingerprint):
-            findings.append(Finding("unverified_member", entry.nick))
-        return findings
+            warnings.append(TrustWarning("unverified_member", entry.nick))
+        return warnings
 
     def _moved_on(self, log_id: bytes, change: int) -> bool:
         """Whether ``change`` is a new one of its log: a log never goes back."""
@@ -380,138 +380,146 @@ class Sealing:
             self._logs.popitem(last=False)
         return last is None or change > last
 
-    def _move(self, room: Stay, seq: int, roster: Roster) -> None:
+    def _move(self, room: Membership, seq: int, roster: MemberSet) -> None:
         self._moved_on(room.log_id, seq)
-        room.moments.move(seq, roster)
+        room.history.move(seq, roster)
 
-    def _contradiction(self, room: Stay, seq: int, nick: str | None) -> list[Finding]:
+    def _contradiction(self, room: Membership, seq: int, nick: str | None) -> list[TrustWarning]:
         """A change that cannot be: it changes nobody, but others may name its number."""
-        if seq > room.moments.now.change:
+        if seq > room.history.now.change:
             self._move(room, seq, room.roster)
-        return [Finding("bad_roster", nick)]
+        return [TrustWarning("bad_roster", nick)]
 
-    def _new_chain(self, room: Stay, audience: bytes) -> Chain:
+    def _new_chain(self, room: Membership, audience: bytes) -> SenderChain:
         epoch = self._epochs.get((room.key, audience), 0) + 1
         self._epochs[room.key, audience] = epoch
-        return Chain.start(epoch)
+        return SenderChain.start(epoch)
 
-    def _body(self, room: Stay, kind: str, text: str, post_id: bytes | None) -> Body:
+    def _body(self, room: Membership, kind: str, text: str, post_id: bytes | None) -> Body:
         new_id = secrets.token_bytes(POST_ID_BYTES)
-        moments = room.moments
-        seen = moments.now.transcript.seen()
-        return Body(post_id or new_id, kind, text, seen, moments.untold())
+        history = room.history
+        seen = history.now.transcript.seen()
+        return Body(post_id or new_id, kind, text, seen, history.unacknowledged())
 
-    def _box(self, room: Stay, chain: Chain, place: Place, plain: bytes) -> Box:
-        data = envelope.seal(plain, chain, place, room.salt)
-        change = room.moments.now.change
-        message = envelope.signed(place, room.own.key, change, chain.epoch, chain.n, data)
+    def _box(self, room: Membership, chain: SenderChain, context: Context, plain: bytes) -> Box:
+        data = envelope.seal(plain, chain, context, room.salt)
+        change = room.history.now.change
+        message = envelope.signed(context, room.own.key, change, chain.epoch, chain.n, data)
         return Box(chain.epoch, chain.n, data, self._identity.sign(message))
 
-    def _unwrap(self, room: Stay, place: Place, wrap: Wrap) -> Chain | None:
+    def _unwrap(self, room: Membership, context: Context, wrap: Wrap) -> SenderChain | None:
         if wrap.to != room.me or wrap.epoch < 1 or not readable_number(wrap.n):
             return None
-        info = place.wrap_info(self._identity.fingerprint, wrap.epoch, wrap.n)
+        info = context.wrap_info(self._identity.fingerprint, wrap.epoch, wrap.n)
         try:
-            return Chain(wrap.epoch, wrap.n, self._identity.unwrap(wrap.wrapped, info))
+            return SenderChain(wrap.epoch, wrap.n, self._identity.unwrap(wrap.wrapped, info))
         except KeyUnusable:
             return None
 
     def _fit(self, body: Body, nick: str) -> Body:
         """What every reader judges anew: no server can see it."""
         if not envelope.is_fit(body.text, self.most):
-            raise Shut(nick, "bounds")
+            raise Undecryptable(nick, "bounds")
         return body
 
     def _judge(
-        self, room: Stay, sender: int, change: int, audience: bytes, box: Box
-    ) -> tuple[Entry, Place]:
+        self, room: Membership, sender: int, change: int, audience: bytes, box: Box
+    ) -> tuple[RosterEntry, Context]:
         """Who sealed ``box`` and where, if it was ``sender`` and for the first time."""
-        moment = room.moments.get(change)
-        entry = moment.roster.get(sender) if moment else room.moments.entry(sender)
+        version = room.history.get(change)
+        entry = version.roster.get(sender) if version else room.history.entry(sender)
         if entry is None:
-            raise Shut(f"#{sender}", "name", "forged")
-        place = room.place(audience, entry.fingerprint)
-        message = envelope.signed(place, entry.key, change, box.epoch, box.n, box.data)
+            raise Undecryptable(f"#{sender}", "name", "forged")
+        context = room.context(audience, entry.fingerprint)
+        message = envelope.signed(context, entry.key, change, box.epoch, box.n, box.data)
         if not entry.member.bundle.verify(box.sig, message):
-            raise Shut(entry.nick, "name", "forged")
-        if sender == room.me or self._marks.passed(place, box.epoch, box.n):
-            raise Shut(entry.nick, "replay", "replay")
-        if moment is None:
+            raise Undecryptable(entry.nick, "name", "forged")
+        if sender == room.me or self._replay_guard.passed(context, box.epoch, box.n):
+            raise Undecryptable(entry.nick, "replay", "replay")
+        if version is None:
             # It is the sender's own word that there was such a change, and there was none here.
-            raise Shut(entry.nick, "name", *_differing(room, sender, change))
-        return entry, place
+            raise Undecryptable(entry.nick, "name", *_differing(room, sender, change))
+        return entry, context
 
     def _accept(
-        self, room: Stay, entry: Entry, place: Place, change: int, box: Box, body: Body
-    ) -> tuple[Opened, list[Finding]]:
-        self._marks.move(place, box.epoch, box.n, room.moments.fingerprints)
+        self,
+        room: Membership,
+        entry: RosterEntry,
+        context: Context,
+        change: int,
+        box: Box,
+        body: Body,
+    ) -> tuple[OpenedPost, list[TrustWarning]]:
+        self._replay_guard.move(context, box.epoch, box.n, room.history.fingerprints)
         if not self._ids.add((entry.fingerprint, body.id)):
-            raise Shut(entry.nick, "replay", "replay")
-        said = body.said(change)
-        differ = [at for at, seen in said if not room.moments.agrees(at, seen)]
+            raise Undecryptable(entry.nick, "replay", "replay")
+        claims = body.claims(change)
+        differ = [at for at, seen in claims if not room.history.agrees(at, seen)]
         codes = _differing(room, entry.id, *differ)
         verified = self.is_verified(entry.fingerprint)
-        opened = Opened(entry.nick, body.kind, body.text, body.id, verified)
-        return opened, [Finding(code, entry.nick) for code in codes]
+        opened = OpenedPost(entry.nick, body.kind, body.text, body.id, verified)
+        return opened, [TrustWarning(code, entry.nick) for code in codes]
 
 
-def _differing(room: Stay, sender: int, *changes: int) -> tuple[str, ...]:
+def _differing(room: Membership, sender: int, *changes: int) -> tuple[str, ...]:
     """``sender`` was shown another room than this client; said once for each change."""
     new = {(sender, change) for change in changes} - room.differing
     room.differing |= new
     return ("transcript",) if new else ()
 
 
-def _wraps(room: Stay, chain: Chain, place: Place) -> tuple[tuple[Wrap, ...], tuple[Finding, ...]]:
+def _wraps(
+    room: Membership, chain: SenderChain, context: Context
+) -> tuple[tuple[Wrap, ...], tuple[TrustWarning, ...]]:
     """``chain`` for everybody who lacks it; keys that do not load keep nobody else from it."""
-    wraps, findings = [], []
+    wraps, warnings = [], []
     for entry in room.others():
         if entry.id in room.holders or entry.id in room.unusable:
             continue
         try:
-            wraps.append(chain.wrap(place, entry.id, entry.member.bundle))
+            wraps.append(chain.wrap(context, entry.id, entry.member.bundle))
             room.holders.add(entry.id)
             room.given.add(entry.id)
         except KeyUnusable:
             room.unusable.add(entry.id)
-            findings.append(Finding("bad_bundle", entry.nick))
-    return tuple(wraps), tuple(findings)
+            warnings.append(TrustWarning("bad_bundle", entry.nick))
+    return tuple(wraps), tuple(warnings)
 
 
 def _unseal(
-    keyring: Keyring, place: Place, salt: bytes, box: Box, nick: str
-) -> tuple[Chain, bytes]:
+    keys: SenderKeys, context: Context, salt: bytes, box: Box, nick: str
+) -> tuple[SenderChain, bytes]:
     """The chain that opens ``box``, at the box's number, and what was in it."""
     if box.epoch < 1 or not readable_number(box.n):
-        raise Shut(nick, "damaged")
-    reaching = keyring.reaching(box.epoch, box.n)
+        raise Undecryptable(nick, "damaged")
+    reaching = keys.reaching(box.epoch, box.n)
     for chain in (known.at(box.n) for known in reaching):
-        plain = envelope.unseal(box.data, chain, place, salt)
+        plain = envelope.unseal(box.data, chain, context, salt)
         if plain is not None:
             return chain, plain
     if not reaching:
-        raise Shut(nick, "no_key")
-    if keyring.proven in reaching:
-        raise Shut(nick, "damaged")
-    raise _wrong_key(keyring, nick)
+        raise Undecryptable(nick, "no_key")
+    if keys.proven in reaching:
+        raise Undecryptable(nick, "damaged")
+    raise _wrong_key(keys, nick)
 
 
-def _wrong_key(keyring: Keyring, nick: str) -> Shut:
+def _wrong_key(keys: SenderKeys, nick: str) -> Undecryptable:
     """A genuine box does not open under a key that never opened anything.
 
     Who was read before has the same room secret, so the key was not its sender's.  Of who was
     not, the secret is the likelier reason.
     """
-    if keyring.proven is None:
-        return Shut(nick, "secret")
-    return Shut(nick, "no_key", "bad_wrap")
+    if keys.proven is None:
+        return Undecryptable(nick, "secret")
+    return Undecryptable(nick, "no_key", "bad_wrap")
 
 
 def _body(plain: bytes, change: int, nick: str) -> Body:
     try:
         body = Body.decode(plain)
     except Malformed:
-        raise Shut(nick, "damaged") from None
+        raise Undecryptable(nick, "damaged") from None
     if body.before and body.before.change >= change:
-        raise Shut(nick, "damaged")
+        raise Undecryptable(nick, "damaged")
     return body

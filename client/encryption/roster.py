@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from client.encryption.transcript import Before, Pair, Seen, Transcript
+from client.encryption.transcript import Claim, Pair, Transcript, TranscriptHash
 from protocol.frames import MemberLine
 from protocol.limits import CHANGES_BEHIND, ROOM_MEMBERS
 from protocol.names import nick_key, nick_looks
 
 
 @dataclass(frozen=True)
-class Entry:
+class RosterEntry:
     """A member, with what it is compared by."""
 
     member: MemberLine
@@ -52,29 +52,29 @@ class Entry:
         """What codes and transcripts are made of."""
         return (self.key, self.fingerprint)
 
-    def renamed(self, nick: str) -> Entry:
+    def renamed(self, nick: str) -> RosterEntry:
         """The same member under another nickname."""
-        return Entry(replace(self.member, nick=nick))
+        return RosterEntry(replace(self.member, nick=nick))
 
-    def rejoined(self, seq: int) -> Entry:
+    def rejoined(self, seq: int) -> RosterEntry:
         """The same member, counted as coming new at ``seq``."""
-        return Entry(replace(self.member, joined=seq))
+        return RosterEntry(replace(self.member, joined=seq))
 
 
-class Roster:
+class MemberSet:
     """The members after one change, by id."""
 
-    def __init__(self, entries: Mapping[int, Entry]) -> None:
+    def __init__(self, entries: Mapping[int, RosterEntry]) -> None:
         self._entries = dict(entries)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[RosterEntry]:
         return iter(self._entries.values())
 
-    def get(self, member: int) -> Entry | None:
+    def get(self, member: int) -> RosterEntry | None:
         """The member with this id, if it is there."""
         return self._entries.get(member)
 
-    def find(self, nick: str) -> Entry | None:
+    def find(self, nick: str) -> RosterEntry | None:
         """The member with this nickname, if it is there."""
         wanted = nick_key(nick)
         return next((entry for entry in self if entry.key == wanted), None)
@@ -83,63 +83,63 @@ class Roster:
         """What codes and transcripts are made of."""
         return tuple(entry.pair for entry in self)
 
-    def takes(self, entry: Entry) -> bool:
+    def takes(self, entry: RosterEntry) -> bool:
         """Whether there is room for ``entry``, and nobody else has its nickname or its keys."""
         others = [other for other in self if other.id != entry.id]
         return len(others) < ROOM_MEMBERS and not any(
             other.key == entry.key or other.fingerprint == entry.fingerprint for other in others
         )
 
-    def has_look_alike(self, entry: Entry) -> bool:
+    def has_look_alike(self, entry: RosterEntry) -> bool:
         """Whether the nickname of ``entry`` would pass for another member's."""
         return any(other.looks & entry.looks for other in self if other.id != entry.id)
 
-    def with_entry(self, entry: Entry) -> Roster:
+    def with_entry(self, entry: RosterEntry) -> MemberSet:
         """With ``entry`` in the place of who had its id before."""
-        return Roster({**self._entries, entry.id: entry})
+        return MemberSet({**self._entries, entry.id: entry})
 
-    def without(self, member: int) -> Roster:
+    def without(self, member: int) -> MemberSet:
         """Without the member with this id."""
-        return Roster({key: entry for key, entry in self._entries.items() if key != member})
+        return MemberSet({key: entry for key, entry in self._entries.items() if key != member})
 
 
 @dataclass(frozen=True)
-class Moment:
+class RosterVersion:
     """The room from one change on: who was there, and what was said under it."""
 
     change: int
-    roster: Roster
+    roster: MemberSet
     transcript: Transcript
 
 
-class Moments:
-    """The present moment, and as many before it as a post may be behind.
+class RosterHistory:
+    """The present version, and as many before it as a post may be behind.
 
     What was said is remembered for longer: of as many changes again under which something was.
     A server can invent changes without anybody's help, but no posts.
     """
 
-    def __init__(self, log_id: bytes, change: int, roster: Roster) -> None:
+    def __init__(self, log_id: bytes, change: int, roster: MemberSet) -> None:
         self._log_id = log_id
-        self._by_change: dict[int, Moment] = {}
+        self._by_change: dict[int, RosterVersion] = {}
         self._transcripts: dict[int, Transcript] = {}  # of all of those, and the longer memory
         self._since = change  # of what was said before it, nothing is known
         self.move(change, roster)
 
     @property
-    def now(self) -> Moment:
-        """The moment after the last change."""
+    def now(self) -> RosterVersion:
+        """The version after the last change."""
         return self._now
 
-    def get(self, change: int) -> Moment | None:
-        """The moment after ``change``, if it is one of the last 64 and of now."""
+    def get(self, change: int) -> RosterVersion | None:
+        """The version after ``change``, if it is one of the last 64 and of now."""
         return self._by_change.get(change)
 
-    def move(self, change: int, roster: Roster) -> None:
+    def move(self, change: int, roster: MemberSet) -> None:
         """Another change: ``roster`` is there from now on."""
         transcript = Transcript(self._log_id, change, roster.pairs())
         self._transcripts[change] = transcript
-        self._now = self._by_change[change] = Moment(change, roster, transcript)
+        self._now = self._by_change[change] = RosterVersion(change, roster, transcript)
         if len(self._by_change) > CHANGES_BEHIND + 1:
             past = self._by_change.pop(next(iter(self._by_change)))
             if past.transcript.count == 0:
@@ -149,35 +149,37 @@ class Moments:
             del self._transcripts[oldest]
             self._since = oldest + 1
 
-    def untold(self) -> Before | None:
-        """The oldest change before now of which more was shown than posts in the log tell."""
+    def unacknowledged(self) -> Claim | None:
+        """The oldest change before now of which more was shown than posts in the log claim."""
         for change, transcript in self._transcripts.items():
-            if transcript.told < transcript.count and change < self._now.change:
-                return Before(change, transcript.seen())
+            if transcript.acknowledged < transcript.count and change < self._now.change:
+                return Claim(change, transcript.seen())
         return None
 
-    def tell(self, change: int, seen: Seen) -> None:
-        """A post in the log says ``seen`` of ``change``.
+    def acknowledge(self, change: int, seen: TranscriptHash) -> None:
+        """A post in the log says ``seen`` of ``change``: told, as docs/PROTOCOL.md has it.
 
-        Whoever was given that post has been told; of whoever was not, this post is what is told
+        Whoever was given that post knows it; of whoever was not, this post is what is claimed
         next.
         """
         transcript = self._transcripts.get(change)
         if transcript and transcript.agrees(seen):
-            transcript.told = max(transcript.told, seen.count)
+            transcript.acknowledged = max(transcript.acknowledged, seen.count)
 
-    def agrees(self, change: int, seen: Seen) -> bool:
+    def agrees(self, change: int, seen: TranscriptHash) -> bool:
         """Whether ``seen`` of ``change`` is no other than what was shown here, if that is known."""
         transcript = self._transcripts.get(change)
         if transcript is None:  # no such change, or nothing was said under it: not here
             return change < self._since
         return transcript.agrees(seen)
 
-    def entry(self, member: int) -> Entry | None:
+    def entry(self, member: int) -> RosterEntry | None:
         """Who had this id last, as far as is remembered."""
-        found = (moment.roster.get(member) for moment in reversed(self._by_change.values()))
+        found = (version.roster.get(member) for version in reversed(self._by_change.values()))
         return next((entry for entry in found if entry is not None), None)
 
     def fingerprints(self) -> set[bytes]:
         """Whose boxes can still be judged."""
-        return {entry.fingerprint for moment in self._by_change.values() for entry in moment.roster}
+        return {
+            entry.fingerprint for version in self._by_change.values() for entry in version.roster
+        }

@@ -5,12 +5,13 @@ Each member has one chain for the room, and a fresh one for each private message
 to n + 1, and nothing leads back.  Epochs count from 1, n from 0 to 999.
 
     message key  HKDF-SHA256(ck, salt = room secret's salt or empty,
-                     info = "cmdchat message key 1", place, epoch, n), 32 bytes: a Fernet key
+                     info = "cmdchat message key 1", context, epoch, n), 32 bytes: a Fernet key
     next ck      HKDF-SHA256(ck, salt empty, info = "cmdchat chain step 1"), 32 bytes
     wrap         Recipient.wrap(ck,
-                     info = "cmdchat chain wrap 1", place, recipient's fingerprint, epoch, n)
+                     info = "cmdchat chain wrap 1", context, recipient's fingerprint, epoch, n)
 
-``place`` stands for four fields: room key (UTF-8), log id, audience, sender's fingerprint.
+``context`` (docs/PROTOCOL.md: place) stands for four fields: room key (UTF-8), log id, audience,
+sender's fingerprint.
 Every ``info`` goes through ``protocol.keys.labelled``; numbers are 8 bytes, big-endian.
 """
 
@@ -57,7 +58,7 @@ def member_audience(member: int, fingerprint: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Place:
+class Context:
     """Where somebody speaks, to whom, and who it is; ``room`` is a room key."""
 
     room: str
@@ -80,7 +81,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Chain:
+class SenderChain:
     """A chain from (``epoch``, ``n``) on.  Stepping makes a new one: the caller decides when
     the old one is forgotten, and for a reader that is after the message has opened."""
 
@@ -89,30 +90,30 @@ class Chain:
     ck: bytes = field(repr=False)
 
     @classmethod
-    def start(cls, epoch: int) -> Chain:
+    def start(cls, epoch: int) -> SenderChain:
         """A new chain at n = 0."""
         return cls(epoch, 0, secrets.token_bytes(SECRET_BYTES))
 
-    def at(self, n: int) -> Chain:
+    def at(self, n: int) -> SenderChain:
         """The chain at ``n``, which is this one's or a later one."""
         ck = self.ck
         for _ in range(self.n, n):
             ck = HKDF(hashes.SHA256(), SECRET_BYTES, b"", _STEP).derive(ck)
-        return Chain(self.epoch, n, ck)
+        return SenderChain(self.epoch, n, ck)
 
-    def message_key(self, place: Place, salt: bytes) -> bytes:
+    def message_key(self, context: Context, salt: bytes) -> bytes:
         """The Fernet key (base64url) of message ``n``; ``salt`` comes from the room secret."""
         numbers = (number(self.epoch), number(self.n))
-        info = labelled("cmdchat message key 1", *place.fields, *numbers)
+        info = labelled("cmdchat message key 1", *context.fields, *numbers)
         raw = HKDF(hashes.SHA256(), 32, salt, info).derive(self.ck)
         return base64.urlsafe_b64encode(raw)
 
-    def wrap(self, place: Place, to: int, bundle: Bundle) -> Wrap:
+    def wrap(self, context: Context, to: int, bundle: Bundle) -> Wrap:
         """The chain for member ``to``; raises KeyUnusable if its keys cannot be used."""
-        info = place.wrap_info(bundle.fingerprint, self.epoch, self.n)
+        info = context.wrap_info(bundle.fingerprint, self.epoch, self.n)
         return Wrap(to, self.epoch, self.n, bundle.recipient.wrap(self.ck, info))
 
-    def agrees(self, other: Chain) -> bool:
+    def agrees(self, other: SenderChain) -> bool:
         """Whether both are one chain, known from different numbers on."""
         early, late = sorted((self, other), key=lambda chain: chain.n)
         return hmac.compare_digest(early.at(late.n).ck, late.ck)
@@ -121,7 +122,7 @@ class Chain:
 _STEP = labelled("cmdchat chain step 1")
 
 
-class Keyring:
+class SenderKeys:
     """A reader's chains of one sender.
 
     Wraps are sealed for their reader, but not signed by their sender: the server can make
@@ -131,10 +132,10 @@ class Keyring:
     """
 
     def __init__(self) -> None:
-        self.proven: Chain | None = None  # at its next number
-        self._offered: list[Chain] = []
+        self.proven: SenderChain | None = None  # at its next number
+        self._offered: list[SenderChain] = []
 
-    def offer(self, chain: Chain) -> bool:
+    def offer(self, chain: SenderChain) -> bool:
         """Keep a chain that came in a wrap; False if another one of its epoch contradicts it."""
         known = [other for other in self._all() if other.epoch == chain.epoch]
         if any(other.agrees(chain) for other in known):
@@ -143,16 +144,16 @@ class Keyring:
             self._offered = [*self._offered[1 - _OFFERED :], chain]
         return not known
 
-    def reaching(self, epoch: int, n: int) -> list[Chain]:
+    def reaching(self, epoch: int, n: int) -> list[SenderChain]:
         """The chains from which message (``epoch``, ``n``) can be reached."""
         return [chain for chain in self._all() if chain.epoch == epoch and chain.n <= n]
 
-    def prove(self, chain: Chain) -> None:
+    def prove(self, chain: SenderChain) -> None:
         """A signed box has opened under ``chain``: go on from there, forget what is older."""
         self.proven = chain.at(chain.n + 1)
         self._offered = [other for other in self._offered if other.epoch > chain.epoch]
 
-    def _all(self) -> list[Chain]:
+    def _all(self) -> list[SenderChain]:
         return [*([self.proven] if self.proven else []), *self._offered]
 
 
@@ -164,7 +165,7 @@ def readable_number(n: int) -> bool:
 Mark = tuple[int, int]
 
 
-class Marks:
+class ReplayGuard:
     """The highest (epoch, n) opened of each sender and audience, for the program's lifetime.
 
     They outlive rooms and chains: a server that plays a whole old log to somebody who comes
@@ -176,16 +177,16 @@ class Marks:
         # key: sender's fingerprint, room key, audience; most recently moved last
         self._highest: OrderedDict[tuple[bytes, str, bytes], Mark] = OrderedDict()
 
-    def passed(self, place: Place, epoch: int, n: int) -> bool:
+    def passed(self, context: Context, epoch: int, n: int) -> bool:
         """Whether (``epoch``, ``n``) is not above the highest opened one."""
-        mark = self._highest.get((place.sender, place.room, place.audience))
+        mark = self._highest.get((context.sender, context.room, context.audience))
         return mark is not None and (epoch, n) <= mark
 
     def move(
-        self, place: Place, epoch: int, n: int, present: Callable[[], Container[bytes]]
+        self, context: Context, epoch: int, n: int, present: Callable[[], Container[bytes]]
     ) -> None:
         """(``epoch``, ``n``) was opened; marks of the fingerprints ``present()`` stay."""
-        key = (place.sender, place.room, place.audience)
+        key = (context.sender, context.room, context.audience)
         self._highest[key] = (epoch, n)
         self._highest.move_to_end(key)
         if len(self._highest) > _MARKS:

@@ -29,18 +29,18 @@ _HASH_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Seen:
+class TranscriptHash:
     """``count`` public posts of one change, and the hash over roster and them (32 bytes)."""
 
     count: int
     hash: bytes
 
 
-class Before(NamedTuple):
+class Claim(NamedTuple):
     """What the sender of a box had been shown of an earlier change."""
 
     change: int
-    seen: Seen
+    seen: TranscriptHash
 
 
 def flat(pairs: Iterable[Pair]) -> list[bytes]:
@@ -53,7 +53,7 @@ class Transcript:
     """What was shown of one change; ``pairs`` is the roster that it made."""
 
     def __init__(self, log_id: bytes, change: int, pairs: Iterable[Pair]) -> None:
-        self.told = 0  # how many of its posts are named by later ones in the log
+        self.acknowledged = 0  # how many of its posts later ones in the log name
         # h_0, h_1, … one after the other: 128 KiB at most
         self._hashes = bytearray(
             digest("cmdchat room transcript 1", log_id, number(change), *flat(pairs))
@@ -70,11 +70,11 @@ class Transcript:
             step = digest("cmdchat room transcript step 1", self.seen().hash, signature)
             self._hashes += step
 
-    def seen(self) -> Seen:
+    def seen(self) -> TranscriptHash:
         """The value that goes into a box."""
-        return Seen(self.count, bytes(self._hashes[-_HASH_BYTES:]))
+        return TranscriptHash(self.count, bytes(self._hashes[-_HASH_BYTES:]))
 
-    def agrees(self, seen: Seen) -> bool:
+    def agrees(self, seen: TranscriptHash) -> bool:
         """Whether the sender of ``seen`` was shown what this reader was, as far as it goes."""
         start = seen.count * _HASH_BYTES
         # Nobody can have been shown more than its reader: its own post came after all that.

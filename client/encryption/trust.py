@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from client.encryption.roster import Entry
+from client.encryption.roster import RosterEntry
 from protocol.errors import BadNick
 from protocol.names import check_nick
 
@@ -13,7 +13,7 @@ _NICKS = 4096  # bounds what the nicknames of a hostile server can take
 
 
 @dataclass(frozen=True)
-class Finding:
+class TrustWarning:
     """Something that is not as it should be; ``code`` is one of the ``warning`` event's.
 
     ``nick`` is whom it is about, None if nobody is known.  ``loud``: somebody verified seems
@@ -37,26 +37,26 @@ class Trust:
         """Whether the code of these keys was compared."""
         return fingerprint in self._verified
 
-    def verify(self, entry: Entry) -> None:
+    def verify(self, entry: RosterEntry) -> None:
         """The code of this member was compared."""
         self._verified.add(entry.fingerprint)
         self._compared[entry.key] = entry.fingerprint
 
-    def meet(self, entry: Entry) -> list[Finding]:
+    def meet(self, entry: RosterEntry) -> list[TrustWarning]:
         """Another member appears under a nickname: what there is to say about it."""
-        findings = []
+        warnings = []
         before = self._known.get(entry.key)
         if before is not None and before != entry.fingerprint:
             loud = self._was_verified(entry, before)
-            findings.append(Finding("other_keys", entry.nick, loud))
+            warnings.append(TrustWarning("other_keys", entry.nick, loud))
         self.remember(entry)
         try:
             check_nick(entry.nick)
         except BadNick:  # no honest server grants it: it may look like somebody else's
-            findings.append(Finding("bad_roster", entry.nick))
-        return findings
+            warnings.append(TrustWarning("bad_roster", entry.nick))
+        return warnings
 
-    def remember(self, entry: Entry) -> None:
+    def remember(self, entry: RosterEntry) -> None:
         """These are the keys behind this nickname."""
         self._known[entry.key] = entry.fingerprint
         self._known.move_to_end(entry.key)
@@ -66,7 +66,7 @@ class Trust:
             if forgotten is not None:
                 del self._known[forgotten]
 
-    def _was_verified(self, entry: Entry, before: bytes) -> bool:
+    def _was_verified(self, entry: RosterEntry, before: bytes) -> bool:
         """Whether a nickname that used to be verified has keys now that are not."""
         was = before in self._verified or entry.key in self._compared
         return was and entry.fingerprint not in self._verified
