@@ -144,7 +144,8 @@ def causes() -> dict[str, set[str]]:
     endings = given(["Ending"], "client", place=1)
     endings |= returned("reason_of", "client/connection/outcome.py")
     lost = endings | overdue | server_goodbyes() | {"misnamed", "link_broken", "bad_version"}
-    refused = raised("server", "protocol/link.py", "protocol/frames.py", "protocol/names.py")
+    sources = ("frames", "link", "names", "records")
+    refused = raised("server", *(f"protocol/{each}.py" for each in sources))
     return {
         "_REFUSALS": (refused | given(["_error", "_error_locked", "refusal", "refused"], "client"))
         | {"revoked", "expired", "token_failed", "internal"},
