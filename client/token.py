@@ -18,8 +18,8 @@ from client.app import (
 )
 from client.output import streams
 from i18n import _
+from protocol.codec import parse
 from protocol.errors import Malformed
-from protocol.frames import parse
 from protocol.hosts import host_and_port
 from protocol.safe_text import visible
 from settings import TokenSettings

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from protocol import limits
+from protocol.codec import parse_record
 from protocol.errors import LinkBroken
-from protocol.frames import parse_record
 
 _COUNTER_BYTES = 8
 _FERNET = 0x80  # its version

@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl
 
+from protocol.codec import parse
 from protocol.errors import BadNick, Malformed, ServerFull
-from protocol.frames import parse
 from protocol.names import check_nick
 from server import limits
 from server.auth import Password, Tokens

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 from client import events
 from client.connection.connection import Connection
 from client.session import Session
-from protocol import frames
+from protocol import codec, frames
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Box, MemberLine, Wrap
 from protocol.invite import InviteLink
 from protocol.keys import Bundle, Identity, RecipientKeys
@@ -61,7 +61,7 @@ def welcome(nick: str) -> frames.Welcome:
 
 def as_received(frame: frames.Frame) -> frames.Frame:
     """``frame`` after its way over the wire."""
-    return frames.from_object(frames.parse(frame.encode()), SERVER_FRAMES)
+    return frames.from_object(codec.parse(frame.encode()), SERVER_FRAMES)
 
 
 def recorder(
@@ -112,7 +112,7 @@ class Person:
         """The frames that it has put out since the last time."""
         raw = list(self.session.outgoing)
         self.session.outgoing.clear()
-        return [frames.from_object(frames.parse(each), CLIENT_FRAMES) for each in raw]
+        return [frames.from_object(codec.parse(each), CLIENT_FRAMES) for each in raw]
 
     def all(self, kind: type[Event]) -> list[Event]:
         """Its events of one kind."""

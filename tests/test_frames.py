@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from protocol import frames, keys, limits
+from protocol.codec import parse, parse_record
 from protocol.errors import BadVersion, ChatError, Malformed, TooBig, UnknownType
 from protocol.frames import (
     CLEAR_FRAMES,
@@ -24,8 +25,6 @@ from protocol.frames import (
     decode_clear,
     encode_log,
     from_object,
-    parse,
-    parse_record,
 )
 
 FEW = settings(derandomize=True, database=None, deadline=None, max_examples=8)

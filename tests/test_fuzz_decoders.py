@@ -31,7 +31,7 @@ from client.encryption.envelope import Body
 from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain
 from client.encryption.transcript import TranscriptHash
 from client.token import _read as read_answer
-from protocol import frames, keys, limits, link, names, safe_text
+from protocol import codec, frames, keys, limits, link, names, safe_text
 from protocol.errors import ChatError, KeyUnusable, Malformed
 from protocol.invite import is_invite, parse_invite
 from protocol.keys import Bundle
@@ -83,7 +83,7 @@ def encoded(*tables: dict[str, type[frames.Frame]]) -> list[bytes]:
 
 
 def read_from(table: dict[str, type[frames.Frame]]) -> Callable[[bytes], object]:
-    return lambda raw: frames.from_object(frames.parse(raw), table)
+    return lambda raw: frames.from_object(codec.parse(raw), table)
 
 
 def read_clear(raw: bytes) -> object:
@@ -180,7 +180,7 @@ def insides() -> list[bytes]:
 
 
 def read_bundle(raw: bytes) -> object:
-    bundle = Bundle.from_fields(frames.parse(raw))
+    bundle = Bundle.from_fields(codec.parse(raw))
     bundle.verify(bytes(64), b"message")
     try:
         bundle.check()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from protocol import frames
+from protocol import codec, frames
 from protocol.errors import ChatError
 from protocol.frames import LOG_ENTRIES, SERVER_FRAMES
 from tests import test_frames as frame_tests
@@ -118,7 +118,7 @@ class Liar:
             if chance.random() < 0.3:
                 self.den.next()
             spelt = json.dumps(self.frame(kind).to_object()).encode()  # \ud800 by its number
-            session.receive(frames.from_object(frames.parse(spelt), SERVER_FRAMES))
+            session.receive(frames.from_object(codec.parse(spelt), SERVER_FRAMES))
         self.heard += self.person.sent()
 
 

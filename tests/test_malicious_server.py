@@ -19,7 +19,7 @@ from client.encryption import envelope, safety_numbers
 from client.encryption.envelope import Body
 from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain
 from client.own_name import Misnamed
-from protocol import frames
+from protocol import codec, frames
 from protocol.errors import AuthFailed, ChatError, KeyUnusable, Unexpected
 from protocol.frames import SERVER_FRAMES, Box, MemberLine, Wrap
 from protocol.keys import WRAP_BYTES, Bundle
@@ -1165,7 +1165,7 @@ def test_frames_before_the_room_end_the_connection(case: int) -> None:
 )
 def test_frames_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ChatError):
-        frames.from_object(frames.parse(text.encode()), SERVER_FRAMES)
+        frames.from_object(codec.parse(text.encode()), SERVER_FRAMES)
 
 
 # On the link: the whole client against a server on a real socket
@@ -1293,7 +1293,7 @@ def test_names_that_are_no_text_end_the_connection() -> None:
     """One's own nickname is said in the next handshake, so it has to be text."""
     den = Den("alice", "bob")
     broken = '{"type":"log","to":9,"entries":[{"type":"renamed","seq":9,"id":1,"nick":"\\ud800"}]}'
-    frame = frames.from_object(frames.parse(broken.encode()), SERVER_FRAMES)
+    frame = frames.from_object(codec.parse(broken.encode()), SERVER_FRAMES)
     with pytest.raises(Misnamed):
         den["alice"].session.receive(frame)
     assert den["alice"].session.nick == "alice"

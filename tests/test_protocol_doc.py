@@ -12,7 +12,9 @@ import pytest
 
 from client import messages
 from client.connection import deadlines, handshake
-from protocol import confusable_table, errors, frames, keys
+from protocol import codec, confusable_table, errors, frames, keys
+from protocol import limits as protocol_limits
+from protocol.codec import Codec
 from protocol.errors import ChatError, Malformed
 from protocol.frames import Frame
 from protocol.names import RESERVED
@@ -49,14 +51,14 @@ def names(title: str, first: str) -> list[str]:
 # Frames
 
 CODECS = {
-    id(codec): name
-    for name, codec in {
-        "count": frames.COUNT, "flag": frames.FLAG, "seconds": frames.SECONDS,
-        "announcement": frames.ANNOUNCEMENT,
-        "nick": frames.NICK, "room": frames.ROOM, "code": frames.CODE, "nonce": frames.NONCE,
-        "share": frames.SHARE, "log id": frames.LOG_ID, "hash": frames.HASH,
-        "wrapped": frames.WRAPPED, "signature": frames.SIGNATURE, "token": frames.TOKEN,
-        "bundle": frames.BUNDLE,
+    id(each): name
+    for name, each in {
+        "count": codec.COUNT, "flag": codec.FLAG, "seconds": codec.SECONDS,
+        "announcement": codec.ANNOUNCEMENT,
+        "nick": codec.NICK, "room": codec.ROOM, "code": codec.CODE, "nonce": codec.NONCE,
+        "share": codec.SHARE, "log id": codec.LOG_ID, "hash": codec.HASH,
+        "wrapped": codec.WRAPPED, "signature": codec.SIGNATURE, "token": codec.TOKEN,
+        "bundle": codec.BUNDLE,
     }.items()
 }  # fmt: skip
 PARTS = {
@@ -73,7 +75,7 @@ HINTS: dict[Any, str] = {
 SIZES = {keys.RSA_BYTES: "rsa", keys.KEM_BYTES: "kem"}
 
 
-def accepts(codec: frames.Codec, value: Any) -> bool:
+def accepts(codec: Codec, value: Any) -> bool:
     try:
         codec.read(value)
     except Malformed:
@@ -81,7 +83,7 @@ def accepts(codec: frames.Codec, value: Any) -> bool:
     return True
 
 
-def type_of(kind: type[Frame], name: str, codec: frames.Codec) -> str:
+def type_of(kind: type[Frame], name: str, codec: Codec) -> str:
     if id(codec) in CODECS:
         return CODECS[id(codec)]
     hint = get_type_hints(kind)[name]
@@ -147,9 +149,9 @@ def test_every_type_of_a_field_is_explained() -> None:
 
 @pytest.mark.parametrize(
     ("codec", "most"),
-    [(frames.NICK, 64), (frames.ROOM, 128), (frames.CODE, 32), (frames.ANNOUNCEMENT, 1000)],
+    [(codec.NICK, 64), (codec.ROOM, 128), (codec.CODE, 32), (codec.ANNOUNCEMENT, 1000)],
 )
-def test_lengths_of_texts(codec: frames.Codec, most: int) -> None:
+def test_lengths_of_texts(codec: Codec, most: int) -> None:
     assert accepts(codec, "x" * most) and not accepts(codec, "x" * (most + 1))
     assert "text of at most 64, 128, 32, 1,000 characters" in section("Frames")
 
@@ -185,7 +187,7 @@ def test_strikes_are_marked() -> None:
 
 def test_goodbyes_are_those_of_the_server() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "server").glob("*.py"))
-    pattern = r'(?:hang_up|_end|_end_token)\((?:\w+, )?"(\w+)"\)|_reason or "(\w+)"'
+    pattern = r'(?:close|close_old|_end|_end_token)\((?:\w+, )?"(\w+)"\)|_reason or "(\w+)"'
     used = {first or second for first, second in re.findall(pattern, sources)}
     used |= set(re.findall(r'reason(?:: str = |=)"(\w+)"', sources))
     assert set(names("Errors", "reason")) == used
@@ -252,7 +254,7 @@ def test_what_a_stranger_is_allowed(words: str, values: list[float]) -> None:
 
 def test_numbers() -> None:
     found = {row[0].strip("`"): int(row[1].replace(",", "")) for row in rows("Numbers", "number")}
-    assert found == {name: getattr(limits, name) for name in found}
+    assert found == {name: getattr(protocol_limits, name) for name in found}
     source = (ROOT / "protocol" / "limits.py").read_text("utf-8")
     specified = source.partition("# Specification")[2].partition("# Implementation")[0]
     assert set(re.findall(r"^([A-Z_]+) =", specified, re.MULTILINE)) <= set(found)

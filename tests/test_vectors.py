@@ -32,7 +32,7 @@ from client.encryption.room_encryption import RoomEncryption
 from client.encryption.sender_keys import Context, SenderChain
 from client.encryption.transcript import Transcript
 from client.encryption.trust import TrustWarning
-from protocol import frames, link, pake
+from protocol import codec, frames, link, pake
 from protocol.errors import (
     AuthFailed,
     BadVersion,
@@ -139,7 +139,7 @@ def do_frame(vector: Vector) -> str:
         if vector.header["table"] == "clear":
             decode_clear(text)
         else:
-            from_object(frames.parse(text.encode()), table[vector.header["table"]])
+            from_object(codec.parse(text.encode()), table[vector.header["table"]])
     except (RemoteError, BadVersion) as error:
         return error.code
     return "ok"
@@ -387,7 +387,7 @@ Outcome = tuple[OpenedPost | UndecryptablePost | None, list[TrustWarning]]
 
 def play(core: RoomEncryption, line: str) -> Outcome:
     """What the reader makes of one frame."""
-    frame = from_object(frames.parse(line.encode()), {**SERVER_FRAMES, **LOG_ENTRIES})
+    frame = from_object(codec.parse(line.encode()), {**SERVER_FRAMES, **LOG_ENTRIES})
     if isinstance(frame, frames.KeyFor):
         return None, core.add_wrap(frame.sender, frame.wrap)
     if isinstance(frame, frames.Renamed):
@@ -535,7 +535,7 @@ class Reader:
         if size < 64 or size & (size - 1):
             return "body"
         try:
-            body = frames.parse(plain)
+            body = codec.parse(plain)
             body["text"].encode()
             count, seen = body["seen"]
             good = body["kind"] in ("text", "action") and type(count) is int and count <= 4096

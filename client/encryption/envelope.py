@@ -19,8 +19,8 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from client.encryption.sender_keys import Context, SenderChain, name, number
 from client.encryption.transcript import Claim, TranscriptHash
+from protocol.codec import parse
 from protocol.errors import Malformed
-from protocol.frames import parse
 from protocol.keys import from_text, labelled, to_text
 from protocol.limits import COUNTER_MAX, PAD_FROM, POST_ID_BYTES, TRANSCRIPT_POSTS
 

@@ -41,8 +41,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from client.encryption.envelope import padded_size
 from client.events import HistoryView
+from protocol.codec import parse
 from protocol.errors import ChatError, Malformed
-from protocol.frames import parse
 from protocol.keys import digest, from_text, labelled, to_text
 from protocol.names import room_key
 
