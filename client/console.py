@@ -13,15 +13,15 @@ from client.input.keyboard import Input, KeyboardInput
 from client.input.keys import KeyDecoder
 from client.input.pipes import open_pipe
 from client.input.signals import TerminalSignals, stop_here
-from client.input.terminal import Keyboard, is_terminal, size_of
+from client.input.terminal import RawTerminal, is_terminal, size_of
 from client.output import json, lines
-from client.output.charset import Glyphs, terminal_encoding
+from client.output.charset import Charset, terminal_encoding
 from client.output.clearing import must_fill
 from client.output.colours import colours
-from client.output.input_line import AnsiLine, DumbLine
-from client.output.line_screen import Screen
-from client.output.screen import CLOSE_TIME, Drawing, Now, local_now
-from client.output.sign import Sign
+from client.output.input_line import AnsiInputLine, DumbInputLine
+from client.output.line_prefix import LinePrefix
+from client.output.line_screen import LineScreen
+from client.output.screen import CLOSE_TIME, Now, Screen, local_now
 from i18n import N_, _
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _PLAIN = N_(
 
 
 class Console:
-    """The client's face: ``screen`` to show events on, ``input`` to read lines from.
+    """The client's display: ``screen`` to show events on, ``input`` to read lines from.
 
     A context manager; leaving it drains and ends the screen and restores the terminal, also
     after an exception. ``renderer`` is the one in use: ``rich`` falls back to ``minimal`` where
@@ -73,30 +73,32 @@ class Console:
         interactive = self.interactive = both and self.renderer != "json"
         if dumb and interactive and sys.platform == "win32":
             print(_(_PLAIN), file=err)
-        self._keyboard = _keyboard(stdin) if interactive else None
+        self._raw_terminal = _raw_terminal(stdin) if interactive else None
         self._on_gone = on_gone
         self._started = self._closed = False
         self._bare = False  # the frame is off the view
-        glyphs = Glyphs(
+        charset = Charset(
             terminal_encoding(environ, out.encoding) if both else out.encoding or "utf-8"
         )
         keypad = environ.get("TERM", "").startswith(("tmux", "screen"))
-        self.screen: Drawing
+        self.screen: Screen
         if self.renderer == "rich":
             # A tenth of all that a client imports, and pipes do without it.
             from client.fullscreen.screen import FullScreen, Look
 
             look = Look(
-                render_time, messages_to_show, colours(environ), bell, mouse, keypad, glyphs,
+                render_time, messages_to_show, colours(environ), bell, mouse, keypad, charset,
                 must_fill(environ), "STY" in environ,
             )
             self.screen = FullScreen(
                 look, out, err, size=lambda: size_of(out), on_gone=self._gone, now=now
             )
         else:
-            sign = Sign(glyphs)
-            plain = lines.Minimal(sign, spoken=spoken, bell=bell and interactive)
-            line = DumbLine(sign) if dumb else AnsiLine(sign, must_fill(environ), keypad)
+            prefix = LinePrefix(charset)
+            plain = lines.Minimal(prefix, spoken=spoken, bell=bell and interactive)
+            line = DumbInputLine(prefix)
+            if not dumb:
+                line = AnsiInputLine(prefix, must_fill(environ), keypad)
             self.screen = self._lines(plain, line, out, err, now)
         self._signals: TerminalSignals | None = None
         decoder = KeyDecoder(
@@ -109,10 +111,10 @@ class Console:
             json.speak_utf8(out)
 
     def _lines(
-        self, plain: lines.Minimal, line: AnsiLine | DumbLine, out: TextIO, err: TextIO, now: Now
-    ) -> Screen:
+        self, plain: lines.Minimal, line: DumbInputLine, out: TextIO, err: TextIO, now: Now
+    ) -> LineScreen:
         """The screen of the renderers that write one line after the other."""
-        return Screen(
+        return LineScreen(
             json.Json() if self.renderer == "json" else plain,
             out,
             err,
@@ -132,9 +134,9 @@ class Console:
         """A second time, inside the first, does nothing."""
         if not self._started:
             self._started = True
-            away = self._is_anothers()
-            if self._keyboard is not None and not away:
-                self._keyboard.seize()
+            away = self._is_in_background()
+            if self._raw_terminal is not None and not away:
+                self._raw_terminal.seize()
             if self._signals is not None:
                 self._signals.install()
             self.screen.start(away)
@@ -161,22 +163,22 @@ class Console:
         finally:
             if self._signals is not None:
                 self._signals.remove()
-            if self._keyboard is not None:
-                self._keyboard.restore()
+            if self._raw_terminal is not None:
+                self._raw_terminal.restore()
             self.input.close()
 
     # What the input asks for, by the thread that reads it.
 
-    def typed(self, view: LineView) -> None:
+    def show_line(self, view: LineView) -> None:
         """Show the line being typed."""
-        self.screen.typed(view)
+        self.screen.show_line(view)
 
     def redraw(self) -> None:
         """Draw everything again."""
         self._bare = False
         self.screen.redraw()
 
-    def takes(self, name: str) -> bool:
+    def intercepts(self, name: str) -> bool:
         """Alt-L takes the frame off the view; the next key puts it back, and does nothing else
         unless it was pressed with Ctrl."""
         if self.renderer != "rich":
@@ -184,21 +186,21 @@ class Console:
         if not self._bare:
             self._bare = name == "alt-l"
             if self._bare:
-                self.screen.pressed("bare")
+                self.screen.view_key("bare")
             return self._bare
         self._bare = False
-        self.screen.pressed("framed")
+        self.screen.view_key("framed")
         return not name.startswith(("ctrl-", "paste"))
 
-    def pressed(self, name: str) -> None:
+    def view_key(self, name: str) -> None:
         """A key was pressed that is about the view."""
-        self.screen.pressed(name)
+        self.screen.view_key(name)
 
     def suspend(self) -> None:
         """Leave the terminal to the shell; returns when this program is continued."""
         self.screen.hand_over(away=True)
-        if self._keyboard is not None:
-            self._keyboard.restore()
+        if self._raw_terminal is not None:
+            self._raw_terminal.restore()
         stop_here()
         self.resume()
 
@@ -206,25 +208,25 @@ class Console:
         """Take the terminal back, which others have used meanwhile; leave it alone while
         another job has it."""
         self._bare = False
-        if self._is_anothers():
+        if self._is_in_background():
             self.screen.hand_over(away=True, silently=True)
             return
-        if self._keyboard is not None:
-            self._keyboard.seize()
+        if self._raw_terminal is not None:
+            self._raw_terminal.seize()
         self.screen.hand_over(away=False)
 
-    def _is_anothers(self) -> bool:
-        return isinstance(self._keyboard, Keyboard) and self._keyboard.anothers
+    def _is_in_background(self) -> bool:
+        return isinstance(self._raw_terminal, RawTerminal) and self._raw_terminal.in_background
 
     def _keys(self, stdin: TextIO, editor: LineEditor, decoder: KeyDecoder) -> Input:
         if sys.platform == "win32":
             from client.input.windows import WindowsConsole
             from client.input.windows_keyboard import ConsoleInput
 
-            if isinstance(self._keyboard, WindowsConsole):
-                return ConsoleInput(self._keyboard, editor, self, decoder)
+            if isinstance(self._raw_terminal, WindowsConsole):
+                return ConsoleInput(self._raw_terminal, editor, self, decoder)
         keyboard = KeyboardInput(stdin.fileno(), editor, self, decoder)
-        self._signals = TerminalSignals(keyboard.nudge)
+        self._signals = TerminalSignals(keyboard.wake)
         return keyboard
 
     def _gone(self) -> None:
@@ -247,12 +249,12 @@ def _is_dumb(out: TextIO, environ: Mapping[str, str]) -> bool:
     return environ.get("TERM", "") in ("", "dumb")
 
 
-def _keyboard(stdin: TextIO) -> Keyboard | WindowsConsole:
+def _raw_terminal(stdin: TextIO) -> RawTerminal | WindowsConsole:
     if sys.platform == "win32":
         from client.input.windows import WindowsConsole, handle_of, kernel32
 
         return WindowsConsole(handle_of(stdin), kernel32())
-    return Keyboard(stdin.fileno())
+    return RawTerminal(stdin.fileno())
 
 
 def _writable(file: TextIO | None) -> TextIO:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from client import events
-from client.fullscreen.columns import Line
-from client.fullscreen.diff import ENTER, Canvas
+from client.fullscreen.canvas import ENTER, Canvas
+from client.fullscreen.columns import ScreenLine
 from client.fullscreen.model import Model
-from client.fullscreen.view import Frame, View
+from client.fullscreen.view import ScreenFrame, View
 from client.input.editor import LineView
-from client.output.input_line import AnsiLine, Size
+from client.output.input_line import AnsiInputLine, Size
 from client.output.lines import Minimal
 from client.output.widths import alone as single
 from client.output.widths import clusters, is_sure
@@ -131,7 +131,7 @@ def plain_typed(size: Size, text: str) -> Drawing:
     """A line being typed in the minimal renderer, which the terminal folds."""
     text = text[:200]
     cursor = _cursor(text)
-    line = AnsiLine()
+    line = AnsiInputLine()
     written = line.again("default> ", LineView(text, cursor), size)
     shown = line._shown
     assert shown is not None
@@ -152,18 +152,18 @@ def _cursor(text: str) -> int:
     return places[-1] if rng.random() < 0.5 else rng.choice(places)
 
 
-def _rows(frame: Frame) -> list[Row]:
+def _rows(frame: ScreenFrame) -> list[Row]:
     return [tuple(span.text for piece in line for span in piece.spans) for line in frame.lines]
 
 
-def _open(frame: Frame, bare: Frame) -> Iterator[tuple[int, int]]:
+def _open(frame: ScreenFrame, bare: ScreenFrame) -> Iterator[tuple[int, int]]:
     for row, (line, without) in enumerate(zip(frame.lines, bare.lines, strict=True)):
         if len(line) > len(without):
             # With the empty column before it: some fonts' characters are wider than their cells.
             yield row, max(0, line[len(without)].column - 1)
 
 
-def _without_texts(line: Line) -> Line:
+def _without_texts(line: ScreenLine) -> ScreenLine:
     """A message's line without its text, as if there were nothing in it."""
     bars = [place for place, piece in enumerate(line) if piece.spans[0].text.startswith("│")]
     return line[: bars[0] + 1] if bars else line

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client import events
-from client.fullscreen import diff
-from client.fullscreen.bare import Bare
+from client.fullscreen import canvas
+from client.fullscreen.bare import BareView
 from client.output.input_line import Size
 from client.output.widths import width
 from tests.console_kit import Chat, Person, chats_fixture, person_fixture, shown
@@ -26,7 +26,7 @@ TEXTS = st.lists(
 ).map("".join)
 
 
-def bare(sight: Sight) -> Bare:
+def bare(sight: Sight) -> BareView:
     sight.draws()
     return sight.view.bare(sight.size)
 
@@ -165,7 +165,7 @@ def test_alt_l_and_back(person: Person, chat: Chat) -> None:
     person.waits(lambda: foot(person) == " default>")
     person.types("hello\r")
     person.waits(lambda: chat.lines == ["hello"])
-    assert diff.FRAMED.encode() in person.raw
+    assert canvas.FRAMED.encode() in person.raw
 
 
 def test_a_new_size_puts_the_frame_back(person: Person, chat: Chat) -> None:

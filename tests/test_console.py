@@ -17,15 +17,15 @@ from client import events
 from client.console import Console
 from client.fullscreen.entry_text import ALARM, INFO
 from client.input.keyboard import END, STOPPED
-from client.input.pipes import PipeCutter, PipeInput, open_pipe
-from client.output.charset import Glyphs
+from client.input.pipes import LineSplitter, PipeInput, open_pipe
+from client.output.charset import Charset
 from client.output.json import Json
-from client.output.line_screen import QUEUE_EVENTS, Screen
+from client.output.line_prefix import LinePrefix
+from client.output.line_screen import QUEUE_EVENTS, LineScreen
 from client.output.lines import Minimal
-from client.output.sign import Sign
 from client.output.text import is_mentioned
 from client.output.widths import pad, width
-from client.output.wrapping import Row, Span, fold
+from client.output.wrapping import Row, Span, wrap
 
 NOON = datetime(2026, 5, 4, 12, 1, 30, 250000, tzinfo=timezone(timedelta(hours=2)))
 DEADLINE = 20.0  # against hanging only
@@ -105,7 +105,7 @@ def test_padding_counts_columns() -> None:
 
 
 def folded(text: str, columns: int, indent: int = 2) -> list[str]:
-    lines = fold(Row((Span(text),), indent), columns)
+    lines = wrap(Row((Span(text),), indent), columns)
     return ["".join(span.text for span in line) for line in lines]
 
 
@@ -117,7 +117,7 @@ def test_folding_goes_between_words_and_indents() -> None:
 
 def test_folding_keeps_styles() -> None:
     row = Row((Span("ab", "time"), Span("cd ef", "quiet")), 0)
-    assert fold(row, 4) == [
+    assert wrap(row, 4) == [
         [Span("ab", "time"), Span("cd", "quiet")],
         [Span("ef", "quiet")],
     ]
@@ -151,7 +151,7 @@ def test_only_a_line_of_ours_begins_with_the_sign() -> None:
         "▌ 12:01 bob: # 12:01 carol: hi", "        # 12:01 carol: hi",
         "        | tree │ ls || tree ||| x",
     ]  # fmt: skip
-    plain = Minimal(Sign(Glyphs("ascii"))).lines(message(forged), NOON, None)
+    plain = Minimal(LinePrefix(Charset("ascii"))).lines(message(forged), NOON, None)
     assert plain == [
         "|| 12:01 bob: ? 12:01 carol: hi", "         ? 12:01 carol: hi",
         "         | tree | ls |.| tree |.|.| x",
@@ -400,7 +400,7 @@ class Reader:
 
 def test_what_was_shown_is_written_in_order_before_close_returns() -> None:
     out = io.StringIO()
-    screen = Screen(Minimal(), out, io.StringIO(), now=lambda: NOON)
+    screen = LineScreen(Minimal(), out, io.StringIO(), now=lambda: NOON)
     screen.start()
     for number in range(3 * QUEUE_EVENTS):
         screen.show(message(str(number)))
@@ -413,7 +413,7 @@ def test_what_was_shown_is_written_in_order_before_close_returns() -> None:
 
 def test_diagnostics_go_to_standard_error_only() -> None:
     out, err = io.StringIO(), io.StringIO()
-    screen = Screen(Json(), out, err)
+    screen = LineScreen(Json(), out, err)
     screen.start()
     screen.diagnose("look\x1b[2J")
     screen.close()
@@ -427,7 +427,7 @@ def test_nobody_reads_any_more() -> None:
     os.close(read)
     told = threading.Event()
     with open(write, "w", encoding="utf-8") as out:
-        screen = Screen(Minimal(), out, io.StringIO(), on_gone=told.set)
+        screen = LineScreen(Minimal(), out, io.StringIO(), on_gone=told.set)
         screen.start()
         screen.show(message("x"))
         assert told.wait(DEADLINE)
@@ -440,7 +440,7 @@ def test_nobody_reads_any_more() -> None:
 def test_a_reader_that_does_not_read_cannot_hold_up_the_end() -> None:
     read, write = os.pipe()
     with open(write, "w", encoding="utf-8") as out:
-        screen = Screen(Minimal(), out, io.StringIO())
+        screen = LineScreen(Minimal(), out, io.StringIO())
         screen.start()
         screen.show(message("x" * 300_000))  # more than a pipe holds
         screen.close(timeout=0.01)
@@ -462,10 +462,10 @@ class Stuck(io.StringIO):
         return super().write(text)
 
 
-def stuck_screen() -> tuple[Screen, Stuck]:
+def stuck_screen() -> tuple[LineScreen, Stuck]:
     """A screen that is full, since its first line is not taken."""
     out = Stuck()
-    screen = Screen(Minimal(), out, io.StringIO(), now=lambda: NOON)
+    screen = LineScreen(Minimal(), out, io.StringIO(), now=lambda: NOON)
     screen.start()
     screen.show(message("first"))
     assert out.tried.wait(DEADLINE)
@@ -513,7 +513,7 @@ def test_an_error_of_ours_ends_the_client_instead_of_leaving_it_mute() -> None:
             raise RuntimeError("a bug")
 
     told = threading.Event()
-    screen = Screen(Broken(), io.StringIO(), io.StringIO(), on_gone=told.set)
+    screen = LineScreen(Broken(), io.StringIO(), io.StringIO(), on_gone=told.set)
     screen.start()
     screen.show(message("x"))
     assert told.wait(DEADLINE)
@@ -524,7 +524,7 @@ def test_an_error_of_ours_ends_the_client_instead_of_leaving_it_mute() -> None:
 def test_a_stream_of_another_encoding_gets_question_marks() -> None:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii")
-    screen = Screen(Minimal(Sign(Glyphs("ascii"))), out, io.StringIO(), now=lambda: NOON)
+    screen = LineScreen(Minimal(LinePrefix(Charset("ascii"))), out, io.StringIO(), now=lambda: NOON)
     screen.start()
     screen.show(message("日本 ok"))
     screen.close()
@@ -533,7 +533,7 @@ def test_a_stream_of_another_encoding_gets_question_marks() -> None:
 
 def test_where_nothing_can_be_cleared_that_is_said() -> None:
     out = io.StringIO()
-    screen = Screen(Minimal(), out, io.StringIO(), now=lambda: NOON)
+    screen = LineScreen(Minimal(), out, io.StringIO(), now=lambda: NOON)
     screen.start()
     screen.show(events.Cleared())
     screen.close()
@@ -546,7 +546,7 @@ def test_where_nothing_can_be_cleared_that_is_said() -> None:
 def test_lines_are_cut_however_the_bytes_arrive() -> None:
     data = "one\r\n\nzwei ü 日\r\nlast".encode()
     for size in range(1, len(data) + 1):
-        cutter = PipeCutter()
+        cutter = LineSplitter()
         lines = [
             line
             for start in range(0, len(data), size)
@@ -556,7 +556,7 @@ def test_lines_are_cut_however_the_bytes_arrive() -> None:
 
 
 def test_long_lines_nuls_and_other_bytes_do_no_harm() -> None:
-    cutter = PipeCutter(longest=10)
+    cutter = LineSplitter(longest=10)
     assert cutter.feed(b"x" * 100) == []
     assert cutter.feed(b"y" * 100 + b"\nnext\na\0b\ncaf\xe9\n") == [
         "x" * 10, "next", "a\0b", "caf\udce9",

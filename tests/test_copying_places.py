@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from client.fullscreen import diff
-from client.fullscreen.diff import Canvas
+from client.fullscreen import canvas
+from client.fullscreen.canvas import Canvas
 from client.output.input_line import Size
 from client.output.links import LINK_MOST
 from tests.hostile_lines import lines
@@ -32,7 +32,7 @@ def test_what_is_selected_without_the_frame_is_what_was_written(pane: Pane) -> N
     link = "https://example.org/" + "a" * 150
     sight.hears(f"all:\n\tcc {link} -o a")
     view = sight.view.bare(Size(80, 24))
-    pane.draw(diff.bare(view.lines(), view.foot, 24))
+    pane.draw(canvas.bare(view.lines(), view.foot, 24))
     rows = pane.shown()
     assert rows[:2] == ["▌ 12:01 bob:", "all:"] and rows[-1] == view.foot
     assert "".join(rows[2:-1]) == f"    cc {link} -o a"
@@ -49,7 +49,7 @@ def test_hostile_lines_begin_no_line_of_ours_and_push_nothing_away(pane: Pane) -
         view = sight.view.bare(Size(columns, 20))
         for _step in range(3):
             shown = view.lines()
-            pane.draw(diff.bare(shown, view.foot, 20))
+            pane.draw(canvas.bare(shown, view.foot, 20))
             rows = pane.shown()
             assert rows[-1].lstrip(" ") == view.foot, (columns, text)
             ours = sum(line.startswith("▌") for line in shown)

@@ -17,7 +17,7 @@ from client.fullscreen.screen import FullScreen, Look
 from client.output.crowds import LONGEST_SPAN, ONE_BY_ONE, Crowds
 from client.output.input_line import Size
 from client.output.json import Json
-from client.output.line_screen import Screen
+from client.output.line_screen import LineScreen
 from client.output.lines import Minimal
 from client.output.renderer import Renderer
 from tests.console_kit import NOON
@@ -29,7 +29,7 @@ FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=30
 ROOM = "default"
 
 
-class Told:
+class TimedEvent:
     """What a screen is given of what happens; ``later`` is what came by time alone."""
 
     def __init__(self) -> None:
@@ -45,8 +45,8 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def told() -> TimedEvent:
+    return TimedEvent()
 
 
 def newcomers(count: int, first: int = 0) -> list[Event]:
@@ -57,14 +57,14 @@ def warning(nick: str | None, verified: bool = False, code: str = "other_keys") 
     return events.Warning(code, nick, messages.warning(code, nick), verified)
 
 
-def test_ten_in_a_second_are_told_one_by_one(told: Told) -> None:
+def test_ten_in_a_second_are_told_one_by_one(told: TimedEvent) -> None:
     assert told.happens(*newcomers(10)) == newcomers(10)
     told.clock.now += 1.0
     assert told.happens(*newcomers(10)) == newcomers(10)
     assert told.crowds.left is None
 
 
-def test_more_are_told_together_a_second_later(told: Told) -> None:
+def test_more_are_told_together_a_second_later(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
     assert told.happens(*newcomers(7), went("a"), went("b")) == []
     assert told.crowds.left == 1.0
@@ -74,13 +74,13 @@ def test_more_are_told_together_a_second_later(told: Told) -> None:
     assert told.later(9.0) == []
 
 
-def test_one_more_is_told_as_itself(told: Told) -> None:
+def test_one_more_is_told_as_itself(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
     assert told.happens(went("zed")) == []
     assert told.later(1.0) == [went("zed")]
 
 
-def test_what_happens_then_is_told_after_them(told: Told) -> None:
+def test_what_happens_then_is_told_after_them(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
     happened = [*newcomers(3), message("hi"), went("a"), went("b"), events.MemberList(ROOM, ())]
     assert told.happens(*happened) == [
@@ -89,20 +89,20 @@ def test_what_happens_then_is_told_after_them(told: Told) -> None:
     ]  # fmt: skip
 
 
-def test_each_room_is_counted_for_itself(told: Told) -> None:
+def test_each_room_is_counted_for_itself(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
     entered = events.RoomEntered("dev", ())
     assert told.happens(went(), entered, *newcomers(10)) == [went(), entered, *newcomers(10)]
 
 
-def test_the_number_of_members_is_right_at_each_moment(told: Told) -> None:
+def test_the_number_of_members_is_right_at_each_moment(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
     happened = [each for one in newcomers(3) for each in (one, events.TrustSummary(11, 0))]
     assert told.happens(*happened) == [events.TrustSummary(11, 0)] * 3
     assert told.later(1.0) == [events.Crowd(ROOM, 3, 0)]
 
 
-def test_where_it_goes_on_it_is_told_ever_less_often(told: Told) -> None:
+def test_where_it_goes_on_it_is_told_ever_less_often(told: TimedEvent) -> None:
     """Down to once in eight seconds; after a quiet second all is as before."""
     found = []
     for _step in range(400):  # forty seconds
@@ -118,14 +118,14 @@ def test_where_it_goes_on_it_is_told_ever_less_often(told: Told) -> None:
     assert told.crowds.left == 1.0
 
 
-def test_what_newcomers_warn_of_is_told_with_them_and_once(told: Told) -> None:
+def test_what_newcomers_warn_of_is_told_with_them_and_once(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
     pairs = [each for one in newcomers(5) for each in (warning(one.nick), one)]  # type: ignore[attr-defined]
     assert told.happens(*pairs) == []
     assert told.later(1.0) == [warning(None), events.Crowd(ROOM, 5, 0)]
 
 
-def test_a_single_one_who_is_warned_of_keeps_the_name(told: Told) -> None:
+def test_a_single_one_who_is_warned_of_keeps_the_name(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
     told.happens(*[warning("eve"), came("eve"), went("eve")] * 9)
     told.happens(warning("eve", code="unverified_member"))
@@ -134,7 +134,7 @@ def test_a_single_one_who_is_warned_of_keeps_the_name(told: Told) -> None:
     ]  # fmt: skip
 
 
-def test_of_the_verified_is_warned_at_once_and_then_with_the_rest(told: Told) -> None:
+def test_of_the_verified_is_warned_at_once_and_then_with_the_rest(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
     assert told.happens(went("bob"), warning("bob", True), came("bob")) == [
         went("bob"), warning("bob", True)
@@ -145,7 +145,7 @@ def test_of_the_verified_is_warned_at_once_and_then_with_the_rest(told: Told) ->
     ]  # fmt: skip
 
 
-def test_other_warnings_wait_for_nobody(told: Told) -> None:
+def test_other_warnings_wait_for_nobody(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
     told.happens(*newcomers(2))
     lie = warning("bob", code="transcript")
@@ -166,7 +166,7 @@ HAPPENING = st.lists(
 @given(HAPPENING)
 @FIXED
 def test_nothing_is_lost_or_told_out_of_turn(happening: list[list[Event] | float]) -> None:
-    told = Told()
+    told = TimedEvent()
     happened: list[Event] = []
     shown: list[Event] = []
     single: list[float] = []
@@ -209,8 +209,8 @@ def sections(shown: list[Event]) -> Iterator[tuple[int, int, Event | None]]:
 
 
 @contextmanager
-def lines_on(sheet: Sheet, renderer: Renderer) -> Iterator[Screen]:
-    screen = Screen(renderer, sheet, io.StringIO(), now=lambda: NOON)
+def lines_on(sheet: Sheet, renderer: Renderer) -> Iterator[LineScreen]:
+    screen = LineScreen(renderer, sheet, io.StringIO(), now=lambda: NOON)
     screen.start()
     yield screen
     screen.close()
@@ -261,7 +261,7 @@ def test_the_full_view_draws_a_crowd_in_time(sheet: Sheet) -> None:
 
 
 def test_what_is_held_back_is_not_shown_after_a_panic(sheet: Sheet) -> None:
-    screen = Screen(Minimal(), sheet, io.StringIO(), now=lambda: NOON, clock=Clock())
+    screen = LineScreen(Minimal(), sheet, io.StringIO(), now=lambda: NOON, clock=Clock())
     screen.start()
     for event in newcomers(30):
         screen.show(event)

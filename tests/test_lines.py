@@ -12,7 +12,7 @@ from client.commands import complete, may_remember
 from client.console import Console
 from client.input.editor import Entered, Leave, LineEditor, LineView, Redraw
 from client.input.keyboard import QUIT
-from client.input.keys import Key
+from client.input.keys import KeyPress
 from tests.console_kit import (  # noqa: F401  # two of them are fixtures
     Chat,
     Person,
@@ -29,7 +29,7 @@ def typed(*keys: str, editor: LineEditor | None = None) -> LineEditor:
     editor = editor or LineEditor()
     for key in keys:
         named = key.startswith("<") and key.endswith(">")
-        editor.press(Key(key[1:-1]) if named else Key("text", key))
+        editor.press(KeyPress(key[1:-1]) if named else KeyPress("text", key))
     return editor
 
 
@@ -69,27 +69,27 @@ def test_editing(keys: list[str], shown: str) -> None:
 
 def test_enter_finishes_the_line() -> None:
     editor = typed("one", "<newline>", "two", "<left>")
-    assert editor.press(Key("enter")) == Entered("one\ntwo")
+    assert editor.press(KeyPress("enter")) == Entered("one\ntwo")
     assert editor.view() == LineView()
 
 
 @pytest.mark.parametrize("name", ["ctrl-c", "ctrl-d"])
 def test_leaving_needs_an_empty_line(name: str) -> None:
     editor = typed("a")
-    assert editor.press(Key(name)) is None
+    assert editor.press(KeyPress(name)) is None
     typed("<ctrl-c>", editor=editor)
-    assert editor.press(Key(name)) == Leave()
+    assert editor.press(KeyPress(name)) == Leave()
 
 
 def test_ctrl_l_asks_for_the_line_again() -> None:
-    assert LineEditor().press(Key("ctrl-l")) == Redraw()
+    assert LineEditor().press(KeyPress("ctrl-l")) == Redraw()
 
 
 def test_history_keeps_the_line_that_is_not_finished() -> None:
     editor = typed("one", "<enter>", "two", "<enter>", "two", "<enter>", " ", "<enter>", "dra")
     texts: list[str] = []
     for key in ("up", "up", "up", "down", "down", "down"):
-        editor.press(Key(key))
+        editor.press(KeyPress(key))
         texts.append(editor.text)
     assert texts == ["two", "one", "one", "two", "dra", "dra"]
 
@@ -105,7 +105,7 @@ def test_tab_goes_round_and_back() -> None:
     typed("al", editor=editor)
     texts = []
     for key in ("tab", "tab", "tab", "backtab"):
-        editor.press(Key(key))
+        editor.press(KeyPress(key))
         texts.append(editor.text)
     assert texts == ["alan: ", "alice: ", "alan: ", "alice: "]
     typed("hi", editor=editor)
@@ -124,27 +124,28 @@ def test_tab_completes_in_the_middle() -> None:
 @pytest.mark.parametrize(
     ("answer", "text", "outcome"),
     [
-        (Key("text", "y"), "", Entered("<1\n2\n3\n4\n5\n6>")),
-        (Key("text", "e!"), "<1\n2\n3\n4\n5\n6!>", None),
-        (Key("text", "n!"), "<!>", None),
-        (Key("text", "n"), "<>", None),
-        (Key("escape"), "<>", None),
-        (Key("ctrl-c"), "<>", None),
+        (KeyPress("text", "y"), "", Entered("<1\n2\n3\n4\n5\n6>")),
+        (KeyPress("text", "e!"), "<1\n2\n3\n4\n5\n6!>", None),
+        (KeyPress("text", "n!"), "<!>", None),
+        (KeyPress("text", "n"), "<>", None),
+        (KeyPress("escape"), "<>", None),
+        (KeyPress("ctrl-c"), "<>", None),
     ],
 )
 def test_more_than_five_lines_are_asked_about(
-    answer: Key, text: str, outcome: Entered | None
+    answer: KeyPress, text: str, outcome: Entered | None
 ) -> None:
     editor = LineEditor()
-    editor.press(Key("text", "<>"))
-    editor.press(Key("left"))
-    editor.press(Key("paste", "1\n2\n3\n4\n5"))
+    editor.press(KeyPress("text", "<>"))
+    editor.press(KeyPress("left"))
+    editor.press(KeyPress("paste", "1\n2\n3\n4\n5"))
     assert editor.view().question == "" and editor.text == "<1\n2\n3\n4\n5>"
-    editor.press(Key("ctrl-u"))
-    editor.press(Key("text", "<"))
-    editor.press(Key("paste", "1\n2\n3\n4\n5\n6"))
+    editor.press(KeyPress("ctrl-u"))
+    editor.press(KeyPress("text", "<"))
+    editor.press(KeyPress("paste", "1\n2\n3\n4\n5\n6"))
     assert editor.view().question.startswith("Send 6 lines as one message?")
-    for key in (Key("text", "x"), Key("tab"), Key("enter"), Key("newline"), Key("text", "yes")):
+    keys = [KeyPress(name) for name in ("tab", "enter", "newline")]
+    for key in (KeyPress("text", "x"), *keys, KeyPress("text", "yes")):
         assert editor.press(key) is None
         assert editor.view().question and editor.text == "<>"
     assert editor.press(answer) == outcome
@@ -153,16 +154,16 @@ def test_more_than_five_lines_are_asked_about(
 
 def test_what_nobody_pressed_asks_even_about_one_line() -> None:
     editor = typed("half ", "<left>", "<right>")
-    editor.press(Key("paste-asks", "a line"))
+    editor.press(KeyPress("paste-asks", "a line"))
     assert editor.view().question.startswith("Send this line?")
-    editor.press(Key("paste-asks", "\nand more"))
+    editor.press(KeyPress("paste-asks", "\nand more"))
     assert editor.view().question.startswith("Send 2 lines as one message?")
-    assert editor.press(Key("enter")) is None, "which may have been pasted, too"
-    assert editor.press(Key("text", "y")) == Entered("half a line\nand more")
-    editor.press(Key("text", "typed"))
-    editor.press(Key("paste-asks"))
+    assert editor.press(KeyPress("enter")) is None, "which may have been pasted, too"
+    assert editor.press(KeyPress("text", "y")) == Entered("half a line\nand more")
+    editor.press(KeyPress("text", "typed"))
+    editor.press(KeyPress("paste-asks"))
     assert editor.view().question.startswith("Send this line?")
-    editor.press(Key("text", "n"))
+    editor.press(KeyPress("text", "n"))
     assert editor.text == "typed" and not editor.view().question
 
 
@@ -199,9 +200,9 @@ def test_up_goes_through_a_draft_and_then_into_the_past() -> None:
 
 def test_escape_that_closed_something_is_no_alt() -> None:
     editor = typed("abc")
-    editor.press(Key("paste-asks", "x"))
+    editor.press(KeyPress("paste-asks", "x"))
     typed("<escape>", editor=editor)
-    assert editor.press(Key("escape-enter")) == Entered("abc")
+    assert editor.press(KeyPress("escape-enter")) == Entered("abc")
 
 
 # Searching
@@ -240,9 +241,9 @@ def test_searching(keys: list[str], shown: str, prompt: str) -> None:
 
 def test_enter_takes_what_was_found_and_does_not_send_it() -> None:
     editor = typed(*PAST, "<ctrl-r>", "sec")
-    assert editor.press(Key("enter")) is None
+    assert editor.press(KeyPress("enter")) is None
     assert editor.view() == LineView("second one", 0)
-    assert editor.press(Key("enter")) == Entered("second one")
+    assert editor.press(KeyPress("enter")) == Entered("second one")
 
 
 def test_a_search_finds_no_secret() -> None:
@@ -255,21 +256,21 @@ def test_ctrl_c_on_an_empty_line_asks_once() -> None:
     now = [100.0]
     editor = LineEditor(leave_twice=True, clock=lambda: now[0])
     for pause in (2.0, 5.0):  # too late: it asks again
-        assert editor.press(Key("ctrl-c")) is None
+        assert editor.press(KeyPress("ctrl-c")) is None
         assert editor.view().question == "Press Ctrl-C again to leave."
         assert editor.deadline == now[0] + 2.0
         now[0] += pause
         assert editor.view() == LineView() and editor.deadline is None
-    editor.press(Key("ctrl-c"))
+    editor.press(KeyPress("ctrl-c"))
     typed("x", editor=editor)
     assert editor.view() == LineView("x", 1)
-    assert [editor.press(Key("ctrl-c")) for _time in range(3)] == [None, None, Leave()]
-    assert LineEditor(leave_twice=True).press(Key("ctrl-d")) == Leave()
+    assert [editor.press(KeyPress("ctrl-c")) for _time in range(3)] == [None, None, Leave()]
+    assert LineEditor(leave_twice=True).press(KeyPress("ctrl-d")) == Leave()
 
 
 def test_a_paste_is_inserted_whole() -> None:
     editor = typed("ab", "<left>")
-    editor.press(Key("paste", "1\n2"))
+    editor.press(KeyPress("paste", "1\n2"))
     assert editor.text == "a1\n2b" and editor.cursor == 4
 
 

@@ -16,7 +16,7 @@ import i18n
 from client import events
 from client.fullscreen import entry_text
 from client.output import lines as minimal
-from client.output.text import Layout
+from client.output.text import EventText
 from protocol import confusable_table, lookalikes, script_table
 from protocol.errors import BadNick
 from protocol.lookalikes import scripts_of, skeleton
@@ -228,7 +228,7 @@ def test_words_of_the_catalogues_are_nicknames(nick: str) -> None:
 
 def test_marks_are_no_nicknames() -> None:
     """What stands in the full screen's column of nicknames, besides them."""
-    bodies = entry_text.Bodies(Layout())
+    bodies = entry_text.Bodies(EventText())
     marks = {
         found.mark.text
         for event in everything()

@@ -17,9 +17,9 @@ import pytest
 from client.events import Notice
 from client.input.pipes import PipeInput
 from client.output import streams
-from client.output.line_screen import Screen
+from client.output.line_screen import LineScreen
 from client.output.lines import Minimal
-from client.output.screen import Drawing
+from client.output.screen import Screen
 from tests.machine import needs
 from tests.module_server import (  # noqa: F401
     nick_fixture,
@@ -65,7 +65,7 @@ def test_a_full_disk_is_no_reader_that_has_gone(
 ) -> None:
     assert isinstance(error, OSError | ValueError)
     stream = Full(error, terminal)
-    screen: Drawing = Screen(Minimal(), stream, io.StringIO())
+    screen: Screen = LineScreen(Minimal(), stream, io.StringIO())
     screen.start()
     screen.show(Notice("x"))
     screen.close()

@@ -15,7 +15,7 @@ import pytest
 from client.commands import complete, run_line
 from client.connection.connection import Connection
 from client.input.editor import LineEditor, Panic
-from client.input.keys import Key
+from client.input.keys import KeyPress
 from tests.processes import Client, Server, Terminal, stop_process, terminal_client
 from tests.test_commands import Recorder
 
@@ -146,14 +146,14 @@ def test_a_slip_of_the_finger_does_nothing() -> None:
 def test_twice_in_a_row_whatever_stands_there(first: str) -> None:
     editor = LineEditor()
     if first:
-        editor.press(Key(first, "\n" * 9 if first == "paste" else "hello"))
+        editor.press(KeyPress(first, "\n" * 9 if first == "paste" else "hello"))
     before = editor.view()
-    assert editor.press(Key("ctrl-x")) is None
+    assert editor.press(KeyPress("ctrl-x")) is None
     assert editor.view().question.startswith(HINT)
-    assert editor.press(Key("left")) is None
+    assert editor.press(KeyPress("left")) is None
     assert editor.view().question == before.question
-    assert editor.press(Key("ctrl-x")) is None
-    assert editor.press(Key("ctrl-x")) == Panic()
+    assert editor.press(KeyPress("ctrl-x")) is None
+    assert editor.press(KeyPress("ctrl-x")) == Panic()
 
 
 class _Stuck:

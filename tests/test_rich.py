@@ -15,7 +15,7 @@ import pytest
 
 from client import events
 from client.console import Console
-from client.fullscreen import diff
+from client.fullscreen import canvas
 from client.fullscreen.screen import FullScreen, Look
 from client.input.editor import LineView
 from client.input.keyboard import QUIT
@@ -110,7 +110,7 @@ def test_a_flood_is_drawn_once_an_interval_and_keys_at_once(sheet: Sheet) -> Non
         for number in range(500):
             screen.show(message(f"message {number}"))
             if number % 100 == 0:
-                screen.typed(LineView("abcde"[number // 100] * 9, 3))
+                screen.show_line(LineView("abcde"[number // 100] * 9, 3))
         sheet.waits("e" * 9)
         assert bodies(sheet, count) == [], "not before the interval is over"
         clock.now = 0.05
@@ -118,7 +118,7 @@ def test_a_flood_is_drawn_once_an_interval_and_keys_at_once(sheet: Sheet) -> Non
         assert len(bodies(sheet, count)) == 1, "and then once for all that came"
         for number in range(500, 1000):
             screen.show(message(f"further {number}"))
-        screen.typed(LineView("still at once", 3))
+        screen.show_line(LineView("still at once", 3))
         sheet.waits("still at once")
         assert len(bodies(sheet, count)) == 1
         clock.now = 10.0
@@ -137,7 +137,7 @@ def test_nothing_is_written_while_nothing_happens(sheet: Sheet) -> None:
     screen.redraw()
     sheet.waits("\x1b[1;2H", count)
     screen.close()
-    assert sheet.writes[-1].endswith(diff.LEAVE) and len(sheet.writes) == count + 2
+    assert sheet.writes[-1].endswith(canvas.LEAVE) and len(sheet.writes) == count + 2
 
 
 def test_a_countdown_wakes_the_screen_each_second(sheet: Sheet) -> None:
@@ -165,7 +165,7 @@ def test_an_error_of_ours_restores_the_screen_first(sheet: Sheet) -> None:
     assert told.wait(DEADLINE)
     screen.close()
     assert isinstance(screen.failure, ValueError)
-    assert sheet.writes[0] == diff.ENTER and sheet.writes[1].endswith(diff.LEAVE)
+    assert sheet.writes[0] == canvas.ENTER and sheet.writes[1].endswith(canvas.LEAVE)
 
 
 def test_handing_the_terminal_over_and_back(sheet: Sheet) -> None:
@@ -174,18 +174,18 @@ def test_handing_the_terminal_over_and_back(sheet: Sheet) -> None:
     sheet.waits("\x1b[1;2H")
     screen.hand_over(away=True)
     count = len(sheet.writes)
-    assert sheet.writes[-1].endswith(diff.LEAVE)
+    assert sheet.writes[-1].endswith(canvas.LEAVE)
     screen.show(message("while away"))
-    screen.typed(LineView("typed", 0))
+    screen.show_line(LineView("typed", 0))
     screen.hand_over(away=False)
-    assert sheet.writes[count] == diff.ENTER, "and nothing before it"
+    assert sheet.writes[count] == canvas.ENTER, "and nothing before it"
     assert sheet.waits("while away", count).count("\x1b[2K") == 12
     screen.hand_over(away=False)  # somebody else wrote on it: the modes again, and all of it
     assert "while away" in sheet.waits("while away", len(sheet.writes) - 1)
-    assert sheet.writes.count(diff.MODES) == 1
+    assert sheet.writes.count(canvas.MODES) == 1
     screen.hand_over(away=True)
     screen.close()
-    assert sum(text.endswith(diff.LEAVE) for text in sheet.writes) == 2
+    assert sum(text.endswith(canvas.LEAVE) for text in sheet.writes) == 2
     screen.hand_over(away=True)  # too late, and no reason to wait
 
 
@@ -375,7 +375,7 @@ def test_the_terminal_is_as_before_after_leaving(person: Person) -> None:
     assert person.settings() != before
     chat.close()
     assert person.settings() == before
-    person.waits(lambda: person.raw.endswith(diff.LEAVE.encode()))
+    person.waits(lambda: person.raw.endswith(canvas.LEAVE.encode()))
     assert shown(person.screen) == []
 
 
@@ -388,7 +388,7 @@ def test_the_terminal_is_as_before_after_an_exception(person: Person) -> None:
                 console.screen.show(events.Notice("something"))
                 raise RuntimeError("a bug")
     assert person.settings() == before
-    person.waits(lambda: person.raw.endswith(diff.LEAVE.encode()))
+    person.waits(lambda: person.raw.endswith(canvas.LEAVE.encode()))
 
 
 def test_a_terminal_that_has_gone_ends_the_input(person: Person) -> None:

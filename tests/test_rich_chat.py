@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 
-from client.fullscreen import diff
+from client.fullscreen import canvas
 from client.input import modes
 from tests.console_kit import Person, person_fixture, shown  # noqa: F401
 from tests.processes import (
@@ -40,8 +40,8 @@ def server_fixture() -> Iterator[Server]:
 def left(terminal: Terminal) -> None:
     """It has left the terminal as it found it."""
     assert terminal.settings() == terminal.before
-    assert diff.LEAVE.encode() in terminal.output
-    after = terminal.output.partition(diff.LEAVE.encode())[2].decode()
+    assert canvas.LEAVE.encode() in terminal.output
+    after = terminal.output.partition(canvas.LEAVE.encode())[2].decode()
     assert "\x1b" not in after and "default" not in after
     assert "Traceback" not in terminal.shown() and PASSWORD.encode() not in terminal.output
 
@@ -179,13 +179,13 @@ def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back(
         person.types("half a line")
         person.waits(lambda: prompted(person) == " default> half a line")
         person.types(CTRL_Z)
-        person.waits(lambda: diff.LEAVE.encode() in person.raw and b"$ " in person.raw[-40:])
+        person.waits(lambda: canvas.LEAVE.encode() in person.raw and b"$ " in person.raw[-40:])
         assert person.settings()[3] == before[3], "echo and lines as the shell wants them"
         person.types("fg\n")
         person.waits(lambda: prompted(person) == " default> half a line")
         assert shown(person.screen)[0].endswith(" zoe")
         person.types("\x15\x04")
-        person.waits(lambda: person.raw.count(diff.LEAVE.encode()) == 2)
+        person.waits(lambda: person.raw.count(canvas.LEAVE.encode()) == 2)
         person.waits(lambda: person.raw.endswith(b"$ "))
         person.types("exit\n")
         person.waits(lambda: shell.poll() is not None)

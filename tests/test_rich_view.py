@@ -15,16 +15,16 @@ import pytest
 from client import events
 from client.cheatsheet import KEYS
 from client.commands import COMMANDS, run_line, usage
-from client.fullscreen import diff, scrollback
-from client.fullscreen.diff import Canvas
+from client.fullscreen import canvas, scrollback
+from client.fullscreen.canvas import Canvas
 from client.fullscreen.model import Alert, Model
 from client.fullscreen.view import View, cropped
 from client.input.editor import LineView
 from client.output import colours
-from client.output.charset import Glyphs, terminal_encoding
+from client.output.charset import Charset, terminal_encoding
 from client.output.input_line import Size
+from client.output.line_prefix import LinePrefix
 from client.output.lines import Minimal
-from client.output.sign import Sign
 from client.output.widths import width
 from tests.console_kit import NOON
 from tests.emulator import Screen
@@ -44,14 +44,14 @@ class Sight:
     ) -> None:  # fmt: skip
         self.size = Size(columns, rows)
         self.model = Model()
-        self.view = View(self.model, show, Glyphs(encoding))
+        self.view = View(self.model, show, Charset(encoding))
         self.canvas = Canvas(colours)
         self.screen = Screen(columns, rows)
         self.now = NOON
         self.typed = LineView()
         self.written = ""
         self._stream = pyte.Stream(self.screen)
-        self._write(diff.ENTER)
+        self._write(canvas.ENTER)
 
     def _write(self, text: str) -> None:
         self.written = text
@@ -362,9 +362,9 @@ def test_each_room_has_its_own_past() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    logs = scrollback.Logs(most=10, characters=1000)
+    logs = scrollback.Scrollbacks(most=10, characters=1000)
     sight = Sight(60, 40).joins()
-    sight.model.logs = logs
+    sight.model.scrollbacks = logs
     logs.enter("default")
     for number in range(25):
         sight.hears(str(number))
@@ -412,8 +412,8 @@ def test_notify_says_how_it_is() -> None:
 
 
 def test_a_notification_never_ends_early() -> None:
-    assert diff.alert("bob has mentioned you", True, False) == "\a"
-    assert diff.alert("x", False, True) == "\x1b]9;CMD CHAT: x\x1b\\"
+    assert canvas.alert("bob has mentioned you", True, False) == "\a"
+    assert canvas.alert("x", False, True) == "\x1b]9;CMD CHAT: x\x1b\\"
     sight = Sight().joins()
     sight.model.focused = False
     alert = sight.hears("alice", "b\x07\x1b\\ob")
@@ -462,11 +462,11 @@ def test_each_column_begins_with_an_absolute_move() -> None:
 def test_leaving_undoes_all_that_entering_did() -> None:
     left = Canvas(16).leave(3)
     for mode in ("1049", "2004", "1004"):
-        assert f"\x1b[?{mode}h" in diff.ENTER and f"\x1b[?{mode}l" in left
-    assert "\x1b[?7l" in diff.ENTER and "\x1b[?7h" in left
+        assert f"\x1b[?{mode}h" in canvas.ENTER and f"\x1b[?{mode}l" in left
+    assert "\x1b[?7l" in canvas.ENTER and "\x1b[?7h" in left
     assert "\x1b[?25h" in left and "\x1b[0m" in left
-    assert "\x1b[22;2t" in diff.ENTER and "\x1b[23;2t" in left and "\x1b]2;" not in left
-    assert "\x1b7" in diff.ENTER and "\x1b8" in left
+    assert "\x1b[22;2t" in canvas.ENTER and "\x1b[23;2t" in left and "\x1b]2;" not in left
+    assert "\x1b7" in canvas.ENTER and "\x1b8" in left
     rows = "".join(f"\x1b[{row};1H\x1b[2K" for row in (1, 2, 3))
     assert left.index(rows) < left.index("\x1b[?1049l"), "nothing stays"
 
@@ -584,7 +584,7 @@ def test_names_are_told_apart_on_every_terminal(naming: Callable[[str], events.E
     """Where letters are lacking their numbers are shown, in sentences and lists, too."""
     shown = []
     for name in ("Олег", "Иван", "zo\u00eb"):
-        plain = Minimal(Sign(Glyphs("ascii")))
+        plain = Minimal(LinePrefix(Charset("ascii")))
         plain.lines(events.Connected("h:1", "alice", "default", ()), NOON, None)
         event = naming(name)
         sight = Sight(150, 14, encoding="ascii").joins()
@@ -592,7 +592,7 @@ def test_names_are_told_apart_on_every_terminal(naming: Callable[[str], events.E
         lines = "\n".join([*plain.lines(event, NOON, 400), plain.prompt()])
         for text in ("\n".join(sight.lines()), lines):
             assert text.isascii() and "?" not in text
-            assert "".join(Glyphs("ascii").name(name)) in text
+            assert "".join(Charset("ascii").name(name)) in text
         shown.append(lines)
     assert len(set(shown)) == 3
 
@@ -600,7 +600,7 @@ def test_names_are_told_apart_on_every_terminal(naming: Callable[[str], events.E
 def test_a_prompt_and_a_title_name_the_room_on_every_terminal() -> None:
     sight = Sight(120, 14, encoding="ascii")
     sight.takes(events.Connected("h:1", "Олег", "Зал", ()))
-    name = Glyphs("ascii").name
+    name = Charset("ascii").name
     assert sight.lines()[0].startswith(f" {name('Зал')} - ") and name("Олег") in sight.lines()[0]
     assert name("Зал") in sight.lines()[-1] and "?" not in "".join(sight.lines())
 
@@ -610,8 +610,8 @@ def test_what_the_terminal_understands() -> None:
     assert terminal_encoding({"LANG": "C"}, "utf-8") == "utf-8"
     assert terminal_encoding({}, "iso8859-1") == "iso8859-1"
     assert terminal_encoding({}, None) == "utf-8"
-    latin = Glyphs("iso8859-1")
-    assert latin.shown("café → 日…") == "café > ?..." and Glyphs("UTF8").shown("→") == "→"
+    latin = Charset("iso8859-1")
+    assert latin.shown("café → 日…") == "café > ?..." and Charset("UTF8").shown("→") == "→"
 
 
 SIZES = [(40, 10), (80, 24), (300, 100), (41, 11), (20, 6), (12, 4), (3, 2), (1, 1)]
@@ -791,7 +791,7 @@ def test_without_utf8_no_name_passes_for_another_one_either() -> None:
     assert "| <U+0430><U+043D><U+043D><U+0430>: hello" in lines[2]
     bare = sight.view.bare(sight.size).lines()
     assert "|| 12:01 <U+0438><U+043D><U+043D><U+0430>:" in bare
-    plain = Minimal(Sign(Glyphs("ascii"))).lines(message("hello", "инна"), NOON, None)
+    plain = Minimal(LinePrefix(Charset("ascii"))).lines(message("hello", "инна"), NOON, None)
     assert plain == ["|| 12:01 <U+0438><U+043D><U+043D><U+0430>: hello"]
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.input.editor import Entered, LineEditor, LineView
-from client.input.keys import Key
-from client.output.input_line import AnsiLine, DumbLine, NoLine, Size
+from client.input.keys import KeyPress
+from client.output.input_line import AnsiInputLine, DumbInputLine, NoInputLine, Size
 from client.output.widths import clusters, width
 from tests.console_kit import emulated
 
@@ -21,13 +21,13 @@ def at_end(text: str) -> LineView:
     return LineView(text, len(text))
 
 
-def typing(line: DumbLine, *views: LineView, size: Size = WIDE) -> list[str]:
+def typing(line: DumbInputLine, *views: LineView, size: Size = WIDE) -> list[str]:
     """What is written for each of them."""
     return [line.change(PROMPT, view, size) for view in views]
 
 
 def test_a_letter_is_that_letter_and_nothing_else() -> None:
-    line = AnsiLine()
+    line = AnsiInputLine()
     assert line.ask(PROMPT, LineView(), WIDE) == PROMPT
     assert line.ask(PROMPT, LineView(), WIDE) == "", "it stands there already"
     written = typing(line, *map(at_end, ("h", "hé", "hé日", "hé日", "hé", "h", "ho")))
@@ -35,7 +35,7 @@ def test_a_letter_is_that_letter_and_nothing_else() -> None:
 
 
 def test_enter_gives_the_own_line_once_and_one_prompt() -> None:
-    line = AnsiLine()
+    line = AnsiInputLine()
     line.ask(PROMPT, LineView(), WIDE)
     assert typing(line, at_end("hi"), LineView(entered=True), LineView()) == ["hi", "\r", ""]
     assert line.above(["12:01 me: hi"], WIDE) == "\r12:01 me: hi\n"
@@ -46,12 +46,12 @@ def test_enter_gives_the_own_line_once_and_one_prompt() -> None:
 
 
 def test_enter_on_nothing_says_where_one_is() -> None:
-    line = DumbLine()
+    line = DumbInputLine()
     assert typing(line, LineView(entered=True), LineView(entered=True)) == [PROMPT, f"\n{PROMPT}"]
 
 
 def test_what_is_half_typed_comes_back_with_the_next_key() -> None:
-    line = AnsiLine()
+    line = AnsiInputLine()
     line.ask(PROMPT, LineView(), WIDE)
     typing(line, at_end("hel"))
     assert line.above(["12:01 bob: x"], WIDE) == "\n12:01 bob: x\n", "nothing is written over it"
@@ -60,7 +60,7 @@ def test_what_is_half_typed_comes_back_with_the_next_key() -> None:
 
 
 def test_what_was_entered_and_is_not_answered_yet_stays() -> None:
-    line = AnsiLine()
+    line = AnsiInputLine()
     line.ask(PROMPT, LineView(), WIDE)
     typing(line, at_end("one"), LineView(entered=True), LineView())
     assert typing(line, at_end("t")) == ["\nr> t"]
@@ -68,7 +68,7 @@ def test_what_was_entered_and_is_not_answered_yet_stays() -> None:
 
 
 def test_a_question_and_back() -> None:
-    line = DumbLine()
+    line = DumbInputLine()
     line.ask(PROMPT, LineView(), WIDE)
     typing(line, at_end("ab"))
     asked, back = typing(line, LineView("ab", 2, question="Sure?"), at_end("ab"))
@@ -77,7 +77,7 @@ def test_a_question_and_back() -> None:
 
 
 def test_leaving_goes_to_an_empty_row() -> None:
-    line = AnsiLine()
+    line = AnsiInputLine()
     assert line.begin() == "\x1b[?2004h" and line.finish() == "\x1b[?2004l"
     assert line.leave(WIDE) == ""
     line.ask(PROMPT, LineView(), WIDE)
@@ -91,35 +91,35 @@ def test_leaving_goes_to_an_empty_row() -> None:
 
 
 def test_on_a_dumb_terminal_no_sequence_is_written() -> None:
-    line = DumbLine()
+    line = DumbInputLine()
     assert line.begin() == line.finish() == line.wipe(WIDE) == ""
-    assert NoLine().above(["a", "b"], WIDE) == "a\nb\n"
+    assert NoInputLine().above(["a", "b"], WIDE) == "a\nb\n"
 
 
 def test_wide_and_hostile_characters_are_shown_as_what_they_are() -> None:
-    line = AnsiLine()
+    line = AnsiInputLine()
     assert typing(line, at_end("日\u202e▌\ny")) == ["日<U+202E>#␊y"]
 
 
 LETTERS = st.sampled_from(["a", "b", "日", " ", "é"])
 KEYS = st.one_of(
-    LETTERS.map(lambda letter: Key("text", letter)),
+    LETTERS.map(lambda letter: KeyPress("text", letter)),
     st.sampled_from(
         ["left", "right", "home", "end", "backspace", "delete", "word-left", "ctrl-w", "ctrl-k",
          "ctrl-u", "ctrl-y", "up", "down"]
-    ).map(Key),
-    st.just(Key("paste", "pasted text")),
-    st.just(Key("enter")),
-    st.just(Key("message")),
+    ).map(KeyPress),
+    st.just(KeyPress("paste", "pasted text")),
+    st.just(KeyPress("enter")),
+    st.just(KeyPress("message")),
 )  # fmt: skip
 
 
 @given(st.lists(KEYS, max_size=60), st.integers(12, 50))
-def test_the_screen_shows_the_line_and_the_cursor_in_it(keys: list[Key], columns: int) -> None:
+def test_the_screen_shows_the_line_and_the_cursor_in_it(keys: list[KeyPress], columns: int) -> None:
     """Whatever is typed while whatever comes: the end of the screen is the line, as far as it
     fits around the cursor."""
     screen, write = emulated(columns, 30)
-    size, line, editor = Size(columns, 30), AnsiLine(), LineEditor()
+    size, line, editor = Size(columns, 30), AnsiInputLine(), LineEditor()
     write(line.ask(PROMPT, editor.view(), size))
     for key in keys:
         if key.name == "message":

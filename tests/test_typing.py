@@ -55,16 +55,16 @@ class Typist:
     def close(self) -> None:
         self._input.close()
 
-    # A face.
+    # A display.
 
-    def typed(self, view: LineView) -> None: ...
+    def show_line(self, view: LineView) -> None: ...
 
     def redraw(self) -> None: ...
 
-    def takes(self, name: str) -> bool:
+    def intercepts(self, name: str) -> bool:
         return False
 
-    def pressed(self, name: str) -> None: ...
+    def view_key(self, name: str) -> None: ...
 
     def suspend(self) -> None: ...
 

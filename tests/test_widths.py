@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.fullscreen.canvas import Canvas
 from client.fullscreen.columns import Columns, Piece, entry_lines
-from client.fullscreen.diff import Canvas
 from client.fullscreen.prompt import prompt
-from client.fullscreen.view import Frame
+from client.fullscreen.view import ScreenFrame
 from client.input.editor import LineView
 from client.output import widths
-from client.output.charset import Glyphs
+from client.output.charset import Charset
 from client.output.input_line import Size
 from client.output.widths import (
     CLUSTER_MOST,
@@ -28,7 +28,7 @@ from client.output.widths import (
     is_sure,
     width,
 )
-from client.output.wrapping import Row, Span, fold
+from client.output.wrapping import Row, Span, wrap
 from protocol.safe_text import visible
 from tests.hostile_lines import KINDS, Aim, line
 
@@ -89,7 +89,7 @@ def test_a_cluster_has_an_end(text: str) -> None:
 def test_nothing_is_folded_wider_nor_lost(text: str, columns: int, indent: int) -> None:
     text = text.replace("\n", " ")
     row = Row((Span("12:01 ", "time"), Span(text)), indent)
-    lines = ["".join(span.text for span in each) for each in fold(row, columns)]
+    lines = ["".join(span.text for span in each) for each in wrap(row, columns)]
     assert all(width(each) <= columns for each in lines)
     before, after = ("".join(part.split(" ")) for part in (f"12:01 {text}", "".join(lines)))
     if after != before:  # what had no room at all is said
@@ -148,14 +148,14 @@ def test_nothing_is_drawn_outside_its_place_on_any_terminal(seed: int, columns: 
     rng = random.Random(seed)
     places = Columns(columns).widened(rng.randrange(1, 20))
     text = visible(line(rng, Aim(columns, places.text_at))).replace("\n", " ")
-    entry = entry_lines("12:01", Span("שרה", "nick:x"), (Row((Span(text),), 0),), places, Glyphs())
-    typed = prompt("room", LineView(text, len(text)), columns, 24, Glyphs())
+    entry = entry_lines("12:01", Span("שרה", "nick:x"), (Row((Span(text),), 0),), places, Charset())
+    typed = prompt("room", LineView(text, len(text)), columns, 24, Charset())
     hint = (Piece(columns - 3, (Span("日本"),)),)
     lines = [*entry, hint, *typed.lines]
     size = Size(columns, len(lines))
     terminal = Terminal(size, rng)
     row = len(lines) - len(typed.lines) + typed.row
-    terminal.feed(Canvas(256).change(Frame(size, lines, row, typed.column, 0, False)))
+    terminal.feed(Canvas(256).change(ScreenFrame(size, lines, row, typed.column, 0, False)))
     assert (terminal.row, terminal.column) == (row, typed.column)
     for (place, column), _cluster in terminal.cells.items():
         if place < len(entry) and column >= places.text_at:

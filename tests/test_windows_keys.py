@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from client.input.editor import LineEditor, LineView
-from client.input.keys import Key, KeyDecoder
+from client.input.keys import KeyDecoder, KeyPress
 from client.input.windows import WindowsConsole
 from client.input.windows_keyboard import ConsoleInput
 from client.input.windows_keys import (
@@ -49,16 +49,16 @@ def letters(text: str) -> list[KeyRecord]:
     return records
 
 
-def keys(*reads: Iterable[KeyRecord]) -> list[Key]:
+def keys(*reads: Iterable[KeyRecord]) -> list[KeyPress]:
     """What the decoder makes of these reads; letters that follow each other as one text."""
     windows, decoder = WindowsKeys(), KeyDecoder()
-    found: list[Key] = []
+    found: list[KeyPress] = []
     for moment, records in enumerate(reads):
         found += decoder.feed(windows.feed(records), float(moment))
-    whole: list[Key] = []
+    whole: list[KeyPress] = []
     for key in found:
         if whole and key.name == whole[-1].name == "text":
-            whole[-1] = Key("text", whole[-1].text + key.text)
+            whole[-1] = KeyPress("text", whole[-1].text + key.text)
         else:
             whole.append(key)
     return whole
@@ -100,18 +100,18 @@ def keys(*reads: Iterable[KeyRecord]) -> list[Key]:
     ],
 )
 def test_a_key(record: tuple[int, str, int], name: str) -> None:
-    assert keys(pressed(*record)) == [Key(name)]
-    assert keys(pressed(*record), letters("b")) == [Key(name), Key("text", "b")]
+    assert keys(pressed(*record)) == [KeyPress(name)]
+    assert keys(pressed(*record), letters("b")) == [KeyPress(name), KeyPress("text", "b")]
 
 
 @pytest.mark.parametrize(
     "text", ["à", "déjà", "às vezes", "plàstic", "àHàPàKàMàGàOàSàIàQ", "ç ñ ß ё 日本", "😀👩‍👩"]
 )
 def test_letters(text: str) -> None:
-    assert keys(letters(text)) == [Key("text", text)]
-    assert keys(*([record] for record in letters(text))) == [Key("text", text)]
+    assert keys(letters(text)) == [KeyPress("text", text)]
+    assert keys(*([record] for record in letters(text))) == [KeyPress("text", text)]
     each = [*(keys(letters(text)))]
-    assert keys(letters(text + "\r")) == [*each, Key("enter")]
+    assert keys(letters(text + "\r")) == [*each, KeyPress("enter")]
 
 
 def test_letters_with_altgr() -> None:
@@ -119,16 +119,16 @@ def test_letters_with_altgr() -> None:
         (ord("Q"), "@", ALTGR), (ord("E"), "€", ALTGR), (0xDB, "[", ALTGR), (0xE2, "\\", ALTGR),
         (ord("7"), "{", LEFT_CTRL | LEFT_ALT), (ord("A"), "Ą", ALTGR | SHIFT),
     ):  # fmt: skip
-        assert keys(pressed(key, char, state)) == [Key("text", char)], char
+        assert keys(pressed(key, char, state)) == [KeyPress("text", char)], char
     assert keys(pressed(ord("F"), "\0", ALTGR)) == []  # nothing is there on this layout
 
 
 def test_a_dead_key_shows_with_its_letter() -> None:
     dead = pressed(GRAVE)
-    assert keys([*dead, *pressed(ord("A"), "à")]) == [Key("text", "à")]
-    assert keys([*dead, *pressed(0x20, "`")]) == [Key("text", "`")]
+    assert keys([*dead, *pressed(ord("A"), "à")]) == [KeyPress("text", "à")]
+    assert keys([*dead, *pressed(0x20, "`")]) == [KeyPress("text", "`")]
     assert keys([*dead, KeyRecord(True, ord("T"), "`"), *pressed(ord("T"), "t")]) == [
-        Key("text", "`t")
+        KeyPress("text", "`t")
     ]
 
 
@@ -139,16 +139,16 @@ def test_the_halves_of_a_character_may_come_apart() -> None:
         KeyRecord(down, PACKET, half) for down in (True, False) for half in (high, low)
     ]
     for records in (down_and_up, crosswise):
-        assert keys(records) == keys(*([one] for one in records)) == [Key("text", "😀")]
-    assert keys(pressed(PACKET, low), letters("a")) == [Key("text", "\ufffda")]
-    assert keys(pressed(PACKET, high), letters("a")) == [Key("text", "\ufffda")]
+        assert keys(records) == keys(*([one] for one in records)) == [KeyPress("text", "😀")]
+    assert keys(pressed(PACKET, low), letters("a")) == [KeyPress("text", "\ufffda")]
+    assert keys(pressed(PACKET, high), letters("a")) == [KeyPress("text", "\ufffda")]
 
 
 def test_a_character_by_its_number() -> None:
     """Alt, digits of the number pad, and the character when Alt is let go."""
     digits = [*pressed(NUMPAD_4, state=LEFT_ALT), *pressed(LEFT, state=LEFT_ALT)]
     assert keys([KeyRecord(True, MENU, state=LEFT_ALT), *digits]) == []
-    assert keys([*digits, KeyRecord(False, MENU, "à")]) == [Key("text", "à")]
+    assert keys([*digits, KeyRecord(False, MENU, "à")]) == [KeyPress("text", "à")]
 
 
 def test_what_makes_no_character_does_nothing() -> None:
@@ -158,9 +158,9 @@ def test_what_makes_no_character_does_nothing() -> None:
 
 
 def test_a_key_held_down_is_repeated() -> None:
-    assert keys(pressed(ord("A"), "a", repeat=3)) == [Key("text", "aaa")]
-    assert keys(pressed(LEFT, "\0", ENHANCED, repeat=2)) == [Key("left")] * 2
-    assert keys(pressed(ENTER, "\r", repeat=2)) == [Key("enter")] * 2  # and is no paste
+    assert keys(pressed(ord("A"), "a", repeat=3)) == [KeyPress("text", "aaa")]
+    assert keys(pressed(LEFT, "\0", ENHANCED, repeat=2)) == [KeyPress("left")] * 2
+    assert keys(pressed(ENTER, "\r", repeat=2)) == [KeyPress("enter")] * 2  # and is no paste
 
 
 # What is pasted
@@ -177,20 +177,20 @@ def test_a_key_held_down_is_repeated() -> None:
     ],
 )
 def test_an_enter_with_more_behind_it_is_a_paste(text: str, pasted: str) -> None:
-    assert keys(letters(text)) == [Key("paste", pasted)]
+    assert keys(letters(text)) == [KeyPress("paste", pasted)]
 
 
 def test_keys_among_a_paste_are_left_out() -> None:
     records = [*letters("one\r"), *pressed(UP, "\0", ENHANCED), *letters("two\r")]
-    assert keys(records) == [Key("paste", "one\ntwo")]
+    assert keys(records) == [KeyPress("paste", "one\ntwo")]
 
 
 def test_one_enter_at_the_end_is_one() -> None:
     """Of what was typed ahead, and of a pasted line: nothing tells them apart."""
-    assert keys(letters("one\r")) == [Key("text", "one"), Key("enter")]
-    assert keys(letters("one"), letters("\r")) == [Key("text", "one"), Key("enter")]
+    assert keys(letters("one\r")) == [KeyPress("text", "one"), KeyPress("enter")]
+    assert keys(letters("one"), letters("\r")) == [KeyPress("text", "one"), KeyPress("enter")]
     assert keys([*letters("a"), *pressed(ENTER, "\r", LEFT_ALT), *letters("b\r")]) == [
-        Key("text", "a"), Key("newline"), Key("text", "b"), Key("enter"),
+        KeyPress("text", "a"), KeyPress("newline"), KeyPress("text", "b"), KeyPress("enter"),
     ]  # fmt: skip
 
 
@@ -201,21 +201,23 @@ def sequence(text: str) -> list[KeyRecord]:
 
 def test_sequences_of_the_console_itself_pass() -> None:
     assert keys(sequence("\x1b[A\x1b[1;5D\x1b[3~\x7f\x03")) == [
-        Key("up"), Key("word-left"), Key("delete"), Key("backspace"), Key("ctrl-c"),
+        KeyPress("up"), KeyPress("word-left"), KeyPress("delete"), KeyPress("backspace"),
+        KeyPress("ctrl-c"),
     ]  # fmt: skip
     pasted = "\x1b[200~one\rtwo\r\x1b[201~"
-    assert keys(sequence(pasted)) == [Key("paste", "one\ntwo")]
-    assert keys(*([record] for record in sequence(pasted))) == [Key("paste", "one\ntwo")]
+    assert keys(sequence(pasted)) == [KeyPress("paste", "one\ntwo")]
+    assert keys(*([record] for record in sequence(pasted))) == [KeyPress("paste", "one\ntwo")]
     # It marks pastes: what comes at once and is not marked was typed.
     assert keys(sequence(pasted), letters("a\rb")) == [
-        Key("paste", "one\ntwo"), Key("text", "a"), Key("enter"), Key("text", "b"),
+        KeyPress("paste", "one\ntwo"), KeyPress("text", "a"), KeyPress("enter"),
+        KeyPress("text", "b"),
     ]  # fmt: skip
 
 
 def test_what_is_pasted_does_not_speak_for_the_console() -> None:
     """Its escape characters come with the key Esc, the console's own with none."""
     records = letters("\x1b[200~a\x1b[201~b\rc\r")
-    assert keys(records) == [Key("paste", "[200~a[201~b\nc")]
+    assert keys(records) == [KeyPress("paste", "[200~a[201~b\nc")]
 
 
 # Records
@@ -288,18 +290,18 @@ def packed_key(record: KeyRecord) -> bytes:
 
 
 class Watcher:
-    """A face that only remembers what it is shown last."""
+    """A display that only remembers what it is shown last."""
 
     view = LineView()
 
-    def typed(self, view: LineView) -> None:
+    def show_line(self, view: LineView) -> None:
         self.view = view
 
     def redraw(self) -> None: ...
 
-    def pressed(self, name: str) -> None: ...
+    def view_key(self, name: str) -> None: ...
 
-    def takes(self, name: str) -> bool:
+    def intercepts(self, name: str) -> bool:
         return False
 
     def suspend(self) -> None: ...

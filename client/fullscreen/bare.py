@@ -10,25 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from client.fullscreen.columns import shown
-from client.fullscreen.scrollback import Entry
+from client.fullscreen.scrollback import ScrollbackEntry
 from client.output.input_line import Size
-from client.output.sign import Sign
+from client.output.line_prefix import LinePrefix
 from client.output.widths import JOINER, cluster_width, clusters, cut, width
 from client.output.wrapping import Span
 from i18n import _
 
 
-class Bare:
+class BareView:
     """``entries`` on a screen of ``size``, from the last one upwards."""
 
-    def __init__(self, entries: Sequence[Entry], sign: Sign, size: Size) -> None:
+    def __init__(self, entries: Sequence[ScrollbackEntry], prefix: LinePrefix, size: Size) -> None:
         # On a row one column stays empty where a character of two has no room.
         self._columns, self._rows = max(2, size.columns) - 1, max(1, size.rows - 1)
-        self._entries, self._sign = list(entries), sign
+        self._entries, self._prefix = list(entries), prefix
         self._lines: list[str] = []  # of the entries taken so far; the newest line is the first
         self._foot = 0  # the lowest line that is seen
-        text = sign.shown(_("Any key goes back; PgUp and PgDn show more."))
-        self.foot = cut(f"{sign.text} {text}", self._columns, sign.glyphs.shown("…"))
+        text = prefix.shown(_("Any key goes back; PgUp and PgDn show more."))
+        self.foot = cut(f"{prefix.text} {text}", self._columns, prefix.charset.shown("…"))
 
     def lines(self) -> list[str]:
         """What is shown: no more than there are rows for, as the terminal folds it."""
@@ -59,7 +59,7 @@ class Bare:
         most = self._columns * self._rows
         while len(self._lines) <= place and self._entries:
             entry = self._entries.pop()
-            pieces = [each for line in _lines(entry, self._sign) for each in _pieces(line, most)]
+            pieces = [each for line in _lines(entry, self._prefix) for each in _pieces(line, most)]
             self._lines += reversed(pieces)
         return place < len(self._lines)
 
@@ -68,22 +68,22 @@ class Bare:
         return max(1, -(-width(self._lines[place]) // self._columns))
 
 
-def _lines(entry: Entry, sign: Sign) -> Iterator[str]:
-    clock, name = f"{entry.when:%H:%M}", sign.glyphs.name(entry.mark.text)
+def _lines(entry: ScrollbackEntry, prefix: LinePrefix) -> Iterator[str]:
+    clock, name = f"{entry.when:%H:%M}", prefix.charset.name(entry.mark.text)
     first, *more = entry.rows
     if entry.counts:
-        lead = _text(first.spans[: entry.lead], sign).rstrip(" :")
-        who = sign.shown(", ".join(filter(None, (name, lead))))
-        yield f"{sign.text} {clock} {who}:"
-        yield sign.shown(_text(first.spans[entry.lead :], sign))
+        lead = _text(first.spans[: entry.lead], prefix).rstrip(" :")
+        who = prefix.shown(", ".join(filter(None, (name, lead))))
+        yield f"{prefix.text} {clock} {who}:"
+        yield prefix.shown(_text(first.spans[entry.lead :], prefix))
     else:
-        yield f"{sign.text} {clock} {sign.shown(f'{name} {_text(first.spans, sign)}')}"
+        yield f"{prefix.text} {clock} {prefix.shown(f'{name} {_text(first.spans, prefix)}')}"
     for row in more:
-        yield sign.shown(_text(row.spans, sign))
+        yield prefix.shown(_text(row.spans, prefix))
 
 
-def _text(spans: Iterable[Span], sign: Sign) -> str:
-    return "".join(shown(span, sign.glyphs) for span in spans)
+def _text(spans: Iterable[Span], prefix: LinePrefix) -> str:
+    return "".join(shown(span, prefix.charset) for span in spans)
 
 
 def _pieces(line: str, most: int) -> Iterator[str]:

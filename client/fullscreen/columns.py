@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from client.output.charset import Glyphs
+from client.output.charset import Charset
 from client.output.widths import LEFT_TO_RIGHT, cut, leads_left, width
-from client.output.wrapping import Row, Span, fold
+from client.output.wrapping import Row, Span, wrap
 
 _TIME, _TIME_COLUMNS = 1, 5
 _NAME_LEAST = 6
@@ -35,7 +35,7 @@ class Piece:
     spans: tuple[Span, ...]
 
 
-Line = tuple[Piece, ...]
+ScreenLine = tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
@@ -76,26 +76,26 @@ class Columns:
 
 
 def entry_lines(
-    clock: str, mark: Span, rows: tuple[Row, ...], columns: Columns, glyphs: Glyphs,
+    clock: str, mark: Span, rows: tuple[Row, ...], columns: Columns, charset: Charset,
     bar: Span = BAR,
-) -> list[Line]:  # fmt: skip
+) -> list[ScreenLine]:  # fmt: skip
     """The lines of one entry; ``clock`` is its time as it is written."""
-    name = replace(mark, text=glyphs.name(mark.text))
-    body = [_shown(row, glyphs) for row in rows]
-    fitting = cut(name.text, columns.name, glyphs.shown("…") if glyphs.full else _PLAIN_CUT)
+    name = replace(mark, text=charset.name(mark.text))
+    body = [_shown(row, charset) for row in rows]
+    fitting = cut(name.text, columns.name, charset.shown("…") if charset.full else _PLAIN_CUT)
     if fitting != name.text:
         # Half a name may look like somebody else's: the whole one stands before the text.
         body[0] = Row((name, Span(": "), *body[0].spans), body[0].indent)
-    folded = [line for row in _packed(body, columns.text) for line in fold(row, columns.text)]
+    folded = [line for row in _packed(body, columns.text) for line in wrap(row, columns.text)]
     at = columns.name_at + columns.name - width(fitting)
-    head: Line = (Piece(at, (replace(name, text=fitting),)),)
+    head: ScreenLine = (Piece(at, (replace(name, text=fitting),)),)
     if columns.has_time:
         head = (Piece(_TIME, (Span(clock, "time"),)), *head)
     # Names and text from right to left change places on some terminals, where no letter from
     # left to right is between them: a mark is one. Where it takes a column, that one is empty.
     written = [name, *(span for row in body for span in row.spans)]
-    apart = glyphs.full and any(leads_left(span.text) for span in written)
-    bar_text = bar.text + LEFT_TO_RIGHT if apart else glyphs.shown(bar.text)
+    apart = charset.full and any(leads_left(span.text) for span in written)
+    bar_text = bar.text + LEFT_TO_RIGHT if apart else charset.shown(bar.text)
     bar_piece = Piece(columns.bar_at, (replace(bar, text=bar_text),))
     return [
         (*(head if number == 0 else ()), bar_piece, Piece(columns.text_at, tuple(line)))
@@ -123,12 +123,12 @@ def _packed(rows: list[Row], columns: int) -> Iterator[Row]:
             yield Row(tuple(spans), several[0].indent)
 
 
-def rule(columns: int, glyphs: Glyphs, title: str = "", style: str = "quiet") -> Line:
+def rule(columns: int, charset: Charset, title: str = "", style: str = "quiet") -> ScreenLine:
     """A line across the screen, with a title in its middle."""
-    stroke = glyphs.shown("─")
+    stroke = charset.shown("─")
     if not title:
         return (Piece(0, (Span(stroke * columns, "quiet"),)),)
-    text = f" {cut(glyphs.shown(title), max(1, columns - 6), glyphs.shown('…'))} "
+    text = f" {cut(charset.shown(title), max(1, columns - 6), charset.shown('…'))} "
     left = max(0, (columns - width(text)) // 2 - 1)
     right = left + width(text)
     return (
@@ -138,13 +138,13 @@ def rule(columns: int, glyphs: Glyphs, title: str = "", style: str = "quiet") ->
     )
 
 
-def shown(span: Span, glyphs: Glyphs) -> str:
-    """The text of a span as a terminal with these ``glyphs`` shows it."""
+def shown(span: Span, charset: Charset) -> str:
+    """The text of a span as a terminal with these ``charset`` shows it."""
     names = span.names or span.style.startswith("nick:")
-    return glyphs.name(span.text) if names else glyphs.shown(span.text)
+    return charset.name(span.text) if names else charset.shown(span.text)
 
 
-def _shown(row: Row, glyphs: Glyphs) -> Row:
-    if glyphs.full:
+def _shown(row: Row, charset: Charset) -> Row:
+    if charset.full:
         return row
-    return Row(tuple(replace(span, text=shown(span, glyphs)) for span in row.spans), row.indent)
+    return Row(tuple(replace(span, text=shown(span, charset)) for span in row.spans), row.indent)

@@ -1,170 +1,106 @@
-"""What a screen shows, and what to write to make it show something else.
+"""Rows as cells: which of them differ, and which rows have only moved.
 
-Pure. Only what has changed is written (``cells``). Nothing leaves its place, whatever the
-terminal takes for how wide: every piece of a line begins with an absolute cursor move, so does
-what follows a character that terminals disagree about, and what would not fit at its widest is
-not written.
-Sequences are those of ECMA-48 and of xterm (invisible-island.net/xterm/ctlseqs).
+Pure. Writing no more than what changed is not for the speed alone: a screen reader says what is
+written, and a whole row again for one letter in it is noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
-from client.fullscreen.cells import differences, moved_up
-from client.fullscreen.columns import Line, Piece
-from client.fullscreen.view import Frame
-from client.input import modes
-from client.output.clearing import emptied, erased
-from client.output.colours import painted
-from client.output.widths import JOINER, alone, cluster_width, clusters, is_sure, width
-
-_TITLE_PUSH, _TITLE_POP = "\x1b[22;2t", "\x1b[23;2t"
-_ALTERNATE_ON, _ALTERNATE_OFF = "\x1b[?1049h", "\x1b[?1049l"
-_WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
-_FOCUS_ON, _FOCUS_OFF = "\x1b[?1004h", "\x1b[?1004l"
-_CURSOR_ON, _CURSOR_OFF = "\x1b[?25h", "\x1b[?25l"
-_CURSOR_SAVE, _CURSOR_BACK = "\x1b7", "\x1b8"  # not every second screen brings it back itself
-
-# A character too many at the end of a line goes nowhere instead of on the next one.
-MODES = (
-    _ALTERNATE_ON + _WRAP_OFF + modes.PASTE_ON + modes.ALT_ON + modes.KEYPAD_PLAIN
-    + modes.WHEEL_OFF + modes.MOUSE_SILENT + _FOCUS_ON
-)
-ENTER = _TITLE_PUSH + modes.ALT_ASK + modes.WHEEL_ASK + _CURSOR_SAVE + MODES
+from client.fullscreen.columns import ScreenLine
+from client.output.widths import is_sure, width
+from client.output.wrapping import Span
 
 
-def left(answers: Set[str] = frozenset()) -> str:
-    """What to write last; ``answers`` are what the terminal has said of its modes (``modes``)."""
-    return (
-        modes.alt_back(answers) + modes.wheel_back(answers) + modes.KEYPAD_PLAIN + _FOCUS_OFF
-        + modes.PASTE_OFF + _WRAP_ON + _CURSOR_ON + _ALTERNATE_OFF + _CURSOR_BACK + _TITLE_POP
-    )  # fmt: skip
+class Cell(NamedTuple):
+    """One column of a row."""
+
+    character: str = " "
+    style: str = ""
+    link: str = ""
 
 
-LEAVE = left()
-FRAMED = _WRAP_OFF  # what undoes ``bare``, before everything is drawn again
+_BLANK = Cell()
+_GAP = 3  # cells between two that differ which are written with them: words stay together
 
 
-def bare(lines: Sequence[str], foot: str, rows: int) -> str:
-    """What to write to show lines that the terminal folds, and ``foot`` on the last of ``rows``."""
-    text = "\r\n".join(lines)
-    return f"{_CURSOR_OFF}{emptied(rows)}{_WRAP_ON}{text}{_move(rows - 1, 0)}{foot}"
+class ChangedRun(NamedTuple):
+    """Cells next to one another that differ, from ``column`` on; ``clears``: all that follows on
+    the row is blank, and so are they."""
+
+    column: int
+    spans: tuple[Span, ...]
+    clears: bool
 
 
-class Canvas:
-    """One screen with ``colours`` colours. ``joins``: not in GNU screen, which counts what is
-    joined one by one, and moves on from there in a terminal that has joined it."""
+def differences(old: ScreenLine, new: ScreenLine, columns: int) -> list[ChangedRun] | None:
+    """What is to be written to make one row another; None where it cannot be said in cells,
+    because somewhere there is a character that may take more than one."""
+    before, after = _cells(old, columns), _cells(new, columns)
+    if before is None or after is None:
+        return None
+    places = [place for place in range(columns) if before[place] != after[place]]
+    filled = max((place for place in range(columns) if after[place] != _BLANK), default=-1)
+    return [_run(after, start, end, filled) for start, end in _runs(places, filled)]
 
-    def __init__(self, colours: int, joins: bool = True) -> None:
-        self._colours, self._joins = colours, joins
-        self._shown: Frame | None = None
-        self._title = ""
-        self._titled = False  # a title was written, at any time
 
-    def leave(self, rows: int, answers: Set[str] = frozenset()) -> str:
-        """What to write at the end, on a screen of so many rows. It is emptied first, and so is
-        the title: some terminals have no second screen, some do not keep titles. ``answers``: as
-        in ``left``."""
-        self.forget()
-        untitled, self._titled, self._title = _title("") if self._titled else "", False, ""
-        return emptied(rows) + untitled + left(answers)
+def _run(cells: Sequence[Cell], start: int, end: int, filled: int) -> ChangedRun:
+    spans = tuple(
+        Span("".join(cell.character for cell in group), style, link)
+        for (style, link), group in groupby(cells[start:end], key=lambda cell: cell[1:])
+    )
+    return ChangedRun(start, spans, start > filled)
 
-    def forget(self) -> None:
-        """The screen may show anything: the next frame is written whole."""
-        self._shown = None
 
-    def change(self, frame: Frame) -> str:
-        """What to write so that the screen shows ``frame``; empty if it does."""
-        shown, self._shown = self._shown, frame
-        if shown is None or shown.size != frame.size:
-            text = "".join(self._line(row, line, frame) for row, line in enumerate(frame.lines))
-        else:
-            text, before = _shifted(shown, frame)
-            for row, line in enumerate(frame.lines):
-                if before[row] != line:
-                    text += self._difference(row, before[row], line, frame)
-        place = _move(frame.row, frame.column)
-        if not self._joins:
-            text = text.replace(JOINER, "")
-        if text:
-            return f"{_CURSOR_OFF}{text}{place}{_CURSOR_ON}"
-        same = shown is not None and (shown.row, shown.column) == (frame.row, frame.column)
-        return "" if same else place
+def _runs(places: Sequence[int], filled: int) -> Iterator[tuple[int, int]]:
+    """Where differing cells begin and end; from behind the last one that is filled on, one run."""
+    start = end = -1
+    for place in places:
+        if end >= 0 and place <= min(end + _GAP, filled):
+            end = place + 1
+            continue
+        if end >= 0:
+            yield start, end
+        start, end = place, place + 1
+        if place > filled:
+            break
+    if end >= 0:
+        yield start, end
 
-    def title(self, text: str) -> str:
-        """What to write so that the window's title is ``text``, or its own again if empty."""
-        if text == self._title:
-            return ""
-        self._title, self._titled = text, True
-        # The plain one is for terminals that do not keep titles.
-        return _title(text) if text else f"{_title('CMD CHAT')}{_TITLE_POP}{_TITLE_PUSH}"
 
-    def _line(self, row: int, line: Line, frame: Frame) -> str:
-        pieces = (self._piece(row, piece, frame.size.columns) for piece in line)
-        return erased(row) + "".join(pieces)
-
-    def _difference(self, row: int, old: Line, new: Line, frame: Frame) -> str:
-        runs = differences(old, new, frame.size.columns)
-        if runs is None:
-            return self._line(row, new, frame)
-        return "".join(
-            _move(row, run.column)
-            + ("\x1b[K" if run.clears else "".join(painted(s, self._colours) for s in run.spans))
-            for run in runs
-        )
-
-    def _piece(self, row: int, piece: Piece, columns: int) -> str:
-        text, column, moved = "", piece.column, False
+def _cells(line: ScreenLine, columns: int) -> list[Cell] | None:
+    cells = [_BLANK] * columns
+    for piece in line:
+        place = piece.column
         for span in piece.spans:
-            columns_of = width(span.text)
-            if is_sure(span.text) and column + columns_of <= columns:
-                text += ("" if moved else _move(row, column)) + painted(span, self._colours)
-                column += columns_of
-                moved = True
-                continue
-            placed, column = _placed(span.text, row, column, columns)
-            text += painted(replace(span, text=placed), self._colours)
-            moved = False
-        return text
+            if not is_sure(span.text) or width(span.text) != len(span.text):
+                return None
+            for character in span.text[: max(0, columns - place)]:
+                cells[place] = Cell(character, span.style, span.link)
+                place += 1
+    return cells
 
 
-def _shifted(shown: Frame, frame: Frame) -> tuple[str, list[Line]]:
-    """What to write so that rows that have only gone up do so by themselves, and what the screen
-    shows then."""
-    foot, lines = frame.foot, list(shown.lines)
-    if shown.foot != foot or len(lines) != len(frame.lines):
-        return "", lines
-    step, first = moved_up(lines[:foot], frame.lines[:foot])
-    if not step:
-        return "", lines
-    # Taken out at the top and put in above the foot: a scrolling region would be remembered.
-    text = f"{_move(first, 0)}\x1b[{step}M{_move(foot - step, 0)}\x1b[{step}L"
-    return text, [*lines[:first], *lines[first + step : foot], *[()] * step, *lines[foot:]]
+def moved_up(old: Sequence[ScreenLine], new: Sequence[ScreenLine]) -> tuple[int, int]:
+    """By how many rows what stands in ``old`` stands higher in ``new``, and from which row on;
+    0 rows where writing anew is not more. Never from the first row on: where there is no second
+    screen, what leaves that one is remembered."""
+    first = next((row for row, line in enumerate(new) if old[row] != line), len(new))
+    first = max(first, 1)
+    best, gain = 0, _alike(old, new, first, 0)
+    for step in range(1, len(new) - first):
+        alike = _alike(old, new, first, step)
+        if alike > gain:
+            best, gain = step, alike
+    return best, first
 
 
-def _title(text: str) -> str:
-    return f"\x1b]2;{text}\x07"
-
-
-def _move(row: int, column: int) -> str:
-    return f"\x1b[{row + 1};{column + 1}H"
-
-
-def _placed(text: str, row: int, column: int, columns: int) -> tuple[str, int]:
-    """A text with a cursor move wherever the one before it does not lead to its place, as far as
-    it fits; and the column behind it."""
-    placed, moved = "", False
-    for cluster in clusters(text):
-        behind = column + cluster_width(cluster)
-        if behind > columns:
-            return placed, columns
-        placed += ("" if moved else _move(row, column)) + alone(cluster)
-        column, moved = behind, is_sure(cluster)
-    return placed, column
-
-
-def alert(text: str, bell: bool, notification: bool) -> str:
-    """What to write to call somebody: the bell, and a desktop notification (OSC 9)."""
-    return ("\a" if bell else "") + (f"\x1b]9;CMD CHAT: {text}\x1b\\" if notification else "")
+def _alike(old: Sequence[ScreenLine], new: Sequence[ScreenLine], first: int, step: int) -> int:
+    """Rows with something on them that would not have to be written."""
+    return sum(
+        bool(line) and old[row + step] == line
+        for row, line in enumerate(new[first : len(new) - step], first)
+    )

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from client import events
 from client.events import Event
+from client.fullscreen import repeats
 from client.fullscreen.scrollback import Repeat
-from client.output import repeats
 from client.output.links import linked
-from client.output.text import Layout, is_mentioned, one_line, text_lines
+from client.output.text import EventText, is_mentioned, one_line, text_lines
 from client.output.wrapping import INDENT, Row, Span
 from i18n import _
 from protocol.names import nick_key
@@ -49,7 +49,7 @@ class Body:
 class Bodies:
     """Makes them, with the room and nickname that ``output.text`` knows."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: EventText) -> None:
         self._layout = layout
         self._shapes: dict[type[events.Event], Callable[..., Body]] = {
             events.Message: self._message,
@@ -142,8 +142,8 @@ def mark_of(event: events.Event) -> str:
     return _MARKS.get(type(event), INFO)
 
 
-def _mark(sign: str) -> Span:
-    return Span(sign, "alarm" if sign == ALARM else "quiet")
+def _mark(text: str) -> Span:
+    return Span(text, "alarm" if text == ALARM else "quiet")
 
 
 def _nick(nick: str) -> Span:

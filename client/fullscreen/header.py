@@ -4,21 +4,21 @@ is."""
 from __future__ import annotations
 
 from client import messages
-from client.fullscreen.columns import Line, Piece
+from client.fullscreen.columns import Piece, ScreenLine
 from client.fullscreen.model import Model
-from client.output.charset import Glyphs
+from client.output.charset import Charset
 from client.output.widths import cut, width
 from client.output.wrapping import Span
 from i18n import _
 from protocol.names import nick_key
 
 
-def header(model: Model, columns: int, glyphs: Glyphs) -> Line:
+def header(model: Model, columns: int, charset: Charset) -> ScreenLine:
     """As much as fits: on a narrow screen the rest gives way to the room and the nickname."""
-    more = glyphs.shown("…")
-    nick = cut(glyphs.name(model.nick), max(4, columns // 3), more)
+    more = charset.shown("…")
+    nick = cut(charset.name(model.nick), max(4, columns // 3), more)
     nick_at = columns - width(nick) - 1
-    left = glyphs.shown(_fitting(model, glyphs.name(model.room), nick_at - 3))
+    left = charset.shown(_fitting(model, charset.name(model.room), nick_at - 3))
     return (
         Piece(1, (Span(cut(left, max(1, nick_at - 2), more), "title"),)),
         Piece(nick_at, (Span(nick, f"nick:{nick_key(nick)}"),)),

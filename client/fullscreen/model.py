@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from client import events, messages
 from client.events import Event
 from client.fullscreen.entry_text import Bodies
-from client.fullscreen.scrollback import REFUSED, SENDING, Entry, Log, Logs
-from client.output.repeats import earlier, gone_on, repeat_of
-from client.output.text import Layout, one_line
+from client.fullscreen.repeats import earlier, gone_on, repeat_of
+from client.fullscreen.scrollback import REFUSED, SENDING, Scrollback, ScrollbackEntry, Scrollbacks
+from client.output.text import EventText, one_line
 from client.output.widths import cut
 from client.output.wrapping import Row, Span
 from i18n import _
@@ -38,7 +38,7 @@ class Model:
     ``to_copy`` is taken away by whoever draws."""
 
     def __init__(self) -> None:
-        self.logs = Logs()
+        self.scrollbacks = Scrollbacks()
         self.connection = CONNECTED
         self.attempt_at: datetime | None = None  # the next one
         self.silent = 0  # seconds without an answer
@@ -47,7 +47,7 @@ class Model:
         self.focused: bool | None = None
         self.at_end = True
         self.to_copy: str | None = None  # whoever draws puts it on the clipboard
-        self._layout = Layout()
+        self._layout = EventText()
         self._bodies = Bodies(self._layout)
         self._settling = 0  # the own line that the next answer is about
         self._special: dict[type[Event], Callable[..., Alert | None]] = {
@@ -99,7 +99,7 @@ class Model:
 
     def looked(self) -> None:
         """Somebody looks at the end of the room: nothing in it is unread any more."""
-        log = self.logs.current
+        log = self.scrollbacks.current
         if self._away():
             return
         log.unread = log.calls = 0
@@ -107,14 +107,14 @@ class Model:
 
     def unread(self) -> int:
         """Messages that nobody has seen, for the window's title."""
-        return self.logs.current.unread
+        return self.scrollbacks.current.unread
 
     def _away(self) -> bool:
         return self.focused is False or not self.at_end
 
     def _repeated(self, event: Event, when: datetime) -> None:
         """Show what may come again and again: since the last message, it has one line."""
-        log, repeat = self.logs.current, repeat_of(event)
+        log, repeat = self.scrollbacks.current, repeat_of(event)
         before = None if repeat is None else earlier(log.settled, repeat)
         if repeat is not None and before is not None and before.repeat is not None:
             repeat = gone_on(before.repeat, repeat)
@@ -122,22 +122,23 @@ class Model:
         body = self._bodies.again(event, repeat) if repeat and shown else self._bodies.body(event)
         if body is None:
             return
-        entry = Entry(self.logs.number(), when, body.mark, body.rows, repeat=repeat)
+        number = self.scrollbacks.number()
+        entry = ScrollbackEntry(number, when, body.mark, body.rows, repeat=repeat)
         if before is None:
-            self.logs.settle(log, entry)
+            self.scrollbacks.settle(log, entry)
         else:
-            self.logs.go_on(log, before, entry)
+            self.scrollbacks.go_on(log, before, entry)
 
     def _show(
         self, event: Event, when: datetime, counts: bool = False, calls: bool = False
     ) -> None:
         body = self._bodies.body(event)
         if body is not None:
-            entry = Entry(
-                self.logs.number(), when, body.mark, body.rows, counts, calls, lead=body.lead,
-                private=body.private,
+            entry = ScrollbackEntry(
+                self.scrollbacks.number(), when, body.mark, body.rows, counts, calls,
+                lead=body.lead, private=body.private,
             )  # fmt: skip
-            self.logs.settle(self.logs.current, entry)
+            self.scrollbacks.settle(self.scrollbacks.current, entry)
 
     def _message(self, event: events.Message, when: datetime) -> Alert | None:
         if event.mine:
@@ -152,7 +153,7 @@ class Model:
     def _count_unread(self, calls: bool) -> None:
         if not self._away():
             return
-        log = self.logs.current
+        log = self.scrollbacks.current
         if log.first_new is None or log.new_is_old:
             log.first_new, log.new_is_old = log.settled[-1].number, False
         log.unread += 1
@@ -171,11 +172,11 @@ class Model:
         return Alert(text.format(nick=one_line(event.sender), room=self.room))
 
     def _sending(self, event: events.Sending, when: datetime) -> None:
-        log = self.logs.log(event.room)
-        self.logs.take_back(event.ref)
+        log = self.scrollbacks.log(event.room)
+        self.scrollbacks.take_back(event.ref)
         body = self._bodies.own(event.text, event.kind, event.to)
-        log.sending[event.ref] = Entry(
-            self.logs.number(), when, body.mark, body.rows, counts=True, ref=event.ref,
+        log.sending[event.ref] = ScrollbackEntry(
+            self.scrollbacks.number(), when, body.mark, body.rows, counts=True, ref=event.ref,
             state=SENDING, lead=body.lead, private=body.private,
         )  # fmt: skip
         if not self._away():
@@ -184,24 +185,24 @@ class Model:
     def _settled(self, event: events.Settled, _when: datetime) -> None:
         self._settling = event.ref
 
-    def _take_settling(self) -> Entry | None:
+    def _take_settling(self) -> ScrollbackEntry | None:
         ref, self._settling = self._settling, 0
-        return self.logs.take_back(ref) if ref else None
+        return self.scrollbacks.take_back(ref) if ref else None
 
     def _not_sent(self, event: events.NotSent, when: datetime) -> None:
         ref = self._settling
         entry = self._take_settling()
         if entry is None:
             body = self._bodies.own(event.text, "text", None)
-            entry = Entry(0, when, body.mark, body.rows, counts=True)
+            entry = ScrollbackEntry(0, when, body.mark, body.rows, counts=True)
         again_at = None
         if event.retry_after is not None:
             again_at = when + timedelta(seconds=min(max(event.retry_after, 0.0), 86400.0))
         refused = replace(
-            entry, number=self.logs.number(), ref=ref, state=REFUSED, reason=event.reason,
+            entry, number=self.scrollbacks.number(), ref=ref, state=REFUSED, reason=event.reason,
             again_at=again_at,
         )  # fmt: skip
-        self.logs.settle(self.logs.log(event.room), refused)
+        self.scrollbacks.settle(self.scrollbacks.log(event.room), refused)
 
     def _trust_summary(self, event: events.TrustSummary, _when: datetime) -> None:
         self.others, self.verified = event.others, event.verified
@@ -217,7 +218,7 @@ class Model:
         self.say(sentences[self.notify], when)
 
     def _copying(self, event: events.Copying, when: datetime) -> None:
-        countable = [entry for entry in self.logs.current.entries() if entry.counts]
+        countable = [entry for entry in self.scrollbacks.current.entries() if entry.counts]
         if event.place > len(countable):
             self.say(_("There is no such message in this room."), when)
             return
@@ -227,11 +228,11 @@ class Model:
         self.say(text.format(begin=begin), when)
 
     def _cleared(self, _event: events.Cleared, _when: datetime) -> None:
-        self.logs.clear()
+        self.scrollbacks.clear()
 
     def _entered(self, event: events.Connected | events.RoomEntered, when: datetime) -> None:
         self.connection, self.attempt_at = CONNECTED, None
-        self.logs.enter(event.room)
+        self.scrollbacks.enter(event.room)
         self._show(event, when)
 
     def _no_answer(self, event: events.NoAnswer, when: datetime) -> None:
@@ -267,7 +268,7 @@ def seconds_until(moment: datetime, now: datetime) -> float:
     return max(0.0, (moment - now).total_seconds())
 
 
-def state_of(entry: Entry, connection: str, now: datetime) -> str:
+def state_of(entry: ScrollbackEntry, connection: str, now: datetime) -> str:
     """What is to be said about one's own line: nothing once the server has taken it."""
     if entry.state == SENDING:
         return _("sending…") if connection in (CONNECTED, SILENT) else _("waits for the connection")
@@ -283,12 +284,12 @@ def state_of(entry: Entry, connection: str, now: datetime) -> str:
     return _("not sent: {reason} (/resend)").format(reason=reason)
 
 
-def counts_down(entry: Entry, now: datetime) -> bool:
+def counts_down(entry: ScrollbackEntry, now: datetime) -> bool:
     """Whether what is said about an entry changes with the time."""
     return entry.again_at is not None and entry.again_at > now
 
 
-def rows_of(entry: Entry, state: str) -> tuple[Row, ...]:
+def rows_of(entry: ScrollbackEntry, state: str) -> tuple[Row, ...]:
     """The rows of an entry with what is to be said about it."""
     if not state:
         return entry.rows
@@ -300,6 +301,6 @@ def rows_of(entry: Entry, state: str) -> tuple[Row, ...]:
 
 
 __all__ = [
-    "CONNECTED", "ENDED", "LOST", "PAUSED", "Alert", "Log", "Model", "counts_down", "rows_of",
-    "seconds_until", "state_of",
+    "CONNECTED", "ENDED", "LOST", "PAUSED", "Alert", "Model", "Scrollback", "counts_down",
+    "rows_of", "seconds_until", "state_of",
 ]  # fmt: skip

@@ -12,26 +12,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from client.fullscreen import diff
-from client.fullscreen.bare import Bare
-from client.fullscreen.diff import Canvas
+from client.fullscreen import canvas
+from client.fullscreen.bare import BareView
+from client.fullscreen.canvas import Canvas
 from client.fullscreen.model import Alert, Model
-from client.fullscreen.view import Frame, View, cropped
+from client.fullscreen.view import ScreenFrame, View, cropped
 from client.input import modes
 from client.input.editor import LineView
 from client.output import clipboard
-from client.output.charset import Glyphs
+from client.output.charset import Charset
 from client.output.clearing import wiped
 from client.output.input_line import Size
 from client.output.screen import (
     Diagnostic,
-    Drawing,
-    Handed,
+    HandOver,
     Item,
     Now,
-    Pressed,
     Redrawn,
-    Shown,
+    Screen,
+    ShownEvent,
+    ViewKey,
     local_now,
     nothing,
 )
@@ -56,12 +56,12 @@ class Look:
     bell: bool = True
     mouse: bool = False
     keypad: bool = False
-    glyphs: Glyphs = field(default_factory=Glyphs)
+    charset: Charset = field(default_factory=Charset)
     fills: bool = False
     passed_on: bool = False
 
 
-class FullScreen(Drawing):
+class FullScreen(Screen):
     """Draws on ``out``, whose terminal has ``size``. ``clock`` is monotonic, in seconds."""
 
     def __init__(
@@ -79,20 +79,20 @@ class FullScreen(Drawing):
         self._look, self._size, self._clock = look, size, clock
         # Used by the screen thread only, like all below.
         self._model = Model()
-        self._view = View(self._model, look.show, look.glyphs)
+        self._view = View(self._model, look.show, look.charset)
         self._canvas = Canvas(look.colours, not look.passed_on)
         self._typed = LineView()
-        self._frame: Frame | None = None
+        self._frame: ScreenFrame | None = None
         self._alert: Alert | None = None
         self._modes: set[str] = set()  # what the terminal has answered about them
         self._stale = True  # something has changed that is not on the screen
         self._next = float("-inf")  # when it may be drawn again
         self._copied = False  # something, to the clipboard
-        self._bare: Bare | None = None  # what is shown instead of the frame
+        self._bare: BareView | None = None  # what is shown instead of the frame
 
     def _begin(self) -> None:
         if not self._away:
-            self._enter(diff.ENTER)
+            self._enter(canvas.ENTER)
         self._draw([])
 
     def _end(self) -> None:
@@ -145,16 +145,16 @@ class FullScreen(Drawing):
             self._draw_typed()
 
     def _take_in(self, item: Item) -> None:
-        if isinstance(item, Shown):
+        if isinstance(item, ShownEvent):
             alert = self._model.take(item.event, item.when)
             self._alert = alert or self._alert
         elif isinstance(item, Diagnostic):
             self._model.say(item.text, self._now())
         elif isinstance(item, Redrawn):
             self._frame_again()
-        elif isinstance(item, Pressed):
+        elif isinstance(item, ViewKey):
             self._press(item.name)
-        elif isinstance(item, Handed):
+        elif isinstance(item, HandOver):
             self._hand(item)
         self._stale = True
 
@@ -174,30 +174,30 @@ class FullScreen(Drawing):
             self._model.focused = _FOCUS[name]
             self._model.looked()
 
-    def _show_bare(self, bare: Bare | None) -> None:
+    def _show_bare(self, bare: BareView | None) -> None:
         """Show messages without frame; None: the frame again."""
         if bare is None:
             self._frame_again()
             return
         self._bare = bare
         self._model.at_end = False  # what comes now is not seen
-        self._write(diff.bare(bare.lines(), bare.foot, self._size().rows))
+        self._write(canvas.bare(bare.lines(), bare.foot, self._size().rows))
 
     def _frame_again(self) -> None:
         """Draw everything, whatever the screen shows."""
         if self._bare is not None:
             self._bare = None
-            self._write(diff.FRAMED)
+            self._write(canvas.FRAMED)
         self._canvas.forget()
         self._next = float("-inf")
 
-    def _hand(self, item: Handed) -> None:
+    def _hand(self, item: HandOver) -> None:
         try:
             if item.away:
                 self._away = self._away or item.silently
                 self._end()
             else:
-                self._enter(diff.ENTER if self._away else diff.MODES)
+                self._enter(canvas.ENTER if self._away else canvas.MODES)
                 self._away = False
                 self._next = float("-inf")
         finally:
@@ -225,11 +225,11 @@ class FullScreen(Drawing):
         text = ""
         if alert is not None:
             unfocused = self._model.focused is False
-            shown = self._look.glyphs.name(alert.text)
-            text = diff.alert(shown, self._look.bell, unfocused)
+            shown = self._look.charset.name(alert.text)
+            text = canvas.alert(shown, self._look.bell, unfocused)
         unread = self._model.unread()
         title = f"({unread}) {self._model.room} - CMD CHAT" if unread else ""
-        return text + self._canvas.title(self._look.glyphs.name(title)) + self._copied_now()
+        return text + self._canvas.title(self._look.charset.name(title)) + self._copied_now()
 
     def _copied_now(self) -> str:
         """What puts on the clipboard what somebody has asked for."""

@@ -9,21 +9,21 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from client.fullscreen.columns import Line
-from client.fullscreen.scrollback import Entry
+from client.fullscreen.columns import ScreenLine
+from client.fullscreen.scrollback import ScrollbackEntry
 
-LinesOf = Callable[[Sequence[Entry], int], list[Line]]
+LinesOf = Callable[[Sequence[ScrollbackEntry], int], list[ScreenLine]]
 _Foot = tuple[int, int]  # the last entry that is seen (its index), and how many of its lines
 
 
 @dataclass(frozen=True)
-class Place:
+class Viewport:
     """What is seen: ``lines`` of ``entries``; ``below`` messages are further down, of which
     ``calls`` call this client's person. ``above``: messages further up for somebody who has paged
     up, else lines of the newest entry that have no room. ``end``: there is nothing below."""
 
-    lines: list[Line]
-    entries: Sequence[Entry]
+    lines: list[ScreenLine]
+    entries: Sequence[ScrollbackEntry]
     above: int
     below: int
     calls: int
@@ -47,35 +47,35 @@ class Scroll:
         """Show the newest entries."""
         self._anchor = None
 
-    def seen(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+    def seen(self, entries: Sequence[ScrollbackEntry]) -> Sequence[ScrollbackEntry]:
         """All entries up to the last one that is seen."""
         return self.near(entries, len(entries))
 
-    def near(self, entries: Sequence[Entry], count: int) -> Sequence[Entry]:
+    def near(self, entries: Sequence[ScrollbackEntry], count: int) -> Sequence[ScrollbackEntry]:
         """The last entry that is seen, and those before it: so many at most."""
         end = len(entries)
         if self._anchor is not None:
             end = min(end, _index(entries, self._anchor[0]) + 1)
         return entries[max(0, end - count): end]
 
-    def place(self, entries: Sequence[Entry], rows: int) -> Place:
+    def place(self, entries: Sequence[ScrollbackEntry], rows: int) -> Viewport:
         """What is seen of ``entries`` on so many rows."""
         foot = self._foot(entries)
         if foot is None:
-            return Place([], (), 0, 0, 0, True)
+            return Viewport([], (), 0, 0, 0, True)
         first, lines = self._upwards(entries, foot, rows)
         below = [entry for entry in entries[foot[0] + 1:] if entry.counts]
         if self.at_end:
             above = foot[1] - len(lines) if first == foot[0] else 0
         else:
             above = sum(entry.counts for entry in entries[:first])
-        return Place(
+        return Viewport(
             lines, entries[first: foot[0] + 1], above, len(below),
             sum(entry.calls for entry in below), self.at_end,
         )  # fmt: skip
 
     def page(
-        self, step: int, entries: Sequence[Entry], rows: int, by_lines: bool = False
+        self, step: int, entries: Sequence[ScrollbackEntry], rows: int, by_lines: bool = False
     ) -> None:
         """Move by a screen, less one line to go on from: up (-1) or down (1); or by ``step``
         lines."""
@@ -95,7 +95,7 @@ class Scroll:
         else:
             self._anchor = (entries[moved[0]].number, moved[1])
 
-    def _foot(self, entries: Sequence[Entry]) -> _Foot | None:
+    def _foot(self, entries: Sequence[ScrollbackEntry]) -> _Foot | None:
         if not entries:
             self._anchor = None
             return None
@@ -110,8 +110,8 @@ class Scroll:
         return last, len(self._lines_of(entries, last))
 
     def _upwards(
-        self, entries: Sequence[Entry], foot: _Foot, rows: int
-    ) -> tuple[int, list[Line]]:
+        self, entries: Sequence[ScrollbackEntry], foot: _Foot, rows: int
+    ) -> tuple[int, list[ScreenLine]]:
         """The lines that end at ``foot``, and the index of the first entry that is among them."""
         place, many = foot
         lines = self._lines_of(entries, place)[:many]
@@ -125,7 +125,7 @@ class Scroll:
             lines = self._lines_of(entries, place) + lines
         return place, lines[max(0, len(lines) - rows):]
 
-    def _first_page(self, entries: Sequence[Entry], rows: int) -> _Foot:
+    def _first_page(self, entries: Sequence[ScrollbackEntry], rows: int) -> _Foot:
         """Where the view ends when it begins with the first entry."""
         left, messages = rows, 0
         for place, entry in enumerate(entries):
@@ -139,7 +139,7 @@ class Scroll:
         last = len(entries) - 1
         return last, len(self._lines_of(entries, last))
 
-    def _up(self, entries: Sequence[Entry], foot: _Foot, many: int) -> _Foot:
+    def _up(self, entries: Sequence[ScrollbackEntry], foot: _Foot, many: int) -> _Foot:
         place, shown = foot
         while many >= shown:
             many -= shown
@@ -149,7 +149,7 @@ class Scroll:
             shown = len(self._lines_of(entries, place))
         return place, shown - many
 
-    def _down(self, entries: Sequence[Entry], foot: _Foot, many: int) -> _Foot:
+    def _down(self, entries: Sequence[ScrollbackEntry], foot: _Foot, many: int) -> _Foot:
         place, shown = foot
         left = len(self._lines_of(entries, place)) - shown
         while many > left:
@@ -161,6 +161,6 @@ class Scroll:
         return place, shown + many
 
 
-def _index(entries: Sequence[Entry], number: int) -> int:
+def _index(entries: Sequence[ScrollbackEntry], number: int) -> int:
     """Where the entry of that number is, or would be."""
     return bisect_left(entries, number, key=lambda entry: entry.number)

@@ -35,7 +35,7 @@ class Repeat:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ScrollbackEntry:
     """What one event looks like: ``mark`` stands in the names' column, ``rows`` beside it.
 
     ``number`` grows from entry to entry. ``counts``: it is a message, which a hint counts and
@@ -74,33 +74,34 @@ class Entry:
 
 
 @dataclass
-class Log:
+class Scrollback:
     """One room: what has happened in order, and one's own lines that are still on their way."""
 
     room: str
-    settled: list[Entry] = field(default_factory=list)
-    sending: dict[int, Entry] = field(default_factory=dict)  # key: ref
+    settled: list[ScrollbackEntry] = field(default_factory=list)
+    sending: dict[int, ScrollbackEntry] = field(default_factory=dict)  # key: ref
     first_new: int | None = None  # the number of the entry above which "new" is drawn
     new_is_old: bool = False  # that one has been seen since
     unread: int = 0  # messages that came while nobody looked
     calls: int = 0  # of these, the ones that call this client's person
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ScrollbackEntry]:
         """All in the order in which they are shown."""
         return [*self.settled, *self.sending.values()]
 
     def place(self, number: int) -> int:
         """Where in ``entries`` the entry of that number is, or would be."""
-        numbers: Callable[[Entry], int] = lambda entry: entry.number  # noqa: E731
+        numbers: Callable[[ScrollbackEntry], int] = lambda entry: entry.number  # noqa: E731
         return bisect_left(self.entries(), number, key=numbers)
 
 
-class Logs:
+class Scrollbacks:
     """The logs of all rooms; ``current`` is the one that is shown."""
 
     def __init__(self, most: int = ENTRIES, characters: int = CHARACTERS) -> None:
         self._most, self._characters = most, characters
-        self._rooms: dict[str, Log] = {"": Log("")}  # in the order in which they were left
+        # In the order in which they were left.
+        self._rooms: dict[str, Scrollback] = {"": Scrollback("")}
         self._count = self._size = 0
         self._last = 0
         self.current = self._rooms[""]
@@ -117,15 +118,15 @@ class Logs:
         if log is None:
             # What came before the first room was known belongs to it.
             first = self._rooms.pop("", None)
-            log = Log(room) if first is None else first
+            log = Scrollback(room) if first is None else first
         log.room = room
         self._rooms[key] = self.current = log
 
-    def log(self, room: str) -> Log:
+    def log(self, room: str) -> Scrollback:
         """The log of a room; the current one for a room that is not known."""
         return self._rooms.get(room_key(room), self.current)
 
-    def settle(self, log: Log, entry: Entry) -> None:
+    def settle(self, log: Scrollback, entry: ScrollbackEntry) -> None:
         """Add an entry, and forget the oldest ones if that makes too many."""
         log.settled.append(entry)
         self._count += 1
@@ -133,13 +134,13 @@ class Logs:
         while self._count > self._most or (self._size > self._characters and self._count > 1):
             self._forget_oldest()
 
-    def go_on(self, log: Log, before: Entry, entry: Entry) -> None:
+    def go_on(self, log: Scrollback, before: ScrollbackEntry, entry: ScrollbackEntry) -> None:
         """Put an entry at the end that stands for an earlier one, too."""
         numbers = [each.number for each in log.settled]
         self._remove(log, numbers.index(before.number))
         self.settle(log, entry)
 
-    def take_back(self, ref: int) -> Entry | None:
+    def take_back(self, ref: int) -> ScrollbackEntry | None:
         """Remove the entry of one's own line ``ref``, on its way or refused, wherever it is."""
         for log in self._rooms.values():
             if ref in log.sending:
@@ -157,7 +158,7 @@ class Logs:
             log.unread = log.calls = 0
         self._count = self._size = 0
 
-    def _remove(self, log: Log, place: int) -> Entry:
+    def _remove(self, log: Scrollback, place: int) -> ScrollbackEntry:
         entry = log.settled.pop(place)
         self._count -= 1
         self._size -= entry.size

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from client import commands, messages
-from client.fullscreen.bare import Bare
+from client.fullscreen.bare import BareView
 from client.fullscreen.columns import (
     BAR,
     CALLING_BAR,
     PRIVATE_BAR,
     Columns,
-    Line,
     Piece,
+    ScreenLine,
     entry_lines,
     rule,
 )
@@ -35,14 +35,14 @@ from client.fullscreen.model import (
     state_of,
 )
 from client.fullscreen.prompt import Prompt, prompt
-from client.fullscreen.scroll import Place, Scroll
-from client.fullscreen.scrollback import REFUSED, Entry
+from client.fullscreen.scroll import Scroll, Viewport
+from client.fullscreen.scrollback import REFUSED, ScrollbackEntry
 from client.input.editor import LineView
-from client.output.charset import Glyphs
+from client.output.charset import Charset
 from client.output.input_line import Size
-from client.output.sign import Sign
+from client.output.line_prefix import LinePrefix
 from client.output.widths import width
-from client.output.wrapping import Row, Span, fold
+from client.output.wrapping import Row, Span, wrap
 from i18n import _, plural
 
 _LEAST = Size(20, 6)  # a smaller screen shows the beginning of one of this size
@@ -54,12 +54,12 @@ _KEPT = 400  # entries whose lines are kept
 
 
 @dataclass(frozen=True)
-class Frame:
+class ScreenFrame:
     """A whole screen: its lines, and where the cursor stands. From ``foot`` on they change with
     the line being typed; ``ticks``: they change with the time alone."""
 
     size: Size
-    lines: list[Line]
+    lines: list[ScreenLine]
     row: int
     column: int
     foot: int
@@ -69,20 +69,20 @@ class Frame:
 class View:
     """Draws ``model``. ``show``: how many messages at once, 0 for as many as fit."""
 
-    def __init__(self, model: Model, show: int = 0, glyphs: Glyphs | None = None) -> None:
+    def __init__(self, model: Model, show: int = 0, charset: Charset | None = None) -> None:
         self._model = model
-        self._glyphs = glyphs or Glyphs()
+        self._charset = charset or Charset()
         self._scroll = Scroll(self._lines_of, show)
         self._room = ""
         self._columns = Columns(80)
         self._now = datetime.min
         self._rows = 1  # for entries, the last time
-        self._kept: dict[object, list[Line]] = {}
+        self._kept: dict[object, list[ScreenLine]] = {}
         self._hint = ""
 
     def page(self, step: int, by_lines: bool = False) -> None:
         """Go a page up (-1) or down (1), or so many lines."""
-        self._scroll.page(step, self._model.logs.current.entries(), self._rows, by_lines)
+        self._scroll.page(step, self._model.scrollbacks.current.entries(), self._rows, by_lines)
         self._model.at_end = self._scroll.at_end
         self._model.looked()
 
@@ -92,18 +92,18 @@ class View:
         self._model.at_end = True
         self._model.looked()
 
-    def bare(self, size: Size) -> Bare:
+    def bare(self, size: Size) -> BareView:
         """What is seen, and all before it, without frame and columns."""
-        entries = self._scroll.seen(self._model.logs.current.entries())
-        return Bare(entries, Sign(self._glyphs), size)
+        entries = self._scroll.seen(self._model.scrollbacks.current.entries())
+        return BareView(entries, LinePrefix(self._charset), size)
 
-    def frame(self, typed: LineView, size: Size, now: datetime) -> Frame:
+    def frame(self, typed: LineView, size: Size, now: datetime) -> ScreenFrame:
         """The whole screen."""
         size = Size(max(size.columns, _LEAST.columns), max(size.rows, _LEAST.rows))
         if self._model.room != self._room:
             self._room = self._model.room
             self.to_end()
-        entries = self._model.logs.current.entries()
+        entries = self._model.scrollbacks.current.entries()
         self._now = now
         self._measure(entries, size)
         typing = self._prompt(typed, size)
@@ -112,8 +112,8 @@ class View:
         self._model.at_end = place.end
         self._hint = self._hinted(place, now)
         above = [
-            header(self._model, size.columns, self._glyphs),
-            rule(size.columns, self._glyphs),
+            header(self._model, size.columns, self._charset),
+            rule(size.columns, self._charset),
             *[()] * (self._rows - len(place.lines)),
             *place.lines,
         ]
@@ -122,7 +122,7 @@ class View:
         )
         return self._with_foot(above, typed, typing, size, ticks)
 
-    def retyped(self, frame: Frame, typed: LineView) -> Frame | None:
+    def retyped(self, frame: ScreenFrame, typed: LineView) -> ScreenFrame | None:
         """The same screen with another typed line; None if everything has to move for it."""
         typing = self._prompt(typed, frame.size)
         if len(frame.lines) != frame.foot + 1 + len(typing.lines):
@@ -130,21 +130,21 @@ class View:
         return self._with_foot(frame.lines[: frame.foot], typed, typing, frame.size, frame.ticks)
 
     def _prompt(self, typed: LineView, size: Size) -> Prompt:
-        return prompt(self._model.room, typed, size.columns, size.rows, self._glyphs)
+        return prompt(self._model.room, typed, size.columns, size.rows, self._charset)
 
     def _with_foot(
-        self, above: list[Line], typed: LineView, typing: Prompt, size: Size, ticks: bool
-    ) -> Frame:
-        hint = self._glyphs.shown(self._hint or commands.usage(typed.text))
+        self, above: list[ScreenLine], typed: LineView, typing: Prompt, size: Size, ticks: bool
+    ) -> ScreenFrame:
+        hint = self._charset.shown(self._hint or commands.usage(typed.text))
         beside = hint and typing.free + width(hint) + 4 <= size.columns
-        foot = [rule(size.columns, self._glyphs, "" if beside else hint), *typing.lines]
+        foot = [rule(size.columns, self._charset, "" if beside else hint), *typing.lines]
         if beside:
             at = size.columns - 1 - width(hint)
             foot[1] = (*foot[1], Piece(at, (Span(hint, "quiet"),)))
         row = len(above) + 1 + typing.row
-        return Frame(size, [*above, *foot], row, typing.column, len(above), ticks)
+        return ScreenFrame(size, [*above, *foot], row, typing.column, len(above), ticks)
 
-    def _hinted(self, place: Place, now: datetime) -> str:
+    def _hinted(self, place: Viewport, now: datetime) -> str:
         """What stands at the right of the typed line: what is wrong, what is above, what below."""
         parts = []
         if self._model.connection == LOST:
@@ -171,13 +171,13 @@ class View:
             parts.append(_("{count} @you").format(count=place.calls))
         return " · ".join(parts)
 
-    def _measure(self, entries: Sequence[Entry], size: Size) -> None:
+    def _measure(self, entries: Sequence[ScrollbackEntry], size: Size) -> None:
         """Make the names' column as wide as those need who are seen, or were a moment ago."""
         near = self._scroll.near(entries, _MEASURED * size.rows)
-        names = (width(self._glyphs.name(entry.mark.text)) for entry in near)
+        names = (width(self._charset.name(entry.mark.text)) for entry in near)
         self._columns = Columns(size.columns).widened(max(names, default=0))
 
-    def _lines_of(self, entries: Sequence[Entry], place: int) -> list[Line]:
+    def _lines_of(self, entries: Sequence[ScrollbackEntry], place: int) -> list[ScreenLine]:
         """The lines of one entry, with what stands above it: a new day, and "new"."""
         entry = entries[place]
         state = state_of(entry, self._model.connection, self._now)
@@ -188,45 +188,45 @@ class View:
                 self._kept.clear()
             clock = f"{entry.when:%H:%M}"
             rows = rows_of(entry, state)
-            lines = entry_lines(clock, entry.mark, rows, self._columns, self._glyphs, _bar(entry))
+            lines = entry_lines(clock, entry.mark, rows, self._columns, self._charset, _bar(entry))
             self._kept[key] = lines
         if entry.counts and len(lines) > max(_HIGHEST * self._rows, _HIGHEST_LINES):
             kept = int(bool(state))
             if entry.state == REFUSED:
-                kept = len(fold(rows_of(entry, state)[-1], self._columns.text))
+                kept = len(wrap(rows_of(entry, state)[-1], self._columns.text))
             lines = self._folded(lines, kept)
         return [*self._rules_above(entries, place), *lines]
 
-    def _folded(self, lines: list[Line], kept: int) -> list[Line]:
+    def _folded(self, lines: list[ScreenLine], kept: int) -> list[ScreenLine]:
         """The beginning of a message that would fill screen after screen, and so many lines of
         its end, where it is said what has become of it."""
         shown = max(1, self._rows - _NOTE_LINES - kept)
         rest = lines[len(lines) - kept:]
         more = len(lines) - shown - len(rest)
         text = plural("… {count} more line, Alt-L", "… {count} more lines, Alt-L", more)
-        note = Span(self._glyphs.shown(text.format(count=f"{more:,}")), "quiet")
+        note = Span(self._charset.shown(text.format(count=f"{more:,}")), "quiet")
         bar = next(piece for piece in lines[1] if piece.column == self._columns.bar_at)
-        notes = fold(Row((note,), 2), self._columns.text)
+        notes = wrap(Row((note,), 2), self._columns.text)
         said = [(bar, Piece(self._columns.text_at, tuple(spans))) for spans in notes]
         return [*lines[:shown], *said, *rest]
 
-    def _rules_above(self, entries: Sequence[Entry], place: int) -> list[Line]:
+    def _rules_above(self, entries: Sequence[ScrollbackEntry], place: int) -> list[ScreenLine]:
         entry, rules = entries[place], []
         day = entry.when.date()
         if place and entries[place - 1].when.date() != day:
-            rules.append(rule(self._columns.columns, self._glyphs, day.isoformat()))
-        if entry.number == self._model.logs.current.first_new:
-            rules.append(rule(self._columns.columns, self._glyphs, _("new"), "title"))
+            rules.append(rule(self._columns.columns, self._charset, day.isoformat()))
+        if entry.number == self._model.scrollbacks.current.first_new:
+            rules.append(rule(self._columns.columns, self._charset, _("new"), "title"))
         return rules
 
 
-def _bar(entry: Entry) -> Span:
+def _bar(entry: ScrollbackEntry) -> Span:
     if entry.private:
         return PRIVATE_BAR
     return CALLING_BAR if entry.calls else BAR
 
 
-def cropped(frame: Frame, size: Size) -> Frame:
+def cropped(frame: ScreenFrame, size: Size) -> ScreenFrame:
     """The part of a frame that a screen smaller than the least one has."""
     if frame.size == size:
         return frame

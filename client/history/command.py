@@ -23,11 +23,11 @@ from client.history.store import (
 )
 from client.input.terminal import is_terminal
 from client.output import streams
-from client.output.charset import Glyphs
+from client.output.charset import Charset
 from client.output.json import one_line, speak_utf8
+from client.output.line_prefix import LinePrefix
 from client.output.lines import plain_lines
-from client.output.sign import Sign
-from client.output.text import Layout, table
+from client.output.text import EventText, table
 from client.output.wrapping import Row
 from i18n import _, plural
 from protocol.safe_text import visible
@@ -105,7 +105,7 @@ class _Opened:
 
     def __init__(self, settings: HistorySettings, ask: AskPassphrase, paths: list[Path]) -> None:
         self._settings, self._ask, self._paths = settings, ask, paths
-        self._layout = Layout()
+        self._layout = EventText()
         self._histories: list[_History] = []
         self._status = EXIT_LEFT
 
@@ -176,7 +176,7 @@ class _Opened:
     def _lines(self, rows: list[Row]) -> Iterator[str]:
         """Rows as they are printed: on a terminal no text may look like one more of them."""
         if is_terminal(sys.stdout):
-            return plain_lines(rows, Sign(Glyphs(sys.stdout.encoding)))
+            return plain_lines(rows, LinePrefix(Charset(sys.stdout.encoding)))
         return ("".join(span.text for span in row.spans).rstrip() for row in rows)
 
     def _export(self) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from client.input.key_sequences import Key
-from client.input.line_history import Past, Search
+from client.input.key_sequences import KeyPress
+from client.input.line_history import HistorySearch, LineHistory
 from client.output.widths import clusters
 from i18n import _
 
@@ -77,7 +77,7 @@ def _always(_line: str) -> bool:
 
 
 @dataclass
-class _Offer:
+class _Completion:
     """What Tab goes round: the text around the word, and what may stand there."""
 
     before: str
@@ -110,29 +110,29 @@ class LineEditor:
         self._remember = remember
         self._leave_twice = leave_twice
         self._clock = clock
-        self._cut = ""
-        self._past = Past()
-        self._offer: _Offer | None = None
-        self._search: Search | None = None
+        self._killed = ""
+        self._history = LineHistory()
+        self._completion: _Completion | None = None
+        self._search: HistorySearch | None = None
         self._pasted: str | None = None  # waits for an answer
-        self._alarmed = False  # Ctrl-X was the last key
+        self._panic_armed = False  # Ctrl-X was the last key
         self._closed = False  # the last key closed a question or a search
         self._leaving: float | None = None  # Ctrl-C leaves until then
         self._undo: list[tuple[str, int]] = []
         self._typing = False  # the last key was a letter
         self._bindings: dict[str, Callable[[], Outcome | None]] = {
-            "enter": self._enter, "newline": self._break, "escape-enter": self._enter,
-            "tab": lambda: self._turn(1), "backtab": lambda: self._turn(-1),
+            "enter": self._enter, "newline": self._newline, "escape-enter": self._enter,
+            "tab": lambda: self._complete_next(1), "backtab": lambda: self._complete_next(-1),
             "backspace": self._backspace, "ctrl-h": self._backspace, "delete": self._delete,
             "left": self._left, "ctrl-b": self._left, "right": self._right, "ctrl-f": self._right,
             "word-left": self._word_left, "word-right": self._word_right,
             "home": self._home, "ctrl-a": self._home, "end": self._end, "ctrl-e": self._end,
             "up": lambda: self._up(-1), "ctrl-p": lambda: self._up(-1),
             "down": lambda: self._up(1), "ctrl-n": lambda: self._up(1),
-            "ctrl-w": self._cut_word, "ctrl-u": self._cut_before, "ctrl-k": self._cut_after,
-            "delete-word": self._cut_next, "alt-d": self._cut_next, "ctrl-t": self._swap,
-            "alt-y": lambda: self._insert(self._cut), "ctrl-_": self._take_back,
-            "ctrl-r": self._begin_search,
+            "ctrl-w": self._kill_word, "ctrl-u": self._kill_to_start, "ctrl-k": self._kill_to_end,
+            "delete-word": self._kill_next_word, "alt-d": self._kill_next_word,
+            "ctrl-t": self._transpose, "alt-y": lambda: self._insert(self._killed),
+            "ctrl-_": self._undo_last, "ctrl-r": self._begin_search,
             "ctrl-c": self._clear_or_leave, "ctrl-d": self._delete_or_leave,
             "ctrl-l": Redraw, "ctrl-z": Suspend,
         }  # fmt: skip
@@ -146,10 +146,10 @@ class LineEditor:
             self._leaving = None
         return self._leaving
 
-    def press(self, key: Key) -> Outcome | None:
+    def press(self, key: KeyPress) -> Outcome | None:
         """Do what a key means; unknown ones mean nothing."""
-        twice, self._alarmed = self._alarmed, key.name == "ctrl-x"
-        if self._alarmed:
+        twice, self._panic_armed = self._panic_armed, key.name == "ctrl-x"
+        if self._panic_armed:
             return Panic() if twice else None
         leaving = self.deadline is not None
         self._leaving = None
@@ -158,17 +158,17 @@ class LineEditor:
         if key.name == "ctrl-c" and leaving:
             return Leave()
         if key.name == "escape-enter" and not closed:
-            key = Key("newline")  # Alt-Enter on a slow line, since Esc had nothing to close
+            key = KeyPress("newline")  # Alt-Enter on a slow line, since Esc had nothing to close
         outcome = self._press(key)
         if isinstance(outcome, Entered):
             self._undo.clear()
         else:
-            self._note(key, before)
+            self._record_undo(key, before)
         return outcome
 
-    def _press(self, key: Key) -> Outcome | None:
+    def _press(self, key: KeyPress) -> Outcome | None:
         if key.name not in ("tab", "backtab"):
-            self._offer = None
+            self._completion = None
         if self._search is not None and key.name != "paste-asks":
             if self._searching(self._search, key):
                 return None
@@ -189,7 +189,7 @@ class LineEditor:
 
     def view(self) -> LineView:
         """What is to be seen of the line now."""
-        if self._alarmed:
+        if self._panic_armed:
             question = _("Press Ctrl-X again to forget everything and leave at once.")
             return LineView(self.text, self.cursor, question=question)
         if self._pasted is not None:
@@ -202,7 +202,7 @@ class LineEditor:
 
     # A paste that is asked about
 
-    def _paste(self, key: Key) -> None:
+    def _paste(self, key: KeyPress) -> None:
         if self._pasted is not None:  # more of it
             self._pasted = (self._pasted + key.text)[:LINE_CHARS]
         elif key.name == "paste-asks" or key.text.count("\n") >= PASTE_LINES:
@@ -217,7 +217,7 @@ class LineEditor:
         text = _("Send {count} lines as one message? y: send, e: edit first, n: no")
         return text.format(count=count)
 
-    def _answer(self, key: Key) -> Outcome | None:
+    def _answer(self, key: KeyPress) -> Outcome | None:
         """What to do with a paste; keys that are no answer do nothing, and Enter is none: it may
         have been pasted, too. Nor is a ``y`` with more behind it."""
         letter = key.text[:1].casefold()
@@ -235,9 +235,9 @@ class LineEditor:
     # Searching in what was typed
 
     def _begin_search(self) -> None:
-        self._search = Search(self._past, self.text, self.cursor)
+        self._search = HistorySearch(self._history, self.text, self.cursor)
 
-    def _searching(self, search: Search, key: Key) -> bool:
+    def _searching(self, search: HistorySearch, key: KeyPress) -> bool:
         """A key while searching; False if it ends the search, and means what it always does."""
         if key.name in ("text", "paste"):
             search.type(key.text.replace("\n", " "))
@@ -250,18 +250,18 @@ class LineEditor:
             self._search, self._closed = None, True
             return True
         else:
-            self._past.go(search.place, search.text)
+            self._history.go(search.place, search.text)
             self._search = None
             self._undo.append((search.text, search.cursor))
             # Enter takes the line; sending it is another Enter.
             return key.name in ("enter", "newline", "escape-enter", "tab")
         self._set(*search.found())
-        self._settle()
+        self._leave_cluster()
         return True
 
     # Taking back
 
-    def _note(self, key: Key, before: tuple[str, int]) -> None:
+    def _record_undo(self, key: KeyPress, before: tuple[str, int]) -> None:
         """Remember what the line was before a key changed it; letters go together."""
         typing = key.name == "text" and self._free()
         if key.name != "ctrl-_" and self._search is None and before[0] != self.text:
@@ -269,18 +269,18 @@ class LineEditor:
                 self._undo = [*self._undo, before][-_UNDONE:]
         self._typing = typing
 
-    def _take_back(self) -> None:
+    def _undo_last(self) -> None:
         if self._undo:
             self._set(*self._undo.pop())
 
     def _set(self, text: str, cursor: int) -> None:
         self.text, self.cursor = text, cursor
 
-    def _before(self) -> int:
+    def _cluster_start(self) -> int:
         """Where the character before the cursor begins."""
         return self.cursor - len(_last(clusters(self.text[: self.cursor])))
 
-    def _after(self) -> int:
+    def _cluster_end(self) -> int:
         """Where the character after the cursor ends."""
         return self.cursor + len(next(clusters(self.text[self.cursor:]), ""))
 
@@ -288,9 +288,9 @@ class LineEditor:
         text = text[: LINE_CHARS - len(self.text)]
         cursor = self.cursor + len(text)
         self._set(self.text[: self.cursor] + text + self.text[self.cursor:], cursor)
-        self._settle()
+        self._leave_cluster()
 
-    def _settle(self) -> None:
+    def _leave_cluster(self) -> None:
         """Move the cursor out of a character that it came to stand in, to its end."""
         end = 0
         for cluster in clusters(self.text):
@@ -301,19 +301,19 @@ class LineEditor:
 
     def _remove(self, start: int, end: int) -> None:
         self._set(self.text[:start] + self.text[end:], start)
-        self._settle()
+        self._leave_cluster()
 
     def _backspace(self) -> None:
-        self._remove(self._before(), self.cursor)
+        self._remove(self._cluster_start(), self.cursor)
 
     def _delete(self) -> None:
-        self._remove(self.cursor, self._after())
+        self._remove(self.cursor, self._cluster_end())
 
     def _left(self) -> None:
-        self.cursor = self._before()
+        self.cursor = self._cluster_start()
 
     def _right(self) -> None:
-        self.cursor = self._after()
+        self.cursor = self._cluster_end()
 
     def _word_start(self) -> int:
         before = self.text[: self.cursor]
@@ -338,44 +338,44 @@ class LineEditor:
         end = self.text.find("\n", self.cursor)
         self.cursor = len(self.text) if end < 0 else end
 
-    def _cut_out(self, start: int, end: int) -> None:
+    def _kill(self, start: int, end: int) -> None:
         if start < end:
-            self._cut = self.text[start:end]
+            self._killed = self.text[start:end]
             self._remove(start, end)
 
-    def _cut_word(self) -> None:
-        self._cut_out(self._word_start(), self.cursor)
+    def _kill_word(self) -> None:
+        self._kill(self._word_start(), self.cursor)
 
-    def _cut_before(self) -> None:
-        self._cut_out(0, self.cursor)
+    def _kill_to_start(self) -> None:
+        self._kill(0, self.cursor)
 
-    def _cut_after(self) -> None:
-        self._cut_out(self.cursor, len(self.text))
+    def _kill_to_end(self) -> None:
+        self._kill(self.cursor, len(self.text))
 
-    def _cut_next(self) -> None:
+    def _kill_next_word(self) -> None:
         start = self.cursor
         self._word_right()
-        self._cut_out(start, self.cursor)
+        self._kill(start, self.cursor)
 
-    def _swap(self) -> None:
+    def _transpose(self) -> None:
         """Change places of the characters around the cursor; at the end, of the last two."""
-        middle = self._before() if self.cursor == len(self.text) else self.cursor
+        middle = self._cluster_start() if self.cursor == len(self.text) else self.cursor
         start = middle - len(_last(clusters(self.text[:middle])))
         end = middle + len(next(clusters(self.text[middle:]), ""))
         if start < middle < end:
             swapped = self.text[middle:end] + self.text[start:middle]
             self._set(self.text[:start] + swapped + self.text[end:], end)
-            self._settle()
+            self._leave_cluster()
 
-    def _break(self) -> None:
+    def _newline(self) -> None:
         self._insert("\n")
 
     def _enter(self) -> Outcome | None:
         line = self.text
         self._set("", 0)
         if self._remember(line):
-            self._past.add(line)
-        self._past.reset()
+            self._history.add(line)
+        self._history.reset()
         return Entered(line)
 
     def _clear_or_leave(self) -> Outcome | None:
@@ -385,7 +385,7 @@ class LineEditor:
             self._leaving = self._clock() + LEAVE_TIME
             return None
         self._set("", 0)
-        self._past.reset()
+        self._history.reset()
         return None
 
     def _delete_or_leave(self) -> Outcome | None:
@@ -399,36 +399,36 @@ class LineEditor:
         start = self.text.rfind("\n", 0, self.cursor) + 1
         end = self.text.find("\n", self.cursor)
         if step < 0 and start > 0:
-            self._stand(self.text.rfind("\n", 0, start - 1) + 1, start)
+            self._move_to_row(self.text.rfind("\n", 0, start - 1) + 1, start)
         elif step > 0 and end >= 0:
-            self._stand(end + 1, start)
+            self._move_to_row(end + 1, start)
         else:
-            text = self._past.walk(step, self.text)
+            text = self._history.walk(step, self.text)
             if text is not None:
                 self._set(text, len(text))
 
-    def _stand(self, line: int, start: int) -> None:
+    def _move_to_row(self, line: int, start: int) -> None:
         """Move to the line that begins at ``line``, as far from its beginning as from ``start``."""
         many = sum(1 for _cluster in clusters(self.text[start: self.cursor]))
         row = self.text[line:].partition("\n")[0]
         self.cursor = line + len("".join(islice(clusters(row), many)))
 
-    def _turn(self, step: int) -> None:
+    def _complete_next(self, step: int) -> None:
         """Put the next thing that may stand here; after the last one, the first again."""
-        if self._offer is None:
+        if self._completion is None:
             before, after = self.text[: self.cursor], self.text[self.cursor:]
             start, choices = self._complete(before)
             if not choices:
                 return
             first = -1 if step > 0 else 0
-            self._offer = _Offer(before[:start], after, choices, first)
-        offer = self._offer
+            self._completion = _Completion(before[:start], after, choices, first)
+        offer = self._completion
         offer.place = (offer.place + step) % len(offer.choices)
         text = offer.before + offer.choices[offer.place]
         self._set(text + offer.after, len(text))
 
 
-def _sought(search: Search) -> str:
+def _sought(search: HistorySearch) -> str:
     """What stands before a line that is being searched for."""
     text = _("not found: {query}") if search.failed else _("search: {query}")
     return text.format(query=search.query)

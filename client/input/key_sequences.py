@@ -2,7 +2,7 @@
 
 Sequences are those of ECMA-48 as xterm sends them (invisible-island.net/xterm/ctlseqs), its
 ``CSI 27;modifier;code~``, the ``CSI code;modifier u`` of fixterms and kitty, and what rxvt, st and
-konsole send of their own. Names are those of ``keys.Key``.
+konsole send of their own. Names are those of ``keys.KeyPress``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _META, _LOCKS, _RELEASED = 32, 64 | 128, 3  # Caps Lock and Num Lock change noth
 
 
 @dataclass(frozen=True)
-class Key:
+class KeyPress:
     """One key. ``name``: ``text`` or ``paste`` (with the ``text``), ``paste-asks`` (a paste that
     would have sent lines, or may have, without its last line end), a word such as ``enter``,
     ``left``, ``word-left``, or ``ctrl-`` or ``alt-`` and a letter."""
@@ -53,39 +53,39 @@ _ENTER = (13, 57414)  # the second one: kitty's, on the keypad
 _WHEEL = {"64": "wheel-up", "65": "wheel-down"}  # mode 1006
 
 
-def control(character: str) -> Key | None:
+def control(character: str) -> KeyPress | None:
     """The key that a control character is."""
     name = _CONTROL.get(character)
     if name is None and "\x01" <= character <= "\x1a":
         name = "ctrl-" + chr(ord(character) + 0x60)
-    return None if name is None else Key(name)
+    return None if name is None else KeyPress(name)
 
 
-def with_alt(character: str) -> Key | None:
+def with_alt(character: str) -> KeyPress | None:
     """The key that a character with an escape character before it is."""
     lower = character.lower()
     name = _ALT.get(lower)
     if name is None and "a" <= lower <= "z":
         name = "alt-" + lower
-    return None if name is None else Key(name)
+    return None if name is None else KeyPress(name)
 
 
-def single_shift(final: str, alt: bool = False, keypad: bool = False) -> Key | None:
+def single_shift(final: str, alt: bool = False, keypad: bool = False) -> KeyPress | None:
     """ESC O and a final character (SS3). ``keypad``: the keypad is in application mode, and M is
     its Enter; else it is konsole's Shift-Enter."""
     if final == "M":
-        return Key("enter" if keypad and not alt else "newline")
+        return KeyPress("enter" if keypad and not alt else "newline")
     if final in _KEYPAD:
-        return Key("text", _KEYPAD[final])
+        return KeyPress("text", _KEYPAD[final])
     name = _SINGLE.get(final) or _LETTER.get(final)
-    return None if name is None else Key(_moved(name, ALT if alt else 0))
+    return None if name is None else KeyPress(_moved(name, ALT if alt else 0))
 
 
-def control_sequence(parameters: str, final: str, alt: bool = False) -> Key | None:
+def control_sequence(parameters: str, final: str, alt: bool = False) -> KeyPress | None:
     """ESC [, parameters and intermediates, and a final character (CSI)."""
     if parameters.startswith("<"):  # of the mouse, only the wheel
         name = _WHEEL.get(parameters[1:].partition(";")[0]) if final == "M" else None
-        return None if name is None else Key(name)
+        return None if name is None else KeyPress(name)
     if parameters[:1] in ("=", ">", "?"):  # an answer of the terminal
         return _mode(parameters) if final == "y" else None
     fields = parameters.split(";")
@@ -96,20 +96,20 @@ def control_sequence(parameters: str, final: str, alt: bool = False) -> Key | No
         modifiers = _modifiers(fields[1:2])
         return None if modifiers is None else _coded(fields[2], modifiers, [])
     if not parameters and final in _BARE:
-        return Key(_BARE[final])
+        return KeyPress(_BARE[final])
     tilde = final in _TILDE_ENDS
     name = _TILDE.get(fields[0]) if tilde else _LETTER.get(final)
     modifiers = _modifiers(fields[1:2])
     if name is None or modifiers is None:
         return None
-    return Key(_moved(name, modifiers | (ALT if alt else 0) | _TILDE_ENDS.get(final, 0)))
+    return KeyPress(_moved(name, modifiers | (ALT if alt else 0) | _TILDE_ENDS.get(final, 0)))
 
 
-def _mode(parameters: str) -> Key | None:
+def _mode(parameters: str) -> KeyPress | None:
     """What a terminal says of a mode (DECRPM)."""
     number, _semicolon, setting = parameters[1:].partition(";")
     state = {"1$": "on", "3$": "on", "2$": "off", "4$": "off"}.get(setting)
-    return Key(f"mode-{number}-{state}") if state and number.isdigit() else None
+    return KeyPress(f"mode-{number}-{state}") if state and number.isdigit() else None
 
 
 def _moved(name: str, modifiers: int) -> str:
@@ -130,18 +130,18 @@ def _modifiers(fields: list[str]) -> int | None:
     return bits & (SHIFT | ALT | CTRL) | (ALT if bits & _META else 0)
 
 
-def _coded(field: str, modifiers: int, text: list[str]) -> Key | None:
+def _coded(field: str, modifiers: int, text: list[str]) -> KeyPress | None:
     """A key by the number of its character, perhaps with others of the same key after colons."""
     codes = [_number(code) for code in field.split(":")]
     code = codes[0]
     if code in _ENTER:
-        return Key("newline" if modifiers else "enter")
+        return KeyPress("newline" if modifiers else "enter")
     if code == 9:
-        return Key("backtab" if modifiers & SHIFT else "tab")
+        return KeyPress("backtab" if modifiers & SHIFT else "tab")
     if code in (8, 127):
-        return Key("ctrl-w" if modifiers & (CTRL | ALT) else "backspace")
+        return KeyPress("ctrl-w" if modifiers & (CTRL | ALT) else "backspace")
     if code == 27:
-        return Key("escape")
+        return KeyPress("escape")
     if modifiers & (CTRL | ALT):
         return _chorded(codes, modifiers)
     shifted = codes[1:2] if modifiers & SHIFT else []
@@ -149,10 +149,10 @@ def _coded(field: str, modifiers: int, text: list[str]) -> Key | None:
     character = _character(numbers[0])
     if modifiers & SHIFT and numbers == [code]:
         character = character.upper()
-    return Key("text", character) if character else None
+    return KeyPress("text", character) if character else None
 
 
-def _chorded(codes: list[int], modifiers: int) -> Key | None:
+def _chorded(codes: list[int], modifiers: int) -> KeyPress | None:
     """With Ctrl or Alt; of a keyboard without Latin letters, what Latin ones have there."""
     latin = codes[0] if codes[0] < 128 or len(codes) < 3 else codes[2]
     character = _character(latin).lower()
@@ -161,7 +161,7 @@ def _chorded(codes: list[int], modifiers: int) -> Key | None:
     if modifiers & ALT:
         return with_alt(character)
     if character in "_/7":
-        return Key("ctrl-_")
+        return KeyPress("ctrl-_")
     return control(chr(ord(character) & 0x1F)) if "a" <= character <= "z" else None
 
 

@@ -1,5 +1,5 @@
 """Where lines come from; those that are typed. Those of a pipe are in ``pipes``, those of a
-Windows console in ``windows_reading``.
+Windows console in ``windows_keyboard``.
 
 ``next_line`` is called by one thread, the main one. ``stop`` may be called by any other thread
 or a signal handler, and makes ``next_line`` return None for good. Nothing here polls.
@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Protocol
 
 from client.input.editor import Entered, Leave, LineEditor, LineView, Outcome, Panic, Suspend
-from client.input.keys import Key, KeyDecoder
+from client.input.keys import KeyDecoder, KeyPress
 from client.input.signals import CONTINUED, RESIZED
 from client.input.signals import STOPPED as TO_STOP
 from client.input.waiter import Waiter
@@ -45,19 +45,19 @@ class Input(Protocol):
         """Release what was needed for waiting. Called by the thread that reads."""
 
 
-class Face(Protocol):
+class Display(Protocol):
     """What somebody who types looks at, and the terminal behind it."""
 
-    def typed(self, view: LineView) -> None:
+    def show_line(self, view: LineView) -> None:
         """Show the line being typed."""
 
     def redraw(self) -> None:
         """Draw everything again."""
 
-    def pressed(self, name: str) -> None:
+    def view_key(self, name: str) -> None:
         """A key was pressed that is about the view."""
 
-    def takes(self, name: str) -> bool:
+    def intercepts(self, name: str) -> bool:
         """Whether the view takes this key for itself, whatever it means elsewhere."""
 
     def suspend(self) -> None:
@@ -68,16 +68,16 @@ class Face(Protocol):
         another job has it."""
 
 
-class Typing:
+class KeyInput:
     """What keyboards have in common: keys go to the editor, its lines wait here. ``clock`` is
     the editor's, too."""
 
     def __init__(
-        self, editor: LineEditor, face: Face, decoder: KeyDecoder, clock: Clock
+        self, editor: LineEditor, display: Display, decoder: KeyDecoder, clock: Clock
     ) -> None:
         self.ended = ""
         self._editor = editor
-        self._face = face
+        self._display = display
         self._decoder = decoder
         self._clock = clock
         self._lines: deque[str] = deque()
@@ -96,35 +96,35 @@ class Typing:
         nearest = min((moment for moment in moments if moment is not None), default=None)
         return None if nearest is None else max(0.0, nearest - self._clock())
 
-    def _press(self, keys: list[Key]) -> None:
+    def _press(self, keys: list[KeyPress]) -> None:
         for key in keys:
             if key.name in _VIEW_KEYS or key.name.startswith(_ANSWERS):
-                self._face.pressed(key.name)
+                self._display.view_key(key.name)
                 continue
-            if self._face.takes(key.name):
+            if self._display.intercepts(key.name):
                 continue
             if key.name in _COMMANDS:
                 self._lines.append(_COMMANDS[key.name])
                 continue
             if key.name == "enter":
-                self._face.typed(self._editor.view())  # whole, also if all came at once
+                self._display.show_line(self._editor.view())  # whole, also if all came at once
             outcome = self._editor.press(key)
             if isinstance(outcome, Panic):  # before anything that was typed ahead
                 self._lines = deque(["/panic"])
                 return
             self._did(outcome)
-        self._face.typed(self._editor.view())
+        self._display.show_line(self._editor.view())
 
     def _did(self, outcome: Outcome | None) -> None:
         if isinstance(outcome, Entered):
             self._lines.append(outcome.line)
-            self._face.typed(LineView(entered=True))
+            self._display.show_line(LineView(entered=True))
         elif isinstance(outcome, Leave):
             self._left = True
         elif isinstance(outcome, Suspend):
-            self._face.suspend()
+            self._display.suspend()
         elif outcome is not None:
-            self._face.redraw()
+            self._display.redraw()
 
     def _waiting(self) -> bool:
         """Whether keys are needed before there is something to return."""
@@ -139,48 +139,53 @@ class Typing:
         return self._lines.popleft() if self._lines else None
 
 
-class KeyboardInput(Typing):
+class KeyboardInput(KeyInput):
     """Lines typed on a POSIX terminal whose keyboard has been seized."""
 
     def __init__(
-        self, fd: int, editor: LineEditor, face: Face, decoder: KeyDecoder, clock: Clock = monotonic
+        self,
+        fd: int,
+        editor: LineEditor,
+        display: Display,
+        decoder: KeyDecoder,
+        clock: Clock = monotonic,
     ) -> None:
-        super().__init__(editor, face, decoder, clock)
+        super().__init__(editor, display, decoder, clock)
         self._waiter = Waiter(fd)
-        self._anothers = False  # what the face was told
+        self._in_background = False  # what the display was told
 
     def next_line(self) -> str | None:
         while self._waiting():
             ready = self._waiter.wait(self._patience())
             if ready is None:
                 break
-            self._tell_whose()
-            if self._waiter.nudges:
-                self._nudged()
+            self._follow_job()
+            if self._waiter.wakes:
+                self._woken()
             elif not ready:
                 self._expire()
             elif not self._read():
                 self.ended = END
         return self._next(self._waiter.stopped)
 
-    def _tell_whose(self) -> None:
+    def _follow_job(self) -> None:
         """Another job has got the terminal (``bg``), or this one has it again (``fg``)."""
-        if self._waiter.anothers != self._anothers:
-            self._anothers = self._waiter.anothers
-            self._face.resume()
+        if self._waiter.in_background != self._in_background:
+            self._in_background = self._waiter.in_background
+            self._display.resume()
 
-    def _nudged(self) -> None:
-        nudges, self._waiter.nudges = self._waiter.nudges, b""
-        if TO_STOP in nudges:
-            self._face.suspend()
-        elif CONTINUED in nudges:
-            self._face.resume()
-        elif RESIZED in nudges:
-            self._face.redraw()
+    def _woken(self) -> None:
+        wakes, self._waiter.wakes = self._waiter.wakes, b""
+        if TO_STOP in wakes:
+            self._display.suspend()
+        elif CONTINUED in wakes:
+            self._display.resume()
+        elif RESIZED in wakes:
+            self._display.redraw()
 
-    def nudge(self, byte: bytes) -> None:
+    def wake(self, byte: bytes) -> None:
         """What a signal asks for (``signals``); may be called by its handler."""
-        self._waiter.nudge(byte)
+        self._waiter.wake(byte)
 
     def _read(self) -> bool:
         data = self._waiter.read()

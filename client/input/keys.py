@@ -15,15 +15,15 @@ import re
 from client.input.key_sequences import (
     PASTE_BEGINS,
     PASTE_ENDS,
-    Key,
+    KeyPress,
     control,
     control_sequence,
     single_shift,
     with_alt,
 )
-from client.input.paste import STRAY, Judge
+from client.input.paste import STRAY, PasteDetector
 
-__all__ = ["PASTE_CHARS", "Key", "KeyDecoder"]
+__all__ = ["PASTE_CHARS", "KeyPress", "KeyDecoder"]
 
 PASTE_CHARS = 1024 * 1024  # the rest of a longer paste is dropped
 ESCAPE_TIME = 0.05  # seconds after which a lone escape character is the Esc key
@@ -72,7 +72,7 @@ class KeyDecoder:
     ) -> None:
         self._keypad, self._mouse = keypad, mouse
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._judge = Judge(ask, trust)
+        self._pastes = PasteDetector(ask, trust)
         self._waiting = ""  # the beginning of an escape sequence
         self._began = 0.0  # when that began
         self._paste: list[str] | None = None  # what has come of a bracketed paste
@@ -87,7 +87,7 @@ class KeyDecoder:
     @property
     def deadline(self) -> float | None:
         """When ``expire`` has something to say, if nothing comes before; None: never."""
-        moments = (self._judge.deadline, self._over_at, self._fed)
+        moments = (self._pastes.deadline, self._over_at, self._fed)
         return min((moment for moment in moments if moment is not None), default=None)
 
     @property
@@ -101,12 +101,12 @@ class KeyDecoder:
             return self._last + ESCAPE_TIME
         return (self._began if self._waiting[1] in _STRINGS else self._last) + SEQUENCE_TIME
 
-    def expire(self, now: float) -> list[Key]:
+    def expire(self, now: float) -> list[KeyPress]:
         """Nothing has come until ``deadline``: what waits is over."""
-        keys = self._judge.expire(now)
+        keys = self._pastes.expire(now)
         if self._fed is not None and now >= self._fed:
             self._fed, self._feed_enters = None, True
-            keys += self._judge.keys([Key("enter")], now)
+            keys += self._pastes.keys([KeyPress("enter")], now)
         if self._over_at is None or now < self._over_at:
             return keys
         if self._paste is not None:
@@ -114,28 +114,28 @@ class KeyDecoder:
         waiting, self._waiting = self._waiting, ""
         if not waiting.strip(_ESC):
             self._escaped = now
-            return [*keys, Key("escape")]
+            return [*keys, KeyPress("escape")]
         self._given_up = waiting
         return keys
 
     def handled(self, now: float) -> None:
         """What ``feed`` returned has been dealt with, which may have taken its time."""
-        self._judge.handled(now)
+        self._pastes.handled(now)
 
-    def feed(self, data: bytes, now: float) -> list[Key]:
+    def feed(self, data: bytes, now: float) -> list[KeyPress]:
         """The keys that these bytes complete."""
         text = self._utf8.decode(data)
         ending = _BREAKS.get(text) if now - self._last >= ESCAPE_TIME else None
         if self._paste is not None and ending is not None:
             keys = self._broken_off(now)
             self._last = now
-            return keys + ([Key("ctrl-x")] if ending == "x" else [])
+            return keys + ([KeyPress("ctrl-x")] if ending == "x" else [])
         # Somebody types on: what waited was Ctrl-J.
-        waited = [Key("newline")] if self._fed is not None else []
+        waited = [KeyPress("newline")] if self._fed is not None else []
         self._fed = None
         text = self._mended(text, now)
         self._last = now
-        return self._judge.keys(waited + self._decoded(text), now)
+        return self._pastes.keys(waited + self._decoded(text), now)
 
     def _mended(self, text: str, now: float) -> str:
         """What came, joined to what was before it; and what line ends in it mean is learnt."""
@@ -167,9 +167,9 @@ class KeyDecoder:
                 return text[:-1]
         return text
 
-    def _decoded(self, text: str) -> list[Key]:
+    def _decoded(self, text: str) -> list[KeyPress]:
         waited, self._waiting = self._waiting, ""
-        keys: list[Key] = []
+        keys: list[KeyPress] = []
         while text:
             step = self._pasted if self._paste is not None else self._typed
             taken = step(text, keys)
@@ -180,41 +180,41 @@ class KeyDecoder:
             text = text[taken:]
         return [self._enter(key) for key in keys]
 
-    def _enter(self, key: Key) -> Key:
+    def _enter(self, key: KeyPress) -> KeyPress:
         """A line end that may be Enter, or may go on with an escape character before it."""
         if key.name == "line-feed":
-            return Key("enter" if self._feed_enters else "newline")
+            return KeyPress("enter" if self._feed_enters else "newline")
         if key.name == "return":
             escaped = self._last - self._escaped < SEQUENCE_TIME
             self._escaped = float("-inf")
-            return Key("escape-enter" if escaped else "enter")
+            return KeyPress("escape-enter" if escaped else "enter")
         if key.name == "text":
             self._escaped = float("-inf")
         return key
 
-    def _broken_off(self, now: float) -> list[Key]:
+    def _broken_off(self, now: float) -> list[KeyPress]:
         """A paste is over that has not ended."""
         assert self._paste is not None
         text = _paste_text("".join(self._paste))
         self._paste, self._waiting = None, ""
-        self._judge.broke_off(now)
-        return [Key("paste", text)] if text else []
+        self._pastes.broke_off(now)
+        return [KeyPress("paste", text)] if text else []
 
-    def _typed(self, text: str, keys: list[Key]) -> int:
+    def _typed(self, text: str, keys: list[KeyPress]) -> int:
         """Take one key, or a run of letters; 0 if more has to come first."""
         if text[0] == _ESC:
             return self._escape(text, keys)
         if is_letter(text[0]):
             end = next((n for n, char in enumerate(text) if not is_letter(char)), len(text))
-            keys.append(Key("text", text[:end]))
+            keys.append(KeyPress("text", text[:end]))
             return end
         if text[:2] == "\r\n":
-            keys.append(Key("enter"))
+            keys.append(KeyPress("enter"))
             return 2
-        _add(keys, Key(_LINE_ENDS[text[0]]) if text[0] in _LINE_ENDS else control(text[0]))
+        _add(keys, KeyPress(_LINE_ENDS[text[0]]) if text[0] in _LINE_ENDS else control(text[0]))
         return 1
 
-    def _escape(self, text: str, keys: list[Key]) -> int:
+    def _escape(self, text: str, keys: list[KeyPress]) -> int:
         """Whatever begins with an escape character; two of them are Alt with what follows."""
         start = 2 if text[1:2] == _ESC and text[2:3] in ("", "[", "O") else 1
         if len(text) <= start:
@@ -233,7 +233,7 @@ class KeyDecoder:
         _add(keys, with_alt(kind))
         return 2
 
-    def _control_sequence(self, text: str, start: int, keys: list[Key]) -> int:
+    def _control_sequence(self, text: str, start: int, keys: list[KeyPress]) -> int:
         """CSI: parameters, intermediates and a final character (ECMA-48 5.4)."""
         end = start
         while end < len(text) and " " <= text[end] <= "?" and not _shifted(text[start: end + 1]):
@@ -246,18 +246,18 @@ class KeyDecoder:
         if final == "~" and parameters == PASTE_BEGINS:
             self._paste = []
         elif final == "~" and parameters == PASTE_ENDS:
-            keys.append(Key(STRAY))
+            keys.append(KeyPress(STRAY))
         else:
             _add(keys, control_sequence(parameters, final, alt=start == 3))
         # A control character ends a sequence that is none, and is a key itself.
         return end + 1 if final >= "\x20" else end
 
-    def _pasted(self, text: str, keys: list[Key]) -> int:
+    def _pasted(self, text: str, keys: list[KeyPress]) -> int:
         assert self._paste is not None  # called only while pasting
         end = text.find(_PASTE_END)
         if end >= 0:
             self._paste.append(text[:end])
-            keys.append(Key("paste", _paste_text("".join(self._paste))))
+            keys.append(KeyPress("paste", _paste_text("".join(self._paste))))
             self._paste = None
             return end + len(_PASTE_END)
         # Keep back what may be the beginning of the end.
@@ -278,7 +278,7 @@ def _is_typed(text: str) -> bool:
     return bool(letters) and all(is_letter(char) or char == "\n" for char in letters)
 
 
-def _reported(text: str, start: int, keys: list[Key]) -> int:
+def _reported(text: str, start: int, keys: list[KeyPress]) -> int:
     """What the mouse does, of a terminal that does not know mode 1006: button and place are a
     character each. Of the mouse, only the wheel."""
     if len(text) < start + _REPORT_CHARS:
@@ -287,7 +287,7 @@ def _reported(text: str, start: int, keys: list[Key]) -> int:
     return start + _REPORT_CHARS
 
 
-def _add(keys: list[Key], key: Key | None) -> None:
+def _add(keys: list[KeyPress], key: KeyPress | None) -> None:
     if key is not None:
         keys.append(key)
 

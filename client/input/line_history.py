@@ -7,7 +7,7 @@ from collections.abc import Iterable
 PAST_LINES = 500
 
 
-class Past:
+class LineHistory:
     """Lines that were entered, and the one being typed, which waits behind the last of them."""
 
     def __init__(self) -> None:
@@ -38,11 +38,11 @@ class Past:
         return self._draft if place == len(self._lines) else self._lines[place]
 
 
-class Search:
+class HistorySearch:
     """A search through a past, backwards from its newest line. ``text`` and ``cursor`` are the
     line that was there before."""
 
-    def __init__(self, past: Past, text: str, cursor: int) -> None:
+    def __init__(self, past: LineHistory, text: str, cursor: int) -> None:
         self.text, self.cursor = text, cursor
         self.query = ""
         self.failed = False
@@ -50,12 +50,12 @@ class Search:
         self._lines = past._lines
 
     def type(self, text: str) -> None:
-        """Search for more: here first, then further back."""
+        """HistorySearch for more: here first, then further back."""
         self.query += text
         self._find(range(min(self.place, len(self._lines) - 1), -1, -1))
 
     def rub(self) -> None:
-        """Search for one character less, from the newest line on again."""
+        """HistorySearch for one character less, from the newest line on again."""
         self.query = self.query[:-1]
         self.place = len(self._lines)
         self.failed = False

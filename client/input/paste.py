@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from client.input.key_sequences import Key
+from client.input.key_sequences import KeyPress
 
 STRAY = "paste-end"  # the name of a closing bracket that closes nothing
 _HOLD = 0.02  # a single key so soon behind a paste waits so long for what else comes
@@ -18,7 +18,7 @@ _CAREFUL = 1.0  # after a paste that broke off, an Enter within that time asks
 _LINE_ENDS = ("enter", "newline", "escape-enter")
 
 
-class Judge:
+class PasteDetector:
     """Decides about one read after another. ``ask``: several lines in one read without brackets
     are a paste; ``trust``: they never are, nor what comes right behind a paste."""
 
@@ -27,7 +27,7 @@ class Judge:
         self._ended = float("-inf")  # when the last paste, or what belongs to it, ended
         self._within = _HOLD  # what comes so soon after that belongs to it
         self._broken = False  # it did not end by itself
-        self._held: list[Key] = []  # behind it, and perhaps pressed
+        self._held: list[KeyPress] = []  # behind it, and perhaps pressed
         self._read_at = float("-inf")
         self.deadline: float | None = None  # when they are, if nothing comes
 
@@ -40,14 +40,14 @@ class Judge:
         if self._ended == self._read_at:
             self._ended = now
 
-    def expire(self, now: float) -> list[Key]:
+    def expire(self, now: float) -> list[KeyPress]:
         """The keys that waited, if nothing has come until ``deadline``."""
         if self.deadline is None or now < self.deadline:
             return []
         held, self._held, self.deadline = self._held, [], None
         return held
 
-    def keys(self, read: list[Key], now: float) -> list[Key]:
+    def keys(self, read: list[KeyPress], now: float) -> list[KeyPress]:
         """The keys of one read, with ``paste-asks`` in place of those that nobody pressed."""
         self._read_at = now
         if not read:
@@ -71,12 +71,12 @@ class Judge:
         since = now - self._ended
         return since < _CAREFUL if self._broken else not self._trust and since < self._within
 
-    def _may_be_pressed(self, read: list[Key], behind: bool, held: list[Key]) -> bool:
+    def _may_be_pressed(self, read: list[KeyPress], behind: bool, held: list[KeyPress]) -> bool:
         """Whether these, so soon behind a paste, wait for what else comes."""
         alone = _size(read) == 1 and STRAY not in _names(read) and not held
         return alone and behind and not self._broken and not self._trust
 
-    def _told(self, read: list[Key], goes_on: bool) -> list[Key]:
+    def _told(self, read: list[KeyPress], goes_on: bool) -> list[KeyPress]:
         names = [key.name for key in read]
         first, last = len(read), len(read)
         if goes_on or self._ask and _lines(read) > 1:
@@ -88,7 +88,7 @@ class Judge:
         rest = [key for key in read[last:] if key.name != STRAY]
         return [*read[:first], *_joined(read[first:last]), *rest]
 
-    def _remember(self, keys: list[Key], now: float) -> None:
+    def _remember(self, keys: list[KeyPress], now: float) -> None:
         names = _names(keys)
         if "paste-asks" in names:
             self._ended, self._within, self._broken = now, _BURST, False
@@ -98,16 +98,16 @@ class Judge:
             self._ended = now
 
 
-def _names(read: Iterable[Key]) -> set[str]:
+def _names(read: Iterable[KeyPress]) -> set[str]:
     return {key.name for key in read}
 
 
-def _size(read: Iterable[Key]) -> int:
+def _size(read: Iterable[KeyPress]) -> int:
     """How many characters and line ends are among the keys."""
     return sum(len(key.text) + (key.name in _LINE_ENDS) for key in read)
 
 
-def _lines(read: list[Key]) -> int:
+def _lines(read: list[KeyPress]) -> int:
     """How many lines with text the keys make, as far as there are no brackets."""
     lines, empty = 0, True
     for key in read:
@@ -120,7 +120,7 @@ def _lines(read: list[Key]) -> int:
     return lines
 
 
-def _joined(read: list[Key]) -> list[Key]:
+def _joined(read: list[KeyPress]) -> list[KeyPress]:
     """Pasted keys: their text as one, and those that are no text behind it."""
     text, others = "", []
     for key in read:
@@ -135,5 +135,5 @@ def _joined(read: list[Key]) -> list[Key]:
     if not text:
         return others
     pressed = any(key.name in _LINE_ENDS for key in read)
-    first = Key("paste-asks", text.removesuffix("\n")) if pressed else Key("paste", text)
+    first = KeyPress("paste-asks", text.removesuffix("\n")) if pressed else KeyPress("paste", text)
     return [first, *others]

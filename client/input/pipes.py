@@ -23,7 +23,7 @@ class Pipe(Input, Protocol):
         more. May be called by any thread."""
 
 
-class PipeCutter:
+class LineSplitter:
     """Cuts the bytes of a pipe into lines. Pure.
 
     Bytes that are not UTF-8 become lone surrogates, which no message may have: what becomes of
@@ -63,7 +63,7 @@ class PipeInput:
     def __init__(self, fd: int, longest: int = PIPE_LINE_BYTES) -> None:
         self.ended = ""
         self._waiter = Waiter(fd)
-        self._cutter = PipeCutter(longest)
+        self._splitter = LineSplitter(longest)
         self._ready: deque[str] = deque()
         self._left: int | None = None  # bytes that are still read
 
@@ -74,10 +74,10 @@ class PipeInput:
                 break
             if ready and self._read():
                 continue
-            if not ready and (self._left is None or self._waiter.nudges):
-                self._waiter.nudges = b""
+            if not ready and (self._left is None or self._waiter.wakes):
+                self._waiter.wakes = b""
                 continue
-            self._ready.extend(self._cutter.finish())
+            self._ready.extend(self._splitter.finish())
             self.ended = END
         if self._waiter.stopped:  # what was read is not handed out any more
             self._ready.clear()
@@ -91,12 +91,12 @@ class PipeInput:
         data = self._waiter.read()
         if self._left is not None:
             self._left -= len(data or b"")
-        self._ready.extend(self._cutter.feed(data or b""))
+        self._ready.extend(self._splitter.feed(data or b""))
         return data != b""
 
     def finish(self) -> None:
         self._left = READ_BYTES  # as much as a pipe holds; one that never ends is not waited for
-        self._waiter.nudge(b"f")
+        self._waiter.wake(b"f")
 
     def stop(self) -> None:
         self._waiter.stop()
@@ -105,7 +105,7 @@ class PipeInput:
         self._waiter.close()
 
 
-class ThreadInput:
+class ThreadedPipeInput:
     """Lines of a pipe where nothing can wait for a pipe and for ``stop`` at once (Windows).
 
     Its thread is a daemon and stays in its read until the program ends.
@@ -114,7 +114,7 @@ class ThreadInput:
     def __init__(self, fd: int, longest: int = PIPE_LINE_BYTES) -> None:
         self.ended = ""
         self._fd = fd
-        self._cutter = PipeCutter(longest)
+        self._splitter = LineSplitter(longest)
         # A pipe that brings more than is taken has to wait.
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=100)
         self._stopped, self._finishing = threading.Event(), threading.Event()
@@ -125,7 +125,7 @@ class ThreadInput:
         data = b"\n"
         while data and not self._stopped.is_set():
             data = read(self._fd)
-            for line in self._cutter.feed(data) if data else self._cutter.finish():
+            for line in self._splitter.feed(data) if data else self._splitter.finish():
                 self._lines.put(line)
         self._lines.put(None)
 
@@ -184,4 +184,4 @@ def open_pipe(file: TextIO | None) -> Pipe:
         fd = -1
     if fd < 0:
         return NoInput()
-    return ThreadInput(fd) if sys.platform == "win32" else PipeInput(fd)
+    return ThreadedPipeInput(fd) if sys.platform == "win32" else PipeInput(fd)

@@ -31,10 +31,10 @@ def heed(handler: Callable[[int, object], None] | signal.Handlers) -> None:
 
 
 class TerminalSignals:
-    """Tells ``nudge`` of each of them from ``install`` to ``remove``."""
+    """Tells ``wake`` of each of them from ``install`` to ``remove``."""
 
-    def __init__(self, nudge: Callable[[bytes], None]) -> None:
-        self._nudge = nudge
+    def __init__(self, wake: Callable[[bytes], None]) -> None:
+        self._wake = wake
         self._before: dict[int, Any] = {}
 
     def install(self) -> None:
@@ -53,7 +53,7 @@ class TerminalSignals:
         self._before = {}
 
     def _handler(self, byte: bytes) -> Callable[[int, object], None]:
-        return lambda _number, _frame: self._nudge(byte)
+        return lambda _number, _frame: self._wake(byte)
 
 
 def stop_here() -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from client.input.waiter import is_anothers
+from client.input.waiter import is_in_background
 from client.output.input_line import Size
 
 _FALLBACK = Size(80, 24)
@@ -33,7 +33,7 @@ def size_of(file: TextIO) -> Size:
     return Size(columns or _FALLBACK.columns, rows or _FALLBACK.rows)
 
 
-class Keyboard:
+class RawTerminal:
     """A terminal's keyboard on file descriptor ``fd``, set to give each key as it is pressed.
 
     ``restore`` may be called from anywhere and any number of times; it is also called when the
@@ -45,9 +45,9 @@ class Keyboard:
         self._before: list[Any] | None = None
 
     @property
-    def anothers(self) -> bool:
+    def in_background(self) -> bool:
         """Whether the terminal is another job's just now."""
-        return is_anothers(self._fd)
+        return is_in_background(self._fd)
 
     def seize(self) -> None:
         """Take over the keyboard, or take it over again when others have changed it meanwhile."""
@@ -78,7 +78,7 @@ class Keyboard:
 
         before, self._before = self._before, None
         atexit.unregister(self.restore)
-        if self.anothers:  # and so are its settings
+        if self.in_background:  # and so are its settings
             return
         try:
             termios.tcflush(self._fd, termios.TCIFLUSH)

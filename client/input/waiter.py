@@ -13,7 +13,7 @@ READ_BYTES = 64 * 1024
 _LOOK_SECONDS = 0.5  # between two looks whether the terminal has come back to this job
 
 
-def is_anothers(fd: int) -> bool:
+def is_in_background(fd: int) -> bool:
     """Whether ``fd`` is this session's terminal, and another job's just now."""
     if sys.platform == "win32":
         return False
@@ -41,13 +41,13 @@ def let_run_in_background() -> None:
 
 
 class Waiter:
-    """Waits for a file descriptor to become readable, for a nudge, or for ``stop``, which is for
-    good. ``nudges``: the bytes of those that came, for the caller to take away.
+    """Waits for a file descriptor to become readable, for ``wake``, or for ``stop``, which is for
+    good. ``wakes``: the bytes that came so, for the caller to take away.
 
-    A terminal that is another job's is not readable, whatever is typed there: ``anothers`` is
+    A terminal that is another job's is not readable, whatever is typed there: ``in_background`` is
     true meanwhile. Nothing tells a job that goes on when it gets the terminal back, so it looks.
 
-    Any signal is a nudge too, if the main thread made this: one that comes just before the wait
+    Any signal wakes it too, if the main thread made this: one that comes just before the wait
     begins would otherwise not end it, and its handler would not be called until a key is pressed.
     """
 
@@ -60,28 +60,28 @@ class Waiter:
         self._selector.register(self._wake_in, selectors.EVENT_READ)
         self._selector.register(fd, selectors.EVENT_READ)
         self._fd = fd
-        self.anothers = False
+        self.in_background = False
         self.stopped = False
-        self.nudges = b""
+        self.wakes = b""
         with suppress(ValueError):  # not the main thread
             signal.set_wakeup_fd(self._wake_out, warn_on_full_buffer=False)
 
     def wait(self, timeout: float | None = None) -> bool | None:
-        """True: readable, False: the time is over or a nudge came, None: stopped."""
+        """True: readable, False: the time is over or it was woken, None: stopped."""
         if self.stopped:
             return None
-        before = self.anothers
-        if self._is_anothers():
+        before = self.in_background
+        if self._is_in_background():
             timeout = _LOOK_SECONDS
-        if self.anothers != before:
+        if self.in_background != before:
             return False  # whoever reads has to know
         ready = {key.fd for key, _events in self._selector.select(timeout)}
         if self.stopped:
             return None
         if self._wake_in in ready:
-            self.nudges += os.read(self._wake_in, READ_BYTES)
+            self.wakes += os.read(self._wake_in, READ_BYTES)
             return False
-        return bool(ready) and not self._is_anothers()
+        return bool(ready) and not self._is_in_background()
 
     def read(self) -> bytes | None:
         """What is there; empty at the end, None if the terminal is another job's after all."""
@@ -93,18 +93,18 @@ class Waiter:
                 return None
             return b""
 
-    def _is_anothers(self) -> bool:
+    def _is_in_background(self) -> bool:
         """Whether the terminal is another job's now; what is typed there is not waited for."""
-        found = is_anothers(self._fd)
-        if found != self.anothers:
-            self.anothers = found
+        found = is_in_background(self._fd)
+        if found != self.in_background:
+            self.in_background = found
             if found:
                 self._selector.unregister(self._fd)
             else:
                 self._selector.register(self._fd, selectors.EVENT_READ)
         return found
 
-    def nudge(self, byte: bytes) -> None:
+    def wake(self, byte: bytes) -> None:
         """Let ``wait`` return; may be called by a signal handler."""
         with suppress(OSError):
             os.write(self._wake_out, byte)

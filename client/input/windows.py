@@ -1,6 +1,6 @@
 """A Windows console: its modes, waiting for its keys and for ``stop`` at once, its records.
 
-``WindowsConsole`` is to Windows what ``terminal.Keyboard`` and ``waiting.Waiter`` are to POSIX.
+``WindowsConsole`` is to Windows what ``terminal.RawTerminal`` and ``waiting.Waiter`` are to POSIX.
 """
 
 from __future__ import annotations

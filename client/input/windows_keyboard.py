@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from client.input.editor import LineEditor
-from client.input.keyboard import END, Clock, Face, Typing
+from client.input.keyboard import END, Clock, Display, KeyInput
 from client.input.keys import PASTE_CHARS, KeyDecoder
 from client.input.windows import WindowsConsole
 from client.input.windows_keys import KeyRecord, WindowsKeys, parse
@@ -14,18 +14,18 @@ _PASTE_TIME = 0.02  # seconds in which the next part of a paste comes
 _PASTE_RECORDS = 2 * PASTE_CHARS  # each character goes down and up; more are another read
 
 
-class ConsoleInput(Typing):
+class ConsoleInput(KeyInput):
     """Lines typed on a Windows console that has been seized."""
 
     def __init__(
         self,
         console: WindowsConsole,
         editor: LineEditor,
-        face: Face,
+        display: Display,
         decoder: KeyDecoder,
         clock: Clock = monotonic,
     ) -> None:
-        super().__init__(editor, face, decoder, clock)
+        super().__init__(editor, display, decoder, clock)
         self._console = console
         self._keys = WindowsKeys()
 
@@ -52,7 +52,7 @@ class ConsoleInput(Typing):
                 if isinstance(record, KeyRecord):
                     keys.append(record)
                 else:
-                    self._face.redraw()
+                    self._display.redraw()
             several = sum(key.down and key.char != "\0" for key in keys) > 1
             if not several or len(keys) > _PASTE_RECORDS or not self._console.wait(_PASTE_TIME):
                 break

@@ -16,7 +16,7 @@ _PLAIN = str.maketrans(
 )  # fmt: skip
 
 
-class Glyphs:
+class Charset:
     """Turns text into what ``encoding`` has; an ``encoding`` of UTF-8 has everything."""
 
     def __init__(self, encoding: str = "utf-8") -> None:

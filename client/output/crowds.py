@@ -22,7 +22,7 @@ _ALARMED = 256  # verified people: as many as a room has
 # Warnings that come with each newcomer, before it.
 _OF_COMING = ("other_keys", "unverified_member")
 
-Told = tuple[Event, datetime]
+TimedEvent = tuple[Event, datetime]
 
 
 class Crowds:
@@ -33,8 +33,8 @@ class Crowds:
         self._recent: deque[float] = deque(maxlen=ONE_BY_ONE)  # when the last changes came
         # What is held back: how many came and went, the last of them, and what was warned of.
         self._joined = self._left = 0
-        self._last: Told | None = None
-        self._warnings: dict[tuple[str, str | None], Told] = {}
+        self._last: TimedEvent | None = None
+        self._warnings: dict[tuple[str, str | None], TimedEvent] = {}
         self._end = 0.0  # when that is told
         self._span = SPAN
         self._alarmed: set[tuple[str, str | None]] = set()  # of whom was warned aloud already
@@ -44,7 +44,7 @@ class Crowds:
         """Seconds until ``due`` has something to tell; None while nothing is held back."""
         return max(0.0, self._end - self._clock()) if self._holds() else None
 
-    def take(self, event: Event, when: datetime) -> list[Told]:
+    def take(self, event: Event, when: datetime) -> list[TimedEvent]:
         """What is to be shown now that ``event`` has happened, in order."""
         if isinstance(event, events.MemberJoined | events.MemberLeft):
             return self._change(event, when)
@@ -58,14 +58,14 @@ class Crowds:
             self._recent.clear()
         return [*self.flush(), (event, when)]
 
-    def due(self) -> list[Told]:
+    def due(self) -> list[TimedEvent]:
         """What has been held back for long enough."""
         if self.left != 0.0:
             return []
         self._span = min(2 * self._span, LONGEST_SPAN)
         return self.flush()
 
-    def flush(self) -> list[Told]:
+    def flush(self) -> list[TimedEvent]:
         """All that is held back."""
         told = list(self._warnings.values())
         if self._last is not None:
@@ -78,7 +78,9 @@ class Crowds:
         self._warnings.clear()
         return told
 
-    def _change(self, event: events.MemberJoined | events.MemberLeft, when: datetime) -> list[Told]:
+    def _change(
+        self, event: events.MemberJoined | events.MemberLeft, when: datetime
+    ) -> list[TimedEvent]:
         together = self._holds() or self._is_crowded()
         self._recent.append(self._clock())
         if not together:

@@ -5,7 +5,7 @@ written that stands there already, and nothing is moved or erased by sequences: 
 letter, one taken back is a step back, a blank and a step back, and what changes within a row is
 written over it. Other lines begin where only a prompt stands, or what has been entered;
 what is half typed stays above them, and comes back below them with the next key. Where the
-output is no terminal there is no such line (``NoLine``).
+output is no terminal there is no such line (``NoInputLine``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Protocol
 from client.input import modes
 from client.input.editor import LineView
 from client.output.clearing import wiped
-from client.output.sign import Sign
+from client.output.line_prefix import LinePrefix
 from client.output.widths import JOINER, cluster_width, clusters, is_sure, width
 from protocol.safe_text import visible
 
@@ -31,7 +31,7 @@ class Size:
     rows: int
 
 
-class TypedLine(Protocol):
+class InputLine(Protocol):
     """How a kind of output keeps the typed line."""
 
     def begin(self) -> str:
@@ -59,7 +59,7 @@ class TypedLine(Protocol):
         """Empty the screen, as far as that is possible."""
 
 
-class NoLine:
+class NoInputLine:
     """A pipe or a file: nothing is typed there."""
 
     def begin(self) -> str:
@@ -99,11 +99,11 @@ class _Picture:
         return self.before + self.behind
 
 
-class DumbLine:
+class DumbInputLine:
     """A terminal that goes on, back to the beginning of a row, and one step back."""
 
-    def __init__(self, sign: Sign | None = None, keypad: bool = False) -> None:
-        self._sign = sign or Sign()
+    def __init__(self, prefix: LinePrefix | None = None, keypad: bool = False) -> None:
+        self._prefix = prefix or LinePrefix()
         self._shown: _Picture | None = None  # None: the cursor is on an empty row
         self._typed = ""  # what the line was when it was last looked at
         self._bare = False  # the prompt is left out
@@ -191,7 +191,7 @@ class DumbLine:
 
     def _echo(self, text: str, before: str = "") -> str:
         """A text as it is shown, behind what is shown ``before`` it."""
-        shown = self._sign.shown(visible(text).replace("\n", "␊"), before)
+        shown = self._prefix.shown(visible(text).replace("\n", "␊"), before)
         return before + shown.rstrip(JOINER)  # or tmux drops what is written next
 
     def _edit(self, new: _Picture, size: Size) -> str:
@@ -208,16 +208,16 @@ class DumbLine:
         return f"\n{new.text}{_back(new)}"
 
 
-class AnsiLine(DumbLine):
+class AnsiInputLine(DumbInputLine):
     """The same on a terminal that knows ECMA-48: it is asked to mark pastes, and can be wiped.
 
     ``filled``: as in ``clearing.wiped``. ``keypad``: its keys are told from others.
     """
 
     def __init__(
-        self, sign: Sign | None = None, filled: bool = False, keypad: bool = False
+        self, prefix: LinePrefix | None = None, filled: bool = False, keypad: bool = False
     ) -> None:
-        super().__init__(sign)
+        super().__init__(prefix)
         self._filled = filled
         self._keypad = keypad
 

@@ -21,26 +21,26 @@ from client.events import (
     RoomEntered,
 )
 from client.input.editor import LineView
-from client.output.input_line import NoLine, Size, TypedLine
+from client.output.input_line import InputLine, NoInputLine, Size
 from client.output.renderer import Renderer
 from client.output.screen import (
     CLOSE_TIME,
     QUEUE_EVENTS,
     Diagnostic,
-    Drawing,
-    Handed,
+    HandOver,
     Item,
     Now,
     Redrawn,
-    Shown,
+    Screen,
+    ShownEvent,
     local_now,
     nothing,
 )
 
-__all__ = ["CLOSE_TIME", "QUEUE_EVENTS", "Now", "Screen", "local_now"]
+__all__ = ["CLOSE_TIME", "QUEUE_EVENTS", "Now", "LineScreen", "local_now"]
 
 
-class Screen(Drawing):
+class LineScreen(Screen):
     """Draws events with ``renderer`` on ``out``, and diagnostics on ``err``.
 
     ``line`` keeps the typed line and ``size`` tells the terminal's size; both are left out where
@@ -53,7 +53,7 @@ class Screen(Drawing):
         out: TextIO,
         err: TextIO,
         *,
-        line: TypedLine | None = None,
+        line: InputLine | None = None,
         size: Callable[[], Size] | None = None,
         on_gone: Callable[[], None] = nothing,
         now: Now = local_now,
@@ -61,11 +61,11 @@ class Screen(Drawing):
     ) -> None:
         super().__init__(out, err, on_gone, now, clock)
         self._renderer = renderer
-        self._line = line or NoLine()
+        self._line = line or NoInputLine()
         self._size = size
         # Used by the screen thread only, like _line and _renderer.
         self._view = LineView()
-        self._held: deque[Shown] = deque(maxlen=QUEUE_EVENTS)
+        self._held: deque[ShownEvent] = deque(maxlen=QUEUE_EVENTS)
         self._drawn = Size(0, 0)  # the terminal's size, the last time it was asked for
         self._expects = 1  # lines that were entered (or the chat was) and nothing came of yet
         self._asks = False  # a prompt is to be shown
@@ -87,15 +87,15 @@ class Screen(Drawing):
         size = self._measure()
         text = ""
         for item in items:
-            if self._away and isinstance(item, LineView | Shown | Redrawn):
+            if self._away and isinstance(item, LineView | ShownEvent | Redrawn):
                 self._hold(item)
             elif isinstance(item, LineView):
                 text += self._type(item, size)
-            elif isinstance(item, Shown):
+            elif isinstance(item, ShownEvent):
                 text += self._lines(item, size)
             elif isinstance(item, Redrawn):
                 text += self._redraw(size)
-            elif isinstance(item, Diagnostic | Handed):
+            elif isinstance(item, Diagnostic | HandOver):
                 self._write(text)
                 text = ""
                 self._give_way(item, size)
@@ -112,14 +112,14 @@ class Screen(Drawing):
         before, self._drawn = self._drawn, size
         return self._line.again(self._renderer.prompt(), self._view, size) if before == size else ""
 
-    def _hold(self, item: LineView | Shown | Redrawn) -> None:
+    def _hold(self, item: LineView | ShownEvent | Redrawn) -> None:
         """Keep for later what the terminal, which is somebody else's, does not get now."""
         if isinstance(item, LineView):
             self._view = item
-        elif isinstance(item, Shown):
+        elif isinstance(item, ShownEvent):
             self._held.append(item)
 
-    def _give_way(self, item: Diagnostic | Handed, size: Size) -> None:
+    def _give_way(self, item: Diagnostic | HandOver, size: Size) -> None:
         left = "" if self._away else self._line.leave(size)
         if isinstance(item, Diagnostic):
             self._write(left)
@@ -127,7 +127,7 @@ class Screen(Drawing):
         else:
             self._hand(item, left)
 
-    def _hand(self, item: Handed, left: str) -> None:
+    def _hand(self, item: HandOver, left: str) -> None:
         try:
             was, self._away = self._away, item.away
             if not item.away:
@@ -140,7 +140,7 @@ class Screen(Drawing):
         finally:
             item.done.set()
 
-    def _lines(self, item: Shown, size: Size) -> str:
+    def _lines(self, item: ShownEvent, size: Size) -> str:
         if isinstance(item.event, Cleared) and (wipe := self._line.wipe(size)):
             self._answered()
             return wipe

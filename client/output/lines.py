@@ -1,7 +1,7 @@
 """The minimal renderer: one line an event, words only, for slow lines and screen readers.
 
-Each line that the program itself begins has the sign in front of it (``sign``), so that no text
-can look like one; and what is said by the program, or to one member alone, has a mark before
+Each line that the program itself begins has the sign in front of it (``line_prefix``), so that no
+text can look like one; and what is said by the program, or to one member alone, has a mark before
 its words that no nickname can have.
 """
 
@@ -15,10 +15,10 @@ from client import events
 from client.events import Event
 from client.fullscreen.columns import shown
 from client.fullscreen.entry_text import ALARM, INFO, mark_of
-from client.output.sign import Sign
-from client.output.text import Layout
+from client.output.line_prefix import LinePrefix
+from client.output.text import EventText
 from client.output.widths import JOINER, LEFT_TO_RIGHT, leads_left, width
-from client.output.wrapping import Row, Span, fold
+from client.output.wrapping import Row, Span, wrap
 from i18n import _
 
 _PRIVATE = "@"
@@ -29,10 +29,10 @@ class Minimal:
     message is one line, however long it is. ``bell``: whether anything may ring."""
 
     def __init__(
-        self, sign: Sign | None = None, *, spoken: bool = False, bell: bool = False
+        self, prefix: LinePrefix | None = None, *, spoken: bool = False, bell: bool = False
     ) -> None:
-        self._layout = Layout(aligned=False)
-        self._sign = sign or Sign()
+        self._layout = EventText(aligned=False)
+        self._prefix = prefix or LinePrefix()
         self._spoken, self._bell = spoken, bell
         self._notify = "mention"
 
@@ -44,12 +44,12 @@ class Minimal:
             clock = rows[0].spans[: 0 if self._spoken else 1]
             spans = (*clock, Span(f"{mark} "), *rows[0].spans[len(clock) :])
             rows[0] = replace(rows[0], spans=spans)
-        return list(plain_lines(rows, self._sign, None if self._spoken else columns))
+        return list(plain_lines(rows, self._prefix, None if self._spoken else columns))
 
     def prompt(self) -> str:
         """Nothing before there is a room."""
-        named = self._sign.glyphs.name(self._layout.prompt())
-        return self._sign.shown(named) if self._layout.room else ""
+        named = self._prefix.charset.name(self._layout.prompt())
+        return self._prefix.shown(named) if self._layout.room else ""
 
     def rings(self, event: Event) -> bool:
         if not self._bell or not isinstance(event, events.Message) or event.mine:
@@ -97,20 +97,22 @@ def _mark(event: Event) -> str:
     return ALARM if mark_of(event) == ALARM else INFO
 
 
-def plain_lines(rows: Iterable[Row], sign: Sign, columns: int | None = None) -> Iterator[str]:
+def plain_lines(
+    rows: Iterable[Row], prefix: LinePrefix, columns: int | None = None
+) -> Iterator[str]:
     """Rows as lines that only follow one another, none wider than ``columns``."""
-    begin = Span(f"{sign.text} ")
+    begin = Span(f"{prefix.text} ")
     margin = Span(" " * width(begin.text))
     for row in rows:
-        spans = (begin if row.begins else margin, *_shown(row.spans, sign))
-        for line in fold(Row(spans, row.indent + width(begin.text)), columns):
+        spans = (begin if row.begins else margin, *_shown(row.spans, prefix))
+        for line in wrap(Row(spans, row.indent + width(begin.text)), columns):
             # At the end of a line a joiner joins nothing, and in tmux eats what comes next.
             yield "".join(span.text for span in line).rstrip().rstrip(JOINER)
 
 
-def _shown(spans: Iterable[Span], sign: Sign) -> Iterator[Span]:
+def _shown(spans: Iterable[Span], prefix: LinePrefix) -> Iterator[Span]:
     for span in spans:
-        text = sign.shown(shown(span, sign.glyphs))
-        if span.style.startswith("nick:") and sign.glyphs.full and leads_left(text):
+        text = prefix.shown(shown(span, prefix.charset))
+        if span.style.startswith("nick:") and prefix.charset.full and leads_left(text):
             text += LEFT_TO_RIGHT  # or name and text change places on some terminals
         yield replace(span, text=text)

@@ -23,7 +23,7 @@ from client.events import Event
 from client.input.editor import LineView
 from client.input.terminal import is_terminal
 from client.output import streams
-from client.output.crowds import Crowds, Told
+from client.output.crowds import Crowds, TimedEvent
 from protocol.safe_text import visible
 
 QUEUE_EVENTS = 1000  # events that wait; whoever brings more waits for room
@@ -38,7 +38,7 @@ class NoReader(Exception):
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownEvent:
     event: Event
     when: datetime
 
@@ -54,14 +54,14 @@ class Redrawn:
 
 
 @dataclass(frozen=True)
-class Pressed:
+class ViewKey:
     """A key that is about the view, not about the typed line: its name."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Handed:
+class HandOver:
     """The terminal goes to somebody else (``away``), or comes back; ``done`` says it has.
 
     ``silently``: it is somebody else's already, so nothing is written there.
@@ -72,11 +72,11 @@ class Handed:
     silently: bool = False
 
 
-Item = Shown | Diagnostic | Redrawn | Pressed | Handed | LineView
+Item = ShownEvent | Diagnostic | Redrawn | ViewKey | HandOver | LineView
 
 
-def _shown(told: list[Told]) -> list[Item]:
-    return [Shown(event, when) for event, when in told]
+def _shown(told: list[TimedEvent]) -> list[Item]:
+    return [ShownEvent(event, when) for event, when in told]
 
 
 def local_now() -> datetime:
@@ -88,7 +88,7 @@ def nothing() -> None:
     pass
 
 
-class Drawing:
+class Screen:
     """Base of all screens: ``_begin``, ``_draw`` and ``_end`` are their own.
 
     When ``out`` has no reader any more, or cannot be written, ``gone`` becomes true and ``on_gone``
@@ -125,7 +125,7 @@ class Drawing:
     def show(self, event: Event) -> None:
         """Show an event. Never waits, so that it may be called under a lock; dropped after
         ``close``. Who brings many, waits for room before the next ones."""
-        self._put(Shown(event, self._now()))
+        self._put(ShownEvent(event, self._now()))
 
     def await_room(self, seconds: float) -> bool:
         """Whether there is room for more within ``seconds``; so, too, where nobody reads it."""
@@ -147,19 +147,19 @@ class Drawing:
         """Draw again, for example when the size has changed."""
         self._put(Redrawn())
 
-    def pressed(self, name: str) -> None:
+    def view_key(self, name: str) -> None:
         """A key that is about the view was pressed."""
-        self._put(Pressed(name))
+        self._put(ViewKey(name))
 
     def hand_over(self, away: bool, silently: bool = False) -> None:
         """Leave the terminal to somebody else, or take it back; returns when that is done."""
-        item = Handed(away, threading.Event(), silently)
+        item = HandOver(away, threading.Event(), silently)
         self._put(item)
         while self._thread.is_alive() and not item.done.wait(CLOSE_TIME):
             if self._over():
                 return
 
-    def typed(self, view: LineView) -> None:
+    def show_line(self, view: LineView) -> None:
         """Show the line being typed as it is now. Never waits."""
         with self._changed:
             last = self._items[-1] if self._items else None
@@ -240,7 +240,7 @@ class Drawing:
         self._changed.notify_all()
 
     def _count_locked(self, items: Iterable[Item]) -> None:
-        self._undrawn.update(type(item.event) for item in items if isinstance(item, Shown))
+        self._undrawn.update(type(item.event) for item in items if isinstance(item, ShownEvent))
 
     def _waits(self) -> float | None:
         """Seconds after which there is something to draw though nothing has come."""
@@ -251,10 +251,10 @@ class Drawing:
         """The items with those who come and go told as they are to be told now."""
         found: list[Item] = []
         for item in items:
-            if isinstance(item, Shown):
+            if isinstance(item, ShownEvent):
                 found += _shown(self._crowds.take(item.event, item.when))
                 continue
-            if isinstance(item, Diagnostic | Handed):  # what came before it is seen before it
+            if isinstance(item, Diagnostic | HandOver):  # what came before it is seen before it
                 found += _shown(self._crowds.flush())
             found.append(item)
         return found + _shown(self._crowds.due())

@@ -1,6 +1,6 @@
 """Events in words: what a person reads of each, as rows of styled spans.
 
-Pure: a ``Layout`` remembers only which room and nickname are shown. Text from elsewhere passes
+Pure: an ``EventText`` remembers only which room and nickname are shown. Text from elsewhere passes
 ``visible`` here, on the one way by which it can reach a terminal. The line breaks of a message
 become rows of their own that begin under its text, so that no message can look like a line of
 somebody else's.
@@ -27,7 +27,7 @@ _NAMES = ("nick", "nicks", "old", "room", "server")  # fields of sentences that 
 _PUNCTUATION = "@.,:;!?()[]{}<>\"'`*_~-…。、，：；！？「」«»"
 
 
-class Layout:
+class EventText:
     """Turns one client's events into rows; ``aligned``: the help's in columns."""
 
     def __init__(self, aligned: bool = True) -> None:

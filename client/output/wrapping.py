@@ -41,7 +41,7 @@ class Row:
     beside: bool = False
 
 
-def fold(row: Row, columns: int | None) -> list[list[Span]]:
+def wrap(row: Row, columns: int | None) -> list[list[Span]]:
     """Cut a row so that nothing is wider than ``columns``, between words where that is possible.
 
     What has no room even on a row of its own is shown as ``…``. None: a row is one line,
@@ -51,7 +51,7 @@ def fold(row: Row, columns: int | None) -> list[list[Span]]:
         return [list(row.spans)]
     indent = row.indent if row.indent * 2 <= columns else min(2, columns // 2)
     cells = _Cells(row, max(1, columns - indent))
-    lines = [cells.spans(start, end) for start, end in cells.fold(columns, indent)]
+    lines = [cells.spans(start, end) for start, end in cells.wrap(columns, indent)]
     margin = [Span(" " * indent)] if indent else []
     return [line if number == 0 else margin + line for number, line in enumerate(lines)]
 
@@ -75,7 +75,7 @@ class _Cells:
         # Columns before each cell, and behind the last one.
         self._ends = list(accumulate(widths, initial=0))
 
-    def fold(self, columns: int, indent: int) -> Iterator[tuple[int, int]]:
+    def wrap(self, columns: int, indent: int) -> Iterator[tuple[int, int]]:
         """The first cell of each line, and the one behind its last."""
         start, room = 0, columns
         while start < len(self._texts):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.fullscreen.diff import ENTER
+from client.fullscreen.canvas import ENTER
 from client.input import modes
 from client.input.keys import KeyDecoder
 from tools.terminals.terminal import Terminal

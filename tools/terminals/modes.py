@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from client.fullscreen.diff import ENTER, Canvas
+from client.fullscreen.canvas import ENTER, Canvas
 from client.input.keys import KeyDecoder
 from tools.terminals.terminal import Terminal
 

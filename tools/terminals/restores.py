@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from client.fullscreen import diff
+from client.fullscreen import canvas
+from client.fullscreen.canvas import Canvas
 from client.fullscreen.columns import Piece
-from client.fullscreen.diff import Canvas
-from client.fullscreen.view import Frame
+from client.fullscreen.view import ScreenFrame
 from client.output.input_line import Size
 from client.output.wrapping import Span
 from tools.terminals.terminal import Terminal
@@ -25,8 +25,8 @@ def rows(name: str) -> dict[str, str]:
         place, title = terminal.cursor(), terminal.title()
         screen = terminal.pixels(cursor=False)
         drawn = Canvas(0)
-        frame = Frame(Size(80, 24), [(Piece(0, (Span(_ROOM),)),)] * 24, 23, 0, 23, False)
-        terminal.write(diff.ENTER + drawn.title(f"(1) {_ROOM} - CMD CHAT") + drawn.change(frame))
+        frame = ScreenFrame(Size(80, 24), [(Piece(0, (Span(_ROOM),)),)] * 24, 23, 0, 23, False)
+        terminal.write(canvas.ENTER + drawn.title(f"(1) {_ROOM} - CMD CHAT") + drawn.change(frame))
         _wait(lambda: _ROOM in terminal.title())
         terminal.write(drawn.leave(24))
         same = terminal.pixels(cursor=False).difference(screen) is None

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from client import events
 from client.events import Event
-from client.fullscreen.scrollback import Entry, Repeat
+from client.fullscreen.scrollback import Repeat, ScrollbackEntry
 from i18n import _, plural
 from protocol.names import nick_key
 
@@ -30,7 +30,7 @@ def repeat_of(event: Event) -> Repeat | None:
     return None
 
 
-def earlier(entries: Sequence[Entry], repeat: Repeat) -> Entry | None:
+def earlier(entries: Sequence[ScrollbackEntry], repeat: Repeat) -> ScrollbackEntry | None:
     """The entry that this goes on, if there is one since the last message."""
     for entry in entries[: -_LOOKED_AT - 1 : -1]:
         if entry.counts:

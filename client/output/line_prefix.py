@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from client.output.charset import Glyphs
+from client.output.charset import Charset
 
 _SIGN, _PLAIN_SIGN = "▌", "||"
 # Block elements, and bars that are as thick.
@@ -20,17 +20,17 @@ _PLAIN_ALIKE = re.compile(r"\|(?=\|)")
 _PLAIN_STANDS_FOR_IT = "|."
 
 
-class Sign:
-    """The one for a terminal with these ``glyphs``, and texts as it shows them."""
+class LinePrefix:
+    """The one for a terminal with these ``charset``, and texts as it shows them."""
 
-    def __init__(self, glyphs: Glyphs | None = None) -> None:
-        self.glyphs = glyphs or Glyphs()
-        self._single = self.glyphs.shown(_SIGN) == _SIGN
+    def __init__(self, charset: Charset | None = None) -> None:
+        self.charset = charset or Charset()
+        self._single = self.charset.shown(_SIGN) == _SIGN
         self.text = _SIGN if self._single else _PLAIN_SIGN
 
     def shown(self, text: str, before: str = "") -> str:
         """A text without it, to be written behind ``before``, which is without it, too."""
-        text = self.glyphs.shown(text)
+        text = self.charset.shown(text)
         if self._single:
             return text if text.isascii() else _ALIKE.sub(_STANDS_FOR_IT, text)
         kept = _PLAIN_ALIKE.sub(_PLAIN_STANDS_FOR_IT, text)

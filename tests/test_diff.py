@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client import messages
-from client.fullscreen.cells import differences, moved_up
-from client.fullscreen.columns import Line, Piece
-from client.fullscreen.diff import Canvas
-from client.fullscreen.view import Frame
+from client.fullscreen.canvas import Canvas
+from client.fullscreen.columns import Piece, ScreenLine
+from client.fullscreen.diff import differences, moved_up
+from client.fullscreen.view import ScreenFrame
 from client.output.input_line import Size
 from client.output.wrapping import Span
 from tests.emulator import Screen
@@ -23,7 +23,7 @@ _TEXTS = ("a", "word", "two words", "with a gap   in it", "日本", "é", "", "x
 _STYLES = ("", "quiet", "alarm", "nick:bob")
 
 
-def _line(rng: random.Random) -> Line:
+def _line(rng: random.Random) -> ScreenLine:
     places = sorted(rng.sample(range(0, COLUMNS, 6), rng.randrange(0, 4)))
     pieces = []
     for number, place in enumerate(places):
@@ -33,7 +33,7 @@ def _line(rng: random.Random) -> Line:
     return tuple(pieces)
 
 
-def _next(rng: random.Random, lines: list[Line]) -> list[Line]:
+def _next(rng: random.Random, lines: list[ScreenLine]) -> list[ScreenLine]:
     """Other lines: some of them new, or all of them a few rows higher."""
     lines = list(lines)
     if rng.random() < 0.5:
@@ -60,12 +60,12 @@ def test_small_steps_lead_where_one_large_one_does(seed: int) -> None:
     canvas, written = Canvas(16), []
     for _ in range(6):
         lines = _next(rng, lines)
-        frame = Frame(Size(COLUMNS, ROWS), lines, ROWS - 1, 3, FOOT, False)
+        frame = ScreenFrame(Size(COLUMNS, ROWS), lines, ROWS - 1, 3, FOOT, False)
         written.append(canvas.change(frame))
         assert _seen(written) == _seen([Canvas(16).change(frame)])
 
 
-def _plain(text: str, column: int = 0) -> Line:
+def _plain(text: str, column: int = 0) -> ScreenLine:
     return (Piece(column, (Span(text),)),)
 
 
