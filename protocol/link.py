@@ -100,18 +100,14 @@ def _public(recipient: Recipient) -> bytes:
     return labelled("cmdchat link recipient 1", recipient.rsa, recipient.kem)
 
 
-def _clear(message: str | bytes) -> str:
-    """The text that a frame in clear is; raises Malformed for bytes, which records alone are."""
+def _read(message: str | bytes, kind: type[Any]) -> tuple[str, Any]:
+    """The text that ``message`` is, and its frame; records alone are bytes.  Raises RemoteError."""
     if not isinstance(message, str):
         raise Malformed()
-    return message
-
-
-def _expect(text: str, kind: type[Any]) -> Any:
-    frame = decode_clear(text)
+    frame = decode_clear(message)
     if not isinstance(frame, kind):
         raise Unexpected()
-    return frame
+    return message, frame
 
 
 class _Link:
@@ -158,8 +154,8 @@ class ServerLink(_Link):
     def receive_hello(self, message: str | bytes) -> Hello:
         """Frame 1; afterwards ``sid`` is known.  Raises RemoteError or BadVersion."""
         self._transcript.require(1)
-        text = _clear(message)
-        hello: Hello = _expect(text, Hello)
+        hello: Hello
+        text, hello = _read(message, Hello)
         if hello.version != limits.VERSION:
             raise BadVersion()
         if hello.proof not in (PASSWORD, TOKEN) or (hello.proof == TOKEN) != bool(hello.token):
@@ -241,8 +237,8 @@ class ClientLink(_Link):
     def receive_greeting(self, message: str | bytes) -> str:
         """Frame 0 in, frame 1 out.  Raises RemoteError or BadVersion."""
         self._transcript.require(0)
-        text = _clear(message)
-        greeting: Greeting = _expect(text, Greeting)
+        greeting: Greeting
+        text, greeting = _read(message, Greeting)
         if greeting.version != limits.VERSION:
             raise BadVersion()
         nonce = secrets.token_bytes(limits.NONCE_BYTES)
@@ -276,8 +272,8 @@ class ClientLink(_Link):
         Raises RemoteError, KeyUnusable for a wrap that does not open, AuthFailed for a share
         on which CPace must end.
         """
-        text = _clear(message)
-        key: Key = _expect(text, Key)
+        key: Key
+        text, key = _read(message, Key)
         pake, self._pake = self._pake, None  # one attempt, whatever comes of it
         if pake is None:
             raise Unexpected()

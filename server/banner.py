@@ -7,7 +7,7 @@ from protocol.hosts import host_and_port
 from server.client_address import TrustedProxies
 from settings import ServerSettings, environment, started
 from transport import tls
-from transport.addresses import default_route_address
+from transport.route import default_route_address
 
 _WIDTH = 60
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -53,7 +53,7 @@ def _shown_host(host: str) -> tuple[str, bool]:
     if host not in _EVERYWHERE:
         return host, True
     found = default_route_address(ipv6=_EVERYWHERE[host]) or default_route_address()
-    return (found, True) if found is not None else ("127.0.0.1", False)
+    return (found, True) if found else ("127.0.0.1", False)
 
 
 def _connect_command(settings: ServerSettings, host: str, port: int) -> str:

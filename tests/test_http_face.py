@@ -440,7 +440,7 @@ def test_the_rest_answers_from_everywhere(visit: Callable[..., Answer]) -> None:
 
 def test_from_another_address_of_this_machine(serve: Callable[..., ChatServer]) -> None:
     """Over the network's own address, where there is one that is not loopback."""
-    from transport.addresses import default_route_address
+    from transport.route import default_route_address
 
     address = default_route_address()
     server = serve(host="0.0.0.0" if address else "127.0.0.1")

@@ -267,17 +267,6 @@ def test_sendall_waits_until_all_is_gone(make_pair: Any) -> None:
     assert reading.result() == b"s" * (BIG // 2)
 
 
-def test_timeouts_of_the_libraries_change_nothing(make_pair: Any) -> None:
-    client, server = make_pair()
-    server.settimeout(0.0)
-    assert server.gettimeout() == 0.0
-    reading = Task(server.recv, 1)
-    until(lambda: waits(server))
-    client.send(b"1")
-    assert reading.result() == b"1"
-    assert server.getpeername() == client.getsockname()
-
-
 if sys.platform != "win32":
 
     def test_descriptors_over_1023_work() -> None:

@@ -15,7 +15,7 @@ from protocol.hosts import host_and_port
 from settings.proxies import Proxy
 
 from .errors import Unreachable
-from .stream import Stream
+from .stream import Stream, filled
 
 _ANSWER_BYTES = 16 * 1024  # of all that a proxy says before the way is open
 _NAME_BYTES = 255  # of a server's name (RFC 1928 5)
@@ -54,17 +54,13 @@ class _Answer:
 
     def exactly(self, size: int) -> bytes:
         """So many bytes.  Raises Unreachable, OSError."""
-        parts = []
-        while size:
-            part = self._stream.recv(size)
-            if not part:
-                raise Unreachable("proxy_closed")
-            self._left -= len(part)
-            if self._left < 0:
-                raise Unreachable("proxy_strange")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+        self._left -= size
+        if self._left < 0:
+            raise Unreachable("proxy_strange")
+        data = filled(self._stream.recv, size)
+        if len(data) < size:
+            raise Unreachable("proxy_closed")
+        return data
 
     def line(self) -> bytes:
         """Up to the next line's end, without it.  Raises Unreachable, OSError."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from .errors import BadProxyHeader
-from .stream import Stream
+from .stream import Stream, filled
 
 LINE_BYTES = 107  # section 2.1: the longest line of version 1, with its end
 # Section 2.2: addresses take 216 bytes at most; what proxies add (TLS names, tunnel ids) is short.
@@ -36,17 +36,14 @@ def read_proxy_header(stream: Stream, deadline: float) -> str | None:
 
     Raises BadProxyHeader for anything else than a header, TimeoutError past ``deadline``, OSError.
     """
-    return _read(lambda size: _exactly(stream, size, deadline))
 
-
-def _exactly(stream: Stream, size: int, deadline: float) -> bytes:
-    data = b""
-    while len(data) < size:
-        part = stream.recv_raw(size - len(data), deadline)
-        if not part:
+    def take(size: int) -> bytes:
+        data = filled(lambda left: stream.recv_raw(left, deadline), size)
+        if len(data) < size:
             raise BadProxyHeader
-        data += part
-    return data
+        return data
+
+    return _read(take)
 
 
 def _read(take: Callable[[int], bytes]) -> str | None:

@@ -1,4 +1,4 @@
-"""What the system itself knows of the route to a peer, without a packet being sent.
+"""What the system itself knows of a route, without a packet being sent.
 
 Whether there is one at all, and from which of this machine's addresses, is what a datagram
 socket learns when it is connected.  How much of what was sent has been acknowledged, TCP tells on
@@ -15,6 +15,27 @@ from typing import Any
 
 _COUNT = struct.Struct("i")
 _ANY_PORT = 9  # "discard" (RFC 863); nothing is sent there
+# Documentation addresses (RFC 5737, RFC 3849): routed like any other, and nobody is there.
+_ELSEWHERE, _ELSEWHERE_6 = ("192.0.2.1", _ANY_PORT), ("2001:db8::1", _ANY_PORT)
+
+
+def own_address(address: tuple[Any, ...]) -> str:
+    """The own address that packets to ``address`` would bear; empty if there is no route.
+
+    ``address`` is as ``socket`` has it, of IPv4 or IPv6.  A datagram socket is connected and asked.
+    """
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
+
+
+def default_route_address(ipv6: bool = False) -> str:
+    """The own address that packets to elsewhere would bear; empty if they could not go."""
+    return own_address(_ELSEWHERE_6 if ipv6 else _ELSEWHERE)
 
 
 def unacknowledged(sock: socket.socket) -> int:
@@ -70,13 +91,4 @@ class Route:
         return self._begins not in ("", before)
 
     def _look(self) -> str:
-        """The own address that the system would send from; empty if there is no route."""
-        if self._address is None:
-            return ""
-        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                sock.connect(self._address)
-                return str(sock.getsockname()[0])
-        except OSError:
-            return ""
+        return "" if self._address is None else own_address(self._address)

@@ -80,7 +80,6 @@ class Stream:
         self._at = 0
         self._reader: Poller | None = None
         self._deadline: float | None = None
-        self._timeout: float | None = None
 
         self._living = threading.Lock()
         self._inside = 0  # threads that wait on the descriptor
@@ -379,21 +378,9 @@ class Stream:
         """The peer's address.  Raises OSError once the connection is over."""
         return self._sock.getpeername()
 
-    def getsockname(self) -> Any:
-        """The own address."""
-        return self._sock.getsockname()
-
     def setsockopt(self, *arguments: Any) -> None:
         """As the socket's."""
         self._sock.setsockopt(*arguments)
-
-    def settimeout(self, timeout: float | None) -> None:
-        """Remembered and nothing else: time is limited by ``set_deadline`` and ``flush``."""
-        self._timeout = timeout
-
-    def gettimeout(self) -> float | None:
-        """What ``settimeout`` was given."""
-        return self._timeout
 
 
 class RequestFile(io.BufferedIOBase):
@@ -405,10 +392,6 @@ class RequestFile(io.BufferedIOBase):
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
     def peek(self, size: int = 0) -> bytes:
         """What is there without waiting, or else what comes next."""
         return self._stream.peek()
@@ -417,15 +400,13 @@ class RequestFile(io.BufferedIOBase):
         """``size`` bytes, fewer only at the end of the stream.  Reads to the end if negative."""
         if size is None or size < 0:
             size = sys.maxsize
-        parts = []
-        while size > 0:
-            part = self._stream.recv(size)
-            if not part:
-                break
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+        return filled(self._stream.recv, size)
 
-    def read1(self, size: int = -1) -> bytes:
-        """What is there, at most ``size`` bytes."""
-        return self._stream.recv(size if size >= 0 else RECV_BYTES)
+
+def filled(receive: Callable[[int], bytes], size: int) -> bytes:
+    """``size`` bytes of what ``receive`` gives in pieces; fewer only at the end."""
+    parts = []
+    while size > 0 and (part := receive(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

@@ -80,7 +80,3 @@ class Tunnel:
     def getpeername(self) -> Any:
         """The proxy's address."""
         return self._stream.getpeername()
-
-    def getsockname(self) -> Any:
-        """The own address."""
-        return self._stream.getsockname()
