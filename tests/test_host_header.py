@@ -8,6 +8,7 @@ import pytest
 
 from tests.transport_kit import soon
 from transport import dialling
+from transport.dialling import Dialler
 from transport.listening import listen
 from transport.stream import Stream
 
@@ -33,7 +34,7 @@ def both(stream: Stream, header: str) -> tuple[Stream, str]:
 def test_a_name_of_its_own_is_asked_for(name: str | None, header: str) -> None:
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        stream, told = dialling.reach("127.0.0.1", port, both, soon(), None, name)
+        stream, told = Dialler("127.0.0.1", port, soon(), None, name).reach(both)
         stream.close()
     assert told == f"{header}:{port}"
 
@@ -43,13 +44,13 @@ def test_a_zone_is_told_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     near, far = socket.socketpair()
 
-    def opened(dialler: dialling.Dialler, *_target: object) -> Stream:
+    def opened(dialler: Dialler, *_target: object) -> Stream:
         asked.append(dialler.name)
         return Stream(far)
 
     monkeypatch.setattr(dialling, "_addresses", lambda host, port: [(0, host)])
-    monkeypatch.setattr(dialling.Dialler, "open", opened)
-    stream, told = dialling.reach("fe80::7%eth0", 1000, both, soon())
+    monkeypatch.setattr(Dialler, "open", opened)
+    stream, told = Dialler("fe80::7%eth0", 1000, soon()).reach(both)
     stream.close()
     near.close()
     assert asked == ["fe80::7"] and told == "[fe80::7]:1000"

@@ -23,7 +23,7 @@ import websocket
 from settings.proxies import Proxy
 
 from .byte_budget import ByteBudget
-from .dialling import reach
+from .dialling import Dialler
 from .errors import Closed, Unreachable
 from .route import Route, SendProgress
 from .stream import Interrupted, Stream
@@ -271,7 +271,7 @@ def connect(
         return peer
 
     deadline = time.monotonic() + timeout
-    return reach(host, port, upgrade, deadline, tls, server_hostname, opened, proxy)
+    return Dialler(host, port, deadline, tls, server_hostname, opened, proxy).reach(upgrade)
 
 
 def _upgraded(

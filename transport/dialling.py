@@ -34,65 +34,24 @@ Target = tuple[int, Any, str]
 Result = TypeVar("Result")
 
 
-def reach(
-    host: str,
-    port: int,
-    use: Callable[[Stream, str], Result],
-    deadline: float,
-    tls: ssl.SSLContext | None = None,
-    server_hostname: str | None = None,
-    opened: Callable[[Stream], None] | None = None,
-    proxy: Proxy | None = None,
-) -> Result:
-    """What ``use`` makes of the address of ``host`` where it is done first.
+class Dialler:
+    """The way to ``host`` and ``port``, with ``tls`` or without, through ``proxy`` if there is one.
 
     With ``proxy`` all of it goes through that one, whose addresses are tried instead.
-
-    ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header; it may
-    run for several addresses beside each other, in threads of their own, and what it says must
-    bear that.  A stream is closed when anything is raised; ``opened`` gets each before it is used.
     ``server_hostname`` is asked for in the place of ``host``, by TLS and in the Host header.
-    Raises Unreachable.
-    """
-    dialler = Dialler(host, port, server_hostname, deadline, opened, proxy)
-    header = _host_header(dialler.name, port, 80 if tls is None else 443)
-
-    def attempt(target: Target, lane: Lane) -> Result:
-        stream = dialler.open(target, tls, lane)
-        try:
-            stream.set_deadline(deadline)
-            return use(stream, header)
-        except BaseException:
-            stream.close()
-            raise
-
-    try:
-        return Race(attempt, deadline).run(dialler.targets())
-    except Unreachable as error:
-        raise dialler.blamed(error) from None
-
-
-def _host_header(host: str, port: int, default: int) -> str:
-    if not host.isascii():
-        with contextlib.suppress(UnicodeError):
-            host = host.encode("idna").decode()
-    return bracketed(host) if port == default else host_and_port(host, port)
-
-
-class Dialler:
-    """The way to ``host`` and ``port``, through ``proxy`` if there is one.
-
-    For several threads, each with a lane of its own; the arguments are those of ``reach``.
+    ``opened`` gets each stream before it is used, in the thread that tries it.  All is over at
+    ``deadline`` (monotonic).  Raises Unreachable.
     """
 
     def __init__(
         self,
         host: str,
         port: int,
-        server_hostname: str | None,
         deadline: float,
-        opened: Callable[[Stream], None] | None,
-        proxy: Proxy | None,
+        tls: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        opened: Callable[[Stream], None] | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         if not 0 < port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
             raise Unreachable("network")
@@ -100,11 +59,34 @@ class Dialler:
         # proxy.
         self.name = server_hostname or host.partition("%")[0]
         self._host, self._port, self._proxy = host, port, proxy
-        self._deadline, self._opened = deadline, opened
+        self._tls, self._deadline, self._opened = tls, deadline, opened
         self._goals = 1  # what a proxy is asked for
         self._is_open = False  # the proxy has opened a way
 
-    def targets(self) -> list[Target]:
+    def reach(self, use: Callable[[Stream, str], Result]) -> Result:
+        """What ``use`` makes of the address of the host where it is done first.
+
+        ``use`` gets the stream, TLS agreed if it is wanted, and what goes into the Host header; it
+        may run for several addresses beside each other, in threads of their own, and what it says
+        must bear that.  A stream is closed when anything is raised.  Raises Unreachable.
+        """
+        header = _host_header(self.name, self._port, 80 if self._tls is None else 443)
+
+        def attempt(target: Target, lane: Lane) -> Result:
+            stream = self.open(target, lane)
+            try:
+                stream.set_deadline(self._deadline)
+                return use(stream, header)
+            except BaseException:
+                stream.close()
+                raise
+
+        try:
+            return Race(attempt, self._deadline).run(self._targets())
+        except Unreachable as error:
+            raise self._blamed(error) from None
+
+    def _targets(self) -> list[Target]:
         """What to try, the best first.  Raises Unreachable."""
         proxy = self._proxy
         if proxy is None:
@@ -119,19 +101,19 @@ class Dialler:
             raise Unreachable("proxy_name") from None
         return [(family, address, goal) for goal in goals for family, address in found]
 
-    def open(self, target: Target, tls: ssl.SSLContext | None, lane: Lane) -> Stream:
+    def open(self, target: Target, lane: Lane) -> Stream:
         """A stream to the server, TLS with it agreed if that is wanted.
 
         Raises Unreachable with everything closed.
         """
         try:
-            return self._connected(target, tls, lane)
+            return self._connected(target, self._tls, lane)
         except Unreachable as error:
             if error.reason in _UNVOUCHED:
                 error.fingerprint = self._shown(target, lane)
             raise
 
-    def blamed(self, error: Unreachable) -> Unreachable:
+    def _blamed(self, error: Unreachable) -> Unreachable:
         """What is to be said of an attempt that came to nothing: whether it was the proxy's doing.
 
         Told at the end, since in a race those who do not answer weigh less.
@@ -231,6 +213,13 @@ class Dialler:
 
 def _tls_stream(sock: socket.socket, tls: ssl.SSLContext, name: str) -> TlsStream:
     return TlsStream(sock, tls, server_hostname=name, bound=_SEND_BYTES, interruptible=True)
+
+
+def _host_header(host: str, port: int, default: int) -> str:
+    if not host.isascii():
+        with contextlib.suppress(UnicodeError):
+            host = host.encode("idna").decode()
+    return bracketed(host) if port == default else host_and_port(host, port)
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from settings.proxies import Proxy
 
-from .dialling import reach
+from .dialling import Dialler
 from .errors import Unreachable
 from .stream import Stream
 from .tls import Context
@@ -39,11 +39,13 @@ def post_form(
     Host, if it is not ``host``.
     Raises Unreachable, also if what answers is no HTTP server.
     """
+
     def connected(stream: Stream, header: str) -> tuple[Stream, str]:
         return stream, header  # the form is sent once, to the address that was fastest
 
     deadline = time.monotonic() + timeout
-    stream, header = reach(host, port, connected, deadline, tls, server_hostname, proxy=proxy)
+    dialler = Dialler(host, port, deadline, tls, server_hostname, proxy=proxy)
+    stream, header = dialler.reach(connected)
     with contextlib.closing(stream):
         return _ask(stream, header, path, urlencode(dict(fields)))
 

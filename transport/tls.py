@@ -19,13 +19,11 @@ import re
 import socket
 import ssl
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import CertificateUnusable, TlsFailed
-from .stream import SEND_BYTES, Stream
+from .stream import Stream
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -40,7 +38,7 @@ _ALERT = bytes.fromhex("15030100020228")  # RFC 8446 6.2: fatal, handshake_failu
 class TlsStream(Stream):
     """A ``Stream`` with TLS inside.  ``handshake`` comes first, from one thread.
 
-    With ``server_hostname`` it is the client's side.
+    With ``server_hostname`` it is the client's side; ``options`` are as of ``Stream``.
     """
 
     def __init__(
@@ -49,18 +47,9 @@ class TlsStream(Stream):
         context: ssl.SSLContext,
         *,
         server_hostname: str | None = None,
-        bound: int = SEND_BYTES,
-        interruptible: bool = False,
-        while_waiting: contextlib.AbstractContextManager[None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            sock,
-            bound=bound,
-            interruptible=interruptible,
-            while_waiting=while_waiting,
-            clock=clock,
-        )
+        super().__init__(sock, **options)
         self._context = context
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._machine = threading.Lock()
