@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -14,8 +15,8 @@ from cli.table import (
     EPILOG,
     HISTORY,
     TOKEN,
-    TOKEN_FLAGS,
     Subcommand,
+    flags,
 )
 from i18n import _
 from settings import ROWS, Setting, started
@@ -36,6 +37,9 @@ class UsageError(Exception):
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Help with examples as they are written, and ``--secret[=VALUE]`` without a space."""
 
+    def format_help(self) -> str:
+        return super().format_help().replace(" [=", "[=")
+
     def _format_action_invocation(self, action: argparse.Action) -> str:
         return super()._format_action_invocation(action).replace(" [=", "[=")
 
@@ -46,12 +50,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message[:1].upper() + message[1:] + ".", self.format_usage())
 
-    def format_usage(self) -> str:
-        return super().format_usage().replace(" [=", "[=")
-
-    def format_help(self) -> str:
-        return super().format_help().replace(" [=", "[=")
-
 
 def _add_help(parser: argparse.ArgumentParser) -> None:
     # A flag and no more: help needs what the parser that finds it does not have.
@@ -61,16 +59,12 @@ def _add_help(parser: argparse.ArgumentParser) -> None:
 
 def _add_option(parser: argparse.ArgumentParser, name: str, for_help: bool) -> None:
     row = ROWS[name]
-    flag = row.flag or TOKEN_FLAGS[name]
-    names = [row.short, flag] if row.short else [flag]
-    text = _option_help(row) if for_help else ""
+    more: dict[str, str] = {"help": _option_help(row) if for_help else ""}
     if row.implies:
-        parser.add_argument(
-            *names, dest=name, action="store_const", const=row.implies, help=text
-        )
+        more |= {"action": "store_const", "const": row.implies}
     else:
-        metavar = f"[={row.word}]" if row.optional else row.word
-        parser.add_argument(*names, dest=name, metavar=metavar, help=text)
+        more["metavar"] = f"[={row.word}]" if row.optional else row.word
+    parser.add_argument(*flags(name), dest=name, **more)  # type: ignore[arg-type]
 
 
 def _option_help(row: Setting) -> str:
@@ -111,9 +105,6 @@ def parser(command: Subcommand, for_help: bool) -> _Parser:
         word = "SERVER|LINK" if name == "CLIENT_SERVER" else ROWS[name].word
         made.add_argument(name, metavar=word, nargs="?", help=_(ROWS[name].help))
     _add_help(made)
-    if command is TOKEN:
-        text = _("revoke the token that stands (whole, or its id) in place of USERNAME")
-        made.add_argument("--revoke", action="store_true", help=text)
     for name in command.options:
         _add_option(made, name, for_help)
     return made
@@ -150,17 +141,8 @@ def parse(command: Subcommand, argv: Sequence[str], invited: bool = False) -> Ar
         found, rest = parser(command, for_help=False).parse_known_args(options)
         if found.help:
             return None
-        words = [*_only_words(command, rest), *words]
         args = {name: _value(name, vars(found)[name]) for name in command.options}
-        if command is TOKEN and args["--list"] and (words or found.revoke):
-            raise UsageError(_("--list lists all tokens: leave out USERNAME, TOKEN and --revoke."))
-        if command is TOKEN and found.revoke:
-            return args | _by_name(("<TOKEN>",), words or [_ASK])
-        if command is CONNECT:
-            return args | _connect_words(args, words, invited)
-        if command is HISTORY and words[:1] != ["search"]:
-            return args | _by_name(("<ACTION>", "<SERVER>"), words)
-        return args | _by_name(command.words, words)
+        return args | _positionals(command, args, [*_only_words(command, rest), *words], invited)
     except UsageError as error:
         raise UsageError(str(error), parser(command, for_help=True).format_usage()) from None
 
@@ -171,6 +153,20 @@ def _split(command: Subcommand, argv: Sequence[str]) -> tuple[list[str], list[st
     asking = {ROWS[name].flag for name in command.options if ROWS[name].optional}
     before = [f"{option}={_ASK}" if option in asking else option for option in argv[:end]]
     return before, list(argv[end + 1 :])
+
+
+def _positionals(
+    command: Subcommand, args: Arguments, words: list[str], invited: bool
+) -> Arguments:
+    if command is CONNECT:
+        return _connect_words(args, words, invited)
+    if command is TOKEN and args["--list"] and (words or args["--revoke"]):
+        raise UsageError(_("--list lists all tokens: leave out USERNAME, TOKEN and --revoke."))
+    if command is TOKEN and args["--revoke"]:
+        return _by_name(("<TOKEN>",), words or [_ASK])
+    if command is HISTORY and words[:1] != ["search"]:
+        return _by_name(("<ACTION>", "<SERVER>"), words)
+    return _by_name(command.words, words)
 
 
 def _value(name: str, text: str | None) -> str | bool | None:
@@ -184,15 +180,15 @@ def _only_words(command: Subcommand, rest: Sequence[str]) -> list[str]:
     for word in rest:
         if word.startswith("-") and word != "-":
             # Only the option's name: what follows may be a secret.
-            option = word.split("=")[0] if word.startswith("--") else word[:2]
+            option = re.split(r"[=\s]", word)[0] if word.startswith("--") else word[:2]
             if place := _place_of(option, command):
                 sentence = _("{option} is no option: {word} stands by itself, as in {example}.")
                 example = f"{command.name} {_places(command.words)}"
                 raise UsageError(sentence.format(option=option, word=place, example=example))
-            flags = [ROWS[name].flag or TOKEN_FLAGS[name] for name in command.options]
+            known = [flags(name)[-1] for name in command.options]
             sentence = _("{option} is not an option of {command}.")
             raise UsageError(
-                sentence.format(option=option, command=command.name) + nearest(option, flags)
+                sentence.format(option=option, command=command.name) + nearest(option, known)
             )
     return list(rest)
 

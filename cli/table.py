@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from i18n import N_
+from settings import ROWS
 
 VERSION = "1.0.0"
 
@@ -20,6 +21,20 @@ class Subcommand:
     examples: tuple[str, ...]
 
 
+# Options of every subcommand, and of those that go to a server.
+_ALWAYS = ("CMD_CHAT_LANGUAGE", "--env-file")
+_WAY = (
+    "CLIENT_USE_SSL",
+    "CLIENT_SSL_CA",
+    "CLIENT_SSL_FINGERPRINT",
+    "CLIENT_PROXY",
+    "CLIENT_PROXY_FILE",
+    "CLIENT_TLS_NAME",
+    "CLIENT_PATH",
+)
+# Positionals of ``connect`` that are options of ``token``.
+_TOKEN_FLAGS = {"CLIENT_SERVER": "--server", "CLIENT_PORT": "--port"}
+
 SERVE = Subcommand(
     "serve",
     N_("Start a server."),
@@ -30,8 +45,7 @@ SERVE = Subcommand(
         "SSL_CERT_PATH",
         "SSL_KEY_PATH",
         "FORCE_SSL",
-        "CMD_CHAT_LANGUAGE",
-        "--env-file",
+        *_ALWAYS,
     ),
     (
         "{run} serve",
@@ -54,8 +68,7 @@ CONNECT = Subcommand(
         "CLIENT_INVITE_FILE",
         "RENDERER_MODE",
         "CLIENT_SPOKEN",
-        "CMD_CHAT_LANGUAGE",
-        "--env-file",
+        *_ALWAYS,
         "CLIENT_LISTEN",
         "CLIENT_BELL",
         "CLIENT_TYPE_AHEAD",
@@ -65,13 +78,7 @@ CONNECT = Subcommand(
         "CLIENT_HEARTBEAT",
         "ENABLE_LOCAL_HISTORY",
         "HISTORY_PASSPHRASE_FILE",
-        "CLIENT_USE_SSL",
-        "CLIENT_SSL_CA",
-        "CLIENT_SSL_FINGERPRINT",
-        "CLIENT_PROXY",
-        "CLIENT_PROXY_FILE",
-        "CLIENT_TLS_NAME",
-        "CLIENT_PATH",
+        *_WAY,
     ),
     (
         "{run} connect localhost 1000 alice",
@@ -87,21 +94,15 @@ TOKEN = Subcommand(
     N_("Get a token for somebody from a running server, list the live ones, or revoke one."),
     ("<USERNAME>",),
     (
+        "--revoke",
         "--list",
         "--ttl",
         "CLIENT_SERVER",
         "CLIENT_PORT",
         "ADMIN_PASSWORD",
         "ADMIN_PASSWORD_FILE",
-        "CLIENT_USE_SSL",
-        "CLIENT_SSL_CA",
-        "CLIENT_SSL_FINGERPRINT",
-        "CLIENT_PROXY",
-        "CLIENT_PROXY_FILE",
-        "CLIENT_TLS_NAME",
-        "CLIENT_PATH",
-        "CMD_CHAT_LANGUAGE",
-        "--env-file",
+        *_WAY,
+        *_ALWAYS,
     ),
     (
         "{run} token alice --ttl 86400",
@@ -121,8 +122,7 @@ HISTORY = Subcommand(
         "--yes",
         "HISTORY_PASSPHRASE_FILE",
         "--new-passphrase-file",
-        "CMD_CHAT_LANGUAGE",
-        "--env-file",
+        *_ALWAYS,
     ),
     (
         "{run} history list",
@@ -136,11 +136,15 @@ HISTORY = Subcommand(
 
 COMMANDS = {command.name: command for command in (SERVE, CONNECT, TOKEN, HISTORY)}
 
-# Positionals of ``connect`` that are options of ``token``.
-TOKEN_FLAGS = {"CLIENT_SERVER": "--server", "CLIENT_PORT": "--port"}
-
 DESCRIPTION = N_("A chat for the terminal, with end-to-end encryption, that leaves no traces.")
 EPILOG = N_(
     "Every setting may also come from the environment or from a file .env; the file "
     ".env.example lists them."
 )
+
+
+def flags(name: str) -> list[str]:
+    """A setting's option as it is written: short, where it has that, and long."""
+    row = ROWS[name]
+    long = row.flag or _TOKEN_FLAGS[name]
+    return [row.short, long] if row.short else [long]

@@ -149,9 +149,9 @@ def test_with_an_invite_set_elsewhere_connect_needs_no_server() -> None:
         ("al --server h --port 7 --ssl", {"<USERNAME>": "al", "CLIENT_SERVER": "h",
                                           "CLIENT_PORT": "7", "CLIENT_USE_SSL": "true"}),
         ("al -p pw", {"<USERNAME>": "al", "ADMIN_PASSWORD": "pw"}),
-        ("--revoke id.secret", {"<TOKEN>": "id.secret"}),
-        ("id --revoke", {"<TOKEN>": "id"}),
-        ("--revoke", {"<TOKEN>": True}),
+        ("--revoke id.secret", {"--revoke": "true", "<TOKEN>": "id.secret"}),
+        ("id --revoke", {"--revoke": "true", "<TOKEN>": "id"}),
+        ("--revoke", {"--revoke": "true", "<TOKEN>": True}),
         ("", {}),
     ],
 )  # fmt: skip
@@ -209,9 +209,10 @@ def test_a_wrong_command_line_is_told_without_repeating_secrets(
     assert "S3cret" not in told.replace("--passwordS3cret", "").replace("'S3cret'", "")
 
 
-def test_an_option_and_its_value_in_one_word_are_no_positional() -> None:
+@pytest.mark.parametrize("word", ["-w S3cret", "--pasword S3cret"])
+def test_an_option_and_its_value_in_one_word_are_no_positional(word: str) -> None:
     with pytest.raises(UsageError, match="is not an option of connect") as caught:
-        parse(CONNECT, ["h", "1", "al", "-w S3cret"])
+        parse(CONNECT, ["h", "1", "al", word])
     assert "S3cret" not in str(caught.value)
 
 
@@ -334,8 +335,7 @@ def test_help_of_each_command_has_examples_and_every_option(
         out = capsys.readouterr().out
         assert "examples:" in out and f" {command.name} " in out
         for name in command.options:
-            flag = settings.ROWS[name].flag or table.TOKEN_FLAGS[name]
-            assert flag in out
+            assert all(flag in out for flag in table.flags(name))
         assert "{" not in out.replace("{rich,minimal,json}", "")
 
 
