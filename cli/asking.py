@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TextIO, TypeVar
 
 import settings
@@ -16,35 +16,24 @@ from protocol.safe_text import visible
 from settings import (
     QUESTIONS,
     ROWS,
-    ClientSettings,
-    Dotenv,
-    HistorySettings,
     MissingSetting,
-    ServerSettings,
     Setting,
     SettingsError,
     Sources,
-    TokenSettings,
     address,
 )
 
-Environ = Mapping[str, str]
-Chosen = TypeVar("Chosen", ServerSettings, ClientSettings, TokenSettings, HistorySettings)
-Build = Callable[[Sources], Chosen]
+Chosen = TypeVar("Chosen")
 
 
-def settle(
-    build: Build[Chosen], args: Arguments, environ: Environ, dotenv: Dotenv, new: str = ""
-) -> Chosen:
+def settle(build: Callable[[Sources], Chosen], sources: Sources, new: str = "") -> Chosen:
     """The settings; what is missing is asked for if somebody is at a terminal.
 
     ``new`` is a setting that is about to be set: nobody could tell that it was mistyped, so it is
     asked for twice.
     """
-    answers: dict[str, str] = {}
     while True:
         try:
-            sources = Sources(args, environ, dotenv, answers)
             chosen = build(sources)
             break
         except MissingSetting as missing:
@@ -52,11 +41,11 @@ def settle(
             if missing.name == new and given.strip() and _once_more() != given:
                 sentence = _("The two passwords differ: start again and type the same twice.")
                 raise SettingsError(sentence) from None
-            answers[missing.name] = given
+            sources = sources.with_answer(missing.name, given)
     note_entry(sources)
-    if used := dotenv.used():
+    if used := sources.dotenv.used():
         sentence = _("settings from {path}: {names}")
-        say(sentence.format(path=dotenv.name, names=", ".join(used)))
+        say(sentence.format(path=sources.dotenv.name, names=", ".join(used)))
     return chosen
 
 

@@ -17,14 +17,14 @@ from io import TextIOWrapper
 import i18n
 import settings
 from cli import asking, packages
-from cli.asking import Environ, say, settle
+from cli.asking import say, settle
 from cli.interrupts import as_exceptions
-from cli.parsing import Arguments, UsageError, nearest, parse, parser, top_parser
-from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION
+from cli.parsing import UsageError, nearest, parse, parser, top_parser
+from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION, flags
 from client.output import streams
 from i18n import _
 from protocol.safe_text import visible
-from settings import HISTORY_PASSPHRASES, Dotenv, SettingsError, Sources
+from settings import HISTORY_PASSPHRASES, SettingsError, Sources
 
 about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz puts its own here
 
@@ -32,40 +32,34 @@ about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz put
 LEFT, BROKEN, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-def _named_file(argv: Sequence[str]) -> str | None:
-    """The file of ``--env-file``, which is needed before the rest of the line; None without."""
-    named = None
+def _early(argv: Sequence[str], name: str) -> str | None:
+    """What the last option for a setting gives, which is needed before the line is parsed."""
+    given = None
     for place, word in enumerate(argv):
         if word == "--":
             break
-        if word == "--env-file":
-            named = "".join(argv[place + 1 : place + 2])
-        elif word.startswith("--env-file="):
-            named = word.partition("=")[2]
-    return named
+        for flag in flags(name):
+            if word == flag:
+                given = "".join(argv[place + 1 : place + 2])
+            elif word.startswith(f"{flag}=" if flag.startswith("--") else flag):
+                given = word[len(flag) :].removeprefix("=")
+    return given
 
 
-def _early_language(argv: Sequence[str], environ: Environ, dotenv: Environ) -> None:
+def _use_language(sources: Sources) -> None:
     """Set the language in which mistakes and help are told, before anything is checked."""
-    wanted: dict[str, str | bool | None] = {}
-    for place, word in enumerate(argv):
-        if word == "--":
-            break
-        if word in ("-l", "--language"):
-            wanted = {"CMD_CHAT_LANGUAGE": "".join(argv[place + 1 : place + 2])}
-        elif word.startswith(("-l", "--language=")):
-            wanted = {"CMD_CHAT_LANGUAGE": word[len("--language=" if word[1] == "-" else "-l") :]}
     try:
-        i18n.use(Sources(wanted, environ, dotenv).language())
+        i18n.use(sources.language())
     except SettingsError:
-        i18n.use(i18n.from_locale(environ))  # what is wrong is told later, in this language
+        i18n.use(i18n.from_locale(sources.environ))  # what is wrong is told later, in this one
 
 
 # Starting
 
 
-def _serve(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
-    chosen = settle(settings.server_settings, args, environ, dotenv, new="ADMIN_PASSWORD")
+def _serve(sources: Sources) -> int:
+    chosen = settle(settings.server_settings, sources, new="ADMIN_PASSWORD")
+    dotenv = sources.dotenv
     if from_file := {"ADMIN_PASSWORD", "ADMIN_PASSWORD_FILE"} & dotenv.taken:
         sentence = _("The password that people need to connect is the one of {path} ({setting}).")
         say(sentence.format(path=dotenv.name, setting=", ".join(from_file)))
@@ -75,9 +69,9 @@ def _serve(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
     return run(chosen)
 
 
-def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
+def _connect(sources: Sources) -> int:
     streams.check()
-    chosen = settle(settings.client_settings, args, environ, dotenv)
+    chosen = settle(settings.client_settings, sources)
     if chosen.listen and chosen.renderer == "rich" and not chosen.spoken:
         if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
             sentence = _("CLIENT_LISTEN (--listen) needs --renderer minimal or json on a terminal.")
@@ -87,11 +81,11 @@ def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
 
         from client.history.recorder import is_new
 
-        folder = Path(settings.history_folder(environ))
+        folder = Path(settings.history_folder(sources.environ))
         again = is_new(folder, chosen.server, chosen.port)
         chosen = replace(chosen, history_passphrase=asking.passphrase(HISTORY_PASSPHRASES, again))
-    if chosen.history and "ENABLE_LOCAL_HISTORY" in dotenv.taken:
-        chosen = replace(chosen, history_from=dotenv.name)
+    if chosen.history and "ENABLE_LOCAL_HISTORY" in sources.dotenv.taken:
+        chosen = replace(chosen, history_from=sources.dotenv.name)
     from client.background import StartupKeys
 
     # On threads of their own, while the client is loaded, which takes as long.
@@ -101,24 +95,25 @@ def _connect(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
     return run(chosen, keys)
 
 
-def _token(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
-    chosen = settle(settings.token_settings, args, environ, dotenv)
+def _token(sources: Sources) -> int:
+    chosen = settle(settings.token_settings, sources)
     from client.token import run
 
     return run(chosen)
 
 
-def _history(args: Arguments, environ: Environ, dotenv: Dotenv) -> int:
-    chosen = settle(settings.history_settings, args, environ, dotenv)
+def _history(sources: Sources) -> int:
+    chosen = settle(settings.history_settings, sources)
     from pathlib import Path
 
     from client.history.command import run
 
+    folder = Path(settings.history_folder(sources.environ))
     with as_exceptions():  # whatever file it is changing is then put in order
-        return run(chosen, Path(settings.history_folder(environ)), asking.passphrase, asking.answer)
+        return run(chosen, folder, asking.passphrase, asking.answer)
 
 
-_STARTS: dict[str, Callable[[Arguments, Environ, Dotenv], int]] = {
+_STARTS: dict[str, Callable[[Sources], int]] = {
     SERVE.name: _serve,
     CONNECT.name: _connect,
     TOKEN.name: _token,
@@ -144,14 +139,15 @@ def _harden() -> None:
 def _run(argv: Sequence[str]) -> int:
     environ = settings.environment()
     i18n.hook_argparse()
-    _early_language(argv, environ, {})  # for what is to be said of the file itself
+    wanted = {"CMD_CHAT_LANGUAGE": _early(argv, "CMD_CHAT_LANGUAGE")}
+    _use_language(Sources(wanted, environ, {}))  # for what is to be said of the file itself
     unreadable: SettingsError | None = None
     try:
-        dotenv = settings.read_dotenv(_named_file(argv))
+        dotenv = settings.read_dotenv(_early(argv, "--env-file"))
     except SettingsError as error:
         dotenv, unreadable = settings.Dotenv(), error  # help does without it
     if "CMD_CHAT_LANGUAGE" in dotenv:
-        _early_language(argv, environ, dotenv)
+        _use_language(Sources(wanted, environ, dotenv))
     command = COMMANDS.get(argv[0]) if argv else None
     if command is None:
         return _without_command(argv)
@@ -168,7 +164,7 @@ def _run(argv: Sequence[str]) -> int:
         say(sentence)
     asking.note_exposed(args)
     _harden()
-    return _STARTS[command.name](args, environ, dotenv)
+    return _STARTS[command.name](Sources(args, environ, dotenv))
 
 
 def _without_command(argv: Sequence[str]) -> int:

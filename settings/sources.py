@@ -76,7 +76,10 @@ def first_line(path: str) -> str:
 
 
 class Sources:
-    """The places where values come from, first to last."""
+    """The places where values come from, first to last.
+
+    ``dotenv`` notes what is made use of.
+    """
 
     def __init__(
         self,
@@ -86,16 +89,21 @@ class Sources:
         answers: Mapping[str, str] | None = None,
         read_line: Callable[[str], str] = first_line,
     ) -> None:
-        self.environ = environ
-        self._dotenv = dotenv if isinstance(dotenv, Dotenv) else Dotenv(dotenv)
+        self.args, self.environ, self.answers = args, environ, answers or {}
+        self.dotenv = dotenv if isinstance(dotenv, Dotenv) else Dotenv(dotenv)
         self._ranked: list[tuple[str, Args | Mapping[str, str]]] = [
-            (_PROMPT, answers or {}),
+            (_PROMPT, self.answers),
             (_COMMAND, args),
             (_ENVIRONMENT, environ),
-            (self._dotenv.name, self._dotenv),
+            (self.dotenv.name, self.dotenv),
         ]
         self._read_line = read_line
         self.entry: NamedServer | None = None
+
+    def with_answer(self, name: str, text: str) -> Sources:
+        """These and one more answer, before anything is looked up."""
+        answers = {**self.answers, name: text}
+        return Sources(self.args, self.environ, self.dotenv, answers, self._read_line)
 
     def look_up_server(self) -> None:
         """Where ``CLIENT_SERVER`` is the name of an entry of ``servers.ini``, let that entry speak
@@ -129,19 +137,19 @@ class Sources:
         return given.parse()
 
     def _use(self, given: SourceValue) -> None:
-        if given.source == self._dotenv.name:
-            self._dotenv.taken.add(given.row.name)
+        if given.source == self.dotenv.name:
+            self.dotenv.taken.add(given.row.name)
 
     def pass_over(self, names: tuple[str, ...]) -> None:
         """Something else has taken the place of these, whatever set them."""
-        self._dotenv.taken.difference_update(names)
+        self.dotenv.taken.difference_update(names)
 
     def check_withheld(self, *names: str) -> None:
         """Raises ``SettingsError`` where a file asks for one of these strict settings in a part
         that is not taken, and nothing else gives it."""
         for name in names:
-            if name in self._dotenv.withheld and self.find(name) is None:
-                path, flag = self._dotenv.name, ROWS[name].flag
+            if name in self.dotenv.withheld and self.find(name) is None:
+                path, flag = self.dotenv.name, ROWS[name].flag
                 raise SettingsError(_(STRICT[name]).format(path=path, setting=name, flag=flag))
 
     def choose(self, names: tuple[str, ...]) -> SourceValue | None:

@@ -228,14 +228,12 @@ class Started:
     """In the place of the server and the client."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.args: dict[str, Any] = {}
         self.result: int | BaseException = 0
         monkeypatch.setattr(program, "_harden", lambda: None)
         for name in table.COMMANDS:
             monkeypatch.setitem(program._STARTS, name, self.start)
 
-    def start(self, args: Any, environ: Any, dotenv: Any) -> int:
-        self.args = dict(args)
+    def start(self, sources: settings.Sources) -> int:
         if isinstance(self.result, BaseException):
             raise self.result
         return self.result
@@ -434,7 +432,7 @@ def test_what_is_missing_is_asked_and_secrets_are_hidden(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal(monkeypatch, "", "h", "al", "pw")
-    made = asking.settle(settings.client_settings, {}, {}, settings.Dotenv())
+    made = asking.settle(settings.client_settings, settings.Sources({}, {}, {}))
     assert (made.server, made.username, made.password) == ("h", "al", "pw")
     assert terminal.asked == ["seen", "seen", "seen", "hidden Password of the server: "]
     out, err = capsys.readouterr()
@@ -448,13 +446,13 @@ def test_no_answer_is_the_sentence_that_nobody_could_be_asked(
 ) -> None:
     Terminal(monkeypatch, answer)
     with pytest.raises(settings.MissingSetting, match="--password-file"):
-        asking.settle(settings.server_settings, {}, {}, settings.Dotenv())
+        asking.settle(settings.server_settings, settings.Sources({}, {}, {}))
 
 
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "is_terminal", lambda stream: False)
     with pytest.raises(settings.MissingSetting, match="CLIENT_SERVER"):
-        asking.settle(settings.client_settings, {}, {}, settings.Dotenv())
+        asking.settle(settings.client_settings, settings.Sources({}, {}, {}))
 
 
 def test_listening_with_rich_on_a_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -462,7 +460,7 @@ def test_listening_with_rich_on_a_terminal_is_refused(monkeypatch: pytest.Monkey
     args = parse(CONNECT, "h 1 al pw --listen".split())
     assert args is not None
     with pytest.raises(settings.SettingsError, match="--listen"):
-        program._connect(args, {}, settings.Dotenv())
+        program._connect(settings.Sources(args, {}, {}))
 
 
 # The real process

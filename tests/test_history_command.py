@@ -543,6 +543,6 @@ def test_a_new_passphrase_that_is_typed_differently_begins_no_history(
 
     with mock.patch.object(asking, "answer", answer):
         with pytest.raises(settings.SettingsError, match="differ"):
-            _connect(args, {**state, "HISTORY_PASSPHRASE": ""}, settings.Dotenv())
+            _connect(settings.Sources(args, {**state, "HISTORY_PASSPHRASE": ""}, {}))
     assert asked == ["Passphrase of the history: ", "The same once more: "]
     assert not folder(state).exists()
