@@ -29,7 +29,7 @@ from transport.stream import Stream
 from transport.websocket import WebSocket
 
 if TYPE_CHECKING:
-    from client.history.recorder import History
+    from client.history.recorder import Recorder
 
 EXIT_LEFT, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_LOST = 0, 2, 3, 4, 5
 EXIT_INTERRUPTED = 130
@@ -51,13 +51,13 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
     history = None
     if settings.history:
         # Not before: who keeps no history has nothing of it.
-        from client.history.recorder import Bounds, WrongPassphrase, open_history
+        from client.history.recorder import Retention, WrongPassphrase, open_history
 
         folder = Path(history_folder(environment()))
-        bounds = Bounds(settings.history_max, settings.history_days)
+        retention = Retention(settings.history_max, settings.history_days)
         passphrase = settings.history_passphrase or ""
         try:
-            history = open_history(folder, settings.server, settings.port, passphrase, bounds)
+            history = open_history(folder, settings.server, settings.port, passphrase, retention)
         except WrongPassphrase as error:
             streams.say(messages.history(error.code))
             return EXIT_REFUSED
@@ -100,7 +100,7 @@ class _Client:
         settings: ClientSettings,
         context: tls.Context | None,
         keys: StartupKeys,
-        history: History | None = None,
+        history: Recorder | None = None,
     ) -> None:
         self._settings, self._context, self._history = settings, context, history
         self._address = InviteLink(

@@ -32,20 +32,20 @@ from hypothesis import strategies as st
 from client import events, messages
 from client.history import recorder as history
 from client.history import records, store
-from client.history.recorder import Bounds, History, open_history
+from client.history.recorder import Recorder, Retention, open_history
 from client.history.records import (
     COST,
     Damaged,
     Faults,
     HistoryError,
-    Keyring,
+    HistoryKeys,
     OtherVersion,
     Record,
-    Run,
+    RunCipher,
     WrongPassphrase,
     number_of,
 )
-from client.history.store import PARTS, Reader, Recorder, history_path, open_keyring, run_paths
+from client.history.store import PARTS, Reader, RunWriter, history_path, open_keys, run_paths
 from tests.transport_kit import LONG, until
 
 PASSPHRASE = "open sésame"
@@ -55,16 +55,16 @@ MANY = 10_000
 
 
 @functools.cache
-def keys() -> tuple[Keyring, bytes]:
+def keys() -> tuple[HistoryKeys, bytes]:
     """Keys, and their file by the weakest scrypt that is taken, worked out once."""
-    keyring = Keyring.fresh(SERVER)
+    keyring = HistoryKeys.fresh(SERVER)
     return keyring, keyring.seal(PASSPHRASE, 15)
 
 
 @functools.cache
-def run() -> Run:
+def run() -> RunCipher:
     """A file's header, and what seals its records."""
-    return Run.fresh(keys()[0])
+    return RunCipher.fresh(keys()[0])
 
 
 def record(text: str = "hello", **other: Any) -> Record:
@@ -100,9 +100,9 @@ def begun(folder: Path) -> Path:
     return path
 
 
-def made(folder: Path, *texts: str, most: int = MANY) -> Recorder:
+def made(folder: Path, *texts: str, most: int = MANY) -> RunWriter:
     """What adds to a history, after one run has recorded these texts."""
-    recorder = Recorder(begun(folder), keys()[0], most)
+    recorder = RunWriter(begun(folder), keys()[0], most)
     for text in texts:
         recorder.append(record(text))
     return recorder
@@ -205,9 +205,9 @@ def test_a_server_has_one_history_however_it_is_written(host: str, server: str) 
 
 
 def test_one_passphrase_on_two_keyboards() -> None:
-    assert Keyring.open(keys()[1], "open se\u0301same") == keys()[0]
+    assert HistoryKeys.open(keys()[1], "open se\u0301same") == keys()[0]
     with pytest.raises(WrongPassphrase):
-        Keyring.open(keys()[1], "open sesame")
+        HistoryKeys.open(keys()[1], "open sesame")
 
 
 def test_the_keys_are_shown_nowhere() -> None:
@@ -251,9 +251,9 @@ def open_anything(line: bytes) -> None:
     with contextlib.suppress(Damaged):
         run().open(line)
     with contextlib.suppress(Damaged):
-        assert Run.of_header(keys()[0], line).header == line
+        assert RunCipher.of_header(keys()[0], line).header == line
     with contextlib.suppress(HistoryError):
-        Keyring.open(line, PASSPHRASE)
+        HistoryKeys.open(line, PASSPHRASE)
     assert (number_of(line) or 1) >= 1
 
 
@@ -261,7 +261,7 @@ def decode_anything(plain: bytes) -> None:
     with contextlib.suppress(Damaged):
         Record.decode(plain)
     with contextlib.suppress(Damaged):
-        Keyring._read(records._fields(plain))
+        HistoryKeys._read(records._fields(plain))
 
 
 FIELDS: Any = st.fixed_dictionaries(
@@ -317,9 +317,9 @@ def test_any_changed_bytes_are_found(seed: int, count: int) -> None:
                 if original == record_line:
                     run().open(bytes(data))
                 elif original == keys()[1]:
-                    Keyring.open(bytes(data), PASSPHRASE)
+                    HistoryKeys.open(bytes(data), PASSPHRASE)
                 else:
-                    Run.of_header(keys()[0], bytes(data)).open(record_line)
+                    RunCipher.of_header(keys()[0], bytes(data)).open(record_line)
 
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -339,14 +339,14 @@ def test_the_smallest_change_of_any_letter_is_found() -> None:
 def test_a_key_file_of_another_version_is_named_as_such() -> None:
     for other in (b"keys 3", b"keys 12", b"1"):  # the last is how the first version began
         with pytest.raises(OtherVersion):
-            Keyring.open(keys()[1].replace(b"keys 2", other), PASSPHRASE)
+            HistoryKeys.open(keys()[1].replace(b"keys 2", other), PASSPHRASE)
 
 
 @pytest.mark.parametrize("cost", [1, 14, 19, 99])
 def test_a_scrypt_that_is_too_weak_or_a_trap_is_not_computed(cost: int) -> None:
     line = keys()[1].rsplit(b" ", 1)[0].replace(b" 15 ", b" %d " % cost)
     with pytest.raises(HistoryError) as caught:
-        Keyring.open(records._summed(line), PASSPHRASE)
+        HistoryKeys.open(records._summed(line), PASSPHRASE)
     assert not isinstance(caught.value, (WrongPassphrase, OtherVersion))
 
 
@@ -408,8 +408,8 @@ def test_what_is_missing_changed_moved_or_torn_is_counted(
 
 
 def test_a_record_of_another_run_or_history_is_counted(folder: Path) -> None:
-    other = Run.fresh(Keyring.fresh(SERVER))
-    for foreign in (run(), other, Run(Keyring.fresh(SERVER), run().id, 0)):
+    other = RunCipher.fresh(HistoryKeys.fresh(SERVER))
+    for foreign in (run(), other, RunCipher(HistoryKeys.fresh(SERVER), run().id, 0)):
         line = foreign.seal(3, record("foreign"))
         told = damaged(folder, lambda found, line=line: found.__setitem__(3, line))
         assert told == (list("abdef"), Faults(changed=1))
@@ -513,9 +513,9 @@ def no_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_umask")
 def test_nobody_else_may_look_whatever_the_umask(folder: Path) -> None:
-    open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY), 15).close()
+    open_history(folder, "localhost", 1000, PASSPHRASE, Retention(MANY), 15).close()
     path = history_path(folder, SERVER)
-    store.change_passphrase(path, open_keyring(path, PASSPHRASE), "other")
+    store.change_passphrase(path, open_keys(path, PASSPHRASE), "other")
     made(folder, "a", "b", "c", most=1)
     assert modes(path) == {0o600}
     parts = (path, folder, folder.parent, folder.parent.parent)
@@ -547,7 +547,7 @@ def test_a_folder_and_files_that_others_may_look_into_are_closed(folder: Path) -
         each.chmod(0o755)
     for each in path.iterdir():
         each.chmod(0o644)
-    open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY)).close()
+    open_history(folder, "localhost", 1000, PASSPHRASE, Retention(MANY)).close()
     assert {stat.S_IMODE(each.stat().st_mode) for each in (folder, path)} == {0o700}
     assert modes(path) == {0o600}
 
@@ -576,8 +576,8 @@ def test_keys_are_on_the_disk_before_they_take_their_place(
     store.create(path, keys()[0], PASSPHRASE, 15)
     assert called == ["fsync", "link"] + ["rename"] * (not links)
     with pytest.raises(FileExistsError):
-        store.create(path, Keyring.fresh(SERVER), PASSPHRASE, 15)
-    assert open_keyring(path, PASSPHRASE) == keys()[0]
+        store.create(path, HistoryKeys.fresh(SERVER), PASSPHRASE, 15)
+    assert open_keys(path, PASSPHRASE) == keys()[0]
     called.clear()
     store.change_passphrase(path, keys()[0], "other")
     assert called == ["fsync", "replace"]
@@ -603,7 +603,7 @@ def test_no_link_is_followed(folder: Path, tmp_path: Path) -> None:
     key_file.unlink()
     key_file.symlink_to(target)
     with pytest.raises(OSError):
-        open_keyring(key_file.parent, PASSPHRASE)
+        open_keys(key_file.parent, PASSPHRASE)
     assert target.read_bytes() == before
 
 
@@ -621,7 +621,7 @@ def test_a_wrong_passphrase_changes_nothing(folder: Path) -> None:
 
     before = state()
     with pytest.raises(WrongPassphrase):
-        open_history(folder, "localhost", 1000, "open", Bounds(1))
+        open_history(folder, "localhost", 1000, "open", Retention(1))
     assert state() == before
 
 
@@ -647,23 +647,23 @@ def message(text: str, **other: Any) -> events.Message:
 @pytest.fixture(autouse=True)
 def all_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every history that a test opens ends with it."""
-    runs: list[History] = []
-    real = History.__init__
+    runs: list[Recorder] = []
+    real = Recorder.__init__
 
-    def noted(self: History, *words: Any) -> None:
+    def noted(self: Recorder, *words: Any) -> None:
         real(self, *words)
         runs.append(self)
 
-    monkeypatch.setattr(History, "__init__", noted)
+    monkeypatch.setattr(Recorder, "__init__", noted)
     yield
     for run in runs:
         run.close()
 
 
-def opened(folder: Path, most: int = MANY) -> tuple[History, Screen, Any]:
+def opened(folder: Path, most: int = MANY) -> tuple[Recorder, Screen, Any]:
     """A history of one run, what it says, and where to put events, which are settled then."""
     begun(folder)
-    run, screen = open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(most)), Screen()
+    run, screen = open_history(folder, "localhost", 1000, PASSPHRASE, Retention(most)), Screen()
     assert run.said == []
     take = run.before(screen.shown.append)
 
@@ -674,7 +674,7 @@ def opened(folder: Path, most: int = MANY) -> tuple[History, Screen, Any]:
     return run, screen, put
 
 
-def settled(run: History) -> None:
+def settled(run: Recorder) -> None:
     """Wait until all that is in the queue has been done."""
     done = threading.Event()
     with run._changed:
@@ -684,7 +684,7 @@ def settled(run: History) -> None:
     assert done.wait(LONG)
 
 
-def look_back(run: History, screen: Screen, count: int = 9, text: str = "") -> list[str]:
+def look_back(run: Recorder, screen: Screen, count: int = 9, text: str = "") -> list[str]:
     """The texts that are shown."""
     run.look_back("default", count, text)
     settled(run)
@@ -737,7 +737,7 @@ def test_a_disk_that_is_full_at_the_first_record_leaves_no_file(folder: Path) ->
 def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    run = open_history(blocked / "history", "localhost", 1000, PASSPHRASE, Bounds(MANY), 15)
+    run = open_history(blocked / "history", "localhost", 1000, PASSPHRASE, Retention(MANY), 15)
     (sentence,) = run.said
     assert os.strerror(errno.ENOTDIR) in sentence
     screen = Screen()
@@ -753,7 +753,7 @@ def test_what_is_no_history_stays_as_it_is(folder: Path) -> None:
     path = history_path(folder, SERVER)
     for data in (b"", b"something else\n", b"x" * 200_000, keys()[1][:-9]):
         (path / "keys").write_bytes(data)
-        run = open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY), 15)
+        run = open_history(folder, "localhost", 1000, PASSPHRASE, Retention(MANY), 15)
         (sentence,) = run.said
         assert str(path) in sentence
         run.before(lambda event: None)(message("a"))
@@ -764,7 +764,7 @@ def test_another_servers_history_is_not_written_to(folder: Path) -> None:
     made(folder, "a")
     other = history_path(folder, "elsewhere:7")
     history_path(folder, SERVER).rename(other)
-    run = open_history(folder, "elsewhere", 7, PASSPHRASE, Bounds(MANY))
+    run = open_history(folder, "elsewhere", 7, PASSPHRASE, Retention(MANY))
     assert [messages.history("foreign", {"path": other})] == run.said
     run.before(lambda event: None)(message("a"))
     assert len(list(other.iterdir())) == 2
@@ -853,8 +853,8 @@ def test_two_processes_at_once_record_all_of_it(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from datetime import datetime, timezone;"
         "from client.history.store import *; from client.history.records import *;"
-        "keyring = open_keyring(Path(sys.argv[1]), sys.argv[2]);"
-        "recorder, now = Recorder(Path(sys.argv[1]), keyring, 80), datetime.now(timezone.utc);"
+        "keyring = open_keys(Path(sys.argv[1]), sys.argv[2]);"
+        "recorder, now = RunWriter(Path(sys.argv[1]), keyring, 80), datetime.now(timezone.utc);"
         "print('ready', flush=True); sys.stdin.read();"
         "[recorder.append(Record(now, '', '', None, f'{sys.argv[3]} {n}', 'text', False, False))"
         " for n in range(150)]"
@@ -903,8 +903,8 @@ def test_a_passphrase_that_another_changes_leaves_this_run_as_it_is(folder: Path
     store.change_passphrase(path, keys()[0], "other")
     put(message("b"))
     assert screen.warnings == [] and look_back(run, screen) == ["a", "b"]
-    keyring = open_keyring(path, "other")
-    Recorder(path, keyring, MANY).append(record("c"))
+    keyring = open_keys(path, "other")
+    RunWriter(path, keyring, MANY).append(record("c"))
     texts = {one.text for one in Reader(files(folder), keyring).records()}
     assert texts == {"a", "b", "c"}
     old = Reader(files(folder), keys()[0])
@@ -1000,7 +1000,7 @@ def test_what_has_no_credible_time_goes_with_what_came_after_it(folder: Path) ->
 def test_an_empty_history_has_nothing_that_is_too_old(folder: Path) -> None:
     begun(folder)
     assert kept(folder) == []
-    bounds = Bounds(MANY, 30)
+    bounds = Retention(MANY, 30)
     run = open_history(folder, "localhost", 1000, PASSPHRASE, bounds)
     assert run.said == []
     run.close()
@@ -1038,13 +1038,13 @@ def test_looking_back_opens_no_more_than_it_shows(
             when = NOON + timedelta(minutes=minutes + number)
             recorder.append(record(f"{minutes + number}", time=when))
     opened_lines: list[bytes] = []
-    real = Run.open
+    real = RunCipher.open
 
-    def counted(self: Run, line: bytes) -> tuple[int, Record]:
+    def counted(self: RunCipher, line: bytes) -> tuple[int, Record]:
         opened_lines.append(line)
         return real(self, line)
 
-    monkeypatch.setattr(Run, "open", counted)
+    monkeypatch.setattr(RunCipher, "open", counted)
     reader = Reader(files(folder), keys()[0])
     assert [one.text for one in reader.last(2, lambda one: True)] == ["14", "15"]
     assert len(opened_lines) <= 4  # those, and the last one of the other run
@@ -1082,7 +1082,7 @@ def test_once_closed_nothing_is_recorded_or_shown(folder: Path) -> None:
     assert read(folder)[0] == ["a"]
     last = screen.shown[-1]
     assert isinstance(last, events.Error) and last.code == "no_history"
-    assert not any(isinstance(value, (Keyring, Recorder)) for value in vars(run).values())
+    assert not any(isinstance(value, (HistoryKeys, RunWriter)) for value in vars(run).values())
 
 
 def test_deleting_waits_for_no_disk_that_hangs(folder: Path, disk: threading.Event) -> None:
@@ -1096,7 +1096,7 @@ def test_deleting_waits_for_no_disk_that_hangs(folder: Path, disk: threading.Eve
 def test_deleting_leaves_other_histories(folder: Path) -> None:
     made(folder, "a")
     other = history_path(folder, "elsewhere:7")
-    store.create(other, Keyring.fresh("elsewhere:7"), PASSPHRASE, 15)
+    store.create(other, HistoryKeys.fresh("elsewhere:7"), PASSPHRASE, 15)
     assert sorted(store.history_paths(folder)) == sorted([other, begun(folder)])
     assert history.delete_history(folder, "localhost", 1000) is True
     assert store.history_paths(folder) == [other]
@@ -1113,20 +1113,20 @@ def test_another_passphrase_opens_all_that_was_there(folder: Path) -> None:
     store.change_passphrase(path, keys()[0], "other")
     assert only(folder).read_bytes() == before
     with pytest.raises(WrongPassphrase):
-        open_keyring(path, PASSPHRASE)
-    keyring = open_keyring(path, "other")
+        open_keys(path, PASSPHRASE)
+    keyring = open_keys(path, "other")
     assert keyring.server == SERVER and len(keyring.masters) == 2
     assert [one.text for one in Reader(files(folder), keyring).records()] == ["a", "b"]
 
 
 def test_a_thousand_passphrases_are_enough() -> None:
-    keyring = Keyring(SERVER, tuple(bytes([n % 256]) * 32 for n in range(1000)))
+    keyring = HistoryKeys(SERVER, tuple(bytes([n % 256]) * 32 for n in range(1000)))
     data = keyring.seal(PASSPHRASE, 15)
     assert len(data) <= records.KEY_FILE_BYTES
-    assert Keyring.open(data, PASSPHRASE) == keyring
+    assert HistoryKeys.open(data, PASSPHRASE) == keyring
     with pytest.raises(HistoryError):
         keyring.renewed()
-    assert Run.of_header(keyring, Run(keyring, bytes(16), 999).header).id == bytes(16)
+    assert RunCipher.of_header(keyring, RunCipher(keyring, bytes(16), 999).header).id == bytes(16)
 
 
 def test_a_passphrase_that_cannot_be_changed_leaves_the_old_one(folder: Path) -> None:
@@ -1147,15 +1147,15 @@ def test_a_history_that_begins_at_two_places_at_once_is_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between looking for one and making it, another client has made it."""
-    real = Keyring.fresh
+    real = HistoryKeys.fresh
 
-    def late(server: str) -> Keyring:
+    def late(server: str) -> HistoryKeys:
         made(folder, "a")
         return real(server)
 
     keys()  # made before, by the genuine one
-    monkeypatch.setattr(Keyring, "fresh", late)
-    run = open_history(folder, "localhost", 1000, PASSPHRASE, Bounds(MANY), 15)
+    monkeypatch.setattr(HistoryKeys, "fresh", late)
+    run = open_history(folder, "localhost", 1000, PASSPHRASE, Retention(MANY), 15)
     assert run.said == []
     run.before(lambda event: None)(message("b"))
     settled(run)

@@ -24,8 +24,8 @@ from cli.run import _connect
 from cli.table import CONNECT, HISTORY
 from client import messages
 from client.history import records, store
-from client.history.records import Keyring, Record
-from client.history.store import Recorder, history_path, run_paths, server_name
+from client.history.records import HistoryKeys, Record
+from client.history.store import RunWriter, history_path, run_paths, server_name
 from tests.command import Done, run_command
 from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import (
@@ -79,8 +79,8 @@ def history_of(
     path = history_path(folder(state), server)
     if not path.exists():
         # By the weakest scrypt that is taken.
-        store.create(path, Keyring.fresh(server), passphrase, 15)
-    recorder = Recorder(path, store.open_keyring(path, passphrase), 10_000)
+        store.create(path, HistoryKeys.fresh(server), passphrase, 15)
+    recorder = RunWriter(path, store.open_keys(path, passphrase), 10_000)
     fixed: dict[str, Any] = {
         "room": "default", "sender": "bob", "to": None, "kind": "text", "private": False,
         "mine": False,

@@ -10,14 +10,14 @@ from pathlib import Path
 from client import events, messages
 from client.app import EXIT_LEFT, EXIT_REFUSED, EXIT_USAGE
 from client.history.recorder import described
-from client.history.records import HistoryError, Keyring, Record, WrongPassphrase, containing
+from client.history.records import HistoryError, HistoryKeys, Record, WrongPassphrase, containing
 from client.history.store import (
     Reader,
     change_passphrase,
     delete,
     history_path,
     history_paths,
-    open_keyring,
+    open_keys,
     run_paths,
     server_name,
 )
@@ -53,7 +53,7 @@ def run(settings: HistorySettings, folder: Path, ask: AskPassphrase, answer: Ans
         return _on_none(settings)
     if settings.action == "delete":
         return _delete(settings, paths, answer)
-    return _Opened(settings, ask, paths).run()
+    return _UnlockedHistories(settings, ask, paths).run()
 
 
 def _meant(settings: HistorySettings, folder: Path) -> list[Path]:
@@ -93,20 +93,20 @@ def _delete(settings: HistorySettings, paths: list[Path], answer: Answer) -> int
 
 
 @dataclass(frozen=True)
-class _History:
+class _UnlockedHistory:
     """A history that the passphrase opens."""
 
     path: Path
-    keyring: Keyring
+    keys: HistoryKeys
 
 
-class _Opened:
+class _UnlockedHistories:
     """The histories that one passphrase opens, and what is done with them."""
 
     def __init__(self, settings: HistorySettings, ask: AskPassphrase, paths: list[Path]) -> None:
         self._settings, self._ask, self._paths = settings, ask, paths
         self._layout = EventText()
-        self._histories: list[_History] = []
+        self._histories: list[_UnlockedHistory] = []
         self._status = EXIT_LEFT
 
     def run(self) -> int:
@@ -131,7 +131,7 @@ class _Opened:
         shut = 0
         for path in self._paths:
             try:
-                self._histories.append(_History(path, open_keyring(path, passphrase)))
+                self._histories.append(_UnlockedHistory(path, open_keys(path, passphrase)))
             except WrongPassphrase:
                 shut += 1
             except (OSError, HistoryError) as error:
@@ -156,7 +156,7 @@ class _Opened:
                 count += 1
                 times[1:] = [_clock(record)]
             number = plural("{count} message", "{count} messages", count).format(count=count)
-            cells.append([one.keyring.server, number, *(times + ["", ""])[:2]])
+            cells.append([one.keys.server, number, *(times + ["", ""])[:2]])
         for row in table(sorted(cells)):
             _print("".join(span.text for span in row.spans))
 
@@ -166,7 +166,7 @@ class _Opened:
             records = self._read(one)
             for number, record in enumerate(records):
                 if not number and len(self._histories) > 1:
-                    _print(_("History of {server}:").format(server=visible(one.keyring.server)))
+                    _print(_("History of {server}:").format(server=visible(one.keys.server)))
                 for line in self._lines(self._layout.recorded(record)):
                     _print(line)
                 found += 1
@@ -183,13 +183,13 @@ class _Opened:
         for one in self._histories:
             for record in self._read(one):
                 (fields,) = events.HistoryList((record,)).fields()["messages"]
-                _print(one_line({"server": one.keyring.server, **fields}))
+                _print(one_line({"server": one.keys.server, **fields}))
 
     def _change(self) -> None:
         passphrase = self._settings.new_passphrase or self._ask(_NEW_PASSPHRASE, True)
         for one in self._histories:
             try:
-                change_passphrase(one.path, one.keyring, passphrase)
+                change_passphrase(one.path, one.keys, passphrase)
             except (OSError, HistoryError) as error:
                 self._status = _say(EXIT_USAGE, _unusable(error, one.path))
                 return
@@ -200,12 +200,12 @@ class _Opened:
         )
         _say(EXIT_LEFT, done.format(count=len(self._histories)))
 
-    def _read(self, history: _History) -> Iterator[Record]:
+    def _read(self, history: _UnlockedHistory) -> Iterator[Record]:
         """What is wanted of a history; then what is wrong with it is said."""
         settings = self._settings
         is_wanted = containing(settings.text or "", settings.room or "")
         try:
-            reader = Reader([file for _, file in run_paths(history.path)], history.keyring)
+            reader = Reader([file for _, file in run_paths(history.path)], history.keys)
             if settings.last is not None:
                 yield from reader.last(settings.last, is_wanted)
             else:
@@ -214,7 +214,7 @@ class _Opened:
             self._status = _say(EXIT_USAGE, _unusable(error, history.path))
             return
         for sentence in described(reader.faults):
-            _say(EXIT_LEFT, f"{visible(history.keyring.server)}: {sentence}")
+            _say(EXIT_LEFT, f"{visible(history.keys.server)}: {sentence}")
 
 
 def _clock(record: Record) -> str:

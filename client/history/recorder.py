@@ -4,7 +4,7 @@ Imported only where somebody wants a history.  A disk that is slow, full or gone
 up: a thread of its own writes and reads what others put into its queue, in that order.  What goes
 wrong while chatting is said once, and ends the recording, not the chat.
 
-Thread: ``history``, started by ``History``, ends after ``close`` or ``delete``; a disk that hangs
+Thread: ``history``, started by ``Recorder``, ends after ``close`` or ``delete``; a disk that hangs
 may keep it, so nobody joins it.  Lock: ``_changed`` guards the queue and the flags; a leaf.
 """
 
@@ -25,7 +25,7 @@ from client.history.records import (
     COST,
     Faults,
     HistoryError,
-    Keyring,
+    HistoryKeys,
     Record,
     WrongPassphrase,
     containing,
@@ -34,19 +34,19 @@ from client.history.store import (
     KEYS,
     Foreign,
     Reader,
-    Recorder,
+    RunWriter,
     create,
     delete,
     forget,
     hide,
     history_path,
     keep,
-    open_keyring,
+    open_keys,
     run_paths,
     server_name,
 )
 
-__all__ = ["Bounds", "History", "WrongPassphrase", "delete_history", "is_new", "open_history"]
+__all__ = ["Recorder", "Retention", "WrongPassphrase", "delete_history", "is_new", "open_history"]
 
 QUEUE_RECORDS = 1000  # that wait for the disk; what comes beyond is missing, and counted
 _CLOSE_SECONDS = 5.0  # that the disk has for what waits, when the chat ends
@@ -56,7 +56,7 @@ Job = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Bounds:
+class Retention:
     """Records to keep: the last ``most``, of these the ones of the last ``days`` (0: all)."""
 
     most: int
@@ -69,8 +69,8 @@ def is_new(folder: Path, host: str, port: int) -> bool:
 
 
 def open_history(
-    folder: Path, host: str, port: int, passphrase: str, bounds: Bounds, cost: int = COST
-) -> History:
+    folder: Path, host: str, port: int, passphrase: str, retention: Retention, cost: int = COST
+) -> Recorder:
     """The history of a server, from now on.  Raises WrongPassphrase, before anything is changed.
 
     Whatever else is in the way stands in ``said``, and nothing is recorded then.
@@ -78,30 +78,30 @@ def open_history(
     server = server_name(host, port)
     path = history_path(folder, server)
     try:
-        keyring = _unlocked(path, passphrase, server, cost)
-        if keyring.server != server:
+        keys = _unlocked(path, passphrase, server, cost)
+        if keys.server != server:
             raise Foreign()
         hide(path)
-        keep(path, bounds.most)
-        if bounds.days:
-            forget(path, keyring, round(_now().timestamp() * 1000), bounds.days)
+        keep(path, retention.most)
+        if retention.days:
+            forget(path, keys, round(_now().timestamp() * 1000), retention.days)
     except WrongPassphrase:
         raise
     except (OSError, HistoryError) as error:
-        return History(path, None, bounds, [_sentence(error, path)])
-    return History(path, keyring, bounds, [])
+        return Recorder(path, None, retention, [_sentence(error, path)])
+    return Recorder(path, keys, retention, [])
 
 
-def _unlocked(path: Path, passphrase: str, server: str, cost: int) -> Keyring:
+def _unlocked(path: Path, passphrase: str, server: str, cost: int) -> HistoryKeys:
     """The keys that are there, or new ones."""
     with contextlib.suppress(FileNotFoundError):
-        return open_keyring(path, passphrase)
-    keyring = Keyring.fresh(server)
+        return open_keys(path, passphrase)
+    keys = HistoryKeys.fresh(server)
     try:
-        create(path, keyring, passphrase, cost)
+        create(path, keys, passphrase, cost)
     except FileExistsError:  # made by another client meanwhile
-        return open_keyring(path, passphrase)
-    return keyring
+        return open_keys(path, passphrase)
+    return keys
 
 
 def _now() -> datetime:
@@ -132,27 +132,27 @@ def _removed(path: Path) -> bool:
     return True
 
 
-class History:
+class Recorder:
     """The history of one run.  ``said``: what there is to say before the chat begins.
 
-    ``keyring`` is None where nothing can be recorded.
+    ``keys`` is None where nothing can be recorded.
     """
 
     def __init__(
-        self, path: Path, keyring: Keyring | None, bounds: Bounds, said: list[str]
+        self, path: Path, keys: HistoryKeys | None, retention: Retention, said: list[str]
     ) -> None:
-        self._path, self._keyring = path, keyring
+        self._path, self._keys = path, keys
         # None once there is nothing to record to; these two are the thread's.
-        self._recorder = None if keyring is None else Recorder(path, keyring, bounds.most)
+        self._recorder = None if keys is None else RunWriter(path, keys, retention.most)
         self._missing = 0  # messages since a file could last be written
         self._show: Emit = lambda event: None
         self._changed = threading.Condition(threading.Lock())
         self._jobs: deque[Job] = deque()
         self._waiting = 0  # records among them, and the one that is being written
         self._dropped = 0  # records that had no room among them
-        self._closed = keyring is None
+        self._closed = keys is None
         self.said = said
-        if keyring is not None:
+        if keys is not None:
             threading.Thread(target=self._run, name="history", daemon=True).start()
 
     def before(self, show: Emit) -> Emit:
@@ -212,7 +212,7 @@ class History:
     def _stop(self) -> int:
         """Nothing more is done; how many records were not written."""
         self._closed = True
-        self._keyring = self._recorder = None
+        self._keys = self._recorder = None
         self._jobs.clear()
         self._changed.notify_all()
         return self._waiting
@@ -268,11 +268,11 @@ class History:
         return messages.history_resumed(missing) if missing else ""
 
     def _look_back(self, room: str, count: int, text: str) -> None:
-        keyring = self._keyring
-        if keyring is None:
+        keys = self._keys
+        if keys is None:
             return
         try:
-            reader = Reader([file for _, file in run_paths(self._path)], keyring)
+            reader = Reader([file for _, file in run_paths(self._path)], keys)
             found = reader.last(count, containing(text, room, private_too=True))
         except (OSError, HistoryError) as error:
             self._show(events.Error("no_history", _sentence(error, self._path)))

@@ -173,18 +173,18 @@ def _fields(plain: bytes) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Keyring:
+class HistoryKeys:
     """What a server's key file holds: whose history it is, and the masters, the newest last."""
 
     server: str
     masters: tuple[bytes, ...] = field(repr=False)
 
     @classmethod
-    def fresh(cls, server: str) -> Keyring:
+    def fresh(cls, server: str) -> HistoryKeys:
         """For a history that begins; ``server`` is host and port as people write them."""
         return cls(server, (secrets.token_bytes(32),))
 
-    def renewed(self) -> Keyring:
+    def renewed(self) -> HistoryKeys:
         """For another passphrase.  Raises HistoryError after a thousand."""
         if len(self.masters) >= MASTERS:
             raise HistoryError()
@@ -199,7 +199,7 @@ class Keyring:
         return _summed(line + b" " + token)
 
     @classmethod
-    def open(cls, data: bytes, passphrase: str) -> Keyring:
+    def open(cls, data: bytes, passphrase: str) -> HistoryKeys:
         """Read ``seal``; takes as long as the file says.
 
         Raises WrongPassphrase; HistoryError, OtherVersion among them, for what is no key file.
@@ -222,7 +222,7 @@ class Keyring:
         return cls._read(_fields(plain))
 
     @classmethod
-    def _read(cls, fields: dict[str, Any]) -> Keyring:
+    def _read(cls, fields: dict[str, Any]) -> HistoryKeys:
         masters = fields.get("masters")
         if not isinstance(masters, list) or not 0 < len(masters) <= MASTERS:
             raise Damaged()
@@ -253,27 +253,27 @@ def _summed(line: bytes) -> bytes:
     return line + b" " + to_text(digest("cmdchat history sum 2", line)).encode("ascii") + b"\n"
 
 
-class Run:
+class RunCipher:
     """The header of one file of records, and what seals and opens them."""
 
-    def __init__(self, keyring: Keyring, id: bytes, master: int) -> None:
-        self._master = keyring.masters[master]
+    def __init__(self, keys: HistoryKeys, id: bytes, master: int) -> None:
+        self._master = keys.masters[master]
         self._bound = f"cmdchat history run {_VERSION} {to_text(id)} {master}".encode("ascii")
         self.id = id
 
     @classmethod
-    def fresh(cls, keyring: Keyring) -> Run:
+    def fresh(cls, keys: HistoryKeys) -> RunCipher:
         """A file that begins, under the newest master."""
-        return cls(keyring, secrets.token_bytes(16), len(keyring.masters) - 1)
+        return cls(keys, secrets.token_bytes(16), len(keys.masters) - 1)
 
     @classmethod
-    def of_header(cls, keyring: Keyring, line: bytes) -> Run:
+    def of_header(cls, keys: HistoryKeys, line: bytes) -> RunCipher:
         """Read ``header``; raises Damaged."""
         found = _HEADER.fullmatch(line.decode("ascii", "replace"))
-        if found is None or int(found[2]) >= len(keyring.masters):
+        if found is None or int(found[2]) >= len(keys.masters):
             raise Damaged()
         try:
-            run = cls(keyring, from_text(found[1], 16), int(found[2]))
+            run = cls(keys, from_text(found[1], 16), int(found[2]))
         except Malformed:
             raise Damaged() from None
         if run.header != line:

@@ -25,9 +25,9 @@ from client.history.records import (
     Damaged,
     Faults,
     HistoryError,
-    Keyring,
+    HistoryKeys,
     Record,
-    Run,
+    RunCipher,
     number_of,
 )
 from protocol.invite import InviteLink
@@ -80,16 +80,16 @@ def history_paths(folder: Path) -> list[Path]:
 # Key files
 
 
-def open_keyring(path: Path, passphrase: str) -> Keyring:
+def open_keys(path: Path, passphrase: str) -> HistoryKeys:
     """The keys of the history at ``path``.  Raises OSError, and HistoryError for what is none."""
     with _opened(path / KEYS) as fd:
-        return Keyring.open(os.read(fd, KEY_FILE_BYTES), passphrase)
+        return HistoryKeys.open(os.read(fd, KEY_FILE_BYTES), passphrase)
 
 
-def create(path: Path, keyring: Keyring, passphrase: str, cost: int) -> None:
+def create(path: Path, keys: HistoryKeys, passphrase: str, cost: int) -> None:
     """Begin a history.  Raises FileExistsError if there is one, another OSError."""
     _make_folder(path)
-    with _new_key_file(path, keyring.seal(passphrase, cost)) as new:
+    with _new_key_file(path, keys.seal(passphrase, cost)) as new:
         if sys.platform == "win32":
             os.rename(new, path / KEYS)  # which replaces nothing there
             return
@@ -103,12 +103,12 @@ def create(path: Path, keyring: Keyring, passphrase: str, cost: int) -> None:
             os.rename(new, path / KEYS)
 
 
-def change_passphrase(path: Path, keyring: Keyring, passphrase: str) -> None:
+def change_passphrase(path: Path, keys: HistoryKeys, passphrase: str) -> None:
     """Seal the keys with another passphrase, and with a new one for what is recorded from now on.
 
     Raises OSError, HistoryError; the history then opens with the one before.
     """
-    with _new_key_file(path, keyring.renewed().seal(passphrase)) as new:
+    with _new_key_file(path, keys.renewed().seal(passphrase)) as new:
         os.replace(new, path / KEYS)
 
 
@@ -142,13 +142,13 @@ def run_paths(path: Path) -> list[RunPath]:
     return sorted(RunPath(int(found[1]), path / name) for found, name in matches if found)
 
 
-class Recorder:
+class RunWriter:
     """Adds records to the history at ``path``: a file of its own, and the next one once that is
     full.  Used by one thread."""
 
-    def __init__(self, path: Path, keyring: Keyring, most: int) -> None:
-        self._path, self._keyring, self._most = path, keyring, most
-        self._run: Run | None = None
+    def __init__(self, path: Path, keys: HistoryKeys, most: int) -> None:
+        self._path, self._keys, self._most = path, keys, most
+        self._run: RunCipher | None = None
         self._file = path
         self._next = 0  # the number of the next record, from 1 on
 
@@ -158,7 +158,7 @@ class Recorder:
             with contextlib.suppress(FileNotFoundError):  # another program has made room
                 return self._add(self._run, record)
         keep(self._path, self._most)
-        run = Run.fresh(self._keyring)
+        run = RunCipher.fresh(self._keys)
         last = [number for number, _ in run_paths(self._path)[-1:]]
         file = self._path / f"{sum(last) + 1:06}-{run.id[:8].hex()}.run"
         if not (self._path / KEYS).exists():
@@ -172,7 +172,7 @@ class Recorder:
                 raise
         self._run, self._next = run, 2
 
-    def _add(self, run: Run, record: Record) -> None:
+    def _add(self, run: RunCipher, record: Record) -> None:
         with _opened(self._file, os.O_WRONLY | os.O_APPEND) as fd:
             size = os.fstat(fd).st_size
             try:
@@ -198,7 +198,7 @@ def keep(path: Path, most: int) -> None:
                 kept += max(0, len(_offsets(fd)) - 2)
 
 
-def forget(path: Path, keyring: Keyring, now: int, days: int) -> None:
+def forget(path: Path, keys: HistoryKeys, now: int, days: int) -> None:
     """Remove the files whose last record is more than ``days`` old; ``now`` in milliseconds.
 
     No clock that was wrong for one run may make others too old, or that run: today is the time of
@@ -207,11 +207,11 @@ def forget(path: Path, keyring: Keyring, now: int, days: int) -> None:
     at the second start at which it is too old.  What cannot be removed stays.  Raises OSError.
     """
     files = [file for _, file in run_paths(path)]
-    newest = _last_time(files[-1], keyring) if files else None
+    newest = _last_time(files[-1], keys) if files else None
     today = now if newest is None else min(now, newest)
     latest = past = 0
     for place, file in enumerate(files):
-        time = _last_time(file, keyring)
+        time = _last_time(file, keys)
         if time is not None and _EARLIEST <= time <= today:
             latest = max(latest, time)
             if latest >= today - days * _DAY:
@@ -222,9 +222,9 @@ def forget(path: Path, keyring: Keyring, now: int, days: int) -> None:
             file.unlink()
 
 
-def _last_time(file: Path, keyring: Keyring) -> int | None:
+def _last_time(file: Path, keys: HistoryKeys) -> int | None:
     """The time of a file's last record that can be read, in milliseconds."""
-    reader = Reader([file], keyring)
+    reader = Reader([file], keys)
     with contextlib.suppress(OSError, HistoryError):
         return next((one.milliseconds for one in reader.last(1, lambda _: True)), None)
     return None
@@ -254,8 +254,8 @@ class Reader:
     ``faults`` is what was found by then.
     """
 
-    def __init__(self, files: list[Path], keyring: Keyring) -> None:
-        self._files, self._keyring = files, keyring
+    def __init__(self, files: list[Path], keys: HistoryKeys) -> None:
+        self._files, self._keys = files, keys
         self.faults = Faults()
 
     def records(self) -> Iterator[Record]:
@@ -285,7 +285,7 @@ class Reader:
                 header = _text(fd, 0, offsets[1]) if len(offsets) > 1 else b""
                 torn = os.fstat(fd).st_size > offsets[-1]
             try:
-                run = Run.of_header(self._keyring, header)
+                run = RunCipher.of_header(self._keys, header)
             except Damaged:
                 self.faults += Faults(changed=max(1, len(offsets) - 2))
                 return
@@ -311,7 +311,7 @@ class _Count:
         self._known: set[int] = set()
         self._claimed: set[int] = set()
 
-    def take(self, run: Run, line: bytes) -> Record | None:
+    def take(self, run: RunCipher, line: bytes) -> Record | None:
         """The record of a line, if it is one that was not there yet."""
         self.lines += 1
         try:
