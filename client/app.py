@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from client import commands, events, messages
 from client.background import StartupKeys
-from client.connection.connection import Connection
+from client.connection.connection import ClientConnection
 from client.connection.handshake import ATTEMPT_SECONDS
 from client.console import Console
 from client.input.signals import heed
@@ -145,7 +145,7 @@ class _Client:
         )
         if settings.room_secret is not None:
             self._session.set_secret(settings.room, settings.room_secret, keys.room_salt())
-        self._connection = Connection(
+        self._connection = ClientConnection(
             self._dial,
             identity,
             keys.credentials,
@@ -292,27 +292,27 @@ class _Client:
 
     def _ended(self) -> int:
         """The reader thread has ended by itself: say why, and what to do next."""
-        ending = self._connection.ending
+        outcome = self._connection.outcome
         left_over = self._give_up()
-        if ending.kind == "left":
+        if outcome.kind == "left":
             return EXIT_LEFT
         if self._connection.joined:
-            self._console.screen.show(events.Disconnected(ending.reason))
-        if ending.kind == "unreachable":
+            self._console.screen.show(events.Disconnected(outcome.reason))
+        if outcome.kind == "unreachable":
             proxy = self._settings.proxy
-            params = {"proxy": proxy and proxy.server, **ending.params}
-            self._say_last(messages.unreachable(ending.reason, self._address.server, params))
-            return unreached(ending.reason)
-        if ending.reason == "taken_over":
+            params = {"proxy": proxy and proxy.server, **outcome.params}
+            self._say_last(messages.unreachable(outcome.reason, self._address.server, params))
+            return unreached(outcome.reason)
+        if outcome.reason == "taken_over":
             # Not an error: a supervisor that starts it again would throw the other one out.
-            self._say_last(messages.refused(ending.reason))
+            self._say_last(messages.refused(outcome.reason))
             return EXIT_LOST if left_over else EXIT_LEFT
-        if ending.kind == "refused":
-            by_token = ending.reason == "auth_failed" and self._settings.token is not None
-            code = "token_failed" if by_token else ending.reason
-            self._say_last(messages.refused(code, ending.params))
+        if outcome.kind == "refused":
+            by_token = outcome.reason == "auth_failed" and self._settings.token is not None
+            code = "token_failed" if by_token else outcome.reason
+            self._say_last(messages.refused(code, outcome.params))
             return EXIT_REFUSED
-        self._say_last(messages.lost(ending.reason))
+        self._say_last(messages.lost(outcome.reason))
         return EXIT_LOST
 
     def _give_up(self) -> int:

@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client import events, messages
 from client.connection import backoff, guesses, handshake
-from client.connection.connection import Connection
+from client.connection.connection import ClientConnection
 from client.encryption import roster
 from client.encryption.posts import SealedPost
 from client.outbox import Line
@@ -633,7 +633,7 @@ class Person:
         self.session = Session(
             identity, address, self.nick, room, self._take, self._send, lambda: None
         )
-        self.connection = Connection(
+        self.connection = ClientConnection(
             self._dial, identity, lambda: Credentials(prs), self.session, self._take, self._tell,
             make_keys=lambda: pool.keys,
         )  # fmt: skip

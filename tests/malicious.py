@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from client import events
-from client.connection.connection import Connection
+from client.connection.connection import ClientConnection
 from client.session import Session
 from protocol import codec, frames
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Box, MemberLine, Wrap
@@ -463,7 +463,7 @@ def connected(
     until: Callable[[list[events.Event]], bool] = lambda _shown: False,
     reconnect: bool = False,
     may_ask: bool = False,
-) -> tuple[Connection, list[events.Event]]:
+) -> tuple[ClientConnection, list[events.Event]]:
     """A client that was connected to a server that does ``script``, and has ended.
 
     ``at`` is called with its session at each of its news, by its reader thread.  It leaves as soon
@@ -492,7 +492,7 @@ def connected(
             if news == "ended":
                 enough.set()
 
-        connection = Connection(
+        connection = ClientConnection(
             dial, identity("alice"), lambda: Credentials(prs), session, emit, tell, reconnect,
             make_keys=_connection_keys, may_ask=may_ask,
         )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from client.connection import guesses
 from client.connection.backoff import ENTRIES, GRACE_DELAY, LASTED, LONGEST_DELAY, Backoff
 from client.connection.guesses import Guesses
-from client.connection.heartbeat import Rhythm
+from client.connection.heartbeat import HeartbeatInterval
 
 
 class Clock:
@@ -140,23 +140,23 @@ def test_who_knows_of_them_and_goes_on_has_as_many_again() -> None:
 
 
 def test_heartbeats_are_as_the_server_wants_them_or_more_frequent() -> None:
-    assert Rhythm().interval(30.0) == 30.0
-    assert Rhythm(8.0).interval(30.0) == 8.0
-    assert Rhythm(60.0).interval(30.0) == 30.0
+    assert HeartbeatInterval().interval(30.0) == 30.0
+    assert HeartbeatInterval(8.0).interval(30.0) == 8.0
+    assert HeartbeatInterval(60.0).interval(30.0) == 30.0
 
 
 def test_two_cuts_after_the_same_silence_halve_it() -> None:
     """A box that cuts at ten seconds, and then one at four."""
-    rhythm = Rhythm()
-    assert not rhythm.cut(10.6, 30.0)
-    assert rhythm.cut(10.9, 30.0)
-    assert rhythm.interval(30.0) == pytest.approx(5.3)
-    assert not rhythm.cut(4.0, 5.3) and rhythm.cut(4.1, 5.3)
-    assert rhythm.interval(30.0) == pytest.approx(2.0)
+    heartbeat = HeartbeatInterval()
+    assert not heartbeat.cut(10.6, 30.0)
+    assert heartbeat.cut(10.9, 30.0)
+    assert heartbeat.interval(30.0) == pytest.approx(5.3)
+    assert not heartbeat.cut(4.0, 5.3) and heartbeat.cut(4.1, 5.3)
+    assert heartbeat.interval(30.0) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("idles", [(10.0, 17.0), (1.0, 1.0), (0.1, 10.0), (29.0, 9.0, 17.0)])
 def test_cuts_that_are_not_alike_or_soon_mean_nothing(idles: tuple[float, ...]) -> None:
-    rhythm = Rhythm()
-    assert not any(rhythm.cut(idle, 30.0) for idle in idles)
-    assert rhythm.interval(30.0) == 30.0
+    heartbeat = HeartbeatInterval()
+    assert not any(heartbeat.cut(idle, 30.0) for idle in idles)
+    assert heartbeat.interval(30.0) == 30.0

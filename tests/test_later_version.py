@@ -48,7 +48,7 @@ def test_a_client_passes_over_keys_frames_and_codes_of_a_later_version() -> None
         peer.send(link.seal([more(frames.Refused("sold_out")), more(frames.Bye("lunch"))]))
 
     connection, shown = connected(script)
-    assert connection.joined and connection.ending.reason == "lunch"
+    assert connection.joined and connection.outcome.reason == "lunch"
     assert [event.nick for event in shown if isinstance(event, events.MemberJoined)] == ["mallory"]
     assert [event.code for event in shown if isinstance(event, events.Error)] == ["sold_out"]
 

@@ -1200,8 +1200,8 @@ def test_a_welcome_that_is_none_ends_the_client(record: list[bytes]) -> None:
         received(peer)
 
     connection, shown = connected(script)
-    assert connection.ending.kind in ("unreachable", "lost") and not connection.joined
-    assert connection.ending.reason != "internal"
+    assert connection.outcome.kind in ("unreachable", "lost") and not connection.joined
+    assert connection.outcome.reason != "internal"
     assert not [event for event in shown if isinstance(event, events.Connected)]
 
 
@@ -1237,8 +1237,8 @@ def test_records_that_are_none_end_the_connection(case: int) -> None:
             received(peer)
 
     connection, shown = connected(script)
-    assert connection.joined and connection.ending.kind == "lost"
-    assert connection.ending.reason != "internal"
+    assert connection.joined and connection.outcome.kind == "lost"
+    assert connection.outcome.reason != "internal"
     assert [type(event).__name__ for event in shown] == ["Connected"]
 
 
@@ -1249,7 +1249,7 @@ def test_frames_of_a_later_version_are_passed_over() -> None:
         peer.send(link.seal([b'{"type":"news"}', frames.Bye("shutdown").encode()]))
 
     connection, _ = connected(script)
-    assert connection.joined and connection.ending.reason == "shutdown"
+    assert connection.joined and connection.outcome.reason == "shutdown"
 
 
 def test_without_the_password_a_server_learns_nothing_and_is_not_believed() -> None:
@@ -1269,7 +1269,7 @@ def test_without_the_password_a_server_learns_nothing_and_is_not_believed() -> N
         received(peer)
 
     connection, shown = connected(script)
-    assert connection.ending.kind == "unreachable" and shown == []
+    assert connection.outcome.kind == "unreachable" and shown == []
     hello, confirm = seen
     assert set(json.loads(hello)) == {
         "type", "version", "nonce", "proof", "rsa", "kem", "share",
@@ -1286,7 +1286,7 @@ def test_a_refusal_in_clear_is_not_taken_for_the_servers_word() -> None:
         received(peer)
 
     connection, shown = connected(script)
-    assert (connection.ending.kind, connection.joined, shown) == ("refused", False, [])
+    assert (connection.outcome.kind, connection.joined, shown) == ("refused", False, [])
 
 
 def test_names_that_are_no_text_end_the_connection() -> None:

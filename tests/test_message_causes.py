@@ -141,7 +141,7 @@ def causes() -> dict[str, set[str]]:
     """For each table of sentences, the codes that can come to it."""
     posts = raised_within("_on_post", "_on_private") | {"repeated"}
     overdue = assigned("reason", "client/connection/deadlines.py")
-    endings = given(["Ending"], "client", place=1)
+    endings = given(["Outcome"], "client", place=1)
     endings |= returned("reason_of", "client/connection/outcome.py")
     lost = endings | overdue | server_goodbyes() | {"misnamed", "link_broken", "bad_version"}
     sources = ("frames", "link", "names", "records")

@@ -149,7 +149,7 @@ def test_a_false_welcome_ends_a_client_with_its_reason() -> None:
         peer.receive(1.0)
 
     connection, shown = connected(script)
-    assert (connection.ending.kind, connection.ending.reason) == ("lost", "misnamed")
+    assert (connection.outcome.kind, connection.outcome.reason) == ("lost", "misnamed")
     assert not connection.joined and shown == []
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from client.commands import complete, run_line
-from client.connection.connection import Connection
+from client.connection.connection import ClientConnection
 from client.input.editor import LineEditor, Panic
 from client.input.keys import KeyPress
 from tests.processes import Client, Server, Terminal, stop_process, terminal_client
@@ -191,7 +191,7 @@ def test_who_reads_keys_never_waits_for_the_network() -> None:
 
     session: Any = Session()
     nothing: Any = None
-    connection = Connection(nothing, nothing, nothing, session, print, print)
+    connection = ClientConnection(nothing, nothing, nothing, session, print, print)
     peer: Any = _Stuck()
     connection._peer, connection._link = peer, _Link()  # type: ignore[assignment]
     connection.send()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from client.connection.silence import LONGEST_PATIENCE, Silence, Step
+from client.connection.silence import LONGEST_WAIT, SilenceMonitor, Step
 
 
 def least(low: float, _high: float) -> float:
@@ -16,7 +16,7 @@ class Watch:
     """A silence that is looked at whenever it is due, and what there was to do."""
 
     def __init__(self) -> None:
-        self.silence = Silence(chance=least)
+        self.silence = SilenceMonitor(chance=least)
         self.now, self.moved, self.waits = 100.0, 0, False
 
     def look(self) -> Step:
@@ -94,7 +94,7 @@ def test_on_a_slow_network_the_next_wait_for_another_connection_is_twice_as_long
         watch.now = 100.0 + start
         watch.send()
         dialled += [at - start for at, step in watch.until(start + 59.0) if step.dial]
-    assert dialled == [10.0, 20.0, 40.0, LONGEST_PATIENCE, LONGEST_PATIENCE]
+    assert dialled == [10.0, 20.0, 40.0, LONGEST_WAIT, LONGEST_WAIT]
     watch.waits = False
     watch.look()
     watch.now = 1000.0  # long after
@@ -110,7 +110,7 @@ def test_jitter_only_puts_off() -> None:
         asked.append((low, high))
         return high
 
-    silence = Silence(chance=most)
+    silence = SilenceMonitor(chance=most)
     silence.look(0.0, True, 1)
     assert asked == [(1.0, 1.3)]
     assert not silence.look(12.9, True, 1).dial and silence.look(13.1, True, 1).dial

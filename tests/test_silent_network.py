@@ -12,7 +12,7 @@ import pytest
 from client import events
 from client.connection import backoff, heartbeat, silence
 from client.connection import connection as client_connection
-from client.connection.connection import Connection
+from client.connection.connection import ClientConnection
 from client.connection.deadlines import NOTHING
 from client.session import Session
 from protocol import frames
@@ -32,7 +32,7 @@ from transport.websocket import WebSocket
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of a second without an answer is long; at once afterwards one dials."""
-    monkeypatch.setattr(silence, "PATIENCE", 0.1)
+    monkeypatch.setattr(silence, "FIRST_NOTICE", 0.1)
     monkeypatch.setattr(silence, "DIAL_AFTER", 0.2)
 
 
@@ -89,7 +89,7 @@ def test_the_first_connection_goes_on_if_it_proves_first(
         until(lambda: len(ann.road.connections) == 2)
         thaw_first(ann)
         group.wait(lambda: ben.heard(mine) and ann.all(events.Answered), "the answer")
-        assert ann.connection._spare is None
+        assert ann.connection._standby is None
         assert not ann.all(events.Reconnected) and not ann.all(events.Reconnecting)
 
 
@@ -173,9 +173,9 @@ def test_another_route_is_a_reason_to_dial_at_once(
     pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No second of patience is left to wait for here."""
-    monkeypatch.setattr(silence, "PATIENCE", 1000.0)
+    monkeypatch.setattr(silence, "FIRST_NOTICE", 1000.0)
     monkeypatch.setattr(silence, "DIAL_AFTER", 1000.0)
-    monkeypatch.setattr(silence, "LONGEST_PATIENCE", 1000.0)
+    monkeypatch.setattr(silence, "LONGEST_WAIT", 1000.0)
     monkeypatch.setattr(silence, "ROUTE_SECONDS", 0.05)
     with two(pool, prs) as (group, ann, ben):
         moved = Moved()
@@ -238,11 +238,11 @@ def test_nothing_is_lost_or_doubled_by_clients_that_dial_at_every_pause(
 
 def client(
     pool: IdentityPool, prs: bytes, port: Callable[[], int], **options: float
-) -> tuple[Connection, list[events.Event], list[str]]:
+) -> tuple[ClientConnection, list[events.Event], list[str]]:
     found: list[events.Event] = []
     told: list[str] = []
     address = InviteLink("127.0.0.1", 1, tls=False, fingerprint=None)
-    connection: list[Connection] = []
+    connection: list[ClientConnection] = []
     session = Session(
         pool[0], address, "ann", "den", recorder(found), lambda: connection[0].send(), lambda: None
     )
@@ -251,7 +251,7 @@ def client(
         return connect("127.0.0.1", port(), max_message_size=1 << 20, opened=opened)
 
     connection.append(
-        Connection(
+        ClientConnection(
             dial, pool[0], lambda: Credentials(prs), session, found.append, told.append,
             make_keys=lambda: pool.keys, heartbeat=options.get("heartbeat"),
         )  # fmt: skip
@@ -294,7 +294,7 @@ def test_who_guesses_in_between_is_named_at_once_and_stopped_though_others_go_th
             connection.leave()
     named = [event for event in found if isinstance(event, events.Warning)]
     assert [event.code for event in named] == ["unproven"] * 3
-    assert connection.ending.reason == "unproven" and guesses == 3
+    assert connection.outcome.reason == "unproven" and guesses == 3
 
 
 def test_heartbeats_come_as_often_as_they_are_wanted_and_want_answers(

@@ -10,7 +10,7 @@ import pytest
 
 from client import events
 from client.connection import backoff, deadlines, goodbyes, silence
-from client.connection.deadlines import NOTHING, Awaited, Overdue, Patience
+from client.connection.deadlines import NOTHING, Awaited, Deadlines, Overdue
 from client.session import Session
 from protocol import frames, pake
 from protocol.frames import MemberLine
@@ -74,7 +74,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_step_gives_more_time_and_nothing_else_does() -> None:
     clock, said = Clock(), list[str]()
-    waits = Patience(clock, said.append)
+    waits = Deadlines(clock, said.append)
     limit = deadlines.LIMITS["room"]
     assert waits.look(NOTHING) == float("inf")
     start = clock.now
@@ -92,7 +92,7 @@ def test_each_step_gives_more_time_and_nothing_else_does() -> None:
 
 def test_what_is_waited_for_next_has_a_time_of_its_own() -> None:
     clock, said = Clock(), list[str]()
-    waits = Patience(clock, said.append)
+    waits = Deadlines(clock, said.append)
     for step in range(100):
         waits.look(Awaited("answer", step))
         clock.now += deadlines.LIMITS["answer"] - 1
@@ -164,7 +164,7 @@ def test_a_room_that_never_comes_ends_with_a_reason(said: list[frames.Frame]) ->
     connection, shown = connected(
         beating(welcome("alice"), *said), at=lambda _session, each: news.append(each)
     )
-    assert (connection.ending.kind, connection.ending.reason) == ("lost", "no_room")
+    assert (connection.outcome.kind, connection.outcome.reason) == ("lost", "no_room")
     assert news == ["waiting", "ended"] and not connection.joined
     (notice,) = (event.text for event in shown if isinstance(event, events.Notice))
     assert notice.startswith(SENTENCE)
@@ -201,7 +201,7 @@ def test_a_line_that_is_never_answered_ends_with_a_reason_and_comes_back(
     greeted = replace(welcome("alice"), heartbeat_interval=seconds, heartbeat_timeout=1e9)
     script = beating(greeted, entered(1), frames.Roster((ALICE,)), answers=answers)
     connection, shown = connected(script, at=typing("hello"))
-    assert (connection.ending.kind, connection.ending.reason) == ("lost", "no_answer")
+    assert (connection.outcome.kind, connection.outcome.reason) == ("lost", "no_answer")
     assert [event.text for event in shown if isinstance(event, events.NotSent)] == ["hello"]
     assert [event.text for event in shown if isinstance(event, events.Notice)]
 
@@ -210,7 +210,7 @@ def test_a_line_that_is_never_answered_ends_with_a_reason_and_comes_back(
 def test_who_beats_and_never_answers_is_not_called_silent_again_and_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(silence, "PATIENCE", 0.05)
+    monkeypatch.setattr(silence, "FIRST_NOTICE", 0.05)
     monkeypatch.setitem(deadlines.LIMITS, "answer", 1.0)
     monkeypatch.setitem(deadlines.HINTS, "answer", 0.5)
     script = beating(welcome("alice"), entered(1), frames.Roster((ALICE,)))
@@ -231,7 +231,7 @@ def test_sizes_of_nothing_keep_nobody_out() -> None:
         received(peer)
 
     connection, shown = connected(script, at=typing("hello"))
-    assert connection.ending.reason == "shutdown"
+    assert connection.outcome.reason == "shutdown"
     assert [event.reason for event in shown if isinstance(event, events.NotSent)] == ["too_long"]
     assert [event.nick for event in shown if isinstance(event, events.MemberJoined)] == ["bob"]
 
@@ -253,7 +253,7 @@ LIES: dict[str, list[frames.Frame]] = {
 def test_a_way_in_that_cannot_be_ends_with_a_reason(said: list[frames.Frame]) -> None:
     """It is a chat server, and has proven the password: so it is not called something else."""
     connection, shown = connected(beating(welcome("alice"), *said))
-    assert (connection.ending.kind, connection.ending.reason) == ("lost", "protocol")
+    assert (connection.outcome.kind, connection.outcome.reason) == ("lost", "protocol")
     assert not connection.joined and shown == []
 
 
@@ -295,7 +295,7 @@ def test_a_room_that_cannot_be_is_warned_of(
         received(peer)
 
     connection, shown = connected(script, at=typing("hello"))
-    assert connection.joined and connection.ending.reason == "shutdown"
+    assert connection.joined and connection.outcome.reason == "shutdown"
     found = [(event.code, event.nick) for event in shown if isinstance(event, events.Warning)]
     assert [each for each in found if each[0] == "bad_roster"] == warnings
     assert [event.text for event in shown if isinstance(event, events.NotSent)] == ["hello"]
@@ -316,7 +316,7 @@ def test_a_record_that_comes_in_drops_gives_no_more_time() -> None:
                 peer.receive(0.01)
 
     connection, _ = connected(script)
-    assert (connection.ending.kind, connection.ending.reason) == ("lost", "no_room")
+    assert (connection.outcome.kind, connection.outcome.reason) == ("lost", "no_room")
 
 
 # Again and again
@@ -370,7 +370,7 @@ def test_a_server_that_lets_in_and_hangs_up_is_left_to_a_person(
     notices = [event.text for event in shown if isinstance(event, events.Notice)]
     assert len(notices) == goodbyes.MOST and all(words in text for text in notices)
     assert shown[-1] == events.Paused("rebuffed")
-    assert connection.ending.kind == "left"
+    assert connection.outcome.kind == "left"
 
 
 @pytest.mark.usefixtures("swift")
@@ -388,7 +388,7 @@ def test_a_program_waits_long_before_it_comes_back_to_such_a_server() -> None:
 
 def test_goodbyes_with_good_times_between_are_no_rebuffs() -> None:
     clock = Clock()
-    counted = goodbyes.Rebuffs(clock)
+    counted = goodbyes.Goodbyes(clock)
     for _ in range(goodbyes.MOST * 2):
         counted.entered()
         clock.now += goodbyes.LASTED
@@ -436,7 +436,7 @@ def test_what_is_typed_before_the_room_goes_there_in_order() -> None:
     """Also where its owner has changed the wish before the handshake, or after it."""
     for early in (True, False):
         person = Person("alice")
-        for deed in (["switch", "join"] if early else ["join", "switch"]):
+        for deed in ["switch", "join"] if early else ["join", "switch"]:
             if deed == "join":
                 person.session.room_to_join()
                 person.session.welcome(welcome("alice"))

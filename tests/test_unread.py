@@ -45,7 +45,7 @@ def test_nothing_is_read_while_what_has_come_is_not_taken(
     pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That bounds what waits; typing and sending go on, and it is no silence of the network's."""
-    monkeypatch.setattr(silence, "PATIENCE", 0.05)
+    monkeypatch.setattr(silence, "FIRST_NOTICE", 0.05)
     monkeypatch.setattr(silence, "DIAL_AFTER", 0.1)
     room = threading.Event()
     with two(pool, prs) as (group, ann, ben):

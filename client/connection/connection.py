@@ -1,7 +1,7 @@
 """The reader thread: connects, joins, receives, and comes back when the connection is lost.
 
 Where nothing comes back any more it has a second connection tried beside the first
-(``client.spare``); whichever proves first goes on.  The second one is not given to the session
+(``client.standby``); whichever proves first goes on.  The second one is not given to the session
 before the first is: until its `confirm` it has shown nothing, and from then on until `welcome`
 the first one is not read, so no frame comes twice.
 
@@ -21,14 +21,20 @@ from typing import Any
 
 from client import events, messages, refusals
 from client.connection.backoff import Backoff
-from client.connection.deadlines import NOTHING, Awaited, Overdue, Patience
-from client.connection.goodbyes import Rebuffs
+from client.connection.deadlines import NOTHING, Awaited, Deadlines, Overdue
+from client.connection.goodbyes import Goodbyes
 from client.connection.guesses import Guesses
-from client.connection.handshake import ANSWER_SECONDS, ATTEMPT_SECONDS, Approach, Approaching, Dial
-from client.connection.heartbeat import Rhythm
-from client.connection.outcome import Ending, Gone, Refused, ending_of, reason_of
-from client.connection.silence import ROUTE_SECONDS, Silence
-from client.connection.standby import Spare
+from client.connection.handshake import ANSWER_SECONDS, ATTEMPT_SECONDS, Dial, Handshake, Handshakes
+from client.connection.heartbeat import HeartbeatInterval
+from client.connection.outcome import (
+    AdmissionRefused,
+    Outcome,
+    ServerGoodbye,
+    outcome_of,
+    reason_of,
+)
+from client.connection.silence import ROUTE_SECONDS, SilenceMonitor
+from client.connection.standby import StandbyConnection
 from client.outbox import records
 from client.session import Session
 from i18n import _
@@ -55,7 +61,7 @@ _LONGEST_NICK_WAIT = 300.0  # in all, for a nickname whose holder is away
 _TAKEN = ("nick_taken", "nick_lost", "nick_reserved")
 
 
-class Connection:
+class ClientConnection:
     """Keeps one session connected.
 
     ``dial`` opens a WebSocket to the server; it hands each stream that it tries to the function
@@ -98,16 +104,16 @@ class Connection:
         self._streams: list[Stream] = []  # of the addresses that are, or were last, dialled
         self._proven = False  # the last connection, by its server's first record
         self._ticket: bytes | None = None  # the newest that the server has given
-        self._approaching = Approaching(
+        self._handshakes = Handshakes(
             dial, identity, credentials, make_keys, lambda: self._ticket, self._leaving, clock,
             lambda: self._say_slow("welcome"),
         )  # fmt: skip
-        self._spare: Spare[Approach] | None = None
+        self._standby: StandbyConnection[Handshake] | None = None
         self._wanted = False  # another connection, by a person
-        self._silence = Silence()
-        self._rhythm = Rhythm(heartbeat)
+        self._silence = SilenceMonitor()
+        self._heartbeat = HeartbeatInterval(heartbeat)
         self._backoff, self._guesses = Backoff(clock), Guesses(clock)
-        self._rebuffs = Rebuffs(clock)
+        self._goodbyes = Goodbyes(clock)
         self._said: tuple[str, bool] | None = None  # of the refusal that was told last
         self._not_before = 0.0  # the next attempt, by that
         self._route: Route | None = None  # of the last connection
@@ -119,13 +125,13 @@ class Connection:
         self._suspect = False  # nothing had passed for a while: there may be another route by now
         self._received = 0  # bytes, since the last heartbeat
         self._asked = False  # for a heartbeat, and it has not come
-        self._patience = Patience(clock, self._say_slow)
+        self._deadlines = Deadlines(clock, self._say_slow)
         self._heard_of = NOTHING  # what the server lives without answering
         self.unanswered = False  # it was left for that, and has not answered since
         self._excused = 0.0  # until when the server has said that it takes its time
         self.joined = False
         self.over = False
-        self.ending = Ending("left")
+        self.outcome = Outcome("left")
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
 
     @property
@@ -147,7 +153,7 @@ class Connection:
             peer.wake()
         for stream in [] if peer is not None else self._streams:
             stream.abort()
-        self._drop_spare()
+        self._drop_standby()
         self._thread.join(_GOODBYE_SECONDS + 1.0)
 
     def abort(self) -> None:
@@ -163,7 +169,7 @@ class Connection:
             self._peer.abort()
         for stream in self._streams:
             stream.abort()
-        self._drop_spare()
+        self._drop_standby()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the thread to end; whether it has."""
@@ -239,52 +245,52 @@ class Connection:
     # The thread
 
     def _run(self) -> None:
-        self.ending = Ending("lost", "internal")  # until there is a better reason
+        self.outcome = Outcome("lost", "internal")  # until there is a better reason
         try:
-            self.ending = self._keep_connected()
+            self.outcome = self._keep_connected()
         finally:
             self._session.lose()
-            self._drop_spare()
+            self._drop_standby()
             self.over = True
             self._tell("ended")
 
-    def _keep_connected(self) -> Ending:
+    def _keep_connected(self) -> Outcome:
         while not self._leaving.is_set():
-            ending = self._one_connection()
-            if ending is not None or self._leaving.is_set():
-                return ending or Ending("left")
+            outcome = self._one_connection()
+            if outcome is not None or self._leaving.is_set():
+                return outcome or Outcome("left")
             unproven = self._guesses.too_many()
             if unproven and not self._may_ask:
-                return Ending("lost", "unproven")
+                return Outcome("lost", "unproven")
             if not self._reconnect:
-                return Ending("lost", self._reason)
+                return Outcome("lost", self._reason)
             self._backoff.lost(self._timeout)
             if unproven:
                 self._ask("unproven")
-            elif self._rebuffs.too_many and self._may_ask:
+            elif self._goodbyes.too_many and self._may_ask:
                 self._ask("rebuffed")
             else:
                 self._wait()
-        return Ending("left")
+        return Outcome("left")
 
-    def _one_connection(self) -> Ending | None:
+    def _one_connection(self) -> Outcome | None:
         """One connection from dialling to its end; None if there is to be another."""
         self._proven, self._reason, self._refused = False, "lost", False
         try:
             self._join()
             self._receive_all()
         except ChatError as error:
-            self._refused = isinstance(error, Refused)
+            self._refused = isinstance(error, AdmissionRefused)
             if isinstance(error, Overdue) and error.reason == "no_answer":
                 self.unanswered = True
-            ending = ending_of(error, first=not self.joined, proven=self._proven)
+            outcome = outcome_of(error, first=not self.joined, proven=self._proven)
             if isinstance(error, BadVersion) and self._proven:
                 self._say_bye(error.code)
-            elif ending is None:
+            elif outcome is None:
                 self._say_why(reason_of(error, proven=self._proven))
-                if isinstance(error, Refused):
+                if isinstance(error, AdmissionRefused):
                     self._say_refused(error)
-            return ending
+            return outcome
         finally:
             self._disconnect()
         return None
@@ -294,11 +300,11 @@ class Connection:
         while True:
             try:
                 return self._join_now()
-            except Refused as refused:
+            except AdmissionRefused as refused:
                 if self.joined or not self._await_nick(refused):
                     raise
 
-    def _await_nick(self, refused: Refused) -> bool:
+    def _await_nick(self, refused: AdmissionRefused) -> bool:
         """Whether it has waited for the nickname, and is to try again."""
         refusal = refused.refusal
         delay = refusal.retry_after or 0.0
@@ -320,8 +326,8 @@ class Connection:
             names += [f"{wanted[:_LONGEST_BASE]}-{number}" for number in _NAMES_TO_TRY]
         for name in names:
             try:
-                self._handshake(name)
-            except Refused as refused:
+                self._enter_as(name)
+            except AdmissionRefused as refused:
                 if not refused.proven or refused.refusal.code not in _TAKEN or len(names) == 1:
                     raise
                 taken = refused
@@ -333,39 +339,39 @@ class Connection:
             return
         raise taken
 
-    def _handshake(self, nick: str) -> None:
-        spare = self._spare
+    def _enter_as(self, nick: str) -> None:
+        standby = self._standby
         try:
             # One that was begun while the last connection was silent has come further.
-            approach = self._approach() if spare is None else spare.result()
-            self._enter(approach, nick)
+            handshake = self._begin_handshake() if standby is None else standby.result()
+            self._enter(handshake, nick)
         finally:
-            self._spare = None
+            self._standby = None
 
-    def _approach(self) -> Approach:
+    def _begin_handshake(self) -> Handshake:
         self._streams = []
-        return self._approaching.make(self._opened)
+        return self._handshakes.make(self._opened)
 
-    def _enter(self, approach: Approach, nick: str) -> None:
-        self._go_on(approach, *self._prove(approach, nick))
+    def _enter(self, handshake: Handshake, nick: str) -> None:
+        self._go_on(handshake, *self._prove(handshake, nick))
 
     def _prove(
-        self, approach: Approach, nick: str, seconds: float | None = None
+        self, handshake: Handshake, nick: str, seconds: float | None = None
     ) -> tuple[frames.Welcome, Sequence[Any]]:
         """Show what this client knows, and get `welcome` and what is with it.
 
         ``seconds``: wait no longer than that.  Raises ChatError, with the connection ended.
         """
-        if approach.is_stale:
-            approach.drop()
+        if handshake.is_stale:
+            handshake.drop()
             raise Closed()
         session = self._session
         proven = shown = False
         try:
-            confirm = approach.confirm(nick, session.room_to_join(), session.resume_point())
+            confirm = handshake.confirm(nick, session.room_to_join(), session.resume_point())
             self._guesses.begin()
             shown = True
-            values = approach.prove(confirm, seconds)
+            values = handshake.prove(confirm, seconds)
             proven = True  # whoever sealed this knows what we know
             self._proven = True
             self._guesses.proven()
@@ -374,32 +380,30 @@ class Connection:
                 self._emit(events.Notice(messages.crowded(welcome.seconds)))
                 if not self.joined:  # there is no screen yet
                     self._tell("waiting")
-                values = approach.more(seconds or ANSWER_SECONDS)
+                values = handshake.more(seconds or ANSWER_SECONDS)
                 welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
             if isinstance(welcome, frames.Refused):
-                raise Refused(welcome, proven=True)
+                raise AdmissionRefused(welcome, proven=True)
             if not isinstance(welcome, frames.Welcome):
                 raise Unexpected()
         except BaseException:
-            approach.drop()
+            handshake.drop()
             if self.joined and shown and not proven and not self._leaving.is_set():
                 self._emit(events.Warning("unproven", None, messages.warning("unproven")))
             raise
         return welcome, values[1:]
 
-    def _go_on(
-        self, approach: Approach, welcome: frames.Welcome, rest: Sequence[Any]
-    ) -> None:
+    def _go_on(self, handshake: Handshake, welcome: frames.Welcome, rest: Sequence[Any]) -> None:
         """From now on with this connection; in the place of the other one, if there is one."""
         if self._peer is not None:
             self._peer.abort()  # or a writer might wait for it
             self._disconnect()
-        peer = approach.peer
+        peer = handshake.peer
         with self._sending:
             self._peer = peer
         peer.allow(min(max(welcome.max_payload_size, _FIRST_RECORD), _LARGEST_RECORD))
         interval = min(max(welcome.heartbeat_interval, 0.05), _LONGEST_INTERVAL)
-        self._interval = self._rhythm.interval(interval)
+        self._interval = self._heartbeat.interval(interval)
         self._timeout = min(max(welcome.heartbeat_timeout, interval), _LONGEST_TIMEOUT)
         self._ticket = welcome.ticket
         self._heard = self._wrote = self._clock()
@@ -409,14 +413,14 @@ class Connection:
         self._asked = self._wanted = False
         self._silence.begin()
         self._heard_of = NOTHING
-        self._patience, self._excused = Patience(self._clock, self._say_slow), 0.0
+        self._deadlines, self._excused = Deadlines(self._clock, self._say_slow), 0.0
         self._backoff.entered()
-        self._rebuffs.entered()
+        self._goodbyes.entered()
         self._said = None
         self._route = peer.route
-        self._session.welcome(welcome, approach.nick)
+        self._session.welcome(welcome, handshake.nick)
         with self._sending:
-            self._link = approach.link
+            self._link = handshake.link
         self._take(rest)
 
     def _say_slow(self, what: str) -> None:
@@ -443,7 +447,7 @@ class Connection:
             raise Closed()
         silent_at = self._heard + self._timeout
         paused = self._session.paused_until() or self._beat
-        due = self._patience.look(self._session.awaited())
+        due = self._deadlines.look(self._session.awaited())
         until = min(self._beat, silent_at, self._silence.due, paused, due)
         if not self._await_room(0.0):
             return self._wait_for_room(min(self._beat, paused))
@@ -452,9 +456,9 @@ class Connection:
             values = link.open(record)
             self._heard, self._gap = self._clock(), 0.0
             self._received += len(record)
-            spare = self._spare
-            if spare is not None and not spare.wanted and not peer.stuck:
-                self._drop_spare()  # the old one has proven first
+            standby = self._standby
+            if standby is not None and not standby.wanted and not peer.stuck:
+                self._drop_standby()  # the old one has proven first
                 self._backoff.calm()
             self._take(values)
         elif self._clock() >= silent_at:
@@ -472,7 +476,7 @@ class Connection:
         self._heard = self._clock()
         self._silence.begin()
         self._heard_of = NOTHING
-        self._patience.look(NOTHING)
+        self._deadlines.look(NOTHING)
         self._session.go_on()
         if self._heard >= self._beat:
             self._say_seen(answer=False)
@@ -494,17 +498,17 @@ class Connection:
         moved, stuck = (peer.moved(), peer.stuck) if waits else (0, False)
         step = self._silence.look(now, waits, moved, stuck)
         if step.back:
-            if not self._asked:  # it answers heartbeats, and not this: Patience tells of it
+            if not self._asked:  # it answers heartbeats, and not this: Deadlines tell of it
                 self._heard_of = awaited
             self._emit(events.Answered())
         if step.said is not None:
             self._emit(events.NoAnswer(step.said))
         if step.probe:
             self._say_seen(answer=True)
-        spare = self._spare  # whoever leaves takes it away
-        if spare is not None:
-            if spare.done:
-                self._change_over(spare)
+        standby = self._standby  # whoever leaves takes it away
+        if standby is not None:
+            if standby.done:
+                self._change_over(standby)
         elif self._wanted or (step.dial and self._may_dial()):
             self._try_another()
         elif self._suspect or self._silence.late:
@@ -523,18 +527,18 @@ class Connection:
 
     def _try_another(self) -> None:
         """Dial beside the connection that there is."""
-        self._spare = Spare(
-            lambda opened: self._approaching.make(opened, aside=True), self._stir, self._wanted
+        self._standby = StandbyConnection(
+            lambda opened: self._handshakes.make(opened, aside=True), self._stir, self._wanted
         )
         self._wanted = False
 
-    def _change_over(self, spare: Spare[Approach]) -> None:
+    def _change_over(self, standby: StandbyConnection[Handshake]) -> None:
         """The second connection has come as far as it can by itself, or nowhere."""
         welcome, gap = True, self._gap
         try:
-            approach = spare.result()
-            found = self._prove(approach, self._session.nick, ATTEMPT_SECONDS)
-        except Refused as refused:
+            handshake = standby.result()
+            found = self._prove(handshake, self._session.nick, ATTEMPT_SECONDS)
+        except AdmissionRefused as refused:
             if refused.proven and refused.refusal.code not in _TAKEN:
                 raise
             if refused.proven:
@@ -543,31 +547,31 @@ class Connection:
         except ChatError:
             pass
         else:
-            self._go_on(approach, *found)
-            if not spare.wanted:
+            self._go_on(handshake, *found)
+            if not standby.wanted:
                 self._on_cut(gap)
             return
         finally:
-            self._spare = None
-        if spare.wanted:
+            self._standby = None
+        if standby.wanted:
             text = _("No other connection could be made; the one that there is goes on.")
             self._emit(events.Notice(text))
         self._silence.dial_soon(self._clock(), self._backoff.delay(welcome))
 
-    def _drop_spare(self) -> None:
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            spare.cancel()
+    def _drop_standby(self) -> None:
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            standby.cancel()
 
     def _on_cut(self, idle: float) -> None:
         """Something has ended a connection on which nothing had passed for ``idle`` seconds."""
-        if not self._rhythm.cut(idle, self._interval) or self._leaving.is_set():
+        if not self._heartbeat.cut(idle, self._interval) or self._leaving.is_set():
             return
         text = _(
             "Something on the way cuts connections that are quiet for {idle}: a heartbeat "
             "goes out every {beat} from now on."
         )
-        self._interval = beat = self._rhythm.interval(self._interval)
+        self._interval = beat = self._heartbeat.interval(self._interval)
         self._beat = min(self._beat, self._clock() + beat)
         shown = {"idle": messages.seconds(round(idle)), "beat": messages.seconds(round(beat))}
         self._emit(events.Notice(text.format(**shown)))
@@ -579,7 +583,7 @@ class Connection:
             except UnknownType:
                 continue  # of a later version; what matters has a version of its own
             if isinstance(frame, frames.Bye):
-                raise Gone(frame.reason)
+                raise ServerGoodbye(frame.reason)
             if isinstance(frame, frames.Seen):
                 self._asked = False
             elif isinstance(frame, frames.Wait):
@@ -594,11 +598,11 @@ class Connection:
         self._reason = reason
         if reason in ("lost", "replaced"):  # by this client: nobody else has its keys
             return
-        self._rebuffs.ended()
+        self._goodbyes.ended()
         if self._reconnect and not self._leaving.is_set():
             self._emit(events.Notice(messages.coming_back(reason)))
 
-    def _say_refused(self, refused: Refused) -> None:
+    def _say_refused(self, refused: AdmissionRefused) -> None:
         """Once for as long as it is refused so, however often."""
         code, proven = refused.refusal.code, refused.proven
         if proven:
@@ -630,15 +634,15 @@ class Connection:
         """Until the next attempt, or the moment in which the system has a route again."""
         self._stirred.clear()
         told = self._not_before - self._clock()
-        delay = max(self._backoff.delay(not self._refused), self._rebuffs.pause, round(told, 1))
-        if self._rebuffs.too_many:
+        delay = max(self._backoff.delay(not self._refused), self._goodbyes.pause, round(told, 1))
+        if self._goodbyes.too_many:
             self._emit(events.Notice(messages.rebuffed(delay)))
         self._emit(events.Reconnecting(self._backoff.attempt, delay))
-        at_once = not (self._rebuffs.too_many or told > 0 or self._backoff.closed())
+        at_once = not (self._goodbyes.too_many or told > 0 or self._backoff.closed())
         end = self._clock() + delay
         while (left := end - self._clock()) > 0 and not self._stirred.is_set():
-            spare = self._spare
-            if self._leaving.is_set() or (at_once and spare is not None and spare.done):
+            standby = self._standby
+            if self._leaving.is_set() or (at_once and standby is not None and standby.done):
                 return
             self._pause(min(left, ROUTE_SECONDS))
             if not self._refused and self._route is not None and self._route.changed():
@@ -647,12 +651,12 @@ class Connection:
     def _ask(self, reason: str) -> None:
         """Somebody has to want the next attempt: each may let somebody in between guess once, or
         is in vain anyway."""
-        self._drop_spare()
+        self._drop_standby()
         self._stirred.clear()
         self._emit(events.Paused(reason))
         self._pause(None)
         self._guesses.forget()
-        self._rebuffs.forget()
+        self._goodbyes.forget()
 
     def _pause(self, seconds: float | None) -> None:
         """For ``seconds``, or for ever; ``leave`` and ``retry`` end it."""

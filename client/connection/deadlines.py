@@ -40,7 +40,7 @@ class Overdue(ChatError):
         self.reason = "no_room" if what == "room" else "no_answer"
 
 
-class Patience:
+class Deadlines:
     """Deadlines of one connection, in ``clock``'s seconds.  Not thread-safe.
 
     ``say`` gets ``Awaited.what`` once for each wait that takes its time.

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 MOST = 5  # in a row; then a person has to want the next
-LASTED = 120.0  # seconds after which a connection was a good one; more than any wait of Patience
+LASTED = 120.0  # seconds after which a connection was a good one; more than any wait of Deadlines
 PAUSE_SECONDS = 300.0  # before the next, where there is no person to ask
 
 
-class Rebuffs:
+class Goodbyes:
     """Counts them; what the network has cut is none."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

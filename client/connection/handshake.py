@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from client.connection.outcome import Refused
+from client.connection.outcome import AdmissionRefused
 from protocol import limits
 from protocol.errors import TimedOut, Unexpected
 from protocol.keys import Identity, RecipientKeys
@@ -32,7 +32,7 @@ _FIRST_RECORD = 2 * limits.RECORD_BYTES
 Dial = Callable[[Callable[[Stream], None]], WebSocket]
 
 
-class Approach:
+class Handshake:
     """A connection on which the server's `key` has come, and nothing has been shown yet."""
 
     def __init__(
@@ -75,10 +75,10 @@ class Approach:
         self.peer.finish(0.0)
 
 
-class Approaching:
+class Handshakes:
     """Makes them.  ``on_slow`` is told when the server is; ``leaving`` ends what waits for it.
 
-    ``dial`` as ``Connection`` has it; ``ticket`` is the newest that the server has given.
+    ``dial`` as ``ClientConnection`` has it; ``ticket`` is the newest that the server has given.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Approaching:
         self._make_keys, self._ticket, self._leaving = make_keys, ticket, leaving
         self._clock, self._on_slow = clock, on_slow
 
-    def make(self, opened: Callable[[Stream], None], aside: bool = False) -> Approach:
+    def make(self, opened: Callable[[Stream], None], aside: bool = False) -> Handshake:
         """Dial, and go as far as `key`; ``aside``: nobody is told that it takes long.
 
         Each stream is given to ``opened`` first: aborting them ends it.  Raises ChatError.
@@ -113,7 +113,7 @@ class Approaching:
         except BaseException:
             peer.finish(0.0)
             raise
-        return Approach(peer, link, key, self._answer)
+        return Handshake(peer, link, key, self._answer)
 
     def _answer(self, peer: WebSocket, seconds: float | None = None) -> str | bytes:
         """The next message of the handshake, of a server that may be busy with others."""
@@ -135,6 +135,6 @@ class Approaching:
             if message is not None:
                 refusal = refusal_in_clear(message)
                 if refusal is not None:
-                    raise Refused(refusal, proven=False)
+                    raise AdmissionRefused(refusal, proven=False)
                 return message
         raise TimedOut()

@@ -13,7 +13,7 @@ _ALIKE = 0.1  # two silences that differ by no more than this part of them, or b
 _ALIKE_SECONDS = 0.5
 
 
-class Rhythm:
+class HeartbeatInterval:
     """``asked``: seconds between heartbeats that somebody wants at most; None: the server's."""
 
     def __init__(self, asked: float | None = None) -> None:

@@ -27,7 +27,7 @@ _PASSING = (
 )
 
 
-class Refused(ChatError):
+class AdmissionRefused(ChatError):
     """The server does not let this client in; ``refusal`` says why.
 
     Unless ``proven``, anybody in between may have said so.
@@ -38,7 +38,7 @@ class Refused(ChatError):
         self.refusal, self.proven = refusal, proven
 
 
-class Gone(ChatError):
+class ServerGoodbye(ChatError):
     """The server has said goodbye, inside a record; ``reason`` is its code."""
 
     def __init__(self, reason: str) -> None:
@@ -47,7 +47,7 @@ class Gone(ChatError):
 
 
 @dataclass(frozen=True)
-class Ending:
+class Outcome:
     """Why the reader thread has ended: ``kind`` is left, unreachable, refused or lost."""
 
     kind: str
@@ -55,37 +55,37 @@ class Ending:
     params: Mapping[str, float | str] = field(default_factory=dict)
 
 
-def ending_of(error: ChatError, *, first: bool, proven: bool) -> Ending | None:
+def outcome_of(error: ChatError, *, first: bool, proven: bool) -> Outcome | None:
     """What ``error`` has put an end to; None if there is to be another connection.
 
     ``first``: no room was ever entered.  ``proven``: `welcome` had come.
     """
-    if isinstance(error, Refused):
+    if isinstance(error, AdmissionRefused):
         return _refusal(error, first)
-    if isinstance(error, Gone) and error.reason in _FINAL:
-        return Ending("refused", error.reason)
+    if isinstance(error, ServerGoodbye) and error.reason in _FINAL:
+        return Outcome("refused", error.reason)
     if isinstance(error, BadVersion) and (first or proven):
-        return Ending("refused", error.code)
+        return Outcome("refused", error.code)
     if not first:
         return None
     if isinstance(error, Unreachable):
-        return Ending("unreachable", error.reason, error.told())
+        return Outcome("unreachable", error.reason, error.told())
     if proven:
-        return Ending("lost", reason_of(error, proven=True))
-    return Ending("unreachable", "timeout" if isinstance(error, TimedOut) else "not_websocket")
+        return Outcome("lost", reason_of(error, proven=True))
+    return Outcome("unreachable", "timeout" if isinstance(error, TimedOut) else "not_websocket")
 
 
-def _refusal(refused: Refused, first: bool) -> Ending | None:
+def _refusal(refused: AdmissionRefused, first: bool) -> Outcome | None:
     refusal = refused.refusal
     if not first and (not refused.proven or refusal.code in _PASSING):
         return None
-    return Ending("refused", refusal.code, refusals.params(refusal))
+    return Outcome("refused", refusal.code, refusals.params(refusal))
 
 
 def reason_of(error: ChatError, *, proven: bool) -> str:
     """The reason of a ``disconnected`` event; ``lost`` where there is nothing to say about it."""
-    if isinstance(error, (Gone, Overdue)):
+    if isinstance(error, (ServerGoodbye, Overdue)):
         return error.reason
-    if not proven or isinstance(error, (Closed, Refused, TimedOut)):
+    if not proven or isinstance(error, (Closed, AdmissionRefused, TimedOut)):
         return "lost"
     return "protocol" if isinstance(error, RemoteError) else error.code

@@ -10,9 +10,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-PATIENCE = 5.0  # seconds without an answer, before it is said
+FIRST_NOTICE = 5.0  # seconds without an answer, before it is said
 DIAL_AFTER = 10.0  # before another connection is tried, without jitter
-LONGEST_PATIENCE = 40.0  # to which that grows while it was in vain
+LONGEST_WAIT = 40.0  # to which that grows while it was in vain
 CALM = 120.0  # seconds after which it is forgotten that it was
 ROUTE_SECONDS = 1.0  # between two looks at the system's route, while something is late
 
@@ -31,7 +31,7 @@ class Step:
     back: bool = False
 
 
-class Silence:
+class SilenceMonitor:
     """One connection's.  ``due`` is when to look again at the latest, if nothing happens.
 
     The waits before it is said again double, and so does the wait for another connection where
@@ -67,7 +67,7 @@ class Silence:
         # for as long again as it did before it repeats that.
         forlorn = waits and stuck and self._dialled
         if (moved > self._moved and not forlorn) or not waits:
-            back = self._since is not None and self._say_at > PATIENCE
+            back = self._since is not None and self._say_at > FIRST_NOTICE
             self._vain += self._dialled
             self._dialled, self._moved = False, max(moved, self._moved)
             self._since, self.late = None, False
@@ -88,8 +88,8 @@ class Silence:
     def _start(self, now: float) -> None:
         if now - self._dialled_at >= CALM:
             self._vain = 0
-        wait = min(DIAL_AFTER * 2.0**self._vain, LONGEST_PATIENCE)
-        self._since, self._say_at = now, PATIENCE
+        wait = min(DIAL_AFTER * 2.0**self._vain, LONGEST_WAIT)
+        self._since, self._say_at = now, FIRST_NOTICE
         self._dial_at = now + wait * self._chance(1.0, 1.3)
         self._schedule(now)
 
@@ -98,7 +98,7 @@ class Silence:
         silent = now - self._since
         said, probe = None, False
         if silent >= self._say_at:
-            said, probe = int(silent), self._say_at == PATIENCE
+            said, probe = int(silent), self._say_at == FIRST_NOTICE
             if probe and stuck and not self._vain:
                 self._dial_at = min(self._dial_at, now + self._chance(0.0, 0.5))
             while self._say_at <= silent:

@@ -23,8 +23,8 @@ class Abortable(Protocol):
 T = TypeVar("T", bound=Abortable)
 
 
-class Spare(Generic[T]):
-    """``approach`` makes the connection, and hands each stream that it tries to the function that
+class StandbyConnection(Generic[T]):
+    """``handshake`` makes the connection, and hands each stream that it tries to the function that
     it is given; ``on_done`` is called by the thread when it has, or has not.
 
     ``wanted``: a person has asked for it, so it is used although the first one may be well.
@@ -32,12 +32,12 @@ class Spare(Generic[T]):
 
     def __init__(
         self,
-        approach: Callable[[Callable[[Stream], None]], T],
+        begin: Callable[[Callable[[Stream], None]], T],
         on_done: Callable[[], None],
         wanted: bool = False,
     ) -> None:
         self.wanted = wanted
-        self._approach, self._on_done = approach, on_done
+        self._begin, self._on_done = begin, on_done
         self._lock = threading.Lock()  # leaf; guards all below
         self._streams: list[Stream] = []
         self._cancelled = False
@@ -54,7 +54,7 @@ class Spare(Generic[T]):
             return self._done
 
     def result(self) -> T:
-        """What was made, once; waits for it.  Raises ChatError as ``approach`` did."""
+        """What was made, once; waits for it.  Raises ChatError as ``handshake`` did."""
         self._thread.join()
         with self._lock:
             found, self._found = self._found, None
@@ -80,7 +80,7 @@ class Spare(Generic[T]):
 
     def _run(self) -> None:
         try:
-            found = self._approach(self._opened)
+            found = self._begin(self._opened)
         except ChatError as error:
             with self._lock:
                 self._error = error
