@@ -272,7 +272,7 @@ def test_who_guesses_in_between_is_named_at_once_and_stopped_though_others_go_th
             prove(peer, link, b"a guess, thirty-two bytes of it.")
         raise Closed
 
-    with Impostor(guess) as impostor, mock.patch("client.backoff.FIRST_DELAY", 0.01):
+    with Impostor(guess) as impostor, mock.patch("client.connection.backoff.FIRST_DELAY", 0.01):
         dialled = 0
 
         def port() -> int:
