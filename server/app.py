@@ -16,10 +16,8 @@ from typing import Any
 
 from protocol.errors import ChatError
 from protocol.safe_text import visible
-from protocol.sizes import box_size
-from server import limits
-from server.admission import AcceptSlot, ConnectionLimits, Permit
-from server.auth import Password, Tokens
+from server import limits, services
+from server.admission import Permit
 from server.banner import (
     banner,
     cannot_listen,
@@ -29,19 +27,12 @@ from server.banner import (
     certificate_unusable,
     forms_cannot_listen,
 )
-from server.bans import Bans
-from server.broadcast import Broadcaster, Receiver
 from server.client_address import ClientAddress, TrustedProxies
-from server.connection import Connection, Parts, Rules
-from server.console import Console
-from server.expiry import ExpiryThread
-from server.http import Face, Handler, no_place
+from server.connection import Connection
+from server.console import AdminConsole
+from server.http import Handler, HttpFace, no_place
 from server.listener import Listener
-from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter
-from server.rooms import Rooms
-from server.sessions import Sessions
 from server.signals import Signals
-from server.throttle import FormThrottle, LoginThrottle
 from settings import ServerSettings
 from transport import (  # its library now: what is wrong with it is not told to clients
     CannotListen,
@@ -88,14 +79,12 @@ class ChatServer:
             if settings.ssl_cert is not None
             else None
         )
-        self._connection_limits = ConnectionLimits()
         self._stopping = False
         self._lock = threading.Lock()  # leaf; guards the set
         self._visits: set[_Visit] = set()
         # In clear where TLS is expected, the refusal would pass for another kind of server.
         self._refusal = no_place() if self._tls is None else b""
-        self._form_throttle = FormThrottle()
-        self._parts = self._build(settings)
+        self._services = services.build(settings)
         self._face = self._make_face(settings)
         self._listener = self._listen(settings.host, settings.port, self._face)
         self._listeners = [self._listener]
@@ -108,13 +97,13 @@ class ChatServer:
                 self._listener.server_close()
                 raise FormsCannotListen(error.reason) from None
 
-    def _make_face(self, settings: ServerSettings) -> Face:
-        return Face(
-            self._parts.password,
-            self._parts.tokens,
-            self._form_throttle,
-            self._end_token,
-            self._parts.expiry.schedule,
+    def _make_face(self, settings: ServerSettings) -> HttpFace:
+        return HttpFace(
+            self._services.password,
+            self._services.tokens,
+            self._services.form_throttle,
+            self._services.sessions.end_token,
+            self._services.expiry.schedule,
             self._tls is not None,
             TrustedProxies(settings.trusted_proxies, settings.proxy_protocol),
             settings.path,
@@ -122,8 +111,8 @@ class ChatServer:
             proxied=settings.token_forms == "proxied",  # noqa: S105  # no password
         )
 
-    def _listen(self, host: str, port: int, face: Face) -> Listener:
-        limits, slot = self._connection_limits, self._parts.accept_slot
+    def _listen(self, host: str, port: int, face: HttpFace) -> Listener:
+        limits, slot = self._services.connection_limits, self._services.accept_slot
         return Listener(host, port, limits, slot, partial(self._serve, face), self._refusal)
 
     @property
@@ -143,8 +132,8 @@ class ChatServer:
 
     def start(self) -> None:
         """Start serving; returns at once."""
-        self._parts.broadcaster.start()
-        self._parts.expiry.start()
+        self._services.broadcaster.start()
+        self._services.expiry.start()
         for listener in self._listeners:
             listener.start()
 
@@ -167,19 +156,17 @@ class ChatServer:
                 connection.idle.wait(max(0.0, quiet_by - time.monotonic()))
         for connection in connections:
             connection.close("shutdown")
-        if not self._connection_limits.wait_empty(limits.STOP_POLITE_SECONDS):
+        connected = self._services.connection_limits
+        if not connected.wait_empty(limits.STOP_POLITE_SECONDS):
             for visit in self._all_visits():
                 visit.stream.abort()
-            self._connection_limits.wait_empty(limits.STOP_SECONDS - limits.STOP_POLITE_SECONDS)
-        self._parts.broadcaster.stop()
-        self._parts.expiry.stop()
+            connected.wait_empty(limits.STOP_SECONDS - limits.STOP_POLITE_SECONDS)
+        self._services.broadcaster.stop()
+        self._services.expiry.stop()
 
-    def console(self, tell: Callable[[str], None]) -> Console:
+    def console(self, tell: Callable[[str], None]) -> AdminConsole:
         """What takes the lines that are typed into the server's terminal."""
-        parts = self._parts
-        return Console(
-            parts.sessions, parts.rooms, parts.tokens, parts.bans, self._end_token, tell
-        )
+        return AdminConsole(self._services, tell)
 
     def reload_certificate(self) -> str:
         """Take up renewed certificate files; nobody is dropped.  What to say of it.
@@ -190,62 +177,10 @@ class ChatServer:
             self._tls = tls.server_context(self._settings.ssl_cert, self._settings.ssl_key)
         return certificate_renewed(self._settings)
 
-    def _build(self, settings: ServerSettings) -> Parts:
-        limit, window = settings.max_messages_per_window, settings.rate_limit_window
-        rules = Rules(
-            limit,
-            window,
-            settings.heartbeat_interval,
-            settings.heartbeat_timeout,
-            settings.max_message_size,
-            settings.max_payload_size,
-            box_size(settings.max_message_size),
-        )
-        rooms: Rooms[Receiver] = Rooms()
-        broadcaster, tokens, throttle = Broadcaster(), Tokens(), LoginThrottle()
-        sessions = Sessions(rooms, broadcaster.mark, settings.heartbeat_timeout)
-        posts, commands = MemberRateLimiter(limit, window), MemberRateLimiter(limit, window)
-        joins = FairRateLimiter(limits.JOINS_OF_ADDRESS, limits.JOINS_SECONDS)
-        refusals = RateLimiter(limits.REFUSALS, limits.REFUSALS_SECONDS)
-        jobs = [
-            sessions.sweep,
-            self._sweep_tokens,
-            throttle.sweep,
-            self._form_throttle.sweep,
-            *(each.sweep for each in (posts, commands, joins, refusals)),
-        ]
-        return Parts(
-            rules,
-            Password(settings.password),
-            tokens,
-            throttle,
-            rooms,
-            sessions,
-            broadcaster,
-            AcceptSlot(),
-            ExpiryThread(jobs),
-            posts,
-            commands,
-            joins,
-            refusals,
-            Bans(),
-        )
-
-    def _sweep_tokens(self) -> float | None:
-        """End what expired tokens had opened."""
-        for token_id in self._parts.tokens.take_expired():
-            self._end_token(token_id, "expired")
-        return self._parts.tokens.next_expiry()
-
-    def _end_token(self, token_id: str, reason: str = "revoked") -> None:
-        """Throw out whoever came with this token, and end their graces."""
-        for session in self._parts.sessions.with_token(token_id):
-            self._parts.sessions.end(session, reason=reason)
-
     # One connection
 
     def _serve(
-        self, face: Face, sock: Any, address: str, permit: Permit
+        self, face: HttpFace, sock: Any, address: str, permit: Permit
     ) -> Callable[[], None] | None:
         """From accept until the client is in; the rest is returned, for a thread of its own.
 
@@ -255,13 +190,13 @@ class ChatServer:
             stream = self._stream(sock)
         except OSError:  # no descriptor to be had for it
             sock.close()
-            self._connection_limits.release(permit)
+            self._services.connection_limits.release(permit)
             return None
         visit = _Visit(stream, permit)
         with self._lock:
             self._visits.add(visit)
         try:
-            if self._connection_limits.attach(permit, visit.cut) and not self._stopping:
+            if self._services.connection_limits.attach(permit, visit.cut) and not self._stopping:
                 self._attend(visit, face, address)
         except BaseException:
             self._end(visit)
@@ -285,18 +220,18 @@ class ChatServer:
         visit.stream.close()
         with self._lock:
             self._visits.discard(visit)
-        self._connection_limits.release(visit.permit)
+        self._services.connection_limits.release(visit.permit)
 
     def _stream(self, sock: Any) -> Stream:
         bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
-        away = self._parts.accept_slot.released()
+        away = self._services.accept_slot.released()
         if self._tls is None:
             return Stream(sock, bound=bound, interruptible=True, while_waiting=away)
         return tls.TlsStream(
             sock, self._tls, bound=bound, interruptible=True, while_waiting=away
         )
 
-    def _attend(self, visit: _Visit, face: Face, address: str) -> None:
+    def _attend(self, visit: _Visit, face: HttpFace, address: str) -> None:
         # A peer that went, or that does not speak TLS, is nobody's business but its own.
         with contextlib.suppress(ChatError, OSError):
             client = face.proxies.of_peer(address)
@@ -313,7 +248,7 @@ class ChatServer:
 
     def _move(self, visit: _Visit, client: ClientAddress) -> bool:
         """Count a visit for whom a trusted proxy has named; False if there is no place for it."""
-        return self._connection_limits.move(visit.permit, client.group)
+        return self._services.connection_limits.move(visit.permit, client.group)
 
     def _turn_away(self, visit: _Visit) -> None:
         """Say that there is no place, before anything was asked."""
@@ -323,10 +258,10 @@ class ChatServer:
 
     def _chat(self, visit: _Visit, peer: WebSocket) -> None:
         connection = Connection(
-            self._parts,
+            self._services,
             peer,
             visit.permit.group,
-            partial(self._connection_limits.authenticated, visit.permit),
+            partial(self._services.connection_limits.authenticated, visit.permit),
             partial(self._prove, visit, peer),
         )
         visit.connection = connection
@@ -335,7 +270,7 @@ class ChatServer:
 
     def _prove(self, visit: _Visit, peer: WebSocket) -> None:
         peer.allow(self._settings.max_payload_size)
-        self._connection_limits.authenticated(visit.permit)
+        self._services.connection_limits.authenticated(visit.permit)
 
     def _all_visits(self) -> list[_Visit]:
         with self._lock:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -39,16 +37,13 @@ from protocol.errors import (
 from protocol.link import TOKEN, ServerLink
 from protocol.names import check_nick, check_room, room_key
 from server import limits
-from server.admission import AcceptSlot
-from server.auth import Password, Token, Tokens, random_prs
-from server.bans import Bans
-from server.broadcast import Broadcaster, Receiver, SendQueue, entered
-from server.expiry import ExpiryThread
-from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter, tenths
-from server.rooms import Member, Room, Rooms, Snapshot
-from server.sessions import Session, Sessions
-from server.throttle import LoginQueue, LoginThrottle
-from server.work import work_bucket
+from server.auth import Token, random_prs
+from server.broadcast import Receiver, SendQueue, entered
+from server.rate_limits import MemberRateLimiter, tenths
+from server.rooms import Member, Room, Snapshot
+from server.services import Services
+from server.sessions import Session
+from server.throttle import LoginQueue
 from transport import Closed, Flooded
 from transport.token_bucket import REFUSAL_COST, VALUE_COST, TokenBucket
 
@@ -78,40 +73,6 @@ class Peer(Protocol):
     def charge_to(self, bucket: TokenBucket, /) -> None: ...
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What members have to obey; sizes in bytes, times in seconds."""
-
-    rate_limit: int
-    rate_window: float
-    heartbeat_interval: float
-    heartbeat_timeout: float
-    max_message_size: int
-    max_payload_size: int
-    max_box_size: int  # the longest token that a text of max_message_size is sealed into
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What all connections share; ``server.app`` puts it together."""
-
-    rules: Rules
-    password: Password
-    tokens: Tokens
-    throttle: LoginThrottle
-    rooms: Rooms[Receiver]
-    sessions: Sessions
-    broadcaster: Broadcaster
-    accept_slot: AcceptSlot
-    expiry: ExpiryThread
-    posts: MemberRateLimiter
-    commands: MemberRateLimiter
-    joins: FairRateLimiter
-    refusals: RateLimiter
-    bans: Bans
-    clock: Callable[[], float] = time.monotonic
-
-
 class Over(Exception):
     """The client said goodbye, or was told to go.
 
@@ -133,16 +94,16 @@ class Connection:
 
     def __init__(
         self,
-        parts: Parts,
+        services: Services,
         peer: Peer,
         group: str,
         on_known: Callable[[], None],
         on_proven: Callable[[], None],
     ) -> None:
-        self._parts, self._peer, self._group = parts, peer, group
+        self._services, self._peer, self._group = services, peer, group
         self._on_known, self._on_proven = on_known, on_proven
         self._link = ServerLink()
-        self._queue = SendQueue(self._link, peer, parts.broadcaster.mark)
+        self._queue = SendQueue(self._link, peer, services.broadcaster.mark)
         self._token: Token | None = None
         self._ticket: bytes | None = None  # whose ticket `hello` has shown: a fingerprint
         self._reason: str | None = None  # set by close: why this connection is to end
@@ -208,16 +169,16 @@ class Connection:
     # Coming in
 
     def _enter(self) -> Session:
-        deadline = self._parts.clock() + limits.HANDSHAKE_SECONDS
+        deadline = self._services.clock() + limits.HANDSHAKE_SECONDS
         self._peer.send(self._link.greeting())
         hello = self._link.receive_hello(self._receive_by(deadline))
         if hello.proof == TOKEN and hello.token is not None:
-            self._token = self._parts.tokens.find(self._link.sid, hello.token)
+            self._token = self._services.tokens.find(self._link.sid, hello.token)
             prs = self._token.prs if self._token is not None else random_prs()
         else:
-            prs = self._parts.password.prs
+            prs = self._services.password.prs
             if hello.ticket is not None:
-                self._ticket = self._parts.sessions.tickets.take(self._link.sid, hello.ticket)
+                self._ticket = self._services.sessions.tickets.take(self._link.sid, hello.ticket)
         confirm = self._prove(prs)
         return self._join(confirm)
 
@@ -227,17 +188,17 @@ class Connection:
         Who names a live token, or shows a ticket, need not wait: nobody else knows either.
         """
         known = self._token is not None or self._ticket is not None
-        handshakes, guesses = self._parts.throttle.handshakes, self._parts.throttle.guesses
+        handshakes, guesses = self._services.throttle.handshakes, self._services.throttle.guesses
         if known:
             self._on_known()
         else:
             self._take(handshakes)
-        deadline = self._parts.clock() + limits.HANDSHAKE_SECONDS
+        deadline = self._services.clock() + limits.HANDSHAKE_SECONDS
         self._peer.send(self._link.key(prs))
         record = self._receive_by(deadline)
         if known:
             return self._judge(record)
-        answered_by = self._parts.clock() + limits.PATIENCE
+        answered_by = self._services.clock() + limits.PATIENCE
         self._take(guesses)
         try:
             return self._judge(record)
@@ -250,8 +211,8 @@ class Connection:
 
     def _take(self, line: LoginQueue) -> None:
         """Wait for one's turn in ``line``.  Raises TooManyAttempts, or Closed."""
-        self._parts.expiry.schedule(limits.FORGET_SECONDS)
-        with self._parts.accept_slot.released():
+        self._services.expiry.schedule(limits.FORGET_SECONDS)
+        with self._services.accept_slot.released():
             line.take(self._group, self._stirred, lambda: self._reason is not None)
 
     def _judge(self, record: str | bytes) -> frames.Confirm:
@@ -268,22 +229,22 @@ class Connection:
 
     def _hold_answer(self, answered_by: float) -> None:
         """After a wrong proof: its answer is late where guesses of that address are many."""
-        seconds = self._parts.throttle.hold(self._group)
+        seconds = self._services.throttle.hold(self._group)
         if seconds:
-            with self._parts.accept_slot.released():
-                self._gave_up.wait(min(seconds, answered_by - self._parts.clock()))
-            self._parts.throttle.release(self._group)
+            with self._services.accept_slot.released():
+                self._gave_up.wait(min(seconds, answered_by - self._services.clock()))
+            self._services.throttle.release(self._group)
 
     def _hold_flooder(self) -> None:
         """Keep it waiting while it does not go: it would only come anew, which costs more."""
-        deadline = self._parts.clock() + limits.FLOODER_SECONDS
+        deadline = self._services.clock() + limits.FLOODER_SECONDS
         if self._peer.drop(limits.FLOODER_BYTES, deadline):
-            with self._parts.accept_slot.released():
-                self._gave_up.wait(deadline - self._parts.clock())
+            with self._services.accept_slot.released():
+                self._gave_up.wait(deadline - self._services.clock())
 
     def _receive_by(self, deadline: float) -> str | bytes:
         """One message of the handshake.  Raises TimedOut, TooBig or Closed."""
-        while (left := deadline - self._parts.clock()) > 0:
+        while (left := deadline - self._services.clock()) > 0:
             if self._reason is not None:
                 raise Closed()
             message = self._peer.receive(left)
@@ -294,16 +255,16 @@ class Connection:
         raise TimedOut()
 
     def _join(self, confirm: frames.Confirm) -> Session:
-        left = self._parts.bans.left(confirm.bundle.fingerprint, self._group)
+        left = self._services.bans.left(confirm.bundle.fingerprint, self._group)
         if left:
             raise Kicked(retry_after=tenths(left))
-        if self._parts.sessions.is_displaced(confirm.bundle.fingerprint):
+        if self._services.sessions.is_displaced(confirm.bundle.fingerprint):
             raise TakenOver()  # it would chase the one that has its place
-        known = self._parts.sessions.find(confirm.bundle.fingerprint)
+        known = self._services.sessions.find(confirm.bundle.fingerprint)
         if known is not None:
             if confirm.log is not None and self._resume(known, confirm):
                 return known
-            self._parts.sessions.end(known, reason="replaced")
+            self._services.sessions.end(known, reason="replaced")
         return self._join_anew(confirm)
 
     def _resume(self, session: Session, confirm: frames.Confirm) -> bool:
@@ -339,7 +300,7 @@ class Connection:
         session.close_connection = self.close
         try:
             with self._slot_to_change(
-                self._parts.rooms.find(room_name), self._parts.accept_slot.released()
+                self._services.rooms.find(room_name), self._services.accept_slot.released()
             ) as late:
                 if self._reason is not None:
                     raise Closed()
@@ -347,11 +308,11 @@ class Connection:
                     raise RateLimited(retry_after=tenths(late))
                 room = self._enter_room(session, room_name)
         except BaseException:
-            self._parts.sessions.end(session)
+            self._services.sessions.end(session)
             raise
         self._queue.deliver()  # first of all, so that nothing is in its way
         if room.count() > 1:  # whoever comes later hears of this one by its roster
-            self._parts.broadcaster.broadcast(room)
+            self._services.broadcaster.broadcast(room)
         return session
 
     def _slot_to_change(
@@ -367,7 +328,7 @@ class Connection:
             self._stirred,
             lambda: self._reason is not None,
             self._tell_wait,
-            min(limits.CHANGE_PATIENCE, self._parts.rules.heartbeat_timeout / 2),
+            min(limits.CHANGE_PATIENCE, self._services.policy.heartbeat_timeout / 2),
             while_waiting,
         )
 
@@ -377,22 +338,22 @@ class Connection:
 
     def _count_join(self, who: str | bytes) -> None:
         """Raises AddressLimited for one that comes and goes more than others of its address."""
-        wait = self._parts.joins.take(self._group, who)
+        wait = self._services.joins.take(self._group, who)
         if wait:
             raise AddressLimited(retry_after=tenths(wait))
-        self._parts.expiry.schedule(limits.JOINS_SECONDS)
+        self._services.expiry.schedule(limits.JOINS_SECONDS)
 
     def _count_takeover(self, token_id: str) -> None:
         """Raises RateLimited where programs with one token throw each other out again and again."""
-        if any(each.lost_at is None for each in self._parts.sessions.with_token(token_id)):
-            wait = self._parts.commands.own.take(("token", token_id))
+        if any(each.lost_at is None for each in self._services.sessions.with_token(token_id)):
+            wait = self._services.commands.own.take(("token", token_id))
             if wait:
                 raise RateLimited(retry_after=tenths(wait))
-            self._parts.expiry.schedule(self._parts.rules.rate_window)
+            self._services.expiry.schedule(self._services.policy.rate_window)
 
     def _add(self, session: Session) -> None:
         """Take its nickname.  Raises NickTaken, NickLost, ServerFull, or as ``_count_takeover``."""
-        sessions = self._parts.sessions
+        sessions = self._services.sessions
         if session.token_id is not None:
             self._count_takeover(session.token_id)
         add = sessions.add if session.token_id is None else sessions.take_over
@@ -411,7 +372,7 @@ class Connection:
         The caller holds ``session.lock``, and those in their grace hold none.  Raises RoomFull, or
         ServerFull for a room too many.
         """
-        rooms, sessions = self._parts.rooms, self._parts.sessions
+        rooms, sessions = self._services.rooms, self._services.sessions
         while True:
             try:
                 return rooms.enter(name, session, session.nick, session.bundle)
@@ -435,16 +396,16 @@ class Connection:
 
     def _attach(self, session: Session, replies: list[bytes]) -> None:
         """Make this connection the session's; `welcome` is the first that it carries."""
-        rules = self._parts.rules
+        policy = self._services.policy
         welcome = frames.Welcome(
             session.nick,
-            rules.heartbeat_interval,
-            rules.heartbeat_timeout,
-            rules.max_message_size,
-            rules.max_payload_size,
-            rules.rate_limit,
-            rules.rate_window,
-            self._parts.sessions.tickets.issue(session.bundle.fingerprint, self._group),
+            policy.heartbeat_interval,
+            policy.heartbeat_timeout,
+            policy.max_message_size,
+            policy.max_payload_size,
+            policy.rate_limit,
+            policy.rate_window,
+            self._services.sessions.tickets.issue(session.bundle.fingerprint, self._group),
         )
         room, member = session.room, session.member
         if room is None or member is None:
@@ -454,8 +415,7 @@ class Connection:
         session.close_connection = self.close
         session.queue = self._queue
         if session.bucket is None:
-            posts = rules.rate_limit / rules.rate_window
-            session.bucket = work_bucket(posts, rules.max_box_size)
+            session.bucket = policy.work_bucket()
         self._bucket = session.bucket
         self._peer.charge_to(self._bucket)
 
@@ -466,7 +426,7 @@ class Connection:
                 raise NickPinned()
             return self._token.nick
         nick = check_nick(wanted)
-        self._parts.tokens.check(nick)
+        self._services.tokens.check(nick)
         return nick
 
     def _refuse_entry(self, error: ChatError) -> None:
@@ -509,8 +469,8 @@ class Connection:
         finally:
             if over:
                 self._leave(session)
-            elif self._parts.sessions.lose(session, self._queue):
-                self._parts.expiry.schedule(self._parts.rules.heartbeat_timeout)
+            elif self._services.sessions.lose(session, self._queue):
+                self._services.expiry.schedule(self._services.policy.heartbeat_timeout)
 
     def _refuse(self, error: ChatError) -> None:
         self._queue.detach()  # nothing comes after the reason; who returns gets the rest
@@ -524,21 +484,21 @@ class Connection:
         with session.lock:
             mine = session.queue is self._queue
         if mine:
-            self._parts.sessions.end(session)
+            self._services.sessions.end(session)
 
     def _serve(self, session: Session) -> None:
-        rules, clock = self._parts.rules, self._parts.clock
+        policy, clock = self._services.policy, self._services.clock
         self._heard = clock()
         # Not a whole interval for the first: those who come in together would beat together.
-        beat = self._heard + rules.heartbeat_interval * secrets.randbelow(1000) / 1000
+        beat = self._heard + policy.heartbeat_interval * secrets.randbelow(1000) / 1000
         self._queue.deliver()
         if self._token is not None:  # it may have ended between the proof and the session
-            self._reason = self._reason or self._parts.tokens.why_ended(self._token.id)
+            self._reason = self._reason or self._services.tokens.why_ended(self._token.id)
         while True:
             if self._peer.backlog:
                 # Nothing more is sealed before the socket has taken the rest, so what is held
                 # for this client is one record, and the answers to another one.
-                self._peer.flush(clock() + rules.heartbeat_timeout)
+                self._peer.flush(clock() + policy.heartbeat_timeout)
                 self._heard = clock()  # it takes what it gets, and nobody listened meanwhile
                 self._queue.deliver()
                 if self._queue.has_replies:
@@ -555,7 +515,7 @@ class Connection:
             elif clock() >= self._silent_at():
                 raise TimedOut()
             if self._asked or clock() >= beat or self._received >= protocol_limits.SEEN_BYTES:
-                beat = next_beat(beat, clock(), rules.heartbeat_interval)
+                beat = next_beat(beat, clock(), policy.heartbeat_interval)
                 self._asked, self._received = False, 0
                 self._queue.reply(frames.Seen(session.taken).encode())
                 self._queue.deliver()
@@ -567,25 +527,25 @@ class Connection:
             return
         self._stirred.clear()
         if self._reason is None and not self._reading_stopped:
-            self._stirred.wait(min(pause, max(0.0, until - self._parts.clock())))
+            self._stirred.wait(min(pause, max(0.0, until - self._services.clock())))
 
     def _next_record(self, until: float) -> str | bytes | None:
         """What comes next; None at ``until`` or when there is something else to do."""
         if not self._peer.backlog:
-            return self._peer.receive(max(0.0, until - self._parts.clock()))
+            return self._peer.receive(max(0.0, until - self._services.clock()))
         # Who takes more slowly than its room talks must be heard too.  The first look may
         # have been told only that there is a backlog.
         record = self._peer.receive(0.0)
         return self._peer.receive(0.0) if record is None else record
 
     def _silent_at(self) -> float:
-        return self._heard + self._parts.rules.heartbeat_timeout
+        return self._heard + self._services.policy.heartbeat_timeout
 
     def _end(self, session: Session, reason: str) -> None:
         """Hand over what is in the log, then the reason, and nothing after it; always raises."""
         if session.room is not None:
             session.room.round()  # this client waits for no other
-        self._drain(self._parts.clock() + limits.STOP_POLITE_SECONDS)
+        self._drain(self._services.clock() + limits.STOP_POLITE_SECONDS)
         self._queue.detach()
         self._queue.reply(frames.Bye(reason).encode())
         self._queue.deliver()
@@ -593,7 +553,7 @@ class Connection:
 
     def _say_goodbye(self, close_code: int) -> None:
         """The polite end: all that was said goes out, then a close frame, for a moment at most."""
-        deadline = self._parts.clock() + limits.STOP_POLITE_SECONDS
+        deadline = self._services.clock() + limits.STOP_POLITE_SECONDS
         with contextlib.suppress(Closed):
             self._drain(deadline)
             self._peer.close(close_code)
@@ -618,10 +578,10 @@ class Connection:
         finally:
             appended, self._appended_to = self._appended_to, None
             if appended is not None:
-                self._parts.broadcaster.mark(appended)
+                self._services.broadcaster.mark(appended)
         # Only now: while a frame waits, or has to be paid for, nobody listens.
         pause = self._bucket.wait() if self._bucket is not None else 0.0
-        self._heard = self._parts.clock() + pause
+        self._heard = self._services.clock() + pause
         # The round of a room that it is still in brings it the answers, too, in one record.
         if appended is None or appended is not session.room:
             self._queue.deliver()
@@ -655,12 +615,12 @@ class Connection:
             return contextlib.nullcontext(0.0)
         room = session.room
         if isinstance(frame, frames.Enter):
-            room = self._parts.rooms.find(frame.room)
+            room = self._services.rooms.find(frame.room)
             if room is session.room:
                 return contextlib.nullcontext(0.0)
         if room is not None and self._appended_to is not None:
             # What came before it does not wait with it.
-            self._parts.broadcaster.mark(self._appended_to)
+            self._services.broadcaster.mark(self._appended_to)
         return self._slot_to_change(room)
 
     def _strike(self, error: RemoteError) -> None:
@@ -727,11 +687,11 @@ class Connection:
     def _on_post(self, session: Session, post: frames.Post) -> list[bytes]:
         room, member = _place(session)
         self._check_box(post.box)
-        self._count(self._parts.posts, session)
+        self._count(self._services.posts, session)
         try:
             seq = room.post(member, post)
         except ChatError:
-            self._parts.posts.uncount(session.bundle.fingerprint, self._group)
+            self._services.posts.uncount(session.bundle.fingerprint, self._group)
             raise
         self._appended_to = room
         return [frames.encode_accepted(post.ref, seq)]
@@ -741,11 +701,11 @@ class Connection:
     ) -> list[bytes]:
         room, member = _place(session)
         self._check_box(private.box)
-        self._count(self._parts.posts, session)
+        self._count(self._services.posts, session)
         try:
             after.append(room.send_private(member, private))
         except ChatError:
-            self._parts.posts.uncount(session.bundle.fingerprint, self._group)
+            self._services.posts.uncount(session.bundle.fingerprint, self._group)
             raise
         return [frames.Accepted(private.ref).encode()]
 
@@ -766,22 +726,22 @@ class Connection:
 
     def _on_nick(self, session: Session, wanted: frames.Nick) -> list[bytes]:
         room, member = _place(session)
-        self._count(self._parts.commands, session)
+        self._count(self._services.commands, session)
         self._require_place()
         if session.token_id is not None:
             raise NickPinned()
         nick = check_nick(wanted.nick)
-        self._parts.tokens.check(nick)
+        self._services.tokens.check(nick)
         if nick == session.nick:
             return [frames.Accepted(wanted.ref).encode()]
-        self._parts.sessions.rename(session, nick)
+        self._services.sessions.rename(session, nick)
         seq = room.rename(member, nick)
         self._appended_to = room
         return [frames.Accepted(wanted.ref, seq).encode()]
 
     def _on_enter(self, session: Session, wanted: frames.Enter) -> list[bytes]:
         room, member = _place(session)
-        self._count(self._parts.commands, session)
+        self._count(self._services.commands, session)
         self._require_place()
         name = check_room(wanted.room)
         answer = frames.Accepted(wanted.ref).encode()
@@ -791,9 +751,9 @@ class Connection:
         new_room, new_member, snapshot = self._find_place(session, name)
         session.room, session.member = new_room, new_member
         self._queue.attach(new_room, new_member, entered(snapshot, wanted.ref))
-        self._parts.rooms.leave(room, member)
-        self._parts.broadcaster.mark(room)
-        self._parts.broadcaster.mark(new_room)
+        self._services.rooms.leave(room, member)
+        self._services.broadcaster.mark(room)
+        self._services.broadcaster.mark(new_room)
         return [answer]
 
     def _require_place(self) -> None:
@@ -802,11 +762,11 @@ class Connection:
             raise RateLimited(retry_after=tenths(self._late))
 
     def _on_list_rooms(self, session: Session, wanted: frames.ListRooms) -> list[bytes]:
-        self._count(self._parts.commands, session)
+        self._count(self._services.commands, session)
         return self._list_rooms(wanted)
 
     def _list_rooms(self, wanted: frames.ListRooms) -> list[bytes]:
-        rooms = self._parts.rooms.listing()
+        rooms = self._services.rooms.listing()
         listed: list[frames.RoomLine] = []
         size = 0
         for line in rooms[: limits.ROOMS_LISTED]:
@@ -817,22 +777,22 @@ class Connection:
         return [frames.RoomLines(wanted.ref, tuple(listed), len(rooms)).encode()]
 
     def _check_box(self, box: frames.Box) -> None:
-        rules = self._parts.rules
-        if len(box.data) > rules.max_box_size:
-            raise TooLong(limit=rules.max_message_size)
+        policy = self._services.policy
+        if len(box.data) > policy.max_box_size:
+            raise TooLong(limit=policy.max_message_size)
 
     def _count(self, limiter: MemberRateLimiter, session: Session) -> None:
         """Count one for the identity and its address.  Raises as ``limiter.count``."""
         limiter.count(session.bundle.fingerprint, self._group)
-        self._parts.expiry.schedule(self._parts.rules.rate_window)
+        self._services.expiry.schedule(self._services.policy.rate_window)
 
     def _count_refusal(self, session: Session) -> None:
         """Raises Unexpected for a client that goes on whatever it is answered."""
         if self._bucket is not None:
             self._bucket.spend(REFUSAL_COST)
-        if self._parts.refusals.take(session.bundle.fingerprint):
+        if self._services.refusals.take(session.bundle.fingerprint):
             raise Unexpected()
-        self._parts.expiry.schedule(limits.REFUSALS_SECONDS)
+        self._services.expiry.schedule(limits.REFUSALS_SECONDS)
 
 
 def _place(session: Session) -> tuple[Room[Receiver], Member[Receiver]]:

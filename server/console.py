@@ -12,41 +12,29 @@ from dataclasses import dataclass
 from i18n import N_, _, plural
 from protocol import frames, limits
 from protocol.names import nick_key
-from server.auth import Tokens
-from server.bans import Bans
-from server.broadcast import Receiver
-from server.rooms import Rooms
-from server.sessions import Session, Sessions
+from server.services import Services
+from server.sessions import Session
 
 MINUTES, MINUTES_MOST = 10, 24 * 60  # that a kick lasts
 _MINUTES = re.compile(r"[1-9][0-9]{0,3}")
 
 
 @dataclass(frozen=True)
-class Command:
+class AdminCommand:
     """One row: what is typed after ``name``, what it does, and whether it needs an argument."""
 
     name: str
     usage: str
     help: str
     needs: bool
-    run: Callable[[Console, str], None]
+    run: Callable[[AdminConsole, str], None]
 
 
-class Console:
+class AdminConsole:
     """Answers typed lines by ``tell``; for the thread that reads them."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        rooms: Rooms[Receiver],
-        tokens: Tokens,
-        bans: Bans,
-        end_token: Callable[[str], None],
-        tell: Callable[[str], None],
-    ) -> None:
-        self._sessions, self._rooms, self._tokens, self._bans = sessions, rooms, tokens, bans
-        self._end_token, self._tell = end_token, tell
+    def __init__(self, services: Services, tell: Callable[[str], None]) -> None:
+        self._services, self._tell = services, tell
 
     def take(self, line: str) -> None:
         """Do what a line says.  Never raises for anything that can be typed."""
@@ -72,29 +60,29 @@ class Console:
 
     def who(self, _rest: str) -> None:
         """List who is here, and where."""
-        present = sorted(self._sessions.live(), key=lambda session: nick_key(session.nick))
+        present = sorted(self._services.sessions.live(), key=lambda session: nick_key(session.nick))
         self._tell("\n".join(map(_described, present)) or _("Nobody is here."))
 
     def rooms(self, _rest: str) -> None:
         """List the rooms and how many are in each."""
-        lines = [f"{line.room}  {line.count}" for line in self._rooms.listing()]
+        lines = [f"{line.room}  {line.count}" for line in self._services.rooms.listing()]
         self._tell("\n".join(lines) or _("There are no rooms."))
 
     def tokens(self, _rest: str) -> None:
         """List the live tokens."""
         lines = [
             f"{token.id}  {token.nick}  " + _("{count} s left").format(count=left)
-            for token, left in self._tokens.remaining()
+            for token, left in self._services.tokens.remaining()
         ]
         self._tell("\n".join(lines) or _("There are no tokens."))
 
     def revoke(self, rest: str) -> None:
         """End a token, and throw out whoever came with it."""
-        token_id = self._tokens.revoke(rest)
+        token_id = self._services.tokens.revoke(rest)
         if token_id is None:
             self._tell(_("There is no such token: tokens lists them."))
             return
-        self._end_token(token_id)
+        self._services.sessions.end_token(token_id)
         self._tell(_("The token is revoked."))
 
     def kick(self, rest: str) -> None:
@@ -105,7 +93,7 @@ class Console:
             most = MINUTES_MOST
             self._tell(_("A kick lasts 1 to {most} minutes.").format(most=most))
             return
-        present = self._sessions.live()
+        present = self._services.sessions.live()
         meant = [each for each in present if nick_key(each.nick) == nick_key(nick)]
         if not meant:
             self._tell(_("Nobody here has that nickname: who lists them."))
@@ -113,10 +101,10 @@ class Console:
         self._kick(meant[0], [each for each in present if each is not meant[0]], int(minutes))
 
     def _kick(self, session: Session, others: list[Session], minutes: int) -> None:
-        self._bans.add(session.bundle.fingerprint, minutes * 60.0)
+        self._services.bans.add(session.bundle.fingerprint, minutes * 60.0)
         alone = not any(other.group == session.group for other in others)
         if alone and not session.is_local:
-            self._bans.add(session.group, minutes * 60.0)
+            self._services.bans.add(session.group, minutes * 60.0)
             text = plural(
                 "{nick} is out for {count} minute, and so is that address.",
                 "{nick} is out for {count} minutes, and so is that address.",
@@ -128,7 +116,7 @@ class Console:
                 "{nick} is out for {count} minutes, but not the address, which others share.",
                 minutes,
             )
-        self._sessions.end(session, reason="kicked")
+        self._services.sessions.end(session, reason="kicked")
         self._tell(text.format(nick=session.nick, count=minutes))
 
     def say(self, rest: str) -> None:
@@ -136,7 +124,7 @@ class Console:
         text = rest[: limits.ANNOUNCEMENT_CHARS]
         encoded = frames.Announcement(text).encode()
         count = 0
-        for session in self._sessions.live():
+        for session in self._services.sessions.live():
             queue = session.queue
             if queue is not None:
                 queue.reply(encoded)
@@ -154,16 +142,18 @@ def _described(session: Session) -> str:
 
 
 COMMANDS = (
-    Command("who", "", N_("List who is here, in which room, and how they came in."), False,
-            Console.who),
-    Command("rooms", "", N_("List the rooms and how many are in each."), False, Console.rooms),
-    Command("tokens", "", N_("List the tokens that are valid."), False, Console.tokens),
-    Command("revoke", "ID", N_("End a token, and throw out whoever came with it."), True,
-            Console.revoke),
-    Command("kick", "NICK [MINUTES]",
-            N_("Throw somebody out, and keep that identity and address out (10 minutes)."), True,
-            Console.kick),
-    Command("say", "TEXT", N_("Say something to everybody who is connected."), True, Console.say),
-    Command("help", "", N_("List these commands."), False, Console.help),
+    AdminCommand("who", "", N_("List who is here, in which room, and how they came in."), False,
+                 AdminConsole.who),
+    AdminCommand("rooms", "", N_("List the rooms and how many are in each."), False,
+                 AdminConsole.rooms),
+    AdminCommand("tokens", "", N_("List the tokens that are valid."), False, AdminConsole.tokens),
+    AdminCommand("revoke", "ID", N_("End a token, and throw out whoever came with it."), True,
+                 AdminConsole.revoke),
+    AdminCommand("kick", "NICK [MINUTES]",
+                 N_("Throw somebody out, and keep that identity and address out (10 minutes)."),
+                 True, AdminConsole.kick),
+    AdminCommand("say", "TEXT", N_("Say something to everybody who is connected."), True,
+                 AdminConsole.say),
+    AdminCommand("help", "", N_("List these commands."), False, AdminConsole.help),
 )  # fmt: skip
 _BY_NAME = {row.name: row for row in COMMANDS}

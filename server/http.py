@@ -90,7 +90,7 @@ def no_place() -> bytes:
 
 
 @dataclass(frozen=True)
-class Face:
+class HttpFace:
     """What the routes need of the server, and which of them there are.
 
     ``root`` is the path that all of them are below, "" for none.  ``chat``: the upgrade is taken
@@ -142,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         self,
         stream: Stream,
         client: ClientAddress,
-        face: Face,
+        face: HttpFace,
         chat: Callable[[WebSocket], None],
         move: Callable[[ClientAddress], bool] = lambda _: True,
     ) -> None:

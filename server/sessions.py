@@ -254,6 +254,11 @@ class Sessions:
         with self._lock:
             return [session for session in self._by_print.values() if session.token_id == token_id]
 
+    def end_token(self, token_id: str, reason: str = "revoked") -> None:
+        """Throw out whoever came with this token, and end their graces."""
+        for session in self.with_token(token_id):
+            self.end(session, reason=reason)
+
     def live(self) -> list[Session]:
         """All sessions."""
         with self._lock:

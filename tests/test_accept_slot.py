@@ -90,8 +90,8 @@ def test_who_waits_for_its_guess_has_no_slot(
         asked.set()
         return 10 * LONG
 
-    monkeypatch.setattr(server._parts.throttle, "hold", hold)
-    monkeypatch.setattr(server._parts.throttle, "release", lambda _group: None)
+    monkeypatch.setattr(server._services.throttle, "hold", hold)
+    monkeypatch.setattr(server._services.throttle, "release", lambda _group: None)
     eve = wires(server, 0, prs=bytes(32))
     eve.greet()
     eve.prove("eve")

@@ -184,7 +184,7 @@ def crowd(server: ChatServer) -> Clock:
 
     From here on it lives by the clock that is returned.
     """
-    room = server._parts.rooms.find("default")
+    room = server._services.rooms.find("default")
     assert room is not None
     clock = Clock()
     room.churn._clock, room.churn._at = clock, clock.now
@@ -261,7 +261,7 @@ def test_whoever_would_wait_too_long_is_sent_away(
         assert alice.find(frames.Refused) == frames.Refused("rate_limited", ref, 0.2)
     alice.send(frames.ListRooms(9))
     assert alice.find(frames.RoomLines).of == 1
-    assert len(server._parts.sessions) == 1
+    assert len(server._services.sessions) == 1
 
 
 @pytest.mark.usefixtures("slow")
@@ -275,7 +275,7 @@ def test_a_server_that_stops_keeps_nobody_waiting(serve: Serve, wires: Wires) ->
     bob.expect(frames.Wait)
     server.stop()
     assert bob.ended() in ([], [frames.Bye("shutdown")])
-    assert len(server._parts.sessions) <= 1
+    assert len(server._services.sessions) <= 1
 
 
 def test_the_real_client_says_what_it_waits_for(

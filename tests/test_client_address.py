@@ -186,9 +186,9 @@ def test_members_of_one_address_are_counted(
     assert refused(lambda: come(server, HIS, way)) == "busy"
     come(server, HERS, way).join("cy")
     members[0].cut()
-    until(lambda: server._connection_limits._members_of.get(HIS) == 1)
+    until(lambda: server._services.connection_limits._members_of.get(HIS) == 1)
     come(server, HIS, way).join("di")
-    assert server._connection_limits._members_of == {HIS: 2, HERS: 1}
+    assert server._services.connection_limits._members_of == {HIS: 2, HERS: 1}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -217,7 +217,7 @@ def test_handshakes_and_guesses_of_one_address_are_counted(
 ) -> None:  # fmt: skip
     """Whoever has used them up keeps nobody else of the same proxy out."""
     server = trusting(serve, way)
-    line: LoginQueue = getattr(server._parts.throttle, name)
+    line: LoginQueue = getattr(server._services.throttle, name)
     one = Rate(1e-9, 1.0)
     monkeypatch.setattr(line.buckets, "rates", Rates(one, Rate(1e-9, 100.0)))
     take = line.take
@@ -232,7 +232,7 @@ def test_handshakes_and_guesses_of_one_address_are_counted(
         late.prove("al")
     assert late.refusal().code == "too_many_attempts"
     come(server, HERS, way).join("bo")
-    assert server._parts.throttle.guesses.buckets.spare(Front.PROXY) >= 1.0
+    assert server._services.throttle.guesses.buckets.spare(Front.PROXY) >= 1.0
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -241,7 +241,7 @@ def test_posts_and_joins_of_one_address_are_counted(
 ) -> None:
     """Each in the share of the address that it comes from, and none in the proxy's."""
     server = trusting(serve, way)
-    parts = server._parts
+    parts = server._services
     counted: list[tuple[str, str]] = []
     tables = {"join": parts.joins, "post": parts.posts.shares, "command": parts.commands.shares}
 
@@ -272,7 +272,7 @@ def test_guesses_in_forms_are_counted(
 ) -> None:
     server = trusting(serve, way, token_forms="proxied")
     rates = Rates(Rate(1e-9, 2.0), Rate(1e-9, 100.0))
-    monkeypatch.setattr(server._form_throttle.others, "rates", rates)
+    monkeypatch.setattr(server._services.form_throttle.others, "rates", rates)
     wrong = form("/generate_token", {"admin_password": "wrong", "username": "al"})
     with speaking_for(server.port, HIS, way) as his, speaking_for(server.port, HERS, way) as hers:
         codes = [ask(his.address[1], wrong).code for _ in range(3)]
@@ -327,7 +327,7 @@ def test_the_header_comes_before_tls(
     server = trusting(serve, "v1", ssl_cert=certificate.cert_path, ssl_key=certificate.key_path)
     context = tls.client_context(certificate.cert_path)
     come(server, HIS, "v1", tls=context).join("al")
-    assert server._connection_limits._members_of == {HIS: 1}
+    assert server._services.connection_limits._members_of == {HIS: 1}
 
 
 def test_a_header_that_does_not_come_holds_up_nobody(

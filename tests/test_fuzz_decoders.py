@@ -39,7 +39,7 @@ from protocol.link import ClientLink, ServerLink
 from protocol.records import Opener
 from server.auth import Password, Tokens
 from server.client_address import ClientAddress
-from server.http import ANSWERS, Face, Handler
+from server.http import ANSWERS, Handler, HttpFace
 from server.throttle import FormThrottle
 from settings import SettingsError, Sources
 from settings.dotenv import parse_dotenv
@@ -268,7 +268,7 @@ def password() -> Password:
 def read_request(raw: bytes) -> object:
     """The whole of the HTTP face but for its sockets; an upgrade ends with its headers."""
     stream = Told(raw)
-    face = Face(password(), Tokens(), FormThrottle(), lambda _: None, lambda _: None, False)
+    face = HttpFace(password(), Tokens(), FormThrottle(), lambda _: None, lambda _: None, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("server.http.accept", upgrade_headers)
         Handler(stream, ClientAddress("127.0.0.1", "127.0.0.1"), face, lambda _: None)  # type: ignore[arg-type]

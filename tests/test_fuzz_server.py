@@ -246,7 +246,7 @@ def descriptors() -> int:
 
 def nothing_is_left(server: ChatServer) -> Callable[[], bool]:
     """Whether all connections and what they opened are over."""
-    connections, parts = server._connection_limits, server._parts
+    connections, parts = server._services.connection_limits, server._services
     return lambda: not (
         connections._open or connections._strangers_of or connections._members_of or server._visits
         or len(parts.sessions) or len(parts.rooms)
@@ -296,15 +296,15 @@ def test_whatever_is_thrown_at_it(
             serves(server, wires, 4)
     took = time.monotonic() - began
     serves(server, wires, 6)
-    until(lambda: not server._connection_limits._open)
-    clock = server._parts.sessions._clock
-    server._parts.sessions._clock = lambda: clock() + 3600.0  # every grace is over
-    server._parts.expiry.schedule(0.0)
+    until(lambda: not server._services.connection_limits._open)
+    clock = server._services.sessions._clock
+    server._services.sessions._clock = lambda: clock() + 3600.0  # every grace is over
+    server._services.expiry.schedule(0.0)
     until(nothing_is_left(server))
     # Acceptors are kept.
     until(lambda: threads() <= before[0] + limits.ACCEPTORS)
     assert descriptors() <= before[1]
-    assert server._parts.broadcaster._threads[0].is_alive() and server._listener._waiting
+    assert server._services.broadcaster._threads[0].is_alive() and server._listener._waiting
     assert len({name.split()[0] for name in done}) == len(ATTACKS)
     assert capfd.readouterr() == ("", "")
     if SOAK:
@@ -320,7 +320,7 @@ def test_a_flood_of_messages_that_are_none(
     monkeypatch.setattr(limits, "WORK_BURST", 1e9)  # or it would not be heard so often
     server = serve(max_messages_per_window=5, max_message_size=64)
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
-    most = server._parts.rules.max_box_size
+    most = server._services.policy.max_box_size
     for first in range(1, 8 * limits.REFUSALS, 8):
         posts = [frames.Post(first + each, 2, box()) for each in range(3)]
         posts.append(frames.Post(first + 3, 2, box(b"g" * (most + 1))))
@@ -351,13 +351,13 @@ def test_keys_that_nobody_needs_start_no_round(
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)
     marked: list[Any] = []
-    mark = server._parts.broadcaster.mark
+    mark = server._services.broadcaster.mark
 
     def counted(room: Any) -> None:
         marked.append(room)
         mark(room)
 
-    monkeypatch.setattr(server._parts.broadcaster, "mark", counted)
+    monkeypatch.setattr(server._services.broadcaster, "mark", counted)
     alice.send(frames.Keys(()), frames.Keys((wrap(999, 1),)), frames.ListRooms(1))
     alice.find(frames.RoomLines)
     assert marked == []
@@ -378,5 +378,5 @@ def test_half_messages_and_a_reset(server: ChatServer) -> None:
             if at % 2:
                 linger = struct.pack("ii", 1, 0)
                 raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
     assert ask(server.port, request("GET", "/health")).status == 200

@@ -83,7 +83,7 @@ def test_another_websocket_comes_in(
     peer.send(link.seal([frames.ListRooms(1).encode(), frames.Bye("left").encode()]))
     told = [frame["type"] for record in rest(peer) for frame in link.open(record)]
     assert "rooms" in told
-    until(lambda: len(server._parts.sessions) == 0)
+    until(lambda: len(server._services.sessions) == 0)
 
 
 JUNK: dict[str, str | bytes] = {
@@ -108,7 +108,7 @@ def test_another_websocket_talks_nonsense(
             refused = json.loads(text)
             assert refused.pop("limit", 16384) == 16384
             assert set(refused) == {"type", "code"} and refused["type"] == "refused"
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
 
 
 def test_another_websocket_stops_half_way(
@@ -133,7 +133,7 @@ def test_another_websocket_stops_half_way(
         texts = rest(peer)
         assert json.loads(texts[-1]) == {"type": "refused", "code": "timed_out"}
     stranger().close()
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
 
 
 TRIES = (
@@ -204,7 +204,7 @@ def guesses(serve: Callable[..., ChatServer], prs: bytes) -> tuple[ChatServer, d
     server = serve()
     tokens = {name: str(mint(server, name).json["token"]) for name in ("live", "gone", "past")}
     revoke(server, tokens["gone"])
-    known = server._parts.tokens._tokens
+    known = server._services.tokens._tokens
     past = known[tokens["past"].partition(".")[0]]
     known[past.id] = type(past)(past.id, past.nick, 0.0, past.prs)
     wrong_secret = tokens["live"].partition(".")[0] + "." + "A" * 43
@@ -252,12 +252,12 @@ def test_failures_cannot_be_told_apart(
 ) -> None:
     """Wrong, unknown, revoked, expired, taken: one transcript, and the same steps behind it."""
     server, ways = guesses
-    monkeypatch.setattr(server._parts.throttle, "hold", lambda _group: 0.0)
+    monkeypatch.setattr(server._services.throttle, "hold", lambda _group: 0.0)
     plenty = Rates(Rate(1e6, 1e6), Rate(1e6, 1e6))
-    monkeypatch.setattr(server._parts.throttle.guesses.buckets, "rates", plenty)
+    monkeypatch.setattr(server._services.throttle.guesses.buckets, "rates", plenty)
     wires(server, 5).join("taken")
     told, steps = {}, {}
-    budget = server._parts.throttle.guesses.buckets
+    budget = server._services.throttle.guesses.buckets
     monkeypatch.setattr(budget, "_clock", Clock())
     for name, (credentials, nick) in ways.items():
         wire = wires(server, 0)
@@ -288,9 +288,9 @@ def test_how_long_failures_take(
     Median, and the range of nine in ten.  No time is asserted, only that each way was refused.
     """
     server, ways = guesses
-    monkeypatch.setattr(server._parts.throttle, "hold", lambda _group: 0.0)
+    monkeypatch.setattr(server._services.throttle, "hold", lambda _group: 0.0)
     plenty = Rates(Rate(1e6, 1e6), Rate(1e6, 1e6))
-    monkeypatch.setattr(server._parts.throttle.guesses.buckets, "rates", plenty)
+    monkeypatch.setattr(server._services.throttle.guesses.buckets, "rates", plenty)
     wires(server, 5).join("taken")
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     chance = random.Random(1)
@@ -325,7 +325,7 @@ def test_names_are_bounded(
     refused.prove("carol")
     assert refused.refusal() == frames.Refused("server_full")
     bob.cut()
-    sessions = server._parts.sessions
+    sessions = server._services.sessions
     until(lambda: any(session.lost_at is not None for session in sessions.live()))
     wires(server, 2).join("carol")
     assert {session.nick for session in sessions.live()} == {"alice", "carol"}
@@ -365,7 +365,7 @@ def test_a_bug_in_a_page(
 ) -> None:
     """A form gets its code; what cannot be answered is closed."""
     with monkeypatch.context() as patch:
-        patch.setattr(server._parts.tokens, "mint", broken)
+        patch.setattr(server._services.tokens, "mint", broken)
         answer = mint(server)
         assert (answer.status, answer.json) == (
             500, {"error": "internal", "message": "Something went wrong."},
@@ -408,7 +408,7 @@ def test_a_bug_in_a_connection(
             assert alice.ended() == []
         assert refused == [frames.Refused("internal")]
         until(lambda: died == [RuntimeError])
-    assert len(server._parts.sessions) == (2 if alice.entered else 1)
+    assert len(server._services.sessions) == (2 if alice.entered else 1)
     if alice.entered is not None:
         again = wires(server, 0).join("alice", resume=alice.resume_point(2))
         assert again.entered is not None and again.entered.resumed
@@ -426,7 +426,7 @@ def test_a_bug_in_a_delivery(
     """Whose delivery fails is cut off and can come back; who is after it in the room gets all."""
     first, second, third = (wires(server, number).join(f"n{number}") for number in range(3))
     until(lambda: first.entries(3) is not None)
-    session = server._parts.sessions.find(second.identity.fingerprint)
+    session = server._services.sessions.find(second.identity.fingerprint)
     assert session is not None and session.queue is not None
     unlucky, send = session.queue, SendQueue._send_locked
 

@@ -18,7 +18,7 @@ from server import limits
 from server.app import ChatServer
 from server.auth import Password, Tokens
 from server.client_address import ClientAddress, is_loopback
-from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Face, Handler
+from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Handler, HttpFace
 from server.throttle import FormThrottle
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, PASSWORD, UPGRADE, Raw, Wire
@@ -303,7 +303,7 @@ def test_wrong_passwords_are_counted(server: ChatServer) -> None:
 
 def test_guessing_on_the_link_does_not_close_the_forms(server: ChatServer) -> None:
     """Each has a count of its own: a stranger cannot keep an administrator from revoking."""
-    while not server._parts.throttle.guesses.buckets.take("127.0.0.1"):
+    while not server._services.throttle.guesses.buckets.take("127.0.0.1"):
         pass
     revoke = form("/revoke_token", {"admin_password": PASSWORD, "token": "x"})
     assert ask(server.port, revoke).status == 200
@@ -311,7 +311,7 @@ def test_guessing_on_the_link_does_not_close_the_forms(server: ChatServer) -> No
     wrong = form("/revoke_token", {"admin_password": "x", "token": "y"})
     while ask(server.port, wrong).status == 401:
         pass
-    assert server._parts.throttle.guesses.buckets.spare("127.0.0.1") < 1.0
+    assert server._services.throttle.guesses.buckets.spare("127.0.0.1") < 1.0
 
 
 def test_guessing_elsewhere_does_not_close_the_forms_of_this_machine(
@@ -344,7 +344,7 @@ def test_whatever_else_is_wrong_the_password_comes_first(server: ChatServer) -> 
 
 def test_the_tables_bound(server: ChatServer) -> None:
     """No more tokens than there is room for."""
-    server._parts.tokens._most = 2
+    server._services.tokens._most = 2
     assert [mint(server).status for _ in range(3)] == [200, 200, 503]
     assert mint(server).code == "server_full"
 
@@ -390,7 +390,7 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Answer]]:
         client = address if isinstance(address, ClientAddress) else ClientAddress(address, address)
         near, far = socket.socketpair()
         stream = Stream(far)
-        face = Face(
+        face = HttpFace(
             Password(PASSWORD), Tokens(), FormThrottle() if guesses is None else guesses,
             lambda _: None, lambda _: None,
             tls, **changes,
@@ -587,7 +587,7 @@ def test_a_client_that_does_not_read_its_answer(
     monkeypatch.setattr(limits, "LINGER_SECONDS", 0.05)
     with Raw(server.port) as raw:
         raw.send(request("GET", "/health"))
-        assert server._connection_limits.wait_empty(LONG)
+        assert server._services.connection_limits.wait_empty(LONG)
 
 
 def test_what_a_bug_says(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -598,11 +598,11 @@ def test_what_a_bug_says(server: ChatServer, monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: object) -> str:
         raise KeyError(MARK)
 
-    monkeypatch.setattr(server._parts.tokens, "mint", broken)
+    monkeypatch.setattr(server._services.tokens, "mint", broken)
     answer = mint(server)
     assert (answer.status, answer.code) == (500, "internal")
     assert MARK.encode() not in answer.raw
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
     assert [args.exc_type for args in died] in ([KeyError], [])
 
 
@@ -630,7 +630,7 @@ def test_anything_is_survived(server: ChatServer, raw: bytes) -> None:
             found = b""
     assert not found or found.startswith(b"HTTP/1.1 ")
     assert b"Traceback" not in found
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
 
 
 # Upgrades
@@ -758,9 +758,9 @@ def test_an_expired_token_throws_its_holder_out(
     alice = wires(server, 0, token=token).join("")
     alice.post(1)
     alice.find(frames.Accepted)
-    clock = server._parts.tokens._clock
-    server._parts.tokens._clock = lambda: clock() + 3600.0
-    server._parts.expiry.schedule(0.0)
+    clock = server._services.tokens._clock
+    server._services.tokens._clock = lambda: clock() + 3600.0
+    server._services.expiry.schedule(0.0)
     assert alice.ended()[-1] == frames.Bye("expired")
     wires(server, 0).join("alice")
 
@@ -770,7 +770,7 @@ def test_revoking_between_proof_and_session(
     server: ChatServer, wires: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     """At each of the points in between: nobody stays in, and no ghost in the room."""
-    sessions, rooms = server._parts.sessions, server._parts.rooms
+    sessions, rooms = server._services.sessions, server._services.rooms
     target: Any = rooms if point == "enter" else sessions
     token = token_of(server)
     original = getattr(target, point)
@@ -780,7 +780,7 @@ def test_revoking_between_proof_and_session(
         found = original(*args)
         revoking.start()
         if point != "enter":  # there the session's turn is held: revoking waits for it
-            with server._parts.accept_slot.released():
+            with server._services.accept_slot.released():
                 revoking.join(LONG)
         return found
 
@@ -791,5 +791,5 @@ def test_revoking_between_proof_and_session(
     ended = wire.ended()
     revoking.join(LONG)
     assert not ended or ended[-1] == frames.Bye("revoked")
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
     assert len(sessions) == 0 and len(rooms) == 0

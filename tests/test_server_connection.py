@@ -25,8 +25,9 @@ from server import limits
 from server import threads as server_threads
 from server.app import ChatServer
 from server.broadcast import SendQueue
-from server.connection import Connection, Parts, next_beat
+from server.connection import Connection, next_beat
 from server.http import no_place
+from server.services import Services
 from server.throttle import Rate, Rates, TokenBuckets
 from tests.conftest import IdentityPool
 from tests.test_rate_limits import Clock
@@ -50,7 +51,7 @@ def until(condition: Callable[[], object]) -> None:
 
 def room_is(server: ChatServer, count: int) -> Callable[[], bool]:
     """Whether so many members are somewhere."""
-    return lambda: sum(line.count for line in server._parts.rooms.listing()) == count
+    return lambda: sum(line.count for line in server._services.rooms.listing()) == count
 
 
 def pair(server: ChatServer, wires: Wires) -> tuple[Wire, Wire, int]:
@@ -104,7 +105,7 @@ def test_failures_are_charged_and_successes_are_not(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the address; who goes after `key` has cost work, and has made no guess."""
-    throttle = server._parts.throttle
+    throttle = server._services.throttle
     for line in (throttle.guesses, throttle.handshakes):
         monkeypatch.setattr(line.buckets, "_clock", Clock())
 
@@ -147,8 +148,8 @@ def test_a_late_answer_ends_with_the_connection(
         held.set()
         return 1e6
 
-    monkeypatch.setattr(server._parts.throttle, "hold", hold)
-    monkeypatch.setattr(server._parts.throttle, "release", lambda _group: None)
+    monkeypatch.setattr(server._services.throttle, "hold", hold)
+    monkeypatch.setattr(server._services.throttle, "release", lambda _group: None)
     wire = wires(server, 0, prs=bytes(32))
     wire.greet()
     wire.prove("eve")
@@ -163,8 +164,8 @@ def test_a_wrong_proof_is_answered_in_time(
 ) -> None:
     """However late: its turn and the wait for the answer together are what a client waits for."""
     monkeypatch.setattr(limits, "PATIENCE", 0.2)
-    monkeypatch.setattr(server._parts.throttle, "hold", lambda _group: 1e6)
-    monkeypatch.setattr(server._parts.throttle, "release", lambda _group: None)
+    monkeypatch.setattr(server._services.throttle, "hold", lambda _group: 1e6)
+    monkeypatch.setattr(server._services.throttle, "release", lambda _group: None)
     wire = wires(server, 0, prs=bytes(32))
     wire.greet()
     wire.prove("eve")
@@ -176,7 +177,7 @@ def test_who_gets_no_turn_is_told_when_to_come_back(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """It does not wait for ever, and hears why."""
-    line = getattr(server._parts.throttle, name)
+    line = getattr(server._services.throttle, name)
     monkeypatch.setattr(line.buckets, "rates", NOTHING)
     exhaust(line.buckets)
     take = line.take
@@ -195,20 +196,20 @@ def test_a_token_passes_whatever_others_guess(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody else knows its name; one that is not live waits with the guessers."""
-    token = server._parts.tokens.mint("alice", 60.0)
-    for line in (server._parts.throttle.handshakes, server._parts.throttle.guesses):
+    token = server._services.tokens.mint("alice", 60.0)
+    for line in (server._services.throttle.handshakes, server._services.throttle.guesses):
         monkeypatch.setattr(line.buckets, "rates", NOTHING)
         exhaust(line.buckets)
     wires(server, 0, token=token).join("alice")
     unknown = wires(server, 1, token="AAAAAAAAAAAAAAAA.BBBB")
     unknown.greet()
-    until(lambda: server._parts.throttle.handshakes.waiting("127.0.0.1") == 1)
+    until(lambda: server._services.throttle.handshakes.waiting("127.0.0.1") == 1)
 
 
 def test_stopping_ends_the_wait_for_a_turn(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = server._parts.throttle.guesses
+    line = server._services.throttle.guesses
     monkeypatch.setattr(line.buckets, "rates", NOTHING)
     exhaust(line.buckets)
     wire = wires(server, 0)
@@ -260,7 +261,7 @@ def test_what_is_no_hello(server: ChatServer, wires: Wires, text: str, code: str
     wire.peer.send(text)
     assert wire.refusal().code == code
     assert wire.ended() == []
-    assert len(server._parts.throttle) == 0
+    assert len(server._services.throttle) == 0
 
 
 @pytest.mark.parametrize(
@@ -329,7 +330,7 @@ def test_frames_before_the_welcome(server: ChatServer, wires: Wires, sent: list[
     wire.send_raw(*sent)
     assert wire.refusal().code in ("auth_failed", "unexpected", "malformed", "unknown_type")
     assert wire.ended() == []
-    assert len(server._parts.sessions) == 0
+    assert len(server._services.sessions) == 0
 
 
 @pytest.mark.parametrize("steps", [0, 1])
@@ -344,7 +345,7 @@ def test_a_handshake_has_a_deadline(
     wire.message()
     assert wire.refusal().code == "timed_out"
     assert wire.ended() == []
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +381,7 @@ def test_names_that_are_none(
     wire.send_raw(json.dumps(fields).encode())
     assert wire.refusal().code == code
     assert wire.ended() == []
-    assert len(server._parts.sessions) == len(server._parts.rooms) == 0
+    assert len(server._services.sessions) == len(server._services.rooms) == 0
 
 
 @pytest.mark.parametrize("nick", ["alice", "ALICE", "\uff21lice", "A1ice"])
@@ -400,7 +401,7 @@ def test_no_place_in_the_room_or_for_it(
 ) -> None:
     """The nickname is free again afterwards."""
     monkeypatch.setattr(protocol_limits, "ROOM_MEMBERS", 1)
-    monkeypatch.setattr(server._parts.rooms, "_most", 2)
+    monkeypatch.setattr(server._services.rooms, "_most", 2)
     wires(server, 0).join("alice", "one")
     for room, code in (("one", "room_full"), ("two", ""), ("three", "server_full")):
         wire = wires(server, 1 if code else 2)
@@ -411,7 +412,8 @@ def test_no_place_in_the_room_or_for_it(
             wire.ended()
         else:
             wire.expect(frames.Welcome)
-    assert sorted(session.nick for session in server._parts.sessions.live()) == ["alice", "carol"]
+    present = server._services.sessions.live()
+    assert sorted(session.nick for session in present) == ["alice", "carol"]
 
 
 @pytest.mark.parametrize("full", ["room", "rooms", "sessions"])
@@ -422,12 +424,12 @@ def test_who_is_away_makes_room(
     if full == "room":
         monkeypatch.setattr(protocol_limits, "ROOM_MEMBERS", 2)
     elif full == "rooms":
-        monkeypatch.setattr(server._parts.rooms, "_most", 2)
+        monkeypatch.setattr(server._services.rooms, "_most", 2)
     else:
         monkeypatch.setattr(limits, "SESSIONS", 2)
     alice = wires(server, 0).join("alice", "one")
     wires(server, 1).join("ghost", "one" if full == "room" else "two").cut()
-    sessions = server._parts.sessions
+    sessions = server._services.sessions
     until(lambda: any(session.lost_at is not None for session in sessions.live()))
     wires(server, 2).join("bob", "one" if full == "room" else "three")
     assert {session.nick for session in sessions.live()} == {"alice", "bob"}
@@ -450,7 +452,7 @@ def test_too_many_connections(
         assert raw.rest() == no_place()
     first.send(frames.Bye("left"))
     first.ended()
-    until(lambda: server._connection_limits._open == 1)
+    until(lambda: server._services.connection_limits._open == 1)
     wires(server, 2).join("carol")
 
 
@@ -604,7 +606,7 @@ def test_what_was_not_sealed_as_the_next_record(server: ChatServer, wires: Wires
             wire.peer.send('{"type":"bye","reason":"x"}' if trick == "clear" else b"\x80\0\xff")
         ended = wire.ended()
         assert isinstance(ended[-1], frames.Refused) and ended[-1].code == "link_broken", trick
-        session = server._parts.sessions.find(wire.identity.fingerprint)
+        session = server._services.sessions.find(wire.identity.fingerprint)
         assert session is not None and not session.over
 
 
@@ -626,7 +628,7 @@ def test_binary_messages_and_other_nonsense(server: ChatServer, wires: Wires) ->
                 raw.rest()
             except ConnectionResetError:
                 pass
-    until(lambda: server._connection_limits._open == 1)
+    until(lambda: server._services.connection_limits._open == 1)
     bob.post(1)
     bob.entries(2)
 
@@ -669,8 +671,8 @@ def test_anything_in_a_record_is_survived(
         if isinstance(frame, frames.Refused):
             assert frame.code not in ("internal", "link_broken")
     wire.cut()
-    assert server._connection_limits.wait_empty(LONG)
-    assert len(server._parts.sessions) == len(server._parts.rooms) == 0
+    assert server._services.connection_limits.wait_empty(LONG)
+    assert len(server._services.sessions) == len(server._services.rooms) == 0
 
 
 # Coming back
@@ -789,7 +791,7 @@ def test_a_frame_of_the_old_connection_while_it_is_replaced(
 ) -> None:
     """Comes too late, is not handled, and the old connection is still told why."""
     alice, bob, change = pair(server, wires)
-    session = server._parts.sessions.find(alice.identity.fingerprint)
+    session = server._services.sessions.find(alice.identity.fingerprint)
     assert session is not None and session.room is not None
     received = threading.Event()
     open_ = Connection._receive
@@ -910,7 +912,7 @@ def test_a_token_does_not_resume_what_the_password_opened(
     """It joins anew: what its grace ends with is another thing."""
     alice = wires(server, 0).join("alice")
     alice.cut()
-    token = server._parts.tokens.mint("bob", 60)
+    token = server._services.tokens.mint("bob", 60)
     again = wires(server, 0, token=token).join("", "default", alice.resume_point(1))
     assert again.entered is not None and not again.entered.resumed
     assert again.welcome is not None and again.welcome.nick == "bob"
@@ -933,18 +935,18 @@ def test_one_identity_twice_at_once(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second comes while the first is between its nickname and its room: no ghost stays."""
-    rooms = server._parts.rooms
-    add = server._parts.sessions.add
+    rooms = server._services.rooms
+    add = server._services.sessions.add
     second: list[Wire] = []
 
     def add_then_meet(session: Any) -> None:
         add(session)
         if not second:
-            with server._parts.accept_slot.released():
+            with server._services.accept_slot.released():
                 second.append(wires(server, 0))
                 second[0].join("alice")
 
-    monkeypatch.setattr(server._parts.sessions, "add", add_then_meet)
+    monkeypatch.setattr(server._services.sessions, "add", add_then_meet)
     first = wires(server, 0)
     first.greet()
     first.prove("alice")
@@ -954,7 +956,7 @@ def test_one_identity_twice_at_once(
     assert [(line.room, line.count) for line in rooms.listing()] == [("default", 1)]
     wire.send(frames.Bye("left"))
     wire.ended()
-    until(lambda: len(rooms) == 0 and len(server._parts.sessions) == 0)
+    until(lambda: len(rooms) == 0 and len(server._services.sessions) == 0)
 
 
 def test_a_grace_ends(serve: Serve, wires: Wires) -> None:
@@ -962,7 +964,7 @@ def test_a_grace_ends(serve: Serve, wires: Wires) -> None:
     server = serve(heartbeat_interval=0.05, heartbeat_timeout=0.1)
     alice = wires(server, 0).join("alice")
     alice.cut()
-    until(lambda: len(server._parts.sessions) == 0)
+    until(lambda: len(server._services.sessions) == 0)
     wires(server, 1).join("alice")
 
 
@@ -1049,7 +1051,7 @@ def test_retry_after_is_the_time_to_wait(serve: Serve, wires: Wires) -> None:
     """Rounded up: who waits that long is let in."""
     server = serve(max_messages_per_window=1, rate_limit_window=60.0)
     clock = Clock()
-    server._parts.posts.own._clock = clock
+    server._services.posts.own._clock = clock
     wire = wires(server, 0).join("alice")
     wire.post(1)
     wire.find(frames.Accepted)
@@ -1094,7 +1096,7 @@ def test_who_has_used_most_of_an_address_is_refused_first(
     assert refused.retry_after is not None and 0 < refused.retry_after <= 60.0
     members[0].post(4)
     assert members[0].find(frames.Refused).code == "rate_limited"
-    server._parts.posts.uncount(third.identity.fingerprint, "127.0.0.1")
+    server._services.posts.uncount(third.identity.fingerprint, "127.0.0.1")
     third.post(4)
     assert third.find(frames.Accepted).ref == 4
 
@@ -1135,13 +1137,13 @@ def test_what_was_not_the_senders_fault_is_not_counted(serve: Serve, wires: Wire
     for ref in (20, 21):
         alice.send(frames.Post(ref, change, box()))
         assert alice.find(frames.Accepted).ref == ref
-    assert server._parts.posts.shares._addresses["127.0.0.1"].used.total() == 2
+    assert server._services.posts.shares._addresses["127.0.0.1"].used.total() == 2
 
 
 def test_too_long(serve: Serve, wires: Wires) -> None:
     """By the size that a text of the limit is sealed into; the limit is named."""
     server = serve(max_message_size=1000)
-    most = server._parts.rules.max_box_size
+    most = server._services.policy.max_box_size
     alice, bob, change = pair(server, wires)
     alice.post(change, b"g" * (most + 1))
     assert alice.find(frames.Refused) == frames.Refused("too_long", 1, None, 1000)
@@ -1160,7 +1162,7 @@ def test_what_one_may_send_the_others_have_room_for(
     server = serve(max_message_size=size, max_payload_size=most)
     alice, bob, change = pair(server, wires)
     bob.peer.allow(most)  # as a client does
-    data = b"g" * server._parts.rules.max_box_size
+    data = b"g" * server._services.policy.max_box_size
     alice.post(change, data)
     assert alice.find(frames.Accepted).ref == 1
     (posted,) = bob.entries(change + 1)
@@ -1195,7 +1197,7 @@ def test_whoever_seals_anew_is_not_struck_out(server: ChatServer, wires: Wires) 
     for number in range(protocol_limits.CHANGES_BEHIND + 2):
         bob.send(frames.Nick(number + 1, f"bob-{number}"))
     while isinstance(bob.find(frames.Accepted), frames.Accepted):
-        behind = server._parts.rooms.find("default")._changes[-1] - change  # type: ignore[union-attr]
+        behind = server._services.rooms.find("default")._changes[-1] - change  # type: ignore[union-attr]
         if behind > protocol_limits.CHANGES_BEHIND:
             break
     for epoch in range(1, 100):
@@ -1275,7 +1277,7 @@ def test_rooms_that_cannot_be_entered(
     alice, bob, change = pair(server, wires)
     monkeypatch.setattr(protocol_limits, "ROOM_MEMBERS", 1)
     wires(server, 2).join("carol", "full")
-    monkeypatch.setattr(server._parts.rooms, "_most", 2)
+    monkeypatch.setattr(server._services.rooms, "_most", 2)
     for ref, room in enumerate(("a b", "full", "third"), 1):
         alice.send(frames.Enter(ref, room))
     codes = [alice.expect(frames.Refused).code for _ in range(3)]
@@ -1302,7 +1304,7 @@ def test_a_long_list_of_rooms_is_cut(
 ) -> None:
     """It fits a record, whatever the rooms are called."""
     names = [frames.RoomLine("\U00020000" * 64, 1)] * 2000
-    monkeypatch.setattr(server._parts.rooms, "listing", lambda: names)
+    monkeypatch.setattr(server._services.rooms, "listing", lambda: names)
     wire = wires(server, 0).join("alice")
     wire.send(frames.ListRooms(1))
     text = wire.message()
@@ -1310,7 +1312,7 @@ def test_a_long_list_of_rooms_is_cut(
     wire._open(text)
     listed = wire.find(frames.RoomLines)
     assert listed.of == 2000 and 100 < len(listed.rooms) < 200
-    monkeypatch.setattr(server._parts.rooms, "listing", lambda: [frames.RoomLine("x", 1)] * 600)
+    monkeypatch.setattr(server._services.rooms, "listing", lambda: [frames.RoomLine("x", 1)] * 600)
     wire.send(frames.ListRooms(2))
     assert len(wire.find(frames.RoomLines).rooms) == limits.ROOMS_LISTED
 
@@ -1411,7 +1413,7 @@ def test_silence_ends_a_connection(serve: Serve, wires: Wires) -> None:
     ended = wire.ended()
     assert ended[-1] == frames.Refused("timed_out")
     assert ended[0] == frames.Seen(0) and len(ended) >= 2
-    until(lambda: len(server._parts.sessions) == 0 and len(server._parts.rooms) == 0)
+    until(lambda: len(server._services.sessions) == 0 and len(server._services.rooms) == 0)
 
 
 def test_pings_are_no_sign_of_life(serve: Serve, wires: Wires) -> None:
@@ -1474,7 +1476,7 @@ def test_a_frozen_reader_is_cut_and_costs_nobody_anything(
     frozen = wires(server, 0, opened=narrow).join("frozen")
     bob = wires(server, 1).join("bob")
     carol = wires(server, 2).join("carol")
-    session = server._parts.sessions.find(frozen.identity.fingerprint)
+    session = server._services.sessions.find(frozen.identity.fingerprint)
     assert session is not None
     change, left, taken = 3, False, 0
     while not left:
@@ -1597,15 +1599,15 @@ class Slow:
 
 def place(server: ChatServer, wire: Wire) -> tuple[Any, Any]:
     """Its room, and its member there."""
-    session = server._parts.sessions.find(wire.identity.fingerprint)
+    session = server._services.sessions.find(wire.identity.fingerprint)
     assert session is not None
     return session.room, session.member
 
 
-def serve_alone(parts: Parts, peer: Slow) -> None:
+def serve_alone(services: Services, peer: Slow) -> None:
     """The whole life of a connection, in this thread."""
-    with parts.accept_slot:
-        stay = Connection(parts, peer, "g", lambda: None, lambda: None).enter()
+    with services.accept_slot:
+        stay = Connection(services, peer, "g", lambda: None, lambda: None).enter()
     assert stay is not None
     stay()
 
@@ -1646,7 +1648,7 @@ def test_who_reads_more_slowly_than_the_room_talks_is_heard(
             room.post(member, frames.Post(1, 2, box()))
 
     peer.on_flush = talk
-    serve_alone(server._parts, peer)
+    serve_alone(server._services, peer)
     assert "accepted" in peer.kinds()
     assert peer.flushes < 20
 
@@ -1656,7 +1658,7 @@ def test_a_long_wait_for_the_socket_is_no_silence(
 ) -> None:
     """What it said meanwhile lies there unread: it must not be cut for saying nothing."""
     clock = Clock()
-    parts = dataclasses.replace(server._parts, clock=clock)
+    parts = dataclasses.replace(server._services, clock=clock)
 
     def said(link: ClientLink) -> Iterator[bytes]:
         yield link.seal([frames.Post(1, 1, box()).encode()])
@@ -1666,7 +1668,7 @@ def test_a_long_wait_for_the_socket_is_no_silence(
 
     def wait() -> None:
         if peer.flushes <= 2:
-            clock.now += 0.9 * parts.rules.heartbeat_timeout
+            clock.now += 0.9 * parts.policy.heartbeat_timeout
             peer.wake()
 
     peer.on_flush = wait
@@ -1693,7 +1695,7 @@ def test_answers_do_not_pile_up(
         longest[0] = max(longest[0], len(self._replies))
 
     monkeypatch.setattr(SendQueue, "reply", counted)
-    serve_alone(server._parts, peer)
+    serve_alone(server._services, peer)
     # The broadcaster may have taken some of them meanwhile.
     most = protocol_limits.FRAMES_IN_RECORD
     assert most // 2 <= longest[0] <= most + 10
@@ -1711,7 +1713,7 @@ def test_nothing_comes_after_the_goodbye(
             room.post(member, frames.Post(1, 2, box()))
 
     peer.on_send = talk
-    serve_alone(server._parts, peer)
+    serve_alone(server._services, peer)
     assert peer.kinds()[-1] == "bye"
 
 
@@ -1724,7 +1726,7 @@ def test_stopping_tells_everyone(server: ChatServer, wires: Wires) -> None:
     shaking = wires(server, 2)
     shaking.greet()
     with Raw(server.port) as silent:
-        until(lambda: server._connection_limits._open == 4)
+        until(lambda: server._services.connection_limits._open == 4)
         bob.post(change)
         bob.find(frames.Accepted)
         stopping = threading.Thread(target=server.stop)
@@ -1760,7 +1762,7 @@ def test_stopping_does_not_wait_for_the_frozen(
     assert bob.ended()[-1] == frames.Bye("shutdown")
     stopping.join(LONG)
     assert not stopping.is_alive()
-    assert server._connection_limits._open == 0
+    assert server._services.connection_limits._open == 0
 
 
 def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> None:
@@ -1772,9 +1774,9 @@ def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> Non
         wire.send(frames.Bye("left"))
         wire.ended()
         wire.cut()
-    assert server._connection_limits.wait_empty(LONG)
-    parts = server._parts
+    assert server._services.connection_limits.wait_empty(LONG)
+    parts = server._services
     assert len(parts.sessions) == len(parts.rooms) == len(parts.throttle) == 0
-    assert not server._visits and not server._connection_limits._members_of
+    assert not server._visits and not server._services.connection_limits._members_of
     # Acceptors are kept.
     until(lambda: threads() <= before + limits.ACCEPTORS)

@@ -155,7 +155,7 @@ def test_the_slow_end_and_nobody_waits_for_them(server: ChatServer, kind: str) -
                 if not over(peer.sock, pieces[at % len(pieces)] if pieces else b"")
             ]  # fmt: skip
             at += 1
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
     told(kind, asking)
 
 
@@ -188,7 +188,7 @@ def test_slow_handshakes_of_tls(serve: Callable[..., ChatServer], tmp_path: Path
             assert time.monotonic() - began < LONG, f"{len(open_ones)} are still there"
             open_ones = [peer for peer in open_ones if not over(peer.sock, hello[at : at + 1])]
             at += 1
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
     told("TLS", asking)
 
 
@@ -209,7 +209,7 @@ def test_a_handshake_that_stops_after_each_step(
             assert wire.refusal().code == "timed_out"
         for wire in silent:
             assert wire.refusal().code == "timed_out"
-    assert server._connection_limits.wait_empty(LONG)
+    assert server._services.connection_limits.wait_empty(LONG)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -230,8 +230,8 @@ def test_a_member_whose_record_never_ends(
                 library._stream.sendall(part)
                 pause.wait(0.01)
             raise AssertionError("it was listened to for three seconds")
-        until(lambda: len(server._parts.sessions) == 0)
-    assert server._connection_limits.wait_empty(LONG)
+        until(lambda: len(server._services.sessions) == 0)
+    assert server._services.connection_limits.wait_empty(LONG)
 
 
 @pytest.mark.soak
@@ -243,12 +243,12 @@ def test_five_hundred_at_once(server: ChatServer, wires: Callable[..., Wire]) ->
         began = time.monotonic()
         for _ in range(crowd):
             stack.enter_context(Raw(server.port))
-        until(lambda: server._connection_limits._strangers == limits.UNPROVEN_OF_ADDRESS)
+        until(lambda: server._services.connection_limits._strangers == limits.UNPROVEN_OF_ADDRESS)
         took = time.monotonic() - began
         bob = wires(server, 1).join("bob")
         alice.post(2)
         assert isinstance(bob.entries(3)[-1], frames.Posted)
-    until(lambda: server._connection_limits._open == 2)
+    until(lambda: server._services.connection_limits._open == 2)
     told(f"{crowd} connections in {took:.2f} s", asking)
 
 
@@ -265,14 +265,14 @@ def test_more_than_there_are_places(
         with monkeypatch.context() as patch, contextlib.ExitStack() as stack:
             patch.setattr(limits, name, most)
             silent = [stack.enter_context(Raw(server.port)) for _ in range(3)]
-            until(lambda: server._connection_limits._strangers == 3)
+            until(lambda: server._services.connection_limits._strangers == 3)
             for raw in silent:  # each makes room for one
                 stack.enter_context(Raw(server.port))
                 assert raw.ended(), name
             assert ask(server.port, request("GET", "/health")).status == 200, name
             alice.send(frames.ListRooms(alice.ref()))
             alice.find(frames.RoomLines)
-        until(lambda: server._connection_limits._open == 1)
+        until(lambda: server._services.connection_limits._open == 1)
     assert ask(server.port, request("GET", "/health")).status == 200
 
 
@@ -297,8 +297,8 @@ def test_who_never_reads_an_answer(server: ChatServer) -> None:
             peer = stack.enter_context(Raw(server.port))
             with contextlib.suppress(OSError):
                 peer.send(request("GET", "/health") * 1000)
-        until(lambda: server._connection_limits._open <= 1)
-    assert server._connection_limits.wait_empty(LONG)
+        until(lambda: server._services.connection_limits._open <= 1)
+    assert server._services.connection_limits.wait_empty(LONG)
 
 
 def test_a_member_that_stops_reading_keeps_nobody_from_health(

@@ -81,8 +81,8 @@ def test_stopping_while_everybody_talks(
     for member in members:
         assert not accepted - member.seen
         assert member.last == frames.Bye("shutdown")
-    assert server._connection_limits._open == 0 and not server._visits
-    assert len(server._parts.sessions) == len(server._parts.rooms) == 0
+    assert server._services.connection_limits._open == 0 and not server._visits
+    assert len(server._services.sessions) == len(server._services.rooms) == 0
     until(lambda: threads() <= before[0])
     until(lambda: descriptors() <= before[1])
     if SOAK:

@@ -52,14 +52,14 @@ def test_a_flooder_is_kept_waiting(server: ChatServer, dropped: list[bool], floo
         raw.sock.settimeout(0.05)
         with pytest.raises(socket.timeout):
             raw.rest()
-        assert server._connection_limits._strangers == 1
-        connections = server._connection_limits
+        assert server._services.connection_limits._strangers == 1
+        connections = server._services.connection_limits
         others = [connections.admit("127.0.0.1") for _ in range(limits.UNPROVEN_OF_ADDRESS)]
         raw.sock.settimeout(LONG)
         assert raw.ended()
     for visitor in others:
         assert visitor is not None
-        server._connection_limits.release(visitor)
+        server._services.connection_limits.release(visitor)
 
 
 @FLOOD
@@ -70,7 +70,7 @@ def test_a_flooder_that_goes_is_not_waited_for(
         raw.send(UPGRADE + flood)
         raw.sock.shutdown(socket.SHUT_WR)
         until(lambda: dropped == [False])
-    until(lambda: server._connection_limits._open == 0)
+    until(lambda: server._services.connection_limits._open == 0)
 
 
 def test_a_flooder_does_not_hold_up_stopping(server: ChatServer, dropped: list[bool]) -> None:
@@ -78,14 +78,14 @@ def test_a_flooder_does_not_hold_up_stopping(server: ChatServer, dropped: list[b
         raw.send(UPGRADE + FLOODS["pings"] + bytes(40_000))
         until(lambda: dropped == [True])
         server.stop()
-        assert server._connection_limits.wait_empty(0.0)
+        assert server._services.connection_limits.wait_empty(0.0)
 
 
 def test_a_room_full_of_the_dead_takes_the_living(
     server: ChatServer, pool: IdentityPool, prs: bytes, wires: Wires
 ) -> None:
     """Somebody logs in 256 times under new keys, and cuts the connection each time."""
-    rooms, sessions = server._parts.rooms, server._parts.sessions
+    rooms, sessions = server._services.rooms, server._services.sessions
     bob = wires(server, 1).join("bob")
 
     def count() -> int:

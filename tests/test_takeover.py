@@ -18,7 +18,7 @@ Serve = Callable[..., ChatServer]
 
 
 def token_of(server: ChatServer, nick: str = "alice") -> str:
-    return server._parts.tokens.mint(nick, 600.0)
+    return server._services.tokens.mint(nick, 600.0)
 
 
 def refused(wire: Wire, nick: str) -> frames.Refused:
@@ -108,7 +108,7 @@ def test_throwing_each_other_out_is_slowed_down(serve: Serve, wires: Wires) -> N
     assert refusal.code == "rate_limited" and refusal.retry_after is not None
     assert 0 < refusal.retry_after <= 60
     holder.cut()
-    (session,) = server._parts.sessions.live()
+    (session,) = server._services.sessions.live()
     while session.lost_at is None:
         time.sleep(0)
     assert wires(server, 5, token=token).join("alice").welcome is not None
@@ -122,7 +122,7 @@ def test_why_a_nickname_cannot_be_had(server: ChatServer, wires: Wires) -> None:
     assert refused(wires(server, 2), "ALICE") == frames.Refused("nick_taken")
     assert refused(wires(server, 2), "carol") == frames.Refused("nick_reserved")
     assert refused(wires(server, 2), "car0l") == frames.Refused("nick_reserved", nick="carol")
-    session = server._parts.sessions.find(alice.identity.bundle.fingerprint)
+    session = server._services.sessions.find(alice.identity.bundle.fingerprint)
     assert session is not None
     alice.cut()
     while session.lost_at is None:

@@ -90,7 +90,7 @@ def busy(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     """Call it, and strangers of this machine have used up all that may be guessed."""
 
     def use_up() -> None:
-        for line in (server._parts.throttle.handshakes, server._parts.throttle.guesses):
+        for line in (server._services.throttle.handshakes, server._services.throttle.guesses):
             monkeypatch.setattr(line.buckets, "rates", NOTHING)
             exhaust(line.buckets)
 
@@ -106,7 +106,7 @@ def ticket_of(wire: Wire) -> bytes:
 
 def waits(server: ChatServer) -> bool:
     """Whether one stands in the line."""
-    return server._parts.throttle.handshakes.waiting("127.0.0.1") == 1
+    return server._services.throttle.handshakes.waiting("127.0.0.1") == 1
 
 
 def test_a_member_that_comes_back_passes_whoever_guesses(
@@ -157,7 +157,7 @@ def test_a_ticket_is_of_one_identity(server: ChatServer, wires: Wires) -> None:
     bob.prove("bob")
     assert bob.refusal().code == "unexpected"
     assert bob.ended() == []
-    assert server._parts.sessions.find(bob.identity.fingerprint) is None
+    assert server._services.sessions.find(bob.identity.fingerprint) is None
 
 
 @pytest.mark.parametrize("how", ["goodbye", "grace"])
@@ -165,7 +165,7 @@ def test_a_ticket_ends_with_its_session(serve: Serve, wires: Wires, how: str) ->
     """By a goodbye, or when nobody has come back."""
     server = serve(heartbeat_timeout=0.2 if how == "grace" else 60.0)
     alice = wires(server, 0).join("alice")
-    tickets = server._parts.sessions.tickets
+    tickets = server._services.sessions.tickets
     assert len(tickets) == 1
     if how == "goodbye":
         alice.send(frames.Bye("left"))
@@ -177,11 +177,11 @@ def test_a_ticket_ends_with_its_session(serve: Serve, wires: Wires, how: str) ->
 def test_whoever_shows_a_ticket_makes_room_for_nobody(server: ChatServer, wires: Wires) -> None:
     """Nor does one that names a live token, while strangers come and go."""
     alice = wires(server, 0).join("alice")
-    connections = server._connection_limits
+    connections = server._services.connection_limits
     back = wires(server, 0, ticket=ticket_of(alice))
     back.greet()
     back.message()
-    carol = wires(server, 2, token=server._parts.tokens.mint("carol", 60.0))
+    carol = wires(server, 2, token=server._services.tokens.mint("carol", 60.0))
     carol.greet()
     carol.message()
     assert connections._strangers == 0 and connections._members == 3

@@ -13,7 +13,7 @@ from protocol import limits as protocol_limits
 from server import limits
 from server.app import ChatServer
 from server.connection import Connection
-from server.work import work_bucket
+from server.services import Policy
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, Wire, box, masked, wrap
 from transport.token_bucket import FRAGMENT_COST, TokenBucket
@@ -40,7 +40,7 @@ def test_so_much_at_once_and_so_much_a_second() -> None:
 def test_all_that_a_member_may_say_is_paid_for(posts: float, size: int) -> None:
     """Also where each post comes with keys for a full room, and half of them are sealed anew."""
     clock = Clock()
-    bucket = work_bucket(posts, size)
+    bucket = Policy(round(1e6 * posts), 1e6, 1.0, 1.0, 0, 0, size).work_bucket()
     bucket._clock, bucket._at = clock, clock.now
     for _ in range(200):
         clock.now += 0.5 / posts
@@ -52,7 +52,7 @@ def test_all_that_a_member_may_say_is_paid_for(posts: float, size: int) -> None:
 
 def in_debt(server: ChatServer, wire: Wire) -> TokenBucket:
     """This member has cost far more than its share; its account."""
-    session = server._parts.sessions.find(wire.identity.fingerprint)
+    session = server._services.sessions.find(wire.identity.fingerprint)
     assert session is not None and session.bucket is not None
     session.bucket._clock = clock = Clock()
     session.bucket._at = clock.now
@@ -93,7 +93,7 @@ def test_to_come_back_does_not_pay_a_debt(server: ChatServer, wires: Wires) -> N
     alice.cut()
     back = wires(server, 0).join("alice", resume=alice.resume_point(1))
     assert back.entered is not None and back.entered.resumed
-    session = server._parts.sessions.find(back.identity.fingerprint)
+    session = server._services.sessions.find(back.identity.fingerprint)
     assert session is not None and session.bucket is bucket
 
 
@@ -107,7 +107,7 @@ def test_a_flood_waits_for_itself(
     server = serve(max_messages_per_window=1, rate_limit_window=86400.0)
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)
-    session = server._parts.sessions.find(alice.identity.fingerprint)
+    session = server._services.sessions.find(alice.identity.fingerprint)
     assert session is not None and session.bucket is not None
     bucket = session.bucket
     if what == "values":
