@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
-.PHONY: setup serve connect test test-elsewhere test-lowest lint types measures soak bench bench-all pyz pyz-all i18n release-check terminals fronts networks autobahn windows platforms clean
+.PHONY: setup serve connect test test-elsewhere test-lowest lint types measures picture soak bench bench-all pyz pyz-all i18n release-check terminals fronts networks autobahn windows platforms clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing. A Python that is
 # too old says so itself, where pip would list hundreds of versions that do not fit; what such a one, or
@@ -67,6 +67,10 @@ types: $(VENV)/ready-dev
 # How long files and functions are, which names mean two things, and what does not hold.
 measures: $(VENV)/ready-dev
 	@$(PY) -B -m tools.measures
+
+# docs/parts.svg, from the sources and the tables of docs/DESIGN.md.
+picture: $(VENV)/ready-dev
+	@$(PY) -B -m tools.parts_picture
 
 # Thousands of random histories, from SEED, instead of the suite's fixed sample.
 SEED     ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))')

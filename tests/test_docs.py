@@ -89,19 +89,6 @@ def test_modules_that_documents_name_exist() -> None:
             assert (ROOT / name).exists(), (document.name, name)
 
 
-def test_every_named_thread_is_in_the_ledger() -> None:
-    """A thread's name in the code has its line in docs/DESIGN.md."""
-    ledger = (ROOT / "docs/DESIGN.md").read_text(encoding="utf-8")
-    names = set()
-    for folder in ("server", "client", "transport"):
-        for path in (ROOT / folder).rglob("*.py"):
-            source = path.read_text(encoding="utf-8")
-            names |= set(re.findall(r'\bname=f?"([a-z]+)[-{"]', source)) - {"json"}
-    assert names, "no thread is named at all"
-    for name in names:
-        assert f"`{name}" in ledger, name
-
-
 def test_what_is_said_of_programs_is_what_happens() -> None:
     """`q` is a message, what is for screens is refused, and mistakes are no JSON."""
     port = free_port()

@@ -27,6 +27,11 @@ class Module(NamedTuple):
         return self.path.rpartition("/")[0].replace("/", ".") or self.path.removesuffix(".py")
 
     @property
+    def side(self) -> str:
+        """The first folder: ``client``."""
+        return self.package.partition(".")[0]
+
+    @property
     def lines(self) -> int:
         """How many it has."""
         return len(self.text.splitlines())
