@@ -25,11 +25,9 @@ from client.output import streams
 from i18n import _
 from protocol.safe_text import visible
 from settings import HISTORY_PASSPHRASES, SettingsError, Sources
+from settings.exit_status import ExitStatus
 
 about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz puts its own here
-
-# Exit statuses of this file; docs and ``server.app``, ``client.app`` have the others.
-LEFT, BROKEN, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def _early(argv: Sequence[str], name: str) -> str | None:
@@ -154,10 +152,10 @@ def _run(argv: Sequence[str]) -> int:
     args = parse(command, argv[1:], Sources({}, environ, dotenv).has_invite())
     if args is None:
         _show(parser(command, for_help=True).format_help())
-        return LEFT
+        return ExitStatus.LEFT
     if wrong := packages.lacking():
         say(wrong)
-        return USAGE
+        return ExitStatus.USAGE
     if unreadable:
         raise unreadable
     for sentence in (*dotenv.said, *settings.near_misses(dotenv)):
@@ -182,7 +180,7 @@ def _without_command(argv: Sequence[str]) -> int:
         )
     else:
         raise UsageError(_("The first word must be a command."), parser.format_usage())
-    return LEFT
+    return ExitStatus.LEFT
 
 
 def _show(text: str) -> None:
@@ -227,25 +225,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         more = _("--help tells more.")
         say(f"{error} {more}\n{error.usage.rstrip()}")
-        return USAGE
+        return ExitStatus.USAGE
     except SettingsError as error:
         say(str(error))
-        return USAGE
+        return ExitStatus.USAGE
     except KeyboardInterrupt:  # at a question, or twice where it had been asked to leave
-        return INTERRUPTED
+        return ExitStatus.INTERRUPTED
     except ImportError as error:  # a package for another machine, or half of one
         say(packages.unusable(error))
-        return USAGE
+        return ExitStatus.USAGE
     except BrokenPipeError:
         streams.drop()
-        return LEFT
+        return ExitStatus.LEFT
     except streams.Unwritable as error:
         say(streams.sentence(str(error)))
         streams.drop()
-        return streams.EXIT_UNWRITABLE
+        return ExitStatus.UNWRITABLE
     except MemoryError:  # a room's secret takes 128 MB for a moment
         say(_("There is not enough memory left here; end other programs, and try again."))
-        return BROKEN
+        return ExitStatus.FAILED
     except Exception as error:  # a bug of ours, and no reason to show its innards
         _unexpected(type(error))
-        return BROKEN
+        return ExitStatus.FAILED

@@ -24,6 +24,7 @@ from i18n import _, plural
 from protocol import limits
 from protocol.invite import InviteLink
 from settings import ClientSettings, Destination, SettingsError, environment, history_folder
+from settings.exit_status import ExitStatus
 from transport import NOT_LET_IN, CertificateUnusable, tls
 from transport.stream import Stream
 from transport.websocket import WebSocket
@@ -31,9 +32,6 @@ from transport.websocket import WebSocket
 if TYPE_CHECKING:
     from client.history.recorder import Recorder
 
-EXIT_LEFT, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_LOST = 0, 2, 3, 4, 5
-EXIT_INTERRUPTED = 130
-EXIT_NOT_DELETED = 1
 PANIC_SCREEN_SECONDS = 0.5  # for the screen: GNU screen is written some 12 KB
 PANIC_SECONDS = 0.2  # for the network's thread, and for the history's file
 ANSWERS_SECONDS = 300.0  # for the answers to lines that were piped in, whatever a server says
@@ -47,7 +45,7 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
         context = tls_context(settings)
     except CertificateUnusable as error:
         streams.say(unusable(error))
-        return EXIT_USAGE
+        return ExitStatus.USAGE
     history = None
     if settings.history:
         # Not before: who keeps no history has nothing of it.
@@ -60,7 +58,7 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
             history = open_history(folder, settings.server, settings.port, passphrase, retention)
         except WrongPassphrase as error:
             streams.say(messages.history(error.code))
-            return EXIT_REFUSED
+            return ExitStatus.REFUSED
     return _Client(settings, context, keys, history).run()
 
 
@@ -82,7 +80,7 @@ def unusable(error: CertificateUnusable) -> str:
 
 def unreached(reason: str) -> int:
     """The exit status where no connection came about: a proxy that asks for a password refuses."""
-    return EXIT_REFUSED if reason in NOT_LET_IN else EXIT_UNREACHABLE
+    return ExitStatus.REFUSED if reason in NOT_LET_IN else ExitStatus.UNREACHABLE
 
 
 def tls_context(settings: Destination) -> tls.Context | None:
@@ -169,7 +167,7 @@ class _Client:
             self._forget(status)
             return status
         if why := self._console.screen.unwritable:
-            status = streams.EXIT_UNWRITABLE
+            status = ExitStatus.UNWRITABLE
             self._say_last(streams.sentence(why))
         self._count_untold()
         if self._history is not None and (lost := self._history.close()):
@@ -185,7 +183,7 @@ class _Client:
             return self._chat_on_screen()
         self._say_history(joined=False)
         self._connection.leave()
-        return EXIT_INTERRUPTED if news == "interrupted" else self._ended()
+        return ExitStatus.INTERRUPTED if news == "interrupted" else self._ended()
 
     def _chat_on_screen(self) -> int:
         """Read lines, also before the room is entered, where that takes its time."""
@@ -196,7 +194,8 @@ class _Client:
             if self._panicking:
                 return self._vanish()
             status = self._leave()
-        return EXIT_INTERRUPTED if self._interrupted and not self._connection.joined else status
+        early = self._interrupted and not self._connection.joined
+        return ExitStatus.INTERRUPTED if early else status
 
     def _read_lines(self) -> None:
         while not self._quitting:
@@ -235,11 +234,11 @@ class _Client:
         left_over = self._give_up()
         self._connection.leave()
         if wants_away or self._quitting:
-            return EXIT_LEFT
+            return ExitStatus.LEFT
         if left_over:
-            return EXIT_LOST
+            return ExitStatus.LOST
         refused = self._untold() if self._gone else self._session.refused
-        return EXIT_REFUSED if refused else EXIT_LEFT
+        return ExitStatus.REFUSED if refused else ExitStatus.LEFT
 
     def _untold(self) -> int:
         """Lines that were handed back when there was no output any more to say so."""
@@ -256,10 +255,10 @@ class _Client:
         self._connection.abort()
         self._console.vanish(PANIC_SCREEN_SECONDS)
         if not self._deleting or self._delete_history():
-            return EXIT_LEFT
+            return ExitStatus.LEFT
         sentence = _("The history could not be removed: check the disk and its rights.")
         streams.say(sentence)
-        return EXIT_NOT_DELETED
+        return ExitStatus.FAILED
 
     def _delete_history(self) -> bool:
         """Remove this server's history, also one that is not in use now; whether it is gone."""
@@ -295,7 +294,7 @@ class _Client:
         outcome = self._connection.outcome
         left_over = self._give_up()
         if outcome.kind == "left":
-            return EXIT_LEFT
+            return ExitStatus.LEFT
         if self._connection.joined:
             self._console.screen.show(events.Disconnected(outcome.reason))
         if outcome.kind == "unreachable":
@@ -306,14 +305,14 @@ class _Client:
         if outcome.reason == "taken_over":
             # Not an error: a supervisor that starts it again would throw the other one out.
             self._say_last(messages.refused(outcome.reason))
-            return EXIT_LOST if left_over else EXIT_LEFT
+            return ExitStatus.LOST if left_over else ExitStatus.LEFT
         if outcome.kind == "refused":
             by_token = outcome.reason == "auth_failed" and self._settings.token is not None
             code = "token_failed" if by_token else outcome.reason
             self._say_last(messages.refused(code, outcome.params))
-            return EXIT_REFUSED
+            return ExitStatus.REFUSED
         self._say_last(messages.lost(outcome.reason))
-        return EXIT_LOST
+        return ExitStatus.LOST
 
     def _give_up(self) -> int:
         """Hand back what was not sent; how many lines that were."""

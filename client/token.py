@@ -9,9 +9,6 @@ from typing import Any
 
 from client import messages
 from client.app import (
-    EXIT_LEFT,
-    EXIT_REFUSED,
-    EXIT_USAGE,
     tls_context,
     unreached,
     unusable,
@@ -23,6 +20,7 @@ from protocol.errors import Malformed
 from protocol.hosts import host_and_port
 from protocol.safe_text import visible
 from settings import TokenSettings
+from settings.exit_status import ExitStatus
 from transport import CertificateUnusable, Unreachable
 from transport.http_client import post_form
 
@@ -40,21 +38,21 @@ def run(settings: TokenSettings) -> int:
     try:
         status, body = _ask(settings)
     except CertificateUnusable as error:
-        return _fail(EXIT_USAGE, unusable(error))
+        return _fail(ExitStatus.USAGE, unusable(error))
     except Unreachable as error:
         where = host_and_port(settings.server, settings.port)
         told = {"proxy": settings.proxy and settings.proxy.server, **error.told()}
         return _fail(unreached(error.reason), messages.unreachable(error.reason, where, told))
     answer = _read(body)
     if status != 200:
-        return _fail(EXIT_REFUSED, _refusal(answer.get("error")))
+        return _fail(ExitStatus.REFUSED, _refusal(answer.get("error")))
     if settings.listing:
         return _on_listed(answer.get("tokens"))
     if settings.revoke is not None:
         return _on_revoked(answer)
     token = answer.get("token")
     if not isinstance(token, str):
-        return _fail(EXIT_REFUSED, _refusal(None))
+        return _fail(ExitStatus.REFUSED, _refusal(None))
     return _print(token, settings)
 
 
@@ -67,7 +65,7 @@ def _print(token: str, settings: TokenSettings) -> int:
         with contextlib.suppress(Unreachable):
             _ask(replace(settings, username=None, revoke=token))
         raise
-    return EXIT_LEFT
+    return ExitStatus.LEFT
 
 
 def _ask(settings: TokenSettings) -> tuple[int, bytes]:
@@ -94,13 +92,13 @@ def _ask(settings: TokenSettings) -> tuple[int, bytes]:
 def _on_listed(tokens: object) -> int:
     """One token a line on standard output, the next to end first."""
     if not isinstance(tokens, list):
-        return _fail(EXIT_REFUSED, _refusal(None))
+        return _fail(ExitStatus.REFUSED, _refusal(None))
     lines = [_line(token) for token in tokens]
     if not lines:
         streams.say(_("There are no live tokens."))
     for line in lines:
         streams.write(line + "\n")
-    return EXIT_LEFT
+    return ExitStatus.LEFT
 
 
 def _line(token: object) -> str:
@@ -116,9 +114,9 @@ def _line(token: object) -> str:
 
 def _on_revoked(answer: dict[str, Any]) -> int:
     if answer.get("revoked") is not True:
-        return _fail(EXIT_REFUSED, _("There is no such token: it may have ended by itself."))
+        return _fail(ExitStatus.REFUSED, _("There is no such token: it may have ended by itself."))
     streams.say(_("The token is revoked."))
-    return EXIT_LEFT
+    return ExitStatus.LEFT
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from server.http import Handler, HttpFace, no_place
 from server.listener import Listener
 from server.signals import Signals
 from settings import ServerSettings
+from settings.exit_status import ExitStatus
 from transport import (  # its library now: what is wrong with it is not told to clients
     CannotListen,
     CertificateUnusable,
@@ -299,7 +300,7 @@ def run(settings: ServerSettings) -> int:
     _tell(banner(settings, server.port, server.forms_port))
     signals.wait(partial(_renew, server))
     server.stop()
-    return 0
+    return ExitStatus.LEFT
 
 
 def _allow_descriptors() -> None:
@@ -343,4 +344,4 @@ def _complain(sentence: str) -> None:
 
 def _fail(sentence: str) -> int:
     _complain(sentence)
-    return 2
+    return ExitStatus.USAGE

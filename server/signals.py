@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from server import limits
+from settings.exit_status import ExitStatus
 
 _LOOK_SECONDS = 0.5  # between two looks whether the terminal has come back to this job
 
@@ -63,7 +64,7 @@ class Signals:
 
     def _interrupt(self, *_: object) -> None:
         if self._interrupted:
-            os._exit(130)
+            os._exit(ExitStatus.INTERRUPTED)
         self._interrupted = True
 
     def _watch_input(self) -> None:

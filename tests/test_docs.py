@@ -9,6 +9,7 @@ from pathlib import Path
 import settings
 from client import events
 from client.commands import COMMANDS
+from settings.exit_status import ExitStatus
 from tests.processes import Server, free_port, run_client
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,11 @@ def test_every_setting_is_documented_with_its_default() -> None:
     written = table(section("Server settings")) + table(section("Client settings"))
     rows = [row for side in ("server", "client", "both") for row in settings.table_rows(side)]
     assert written == [[f"`{name}`", default, text] for name, default, text in rows]
+
+
+def test_every_exit_status_is_documented_with_its_meaning() -> None:
+    written = re.findall(r"^\| (\d+) \| (.*) \|$", section("Exit status"), re.MULTILINE)
+    assert written == [(str(int(status)), status.meaning) for status in ExitStatus]
 
 
 def test_every_command_is_documented_with_its_help() -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client import events, messages
-from client.app import EXIT_LEFT, EXIT_REFUSED, EXIT_USAGE
 from client.history.recorder import described
 from client.history.records import HistoryError, HistoryKeys, Record, WrongPassphrase, containing
 from client.history.store import (
@@ -32,6 +31,7 @@ from client.output.wrapping import Row
 from i18n import _, plural
 from protocol.safe_text import visible
 from settings import HISTORY_PASSPHRASES, HistorySettings
+from settings.exit_status import ExitStatus
 
 AskPassphrase = Callable[[tuple[str, ...], bool], str]  # for which settings; twice: a new one
 Answer = Callable[[str], str | None]  # to a question; None where nobody can be asked
@@ -48,7 +48,7 @@ def run(settings: HistorySettings, folder: Path, ask: AskPassphrase, answer: Ans
     try:
         paths = _meant(settings, folder)
     except OSError as error:
-        return _say(EXIT_USAGE, _unusable(error, folder))
+        return _say(ExitStatus.USAGE, _unusable(error, folder))
     if not paths:
         return _on_none(settings)
     if settings.action == "delete":
@@ -66,9 +66,9 @@ def _meant(settings: HistorySettings, folder: Path) -> list[Path]:
 
 def _on_none(settings: HistorySettings) -> int:
     if settings.server is None:
-        return _say(EXIT_LEFT, _("There is no history on this machine."))
+        return _say(ExitStatus.LEFT, _("There is no history on this machine."))
     sentence = _("There is no history of {server}: `history list` shows which there are.")
-    return _say(EXIT_USAGE, sentence.format(server=server_name(*settings.server)))
+    return _say(ExitStatus.USAGE, sentence.format(server=server_name(*settings.server)))
 
 
 def _delete(settings: HistorySettings, paths: list[Path], answer: Answer) -> int:
@@ -80,16 +80,16 @@ def _delete(settings: HistorySettings, paths: list[Path], answer: Answer) -> int
         )
         typed = answer(question.format(count=len(paths), word=_WORD))
         if typed is None:
-            return _say(EXIT_USAGE, _("Nobody can be asked here: say --yes to delete."))
+            return _say(ExitStatus.USAGE, _("Nobody can be asked here: say --yes to delete."))
         if typed.strip().casefold() != _WORD:
-            return _say(EXIT_LEFT, _("Nothing was deleted."))
+            return _say(ExitStatus.LEFT, _("Nothing was deleted."))
     for path in paths:
         try:
             delete(path)
         except OSError as error:
-            return _say(EXIT_USAGE, _unusable(error, path))
+            return _say(ExitStatus.USAGE, _unusable(error, path))
     done = plural("{count} history deleted.", "{count} histories deleted.", len(paths))
-    return _say(EXIT_LEFT, done.format(count=len(paths)))
+    return _say(ExitStatus.LEFT, done.format(count=len(paths)))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class _UnlockedHistories:
         self._settings, self._ask, self._paths = settings, ask, paths
         self._layout = EventText()
         self._histories: list[_UnlockedHistory] = []
-        self._status = EXIT_LEFT
+        self._status = ExitStatus.LEFT
 
     def run(self) -> int:
         """Open them, go on with what is wanted; the exit status."""
@@ -135,10 +135,10 @@ class _UnlockedHistories:
             except WrongPassphrase:
                 shut += 1
             except (OSError, HistoryError) as error:
-                self._status = _say(EXIT_USAGE, _unusable(error, path))
+                self._status = _say(ExitStatus.USAGE, _unusable(error, path))
         if shut and not self._histories:
             sentence = _("That passphrase opens no history here: try again.")
-            self._status = _say(EXIT_REFUSED, sentence)
+            self._status = _say(ExitStatus.REFUSED, sentence)
         elif shut:
             sentence = plural(
                 "{count} history has another passphrase and is left out.",
@@ -171,7 +171,7 @@ class _UnlockedHistories:
                     _print(line)
                 found += 1
         if not found:
-            _say(EXIT_LEFT, _("There is nothing like that in the history."))
+            _say(ExitStatus.LEFT, _("There is nothing like that in the history."))
 
     def _lines(self, rows: list[Row]) -> Iterator[str]:
         """Rows as they are printed: on a terminal no text may look like one more of them."""
@@ -191,14 +191,14 @@ class _UnlockedHistories:
             try:
                 change_passphrase(one.path, one.keys, passphrase)
             except (OSError, HistoryError) as error:
-                self._status = _say(EXIT_USAGE, _unusable(error, one.path))
+                self._status = _say(ExitStatus.USAGE, _unusable(error, one.path))
                 return
         done = plural(
             "{count} history has the new passphrase.",
             "{count} histories have the new passphrase.",
             len(self._histories),
         )
-        _say(EXIT_LEFT, done.format(count=len(self._histories)))
+        _say(ExitStatus.LEFT, done.format(count=len(self._histories)))
 
     def _read(self, history: _UnlockedHistory) -> Iterator[Record]:
         """What is wanted of a history; then what is wrong with it is said."""
@@ -211,10 +211,10 @@ class _UnlockedHistories:
             else:
                 yield from filter(is_wanted, reader.records())
         except (OSError, HistoryError) as error:
-            self._status = _say(EXIT_USAGE, _unusable(error, history.path))
+            self._status = _say(ExitStatus.USAGE, _unusable(error, history.path))
             return
         for sentence in described(reader.faults):
-            _say(EXIT_LEFT, f"{visible(history.keys.server)}: {sentence}")
+            _say(ExitStatus.LEFT, f"{visible(history.keys.server)}: {sentence}")
 
 
 def _clock(record: Record) -> str:
@@ -239,7 +239,7 @@ def _print(line: str) -> None:
     streams.write(line + "\n")
 
 
-def _say(status: int, sentence: str) -> int:
+def _say(status: ExitStatus, sentence: str) -> ExitStatus:
     """Say a sentence, and pass the status on."""
     streams.flush()  # what came before stands before it
     streams.say(sentence)

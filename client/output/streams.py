@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from i18n import _
 from protocol.safe_text import visible
 
-EXIT_UNWRITABLE = 6
-
 
 class Unwritable(Exception):
     """Standard output takes nothing (a full disk, a closed descriptor); the text says why."""
