@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, TextIO
 
 from client import commands
 from client.input.editor import Complete, LineEditor, LineView
-from client.input.keyboard import Input, KeyboardInput
+from client.input.keyboard import KeyboardInput
 from client.input.keys import KeyDecoder
 from client.input.pipes import open_pipe
 from client.input.signals import TerminalSignals, stop_here
+from client.input.source import LineSource
 from client.input.terminal import RawTerminal, is_terminal, size_of
 from client.output import json, lines
 from client.output.charset import Charset, terminal_encoding
@@ -42,7 +43,7 @@ class Console:
     by a screen reader. ``environ`` tells about the terminal
     (``TERM``, ``COLORTERM``, ``NO_COLOR``, the locale). ``render_time`` and ``messages_to_show``
     are the settings of that name, like ``type_ahead`` and ``mouse``. ``complete`` gets the line up
-    to the cursor (``lines.Complete``).
+    to the cursor (``editor.Complete``).
     """
 
     def __init__(
@@ -105,8 +106,11 @@ class Console:
             ask=self.renderer == "rich", trust=type_ahead, feed_enters=dumb, keypad=keypad,
             mouse=mouse and self.renderer == "rich",
         )
-        self._pipe = None if interactive else open_pipe(stdin)
-        self.input = self._pipe or self._keys(stdin, self._editor(complete, environ), decoder)
+        self.input: LineSource
+        if interactive:
+            self.input = self._keys(stdin, self._editor(complete, environ), decoder)
+        else:
+            self.input = open_pipe(stdin)
         if self.renderer == "json":
             json.speak_utf8(out)
 
@@ -218,7 +222,7 @@ class Console:
     def _is_in_background(self) -> bool:
         return isinstance(self._raw_terminal, RawTerminal) and self._raw_terminal.in_background
 
-    def _keys(self, stdin: TextIO, editor: LineEditor, decoder: KeyDecoder) -> Input:
+    def _keys(self, stdin: TextIO, editor: LineEditor, decoder: KeyDecoder) -> LineSource:
         if sys.platform == "win32":
             from client.input.windows import WindowsConsole
             from client.input.windows_keyboard import ConsoleInput
@@ -232,10 +236,7 @@ class Console:
     def _gone(self) -> None:
         """Nobody reads the output any more: there is nothing to read lines for, but for those
         that have been piped in already, which somebody has said in good faith."""
-        if self._pipe is None:
-            self.input.stop()
-        else:
-            self._pipe.finish()
+        self.input.finish()
         if self._on_gone is not None:
             self._on_gone()
 

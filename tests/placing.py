@@ -17,7 +17,8 @@ from client.fullscreen.columns import ScreenLine
 from client.fullscreen.model import Model
 from client.fullscreen.view import ScreenFrame, View
 from client.input.editor import LineView
-from client.output.input_line import AnsiInputLine, Size
+from client.input.terminal import Size
+from client.output.input_line import AnsiInputLine
 from client.output.lines import Minimal
 from client.output.widths import alone as single
 from client.output.widths import clusters, is_sure
@@ -132,7 +133,7 @@ def plain_typed(size: Size, text: str) -> Drawing:
     text = text[:200]
     cursor = _cursor(text)
     line = AnsiInputLine()
-    written = line.again("default> ", LineView(text, cursor), size)
+    written = line.repaint("default> ", LineView(text, cursor), size)
     shown = line._shown
     assert shown is not None
     # At the end of a row there is nothing to erase: there the next letter is looked for.

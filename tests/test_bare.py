@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from client import events
 from client.fullscreen import canvas
 from client.fullscreen.bare import BareView
-from client.output.input_line import Size
+from client.input.terminal import Size
 from client.output.widths import width
 from tests.console_kit import Chat, Person, chats_fixture, person_fixture, shown
 from tests.test_rich_view import CORPUS, Sight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from client.fullscreen import canvas
 from client.fullscreen.canvas import Canvas
-from client.output.input_line import Size
+from client.input.terminal import Size
 from client.output.links import LINK_MOST
 from tests.hostile_lines import lines
 from tests.panes import Pane, Tmux

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from client import events, messages
 from client.events import Event
 from client.fullscreen.screen import FullScreen, Look
+from client.input.terminal import Size
 from client.output.crowds import LONGEST_SPAN, ONE_BY_ONE, Crowds
-from client.output.input_line import Size
 from client.output.json import Json
-from client.output.line_screen import LineScreen
+from client.output.line_screen import LineScreen, Renderer
 from client.output.lines import Minimal
-from client.output.renderer import Renderer
 from tests.console_kit import NOON
 from tests.test_console import message
 from tests.test_repeats import came, seen, went

@@ -14,7 +14,7 @@ from client.fullscreen.canvas import Canvas
 from client.fullscreen.columns import Piece, ScreenLine
 from client.fullscreen.diff import differences, moved_up
 from client.fullscreen.view import ScreenFrame
-from client.output.input_line import Size
+from client.input.terminal import Size
 from client.output.wrapping import Span
 from tests.emulator import Screen
 

@@ -10,9 +10,9 @@ import pytest
 from client import events
 from client.commands import complete, may_remember
 from client.console import Console
-from client.input.editor import Entered, Leave, LineEditor, LineView, Redraw
-from client.input.keyboard import QUIT
+from client.input.editor import Action, LineEditor, LineView
 from client.input.keys import KeyPress
+from client.input.source import QUIT
 from tests.console_kit import (  # noqa: F401  # two of them are fixtures
     Chat,
     Person,
@@ -63,13 +63,13 @@ def typed(*keys: str, editor: LineEditor | None = None) -> LineEditor:
     ],
 )
 def test_editing(keys: list[str], shown: str) -> None:
-    editor = typed(*keys)
-    assert editor.text[: editor.cursor] + "|" + editor.text[editor.cursor :] == shown
+    line = typed(*keys).buffer
+    assert line.text[: line.cursor] + "|" + line.text[line.cursor :] == shown
 
 
 def test_enter_finishes_the_line() -> None:
     editor = typed("one", "<newline>", "two", "<left>")
-    assert editor.press(KeyPress("enter")) == Entered("one\ntwo")
+    assert editor.press(KeyPress("enter")) == "one\ntwo"
     assert editor.view() == LineView()
 
 
@@ -78,11 +78,11 @@ def test_leaving_needs_an_empty_line(name: str) -> None:
     editor = typed("a")
     assert editor.press(KeyPress(name)) is None
     typed("<ctrl-c>", editor=editor)
-    assert editor.press(KeyPress(name)) == Leave()
+    assert editor.press(KeyPress(name)) == Action.LEAVE
 
 
 def test_ctrl_l_asks_for_the_line_again() -> None:
-    assert LineEditor().press(KeyPress("ctrl-l")) == Redraw()
+    assert LineEditor().press(KeyPress("ctrl-l")) == Action.REDRAW
 
 
 def test_history_keeps_the_line_that_is_not_finished() -> None:
@@ -90,14 +90,14 @@ def test_history_keeps_the_line_that_is_not_finished() -> None:
     texts: list[str] = []
     for key in ("up", "up", "up", "down", "down", "down"):
         editor.press(KeyPress(key))
-        texts.append(editor.text)
+        texts.append(editor.buffer.text)
     assert texts == ["two", "one", "one", "two", "dra", "dra"]
 
 
 def test_history_never_has_a_secret() -> None:
     editor = LineEditor(remember=may_remember)
     typed("/who", "<enter>", "/room dev hush", "<enter>", "<up>", editor=editor)
-    assert editor.text == "/who"
+    assert editor.buffer.text == "/who"
 
 
 def test_tab_goes_round_and_back() -> None:
@@ -106,25 +106,25 @@ def test_tab_goes_round_and_back() -> None:
     texts = []
     for key in ("tab", "tab", "tab", "backtab"):
         editor.press(KeyPress(key))
-        texts.append(editor.text)
+        texts.append(editor.buffer.text)
     assert texts == ["alan: ", "alice: ", "alan: ", "alice: "]
     typed("hi", editor=editor)
-    assert editor.text == "alice: hi"
+    assert editor.buffer.text == "alice: hi"
     typed("<tab>", editor=editor)
-    assert editor.text == "alice: hi"
+    assert editor.buffer.text == "alice: hi"
 
 
 def test_tab_completes_in_the_middle() -> None:
     editor = LineEditor(lambda before: complete(before, ["alice"]))
     typed("hey al you", "<left>", "<left>", "<left>", "<left>", "<tab>", editor=editor)
-    assert editor.text == "hey alice  you"
-    assert editor.cursor == len("hey alice ")
+    assert editor.buffer.text == "hey alice  you"
+    assert editor.buffer.cursor == len("hey alice ")
 
 
 @pytest.mark.parametrize(
     ("answer", "text", "outcome"),
     [
-        (KeyPress("text", "y"), "", Entered("<1\n2\n3\n4\n5\n6>")),
+        (KeyPress("text", "y"), "", "<1\n2\n3\n4\n5\n6>"),
         (KeyPress("text", "e!"), "<1\n2\n3\n4\n5\n6!>", None),
         (KeyPress("text", "n!"), "<!>", None),
         (KeyPress("text", "n"), "<>", None),
@@ -133,13 +133,13 @@ def test_tab_completes_in_the_middle() -> None:
     ],
 )
 def test_more_than_five_lines_are_asked_about(
-    answer: KeyPress, text: str, outcome: Entered | None
+    answer: KeyPress, text: str, outcome: str | None
 ) -> None:
     editor = LineEditor()
     editor.press(KeyPress("text", "<>"))
     editor.press(KeyPress("left"))
     editor.press(KeyPress("paste", "1\n2\n3\n4\n5"))
-    assert editor.view().question == "" and editor.text == "<1\n2\n3\n4\n5>"
+    assert editor.view().question == "" and editor.buffer.text == "<1\n2\n3\n4\n5>"
     editor.press(KeyPress("ctrl-u"))
     editor.press(KeyPress("text", "<"))
     editor.press(KeyPress("paste", "1\n2\n3\n4\n5\n6"))
@@ -147,9 +147,9 @@ def test_more_than_five_lines_are_asked_about(
     keys = [KeyPress(name) for name in ("tab", "enter", "newline")]
     for key in (KeyPress("text", "x"), *keys, KeyPress("text", "yes")):
         assert editor.press(key) is None
-        assert editor.view().question and editor.text == "<>"
+        assert editor.view().question and editor.buffer.text == "<>"
     assert editor.press(answer) == outcome
-    assert editor.view().question == "" and editor.text == text
+    assert editor.view().question == "" and editor.buffer.text == text
 
 
 def test_what_nobody_pressed_asks_even_about_one_line() -> None:
@@ -159,12 +159,12 @@ def test_what_nobody_pressed_asks_even_about_one_line() -> None:
     editor.press(KeyPress("paste-asks", "\nand more"))
     assert editor.view().question.startswith("Send 2 lines as one message?")
     assert editor.press(KeyPress("enter")) is None, "which may have been pasted, too"
-    assert editor.press(KeyPress("text", "y")) == Entered("half a line\nand more")
+    assert editor.press(KeyPress("text", "y")) == "half a line\nand more"
     editor.press(KeyPress("text", "typed"))
     editor.press(KeyPress("paste-asks"))
     assert editor.view().question.startswith("Send this line?")
     editor.press(KeyPress("text", "n"))
-    assert editor.text == "typed" and not editor.view().question
+    assert editor.buffer.text == "typed" and not editor.view().question
 
 
 @pytest.mark.parametrize(
@@ -187,22 +187,22 @@ def test_what_nobody_pressed_asks_even_about_one_line() -> None:
     ],
 )  # fmt: skip
 def test_more_editing(keys: list[str], shown: str) -> None:
-    editor = typed(*keys)
-    assert editor.text[: editor.cursor] + "|" + editor.text[editor.cursor :] == shown
+    line = typed(*keys).buffer
+    assert line.text[: line.cursor] + "|" + line.text[line.cursor :] == shown
 
 
 def test_up_goes_through_a_draft_and_then_into_the_past() -> None:
     editor = typed("old", "<enter>", "two", "<newline>", "lines", "<up>", "<up>")
-    assert editor.text == "old"
+    assert editor.buffer.text == "old"
     typed("<down>", editor=editor)
-    assert editor.text == "two\nlines"
+    assert editor.buffer.text == "two\nlines"
 
 
 def test_escape_that_closed_something_is_no_alt() -> None:
     editor = typed("abc")
     editor.press(KeyPress("paste-asks", "x"))
     typed("<escape>", editor=editor)
-    assert editor.press(KeyPress("escape-enter")) == Entered("abc")
+    assert editor.press(KeyPress("escape-enter")) == "abc"
 
 
 # Searching
@@ -243,7 +243,7 @@ def test_enter_takes_what_was_found_and_does_not_send_it() -> None:
     editor = typed(*PAST, "<ctrl-r>", "sec")
     assert editor.press(KeyPress("enter")) is None
     assert editor.view() == LineView("second one", 0)
-    assert editor.press(KeyPress("enter")) == Entered("second one")
+    assert editor.press(KeyPress("enter")) == "second one"
 
 
 def test_a_search_finds_no_secret() -> None:
@@ -264,14 +264,14 @@ def test_ctrl_c_on_an_empty_line_asks_once() -> None:
     editor.press(KeyPress("ctrl-c"))
     typed("x", editor=editor)
     assert editor.view() == LineView("x", 1)
-    assert [editor.press(KeyPress("ctrl-c")) for _time in range(3)] == [None, None, Leave()]
-    assert LineEditor(leave_twice=True).press(KeyPress("ctrl-d")) == Leave()
+    assert [editor.press(KeyPress("ctrl-c")) for _time in range(3)] == [None, None, Action.LEAVE]
+    assert LineEditor(leave_twice=True).press(KeyPress("ctrl-d")) == Action.LEAVE
 
 
 def test_a_paste_is_inserted_whole() -> None:
     editor = typed("ab", "<left>")
     editor.press(KeyPress("paste", "1\n2"))
-    assert editor.text == "a1\n2b" and editor.cursor == 4
+    assert editor.buffer.text == "a1\n2b" and editor.buffer.cursor == 4
 
 
 # A real terminal

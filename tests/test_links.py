@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client import events
-from client.output.input_line import Size
+from client.input.terminal import Size
 from client.output.links import LINK_MOST, links
 from tests.test_rich_view import CORPUS, Sight, only_moves
 

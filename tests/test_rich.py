@@ -18,8 +18,8 @@ from client.console import Console
 from client.fullscreen import canvas
 from client.fullscreen.screen import FullScreen, Look
 from client.input.editor import LineView
-from client.input.keyboard import QUIT
-from client.output.input_line import Size
+from client.input.source import QUIT
+from client.input.terminal import Size
 from tests.console_kit import (  # noqa: F401  # two of them are fixtures
     DEADLINE,
     NOON,

@@ -20,9 +20,9 @@ from client.fullscreen.canvas import Canvas
 from client.fullscreen.model import Alert, Model
 from client.fullscreen.view import View, cropped
 from client.input.editor import LineView
+from client.input.terminal import Size
 from client.output import colours
 from client.output.charset import Charset, terminal_encoding
-from client.output.input_line import Size
 from client.output.line_prefix import LinePrefix
 from client.output.lines import Minimal
 from client.output.widths import width

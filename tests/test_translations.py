@@ -20,9 +20,9 @@ from client.commands import COMMANDS, run_line
 from client.fullscreen.model import Model
 from client.fullscreen.view import View
 from client.input.editor import LineView
+from client.input.terminal import Size
 from client.output import json
 from client.output import lines as minimal
-from client.output.input_line import Size
 from client.output.widths import width
 from i18n import _
 from server.banner import banner

@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.input.editor import Entered, LineEditor, LineView
+from client.input.editor import LineEditor, LineView
 from client.input.keys import KeyPress
-from client.output.input_line import AnsiInputLine, DumbInputLine, NoInputLine, Size
+from client.input.terminal import Size
+from client.output.input_line import AnsiInputLine, DumbInputLine, InputLine
 from client.output.widths import clusters, width
 from tests.console_kit import emulated
 
@@ -23,25 +24,25 @@ def at_end(text: str) -> LineView:
 
 def typing(line: DumbInputLine, *views: LineView, size: Size = WIDE) -> list[str]:
     """What is written for each of them."""
-    return [line.change(PROMPT, view, size) for view in views]
+    return [line.update(PROMPT, view, size) for view in views]
 
 
 def test_a_letter_is_that_letter_and_nothing_else() -> None:
     line = AnsiInputLine()
-    assert line.ask(PROMPT, LineView(), WIDE) == PROMPT
-    assert line.ask(PROMPT, LineView(), WIDE) == "", "it stands there already"
+    assert line.show_prompt(PROMPT, LineView(), WIDE) == PROMPT
+    assert line.show_prompt(PROMPT, LineView(), WIDE) == "", "it stands there already"
     written = typing(line, *map(at_end, ("h", "hé", "hé日", "hé日", "hé", "h", "ho")))
     assert written == ["h", "é", "日", "", "\b\b  \b\b", "\b \b", "o"]
 
 
 def test_enter_gives_the_own_line_once_and_one_prompt() -> None:
     line = AnsiInputLine()
-    line.ask(PROMPT, LineView(), WIDE)
+    line.show_prompt(PROMPT, LineView(), WIDE)
     assert typing(line, at_end("hi"), LineView(entered=True), LineView()) == ["hi", "\r", ""]
-    assert line.above(["12:01 me: hi"], WIDE) == "\r12:01 me: hi\n"
-    assert line.ask(PROMPT, LineView(), WIDE) == PROMPT
-    assert line.above(["1"], WIDE) == "\r1  \n", "what is longer is covered to its end"
-    assert line.above(["2", "3"], WIDE) == "2\n3\n", "and no prompt between them"
+    assert line.print_above(["12:01 me: hi"], WIDE) == "\r12:01 me: hi\n"
+    assert line.show_prompt(PROMPT, LineView(), WIDE) == PROMPT
+    assert line.print_above(["1"], WIDE) == "\r1  \n", "what is longer is covered to its end"
+    assert line.print_above(["2", "3"], WIDE) == "2\n3\n", "and no prompt between them"
     assert typing(line, at_end("x"), at_end("")) == ["x", "\b \b"]
 
 
@@ -52,24 +53,25 @@ def test_enter_on_nothing_says_where_one_is() -> None:
 
 def test_what_is_half_typed_comes_back_with_the_next_key() -> None:
     line = AnsiInputLine()
-    line.ask(PROMPT, LineView(), WIDE)
+    line.show_prompt(PROMPT, LineView(), WIDE)
     typing(line, at_end("hel"))
-    assert line.above(["12:01 bob: x"], WIDE) == "\n12:01 bob: x\n", "nothing is written over it"
-    assert line.above(["12:01 bob: y"], WIDE) == "12:01 bob: y\n"
+    written = line.print_above(["12:01 bob: x"], WIDE)
+    assert written == "\n12:01 bob: x\n", "nothing is written over it"
+    assert line.print_above(["12:01 bob: y"], WIDE) == "12:01 bob: y\n"
     assert typing(line, at_end("hell"), at_end("hello")) == ["r> hell", "o"]
 
 
 def test_what_was_entered_and_is_not_answered_yet_stays() -> None:
     line = AnsiInputLine()
-    line.ask(PROMPT, LineView(), WIDE)
+    line.show_prompt(PROMPT, LineView(), WIDE)
     typing(line, at_end("one"), LineView(entered=True), LineView())
     assert typing(line, at_end("t")) == ["\nr> t"]
-    assert line.above(["12:01 me: one"], WIDE) == "\n12:01 me: one\n"
+    assert line.print_above(["12:01 me: one"], WIDE) == "\n12:01 me: one\n"
 
 
 def test_a_question_and_back() -> None:
     line = DumbInputLine()
-    line.ask(PROMPT, LineView(), WIDE)
+    line.show_prompt(PROMPT, LineView(), WIDE)
     typing(line, at_end("ab"))
     asked, back = typing(line, LineView("ab", 2, question="Sure?"), at_end("ab"))
     assert asked == "\b" * 5 + "Sure? "
@@ -78,9 +80,9 @@ def test_a_question_and_back() -> None:
 
 def test_leaving_goes_to_an_empty_row() -> None:
     line = AnsiInputLine()
-    assert line.begin() == "\x1b[?2004h" and line.finish() == "\x1b[?2004l"
+    assert line.set_modes() == "\x1b[?2004h" and line.reset_modes() == "\x1b[?2004l"
     assert line.leave(WIDE) == ""
-    line.ask(PROMPT, LineView(), WIDE)
+    line.show_prompt(PROMPT, LineView(), WIDE)
     assert line.leave(WIDE) == "\r   \r"
     typing(line, at_end("half"))
     assert line.leave(WIDE) == "\r    \r" and line.leave(WIDE) == ""
@@ -92,8 +94,8 @@ def test_leaving_goes_to_an_empty_row() -> None:
 
 def test_on_a_dumb_terminal_no_sequence_is_written() -> None:
     line = DumbInputLine()
-    assert line.begin() == line.finish() == line.wipe(WIDE) == ""
-    assert NoInputLine().above(["a", "b"], WIDE) == "a\nb\n"
+    assert line.set_modes() == line.reset_modes() == line.clear_screen(WIDE) == ""
+    assert InputLine().print_above(["a", "b"], WIDE) == "a\nb\n"
 
 
 def test_wide_and_hostile_characters_are_shown_as_what_they_are() -> None:
@@ -120,30 +122,31 @@ def test_the_screen_shows_the_line_and_the_cursor_in_it(keys: list[KeyPress], co
     fits around the cursor."""
     screen, write = emulated(columns, 30)
     size, line, editor = Size(columns, 30), AnsiInputLine(), LineEditor()
-    write(line.ask(PROMPT, editor.view(), size))
+    write(line.show_prompt(PROMPT, editor.view(), size))
     for key in keys:
         if key.name == "message":
-            write(line.above(["▌ 12:01 bob: x"], size))
+            write(line.print_above(["▌ 12:01 bob: x"], size))
             continue
-        if isinstance(editor.press(key), Entered):
-            write(line.change(PROMPT, LineView(entered=True), size))
-        written = line.change(PROMPT, editor.view(), size)
+        if isinstance(editor.press(key), str):
+            write(line.update(PROMPT, LineView(entered=True), size))
+        written = line.update(PROMPT, editor.view(), size)
         assert "\x1b" not in written
         write(written)
-        if editor.text:
+        if editor.buffer.text:
             _check(screen, editor, columns)
 
 
 def _check(screen: Any, editor: LineEditor, columns: int) -> None:
     row = str(screen.display[screen.cursor.y])
-    if editor.cursor == len(editor.text):
-        whole = PROMPT + editor.text
-        _above, rest = _folded(whole, columns), _folded(editor.text, columns)
+    if editor.buffer.cursor == len(editor.buffer.text):
+        whole = PROMPT + editor.buffer.text
+        _above, rest = _folded(whole, columns), _folded(editor.buffer.text, columns)
         assert row.replace(" ", "") in (_above[-1].replace(" ", ""), rest[-1].replace(" ", ""))
         return
     assert row.split() and screen.cursor.x < columns
     before = _cells(row, screen.cursor.x)
-    assert (PROMPT + editor.text[: editor.cursor]).endswith(before) or before == PROMPT
+    typed = editor.buffer.text[: editor.buffer.cursor]
+    assert (PROMPT + typed).endswith(before) or before == PROMPT
 
 
 def _folded(text: str, columns: int) -> list[str]:

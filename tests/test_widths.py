@@ -16,9 +16,9 @@ from client.fullscreen.columns import Columns, Piece, entry_lines
 from client.fullscreen.prompt import prompt
 from client.fullscreen.view import ScreenFrame
 from client.input.editor import LineView
+from client.input.terminal import Size
 from client.output import widths
 from client.output.charset import Charset
-from client.output.input_line import Size
 from client.output.widths import (
     CLUSTER_MOST,
     WIDEST,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from client.fullscreen.columns import shown
 from client.fullscreen.scrollback import ScrollbackEntry
-from client.output.input_line import Size
+from client.input.terminal import Size
 from client.output.line_prefix import LinePrefix
 from client.output.widths import JOINER, cluster_width, clusters, cut, width
 from client.output.wrapping import Span

@@ -19,10 +19,10 @@ from client.fullscreen.model import Alert, Model
 from client.fullscreen.view import ScreenFrame, View, cropped
 from client.input import modes
 from client.input.editor import LineView
+from client.input.terminal import Size
 from client.output import clipboard
 from client.output.charset import Charset
 from client.output.clearing import wiped
-from client.output.input_line import Size
 from client.output.screen import (
     Diagnostic,
     HandOver,

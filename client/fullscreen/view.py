@@ -38,8 +38,8 @@ from client.fullscreen.prompt import Prompt, prompt
 from client.fullscreen.scroll import Scroll, Viewport
 from client.fullscreen.scrollback import REFUSED, ScrollbackEntry
 from client.input.editor import LineView
+from client.input.terminal import Size
 from client.output.charset import Charset
-from client.output.input_line import Size
 from client.output.line_prefix import LinePrefix
 from client.output.widths import width
 from client.output.wrapping import Row, Span, wrap

@@ -1,8 +1,6 @@
-"""Where lines come from; those that are typed. Those of a pipe are in ``pipes``, those of a
-Windows console in ``windows_keyboard``.
+"""Lines that are typed: keys go to the editor, and to what is shown.
 
-``next_line`` is called by one thread, the main one. ``stop`` may be called by any other thread
-or a signal handler, and makes ``next_line`` return None for good. Nothing here polls.
+Those of a pipe are in ``pipes``, those of a Windows console in ``windows_keyboard``.
 """
 
 from __future__ import annotations
@@ -12,13 +10,11 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-from client.input.editor import Entered, Leave, LineEditor, LineView, Outcome, Panic, Suspend
+from client.input.editor import Action, LineEditor, LineView
 from client.input.keys import KeyDecoder, KeyPress
-from client.input.signals import CONTINUED, RESIZED
-from client.input.signals import STOPPED as TO_STOP
+from client.input.signals import CONTINUED, RESIZED, TO_STOP
+from client.input.source import END, QUIT, STOPPED, LineSource
 from client.input.waiter import Waiter
-
-END, QUIT, STOPPED = "end", "quit", "stopped"
 
 # Keys that are about what is shown, not about the line being typed.
 _VIEW_KEYS = ("page-up", "page-down", "wheel-up", "wheel-down", "focus-in", "focus-out")
@@ -27,22 +23,6 @@ _COMMANDS = {"alt-s": "/resend"}  # keys that stand for a line
 
 
 Clock = Callable[[], float]  # monotonic, in seconds
-
-
-class Input(Protocol):
-    """A source of lines. ``ended`` tells why there are no more: ``end`` of the input, ``quit``
-    (Ctrl-C or Ctrl-D on an empty line), ``stopped``; empty until then."""
-
-    ended: str
-
-    def next_line(self) -> str | None:
-        """Wait for a line, which comes without its line end; None when there are no more."""
-
-    def stop(self) -> None:
-        """Let ``next_line`` return None at once."""
-
-    def close(self) -> None:
-        """Release what was needed for waiting. Called by the thread that reads."""
 
 
 class Display(Protocol):
@@ -68,20 +48,77 @@ class Display(Protocol):
         another job has it."""
 
 
-class KeyInput:
-    """What keyboards have in common: keys go to the editor, its lines wait here. ``clock`` is
-    the editor's, too."""
+class Keyboard(Protocol):
+    """What keys are waited for on: a ``Waiter``, or a Windows console."""
+
+    stopped: bool
+
+    def wait(self, timeout: float | None = None) -> bool | None:
+        """True: there are keys, False: the time is over or something else happened, None:
+        stopped."""
+
+    def stop(self) -> None:
+        """Let ``wait`` return None, for good."""
+
+    def close(self) -> None:
+        """Release what was needed for waiting."""
+
+
+class KeyInput(LineSource):
+    """What keyboards have in common. ``clock`` is the editor's, too."""
 
     def __init__(
-        self, editor: LineEditor, display: Display, decoder: KeyDecoder, clock: Clock
+        self,
+        keyboard: Keyboard,
+        editor: LineEditor,
+        display: Display,
+        decoder: KeyDecoder,
+        clock: Clock,
     ) -> None:
-        self.ended = ""
+        super().__init__(ended="")
+        self._keyboard = keyboard
         self._editor = editor
         self._display = display
         self._decoder = decoder
         self._clock = clock
         self._lines: deque[str] = deque()
         self._left = False  # what was entered before is still handed out
+
+    def next_line(self) -> str | None:
+        while self._needs_keys():
+            ready = self._keyboard.wait(self._patience())
+            if ready is None:
+                break
+            if self._woken():
+                continue
+            if not ready:
+                self._expire()
+            elif not self._read():
+                self.ended = END
+        if self._keyboard.stopped:  # what was typed ahead is not handed out any more
+            self._lines.clear()
+            self.ended = STOPPED
+        return self._lines.popleft() if self._lines else None
+
+    def stop(self) -> None:
+        self._keyboard.stop()
+
+    def close(self) -> None:
+        self._keyboard.close()
+
+    def _needs_keys(self) -> bool:
+        """Whether keys are needed before there is something to return."""
+        if not self._lines and self._left and not self.ended:
+            self.ended = QUIT
+        return not self._lines and not self.ended
+
+    def _read(self) -> bool:
+        """Take the keys that are there; False if the terminal has gone."""
+        raise NotImplementedError
+
+    def _woken(self) -> bool:
+        """Do what something else than a key has asked for; False if there is nothing."""
+        return False
 
     def _feed(self, data: bytes) -> None:
         self._press(self._decoder.feed(data, self._clock()))
@@ -109,38 +146,26 @@ class KeyInput:
             if key.name == "enter":
                 self._display.show_line(self._editor.view())  # whole, also if all came at once
             outcome = self._editor.press(key)
-            if isinstance(outcome, Panic):  # before anything that was typed ahead
+            if outcome is Action.PANIC:  # before anything that was typed ahead
                 self._lines = deque(["/panic"])
                 return
             self._did(outcome)
         self._display.show_line(self._editor.view())
 
-    def _did(self, outcome: Outcome | None) -> None:
-        if isinstance(outcome, Entered):
-            self._lines.append(outcome.line)
+    def _did(self, outcome: str | Action | None) -> None:
+        if isinstance(outcome, str):
+            self._lines.append(outcome)
             self._display.show_line(LineView(entered=True))
-        elif isinstance(outcome, Leave):
+        elif outcome is Action.LEAVE:
             self._left = True
-        elif isinstance(outcome, Suspend):
+        elif outcome is Action.SUSPEND:
             self._display.suspend()
-        elif outcome is not None:
+        elif outcome is Action.REDRAW:
             self._display.redraw()
-
-    def _waiting(self) -> bool:
-        """Whether keys are needed before there is something to return."""
-        if not self._lines and self._left and not self.ended:
-            self.ended = QUIT
-        return not self._lines and not self.ended
-
-    def _next(self, stopped: bool) -> str | None:
-        if stopped:  # what was typed ahead is not handed out any more
-            self._lines.clear()
-            self.ended = STOPPED
-        return self._lines.popleft() if self._lines else None
 
 
 class KeyboardInput(KeyInput):
-    """Lines typed on a POSIX terminal whose keyboard has been seized."""
+    """Lines typed on a POSIX terminal in raw mode."""
 
     def __init__(
         self,
@@ -150,31 +175,19 @@ class KeyboardInput(KeyInput):
         decoder: KeyDecoder,
         clock: Clock = monotonic,
     ) -> None:
-        super().__init__(editor, display, decoder, clock)
         self._waiter = Waiter(fd)
+        super().__init__(self._waiter, editor, display, decoder, clock)
         self._in_background = False  # what the display was told
 
-    def next_line(self) -> str | None:
-        while self._waiting():
-            ready = self._waiter.wait(self._patience())
-            if ready is None:
-                break
-            self._follow_job()
-            if self._waiter.wakes:
-                self._woken()
-            elif not ready:
-                self._expire()
-            elif not self._read():
-                self.ended = END
-        return self._next(self._waiter.stopped)
+    def wake(self, byte: bytes) -> None:
+        """What a signal asks for (``signals``); may be called by its handler."""
+        self._waiter.wake(byte)
 
-    def _follow_job(self) -> None:
-        """Another job has got the terminal (``bg``), or this one has it again (``fg``)."""
+    def _woken(self) -> bool:
         if self._waiter.in_background != self._in_background:
+            # Another job has got the terminal (``bg``), or this one has it again (``fg``).
             self._in_background = self._waiter.in_background
             self._display.resume()
-
-    def _woken(self) -> None:
         wakes, self._waiter.wakes = self._waiter.wakes, b""
         if TO_STOP in wakes:
             self._display.suspend()
@@ -182,20 +195,11 @@ class KeyboardInput(KeyInput):
             self._display.resume()
         elif RESIZED in wakes:
             self._display.redraw()
-
-    def wake(self, byte: bytes) -> None:
-        """What a signal asks for (``signals``); may be called by its handler."""
-        self._waiter.wake(byte)
+        return bool(wakes)
 
     def _read(self) -> bool:
         data = self._waiter.read()
-        if data is None:
+        if data is None:  # the terminal is another job's after all
             return True
         self._feed(data)
         return bool(data)
-
-    def stop(self) -> None:
-        self._waiter.stop()
-
-    def close(self) -> None:
-        self._waiter.close()

@@ -7,20 +7,12 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import Protocol, TextIO
+from typing import TextIO
 
-from client.input.keyboard import END, STOPPED, Input
+from client.input.source import END, STOPPED, LineSource
 from client.input.waiter import READ_BYTES, Waiter, read
 
 PIPE_LINE_BYTES = 1024 * 1024  # of a longer line so much is handed on, which is refused
-
-
-class Pipe(Input, Protocol):
-    """A source of lines that nobody types here."""
-
-    def finish(self) -> None:
-        """Let ``next_line`` give what has been piped in already, and then end, waiting for nothing
-        more. May be called by any thread."""
 
 
 class LineSplitter:
@@ -57,11 +49,11 @@ class LineSplitter:
         return line
 
 
-class PipeInput:
+class PipeInput(LineSource):
     """Lines of a pipe, a file, or a terminal that edits its lines itself (POSIX)."""
 
     def __init__(self, fd: int, longest: int = PIPE_LINE_BYTES) -> None:
-        self.ended = ""
+        super().__init__(ended="")
         self._waiter = Waiter(fd)
         self._splitter = LineSplitter(longest)
         self._ready: deque[str] = deque()
@@ -105,14 +97,14 @@ class PipeInput:
         self._waiter.close()
 
 
-class ThreadedPipeInput:
+class ThreadedPipeInput(LineSource):
     """Lines of a pipe where nothing can wait for a pipe and for ``stop`` at once (Windows).
 
     Its thread is a daemon and stays in its read until the program ends.
     """
 
     def __init__(self, fd: int, longest: int = PIPE_LINE_BYTES) -> None:
-        self.ended = ""
+        super().__init__(ended="")
         self._fd = fd
         self._splitter = LineSplitter(longest)
         # A pipe that brings more than is taken has to wait.
@@ -158,30 +150,12 @@ class ThreadedPipeInput:
         self.stop()
 
 
-class NoInput:
-    """Standard input is closed: there is nothing to read."""
-
-    ended = END
-
-    def next_line(self) -> str | None:
-        return None
-
-    def finish(self) -> None:
-        pass
-
-    def stop(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def open_pipe(file: TextIO | None) -> Pipe:
+def open_pipe(file: TextIO | None) -> LineSource:
     """Lines of a standard input that is not edited here."""
     try:
         fd = -1 if file is None else file.fileno()
     except (OSError, ValueError):
         fd = -1
     if fd < 0:
-        return NoInput()
+        return LineSource()
     return ThreadedPipeInput(fd) if sys.platform == "win32" else PipeInput(fd)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-RESIZED, STOPPED, CONTINUED = b"w", b"z", b"c"
+RESIZED, TO_STOP, CONTINUED = b"w", b"z", b"c"
 
-_NAMES = {"SIGWINCH": RESIZED, "SIGTSTP": STOPPED, "SIGCONT": CONTINUED}
+_NAMES = {"SIGWINCH": RESIZED, "SIGTSTP": TO_STOP, "SIGCONT": CONTINUED}
 
 
 # What tells a program to go: Ctrl-C, a supervisor, a terminal that is closed.

@@ -8,10 +8,19 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from client.input.waiter import is_in_background
-from client.output.input_line import Size
+
+
+@dataclass(frozen=True)
+class Size:
+    """A terminal's size in characters."""
+
+    columns: int
+    rows: int
+
 
 _FALLBACK = Size(80, 24)
 

@@ -5,7 +5,7 @@ written that stands there already, and nothing is moved or erased by sequences: 
 letter, one taken back is a step back, a blank and a step back, and what changes within a row is
 written over it. Other lines begin where only a prompt stands, or what has been entered;
 what is half typed stays above them, and comes back below them with the next key. Where the
-output is no terminal there is no such line (``NoInputLine``).
+output is no terminal there is no such line (``InputLine`` itself).
 """
 
 from __future__ import annotations
@@ -13,82 +13,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
-from typing import Protocol
 
 from client.input import modes
 from client.input.editor import LineView
+from client.input.terminal import Size
 from client.output.clearing import wiped
 from client.output.line_prefix import LinePrefix
 from client.output.widths import JOINER, cluster_width, clusters, is_sure, width
 from protocol.safe_text import visible
 
 
-@dataclass(frozen=True)
-class Size:
-    """A terminal's size in characters."""
+class InputLine:
+    """How a kind of output keeps the typed line. This one is a pipe or a file: nothing is typed
+    there."""
 
-    columns: int
-    rows: int
-
-
-class InputLine(Protocol):
-    """How a kind of output keeps the typed line."""
-
-    def begin(self) -> str:
+    def set_modes(self) -> str:
         """What to write first."""
+        return ""
 
-    def finish(self) -> str:
+    def reset_modes(self) -> str:
         """What to write last, after ``leave``."""
+        return ""
 
     def leave(self, size: Size) -> str:
-        """Go to the beginning of an empty line."""
+        """Go to the beginning of an empty row."""
+        return ""
 
-    def above(self, lines: Sequence[str], size: Size) -> str:
+    def print_above(self, lines: Sequence[str], size: Size) -> str:
         """Write other lines."""
-
-    def change(self, prompt: str, view: LineView, size: Size) -> str:
-        """Show what has changed in the typed line."""
-
-    def ask(self, prompt: str, view: LineView, size: Size) -> str:
-        """Show prompt and line again, if nothing of them stands where the cursor is."""
-
-    def again(self, prompt: str, view: LineView, size: Size) -> str:
-        """Show prompt and line again, because somebody wants to read them."""
-
-    def wipe(self, size: Size) -> str:
-        """Empty the screen, as far as that is possible."""
-
-
-class NoInputLine:
-    """A pipe or a file: nothing is typed there."""
-
-    def begin(self) -> str:
-        return ""
-
-    def finish(self) -> str:
-        return ""
-
-    def leave(self, size: Size) -> str:
-        return ""
-
-    def above(self, lines: Sequence[str], size: Size) -> str:
         return "".join(f"{line}\n" for line in lines)
 
-    def change(self, prompt: str, view: LineView, size: Size) -> str:
+    def update(self, prompt: str, view: LineView, size: Size) -> str:
+        """Show what has changed in the typed line."""
         return ""
 
-    def ask(self, prompt: str, view: LineView, size: Size) -> str:
+    def show_prompt(self, prompt: str, view: LineView, size: Size) -> str:
+        """Show prompt and line again, if nothing of them stands where the cursor is."""
         return ""
 
-    def again(self, prompt: str, view: LineView, size: Size) -> str:
+    def repaint(self, prompt: str, view: LineView, size: Size) -> str:
+        """Show prompt and line again, because somebody wants to read them."""
         return ""
 
-    def wipe(self, size: Size) -> str:
+    def clear_screen(self, size: Size) -> str:
+        """Empty the screen and what has scrolled away, as far as that is possible."""
         return ""
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _Echo:
     """What stands where the cursor is: the text before the cursor, and that behind it."""
 
     before: str
@@ -99,21 +72,15 @@ class _Picture:
         return self.before + self.behind
 
 
-class DumbInputLine:
+class DumbInputLine(InputLine):
     """A terminal that goes on, back to the beginning of a row, and one step back."""
 
     def __init__(self, prefix: LinePrefix | None = None, keypad: bool = False) -> None:
         self._prefix = prefix or LinePrefix()
-        self._shown: _Picture | None = None  # None: the cursor is on an empty row
+        self._shown: _Echo | None = None  # None: the cursor is on an empty row
         self._typed = ""  # what the line was when it was last looked at
         self._bare = False  # the prompt is left out
         self._entered = False  # what is shown has been entered: it may be written over
-
-    def begin(self) -> str:
-        return ""
-
-    def finish(self) -> str:
-        return ""
 
     def leave(self, size: Size) -> str:
         shown, self._shown = self._shown, None
@@ -122,7 +89,7 @@ class DumbInputLine:
         entered, self._entered = self._entered, False
         return "\n" if entered or not _one_row(shown, size) else _blanked(shown)
 
-    def above(self, lines: Sequence[str], size: Size) -> str:
+    def print_above(self, lines: Sequence[str], size: Size) -> str:
         if not lines:
             return ""
         shown, self._shown = self._shown, None
@@ -135,7 +102,7 @@ class DumbInputLine:
             return "\n" + text
         return f"\r{lines[0]}{covers}\n" + "".join(f"{line}\n" for line in lines[1:])
 
-    def change(self, prompt: str, view: LineView, size: Size) -> str:
+    def update(self, prompt: str, view: LineView, size: Size) -> str:
         prompt = f"{view.prompt}> " if view.prompt else prompt
         typed, self._typed = self._typed, view.question or view.prompt + view.text
         if view.entered:
@@ -147,25 +114,22 @@ class DumbInputLine:
             return self._paint(prompt, view, size)
         return self._edit(self._picture(prompt, view, size), size)
 
-    def ask(self, prompt: str, view: LineView, size: Size) -> str:
+    def show_prompt(self, prompt: str, view: LineView, size: Size) -> str:
         self._bare = False
         return self._paint(prompt, view, size) if self._shown is None else ""
 
-    def again(self, prompt: str, view: LineView, size: Size) -> str:
+    def repaint(self, prompt: str, view: LineView, size: Size) -> str:
         self._bare = False
         return self._paint(prompt, view, size)
-
-    def wipe(self, size: Size) -> str:
-        return ""
 
     def _enter(self, typed: str, prompt: str, size: Size) -> str:
         """Enter was pressed: what was typed stands there until something is written over it."""
         shown, self._typed = self._shown, ""
         if shown is None or self._entered or not typed:
-            return self.again(prompt, LineView(), size)
+            return self.repaint(prompt, LineView(), size)
         self._entered = True
         if _one_row(shown, size):
-            self._shown = _Picture("", shown.text)
+            self._shown = _Echo("", shown.text)
             return "\r"
         self._shown, self._entered = None, False
         return "\n"
@@ -177,26 +141,26 @@ class DumbInputLine:
         picture = self._shown = self._picture(prompt, view, size)
         return fresh + picture.text + _back(picture)
 
-    def _picture(self, prompt: str, view: LineView, size: Size) -> _Picture:
+    def _picture(self, prompt: str, view: LineView, size: Size) -> _Echo:
         if view.question:
-            return _Picture(self._echo(f"{view.question} "))
+            return _Echo(self._echo(f"{view.question} "))
         before = self._echo(view.text[: view.cursor], "" if self._bare else prompt)
-        picture = _Picture(before, self._echo(view.text[view.cursor :], before)[len(before) :])
+        picture = _Echo(before, self._echo(view.text[view.cursor :], before)[len(before) :])
         if not picture.behind or _one_row(picture, size):
             return picture
         # There is no way back to a row above: the part of the line around the cursor is shown.
         most = max(2, size.columns - 1)
         behind = _beginning(picture.behind, most // 2).rstrip(JOINER)
-        return _Picture(_end(picture.before, most - width(behind)), behind)
+        return _Echo(_end(picture.before, most - width(behind)), behind)
 
     def _echo(self, text: str, before: str = "") -> str:
         """A text as it is shown, behind what is shown ``before`` it."""
         shown = self._prefix.shown(visible(text).replace("\n", "␊"), before)
         return before + shown.rstrip(JOINER)  # or tmux drops what is written next
 
-    def _edit(self, new: _Picture, size: Size) -> str:
+    def _edit(self, new: _Echo, size: Size) -> str:
         """Make of what is shown what is to be shown."""
-        old, self._shown = self._shown or _Picture(""), new
+        old, self._shown = self._shown or _Echo(""), new
         if new == old:
             return ""
         if not new.behind and not old.behind and new.before.startswith(old.before):
@@ -221,18 +185,18 @@ class AnsiInputLine(DumbInputLine):
         self._filled = filled
         self._keypad = keypad
 
-    def begin(self) -> str:
+    def set_modes(self) -> str:
         return (modes.KEYPAD_OWN if self._keypad else "") + modes.PASTE_ON
 
-    def finish(self) -> str:
+    def reset_modes(self) -> str:
         return (modes.KEYPAD_PLAIN if self._keypad else "") + modes.PASTE_OFF
 
-    def wipe(self, size: Size) -> str:
+    def clear_screen(self, size: Size) -> str:
         self._shown, self._entered = None, False
         return wiped(size.rows, self._filled)
 
 
-def _one_row(picture: _Picture, size: Size) -> bool:
+def _one_row(picture: _Echo, size: Size) -> bool:
     """Whether it stands on one row, on every terminal. The last column does not count: on some
     the cursor would already be on the next row."""
     return width(picture.text) < size.columns
@@ -243,25 +207,25 @@ def _least(text: str) -> int:
     return sum(cluster_width(cluster) for cluster in clusters(text) if is_sure(cluster))
 
 
-def _cover(shown: _Picture, line: str, size: Size) -> str | None:
+def _cover(shown: _Echo, line: str, size: Size) -> str | None:
     """The blanks behind ``line`` that make it cover what is shown; None where it cannot."""
     blanks = max(0, width(shown.text) - _least(line))
     fits = width(line) + blanks < size.columns
     return " " * blanks if fits and _one_row(shown, size) else None
 
 
-def _blanked(shown: _Picture) -> str:
+def _blanked(shown: _Echo) -> str:
     return f"\r{' ' * width(shown.text)}\r"
 
 
-def _back(picture: _Picture) -> str:
+def _back(picture: _Echo) -> str:
     """What leads from the end of a picture that was just written to its cursor."""
     if is_sure(picture.behind):
         return "\b" * width(picture.behind)
     return "\r" + picture.before  # only the terminal knows how wide it is: it is written again
 
 
-def _rewritten(old: _Picture, new: _Picture, size: Size) -> str:
+def _rewritten(old: _Echo, new: _Echo, size: Size) -> str:
     """What makes one row another one; neither is longer than a row."""
     kept = len(commonprefix([old.text, new.text]))
     if new.text == old.text:
@@ -274,7 +238,7 @@ def _rewritten(old: _Picture, new: _Picture, size: Size) -> str:
     return _blanked(old) + new.text + _back(new)
 
 
-def _moved(picture: _Picture, place: int) -> str | None:
+def _moved(picture: _Echo, place: int) -> str | None:
     """What moves the cursor to that place in the text: back step by step, on by writing it
     again. None where only the terminal knows how many steps that are."""
     over = picture.before[place:]
@@ -283,7 +247,7 @@ def _moved(picture: _Picture, place: int) -> str | None:
     return "\b" * width(over) if is_sure(over) else None
 
 
-def _is_end_taken_back(old: _Picture, new: _Picture, columns: int) -> bool:
+def _is_end_taken_back(old: _Echo, new: _Echo, columns: int) -> bool:
     """Whether only the end is missing now, all of it on the row where the cursor is."""
     if new.behind or old.behind or not old.before.startswith(new.before):
         return False

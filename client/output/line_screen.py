@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TextIO
+from datetime import datetime
+from typing import Protocol, TextIO
 
 from client.events import (
     Cleared,
@@ -21,10 +22,9 @@ from client.events import (
     RoomEntered,
 )
 from client.input.editor import LineView
-from client.output.input_line import InputLine, NoInputLine, Size
-from client.output.renderer import Renderer
+from client.input.terminal import Size
+from client.output.input_line import InputLine
 from client.output.screen import (
-    CLOSE_TIME,
     QUEUE_EVENTS,
     Diagnostic,
     HandOver,
@@ -37,7 +37,21 @@ from client.output.screen import (
     nothing,
 )
 
-__all__ = ["CLOSE_TIME", "QUEUE_EVENTS", "Now", "LineScreen", "local_now"]
+
+class Renderer(Protocol):
+    """Turns events into finished lines. Does no I/O; used by the screen thread alone."""
+
+    def lines(self, event: Event, when: datetime, columns: int | None) -> list[str]:
+        """The lines of an event, without line ends, none of them wider than ``columns``.
+
+        ``when`` is aware of its time zone. ``columns`` is None where lines are not wrapped.
+        """
+
+    def prompt(self) -> str:
+        """What stands before the line being typed."""
+
+    def rings(self, event: Event) -> bool:
+        """Whether the terminal's bell should ring for this event."""
 
 
 class LineScreen(Screen):
@@ -61,7 +75,7 @@ class LineScreen(Screen):
     ) -> None:
         super().__init__(out, err, on_gone, now, clock)
         self._renderer = renderer
-        self._line = line or NoInputLine()
+        self._line = line or InputLine()
         self._size = size
         # Used by the screen thread only, like _line and _renderer.
         self._view = LineView()
@@ -73,14 +87,14 @@ class LineScreen(Screen):
     def _begin(self) -> None:
         self._drawn = self._measure()
         if not self._away:
-            self._write(self._line.begin() + self._asked())
+            self._write(self._line.set_modes() + self._asked())
 
     def _end(self) -> None:
         if not self._away:
-            self._write(self._line.leave(self._measure()) + self._line.finish())
+            self._write(self._line.leave(self._measure()) + self._line.reset_modes())
 
     def _wiped(self) -> str:
-        return self._line.wipe(self._measure())
+        return self._line.clear_screen(self._measure())
 
     def _draw(self, items: list[Item]) -> None:
         """Draw all that has come since the last time; one write, where that is possible."""
@@ -104,13 +118,15 @@ class LineScreen(Screen):
     def _type(self, view: LineView, size: Size) -> str:
         prompted, self._view = self._prompted(), view
         self._expects += view.entered
-        return prompted + self._line.change(self._renderer.prompt(), view, size)
+        return prompted + self._line.update(self._renderer.prompt(), view, size)
 
     def _redraw(self, size: Size) -> str:
         """Somebody wants to see it again; or the terminal has another size, and has made of what
         it shows what it likes."""
         before, self._drawn = self._drawn, size
-        return self._line.again(self._renderer.prompt(), self._view, size) if before == size else ""
+        if before != size:
+            return ""
+        return self._line.repaint(self._renderer.prompt(), self._view, size)
 
     def _hold(self, item: LineView | ShownEvent | Redrawn) -> None:
         """Keep for later what the terminal, which is somebody else's, does not get now."""
@@ -133,15 +149,16 @@ class LineScreen(Screen):
             if not item.away:
                 size, held = self._measure(), [*self._held]
                 self._held.clear()
-                self._write(self._line.begin() + "".join(self._lines(each, size) for each in held))
+                missed = "".join(self._lines(each, size) for each in held)
+                self._write(self._line.set_modes() + missed)
                 self._write(self._asked())
             elif not was and not item.silently:
-                self._write(left + self._line.finish())
+                self._write(left + self._line.reset_modes())
         finally:
             item.done.set()
 
     def _lines(self, item: ShownEvent, size: Size) -> str:
-        if isinstance(item.event, Cleared) and (wipe := self._line.wipe(size)):
+        if isinstance(item.event, Cleared) and (wipe := self._line.clear_screen(size)):
             self._answered()
             return wipe
         columns = None if self._size is None else size.columns - 1
@@ -149,7 +166,7 @@ class LineScreen(Screen):
         if lines and self._is_answer(item.event):
             self._answered()
         bell = "\a" if self._renderer.rings(item.event) else ""
-        return bell + self._line.above(lines, size)
+        return bell + self._line.print_above(lines, size)
 
     def _is_answer(self, event: Event) -> bool:
         """Whether this is what came of a line, after which another one can be typed."""
@@ -170,7 +187,7 @@ class LineScreen(Screen):
         return self._asked()
 
     def _asked(self) -> str:
-        return self._line.ask(self._renderer.prompt(), self._view, self._measure())
+        return self._line.show_prompt(self._renderer.prompt(), self._view, self._measure())
 
     def _measure(self) -> Size:
         return Size(80, 24) if self._size is None else self._size()

@@ -9,7 +9,7 @@ from client.fullscreen import canvas
 from client.fullscreen.canvas import Canvas
 from client.fullscreen.columns import Piece
 from client.fullscreen.view import ScreenFrame
-from client.output.input_line import Size
+from client.input.terminal import Size
 from client.output.wrapping import Span
 from tools.terminals.terminal import Terminal
 
