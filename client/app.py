@@ -18,7 +18,9 @@ from client.connection.handshake import ATTEMPT_SECONDS
 from client.console import Console
 from client.input.signals import heed
 from client.input.waiter import let_run_in_background
+from client.local_user import LocalUser
 from client.output import streams
+from client.output.screen import local_now
 from client.session import Session
 from i18n import _, plural
 from protocol import limits
@@ -135,14 +137,20 @@ class _Client:
             settings.room,
             show if history is None else history.before(show),
             self._send,
-            self._quit,
-            self._retry,
-            self._panic,
-            None if history is None else history.look_back,
             proxy=None if settings.proxy is None else settings.proxy.host,
         )
         if settings.room_secret is not None:
-            self._session.set_secret(settings.room, settings.room_secret, keys.room_salt())
+            self._session.secrets.give(settings.room, settings.room_secret, keys.room_salt())
+        self._commands = commands.Client(
+            LocalUser(self._session),
+            self._session.emit,
+            reconnect=self._retry,
+            panic=self._panic,
+            quit=self._quit,
+            look_back=None if history is None else history.look_back,
+            clock=local_now,
+            renderer=self._console.renderer,
+        )
         self._connection = ClientConnection(
             self._dial,
             identity,
@@ -202,7 +210,7 @@ class _Client:
             line = self._console.input.next_line()
             if line is None:
                 return
-            commands.run_line(line, self._session, self._console.renderer)
+            commands.run_line(line, self._commands)
             if self._console.interactive:
                 continue  # what is typed beyond that is handed back, and the next key is read
             # A pipe that brings more than can be sent, or than its reader reads, has to wait.
@@ -237,7 +245,7 @@ class _Client:
             return ExitStatus.LEFT
         if left_over:
             return ExitStatus.LOST
-        refused = self._untold() if self._gone else self._session.refused
+        refused = self._untold() if self._gone else self._session.outbox.refused
         return ExitStatus.REFUSED if refused else ExitStatus.LEFT
 
     def _untold(self) -> int:
@@ -403,4 +411,5 @@ class _Client:
         )
 
     def _complete(self, before: str) -> tuple[int, list[str]]:
-        return commands.complete(before, self._session.nicks(), self._session.known_rooms())
+        user = self._commands.user
+        return commands.complete(before, user.nicks(), user.known_rooms())

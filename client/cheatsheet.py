@@ -1,7 +1,4 @@
-"""What fits on one screen: a few words for each command (``/help``), and the keys (``/help keys``).
-
-All texts are messages to translate when they are shown.
-"""
+"""The keys, as ``/help keys`` lists them: texts are messages to translate when they are shown."""
 
 from __future__ import annotations
 
@@ -11,30 +8,6 @@ from i18n import N_
 
 _BOTH = ("rich", "minimal")
 _VIEW = ("rich",)
-
-SHORT_MOST = 14  # columns: two commands stand side by side on 80, whatever the nicknames
-SHORT = {
-    "help": N_("commands, keys"),
-    "nick": N_("new nickname"),
-    "room": N_("another room"),
-    "rooms": N_("list of rooms"),
-    "who": N_("who is here"),
-    "me": N_("what you do"),
-    "msg": N_("to one alone"),
-    "verify": N_("compare digits"),
-    "copy": N_("copy a message"),
-    "invite": N_("make a link"),
-    "resend": N_("send it again"),
-    "notify": N_("when it rings"),
-    "ignore": N_("hide somebody"),
-    "unignore": N_("show again"),
-    "language": N_("your language"),
-    "history": N_("what was said"),
-    "clear": N_("clear the view"),
-    "reconnect": N_("connect again"),
-    "panic": N_("forget, leave"),
-    "quit": N_("leave"),
-}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """The command table, and what a typed line means.
 
-Everything that is known about a command is its row in ``COMMANDS``: parsing, completion,
-``/help`` and the table in docs/USING.md are made from it; only the few words that stand beside it
-in the list of all are elsewhere (``cheatsheet``). A handler only says which action is meant; the
-actions themselves are the session's (``Actions``).
+Everything that is known about a command is its row in ``COMMANDS``: parsing, completion, ``/help``
+and the table in docs/USING.md are made from it, and it names what does the work, by what a ``Call``
+has: whoever types, the parts of the program around it, the time.
 """
 
 from __future__ import annotations
@@ -12,12 +11,27 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import i18n
-from client.cheatsheet import KEYS, SHORT
-from client.events import CommandView, Copying, Error, Event, Help, KeyHelp, Notifying
+from client import messages
+from client.cheatsheet import KEYS
+from client.events import (
+    Cleared,
+    CommandView,
+    Copying,
+    Error,
+    Event,
+    Help,
+    KeyHelp,
+    Notice,
+    Notifying,
+)
 from i18n import N_, _
+
+if TYPE_CHECKING:
+    from client.local_user import LocalUser
 
 RENDERERS = ("rich", "minimal", "json")
 PEOPLE = ("rich", "minimal")  # renderers that somebody looks at
@@ -31,6 +45,7 @@ _REST = (TEXT, SECRET)
 NOTIFY = ("all", "mention", "off")  # the choices of ``/notify``
 _KEYS = "keys"  # what ``/help`` knows besides commands
 LOOKED_BACK, LOOKED_BACK_MOST = 20, 1000  # messages of ``/history``
+SHORT_MOST = 14  # columns: two commands stand side by side on 80, whatever the nicknames
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # What may stand before a command without being seen, and how input methods may write its sign.
@@ -38,74 +53,34 @@ _UNSEEN = r"[\s\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff]*"
 _ALMOST_COMMAND = re.compile(rf"{_UNSEEN}[/\uff0f]{_UNSEEN}(\S+)")
 
 
-class Actions(Protocol):
-    """What the session does for a line. Called by the input thread only."""
+@dataclass(frozen=True)
+class Client:
+    """What lines act on.
 
-    def say(self, text: str, kind: str = "text") -> None:
-        """Post to the room that is shown; ``kind`` is ``text`` or ``action``."""
+    ``emit`` shows an event in its place; ``look_back`` shows what was recorded of a room: so many
+    messages with a text in them, None where nothing is recorded; ``clock`` is the local time.
+    """
 
-    def private(self, nick: str, text: str) -> None:
-        """Post to one member of the room."""
-
-    def refuse(self, text: str, reason: str) -> None:
-        """Hand a line back with ``NotSent``, for the room that is shown."""
-
-    def rename(self, nick: str) -> None:
-        """Ask for another nickname."""
-
-    def switch(self, room: str, secret: str | None) -> None:
-        """Go to another room; without a secret, the one that was given for it before is used."""
-
-    def rooms(self) -> None:
-        """Answer with ``RoomList``."""
-
-    def who(self) -> None:
-        """Answer with ``MemberList``."""
-
-    def verify(self, nick: str | None, confirm: bool) -> None:
-        """Answer with ``Verification``, or mark that member as verified."""
-
-    def invite(self) -> None:
-        """Answer with ``Invite``."""
-
-    def resend(self) -> None:
-        """Send again what was handed back last."""
-
-    def ignore(self, nick: str | None) -> None:
-        """Show nothing more of a member, or say who is ignored."""
-
-    def unignore(self, nick: str) -> None:
-        """Show that member again."""
-
-    def language(self, code: str) -> None:
-        """Speak another language from now on."""
-
-    def history(self, count: int, text: str) -> None:
-        """Answer with ``History``: the last ``count`` messages that contain ``text``."""
-
-    def clear(self) -> None:
-        """Forget what was shown."""
-
-    def reconnect(self) -> None:
-        """Try to connect again now."""
-
-    def panic(self, delete: bool) -> None:
-        """Forget everything and leave at once; with ``delete``, remove the history's file too."""
-
-    def quit(self) -> None:
-        """Leave."""
-
-    def emit(self, event: Event) -> None:
-        """Show an event that did not need the session."""
+    user: LocalUser
+    emit: Callable[[Event], None]
+    reconnect: Callable[[], None]
+    panic: Callable[[bool], None]
+    quit: Callable[[], None]
+    look_back: Callable[[str, int, str], None] | None
+    clock: Callable[[], datetime]
+    renderer: str
 
 
 @dataclass(frozen=True)
 class Call:
-    """One command as typed: who acts, its arguments by place, and the renderer in use."""
+    """One command as typed: on whose behalf, and its arguments by place."""
 
-    client: Actions
+    client: Client
     arguments: tuple[str, ...]
-    renderer: str
+
+    @property
+    def user(self) -> LocalUser:
+        return self.client.user
 
     def argument(self, place: int) -> str | None:
         return self.arguments[place] if place < len(self.arguments) else None
@@ -113,17 +88,29 @@ class Call:
 
 @dataclass(frozen=True)
 class Command:
-    """One row. ``kinds`` has a kind for each argument, of which the first ``required`` must be
-    there; ``help`` is a message to translate when it is shown."""
+    """One row.
+
+    ``usage`` names the arguments, in brackets those that may be missing, ``kinds`` has a kind for
+    each.  ``short`` and ``help`` are messages to translate when they are shown: at most SHORT_MOST
+    columns, and a sentence.  ``elsewhere``: what other programs call it.
+    """
 
     name: str
-    aliases: tuple[str, ...]
     usage: str
     kinds: tuple[str, ...]
-    required: int
+    short: str
     help: str
     run: Callable[[Call], None]
+    aliases: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     where: tuple[str, ...] = RENDERERS
+    # Not where it cannot be undone, or would say to the room what was meant for one.
+    may_be_guessed: bool = True
+
+    @property
+    def required(self) -> int:
+        """How many arguments there have to be."""
+        return sum(not word.startswith("[") for word in self.usage.split())
 
     def written(self) -> str:
         """The command as one types it, such as ``/nick NAME``."""
@@ -135,20 +122,20 @@ class _Misused(Exception):
 
 
 def _help(call: Call) -> None:
-    wanted = call.argument(0)
+    client, wanted = call.client, call.argument(0)
     if wanted is None:
-        rows = (row for row in COMMANDS if call.renderer in row.where)
-        call.client.emit(Help(tuple(_listed(row, call.renderer) for row in rows)))
+        rows = (row for row in COMMANDS if client.renderer in row.where)
+        client.emit(Help(tuple(_listed(row, client.renderer) for row in rows)))
         return
     wanted = wanted.removeprefix("/")
     row = find(wanted)
     if row is not None:
-        call.client.emit(Help((_view(row),)))
-    elif wanted.casefold() == _KEYS and call.renderer in PEOPLE:
-        keys = (key for key in KEYS if call.renderer in key.where)
-        call.client.emit(KeyHelp(tuple(CommandView(key.names, _(key.help)) for key in keys)))
+        client.emit(Help((_view(row),)))
+    elif wanted.casefold() == _KEYS and client.renderer in PEOPLE:
+        keys = (key for key in KEYS if client.renderer in key.where)
+        client.emit(KeyHelp(tuple(CommandView(key.names, _(key.help)) for key in keys)))
     else:
-        call.client.emit(_unknown(wanted))
+        client.emit(_unknown(wanted))
 
 
 def _listed(row: Command, renderer: str) -> CommandView:
@@ -156,9 +143,7 @@ def _listed(row: Command, renderer: str) -> CommandView:
     when the command is typed."""
     if renderer not in PEOPLE:
         return _view(row)
-    return CommandView(
-        f"/{row.name}" if renderer == "rich" else row.written(), _(SHORT.get(row.name, row.help))
-    )
+    return CommandView(f"/{row.name}" if renderer == "rich" else row.written(), _(row.short))
 
 
 def _view(row: Command) -> CommandView:
@@ -169,39 +154,11 @@ def _view(row: Command) -> CommandView:
     return CommandView(row.written(), text)
 
 
-def _nick(call: Call) -> None:
-    call.client.rename(call.arguments[0])
-
-
-def _room(call: Call) -> None:
-    call.client.switch(call.arguments[0], call.argument(1))
-
-
-def _rooms(call: Call) -> None:
-    call.client.rooms()
-
-
-def _who(call: Call) -> None:
-    call.client.who()
-
-
-def _me(call: Call) -> None:
-    call.client.say(call.arguments[0], kind="action")
-
-
-def _msg(call: Call) -> None:
-    call.client.private(call.arguments[0], call.arguments[1])
-
-
 def _verify(call: Call) -> None:
     confirm = call.argument(1)
     if confirm is not None and confirm.casefold() != "ok":
         raise _Misused
-    call.client.verify(call.argument(0), confirm is not None)
-
-
-def _invite(call: Call) -> None:
-    call.client.invite()
+    call.user.verify(call.argument(0), confirm is not None)
 
 
 def _copy(call: Call) -> None:
@@ -212,10 +169,6 @@ def _copy(call: Call) -> None:
     call.client.emit(Copying(int(place[-9:])))
 
 
-def _resend(call: Call) -> None:
-    call.client.resend()
-
-
 def _notify(call: Call) -> None:
     mode = (call.argument(0) or "").casefold()
     if mode and mode not in NOTIFY:
@@ -223,16 +176,16 @@ def _notify(call: Call) -> None:
     call.client.emit(Notifying(mode or None))
 
 
-def _ignore(call: Call) -> None:
-    call.client.ignore(call.argument(0))
-
-
-def _unignore(call: Call) -> None:
-    call.client.unignore(call.arguments[0])
-
-
 def _language(call: Call) -> None:
-    call.client.language(call.arguments[0])
+    wanted = i18n.match(call.arguments[0])
+    if wanted is None or wanted not in i18n.available():
+        known = ", ".join(f"{each} {i18n.LANGUAGES[each]}" for each in i18n.available())
+        text = _("The languages are: {languages}.").format(languages=known)
+        call.client.emit(Error("bad_language", text))
+        return
+    i18n.use(wanted)
+    text = _("The language is {language} now.").format(language=i18n.LANGUAGES[wanted])
+    call.client.emit(Notice(text))
 
 
 def _history(call: Call) -> None:
@@ -243,14 +196,21 @@ def _history(call: Call) -> None:
         count, text = min(int(first[:9]), LOOKED_BACK_MOST), rest.strip()
     if not count:
         raise _Misused
-    call.client.history(count, text)
+    if call.client.look_back is None:
+        call.client.emit(Error("no_history", messages.history("off")))
+    else:
+        call.client.look_back(call.user.room, count, text)
 
 
 def _clear(call: Call) -> None:
-    call.client.clear()
+    call.user.forget_lines()
+    call.client.emit(Cleared())
 
 
 def _reconnect(call: Call) -> None:
+    if call.user.is_connected:
+        text = _("Trying another connection; the one that there is stays until then.")
+        call.client.emit(Notice(text))
     call.client.reconnect()
 
 
@@ -258,86 +218,108 @@ def _panic(call: Call) -> None:
     wanted = (call.argument(0) or "").casefold()
     if wanted and wanted != DELETE:
         raise _Misused
+    # Past all that may wait: no lock of the session's.
     call.client.panic(wanted == DELETE)
 
 
-def _quit(call: Call) -> None:
-    call.client.quit()
-
-
 COMMANDS = (
-    Command("help", (), "[command]", (COMMAND,), 0, N_("Show the commands, or one."), _help),
-    Command("nick", (), "NAME", (NICK,), 1, N_("Change your nickname."), _nick),
     Command(
-        "room", ("join",), "NAME [secret]", (ROOM, SECRET), 1,
-        N_("Go to another room, which begins to exist when you enter it."), _room,
+        "help", "[command]", (COMMAND,), N_("commands, keys"), N_("Show the commands, or one."),
+        _help, elsewhere=("commands", "h", "man", "?"),
     ),
-    Command("rooms", ("list",), "", (), 0, N_("List the rooms and how many are in each."), _rooms),
-    Command("who", ("names",), "", (), 0, N_("List who is in this room."), _who),
-    Command("me", (), "ACTION", (TEXT,), 1, N_("Say what you are doing."), _me),
-    Command("msg", (), "NICK TEXT", (NICK, TEXT), 2, N_("Write to one member alone."), _msg),
     Command(
-        "verify", (), "[NICK [ok]]", (NICK, OK), 0,
+        "nick", "NAME", (NICK,), N_("new nickname"), N_("Change your nickname."),
+        lambda call: call.user.rename(call.arguments[0]),
+    ),
+    Command(
+        "room", "NAME [secret]", (ROOM, SECRET), N_("another room"),
+        N_("Go to another room, which begins to exist when you enter it."),
+        lambda call: call.user.switch(call.arguments[0], call.argument(1)),
+        aliases=("join",), elsewhere=("channel", "switch", "topic"),
+    ),
+    Command(
+        "rooms", "", (), N_("list of rooms"), N_("List the rooms and how many are in each."),
+        lambda call: call.user.rooms(), aliases=("list",),
+    ),
+    Command(
+        "who", "", (), N_("who is here"), N_("List who is in this room."),
+        lambda call: call.user.who(), aliases=("names",), elsewhere=("members", "users", "people"),
+    ),
+    Command(
+        "me", "ACTION", (TEXT,), N_("what you do"), N_("Say what you are doing."),
+        lambda call: call.user.say(call.arguments[0], kind="action"),
+        elsewhere=("action",), may_be_guessed=False,
+    ),
+    Command(
+        "msg", "NICK TEXT", (NICK, TEXT), N_("to one alone"), N_("Write to one member alone."),
+        lambda call: call.user.private(call.arguments[0], call.arguments[1]),
+        elsewhere=("dm", "pm", "query", "w", "whisper", "tell"),
+    ),
+    Command(
+        "verify", "[NICK [ok]]", (NICK, OK), N_("compare digits"),
         N_("Show the digits to compare, so that nobody can be in between; ok: they were equal."),
-        _verify,
+        _verify, elsewhere=("keys", "fingerprint", "trust"),
     ),
     Command(
-        "copy", (), "[N]", (PLACE,), 0,
-        N_("Put the last message on the clipboard, or the Nth from the end."), _copy, ("rich",),
-    ),
-    Command("invite", (), "", (), 0, N_("Make a link that lets others into this room."), _invite),
-    Command(
-        "resend", (), "", (), 0, N_("Send the last line again that was not sent."), _resend, PEOPLE
+        "copy", "[N]", (PLACE,), N_("copy a message"),
+        N_("Put the last message on the clipboard, or the Nth from the end."),
+        _copy, where=("rich",),
     ),
     Command(
-        "notify", (), "[MODE]", (WHEN,), 0,
+        "invite", "", (), N_("make a link"), N_("Make a link that lets others into this room."),
+        lambda call: call.user.invite(),
+    ),
+    Command(
+        "resend", "", (), N_("send it again"), N_("Send the last line again that was not sent."),
+        lambda call: call.user.resend(), where=PEOPLE,
+    ),
+    Command(
+        "notify", "[MODE]", (WHEN,), N_("when it rings"),
         N_("Choose what rings while you look elsewhere: all, mention or off."),
-        _notify, ("rich",),
+        _notify, where=("rich",),
     ),
     Command(
-        "ignore", (), "[NICK]", (NICK,), 0, N_("Show nothing more of somebody."), _ignore
-    ),
-    Command("unignore", (), "NICK", (NICK,), 1, N_("Show somebody again."), _unignore),
-    Command(
-        "language", (), "CODE", (LANGUAGE,), 1, N_("Change the language."), _language,
+        "ignore", "[NICK]", (NICK,), N_("hide somebody"), N_("Show nothing more of somebody."),
+        lambda call: call.user.ignore(call.argument(0)),
+        elsewhere=("block", "kick", "ban", "mute"),
     ),
     Command(
-        "history", (), "[N] [TEXT]", (TEXT,), 0,
+        "unignore", "NICK", (NICK,), N_("show again"), N_("Show somebody again."),
+        lambda call: call.user.unignore(call.arguments[0]),
+        elsewhere=("unblock", "unban", "unmute"),
+    ),
+    Command(
+        "language", "CODE", (LANGUAGE,), N_("your language"), N_("Change the language."),
+        _language, elsewhere=("lang", "locale"),
+    ),
+    Command(
+        "history", "[N] [TEXT]", (TEXT,), N_("what was said"),
         N_("Show what was recorded of this room, and private messages: the last 20, or N, that "
            "contain TEXT."),
-        _history,
+        _history, elsewhere=("find", "lastlog", "log", "search", "grep"),
     ),
-    Command("clear", (), "", (), 0, N_("Clear what is on the screen."), _clear, PEOPLE),
     Command(
-        "reconnect", (), "", (), 0,
+        "clear", "", (), N_("clear the view"), N_("Clear what is on the screen."),
+        _clear, where=PEOPLE, may_be_guessed=False,
+    ),
+    Command(
+        "reconnect", "", (), N_("connect again"),
         N_("Try a new connection now, also where the present one seems well."), _reconnect,
     ),
     Command(
-        "panic", (), "[delete]", (DELETE,), 0,
+        "panic", "[delete]", (DELETE,), N_("forget, leave"),
         N_("Forget everything, clear the screen and what has scrolled away, and leave at once; "
            "delete: remove the history too."),
-        _panic,
+        _panic, may_be_guessed=False,
     ),
-    Command("quit", ("exit",), "", (), 0, N_("Leave the chat."), _quit),
+    Command(
+        "quit", "", (), N_("leave"), N_("Leave the chat."), lambda call: call.client.quit(),
+        aliases=("exit",), elsewhere=("close", "leave", "part", "bye", "disconnect"),
+    ),
 )  # fmt: skip
 
 _BY_WORD = {word: row for row in COMMANDS for word in (row.name, *row.aliases)}
-# What other programs call it.
-_ELSEWHERE = {
-    **dict.fromkeys(("dm", "pm", "query", "w", "whisper", "tell"), "msg"),
-    **dict.fromkeys(("close", "leave", "part", "bye", "disconnect"), "quit"),
-    **dict.fromkeys(("find", "lastlog", "log", "search", "grep"), "history"),
-    **dict.fromkeys(("channel", "switch", "topic"), "room"),
-    **dict.fromkeys(("lang", "locale"), "language"),
-    **dict.fromkeys(("block", "kick", "ban", "mute"), "ignore"),
-    **dict.fromkeys(("unblock", "unban", "unmute"), "unignore"),
-    **dict.fromkeys(("commands", "h", "man", "?"), "help"),
-    **dict.fromkeys(("keys", "fingerprint", "trust"), "verify"),
-    **dict.fromkeys(("members", "users", "people"), "who"),
-    "action": "me",
-}
-# What cannot be undone, or would say to the room what was meant for one.
-_NEVER_MEANT = ("clear", "me", "panic")
+_ELSEWHERE = {word: row for row in COMMANDS for word in row.elsewhere}
 
 
 def find(word: str) -> Command | None:
@@ -348,15 +330,15 @@ def find(word: str) -> Command | None:
 def nearest(word: str) -> Command | None:
     """The command that was probably meant; never one that cannot be undone, or that everybody
     would read."""
-    if row := _BY_WORD.get(_ELSEWHERE.get(word.casefold(), "")):
+    if row := _ELSEWHERE.get(word.casefold()):
         return row
     close = difflib.get_close_matches(word.casefold(), _BY_WORD, n=1, cutoff=0.5)
     row = _BY_WORD[close[0]] if close else None
     # Nor is another one offered in the place of one of these: in a hurry that helps nobody.
-    return None if row is None or row.name in _NEVER_MEANT else row
+    return row if row is not None and row.may_be_guessed else None
 
 
-def run_line(line: str, client: Actions, renderer: str = "minimal") -> None:
+def run_line(line: str, client: Client) -> None:
     """Do what a line says: a command where it starts with ``/``, else a message to the room.
 
     Never raises for anything that can be typed. Refusals are ``Error`` events with the codes
@@ -366,30 +348,30 @@ def run_line(line: str, client: Actions, renderer: str = "minimal") -> None:
     if not line.strip():
         return
     if _LONE_SURROGATE.search(line):  # bytes of a pipe that are not UTF-8
-        client.refuse(line, "not_text")
+        client.user.refuse(line, "not_text")
     elif line.startswith("//"):
-        client.say(line[1:])
+        client.user.say(line[1:])
     elif line.startswith("/"):
-        _run_command(line, client, renderer)
-    elif line.strip() == "q" and renderer in PEOPLE:
+        _run_command(line, client)
+    elif line.strip() == "q" and client.renderer in PEOPLE:
         client.quit()
     elif command := _almost_command(line):
         client.emit(_not_sent(_first_word(command)[0]))
     else:
-        client.say(line)
+        client.user.say(line)
 
 
-def _run_command(line: str, client: Actions, renderer: str) -> None:
+def _run_command(line: str, client: Client) -> None:
     word, rest = _first_word(line[1:])
     row = find(word)
     if row is None:
         client.emit(_unknown(word))
-    elif renderer not in row.where:
+    elif client.renderer not in row.where:
         text = _("/{command} has no meaning for this renderer.").format(command=row.name)
         client.emit(Error("not_here", text))
     else:
         try:
-            row.run(Call(client, _arguments(row, rest), renderer))
+            row.run(Call(client, _arguments(row, rest)))
         except _Misused:
             text = _("Use it like this: {usage}. {help}")
             client.emit(Error("usage", text.format(usage=row.written(), help=_(row.help))))

@@ -1,18 +1,28 @@
-"""Lines and requests on their way: typed, sealed, and not yet known to be taken.
+"""Lines and requests on their way: typed, sealed, not yet known to be taken, or handed back.
 
 A line is sealed when it is sent, not when it is typed.  After a lost connection what was
 sealed goes again byte for byte; what a server has not acknowledged by the time there is
 another room to talk to is handed back, never sent to whoever is there now.
+
+Each connection has one outbox, whichever room a line is for: the server answers in one series, and
+how fast lines may go is decided here alone.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from client import refusals
 from client.encryption.posts import SealedPost
+from client.events import Event, Message, NotSent, Sending, Settled
+from client.own_name import OwnName
 from protocol import frames, limits
+from protocol.errors import Unexpected
 from protocol.frames import Keys, Post, Private, Wrap
+from protocol.names import room_key
+from protocol.safe_text import carried
 
 _WRAPS_IN_FRAME = 20  # a wrap takes 1.9 KB of JSON: a frame of them stays under SLICE_BYTES
 
@@ -20,8 +30,9 @@ _WRAPS_IN_FRAME = 20  # a wrap takes 1.9 KB of JSON: a frame of them stays under
 # members come and go faster than a round trip lasts, each sealing needs keys for everybody.
 PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
-# Lines that may be sealed and unanswered at once: fewer than the answers a server remembers.
-MAX_IN_FLIGHT = 64
+MAX_IN_FLIGHT = 64  # lines sealed and unanswered: fewer than the answers a server remembers
+MAX_QUEUED = 1000  # typed while nothing can be sent; one more has to wait its turn to be read
+MAX_HANDED_BACK = 100  # that can be sent again
 
 
 @dataclass
@@ -31,11 +42,11 @@ class Line:
     room: str
     text: str
     kind: str
-    guarded: bool  # everybody was verified when Enter was pressed
+    guarded: bool = False  # everybody was verified when Enter was pressed
     to: str | None = None
     target: tuple[int, bytes] | None = None
     stale: int = 0  # how often it was refused as that, and
-    not_before: float = 0.0  # by the session's clock, to be sealed anew
+    not_before: float = 0.0  # by the outbox's clock, to be sealed anew
     number: int = 0  # by which a screen knows it, from before it is sealed
     order: int = 0  # lines go out in this order
     ref: int = 0
@@ -45,6 +56,16 @@ class Line:
     encoded: tuple[bytes, ...] = field(default=(), repr=False)
     seq: int | None = None  # once accepted
     refusal: tuple[str, float | None] | None = None  # a code, and the seconds to wait
+
+    @property
+    def is_public(self) -> bool:
+        """Whether its place is in the room's log, unless it was refused."""
+        return self.target is None and self.refusal is None
+
+    def is_longer(self, most: int | None) -> bool:
+        """Whether it takes more than ``most`` bytes."""
+        # As it will be sent: a control takes a byte, and its picture three.
+        return most is not None and len(carried(self.text).encode()) > most
 
     def seal(self, ref: int, sealed: SealedPost) -> None:
         """Take the frames that carry the line: wraps first, then the post."""
@@ -70,57 +91,150 @@ class Switch:
     room: str
 
 
-@dataclass(frozen=True)
-class Request:
-    """What was asked of the server and not answered yet; ``kind``: switch, nick or rooms."""
-
-    kind: str
-    encoded: bytes
-
-
 class Outbox:
-    """Lines by how far they have come.  Not thread-safe: the session's lock covers it."""
+    """Lines by how far they have come.  Not thread-safe: the session's lock covers it.
 
-    def __init__(self) -> None:
+    What is to be shown is returned, what is to be sent is put into ``outgoing``.  ``most``: bytes
+    of a text, once a server has said it.
+    """
+
+    def __init__(self, own: OwnName, clock: Callable[[], float]) -> None:
+        self._own, self._clock = own, clock
+        self.most: int | None = None
+        self.outgoing: deque[bytes] = deque()
         self.queued: deque[Line | Switch] = deque()
         self.in_flight: dict[int, Line] = {}  # key: ref; sealed, no answer yet
-        self.answered: dict[int, Line] = {}  # key: ref; answered, and to be shown in turn
-        self.requests: dict[int, Request] = {}  # key: ref, of the same series
-        self._orders = 0
+        self.answered: dict[int, Line] = {}  # key: ref; to be shown in its place
+        self.requests: dict[int, frames.Request] = {}  # key: ref, of the same series; not answered
+        self.refused = 0  # lines handed back
+        self._handed_back: deque[Line] = deque(maxlen=MAX_HANDED_BACK)
+        self._orders = self._numbers = self._refs = 0
+
+    # How far things have come
 
     @property
     def empty(self) -> bool:
         """Whether each line has been answered, and seen in its place."""
         return not (self.queued or self.in_flight or self.answered or self.requests)
 
+    @property
+    def full(self) -> bool:
+        """Whether one more line would be handed back."""
+        return len(self.queued) >= MAX_QUEUED
+
+    @property
+    def switching(self) -> bool:
+        """Whether another room was asked for, and the server has not answered."""
+        return any(isinstance(request, frames.Enter) for request in self.requests.values())
+
     def unanswered(self) -> int | None:
         """The oldest ``ref`` without a first answer; they are answered in order."""
         return min([*self.in_flight, *self.requests], default=None)
 
     @property
-    def unplaced(self) -> dict[int, Line]:
-        """By ref, the lines that were accepted for the log and have not come by there."""
-        taken = self.answered.items()
-        return {ref: line for ref, line in taken if line.target is None and line.refusal is None}
+    def unplaced(self) -> list[Line]:
+        """The lines that were accepted for the log and have not come by there."""
+        return [line for line in self.answered.values() if line.is_public]
 
-    def add(self, line: Line) -> None:
+    def paused_until(self) -> float | None:
+        """When the next line may be sealed anew; None if it may now, or there is none."""
+        head = self.queued[0] if self.queued else None
+        if isinstance(head, Line) and head.not_before > self._clock():
+            return head.not_before
+        return None
+
+    # From a person to the server
+
+    def add(self, line: Line) -> list[Event]:
         """``line`` waits behind all others."""
+        if line.is_longer(self.most):
+            return self.hand_back(line, "too_long")
+        if self.full:
+            return self.hand_back(line, "disconnected")
         self._orders += 1
         line.order = self._orders
         self.queued.append(line)
+        self._number(line)
+        return [Sending(line.number, line.room, line.text, line.kind, line.to)]
 
-    def behind(self, change: int) -> bool:
-        """Whether what is under way was sealed for another membership than that of ``change``."""
-        return any(line.change != change for line in self.in_flight.values())
+    def next(self, change: int) -> Line | Switch | None:
+        """Take what may go out now: lines in order, a switch when all before it is answered.
 
-    def put_back(self, line: Line, now: float) -> bool:
+        What is under way was all sealed for one membership, which is that of ``change`` now.  If it
+        is refused as stale, nothing that was said later has passed it by.
+        """
+        if not self.queued or self.switching:
+            return None
+        if isinstance(self.queued[0], Switch):
+            waits = bool(self.in_flight)
+        else:
+            waits = (
+                len(self.in_flight) >= MAX_IN_FLIGHT
+                or any(line.change != change for line in self.in_flight.values())
+                or self.paused_until() is not None
+            )
+        return None if waits else self.queued.popleft()
+
+    def send(self, line: Line, sealed: SealedPost) -> None:
+        """``line`` goes out as it was sealed."""
+        line.seal(self._next_ref(), sealed)
+        self.in_flight[line.ref] = line
+        self.outgoing.extend(line.encoded)
+
+    def ask(self, make: Callable[[int], frames.Request]) -> int:
+        """Ask the server for something; the ``ref`` under which it will answer."""
+        ref = self._next_ref()
+        self.requests[ref] = make(ref)
+        self.outgoing.append(self.requests[ref].encode())
+        return ref
+
+    def send_again(self) -> None:
+        """What has been sealed or asked and not answered goes again, in order, byte for byte."""
+        parts = {ref: line.encoded for ref, line in self.in_flight.items()}
+        parts.update((ref, (request.encode(),)) for ref, request in self.requests.items())
+        # In the order of the refs: what is below the last one taken, a server takes for old.
+        self.outgoing.extend(part for ref in sorted(parts) for part in parts[ref])
+
+    def _next_ref(self) -> int:
+        self._refs += 1
+        return self._refs
+
+    def _number(self, line: Line) -> None:
+        if line.number == 0:
+            self._numbers += 1
+            line.number = self._numbers
+
+    # From the server to a person
+
+    def accepted(self, accepted: frames.Accepted, seen: int) -> list[Event]:
+        """A line in flight has been accepted; of its room's log, ``seen`` has come."""
+        line = self.in_flight.pop(accepted.ref)
+        if line.target is None:
+            line.seq = accepted.seq
+        if line.seq is not None and line.seq <= seen:
+            # Fallen behind meanwhile, past its place in the log: nothing more will come of it.
+            return self._shown(line)
+        self.answered[line.ref] = line
+        return self._conclude_next()
+
+    def refused_line(self, refused: frames.Refused) -> list[Event]:
+        """A line in flight has been refused."""
+        line = self.in_flight.pop(refused.ref or 0)
+        # Stale: the membership moved on meanwhile, so it is sealed anew.
+        if refused.code == "stale" and self._put_back(line):
+            return []
+        line.refusal = refused.code, refused.retry_after
+        self.answered[line.ref] = line
+        return self._conclude_next()
+
+    def _put_back(self, line: Line) -> bool:
         """``line`` has to be sealed again: it waits where it did before, and for a while.
 
         False if that has come to nothing too often.
         """
         if line.stale >= len(PAUSES):
             return False
-        line.not_before = now + PAUSES[line.stale]
+        line.not_before = self._clock() + PAUSES[line.stale]
         line.stale += 1
         place = 0
         for other in self.queued:
@@ -130,33 +244,105 @@ class Outbox:
         self.queued.insert(place, line)
         return True
 
-    def paused_until(self, now: float) -> float | None:
-        """When the next line may be sealed anew; None if it may now, or there is none."""
-        head = self.queued[0] if self.queued else None
-        if isinstance(head, Line) and head.not_before > now:
-            return head.not_before
-        return None
+    def placed(self, own: frames.OwnPosted) -> tuple[Line | None, list[Event]]:
+        """The line that the log has there; None if it is shown already, since the answer came
+        before a new stay.  Raises Unexpected for one that is in no log."""
+        line = self.in_flight.pop(own.ref, None) or self.answered.pop(own.ref, None)
+        if line is None:
+            return None, []
+        if not line.is_public:
+            raise Unexpected()
+        line.seq = own.seq
+        return line, [*self._shown(line), *self._conclude_next()]
 
-    def again(self) -> list[bytes]:
-        """What has been sealed or asked and not answered, in order, byte for byte."""
-        parts = {ref: line.encoded for ref, line in self.in_flight.items()}
-        parts.update((ref, (request.encoded,)) for ref, request in self.requests.items())
-        # In the order of the refs: what is below the last one taken, a server takes for old.
-        return [part for ref in sorted(parts) for part in parts[ref]]
+    def _conclude_next(self) -> list[Event]:
+        """What was answered outside the log, and waited only for lines written before it."""
+        found = []
+        while self.answered:
+            line = next(iter(self.answered.values()))
+            if line.is_public:
+                break
+            found += self._concluded(self.answered.pop(line.ref))
+        return found
 
-    def give_up(self, unplaced: bool = False) -> list[Line]:
-        """All lines that no server has acknowledged, in order; they are forgotten here.
+    def settle(self, anew: bool) -> list[Event]:
+        """There is another stay in a room: what was accepted is shown.
 
-        With ``unplaced`` those too that one says it has taken, and has shown to nobody.
+        ``anew``: on a new connection; what no server has acknowledged is handed back.
         """
-        lines = [line for line in self.queued if isinstance(line, Line)]
-        lines += self.in_flight.values()
-        for ref, line in self.unplaced.items() if unplaced else ():
-            lines.append(line)
-            del self.answered[ref]
+        found = [event for line in self.answered.values() for event in self._concluded(line)]
+        self.answered.clear()
+        if anew:
+            lines = [*self._queued_lines(), *self.in_flight.values()]
+            found += self._all_back(lines, "disconnected")
+            for request in self.requests.values():
+                if not isinstance(request, frames.Enter):  # it shows by the room that was entered
+                    found.append(refusals.error("disconnected"))
+            self.requests.clear()
+            self._own.forget()
+        return found
+
+    def give_up(self, reason: str) -> tuple[int, list[Event]]:
+        """It is the end: hand back all that was not seen in its place; how many lines that were.
+
+        There is no more to come of the log, so what waited only for that waits no longer.
+        """
+        found = []
+        for line in list(self.answered.values()):
+            if not line.is_public:
+                found += self._concluded(self.answered.pop(line.ref))
+        lines = [*self._queued_lines(), *self.in_flight.values(), *self.answered.values()]
+        self.answered.clear()
+        return len(lines), found + self._all_back(lines, reason)
+
+    def _queued_lines(self) -> list[Line]:
+        return [line for line in self.queued if isinstance(line, Line)]
+
+    def _all_back(self, lines: Iterable[Line], reason: str) -> list[Event]:
         self.in_flight.clear()
         self.queued.clear()
-        return sorted(lines, key=lambda line: line.order)
+        return [
+            event
+            for line in sorted(lines, key=lambda line: line.order)
+            for event in self.hand_back(line, reason if line.seq is None else "timed_out")
+        ]
+
+    def _concluded(self, line: Line) -> list[Event]:
+        return self._shown(line) if line.refusal is None else self.hand_back(line, *line.refusal)
+
+    def _shown(self, line: Line) -> list[Event]:
+        private, text = line.target is not None, carried(line.text)
+        message = Message(
+            line.room, self._own.nick, text, line.seq, True, private, True, line.kind, line.to
+        )
+        return [Settled(line.number), message]
+
+    # Handed back
+
+    def hand_back(
+        self, line: Line, reason: str, retry_after: float | None = None
+    ) -> list[Event]:
+        """``line`` is not sent, which is told; it can be sent again."""
+        self.refused += 1
+        self._number(line)
+        self._handed_back.append(line)
+        return [Settled(line.number), NotSent(line.room, line.text, reason, retry_after)]
+
+    def take_back(self, room: str) -> Line | None:
+        """The line that was handed back last in ``room``, as when it was typed; None: there is
+        none (any more)."""
+        here = [line for line in self._handed_back if room_key(line.room) == room_key(room)]
+        if not here:
+            return None
+        self._handed_back.remove(here[-1])
+        back = here[-1]
+        return Line(
+            back.room, back.text, back.kind, to=back.to, target=back.target, number=back.number
+        )
+
+    def forget(self) -> None:
+        """Nothing that was handed back can be sent again."""
+        self._handed_back.clear()
 
 
 def records(outgoing: deque[bytes]) -> list[bytes]:

@@ -1,10 +1,21 @@
-"""What a refusal of the server's is told with: its parameters, as far as they can be believed."""
+"""What a refusal is told with: its code, and its parameters as far as they can be believed."""
 
 from __future__ import annotations
 
+from client import events, messages
 from protocol import frames
 from protocol.errors import BadNick
 from protocol.names import check_nick
+
+
+def error(code: str) -> events.Error:
+    """What is refused on this side, or has come to nothing, under the server's code for it."""
+    return events.Error(code, messages.refusal(code))
+
+
+def refused(frame: frames.Refused) -> events.Error:
+    """What the server has refused, and which is no line."""
+    return events.Error(frame.code, messages.refusal(frame.code, params(frame)))
 
 
 def params(refused: frames.Refused) -> dict[str, int | float | str]:

@@ -39,6 +39,7 @@ from client.connection import backoff, guesses, handshake
 from client.connection.connection import ClientConnection
 from client.encryption import roster
 from client.encryption.posts import SealedPost
+from client.local_user import LocalUser
 from client.outbox import Line
 from client.session import Session
 from protocol import frames, limits, pake
@@ -630,9 +631,8 @@ class Person:
         self.news: list[str] = []  # what the connection told
         identity = pool[number]
         address = InviteLink("127.0.0.1", group.port, tls=False, fingerprint=None)
-        self.session = Session(
-            identity, address, self.nick, room, self._take, self._send, lambda: None
-        )
+        self.session = Session(identity, address, self.nick, room, self._take, self._send)
+        self.user = LocalUser(self.session)
         self.connection = ClientConnection(
             self._dial, identity, lambda: Credentials(prs), self.session, self._take, self._tell,
             make_keys=lambda: pool.keys,
@@ -642,21 +642,21 @@ class Person:
         """A line that nobody else says, ``size`` characters or a little longer."""
         text = f"{self.nick} {len(self.typed)} ".ljust(size, ".")
         self.typed.append(text)
-        self.session.say(text)
+        self.user.say(text)
         return text
 
     def whisper(self, other: Person) -> str:
         """The same to one other, by the nickname that it has at the moment."""
         text = f"{self.nick} {len(self.typed)} "
         self.typed.append(text)
-        self.session.private(other.session.nick, text)
+        self.user.private(other.session.nick, text)
         return text
 
     def move(self, room: str) -> None:
         """Go to another room."""
         with self.group.changed:
             self.moves.append((len(self.records), room))
-        self.session.switch(room, None)
+        self.user.switch(room, None)
 
     def all(self, kind: type[events.Event]) -> list[Any]:
         """The events of a kind."""
@@ -680,9 +680,10 @@ class Person:
         )
 
     def _take(self, event: events.Event) -> None:
-        session = self.session
+        here = self.session.here
+        place = (None, 0, 0) if here is None else (here.log, here.id, here.seq)
         with self.group.changed:
-            self.records.append(Record(event, session._log, session._id, session._seq))
+            self.records.append(Record(event, *place))
             self.group.changed.notify_all()
 
     def _send(self) -> None:
@@ -823,8 +824,8 @@ class Group:
 
         def together() -> bool:
             starts[:] = [len(person.records) for person in self.people]
-            ids = {person.session._id for person in self.people}
-            rosters = [person.session._sealing.members() for person in self.people]
+            ids = {here.id for person in self.people if (here := person.session.here)}
+            rosters = [person.session.encryption.members() for person in self.people]
             known = [{(line.id, line.joined) for line in lines} for lines in rosters]
             return {line.id for line in rosters[0]} == ids and all(
                 each == known[0] for each in known
@@ -931,7 +932,7 @@ def _perform(schedule: Schedule, group: Group) -> None:
         elif step.what == "whisper":
             person.whisper(group.people[step.other])
         elif step.what == "rename":
-            person.session.rename(f"{person.nick}-{next(numbers)}")
+            person.user.rename(f"{person.nick}-{next(numbers)}")
         elif step.what == "move":
             person.move(OTHER_ROOM if person.session.room == ROOM else ROOM)
         elif step.what == "crowd":

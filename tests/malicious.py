@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from client import events
 from client.connection.connection import ClientConnection
+from client.local_user import LocalUser
 from client.session import Session
 from protocol import codec, frames
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Box, MemberLine, Wrap
@@ -77,7 +78,7 @@ def recorder(
 
 
 class Person:
-    """A real client's session, without its connection."""
+    """A real client's session and who types, without its connection."""
 
     def __init__(self, name: str, secret: str | None = None, room: str = ROOM) -> None:
         self.name = name
@@ -92,11 +93,11 @@ class Person:
             room,
             recorder(self.events),
             lambda: None,
-            lambda: None,
             clock=lambda: self.now,
         )
+        self.user = LocalUser(self.session)
         if secret is not None:
-            self.session.set_secret(room, secret)
+            self.session.secrets.give(room, secret)
 
     def waits(self, seconds: float) -> None:
         """So long; what the client has put off until then it does."""
@@ -142,7 +143,7 @@ class Person:
 
     def members(self) -> list[str]:
         """Who is here, by what `/who` answers."""
-        self.session.who()
+        self.user.who()
         return [view.nick for view in self.all(events.MemberList)[-1].members]
 
     def code(self) -> str:
@@ -157,7 +158,7 @@ class Person:
         """Compare codes with each of them, and say that they were equal."""
         for nick in nicks:
             self.code_with(nick)
-            self.session.verify(nick, confirm=True)
+            self.user.verify(nick, confirm=True)
         assert [event.nick for event in self.all(events.NickVerified)][-len(nicks) :] == [*nicks]
 
     def forget(self) -> None:
@@ -165,7 +166,7 @@ class Person:
         self.events.clear()
 
     def _verification(self, nick: str | None) -> events.Verification:
-        self.session.verify(nick, confirm=False)
+        self.user.verify(nick, confirm=False)
         assert self.session.wait_answered(DEADLINE)
         return self.all(events.Verification)[-1]
 
@@ -313,7 +314,7 @@ class Den:
     def say(self, name: str, text: str) -> Said:
         """``name`` types a line; the server has it, and nobody else."""
         person = self.people[name]
-        person.session.say(text)
+        person.user.say(text)
         return self.taken(person, text)
 
     def taken(self, person: Person, text: str) -> Said:
@@ -326,7 +327,7 @@ class Den:
     def say_private(self, name: str, to: str, text: str) -> Private:
         """``name`` types a private line; the server has it, and nobody else."""
         person = self.people[name]
-        person.session.private(to, text)
+        person.user.private(to, text)
         (private,) = person.sent()
         assert isinstance(private, frames.Private)
         return Private(person, private)
@@ -481,7 +482,7 @@ def connected(
         host, port = impostor.address
         session = Session(
             identity("alice"), InviteLink(host, port), "alice", ROOM, recorder(shown, emit),
-            lambda: connection.send(), lambda: None,
+            lambda: connection.send(),
         )  # fmt: skip
 
         def dial(opened: Callable[[Stream], None]) -> WebSocket:

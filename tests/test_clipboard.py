@@ -11,11 +11,10 @@ from hypothesis import given
 
 from client import events
 from client.commands import run_line
-from client.events import Event
 from client.output import clipboard
 from tests.console_kit import Chat, Person, chats_fixture, person_fixture, shown
 from tests.test_bare import FIXED, TEXTS
-from tests.test_commands import error, run
+from tests.test_commands import Recorder, error, run
 from tests.test_rich_view import Sight
 
 __all__ = ["chats_fixture", "person_fixture"]
@@ -100,11 +99,7 @@ def test_it_is_only_where_messages_are_kept() -> None:
 
 
 def typed(chat: Chat, line: str) -> None:
-    class Typist:
-        def emit(self, event: Event) -> None:
-            chat.console.screen.show(event)
-
-    run_line(line, Typist(), "rich")  # type: ignore[arg-type]
+    run_line(line, Recorder(chat.console.screen.show).client("rich"))
 
 
 def test_nothing_is_copied_unasked_and_panic_takes_it_off(

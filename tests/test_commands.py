@@ -3,87 +3,67 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
+import i18n
 from client import messages
-from client.cheatsheet import SHORT, SHORT_MOST
-from client.commands import COMMANDS, PEOPLE, RENDERERS, complete, find, may_remember, run_line
-from client.events import Error, Event, Help, KeyHelp
+from client.commands import (
+    COMMANDS,
+    PEOPLE,
+    RENDERERS,
+    SHORT_MOST,
+    Client,
+    complete,
+    find,
+    may_remember,
+    run_line,
+)
+from client.events import Cleared, Error, Event, Help, KeyHelp, Notice
+from client.local_user import LocalUser
 from client.output.widths import width
 from protocol import errors
+from tests.console_kit import NOON
 
 
 class Recorder:
-    """Writes down what a line asked for."""
+    """Whoever types, and the program around: writes down what a line asked for."""
 
-    def __init__(self) -> None:
+    room = "default"
+    is_connected = False
+
+    def __init__(self, emit: Callable[[Event], None] | None = None) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.events: list[Event] = []
+        self._emit = emit or self.events.append
+
+    def client(self, renderer: str = "minimal") -> Client:
+        """What a line acts on."""
+        return Client(
+            cast(LocalUser, self), self._emit, reconnect=lambda: self._note("reconnect"),
+            panic=lambda delete: self._note("panic", delete), quit=lambda: self._note("quit"),
+            look_back=lambda *what: self._note("history", *what), clock=lambda: NOON,
+            renderer=renderer,
+        )  # fmt: skip
+
+    def _note(self, *call: Any) -> None:
+        self.calls.append(call)
 
     def say(self, text: str, kind: str = "text") -> None:
-        self.calls.append(("say", text, kind))
+        self._note("say", text, kind)
 
-    def private(self, nick: str, text: str) -> None:
-        self.calls.append(("private", nick, text))
-
-    def refuse(self, text: str, reason: str) -> None:
-        self.calls.append(("refuse", text, reason))
-
-    def rename(self, nick: str) -> None:
-        self.calls.append(("rename", nick))
-
-    def switch(self, room: str, secret: str | None) -> None:
-        self.calls.append(("switch", room, secret))
-
-    def rooms(self) -> None:
-        self.calls.append(("rooms",))
-
-    def who(self) -> None:
-        self.calls.append(("who",))
-
-    def verify(self, nick: str | None, confirm: bool) -> None:
-        self.calls.append(("verify", nick, confirm))
-
-    def invite(self) -> None:
-        self.calls.append(("invite",))
-
-    def resend(self) -> None:
-        self.calls.append(("resend",))
-
-    def ignore(self, nick: str | None) -> None:
-        self.calls.append(("ignore", nick))
-
-    def unignore(self, nick: str) -> None:
-        self.calls.append(("unignore", nick))
-
-    def language(self, code: str) -> None:
-        self.calls.append(("language", code))
-
-    def history(self, count: int, text: str) -> None:
-        self.calls.append(("history", count, text))
-
-    def reconnect(self) -> None:
-        self.calls.append(("reconnect",))
-
-    def clear(self) -> None:
-        self.calls.append(("clear",))
-
-    def panic(self, delete: bool) -> None:
-        self.calls.append(("panic", delete))
-
-    def quit(self) -> None:
-        self.calls.append(("quit",))
-
-    def emit(self, event: Event) -> None:
-        self.events.append(event)
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        assert hasattr(LocalUser, name), name
+        return lambda *arguments: self._note(name, *arguments)
 
 
 def run(line: str, renderer: str = "minimal") -> Recorder:
-    client = Recorder()
-    run_line(line, client, renderer)
-    return client
+    recorder = Recorder()
+    run_line(line, recorder.client(renderer))
+    return recorder
 
 
 def error(line: str, renderer: str = "minimal") -> Error:
@@ -123,14 +103,13 @@ def error(line: str, renderer: str = "minimal") -> Error:
         ("/verify bob", ("verify", "bob", False)),
         ("/verify bob OK", ("verify", "bob", True)),
         ("/invite", ("invite",)),
-        ("/language fr", ("language", "fr")),
-        ("/clear", ("clear",)),
-        ("/history", ("history", 20, "")),
-        ("/history 5", ("history", 5, "")),
-        ("/history 5 two words ", ("history", 5, "two words")),
-        ("/history two 5", ("history", 20, "two 5")),
-        ("/history 5x", ("history", 20, "5x")),
-        ("/history " + "9" * 5000, ("history", 1000, "")),
+        ("/history", ("history", "default", 20, "")),
+        ("/history 5", ("history", "default", 5, "")),
+        ("/history 5 two words ", ("history", "default", 5, "two words")),
+        ("/history two 5", ("history", "default", 20, "two 5")),
+        ("/history 5x", ("history", "default", 20, "5x")),
+        ("/history " + "9" * 5000, ("history", "default", 1000, "")),
+        ("/reconnect", ("reconnect",)),
         ("/resend", ("resend",)),
         ("/ignore", ("ignore", None)),
         ("/ignore bob", ("ignore", "bob")),
@@ -146,6 +125,35 @@ def test_a_line_is_one_action(line: str, call: tuple[Any, ...]) -> None:
     client = run(line)
     assert client.calls == [call]
     assert client.events == []
+
+
+def test_another_language_is_spoken_from_then_on() -> None:
+    code = i18n.current()
+    try:
+        (event,) = run("/language de").events
+        assert i18n.current() == "de" and isinstance(event, Notice)
+        assert error("/language xx").code == "bad_language"
+    finally:
+        i18n.use(code)
+
+
+def test_what_was_not_sent_goes_with_what_was_shown() -> None:
+    client = run("/clear")
+    assert client.calls == [("forget_lines",)] and client.events == [Cleared()]
+
+
+def test_where_nothing_is_recorded_nothing_is_looked_up() -> None:
+    recorder = Recorder()
+    run_line("/history", replace(recorder.client(), look_back=None))
+    (event,) = recorder.events
+    assert isinstance(event, Error) and event.code == "no_history" and recorder.calls == []
+
+
+def test_that_another_connection_is_tried_is_told_where_there_is_one() -> None:
+    recorder = Recorder()
+    recorder.is_connected = True
+    run_line("/reconnect", recorder.client())
+    assert recorder.calls == [("reconnect",)] and isinstance(recorder.events[0], Notice)
 
 
 @pytest.mark.parametrize("line", ["", "   ", "\t", "\n"])
@@ -285,8 +293,7 @@ def test_help_for_one_command(line: str) -> None:
 
 
 def test_the_list_says_each_command_in_a_few_words() -> None:
-    assert SHORT.keys() == {row.name for row in COMMANDS}
-    assert all(width(text) <= SHORT_MOST for text in SHORT.values())
+    assert all(width(row.short) <= SHORT_MOST for row in COMMANDS)
     assert max(width(row.name) for row in COMMANDS) <= 9
 
 

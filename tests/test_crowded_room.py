@@ -25,13 +25,13 @@ STRANGERS = 75
 def refused(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     """The lines that were refused as stale, each time."""
     found: list[Line] = []
-    put_back = Outbox.put_back
+    put_back = Outbox._put_back
 
-    def noted(outbox: Outbox, line: Line, now: float) -> bool:
+    def noted(outbox: Outbox, line: Line) -> bool:
         found.append(line)
-        return put_back(outbox, line, now)
+        return put_back(outbox, line)
 
-    monkeypatch.setattr(Outbox, "put_back", noted)
+    monkeypatch.setattr(Outbox, "_put_back", noted)
     return found
 
 
@@ -90,6 +90,5 @@ def _comer(
     person.road.lag = LAG
     person.connection.start()
     stack.callback(person.connection.wait, LONG)
-    stack.callback(person.session.quit)
     stack.callback(person.connection.leave)
     return person

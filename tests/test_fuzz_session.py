@@ -100,16 +100,16 @@ class Liar:
 
     def step(self) -> None:
         """The person does something, or the server says something; an end is a new stay."""
-        session, chance = self.person.session, self.chance
+        session, user, chance = self.person.session, self.person.user, self.chance
         way = chance.randrange(10)
         if way == 0:
-            session.say(f"line {chance.randrange(100)}")
+            user.say(f"line {chance.randrange(100)}")
         elif way == 1:
-            session.private(chance.choice(("bob", "carol", "x")), "psst")
+            user.private(chance.choice(("bob", "carol", "x")), "psst")
         elif way == 2:
             chance.choice(
-                (session.rooms, session.who, session.resend, lambda: session.rename("anna"),
-                 lambda: session.switch("other", None), session.lose,
+                (user.rooms, user.who, user.resend, lambda: user.rename("anna"),
+                 lambda: user.switch("other", None), session.lose,
                  self.come_in)
             )()  # fmt: skip
         else:

@@ -134,7 +134,7 @@ def test_a_bundle_swapped_between_comparing_and_confirming_is_not_verified() -> 
     false = replace(den.lines["bob"], id=den.new_id(), bundle=bundle("mallory"))
     den.seq += 2
     den.log(alice, frames.Left(den.seq - 1, den["bob"].id), frames.Joined(den.seq, false))
-    alice.session.verify("bob", confirm=True)
+    alice.user.verify("bob", confirm=True)
     assert [event.code for event in alice.all(events.Error)] == ["not_compared"]
     assert alice.all(events.NickVerified) == []
 
@@ -296,7 +296,7 @@ def test_a_bundle_that_does_not_load_stops_nobody() -> None:
     den.tell_all(frames.Joined(den.seq, bad))
     den.talk("alice", "bob")
     assert den["alice"].warned() == den["bob"].warned() == [("bad_bundle", "mallory")]
-    den["alice"].session.private("mallory", "psst")
+    den["alice"].user.private("mallory", "psst")
     assert den["alice"].handed_back() == [("psst", "gone")]
     assert den["alice"].sent() == []
 
@@ -1042,7 +1042,7 @@ def test_another_room_than_the_one_asked_for_is_not_entered(first: bool) -> None
         person.session.room_to_join()
         person.session.welcome(welcome("alice"))
         person.hears(*den.entering(person, log=OTHER_LOG, room="den2"))
-    person.session.say("for those who know the secret")
+    person.user.say("for those who know the secret")
     assert person.sent() == []
     assert person.all(events.RoomEntered) == []
 
@@ -1050,8 +1050,8 @@ def test_another_room_than_the_one_asked_for_is_not_entered(first: bool) -> None
 def test_another_room_than_the_one_switched_to_is_not_entered() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
-    alice.session.switch("vault", "strong")
-    alice.session.say("for those who know the secret")
+    alice.user.switch("vault", "strong")
+    alice.user.say("for those who know the secret")
     (asked,) = alice.sent()
     assert isinstance(asked, frames.Enter) and asked.room == "vault"
     stay = den.entering(alice, log=OTHER_LOG, ref=asked.ref, room="vau1t")
@@ -1092,7 +1092,7 @@ def test_lines_under_way_are_not_sent_to_another_log() -> None:
     den = Den("alice", "bob")
     den.say("alice", "one")
     den["alice"].session.lose()
-    den["alice"].session.say("two")
+    den["alice"].user.say("two")
     den.enter(den["alice"], list(den.lines.values()), log=OTHER_LOG)
     assert den["alice"].handed_back() == [("one", "disconnected"), ("two", "disconnected")]
     assert den["alice"].sent() == []

@@ -147,13 +147,11 @@ def causes() -> dict[str, set[str]]:
     sources = ("frames", "link", "names", "records")
     refused = raised("server", *(f"protocol/{each}.py" for each in sources))
     return {
-        "_REFUSALS": (refused | given(["_error", "_error_locked", "refusal", "refused"], "client"))
+        "_REFUSALS": (refused | given(["error", "refusal", "refused"], "client"))
         | {"revoked", "expired", "token_failed", "internal"},
         "_NOT_SENT": posts
-        | given(["_hand_back_locked"], "client", place=1)
-        | given(["refuse"], "client", place=1)
-        | given(["give_up", "_hand_back_open_locked"], "client")
-        | returned("_why_not_locked", "client"),
+        | given(["hand_back", "refuse", "_all_back"], "client", place=1)
+        | given(["give_up", "NotSealed"], "client"),
         "_UNREADABLE": given(["Undecryptable"], "client", place=1) | {"bounds"},
         "_WARNINGS": (
             given(["TrustWarning", "Warning"], "client")
@@ -166,7 +164,7 @@ def causes() -> dict[str, set[str]]:
         "_WAITING": given(["Awaited", "_say_slow"], "client") - {""},
         "_PAUSED": given(["_ask"], "client"),
         "_UNREACHABLE": constants("transport", "client/connection/outcome.py", "client/app.py"),
-        "_HISTORY": constants("client/history", "client/session.py"),
+        "_HISTORY": constants("client/history", "client/commands.py"),
     }
 
 

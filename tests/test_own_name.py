@@ -86,14 +86,14 @@ def test_an_old_session_may_have_what_was_asked_for() -> None:
     """The connection broke before the log had told of it; a new session has nothing of that."""
     den = Den("alice", "bob")
     alice = den["alice"]
-    alice.session.rename("anna")
+    alice.user.rename("anna")
     alice.session.lose()
     alice.session.room_to_join()
     alice.session.welcome(welcome("anna"), "alice")
     alice.hears(frames.Entered(ROOM, LOG, alice.id, den.seq, 0, True, 0))
     den.log(alice, frames.Renamed(den.next(), alice.id, "anna"))
     assert alice.warned() == [] and alice.session.nick == "anna"
-    alice.session.rename("ann")
+    alice.user.rename("ann")
     den.lines["alice"] = replace(den.lines["alice"], nick="anna")
     den.enter(alice, log=OTHER_LOG)
     alice.session.lose()
@@ -104,7 +104,7 @@ def test_an_old_session_may_have_what_was_asked_for() -> None:
 def test_a_rename_that_was_asked_for_is_no_lie() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
-    alice.session.rename("anna")
+    alice.user.rename("anna")
     (asked,) = alice.sent()
     assert isinstance(asked, frames.Nick)
     alice.hears(frames.Accepted(asked.ref, den.next()))
@@ -116,7 +116,7 @@ def test_a_rename_that_was_asked_for_is_no_lie() -> None:
 def test_a_rename_after_a_refusal_is_one() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
-    alice.session.rename("anna")
+    alice.user.rename("anna")
     (asked,) = alice.sent()
     assert isinstance(asked, frames.Nick)
     alice.hears(frames.Refused("nick_taken", asked.ref))

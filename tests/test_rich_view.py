@@ -28,6 +28,7 @@ from client.output.lines import Minimal
 from client.output.widths import width
 from tests.console_kit import NOON
 from tests.emulator import Screen
+from tests.test_commands import Recorder
 
 CORPUS = json.loads(
     (Path(__file__).parent / "corpus" / "hostile_text.json").read_text(encoding="utf-8")
@@ -834,12 +835,7 @@ def test_a_mark_keeps_names_from_right_to_left_in_their_column() -> None:
 
 def helped(sight: Sight, line: str) -> list[str]:
     """What is seen after a command that needs no server."""
-
-    class Typist:
-        def emit(self, event: events.Event) -> None:
-            sight.takes(event)
-
-    run_line(line, cast(Any, Typist()), "rich")
+    run_line(line, Recorder(lambda event: cast(None, sight.takes(event))).client("rich"))
     return sight.lines()
 
 

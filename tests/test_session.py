@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from client import events
+from client import events, open_room, session
 from protocol import frames
 from protocol.errors import Unexpected
 from protocol.frames import MemberLine
@@ -24,7 +24,7 @@ def test_a_private_line_sent_again_reaches_the_same_keys() -> None:
     """They came back, as another member."""
     den = refused_whisper()
     den.join("bob")
-    den["alice"].session.resend()
+    den["alice"].user.resend()
     (again,) = den["alice"].sent()
     assert isinstance(again, frames.Private) and again.wrap.to == den["bob"].id
 
@@ -35,7 +35,7 @@ def test_a_private_line_sent_again_never_reaches_the_nicknames_next_owner() -> N
     alice = den["alice"]
     other = MemberLine(den.new_id(), "bob", den.next(), bundle("eve"))
     den.log(alice, frames.Joined(den.seq, other))
-    alice.session.resend()
+    alice.user.resend()
     assert alice.sent() == []
     assert alice.handed_back() == [("psst", "rate_limited"), ("psst", "gone")]
 
@@ -50,7 +50,7 @@ def test_whom_a_nickname_resembles_is_only_said_if_it_can_be_one(
     nick: str | None, told: str
 ) -> None:
     alice = Den("alice", "bob")["alice"]
-    alice.session.rename("b0b")
+    alice.user.rename("b0b")
     (asked,) = alice.sent()
     assert isinstance(asked, frames.Nick)
     alice.hears(frames.Refused("nick_taken", asked.ref, nick=nick))
@@ -61,8 +61,8 @@ def test_whom_a_nickname_resembles_is_only_said_if_it_can_be_one(
 def test_what_was_asked_of_a_server_that_is_gone_is_answered_all_the_same() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
-    alice.session.rename("anna")
-    alice.session.rooms()
+    alice.user.rename("anna")
+    alice.user.rooms()
     alice.session.lose()
     den.enter(alice, list(den.lines.values()), log=OTHER_LOG)
     assert [error.code for error in alice.all(events.Error)] == ["disconnected"] * 2
@@ -75,7 +75,7 @@ def test_lines_that_have_to_be_sealed_anew_keep_their_order() -> None:
     alice = den["alice"]
     first, second = (den.say("alice", text) for text in ("one", "two"))
     den.join("carol")
-    alice.session.say("three")
+    alice.user.say("three")
     assert alice.sent() == []  # it could be taken before the others
     alice.hears(frames.Refused("stale", first.ref))
     assert alice.sent() == []  # so could this one
@@ -114,7 +114,7 @@ def test_lines_that_wait_to_be_sealed_anew_are_handed_back_in_order() -> None:
     first, _ = (den.say("alice", text) for text in ("one", "two"))
     den.join("carol")
     alice.hears(frames.Refused("stale", first.ref))
-    alice.session.say("three")
+    alice.user.say("three")
     alice.session.give_up("disconnected")
     assert [text for text, _ in alice.handed_back()] == ["one", "two", "three"]
 
@@ -125,8 +125,8 @@ def test_a_room_that_is_wanted_while_another_one_is_being_entered() -> None:
     alice = den["alice"]
     alice.session.lose()
     assert alice.session.room_to_join() == "den"
-    alice.session.switch("attic", None)
-    alice.session.say("for the attic")
+    alice.user.switch("attic", None)
+    alice.user.say("for the attic")
     alice.session.welcome(welcome("alice"))
     alice.hears(*den.entering(alice, seq=den.next()))
     assert alice.handed_back() == [("for the attic", "disconnected")]
@@ -191,7 +191,7 @@ def test_what_was_answered_is_told_when_the_chat_ends() -> None:
     assert alice.session.give_up("disconnected") == 1
     assert alice.own() == ["two"]
     assert alice.handed_back() == [("three", "rate_limited"), ("one", "timed_out")]
-    assert alice.session.refused == 2
+    assert alice.session.outbox.refused == 2
 
 
 def test_a_refused_line_that_the_log_has_all_the_same_is_a_lie() -> None:
@@ -202,3 +202,13 @@ def test_a_refused_line_that_the_log_has_all_the_same_is_a_lie() -> None:
     lie = frames.Log(seq, (frames.OwnPosted(seq, third),))
     with pytest.raises(Unexpected):
         alice.hears(lie)
+
+
+def test_every_frame_of_a_servers_has_a_handler() -> None:
+    """Those of the log, too.  `welcome` and `bye` are the connection's own."""
+    assert session.HANDLERS.keys() == {*frames.SERVER_FRAMES.values()} - {
+        frames.Welcome,
+        frames.Bye,
+    }
+    alone = {frames.KeyFor, frames.PrivateFor}
+    assert open_room.HANDLERS.keys() == {*frames.LOG_ENTRIES.values(), *alone}

@@ -125,8 +125,7 @@ def test_reconnecting_on_purpose_loses_nothing(pool: IdentityPool, prs: bytes) -
     with two(pool, prs) as (group, ann, ben):
         for number in range(1, 4):
             lines = [ann.say() for _ in range(3)]
-            ann.session.reconnect()
-            ann.connection.retry()  # as the client's own `on_reconnect`
+            ann.connection.retry()
             group.wait(lambda: len(ann.all(events.Reconnected)) == number, "it")  # noqa: B023
             group.wait(lambda: all(map(ben.heard, lines)), "the lines")  # noqa: B023
         assert all(event.resumed for event in ann.all(events.Reconnected))
@@ -244,7 +243,7 @@ def client(
     address = InviteLink("127.0.0.1", 1, tls=False, fingerprint=None)
     connection: list[ClientConnection] = []
     session = Session(
-        pool[0], address, "ann", "den", recorder(found), lambda: connection[0].send(), lambda: None
+        pool[0], address, "ann", "den", recorder(found), lambda: connection[0].send()
     )
 
     def dial(opened: Callable[[Stream], None]) -> WebSocket:

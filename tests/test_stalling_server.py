@@ -11,6 +11,7 @@ import pytest
 from client import events
 from client.connection import backoff, deadlines, goodbyes, silence
 from client.connection.deadlines import NOTHING, Awaited, Deadlines, Overdue
+from client.local_user import LocalUser
 from client.session import Session
 from protocol import frames, pake
 from protocol.frames import MemberLine
@@ -121,7 +122,7 @@ def test_a_roster_comes_nearer_with_each_member_and_not_with_heartbeats() -> Non
 def test_the_way_to_another_room_and_back_from_behind_are_waited_for_alike() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
-    alice.session.switch("attic", None)
+    alice.user.switch("attic", None)
     (asked,) = alice.sent()
     assert isinstance(asked, frames.Enter)
     assert alice.session.awaited() == Awaited("answer", asked.ref)
@@ -175,7 +176,7 @@ def typing(line: str) -> Callable[[Session, str], None]:
 
     def at(session: Session, news: str) -> None:
         if news == "joined":
-            session.say(line)
+            LocalUser(session).say(line)
         elif news == "ended":
             session.give_up("disconnected")
 
@@ -441,9 +442,9 @@ def test_what_is_typed_before_the_room_goes_there_in_order() -> None:
                 person.session.room_to_join()
                 person.session.welcome(welcome("alice"))
             else:
-                person.session.say("for the den")
-                person.session.switch("attic", None)
-                person.session.say("for the attic")
+                person.user.say("for the den")
+                person.user.switch("attic", None)
+                person.user.say("for the attic")
         room = "attic" if early else ROOM
         person.hears(entered(1, room=room), frames.Roster((ALICE,)))
         kinds = [frame.kind for frame in person.sent()]
@@ -459,11 +460,11 @@ def test_what_is_typed_before_the_room_goes_there_in_order() -> None:
 
 def test_nothing_is_asked_of_a_room_that_is_not_there_yet() -> None:
     person = Person("alice")
-    for deed in (person.session.who, person.session.rooms, person.session.invite):
+    for deed in (person.user.who, person.user.rooms, person.user.invite):
         deed()
-    person.session.rename("anna")
-    person.session.verify(None, confirm=False)
-    person.session.private("bob", "psst")
+    person.user.rename("anna")
+    person.user.verify(None, confirm=False)
+    person.user.private("bob", "psst")
     codes = [event.code for event in person.all(events.Error)]
     assert codes == ["disconnected"] * 4 + ["gone"]
     assert person.handed_back() == [("psst", "gone")] and person.sent() == []

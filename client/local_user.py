@@ -1,0 +1,213 @@
+"""What the person at this client says and asks, by the thread that reads the input.
+
+Each deed holds the session's lock for a moment, but for what takes one to compute; what comes of it
+is shown as events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from client import refusals
+from client.encryption import safety_numbers
+from client.events import Event, Invite, MemberList, Notice
+from client.outbox import Line, Switch
+from client.session import Session
+from i18n import _
+from protocol import frames
+from protocol.errors import BadNick, BadRoom
+from protocol.hosts import is_loopback
+from protocol.names import check_nick, check_room, room_key
+from protocol.safe_text import visible
+
+
+class LocalUser:
+    """Acts on one session.  Called by one thread at a time."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def room(self) -> str:
+        """The room that is shown."""
+        return self._session.room
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether lines can be sent now."""
+        return self._session.entrance.live
+
+    # Lines
+
+    def say(self, text: str, kind: str = "text") -> None:
+        """Post to the room that is shown; ``kind`` is ``text`` or ``action``."""
+        session = self._session
+        with session.acting():
+            self._post(Line(session.room, text, kind))
+
+    def private(self, nick: str, text: str) -> None:
+        """Post to one member: to whoever bears the nickname now, and to nobody else later."""
+        session = self._session
+        with session.acting():
+            self._post(Line(session.room, text, "text", to=nick))
+
+    def resend(self) -> None:
+        """Send again what was handed back last in the room that is shown."""
+        session = self._session
+        with session.acting():
+            line = session.outbox.take_back(session.room)
+            if line is None:
+                session.show(Notice(_("There is no line here that was not sent.")))
+            else:
+                self._post(line)
+
+    def _post(self, line: Line) -> None:
+        """The lock is held."""
+        session = self._session
+        if line.to is None:
+            line.guarded = session.encryption.all_verified()
+        elif session.here is None or not session.here.address(line):
+            session.show(*session.outbox.hand_back(line, "gone"))
+            return
+        session.show(*session.outbox.add(line))
+
+    def refuse(self, text: str, reason: str) -> None:
+        """Hand a line back that cannot be sent as it is."""
+        session = self._session
+        with session.acting():
+            session.show(*session.outbox.hand_back(Line(session.room, text, "text"), reason))
+
+    def forget_lines(self) -> None:
+        """Nothing that was handed back can be sent again."""
+        with self._session.acting():
+            self._session.outbox.forget()
+
+    # Rooms and members
+
+    def switch(self, room: str, secret: str | None) -> None:
+        """Go to another room, after the lines that are under way.
+
+        Without a secret, the one that was given for it before is used.
+        """
+        session = self._session
+        try:
+            wanted = check_room(room)
+        except BadRoom:
+            session.emit(refusals.error("bad_room"))
+            return
+        if secret is not None:
+            session.secrets.give(wanted, secret)
+        with session.acting():
+            if room_key(wanted) == room_key(session.room):
+                session.show(Notice(_("You are in this room already.")))
+            else:
+                session.outbox.queued.append(Switch(wanted))
+                session.room = wanted
+
+    def rooms(self) -> None:
+        """Ask which rooms there are."""
+        with self._session.acting():
+            self._session.ask(frames.ListRooms)
+
+    def rename(self, nick: str) -> None:
+        """Ask for another nickname."""
+        session = self._session
+        try:
+            wanted = check_nick(nick)
+        except BadNick:
+            session.emit(refusals.error("bad_nick"))
+            return
+        with session.acting():
+            ref = session.ask(partial(frames.Nick, nick=wanted))
+            if ref is not None:
+                session.own.ask(ref, wanted)
+
+    def who(self) -> None:
+        """Say who is in the room."""
+        session = self._session
+        with session.acting():
+            here = session.here
+            session.show(
+                refusals.error("disconnected")
+                if here is None
+                else MemberList(here.name, here.views())
+            )
+
+    def ignore(self, nick: str | None) -> None:
+        """Show nothing more that this nickname says; without one, say who is ignored."""
+        session = self._session
+        with session.acting():
+            if nick is not None:
+                session.ignored.add(nick)
+            nicks = str(session.ignored)
+            text = _("Ignored: {nicks}.").format(nicks=nicks) if nicks else _("Nobody is ignored.")
+            session.show(Notice(text))
+
+    def unignore(self, nick: str) -> None:
+        """Show again what this nickname says from now on."""
+        session = self._session
+        with session.acting():
+            if session.ignored.remove(nick):
+                text = _("{nick} is not ignored any more.")
+            else:
+                text = _("{nick} is not ignored.")
+            session.show(Notice(text.format(nick=visible(nick))))
+
+    def verify(self, nick: str | None, confirm: bool) -> None:
+        """Show the digits to compare, or take it that they were equal."""
+        session = self._session
+        with session.acting():
+            if confirm and nick is not None:
+                session.show(*session.verification.confirm(session.here, nick))
+            else:
+                session.show(*session.verification.show(session.here, nick))
+
+    def invite(self) -> None:
+        """Make a link into this room; where one is alone, with a new secret if it has none."""
+        session = self._session
+        with session.acting():
+            here = session.here
+        if here is None:
+            session.emit(refusals.error("disconnected"))
+            return
+        secret, salt = session.secrets.secret(here.name), b""
+        if not secret:
+            secret = safety_numbers.new_secret()
+            salt = safety_numbers.secret_salt(secret, here.name)  # takes a moment: without the lock
+        with session.acting():
+            # Whoever has gone to another room meanwhile wants no new secret for this one.
+            if not salt or (session.here and session.here.is_called(here.name)):
+                session.show(*self._invitation(here.name, secret, salt))
+
+    def _invitation(self, room: str, secret: str, salt: bytes) -> list[Event]:
+        """``salt`` is that of a secret which the room has not got yet.  The lock is held."""
+        session = self._session
+        if salt:
+            if not session.encryption.guard(salt):
+                text = _(
+                    "This room has no secret, and others are here: agree on one, and let "
+                    "everybody go to a new room with /room NAME SECRET."
+                )
+                return [Notice(text)]
+            session.secrets.give(room, secret, salt)
+        found: list[Event] = [Invite(replace(session.address, room=room, secret=secret).link())]
+        if is_loopback(session.address.host):
+            text = _("The link names this machine: from another one, use its address instead.")
+            found.append(Notice(text))
+        return found
+
+    # For completion
+
+    def nicks(self) -> list[str]:
+        """Who is in the room."""
+        with self._session.acting():
+            here = self._session.here
+            return [] if here is None else [member.nick for member in here.members()]
+
+    def known_rooms(self) -> list[str]:
+        """Rooms that this client has heard of."""
+        session = self._session
+        with session.acting():
+            here = session.here
+            return sorted({session.room if here is None else here.name, *session.known_rooms})

@@ -1,0 +1,265 @@
+"""One stay in one room: who is here, how far its log has come, and what each entry of it shows.
+
+The keys are ``encryption``'s, the lines on their way the ``Outbox``'s; both serve every room.  What
+is to be seen is returned as events, in order.  Not thread-safe: the session's lock covers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from client import messages
+from client.encryption.posts import OpenedPost, SealedPost, UndecryptablePost
+from client.encryption.room_encryption import RoomEncryption
+from client.encryption.trust import TrustWarning
+from client.events import (
+    Event,
+    MemberJoined,
+    MemberLeft,
+    MemberRenamed,
+    MemberView,
+    Message,
+    TrustSummary,
+    Unreadable,
+    Warning,
+)
+from client.ignored import Ignored
+from client.outbox import Line, Outbox
+from client.own_name import OwnName
+from protocol import frames
+from protocol.errors import Gone, KeyUnusable, Malformed
+from protocol.names import nick_key, room_key
+from protocol.safe_text import carried
+
+
+class NotSealed(Exception):
+    """A line is not to be sent as things are now; ``reason`` is that of ``NotSent``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OpenRoom:
+    """A room that this client is in, or was in when the connection was lost.
+
+    ``warnings``: what was wrong with the roster on the way in.
+    """
+
+    def __init__(
+        self,
+        entered: frames.Entered,
+        roster: Sequence[frames.MemberLine],
+        salt: bytes,
+        encryption: RoomEncryption,
+        outbox: Outbox,
+        own: OwnName,
+        ignored: Ignored,
+    ) -> None:
+        self.name, self.log, self.id = entered.room, entered.log, entered.id
+        self.seq = entered.seq  # of the last entry that has come
+        self.number = 0  # of the last frame for this client alone
+        self.awaited = 0  # the number in the log of the change that was accepted last
+        self._encryption, self._outbox, self._own, self._ignored = encryption, outbox, own, ignored
+        self.warnings = encryption.enter(self.name, self.log, self.id, roster, self.seq, salt)
+
+    def is_called(self, room: str) -> bool:
+        """Whether ``room`` is a name of this one."""
+        return room_key(self.name) == room_key(room)
+
+    def is_same(self, entered: frames.Entered) -> bool:
+        """Whether ``entered`` is about this very stay."""
+        return entered.log == self.log and entered.id == self.id
+
+    def missed(self, entered: frames.Entered) -> int | None:
+        """How many entries of its log a new join comes after; None where it is another log."""
+        if not self.is_called(entered.room):
+            return 0  # on the way to another room
+        if entered.log != self.log:
+            return None
+        return max(0, entered.seq - self.seq - 2)  # one's own leaving and coming are not news
+
+    # Who is here
+
+    def members(self) -> tuple[frames.MemberLine, ...]:
+        """Everybody, oneself included."""
+        return self._encryption.members()
+
+    def others(self) -> list[frames.MemberLine]:
+        """Everybody but oneself."""
+        return [member for member in self.members() if member.id != self.id]
+
+    def other(self, nick: str) -> frames.MemberLine | None:
+        """The other member who bears this nickname now."""
+        found = self._encryption.find(nick)
+        return None if found is None or found.id == self.id else found
+
+    def is_verified(self, member: frames.MemberLine) -> bool:
+        """Whether this member's keys were compared, or are one's own."""
+        return self._encryption.is_verified(member.bundle.fingerprint)
+
+    def views(self) -> tuple[MemberView, ...]:
+        """The member list."""
+        members = sorted(self.members(), key=lambda member: nick_key(member.nick))
+        return tuple(MemberView(member.nick, self.is_verified(member)) for member in members)
+
+    def trust_summary(self) -> TrustSummary:
+        """How many others are here, and how many of them are verified."""
+        others = self.others()
+        return TrustSummary(len(others), sum(map(self.is_verified, others)))
+
+    def told(self, warnings: Iterable[TrustWarning]) -> list[Event]:
+        """What there is to say about ``warnings``; louder about who is verified."""
+        return [self._warning(warning) for warning in warnings]
+
+    def _warning(self, warning: TrustWarning) -> Warning:
+        text = messages.warning(warning.code, warning.nick, warning.loud)
+        found = None if warning.nick is None else self._encryption.find(warning.nick)
+        verified = found is not None and self.is_verified(found)
+        return Warning(warning.code, warning.nick, text, warning.loud or verified)
+
+    def take_own_nick(self, returning: bool) -> list[Event]:
+        """One's nickname as the roster has it: posts are signed with that one.
+
+        It may have changed unseen only while one was here: on the way to another room.
+        """
+        own, before = self._member(self.id), self._own.nick
+        if own is None or not own.nick or nick_key(own.nick) == nick_key(before):
+            return []
+        wanted = self._own.renamed(own.nick)
+        if returning:
+            self.warnings.append(TrustWarning("bad_roster", self._own.nick))
+            return []
+        if not wanted:
+            self.warnings.append(TrustWarning("renamed", self._own.nick))
+        return [MemberRenamed(self.name, before, self._own.nick)]
+
+    def _member(self, member: int) -> frames.MemberLine | None:
+        return next((line for line in self.members() if line.id == member), None)
+
+    # Lines of one's own
+
+    def address(self, line: Line) -> bool:
+        """Have ``line`` go to whoever bears the nickname now, and to nobody else later.
+
+        False if nobody does, or whoever it was for already has other keys.
+        """
+        found = self.other(line.to or "")
+        if found is None or line.target and line.target[1] != found.bundle.fingerprint:
+            return False
+        line.to, line.target = found.nick, (found.id, found.bundle.fingerprint)
+        line.guarded = self.is_verified(found)
+        return True
+
+    def seal(self, line: Line) -> SealedPost:
+        """``line`` for who is here now.  Raises NotSealed, also where it was not meant for them."""
+        if not self.is_called(line.room):
+            raise NotSealed("left_room")
+        if line.is_longer(self._outbox.most):
+            raise NotSealed("too_long")
+        encryption, text = self._encryption, carried(line.text)
+        try:
+            if line.target is None:
+                if line.guarded and not encryption.all_verified():
+                    raise NotSealed("unverified")
+                return encryption.seal(line.kind, text, line.post_id)
+            if line.guarded and not encryption.is_verified(line.target[1]):
+                raise NotSealed("unverified")
+            return encryption.seal_private(*line.target, line.kind, text, line.post_id)
+        except (Gone, KeyUnusable):
+            raise NotSealed("gone") from None
+        except Malformed:
+            raise NotSealed("not_text") from None
+
+    # What the server brings
+
+    def take(self, entry: frames.Frame) -> list[Event]:
+        """The next entry of the log, or a frame for this client alone."""
+        return HANDLERS[type(entry)](self, entry)
+
+    def _on_key(self, frame: frames.KeyFor) -> list[Event]:
+        self.number = frame.number
+        return self.told(self._encryption.add_wrap(frame.sender, frame.wrap))
+
+    def _on_private(self, post: frames.PrivateFor) -> list[Event]:
+        self.number = post.number
+        opened, warnings = self._encryption.open_private(
+            post.sender, post.change, post.wrap, post.box
+        )
+        found = self.told(warnings)
+        return found if opened is None else self._shown(post.sender, opened, None) + found
+
+    def _on_posted(self, post: frames.Posted) -> list[Event]:
+        opened, warnings = self._encryption.open(post.seq, post.sender, post.change, post.box)
+        return self._shown(post.sender, opened, post.seq) + self.told(warnings)
+
+    def _shown(
+        self, sender: int, post: OpenedPost | UndecryptablePost, seq: int | None
+    ) -> list[Event]:
+        """``seq`` is None for a private one."""
+        if self._ignores(sender, post.nick):
+            return []
+        if isinstance(post, UndecryptablePost):
+            return [Unreadable(self.name, post.nick, seq, post.reason)]
+        to = self._own.nick if seq is None else None
+        message = Message(
+            self.name, post.nick, post.text, seq, False, seq is None, post.verified, post.kind, to
+        )
+        return [message]
+
+    def _ignores(self, sender: int, nick: str) -> bool:
+        """Whether ``sender`` is ignored, under the present name or the one it signed with."""
+        if not self._ignored:
+            return False
+        member = self._member(sender)
+        return (nick if member is None else member.nick) in self._ignored
+
+    def _on_own_posted(self, own: frames.OwnPosted) -> list[Event]:
+        line, found = self._outbox.placed(own)
+        if line is not None:
+            self._encryption.own(own.seq, line.change, line.signature)
+        return found
+
+    def _on_joined(self, entry: frames.Joined) -> list[Event]:
+        member = entry.member
+        return self._changed(member.id, lambda: self._encryption.joined(entry.seq, member))
+
+    def _on_left(self, entry: frames.Left) -> list[Event]:
+        return self._changed(entry.id, lambda: self._encryption.left(entry.seq, entry.id))
+
+    def _on_renamed(self, entry: frames.Renamed) -> list[Event]:
+        nick = self._own.checked(entry.nick) if entry.id == self.id else entry.nick
+        return self._changed(entry.id, lambda: self._encryption.renamed(entry.seq, entry.id, nick))
+
+    def _on_rejoined(self, entry: frames.Rejoined) -> list[Event]:
+        return self.told(self._encryption.rejoined(entry.seq, entry.id))
+
+    def _changed(self, member: int, change: Callable[[], list[TrustWarning]]) -> list[Event]:
+        """Somebody comes, goes or is renamed; what cannot be is warned of, and is not shown."""
+        before = self._member(member)
+        warnings = change()
+        after = self._member(member)
+        found = self.told(warnings)
+        if before is None and after is not None:
+            found.append(MemberJoined(self.name, after.nick))
+        elif before is not None and after is None:
+            found.append(MemberLeft(self.name, before.nick))
+        elif before is not None and after is not None and before.nick != after.nick:
+            unasked = member == self.id and not self._own.renamed(after.nick)
+            self._ignored.renamed(before.nick, after.nick)
+            found.append(MemberRenamed(self.name, before.nick, after.nick))
+            found += self.told([TrustWarning("renamed", after.nick)] if unasked else [])
+        return [*found, self.trust_summary()]
+
+
+HANDLERS: dict[type[frames.Frame], Callable[[OpenRoom, Any], list[Event]]] = {
+    frames.KeyFor: OpenRoom._on_key,
+    frames.PrivateFor: OpenRoom._on_private,
+    frames.Posted: OpenRoom._on_posted,
+    frames.OwnPosted: OpenRoom._on_own_posted,
+    frames.Joined: OpenRoom._on_joined,
+    frames.Left: OpenRoom._on_left,
+    frames.Renamed: OpenRoom._on_renamed,
+    frames.Rejoined: OpenRoom._on_rejoined,
+}

@@ -1,0 +1,94 @@
+"""Safety numbers: the digits that people compare, and whom they have found to be who they say."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from client import refusals
+from client.background import compute
+from client.encryption import safety_numbers
+from client.encryption.room_encryption import RoomEncryption
+from client.encryption.transcript import Pair
+from client.events import CodeView, Error, Event, NickVerified
+from client.events import Verification as Shown
+from client.open_room import OpenRoom
+from i18n import _
+from protocol import frames
+from protocol.errors import Gone
+from protocol.names import nick_key
+
+CODES_AT_ONCE = 8  # of members, beside the room's own: each takes a tenth of a second
+
+
+class Verification:
+    """``/verify`` for one client.  ``emit`` gets the digits; all else is returned, to be shown.
+
+    ``changed`` is a condition on the session's lock, which covers all of this.
+    """
+
+    def __init__(
+        self,
+        encryption: RoomEncryption,
+        emit: Callable[[Event], None],
+        changed: threading.Condition,
+    ) -> None:
+        self._encryption, self._emit, self._changed = encryption, emit, changed
+        self._compared: dict[str, bytes] = {}  # key: nick key; whose code was shown, for `ok`
+        self.computing = False
+
+    def show(self, room: OpenRoom | None, nick: str | None) -> list[Event]:
+        """Have the digits to compare with ``nick``, or with everybody, computed and shown."""
+        if self.computing:
+            return []  # the answer is on its way
+        others = [] if room is None else room.others()
+        shown = others if nick is None else [one for one in others if _bears(one, nick)]
+        if room is None or (nick is not None and not shown):
+            return [refusals.error("gone")]
+        each = shown if nick is not None or len(shown) <= CODES_AT_ONCE else []
+        pairs = self._encryption.code_pairs()
+        wanted = [(member, self._encryption.code_pairs(member.nick)) for member in each]
+        self.computing = True
+        name = room.name
+        # scrypt takes a tenth of a second: neither the typing nor the drawing waits for it.
+        compute(lambda: self._compute(name, pairs, wanted, shown), name="scrypt")
+        return []
+
+    def _compute(
+        self,
+        room: str,
+        pairs: tuple[Pair, ...],
+        wanted: list[tuple[frames.MemberLine, tuple[Pair, ...]]],
+        shown: list[frames.MemberLine],
+    ) -> None:
+        room_code = safety_numbers.room_code(room, pairs)
+        codes = [(member, safety_numbers.room_code(room, two)) for member, two in wanted]
+        with self._changed:
+            self.computing = False
+            for member in shown:  # the room's code covers them all
+                self._compared[nick_key(member.nick)] = member.bundle.fingerprint
+            found = tuple(
+                CodeView(
+                    member.nick, code, self._encryption.is_verified(member.bundle.fingerprint)
+                )
+                for member, code in codes
+            )
+            self._emit(Shown(room, room_code, found))
+            self._changed.notify_all()
+
+    def confirm(self, room: OpenRoom | None, nick: str) -> list[Event]:
+        """The digits were equal: what counts is whose were shown, not who has the name now."""
+        shown = self._compared.get(nick_key(nick))
+        try:
+            if shown is None or room is None:
+                raise Gone()
+            self._encryption.verify(nick, shown)
+            found = self._encryption.find(nick)
+        except Gone:
+            text = _("First compare the digits that /verify {nick} shows.").format(nick=nick)
+            return [Error("not_compared", text)]
+        return [NickVerified(found.nick if found else nick), room.trust_summary()]
+
+
+def _bears(member: frames.MemberLine, nick: str) -> bool:
+    return nick_key(member.nick) == nick_key(nick)
