@@ -28,8 +28,9 @@ from server.banner import (
     forms_cannot_listen,
 )
 from server.client_address import ClientAddress, TrustedProxies
-from server.connection import Connection
+from server.connection import ServerConnection
 from server.console import AdminConsole
+from server.handshake import Handshake
 from server.http import Handler, HttpFace, no_place
 from server.listener import Listener
 from server.signals import Signals
@@ -45,26 +46,9 @@ from transport.proxy_header import read_proxy_header
 from transport.stream import SEND_BYTES, Stream
 from transport.websocket import WebSocket
 
-_NO_PLACE = "server_full"  # why a stranger goes, who has no keys yet to be told it with
-
 
 class FormsCannotListen(CannotListen):
     """As CannotListen, of the address that the forms have of their own."""
-
-
-class _Visit:
-    """One connection, from accept to close."""
-
-    def __init__(self, stream: Stream, permit: Permit) -> None:
-        self.stream, self.permit = stream, permit
-        self.connection: Connection | None = None
-        self.stay: Callable[[], None] | None = None  # what is left to do once it is in
-
-    def cut(self) -> None:
-        """From any thread: end it, wherever it is.  Returns at once."""
-        self.stream.abort()
-        if self.connection is not None:
-            self.connection.close(_NO_PLACE)
 
 
 class ChatServer:
@@ -82,7 +66,7 @@ class ChatServer:
         )
         self._stopping = False
         self._lock = threading.Lock()  # leaf; guards the set
-        self._visits: set[_Visit] = set()
+        self._connections: set[ServerConnection] = set()
         # In clear where TLS is expected, the refusal would pass for another kind of server.
         self._refusal = no_place() if self._tls is None else b""
         self._services = services.build(settings)
@@ -143,24 +127,23 @@ class ChatServer:
         self._stopping = True
         for listener in self._listeners:
             listener.stop()
-        visits = self._all_visits()
-        for visit in visits:
-            if visit.connection is None:
-                visit.stream.abort()  # no chat: nothing to be polite about
-        connections = [visit.connection for visit in visits if visit.connection is not None]
+        connections = self._all_connections()
         # First nobody posts any more; then each gets all that was posted, and the reason.
         for connection in connections:
-            connection.stop_reading()
+            if connection.upgraded:
+                connection.stop_reading()
+            else:
+                connection.stream.abort()  # no chat: nothing to be polite about
         quiet_by = time.monotonic() + limits.STOP_QUIET_SECONDS
         for connection in connections:
-            if connection.member:
+            if connection.proven:
                 connection.idle.wait(max(0.0, quiet_by - time.monotonic()))
         for connection in connections:
             connection.close("shutdown")
         connected = self._services.connection_limits
         if not connected.wait_empty(limits.STOP_POLITE_SECONDS):
-            for visit in self._all_visits():
-                visit.stream.abort()
+            for connection in self._all_connections():
+                connection.stream.abort()
             connected.wait_empty(limits.STOP_SECONDS - limits.STOP_POLITE_SECONDS)
         self._services.broadcaster.stop()
         self._services.expiry.stop()
@@ -187,41 +170,42 @@ class ChatServer:
 
         The caller has the accept slot.
         """
+        connected = self._services.connection_limits
         try:
             stream = self._stream(sock)
         except OSError:  # no descriptor to be had for it
             sock.close()
-            self._services.connection_limits.release(permit)
+            connected.release(permit)
             return None
-        visit = _Visit(stream, permit)
+        connection = ServerConnection(self._services, stream, permit)
         with self._lock:
-            self._visits.add(visit)
+            self._connections.add(connection)
         try:
-            if self._services.connection_limits.attach(permit, visit.cut) and not self._stopping:
-                self._attend(visit, face, address)
+            if connected.attach(permit, connection.cut) and not self._stopping:
+                self._bring_in(connection, face, address)
         except BaseException:
-            self._end(visit)
+            self._end(connection)
             raise
-        if visit.stay is None:
-            self._end(visit)
-            if visit.connection is not None:
+        if connection.session is None:
+            self._end(connection)
+            if connection.upgraded:
                 time.sleep(limits.BREATH_SECONDS)  # with the slot: no other stranger's work either
             return None
         stream.stop_yielding()
-        return partial(self._stay, visit, visit.stay)
+        return partial(self._run, connection)
 
-    def _stay(self, visit: _Visit, stay: Callable[[], None]) -> None:
+    def _run(self, connection: ServerConnection) -> None:
         """The life of a client's own thread."""
         try:
-            stay()
+            connection.run()
         finally:
-            self._end(visit)
+            self._end(connection)
 
-    def _end(self, visit: _Visit) -> None:
-        visit.stream.close()
+    def _end(self, connection: ServerConnection) -> None:
+        connection.stream.close()
         with self._lock:
-            self._visits.discard(visit)
-        self._services.connection_limits.release(visit.permit)
+            self._connections.discard(connection)
+        self._services.connection_limits.release(connection.permit)
 
     def _stream(self, sock: Any) -> Stream:
         bound = max(SEND_BYTES, 2 * self._settings.max_payload_size)
@@ -232,50 +216,39 @@ class ChatServer:
             sock, self._tls, bound=bound, interruptible=True, while_waiting=away
         )
 
-    def _attend(self, visit: _Visit, face: HttpFace, address: str) -> None:
+    def _bring_in(self, connection: ServerConnection, face: HttpFace, address: str) -> None:
+        """All that comes before a session, if there is to be one."""
+
+        def move(client: ClientAddress) -> bool:
+            """Count it for whom a trusted proxy has named; False if there is no place for it."""
+            return self._services.connection_limits.move(connection.permit, client.group)
+
+        def chat(websocket: WebSocket) -> None:
+            connection.upgrade(websocket)
+            if not self._stopping:
+                Handshake(self._services, connection).run()
+
         # A peer that went, or that does not speak TLS, is nobody's business but its own.
         with contextlib.suppress(ChatError, OSError):
-            client = face.proxies.of_peer(address)
+            client, stream = face.proxies.of_peer(address), connection.stream
             if face.proxies.sends_header(client):
                 deadline = time.monotonic() + limits.PROXY_HEADER_SECONDS
-                client = face.proxies.named(client, read_proxy_header(visit.stream, deadline))
-                if not self._move(visit, client):
-                    return self._turn_away(visit)
-            if isinstance(visit.stream, tls.TlsStream):
-                visit.stream.handshake(time.monotonic() + limits.REQUEST_SECONDS)
-            Handler(
-                visit.stream, client, face, partial(self._chat, visit), partial(self._move, visit)
-            )
+                client = face.proxies.named(client, read_proxy_header(stream, deadline))
+                if not move(client):
+                    return self._refuse(stream)
+            if isinstance(stream, tls.TlsStream):
+                stream.handshake(time.monotonic() + limits.REQUEST_SECONDS)
+            Handler(stream, client, face, chat, move)
 
-    def _move(self, visit: _Visit, client: ClientAddress) -> bool:
-        """Count a visit for whom a trusted proxy has named; False if there is no place for it."""
-        return self._services.connection_limits.move(visit.permit, client.group)
-
-    def _turn_away(self, visit: _Visit) -> None:
+    def _refuse(self, stream: Stream) -> None:
         """Say that there is no place, before anything was asked."""
         if self._refusal:
-            visit.stream.send(self._refusal)
-            visit.stream.drain(time.monotonic() + limits.LINGER_SECONDS)
+            stream.send(self._refusal)
+            stream.drain(time.monotonic() + limits.LINGER_SECONDS)
 
-    def _chat(self, visit: _Visit, peer: WebSocket) -> None:
-        connection = Connection(
-            self._services,
-            peer,
-            visit.permit.group,
-            partial(self._services.connection_limits.authenticated, visit.permit),
-            partial(self._prove, visit, peer),
-        )
-        visit.connection = connection
-        if not self._stopping:
-            visit.stay = connection.enter()
-
-    def _prove(self, visit: _Visit, peer: WebSocket) -> None:
-        peer.allow(self._settings.max_payload_size)
-        self._services.connection_limits.authenticated(visit.permit)
-
-    def _all_visits(self) -> list[_Visit]:
+    def _all_connections(self) -> list[ServerConnection]:
         with self._lock:
-            return list(self._visits)
+            return list(self._connections)
 
 
 def run(settings: ServerSettings) -> int:

@@ -24,6 +24,7 @@ from server import limits
 from server.rooms import Member, Room, Snapshot
 from server.threads import tell_failure
 from transport import Closed
+from transport.websocket import WebSocket
 
 # Replies up to this size, in bytes, share a record with a slice: together they stay in bounds.
 _BESIDE_SLICE = 8 * 1024
@@ -33,25 +34,6 @@ class Receiver(Protocol):
     """Whoever has a place in a room: its session, with or without a connection just now."""
 
     def deliver(self) -> None: ...
-
-
-class Sealing(Protocol):
-    """The half of ``protocol.link.ServerLink`` that is needed here."""
-
-    def seal(self, encoded: Iterable[bytes], /) -> bytes: ...
-
-
-class Sending(Protocol):
-    """The half of ``transport.websocket.WebSocket`` that is needed here."""
-
-    @property
-    def backlog(self) -> int: ...
-
-    def send(self, data: bytes, /) -> None: ...
-
-    def wake(self) -> None: ...
-
-    def abort(self) -> None: ...
 
 
 def entered(snapshot: Snapshot, ref: int | None = None) -> list[bytes]:
@@ -87,9 +69,12 @@ class SendQueue:
     """The sending half of one client's link; ``deliver`` may be called by any thread."""
 
     def __init__(
-        self, link: Sealing, peer: Sending, on_rejoin: Callable[[Room[Receiver]], None]
+        self,
+        seal: Callable[[Iterable[bytes]], bytes],
+        websocket: WebSocket,
+        on_rejoin: Callable[[Room[Receiver]], None],
     ) -> None:
-        self._link, self._peer, self._on_rejoin = link, peer, on_rejoin
+        self._seal, self._websocket, self._on_rejoin = seal, websocket, on_rejoin
         self._lock = threading.Lock()  # guards all below and the link's counter; before Room._lock
         self._replies: deque[bytes] = deque()
         self._room: Room[Receiver] | None = None
@@ -132,7 +117,7 @@ class SendQueue:
                 pass  # the member's own thread finds out by itself, and decides what it means
             except Exception:  # a bug of ours with this one: it can come back, the others go on
                 tell_failure()
-                self._peer.abort()
+                self._websocket.abort()
             finally:
                 self._lock.release()
         while self._rejoined:
@@ -147,13 +132,13 @@ class SendQueue:
     def _send_locked(self) -> None:
         """Records until all is sent or the socket is full."""
         more = True
-        while more and not self._peer.backlog:
+        while more and not self._websocket.backlog:
             found, more = self._next_locked()
             if found:
-                self._peer.send(self._link.seal(found))
-        if self._peer.backlog:
+                self._websocket.send(self._seal(found))
+        if self._websocket.backlog:
             # The member's own thread may wait for its socket; this one may not.
-            self._peer.wake()
+            self._websocket.wake()
 
     def _next_locked(self) -> tuple[list[bytes], bool]:
         """The frames of the next record, and whether there may be one after it.

@@ -13,13 +13,13 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 
-from protocol.errors import NickLost, NickTaken, ServerFull
+from protocol.errors import NickLost, NickTaken, RoomFull, ServerFull
 from protocol.keys import Bundle
 from protocol.names import nick_looks, resembled
 from server import limits
 from server.broadcast import Receiver, SendQueue
 from server.client_address import address_group, is_loopback
-from server.rooms import Member, Room, Rooms
+from server.rooms import Member, Room, Rooms, Snapshot
 from server.tickets import Tickets
 from transport.token_bucket import TokenBucket
 
@@ -131,6 +131,38 @@ class Sessions:
             except NickTaken:
                 if not self.with_token(session.token_id or ""):
                     raise  # it is somebody else's; or else one more came in between
+
+    def let_in(self, session: Session) -> None:
+        """As ``add``, or ``take_over`` with a token; one in its grace makes room for the living."""
+        add = self.add if session.token_id is None else self.take_over
+        try:
+            add(session)
+        except ServerFull:
+            if not self.make_room():
+                raise
+            add(session)
+
+    def enter_room(
+        self, session: Session, name: str
+    ) -> tuple[Room[Receiver], Member[Receiver], Snapshot]:
+        """Give it a place in the room ``name``, for which one in its grace makes room.
+
+        The caller holds ``session.lock``, and those in their grace hold none.  Raises RoomFull, or
+        ServerFull for a room too many.
+        """
+        while True:
+            try:
+                found = self._rooms.enter(name, session, session.nick, session.bundle)
+                break
+            except RoomFull:
+                room = self._rooms.find(name)
+                if room is not None and not self.make_room(room):
+                    raise
+            except ServerFull:
+                if not self.make_room():
+                    raise
+        session.room, session.member, _snapshot = found
+        return found
 
     def _displace(self, fingerprint: bytes) -> None:
         with self._lock:

@@ -18,6 +18,7 @@ from protocol.records import Sealer
 from server import limits
 from server.broadcast import Broadcaster, Receiver, SendQueue, entered
 from server.rooms import Member, Room, Rooms, Snapshot
+from tests.stub_websocket import StubWebSocket
 from tests.wire import LONG, box, wrap
 from transport import Closed
 
@@ -25,12 +26,11 @@ BUNDLE = Bundle(Recipient(bytes(256), bytes(1216)), bytes(32))
 _ids = iter(range(1, 1 << 30))
 
 
-class Peer:
+class Peer(StubWebSocket):
     """A socket that takes everything, or nothing more once it is full; and the link on it."""
 
     def __init__(self) -> None:
         self.records: list[list[Any]] = []
-        self.backlog = 0
         self.full_after: int | None = None  # records that it takes, from now on
         self.closed = False
         self.wakes = 0
@@ -41,7 +41,7 @@ class Peer:
         assert self.backlog == 0, "sealed before the socket has taken the rest"
         return b"[%s]" % b",".join(encoded)
 
-    def send(self, data: bytes, /) -> None:
+    def send(self, data: str | bytes) -> None:
         """Take a record."""
         if self.closed:
             raise Closed()
@@ -52,7 +52,7 @@ class Peer:
             if self.full_after <= 0:
                 self.backlog = len(data)
 
-    def flush(self) -> None:
+    def flush(self, deadline: float = 0.0) -> None:
         """The network has taken all."""
         self.backlog, self.full_after = 0, None
 
@@ -81,7 +81,7 @@ class Someone:
         self.peer = Peer()
         self.room = room
         self.rejoined: list[Any] = []
-        self.queue = SendQueue(self.peer, self.peer, on_rejoin or self.rejoined.append)
+        self.queue = SendQueue(self.peer.seal, self.peer, on_rejoin or self.rejoined.append)
         self.member: Member[Receiver] = Member(self, next(_ids), "someone", BUNDLE)
         self.snapshot = room.join(self.member)
 

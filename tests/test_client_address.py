@@ -140,7 +140,7 @@ def test_a_circuit_is_told_apart_on_a_connection(serve: Callable[..., ChatServer
     with Front(server.port, line) as front, Raw(front.address[1]) as raw:
         raw.send(UPGRADE)
         assert raw.sock.recv(12) == b"HTTP/1.1 101"
-        assert [visit.permit.group for visit in server._all_visits()] == [
+        assert [each.permit.group for each in server._all_connections()] == [
             "fc00:dead:beef:4dad::ffff:ffff"
         ]
 
@@ -287,7 +287,7 @@ def test_from_others_no_header_is_believed(serve: Callable[..., ChatServer]) -> 
         with Raw(server.port) as raw:
             raw.send(UPGRADE.replace(b"Host: x", f"Host: x\r\nX-Forwarded-For: {HIS}".encode()))
             assert raw.sock.recv(12) == b"HTTP/1.1 101"
-            assert [visit.permit.group for visit in server._all_visits()] == ["127.0.0.1"]
+            assert [each.permit.group for each in server._all_connections()] == ["127.0.0.1"]
         assert ask(server.port, b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n" + UPGRADE).status == 400
         with Raw(server.port) as raw:
             raw.send(block(HIS) + UPGRADE)
@@ -304,7 +304,7 @@ def test_a_trusted_proxy_has_to_send_its_header(
     with Front(server.port) as front, Raw(front.address[1]) as raw:
         raw.send(start)
         assert raw.ended()
-    until(lambda: not server._all_visits())
+    until(lambda: not server._all_connections())
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_a_proxys_own_connection_counts_as_the_proxys(
     with Front(server.port, header) as front, Raw(front.address[1]) as raw:
         raw.send(UPGRADE)
         assert raw.sock.recv(12) == b"HTTP/1.1 101"
-        assert [visit.permit.group for visit in server._all_visits()] == [Front.PROXY]
+        assert [each.permit.group for each in server._all_connections()] == [Front.PROXY]
 
 
 def test_the_header_comes_before_tls(
@@ -338,11 +338,11 @@ def test_a_header_that_does_not_come_holds_up_nobody(
     server = trusting(serve, "v1")
     with Front(server.port, b"PROXY TCP4 ") as slow, contextlib.ExitStack() as raws:
         held = [raws.enter_context(Raw(slow.address[1])) for _ in range(8)]
-        until(lambda: len(server._all_visits()) == 8)
+        until(lambda: len(server._all_connections()) == 8)
         monkeypatch.setattr(limits, "PROXY_HEADER_SECONDS", LONG)
         come(server, HIS, "v1").join("al")
         assert all(raw.ended() for raw in held)
-    until(lambda: len(server._all_visits()) == 1)
+    until(lambda: len(server._all_connections()) == 1)
 
 
 def test_nobody_is_told_whom_a_proxy_names(

@@ -248,7 +248,8 @@ def nothing_is_left(server: ChatServer) -> Callable[[], bool]:
     """Whether all connections and what they opened are over."""
     connections, parts = server._services.connection_limits, server._services
     return lambda: not (
-        connections._open or connections._strangers_of or connections._members_of or server._visits
+        connections._open or connections._strangers_of or connections._members_of
+        or server._connections
         or len(parts.sessions) or len(parts.rooms)
     )  # fmt: skip
 

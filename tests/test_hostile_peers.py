@@ -25,8 +25,9 @@ from protocol.link import ClientLink, Credentials
 from server import limits
 from server.app import ChatServer
 from server.broadcast import SendQueue
-from server.connection import Connection
+from server.handshake import Handshake
 from server.http import Handler
+from server.requests import Requests
 from server.rooms import Room
 from server.throttle import Rate, Rates
 from tests.conftest import IdentityPool
@@ -393,11 +394,11 @@ def test_a_bug_in_a_connection(
         alice.join("alice")
     with monkeypatch.context() as patch:
         if where == "_handle":
-            patch.setattr(Connection, "_handle", broken)
+            patch.setattr(Requests, "_handle", broken)
         elif where == "post":
             patch.setattr(Room, "post", broken)
         else:
-            patch.setattr(Connection, "_join", broken)
+            patch.setattr(Handshake, "_join", broken)
         if alice.entered is not None:
             alice.post(2)
             refused = [each for each in alice.ended() if isinstance(each, frames.Refused)]

@@ -187,7 +187,7 @@ def test_strikes_are_marked() -> None:
 
 def test_goodbyes_are_those_of_the_server() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "server").glob("*.py"))
-    pattern = r'(?:close|close_old|_end|end_token)\((?:\w+, )?"(\w+)"\)|_reason or "(\w+)"'
+    pattern = r'(?:close|close_old|_say_why|end_token)\((?:\w+, )?"(\w+)"\)|_reason or "(\w+)"'
     used = {first or second for first, second in re.findall(pattern, sources)}
     used |= set(re.findall(r'reason(?:: str = |=)"(\w+)"', sources))
     assert set(names("Errors", "reason")) == used

@@ -23,18 +23,21 @@ from protocol.link import ClientLink, Credentials
 from protocol.sizes import record_size
 from server import limits
 from server import threads as server_threads
+from server.admission import Permit
 from server.app import ChatServer
 from server.broadcast import SendQueue
-from server.connection import Connection, next_beat
+from server.connection import ServerConnection, next_beat
+from server.handshake import Handshake
 from server.http import no_place
+from server.requests import HANDLERS, Requests
 from server.services import Services
 from server.throttle import Rate, Rates, TokenBuckets
 from tests.conftest import IdentityPool
+from tests.stub_websocket import StubWebSocket
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
 from transport import Closed
 from transport.stream import Stream
-from transport.token_bucket import TokenBucket
 
 Wires = Callable[..., Wire]
 Serve = Callable[..., ChatServer]
@@ -218,6 +221,11 @@ def test_stopping_ends_the_wait_for_a_turn(
     until(lambda: line.waiting("127.0.0.1") == 1)
     server.stop()
     assert wire.ended() == []
+
+
+def test_each_frame_of_a_client_has_a_handler() -> None:
+    """A new one cannot be forgotten."""
+    assert set(HANDLERS) == set(frames.CLIENT_FRAMES.values())
 
 
 def hello(wire: Wire, **changes: Any) -> str:
@@ -794,13 +802,13 @@ def test_a_frame_of_the_old_connection_while_it_is_replaced(
     session = server._services.sessions.find(alice.identity.fingerprint)
     assert session is not None and session.room is not None
     received = threading.Event()
-    open_ = Connection._receive
+    open_ = ServerConnection._receive
 
-    def receive(self: Connection, *args: Any) -> None:
+    def receive(self: ServerConnection, *args: Any) -> None:
         received.set()
         open_(self, *args)
 
-    monkeypatch.setattr(Connection, "_receive", receive)
+    monkeypatch.setattr(ServerConnection, "_receive", receive)
     assert session.queue is not None
     detach = session.queue.detach
 
@@ -1244,15 +1252,15 @@ def test_the_answer_to_a_change_of_rooms_does_not_wait(
     server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if the new room's round was over before there was one, with a post left behind."""
-    handle, went_out = Connection._handle, threading.Event()
+    handle, went_out = Requests._handle, threading.Event()
 
-    def slow(self: Any, session: Any, frame: frames.Frame, after: Any) -> Any:
-        replies = handle(self, session, frame, after)
+    def slow(self: Requests, frame: frames.Frame) -> Any:
+        answer = handle(self, frame)
         if isinstance(frame, frames.Enter):
             assert went_out.wait(LONG)
-        return replies
+        return answer
 
-    monkeypatch.setattr(Connection, "_handle", slow)
+    monkeypatch.setattr(Requests, "_handle", slow)
     alice = wires(server, 0).join("alice")
     alice.send(frames.Post(1, 1, box()), frames.Enter(2, "other"))
     assert alice.next() == frames.Accepted(1, 2)
@@ -1492,7 +1500,7 @@ def test_a_frozen_reader_is_cut_and_costs_nobody_anything(
                 break
         carol.send(frames.Seen(log.to))
         queue = session.queue
-        assert queue is None or queue._peer.backlog < 200_000
+        assert queue is None or queue._websocket.backlog < 200_000
     assert session.over
 
 
@@ -1531,14 +1539,13 @@ def test_a_reader_that_thaws_is_told_what_it_missed(
     assert isinstance(posted, frames.Posted)
 
 
-class Slow:
+class Slow(StubWebSocket):
     """A peer under a script: its socket is full after each record, until it is flushed."""
 
     def __init__(self, link: ClientLink, script: Callable[[Slow], Iterator[str | bytes]]) -> None:
         self.link = link
         self.sent: list[str | bytes] = []
         self.opened: list[Any] = []
-        self.backlog = 0
         self.flushes = 0
         self.on_flush: Callable[[], None] = lambda: None
         self.on_send: Callable[[], None] = lambda: None
@@ -1556,7 +1563,7 @@ class Slow:
         except StopIteration:
             raise Closed() from None
 
-    def send(self, data: str | bytes, /) -> None:
+    def send(self, data: str | bytes) -> None:
         """Take it, and be full."""
         self.sent.append(data)
         if self.slow:
@@ -1580,21 +1587,9 @@ class Slow:
         self.backlog = 0
         self.on_flush()
 
-    def close(self, code: int = 1000) -> None:
-        """Nothing."""
-
     def drop(self, size: int, deadline: float) -> bool:
         """It has gone."""
         return False
-
-    def finish(self, deadline: float) -> None:
-        """Nothing."""
-
-    def abort(self) -> None:
-        """Nothing."""
-
-    def charge_to(self, bucket: TokenBucket, /) -> None:
-        """Nothing: it sends little."""
 
 
 def place(server: ChatServer, wire: Wire) -> tuple[Any, Any]:
@@ -1606,10 +1601,13 @@ def place(server: ChatServer, wire: Wire) -> tuple[Any, Any]:
 
 def serve_alone(services: Services, peer: Slow) -> None:
     """The whole life of a connection, in this thread."""
+    permit = Permit("g")
+    permit.authenticated = True
+    connection = ServerConnection(services, None, permit)  # type: ignore[arg-type]  # not used
+    connection.upgrade(peer)
     with services.accept_slot:
-        stay = Connection(services, peer, "g", lambda: None, lambda: None).enter()
-    assert stay is not None
-    stay()
+        Handshake(services, connection).run()
+    connection.run()
 
 
 def slow_member(
@@ -1777,6 +1775,6 @@ def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> Non
     assert server._services.connection_limits.wait_empty(LONG)
     parts = server._services
     assert len(parts.sessions) == len(parts.rooms) == len(parts.throttle) == 0
-    assert not server._visits and not server._services.connection_limits._members_of
+    assert not server._connections and not server._services.connection_limits._members_of
     # Acceptors are kept.
     until(lambda: threads() <= before + limits.ACCEPTORS)

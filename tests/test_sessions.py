@@ -52,7 +52,7 @@ class House:
             session.room, session.member, _ = self.rooms.enter(
                 "tea", session, nick, session.bundle
             )
-            session.queue = SendQueue(peer, peer, self.changed.append)
+            session.queue = SendQueue(peer.seal, peer, self.changed.append)
             session.queue.attach(session.room, session.member, [])
         return session, peer
 
@@ -263,7 +263,7 @@ def test_losing_a_connection_that_was_replaced(house: House) -> None:
     session, _ = house.connected("alice")
     old = session.queue
     assert old is not None
-    session.queue = SendQueue(Peer(), Peer(), house.changed.append)
+    session.queue = SendQueue(Peer().seal, Peer(), house.changed.append)
     assert not house.sessions.lose(session, old)
     assert session.lost_at is None and session.queue is not None
 
@@ -295,7 +295,7 @@ def test_one_grace_after_another(house: House) -> None:
     house.lose(session)
     house.clock.now += 50.0
     session.lost_at = None
-    session.queue = SendQueue(Peer(), Peer(), house.changed.append)
+    session.queue = SendQueue(Peer().seal, Peer(), house.changed.append)
     house.lose(session)
     house.clock.now += 50.0
     assert house.sessions.sweep() == 10.0
@@ -347,7 +347,7 @@ def test_a_pump_that_comes_late_takes_nothing_from_who_came_back(house: House) -
     assert alice.member is not None
     assert room.resume(member, 2, 0)
     peer = Peer()
-    bob.queue = SendQueue(peer, peer, house.changed.append)
+    bob.queue = SendQueue(peer.seal, peer, house.changed.append)
     bob.queue.attach(room, member, [])
     seq = room.post(alice.member, frames.Post(1, 2, box()))
     room.round()

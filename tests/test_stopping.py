@@ -81,7 +81,7 @@ def test_stopping_while_everybody_talks(
     for member in members:
         assert not accepted - member.seen
         assert member.last == frames.Bye("shutdown")
-    assert server._services.connection_limits._open == 0 and not server._visits
+    assert server._services.connection_limits._open == 0 and not server._connections
     assert len(server._services.sessions) == len(server._services.rooms) == 0
     until(lambda: threads() <= before[0])
     until(lambda: descriptors() <= before[1])

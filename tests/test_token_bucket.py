@@ -12,7 +12,7 @@ from protocol import frames
 from protocol import limits as protocol_limits
 from server import limits
 from server.app import ChatServer
-from server.connection import Connection
+from server.connection import ServerConnection
 from server.services import Policy
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, Wire, box, masked, wrap
@@ -65,13 +65,13 @@ def test_whoever_is_in_debt_is_not_read_and_still_told(
 ) -> None:
     """Until it is out of it; then it has lost nothing.  Its thread sleeps meanwhile."""
     looked: list[float] = []
-    look = Connection._next_record
+    look = ServerConnection._next_record
 
-    def counted(self: Connection, until: float) -> str | bytes | None:
+    def counted(self: ServerConnection, until: float) -> str | bytes | None:
         looked.append(until)
         return look(self, until)
 
-    monkeypatch.setattr(Connection, "_next_record", counted)
+    monkeypatch.setattr(ServerConnection, "_next_record", counted)
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)
     bucket = in_debt(server, alice)

@@ -267,7 +267,7 @@ class Trial:
 
     def groups(self) -> list[str]:
         """The addresses that the server counts its connections with."""
-        return sorted(visit.permit.group for visit in self.server._all_visits())
+        return sorted(each.permit.group for each in self.server._all_connections())
 
 
 def _patient(front: Front, lines: str, seconds: float) -> str:

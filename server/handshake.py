@@ -1,0 +1,294 @@
+"""The handshake: from the greeting to ``welcome``, or to the reason why there is none.
+
+``Handshake`` owns what is known of a client that is not in yet: its token or ticket, and whether it
+has proven itself.  It runs in an acceptor's thread, which has the accept slot but while it waits.
+What comes of it is a session, with a place in a room, that the connection is attached to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from protocol import frames
+from protocol import limits as protocol_limits
+from protocol.errors import (
+    AddressLimited,
+    ChatError,
+    Kicked,
+    NickPinned,
+    RateLimited,
+    RemoteError,
+    TakenOver,
+    TimedOut,
+    TooBig,
+    Unexpected,
+)
+from protocol.link import TOKEN
+from protocol.names import check_nick, check_room
+from server import limits
+from server.auth import Token, random_prs
+from server.broadcast import Receiver, entered
+from server.connection import ServerConnection
+from server.rate_limits import tenths
+from server.requests import refusal
+from server.rooms import Room
+from server.services import Services
+from server.sessions import Session
+from server.throttle import LoginQueue
+from transport import Closed, Flooded
+
+
+class Handshake:
+    """The handshake of ``connection``, which is upgraded already."""
+
+    def __init__(self, services: Services, connection: ServerConnection) -> None:
+        self._services, self._connection = services, connection
+        self._websocket, self._link = connection.websocket, connection.link
+        self._group = connection.permit.group
+        self._token: Token | None = None
+        self._ticket: bytes | None = None  # whose ticket `hello` has shown: a fingerprint
+
+    def run(self) -> None:
+        """Give the connection its session, if the client may come in.
+
+        The caller has the accept slot.  Raises nothing that a client can cause.
+        """
+        connection = self._connection
+        try:
+            confirm = self._prove()
+            connection.session = self._join(confirm)
+        except Flooded:
+            self._hold_flooder()
+        except Closed:
+            pass  # by the client, or because this server stops: there is nothing to refuse
+        except ChatError as error:
+            self._refuse(error)
+        except Exception:  # a bug of ours: no more is told than that there was one
+            self._refuse(ChatError())
+            raise
+        finally:
+            if connection.session is None:
+                connection.end()
+
+    # Proving
+
+    def _prove(self) -> frames.Confirm:
+        """Frames 1 to 3.
+
+        Who names a live token, or shows a ticket, need not wait: nobody else knows either.
+        """
+        self._websocket.send(self._link.greeting())
+        prs = self._said_hello(self._receive())
+        if self._token is not None or self._ticket is not None:
+            self._services.connection_limits.authenticated(self._connection.permit)
+            self._websocket.send(self._link.key(prs))
+            return self._judge(self._receive())
+        return self._prove_as_stranger(prs)
+
+    def _said_hello(self, text: str | bytes) -> bytes:
+        """What the client is to prove: the secret of CPace."""
+        hello = self._link.receive_hello(text)
+        if hello.proof == TOKEN and hello.token is not None:
+            self._token = self._services.tokens.find(self._link.sid, hello.token)
+            return self._token.prs if self._token is not None else random_prs()
+        if hello.ticket is not None:
+            self._ticket = self._services.sessions.tickets.take(self._link.sid, hello.ticket)
+        return self._services.password.prs
+
+    def _prove_as_stranger(self, prs: bytes) -> frames.Confirm:
+        handshakes, guesses = self._services.throttle.handshakes, self._services.throttle.guesses
+        self._wait_in(handshakes)
+        self._websocket.send(self._link.key(prs))
+        record = self._receive()
+        answered_by = self._services.clock() + limits.PATIENCE
+        self._wait_in(guesses)
+        try:
+            return self._judge(record)
+        finally:
+            if self._connection.proven:
+                for queue in (handshakes, guesses):
+                    queue.give_back(self._group)
+            else:
+                self._hold_answer(answered_by)
+
+    def _wait_in(self, queue: LoginQueue) -> None:
+        """Wait for one's turn.  Raises TooManyAttempts, or Closed."""
+        self._services.expiry.schedule(limits.FORGET_SECONDS)
+        with self._services.accept_slot.released():
+            queue.take(self._group, self._connection.bell, self._connection.is_closing)
+
+    def _judge(self, record: str | bytes) -> frames.Confirm:
+        try:
+            confirm = self._link.receive_confirm(record)
+        except RemoteError:
+            self._connection.proven = True  # it opened; what is inside is another matter
+            raise
+        self._connection.proven = True
+        if self._ticket not in (None, confirm.bundle.fingerprint):
+            raise Unexpected()  # somebody else's ticket
+        self._websocket.allow(self._services.policy.max_payload_size)
+        self._services.connection_limits.authenticated(self._connection.permit)
+        return confirm
+
+    def _hold_answer(self, answered_by: float) -> None:
+        """After a wrong proof: its answer is late where guesses of that address are many."""
+        seconds = self._services.throttle.hold(self._group)
+        if seconds:
+            self._wait(min(seconds, answered_by - self._services.clock()))
+            self._services.throttle.release(self._group)
+
+    def _hold_flooder(self) -> None:
+        """Keep it waiting while it does not go: it would only come anew, which costs more."""
+        deadline = self._services.clock() + limits.FLOODER_SECONDS
+        if self._websocket.drop(limits.FLOODER_BYTES, deadline):
+            self._wait(deadline - self._services.clock())
+
+    def _wait(self, seconds: float) -> None:
+        with self._services.accept_slot.released():
+            self._connection.closing.wait(seconds)
+
+    def _receive(self) -> str | bytes:
+        """The next message of the handshake.  Raises TimedOut, TooBig or Closed."""
+        deadline = self._services.clock() + limits.HANDSHAKE_SECONDS
+        while (left := deadline - self._services.clock()) > 0:
+            if self._connection.is_closing():
+                raise Closed()
+            message = self._websocket.receive(left)
+            if message is not None:
+                if len(message) > protocol_limits.HANDSHAKE_BYTES:
+                    raise TooBig(limit=protocol_limits.HANDSHAKE_BYTES)
+                return message
+        raise TimedOut()
+
+    def _refuse(self, error: ChatError) -> None:
+        """Tell a code and end: in clear before `confirm` has opened, in a record afterwards."""
+        refused = refusal(error)
+        with contextlib.suppress(Closed):
+            proven = self._connection.proven
+            self._websocket.send(self._link.seal([refused]) if proven else refused.decode())
+            self._connection.say_goodbye(error.close_code)
+
+    # Joining
+
+    def _join(self, confirm: frames.Confirm) -> Session:
+        fingerprint = confirm.bundle.fingerprint
+        left = self._services.bans.left(fingerprint, self._group)
+        if left:
+            raise Kicked(retry_after=tenths(left))
+        if self._services.sessions.is_displaced(fingerprint):
+            raise TakenOver()  # it would chase the one that has its place
+        known = self._services.sessions.find(fingerprint)
+        if known is not None:
+            if confirm.log is not None and self._resume(known, confirm):
+                return known
+            self._services.sessions.end(known, reason="replaced")
+        return self._join_anew(confirm)
+
+    def _resume(self, session: Session, confirm: frames.Confirm) -> bool:
+        """Take the place of the session's connection, if its log goes on where it says."""
+        with session.lock:
+            room, member = session.room, session.member
+            if session.over or room is None or member is None or room.log_id != confirm.log:
+                return False
+            if session.token_id != self._token_id:
+                return False
+            old, close_old = session.queue, session.close_connection
+            if old is not None:
+                # Before the cursor is set back: it must not move on for the old connection.
+                session.queue = None
+                old.detach()
+                close_old("replaced")
+            if not room.resume(member, confirm.seq or 0, confirm.number or 0):
+                return False
+            resumed = frames.Entered(
+                room.name, room.log_id, member.id, confirm.seq or 0, 0, True, 0
+            )
+            self._attach(session, [resumed.encode()])
+        return True
+
+    def _join_anew(self, confirm: frames.Confirm) -> Session:
+        nick = self._granted_nick(confirm.nick)
+        room_name = check_room(confirm.room)
+        session = Session(nick, confirm.bundle, self._token_id)
+        session.group = self._group
+        self._count_join(self._token_id or confirm.bundle.fingerprint)
+        if self._token_id is not None:
+            self._count_takeover(self._token_id)
+        self._services.sessions.let_in(session)
+        session.close_connection = self._connection.close
+        try:
+            with self._connection.slot_to_change(
+                self._services.rooms.find(room_name), self._services.accept_slot.released()
+            ) as late:
+                if self._connection.is_closing():
+                    raise Closed()
+                if late:
+                    raise RateLimited(retry_after=tenths(late))
+                room = self._enter_room(session, room_name)
+        except BaseException:
+            self._services.sessions.end(session)
+            raise
+        self._connection.queue.deliver()  # first of all, so that nothing is in its way
+        if room.count() > 1:  # whoever comes later hears of this one by its roster
+            self._services.broadcaster.broadcast(room)
+        return session
+
+    @property
+    def _token_id(self) -> str | None:
+        return self._token.id if self._token is not None else None
+
+    def _granted_nick(self, wanted: str) -> str:
+        """The nickname that this client gets.  Raises BadNick, NickPinned or NickReserved."""
+        if self._token is not None:
+            if wanted and check_nick(wanted) != self._token.nick:
+                raise NickPinned()
+            return self._token.nick
+        nick = check_nick(wanted)
+        self._services.tokens.check(nick)
+        return nick
+
+    def _count_join(self, who: str | bytes) -> None:
+        """Raises AddressLimited for one that comes and goes more than others of its address."""
+        wait = self._services.joins.take(self._group, who)
+        if wait:
+            raise AddressLimited(retry_after=tenths(wait))
+        self._services.expiry.schedule(limits.JOINS_SECONDS)
+
+    def _count_takeover(self, token_id: str) -> None:
+        """Raises RateLimited where programs with one token throw each other out again and again."""
+        if any(each.lost_at is None for each in self._services.sessions.with_token(token_id)):
+            wait = self._services.commands.own.take(("token", token_id))
+            if wait:
+                raise RateLimited(retry_after=tenths(wait))
+            self._services.expiry.schedule(self._services.policy.rate_window)
+
+    def _enter_room(self, session: Session, name: str) -> Room[Receiver]:
+        """The session's first room.  Raises ServerFull or RoomFull."""
+        with session.lock:  # who ends it now finds either no room, or one that it has to leave
+            if session.over:
+                raise Closed()  # its identity or token came a second time, or was revoked
+            room, _member, snapshot = self._services.sessions.enter_room(session, name)
+            self._attach(session, entered(snapshot))
+        return room
+
+    def _attach(self, session: Session, replies: list[bytes]) -> None:
+        """Make this connection the session's; `welcome` is the first that it carries."""
+        policy = self._services.policy
+        welcome = frames.Welcome(
+            session.nick,
+            policy.heartbeat_interval,
+            policy.heartbeat_timeout,
+            policy.max_message_size,
+            policy.max_payload_size,
+            policy.rate_limit,
+            policy.rate_window,
+            self._services.sessions.tickets.issue(session.bundle.fingerprint, self._group),
+        )
+        assert session.room is not None and session.member is not None  # it has entered one
+        self._connection.queue.attach(session.room, session.member, [welcome.encode(), *replies])
+        session.lost_at, session.group = None, self._group
+        session.close_connection = self._connection.close
+        session.queue = self._connection.queue
+        if session.bucket is None:
+            session.bucket = policy.work_bucket()
+        self._websocket.charge_to(session.bucket)
