@@ -32,7 +32,7 @@ def session() -> None:
     ) as alice:
         alice.sees("default>")
         with Client(server, "bob") as bob, Client(server, "carol") as carol:
-            alice.sees("carol joined")
+            alice.sees("carol has joined.")
             alice.type("/verify bob\r")
             alice.sees("bob +[0-9 ]+ +not verified")
             alice.type("/verify bob ok\r")

@@ -40,7 +40,7 @@ def test_text_begins_in_the_first_column_and_is_whole() -> None:
     sight.takes(events.Invite("cmdchat://here:1000/default#x"))
     lines = bare(sight).lines()
     assert lines[:4] == ["▌ 12:01 bob:", link, "    cc -o a a.c", "last"]
-    assert lines[4:7] == ["▌ 12:01 bob, to you alone:", "psst", "▌ 12:01 → carol joined"]
+    assert lines[4:7] == ["▌ 12:01 bob, to you alone:", "psst", "▌ 12:01 → carol has joined."]
     assert lines[-1] == "cmdchat://here:1000/default#x"
 
 

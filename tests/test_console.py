@@ -15,7 +15,6 @@ import pytest
 
 from client import events
 from client.console import Console
-from client.fullscreen.entry_text import ALARM, INFO
 from client.input.pipes import LineSplitter, PipeInput, open_pipe
 from client.input.source import END, STOPPED
 from client.output.charset import Charset
@@ -24,7 +23,7 @@ from client.output.line_prefix import LinePrefix
 from client.output.line_screen import LineScreen
 from client.output.lines import Minimal
 from client.output.screen import QUEUE_EVENTS
-from client.output.text import is_mentioned
+from client.output.text import ALARM, INFO, is_mentioned
 from client.output.widths import pad, width
 from client.output.wrapping import Row, Span, wrap
 

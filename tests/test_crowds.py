@@ -242,7 +242,8 @@ def test_a_crowd_is_told_though_nothing_else_comes(sheet: Sheet) -> None:
 
 def test_the_full_view_adds_up_what_goes_on(sheet: Sheet) -> None:
     crowds = [events.Crowd(ROOM, 34, 0), events.Crowd(ROOM, 0, 30)]
-    assert seen(*crowds, came()) == ["· │ Many at once: 34 joined, 30 left.", "→ │ guest joined"]
+    many = "· │ Many at once: 34 joined, 30 left."
+    assert seen(*crowds, came()) == [many, "→ │ guest has joined."]
     assert seen(crowds[0], message("hi"), crowds[1])[::2] == [
         "· │ Many at once: 34 joined.", "· │ Many at once: 30 left."
     ]  # fmt: skip

@@ -14,9 +14,9 @@ import pytest
 
 import i18n
 from client import events
-from client.fullscreen import entry_text
+from client.fullscreen.entry_text import EntryTexts
 from client.output import lines as minimal
-from client.output.text import EventText
+from client.output.text import ALARM, CAME, DID, INFO, WENT, EventText
 from protocol import confusable_table, lookalikes, script_table
 from protocol.errors import BadNick
 from protocol.lookalikes import scripts_of, skeleton
@@ -228,14 +228,14 @@ def test_words_of_the_catalogues_are_nicknames(nick: str) -> None:
 
 def test_marks_are_no_nicknames() -> None:
     """What stands in the full screen's column of nicknames, besides them."""
-    bodies = entry_text.Bodies(EventText())
+    texts = EntryTexts(EventText())
     marks = {
         found.mark.text
         for event in everything()
-        if not isinstance(event, events.Message) and (found := bodies.body(event)) is not None
+        if not isinstance(event, events.Message) and (found := texts.content(event)) is not None
     }
-    assert marks == {entry_text.INFO, entry_text.CAME, entry_text.WENT, entry_text.ALARM}
-    for mark in (*marks, entry_text.DID):
+    assert marks == {INFO, CAME, WENT, ALARM}
+    for mark in (*marks, DID):
         with pytest.raises(BadNick):
             check_nick(mark)
 

@@ -46,8 +46,8 @@ def test_six_runs_of_a_program_take_two_lines() -> None:
 @pytest.mark.parametrize(
     ("happened", "line"),
     [
-        ([came()], "→ │ guest joined"),
-        ([went()], "← │ guest left"),
+        ([came()], "→ │ guest has joined."),
+        ([went()], "← │ guest has left."),
         ([came(), went()], "← │ guest came and left"),
         ([went(), came()], "→ │ guest left and came back"),
         ([went(), came(), went()], "← │ guest left; had left and come back 1 time before"),
@@ -70,7 +70,7 @@ def test_nothing_is_moved_past_a_message() -> None:
         " 12:01      ← │ guest came and left",
         " 12:01    bob │ hello",
         " 12:03      ← │ guest came and left",
-        " 12:04      → │ eve joined",
+        " 12:04      → │ eve has joined.",
     ]
 
 
@@ -88,7 +88,7 @@ def test_what_was_folded_is_forgotten_with_the_rest() -> None:
     sight.takes(came())
     sight.takes(events.Cleared())
     sight.takes(went())
-    assert sight.texts() == ["guest left"]
+    assert sight.texts() == ["guest has left."]
 
 
 @FIXED
@@ -112,5 +112,5 @@ def test_who_is_there_is_always_what_the_last_line_about_them_says(steps: list[s
     about = [line for line in lines if "│ guest" in line]
     assert not about or ("→" in about[-1]) == here
     assert (not about) == (not here and "came" not in steps)
-    assert sum("│ eve joined" in line for line in lines) == eve
+    assert sum("│ eve has joined." in line for line in lines) == eve
     assert any("Warning" in line for line in lines) == warned

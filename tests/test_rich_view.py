@@ -132,7 +132,7 @@ def test_the_picture_of_the_design() -> None:
         " 12:01  alice │ hello everyone",
         " 12:02    bob » hi alice, a long line wraps under its own column and never under",
         "              » the name",
-        " 12:02      → │ carol joined",
+        " 12:02      → │ carol has joined.",
         " 12:03      * │ bob waves",
         "─" * 38 + " new " + "─" * 41,
         " 12:04    bob » @alice look at this",
@@ -317,7 +317,7 @@ def test_only_so_many_messages_are_shown_at_once() -> None:
     for number in range(9):
         sight.hears(str(number))
     sight.takes(events.MemberJoined("default", "carol"))
-    assert sight.texts() == ["5", "6", "7", "8", "carol joined"]
+    assert sight.texts() == ["5", "6", "7", "8", "carol has joined."]
     sight.view.page(-1)
     assert numbered(sight) == [2, 3, 4, 5]
     sight.view.page(-1)
@@ -548,7 +548,7 @@ def test_where_the_locale_is_not_utf8_everything_is_ascii() -> None:
     assert "".join(lines).isascii() and sight.written.isascii()
     assert lines[0].startswith(" default - 3 members - end-to-end, verified 0 of 2")
     assert lines[1] == lines[-2] == "-" * 60
-    assert " 12:01      > | carol joined" in lines
+    assert " 12:01      > | carol has joined." in lines
     assert lines[-3] == " 12:01  alice | on its way  sending..."
 
 

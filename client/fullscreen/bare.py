@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from client.fullscreen.columns import shown
 from client.fullscreen.scrollback import ScrollbackEntry
 from client.input.terminal import Size
 from client.output.line_prefix import LinePrefix
-from client.output.widths import JOINER, cluster_width, clusters, cut, width
+from client.output.widths import JOINER, clusters, cut, fill, width
 from client.output.wrapping import Span
 from i18n import _
 
@@ -69,13 +68,13 @@ class BareView:
 
 
 def _lines(entry: ScrollbackEntry, prefix: LinePrefix) -> Iterator[str]:
-    clock, name = f"{entry.when:%H:%M}", prefix.charset.name(entry.mark.text)
-    first, *more = entry.rows
+    clock, name = f"{entry.when:%H:%M}", prefix.charset.name(entry.content.mark.text)
+    first, *more = entry.content.rows
     if entry.counts:
-        lead = _text(first.spans[: entry.lead], prefix).rstrip(" :")
+        lead = _text(first.spans[: entry.content.lead], prefix).rstrip(" :")
         who = prefix.shown(", ".join(filter(None, (name, lead))))
         yield f"{prefix.text} {clock} {who}:"
-        yield prefix.shown(_text(first.spans[entry.lead :], prefix))
+        yield prefix.shown(_text(first.spans[entry.content.lead :], prefix))
     else:
         yield f"{prefix.text} {clock} {prefix.shown(f'{name} {_text(first.spans, prefix)}')}"
     for row in more:
@@ -83,20 +82,12 @@ def _lines(entry: ScrollbackEntry, prefix: LinePrefix) -> Iterator[str]:
 
 
 def _text(spans: Iterable[Span], prefix: LinePrefix) -> str:
-    return "".join(shown(span, prefix.charset) for span in spans)
+    return "".join(span.shown(prefix.charset) for span in spans)
 
 
 def _pieces(line: str, most: int) -> Iterator[str]:
     """A line that is longer than the screen, in pieces that are not. At their ends joiners join
     nothing, and tmux drops what is written next."""
-    if width(line) <= most:
-        yield line
-        return
-    piece, taken = "", 0
-    for cluster in clusters(line):
-        if taken + cluster_width(cluster) > most and piece:
-            yield piece.rstrip(JOINER)
-            piece, taken = "", 0
-        piece += cluster
-        taken += cluster_width(cluster)
-    yield piece
+    *pieces, last = fill(clusters(line), most)
+    yield from (piece.rstrip(JOINER) for piece in pieces)
+    yield last

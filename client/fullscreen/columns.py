@@ -138,13 +138,7 @@ def rule(columns: int, charset: Charset, title: str = "", style: str = "quiet") 
     )
 
 
-def shown(span: Span, charset: Charset) -> str:
-    """The text of a span as a terminal with these ``charset`` shows it."""
-    names = span.names or span.style.startswith("nick:")
-    return charset.name(span.text) if names else charset.shown(span.text)
-
-
 def _shown(row: Row, charset: Charset) -> Row:
     if charset.full:
         return row
-    return Row(tuple(replace(span, text=shown(span, charset)) for span in row.spans), row.indent)
+    return Row(tuple(replace(span, text=span.shown(charset)) for span in row.spans), row.indent)

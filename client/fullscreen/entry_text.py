@@ -12,32 +12,27 @@ from dataclasses import dataclass, replace
 from client import events
 from client.events import Event
 from client.fullscreen import repeats
-from client.fullscreen.scrollback import Repeat
+from client.fullscreen.repeats import Repeat
 from client.output.links import linked
-from client.output.text import EventText, is_mentioned, one_line, text_lines
+from client.output.text import (
+    ALARM,
+    CAME,
+    DID,
+    WENT,
+    EventText,
+    is_mentioned,
+    mark_of,
+    one_line,
+    text_lines,
+)
 from client.output.wrapping import INDENT, Row, Span
 from i18n import _
 from protocol.names import nick_key
 
-INFO, CAME, WENT, DID, ALARM = "·", "→", "←", "*", "!"
-
-_MARKS: dict[type[events.Event], str] = {
-    events.MemberJoined: CAME,
-    events.MemberLeft: WENT,
-    events.Unreadable: ALARM,
-    events.Error: ALARM,
-    events.Warning: ALARM,
-    events.Missed: ALARM,
-    events.NoAnswer: ALARM,
-    events.Reconnecting: ALARM,
-    events.Disconnected: ALARM,
-    events.Paused: ALARM,
-}
-
 
 @dataclass(frozen=True)
-class Body:
-    """``mark`` stands where the nickname of a message stands. ``lead``: so many spans of the
+class EntryText:
+    """``mark`` stands in the names' column, ``rows`` beside it. ``lead``: so many spans of the
     first row are not of the message's text. ``private``: it is for one member alone."""
 
     mark: Span
@@ -45,37 +40,51 @@ class Body:
     lead: int = 0
     private: bool = False
 
+    @property
+    def text(self) -> str:
+        """What is seen of a message's text, without a line end at its end."""
+        first, *more = self.rows
+        rows = [first.spans[self.lead:], *(row.spans for row in more)]
+        return "\n".join("".join(span.text for span in spans) for spans in rows).rstrip("\n")
 
-class Bodies:
+    @property
+    def size(self) -> int:
+        """Characters that it keeps in memory."""
+        spans = (span for row in self.rows for span in row.spans)
+        return sum(len(span.text) + len(span.link) for span in spans)
+
+
+class EntryTexts:
     """Makes them, with the room and nickname that ``output.text`` knows."""
 
-    def __init__(self, layout: EventText) -> None:
-        self._layout = layout
-        self._shapes: dict[type[events.Event], Callable[..., Body]] = {
+    def __init__(self, event_text: EventText) -> None:
+        self._event_text = event_text
+        self._shapes: dict[type[events.Event], Callable[..., EntryText]] = {
             events.Message: self._message,
-            events.MemberJoined: self._presence,
-            events.MemberLeft: self._presence,
             events.Reconnecting: self._reconnecting,
         }
 
-    def body(self, event: events.Event) -> Body | None:
-        """What an event looks like; None if it has no place."""
+    def content(self, event: Event, repeat: Repeat | None = None) -> EntryText | None:
+        """What an event looks like, which may stand for earlier ones, too (``repeat``); None if it
+        has no place."""
+        if repeat is not None:
+            return self._repeated(event, repeat)
         shape = self._shapes.get(type(event))
         if shape is not None:
-            found: Body = shape(event)
+            found: EntryText = shape(event)
             return found
-        rows = self._layout.bare_rows(event)
+        rows = self._event_text.bare_rows(event)
         if not rows:
             return None
         beside = (replace(row, indent=max(0, row.indent - INDENT)) for row in rows)
-        return Body(_mark(mark_of(event)), tuple(map(linked, beside)))
+        return EntryText(_mark(mark_of(event)), tuple(map(linked, beside)))
 
-    def own(self, text: str, kind: str, to: str | None) -> Body:
+    def own(self, text: str, kind: str, to: str | None) -> EntryText:
         """A line of this client's person that the server has not taken yet."""
-        return self._said(self._layout.nick, text, kind, "", to)
+        return self._said(self._event_text.nick, text, kind, "", to)
 
-    def _message(self, event: events.Message) -> Body:
-        style = "mention" if self._layout.mentions(event) and not event.private else ""
+    def _message(self, event: events.Message) -> EntryText:
+        style = "mention" if self._event_text.mentions(event) and not event.private else ""
         if not event.private:
             return self._said(event.sender, event.text, event.kind, style)
         if event.mine:
@@ -85,7 +94,7 @@ class Bodies:
     def _said(
         self, sender: str, text: str, kind: str, style: str, to: str | None = None,
         private: bool = False,
-    ) -> Body:  # fmt: skip
+    ) -> EntryText:  # fmt: skip
         nick = _nick(sender)
         before: tuple[Span, ...] = ()
         if to is not None:
@@ -98,48 +107,36 @@ class Bodies:
         lines = [self._words(line, style) for line in text_lines(text)]
         rows = [Row((*before, *lines[0]), 0)]
         rows += [Row(line, 0) for line in lines[1:]]
-        return Body(nick, tuple(map(linked, rows)), len(before), private or to is not None)
+        return EntryText(nick, tuple(map(linked, rows)), len(before), private or to is not None)
 
     def _words(self, line: str, style: str) -> tuple[Span, ...]:
         """A line in which the words that call this client's person have ``style``."""
         if not style:
             return (Span(line),)
         pieces = re.split(r"(\s+)", line)
-        called = [is_mentioned(self._layout.nick, piece) for piece in pieces]
+        called = [is_mentioned(self._event_text.nick, piece) for piece in pieces]
         return tuple(
             Span(piece, style if yes else "")
             for piece, yes in zip(pieces, called, strict=True)
             if piece
         ) or (Span(""),)
 
-    def again(self, event: Event, repeat: Repeat) -> Body | None:
-        """What an event looks like that stands for earlier ones, too."""
+    def _repeated(self, event: Event, repeat: Repeat) -> EntryText | None:
         if isinstance(event, (events.MemberJoined, events.MemberLeft)):
             sentence = repeats.presence(repeat)
-            return Body(_mark(CAME if repeat.last else WENT), (_about(sentence, event.nick),))
+            return EntryText(_mark(CAME if repeat.last else WENT), (_about(sentence, event.nick),))
         if isinstance(event, events.Crowd):
-            return self.body(replace(event, joined=repeat.came, left=repeat.went))
-        body = self.body(event)
-        if body is None:
-            return None
-        last = body.rows[-1]
+            return self.content(replace(event, joined=repeat.came, left=repeat.went))
+        content = self.content(event)
+        if content is None or repeat.count == 1:
+            return content
+        last = content.rows[-1]
         counted = replace(last, spans=(*last.spans, Span(f" {repeats.times(repeat.count)}")))
-        return replace(body, rows=(*body.rows[:-1], counted))
+        return replace(content, rows=(*content.rows[:-1], counted))
 
-    def _presence(self, event: events.MemberJoined | events.MemberLeft) -> Body:
-        came = isinstance(event, events.MemberJoined)
-        sentence = _("{nick} joined") if came else _("{nick} left")
-        return Body(_mark(CAME if came else WENT), (_about(sentence, event.nick),))
-
-    def _reconnecting(self, _event: events.Reconnecting) -> Body:
+    def _reconnecting(self, _event: events.Reconnecting) -> EntryText:
         text = _("The connection is lost; what you type now waits until it is back.")
-        return Body(_mark(ALARM), (Row((Span(text, "alarm"),), 0),))
-
-
-def mark_of(event: events.Event) -> str:
-    """What stands before an event of the program's own where a message has its nickname; none
-    of it can be one."""
-    return _MARKS.get(type(event), INFO)
+        return EntryText(_mark(ALARM), (Row((Span(text, "alarm"),), 0),))
 
 
 def _mark(text: str) -> Span:

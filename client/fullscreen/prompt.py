@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from client.fullscreen.columns import Piece, ScreenLine
 from client.input.editor import LineView
 from client.output.charset import Charset
-from client.output.widths import cluster_width, clusters, cut, width
+from client.output.widths import cluster_width, clusters, cut, fill, width
 from client.output.wrapping import Span
 from protocol.safe_text import visible
 
@@ -38,53 +38,32 @@ def prompt(room: str, view: LineView, columns: int, rows: int, charset: Charset)
     most_name = max(4, columns // 3)
     before = cut(charset.name(view.prompt or room), most_name, charset.shown("…")) + "> "
     start = 1 + width(before)
-    cells = _Cells(max(2, columns - start - 1))
-    place = 0
-    for cluster in clusters(view.text):
-        if place == view.cursor:
-            cells.mark()
-        place += len(cluster)
-        cells.add(cluster, charset)
-    if place == view.cursor:
-        cells.mark()
+    room_for = max(2, columns - start - 1)
+    *above, row = _rows(view.text[: view.cursor], room_for, charset)
+    if width(row) >= room_for:
+        above, row = [*above, row], ""
+    cursor, column = len(above), width(row)
+    shown = [*above, *_rows(view.text[view.cursor :], room_for, charset, row)]
     most = max(1, min(_MOST_ROWS, rows // 3))
-    first = max(0, min(cells.row - most // 2, len(cells.rows) - most))
+    first = max(0, min(cursor - most // 2, len(shown) - most))
     lines: list[ScreenLine] = []
-    for number, text in enumerate(cells.rows[first : first + most]):
+    for number, text in enumerate(shown[first : first + most]):
         line: ScreenLine = (Piece(start, (Span(text),)),)
         lines.append((Piece(1, (Span(before, "title"),)), *line) if number == 0 else line)
-    free = start + width(cells.rows[first])
-    return Prompt(lines, cells.row - first, start + cells.column, free)
+    free = start + width(shown[first])
+    return Prompt(lines, cursor - first, start + column, free)
 
 
-class _Cells:
-    """The typed line cut into rows of ``columns``, and where its cursor is."""
-
-    def __init__(self, columns: int) -> None:
-        self._columns = columns
-        self._taken = 0
-        self.rows = [""]
-        self.row = self.column = 0
-
-    def mark(self) -> None:
-        """The cursor stands before what is added next."""
-        if self._taken >= self._columns:
-            self._break()
-        self.row, self.column = len(self.rows) - 1, self._taken
-
-    def add(self, cluster: str, charset: Charset) -> None:
-        if cluster == "\n":
-            self._break()
-            return
+def _rows(text: str, columns: int, charset: Charset, begun: str = "") -> list[str]:
+    """A part of the typed line as it is shown, the first row behind what it has begun with."""
+    rows: list[str] = []
+    for line in text.split("\n"):
         # One character may be shown as several, such as <U+202E>.
-        for piece in clusters(charset.shown(visible(cluster))):
-            if cluster_width(piece) > self._columns:
-                piece = charset.shown("…")
-            if self._taken + cluster_width(piece) > self._columns:
-                self._break()
-            self.rows[-1] += piece
-            self._taken += cluster_width(piece)
-
-    def _break(self) -> None:
-        self.rows.append("")
-        self._taken = 0
+        pieces = (
+            piece if cluster_width(piece) <= columns else charset.shown("…")
+            for cluster in clusters(line)
+            for piece in clusters(charset.shown(visible(cluster)))
+        )
+        rows += fill(pieces, columns, begun)
+        begun = ""
+    return rows

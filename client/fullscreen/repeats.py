@@ -6,16 +6,26 @@ said; and a warning about somebody verified never is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from client import events
 from client.events import Event
-from client.fullscreen.scrollback import Repeat, ScrollbackEntry
 from i18n import _, plural
 from protocol.names import nick_key
 
-_LOOKED_AT = 200  # entries, from the last one upwards
+
+@dataclass(frozen=True)
+class Repeat:
+    """What is counted: ``key`` is of what, ``count`` how often. ``first``, ``last``: for who
+    comes and goes, whether the first and the last of it was coming. ``came``, ``went``: how many
+    did in a crowd."""
+
+    key: tuple[str, ...]
+    count: int = 1
+    first: bool = False
+    last: bool = False
+    came: int = 0
+    went: int = 0
 
 
 def repeat_of(event: Event) -> Repeat | None:
@@ -27,18 +37,6 @@ def repeat_of(event: Event) -> Repeat | None:
         return Repeat(("crowd",), came=event.joined, went=event.left)
     if isinstance(event, events.Warning) and not event.verified:
         return Repeat(("warning", event.code, event.nick or "", event.text))
-    return None
-
-
-def earlier(entries: Sequence[ScrollbackEntry], repeat: Repeat) -> ScrollbackEntry | None:
-    """The entry that this goes on, if there is one since the last message."""
-    for entry in entries[: -_LOOKED_AT - 1 : -1]:
-        if entry.counts:
-            return None
-        if entry.repeat is not None and entry.repeat.key == repeat.key:
-            # Who comes twice without having left is somebody else.
-            alternates = repeat.key[0] != "presence" or entry.repeat.last != repeat.last
-            return entry if alternates else None
     return None
 
 
@@ -54,7 +52,7 @@ def presence(repeat: Repeat) -> str:
     """The sentence about who comes and goes, with ``{nick}`` in it."""
     times = repeat.count // 2
     if repeat.count == 1:
-        return _("{nick} joined") if repeat.first else _("{nick} left")
+        return _("{nick} has joined.") if repeat.first else _("{nick} has left.")
     if repeat.count == 2:
         return _("{nick} came and left") if repeat.first else _("{nick} left and came back")
     if repeat.first and not repeat.last:

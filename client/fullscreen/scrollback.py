@@ -11,66 +11,37 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from client.output.wrapping import Row, Span
+from client.fullscreen.entry_text import EntryText
+from client.fullscreen.repeats import Repeat
 from protocol.names import room_key
 
 ENTRIES = 5000  # in all rooms together
 CHARACTERS = 8_000_000  # of their texts
 
+_LOOKED_AT = 200  # entries, from the last one upwards
+
 SENDING, REFUSED = "sending", "refused"
 
 
 @dataclass(frozen=True)
-class Repeat:
-    """What is counted: ``key`` is of what, ``count`` how often. ``first``, ``last``: for who
-    comes and goes, whether the first and the last of it was coming. ``came``, ``went``: how many
-    did in a crowd."""
-
-    key: tuple[str, ...]
-    count: int = 1
-    first: bool = False
-    last: bool = False
-    came: int = 0
-    went: int = 0
-
-
-@dataclass(frozen=True)
 class ScrollbackEntry:
-    """What one event looks like: ``mark`` stands in the names' column, ``rows`` beside it.
+    """One event, and what it looks like.
 
     ``number`` grows from entry to entry. ``counts``: it is a message, which a hint counts and
-    of which only some may be shown; ``calls``: it calls this client's person; ``private``: it is
-    for one member alone. ``lead``: so many spans of the first row are no text of the message.
-    One's own lines have a ``ref`` and a ``state``: sending, refused (with its ``reason``), or
-    empty.
+    of which only some may be shown; ``calls``: it calls this client's person. One's own lines have
+    a ``ref`` and a ``state``: sending, refused (with its ``reason``), or empty.
     """
 
     number: int
     when: datetime
-    mark: Span
-    rows: tuple[Row, ...]
+    content: EntryText
     counts: bool = False
     calls: bool = False
     ref: int = 0
     state: str = ""
     reason: str = ""
     again_at: datetime | None = None  # when a refused line can be sent again
-    lead: int = 0
-    private: bool = False
     repeat: Repeat | None = None  # how it is counted, if it may come again
-
-    @property
-    def text(self) -> str:
-        """What is seen of a message's text, without a line end at its end."""
-        first, *more = self.rows
-        rows = [first.spans[self.lead:], *(row.spans for row in more)]
-        return "\n".join("".join(span.text for span in spans) for spans in rows).rstrip("\n")
-
-    @property
-    def size(self) -> int:
-        """Characters that it keeps in memory."""
-        spans = (span for row in self.rows for span in row.spans)
-        return sum(len(span.text) + len(span.link) for span in spans)
 
 
 @dataclass
@@ -88,6 +59,17 @@ class Scrollback:
     def entries(self) -> list[ScrollbackEntry]:
         """All in the order in which they are shown."""
         return [*self.settled, *self.sending.values()]
+
+    def earlier(self, repeat: Repeat) -> ScrollbackEntry | None:
+        """The entry that this goes on, if there is one since the last message."""
+        for entry in self.settled[: -_LOOKED_AT - 1 : -1]:
+            if entry.counts:
+                return None
+            if entry.repeat is not None and entry.repeat.key == repeat.key:
+                # Who comes twice without having left is somebody else.
+                alternates = repeat.key[0] != "presence" or entry.repeat.last != repeat.last
+                return entry if alternates else None
+        return None
 
     def place(self, number: int) -> int:
         """Where in ``entries`` the entry of that number is, or would be."""
@@ -130,7 +112,7 @@ class Scrollbacks:
         """Add an entry, and forget the oldest ones if that makes too many."""
         log.settled.append(entry)
         self._count += 1
-        self._size += entry.size
+        self._size += entry.content.size
         while self._count > self._most or (self._size > self._characters and self._count > 1):
             self._forget_oldest()
 
@@ -161,7 +143,7 @@ class Scrollbacks:
     def _remove(self, log: Scrollback, place: int) -> ScrollbackEntry:
         entry = log.settled.pop(place)
         self._count -= 1
-        self._size -= entry.size
+        self._size -= entry.content.size
         return entry
 
     def _forget_oldest(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from client import commands, messages
+from client import commands
 from client.fullscreen.bare import BareView
 from client.fullscreen.columns import (
     BAR,
@@ -23,17 +23,8 @@ from client.fullscreen.columns import (
     rule,
 )
 from client.fullscreen.header import header
-from client.fullscreen.model import (
-    CONNECTED,
-    LOST,
-    PAUSED,
-    SILENT,
-    Model,
-    counts_down,
-    rows_of,
-    seconds_until,
-    state_of,
-)
+from client.fullscreen.model import Model
+from client.fullscreen.own_lines import counts_down, rows_of, state_of
 from client.fullscreen.prompt import Prompt, prompt
 from client.fullscreen.scroll import Scroll, Viewport
 from client.fullscreen.scrollback import REFUSED, ScrollbackEntry
@@ -117,7 +108,7 @@ class View:
             *[()] * (self._rows - len(place.lines)),
             *place.lines,
         ]
-        ticks = self._model.connection == LOST or any(
+        ticks = self._model.connection.counts_down or any(
             counts_down(entry, now) for entry in place.entries
         )
         return self._with_foot(above, typed, typing, size, ticks)
@@ -147,21 +138,8 @@ class View:
     def _hinted(self, place: Viewport, now: datetime) -> str:
         """What stands at the right of the typed line: what is wrong, what is above, what below."""
         parts = []
-        if self._model.connection == LOST:
-            moment = self._model.attempt_at
-            left = 0.0 if moment is None else seconds_until(moment, now)
-            if left:
-                wait = messages.seconds(messages.about(left))
-                parts.append(_("reconnecting in {wait}").format(wait=wait))
-            else:
-                parts.append(_("reconnecting…"))
-        elif self._model.connection == SILENT:
-            wait = messages.seconds(self._model.silent)
-            parts.append(_("no answer for {wait}").format(wait=wait))
-        elif self._model.connection == PAUSED:
-            parts.append(_("not connected: /reconnect or /quit"))
-        elif self._model.connection != CONNECTED:
-            parts.append(_("the connection has ended"))
+        if wrong := self._model.connection.hint(now):
+            parts.append(wrong)
         if place.above:
             parts.append(_("↑ {count} more").format(count=place.above))
         if not place.end:
@@ -174,21 +152,22 @@ class View:
     def _measure(self, entries: Sequence[ScrollbackEntry], size: Size) -> None:
         """Make the names' column as wide as those need who are seen, or were a moment ago."""
         near = self._scroll.near(entries, _MEASURED * size.rows)
-        names = (width(self._charset.name(entry.mark.text)) for entry in near)
+        names = (width(self._charset.name(entry.content.mark.text)) for entry in near)
         self._columns = Columns(size.columns).widened(max(names, default=0))
 
     def _lines_of(self, entries: Sequence[ScrollbackEntry], place: int) -> list[ScreenLine]:
         """The lines of one entry, with what stands above it: a new day, and "new"."""
         entry = entries[place]
-        state = state_of(entry, self._model.connection, self._now)
+        state = state_of(entry, self._model.connection.takes_lines, self._now)
         key = (entry.number, self._columns, state)
         lines = self._kept.get(key)
         if lines is None:
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
-            clock = f"{entry.when:%H:%M}"
-            rows = rows_of(entry, state)
-            lines = entry_lines(clock, entry.mark, rows, self._columns, self._charset, _bar(entry))
+            lines = entry_lines(
+                f"{entry.when:%H:%M}", entry.content.mark, rows_of(entry, state), self._columns,
+                self._charset, _bar(entry),
+            )  # fmt: skip
             self._kept[key] = lines
         if entry.counts and len(lines) > max(_HIGHEST * self._rows, _HIGHEST_LINES):
             kept = int(bool(state))
@@ -221,7 +200,7 @@ class View:
 
 
 def _bar(entry: ScrollbackEntry) -> Span:
-    if entry.private:
+    if entry.content.private:
         return PRIVATE_BAR
     return CALLING_BAR if entry.calls else BAR
 

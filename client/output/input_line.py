@@ -19,7 +19,7 @@ from client.input.editor import LineView
 from client.input.terminal import Size
 from client.output.clearing import wiped
 from client.output.line_prefix import LinePrefix
-from client.output.widths import JOINER, cluster_width, clusters, is_sure, width
+from client.output.widths import JOINER, cluster_width, clusters, cut, fill, is_sure, width
 from protocol.safe_text import visible
 
 
@@ -150,7 +150,7 @@ class DumbInputLine(InputLine):
             return picture
         # There is no way back to a row above: the part of the line around the cursor is shown.
         most = max(2, size.columns - 1)
-        behind = _beginning(picture.behind, most // 2).rstrip(JOINER)
+        behind = cut(picture.behind, most // 2, "").rstrip(JOINER)
         return _Echo(_end(picture.before, most - width(behind)), behind)
 
     def _echo(self, text: str, before: str = "") -> str:
@@ -252,26 +252,8 @@ def _is_end_taken_back(old: _Echo, new: _Echo, columns: int) -> bool:
     if new.behind or old.behind or not old.before.startswith(new.before):
         return False
     gone = width(old.before[len(new.before) :])
-    return is_sure(old.before) and gone <= _column(old.before, columns) < columns
-
-
-def _column(text: str, columns: int) -> int:
-    """The column behind a text that a terminal has folded; ``columns``: the row is full."""
-    column = 0
-    for cluster in clusters(text):
-        wide = cluster_width(cluster)
-        column = wide if column + wide > columns else column + wide
-    return column
-
-
-def _beginning(text: str, columns: int) -> str:
-    """As much of a text's beginning as fits."""
-    kept = ""
-    for cluster in clusters(text):
-        if width(kept) + cluster_width(cluster) > columns:
-            break
-        kept += cluster
-    return kept
+    *_rows, last = fill(clusters(old.before), columns)  # as the terminal has wrapped it
+    return is_sure(old.before) and gone <= width(last) < columns
 
 
 def _end(text: str, columns: int) -> str:

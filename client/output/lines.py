@@ -13,10 +13,8 @@ from datetime import datetime
 
 from client import events
 from client.events import Event
-from client.fullscreen.columns import shown
-from client.fullscreen.entry_text import ALARM, INFO, mark_of
 from client.output.line_prefix import LinePrefix
-from client.output.text import EventText
+from client.output.text import ALARM, INFO, EventText, mark_of
 from client.output.widths import JOINER, LEFT_TO_RIGHT, leads_left, width
 from client.output.wrapping import Row, Span, wrap
 from i18n import _
@@ -31,7 +29,7 @@ class Minimal:
     def __init__(
         self, prefix: LinePrefix | None = None, *, spoken: bool = False, bell: bool = False
     ) -> None:
-        self._layout = EventText(aligned=False)
+        self._event_text = EventText(aligned=False)
         self._prefix = prefix or LinePrefix()
         self._spoken, self._bell = spoken, bell
         self._notify = "mention"
@@ -48,21 +46,21 @@ class Minimal:
 
     def prompt(self) -> str:
         """Nothing before there is a room."""
-        named = self._prefix.charset.name(self._layout.prompt())
-        return self._prefix.shown(named) if self._layout.room else ""
+        named = self._prefix.charset.name(self._event_text.prompt())
+        return self._prefix.shown(named) if self._event_text.room else ""
 
     def rings(self, event: Event) -> bool:
         if not self._bell or not isinstance(event, events.Message) or event.mine:
             return False
-        mentioned = self._notify == "mention" and self._layout.mentions(event)
+        mentioned = self._notify == "mention" and self._event_text.mentions(event)
         return mentioned or self._notify == "all"
 
     def _rows(self, event: Event, when: datetime) -> list[Row]:
         if self._spoken:
-            return self._layout.bare_rows(event)
-        rows = self._layout.rows(event, when)
+            return self._event_text.bare_rows(event)
+        rows = self._event_text.rows(event, when)
         if isinstance(event, events.Help | events.KeyHelp):  # a list, not what somebody said
-            return [rows[0], *self._layout.bare_rows(event)[1:]]
+            return [rows[0], *self._event_text.bare_rows(event)[1:]]
         return rows
 
     def _told(self, event: Event) -> Event:
@@ -112,7 +110,7 @@ def plain_lines(
 
 def _shown(spans: Iterable[Span], prefix: LinePrefix) -> Iterator[Span]:
     for span in spans:
-        text = prefix.shown(shown(span, prefix.charset))
+        text = prefix.shown(span.shown(prefix.charset))
         if span.style.startswith("nick:") and prefix.charset.full and leads_left(text):
             text += LEFT_TO_RIGHT  # or name and text change places on some terminals
         yield replace(span, text=text)

@@ -26,6 +26,22 @@ _NAMED = 12  # members that are named on joining
 _NAMES = ("nick", "nicks", "old", "room", "server")  # fields of sentences that name somebody
 _PUNCTUATION = "@.,:;!?()[]{}<>\"'`*_~-…。、，：；！？「」«»"
 
+# What stands before an event where a message has its nickname.
+INFO, CAME, WENT, DID, ALARM = "·", "→", "←", "*", "!"
+
+_MARKS: dict[type[events.Event], str] = {
+    events.MemberJoined: CAME,
+    events.MemberLeft: WENT,
+    events.Unreadable: ALARM,
+    events.Error: ALARM,
+    events.Warning: ALARM,
+    events.Missed: ALARM,
+    events.NoAnswer: ALARM,
+    events.Reconnecting: ALARM,
+    events.Disconnected: ALARM,
+    events.Paused: ALARM,
+}
+
 
 class EventText:
     """Turns one client's events into rows; ``aligned``: the help's in columns."""
@@ -315,6 +331,12 @@ class EventText:
     def _cleared(self, _event: events.Cleared) -> list[Row]:
         # Shown only where the output is one that cannot be cleared.
         return [_row(_("What was written here cannot be cleared."), "quiet")]
+
+
+def mark_of(event: events.Event) -> str:
+    """What stands before an event of the program's own where a message has its nickname; none
+    of it can be one."""
+    return _MARKS.get(type(event), INFO)
 
 
 def one_line(text: str) -> str:

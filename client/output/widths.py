@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from client.output import width_table
@@ -211,6 +211,20 @@ def cut(text: str, columns: int, mark: str = "…") -> str:
             break
         kept += cluster
     return kept + mark if columns >= width(mark) else ""
+
+
+def fill(pieces: Iterable[str], columns: int, begun: str = "") -> Iterator[str]:
+    """Clusters in rows of at most so many columns, one wider than that in a row of its own; the
+    first row goes on behind what it has ``begun`` with."""
+    row, taken = begun, width(begun)
+    for piece in pieces:
+        columns_of = cluster_width(piece)
+        if taken + columns_of > columns and row:
+            yield row
+            row, taken = "", 0
+        row += piece
+        taken += columns_of
+    yield row
 
 
 def pad(text: str, columns: int) -> str:

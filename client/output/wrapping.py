@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
+from client.output.charset import Charset
 from client.output.widths import cluster_width, clusters, width
 
 INDENT = 6  # columns of "12:01 "
@@ -27,6 +28,11 @@ class Span:
     style: str = ""
     link: str = ""
     names: bool = False
+
+    def shown(self, charset: Charset) -> str:
+        """Its text as a terminal with this ``charset`` shows it."""
+        names = self.names or self.style.startswith("nick:")
+        return charset.name(self.text) if names else charset.shown(self.text)
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,13 @@ def wrap(row: Row, columns: int | None) -> list[list[Span]]:
     if columns is None or sum(width(span.text) for span in row.spans) <= columns:
         return [list(row.spans)]
     indent = row.indent if row.indent * 2 <= columns else min(2, columns // 2)
-    cells = _Cells(row, max(1, columns - indent))
+    cells = _Clusters(row, max(1, columns - indent))
     lines = [cells.spans(start, end) for start, end in cells.wrap(columns, indent)]
     margin = [Span(" " * indent)] if indent else []
     return [line if number == 0 else margin + line for number, line in enumerate(lines)]
 
 
-class _Cells:
+class _Clusters:
     """A row's clusters, none wider than ``most``."""
 
     def __init__(self, row: Row, most: int) -> None:
