@@ -20,7 +20,7 @@ from cli import asking, packages
 from cli.asking import say, settle
 from cli.interrupts import as_exceptions
 from cli.parsing import UsageError, nearest, parse, parser, top_parser
-from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, TOKEN, VERSION, flags
+from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, STATUS, TOKEN, VERSION, flags
 from client.output import streams
 from i18n import _
 from protocol.safe_text import visible
@@ -111,11 +111,19 @@ def _history(sources: Sources) -> int:
         return run(chosen, folder, asking.passphrase, asking.answer)
 
 
+def _status(sources: Sources) -> int:
+    chosen = settle(settings.status_settings, sources)
+    from client.status import run
+
+    return run(chosen)
+
+
 _STARTS: dict[str, Callable[[Sources], int]] = {
     SERVE.name: _serve,
     CONNECT.name: _connect,
     TOKEN.name: _token,
     HISTORY.name: _history,
+    STATUS.name: _status,
 }
 
 

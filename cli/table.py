@@ -32,8 +32,8 @@ _WAY = (
     "CLIENT_TLS_NAME",
     "CLIENT_PATH",
 )
-# Positionals of ``connect`` that are options of ``token``.
-_TOKEN_FLAGS = {"CLIENT_SERVER": "--server", "CLIENT_PORT": "--port"}
+# Positionals of ``connect`` that are options of other subcommands.
+_FLAGS = {"CLIENT_SERVER": "--server", "CLIENT_PORT": "--port", "CLIENT_USERNAME": "--name"}
 
 SERVE = Subcommand(
     "serve",
@@ -134,7 +134,29 @@ HISTORY = Subcommand(
     ),
 )
 
-COMMANDS = {command.name: command for command in (SERVE, CONNECT, TOKEN, HISTORY)}
+STATUS = Subcommand(
+    "status",
+    N_("Say whether a server is reached and by which way, and what this terminal can show."),
+    (),
+    (
+        "CLIENT_SERVER",
+        "CLIENT_PORT",
+        "--login",
+        "CLIENT_USERNAME",
+        "CLIENT_PASSWORD_FILE",
+        "CLIENT_TOKEN",
+        "CLIENT_ROOM",
+        "--json",
+        *_WAY,
+        *_ALWAYS,
+    ),
+    (
+        "{run} status --server chat.example.org --port 1000 --ssl",
+        "{run} status --server localhost --login --name alice --password-file pw",
+    ),
+)
+
+COMMANDS = {command.name: command for command in (SERVE, CONNECT, TOKEN, HISTORY, STATUS)}
 
 DESCRIPTION = N_("A chat for the terminal, with end-to-end encryption, that leaves no traces.")
 EPILOG = N_(
@@ -146,5 +168,5 @@ EPILOG = N_(
 def flags(name: str) -> list[str]:
     """A setting's option as it is written: short, where it has that, and long."""
     row = ROWS[name]
-    long = row.flag or _TOKEN_FLAGS[name]
+    long = row.flag or _FLAGS[name]
     return [row.short, long] if row.short else [long]

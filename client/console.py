@@ -68,7 +68,7 @@ class Console:
         out = _writable(sys.stdout if stdout is None else stdout)
         err = _writable(sys.stderr if stderr is None else stderr)
         both = is_terminal(stdin) and is_terminal(out)
-        dumb = both and _is_dumb(out, environ)
+        dumb = both and is_dumb(out, environ)
         linear = not both or dumb or spoken
         self.renderer = "minimal" if renderer == "rich" and linear else renderer
         interactive = self.interactive = both and self.renderer != "json"
@@ -241,7 +241,7 @@ class Console:
             self._on_gone()
 
 
-def _is_dumb(out: TextIO, environ: Mapping[str, str]) -> bool:
+def is_dumb(out: TextIO, environ: Mapping[str, str]) -> bool:
     """Whether escape sequences would only be seen as what they are."""
     if sys.platform == "win32":
         from client.input.windows import takes_sequences

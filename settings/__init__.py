@@ -18,6 +18,7 @@ from settings.history import HistorySettings, history_folder, history_settings
 from settings.proxies import Proxy, holds_password
 from settings.serve import ServerSettings, server_settings
 from settings.sources import Args, Sources, first_line, missing
+from settings.status import StatusSettings, status_settings
 from settings.table import (
     HISTORY_PASSPHRASES,
     QUESTIONS,
@@ -45,6 +46,7 @@ __all__ = [
     "Setting",
     "SettingsError",
     "Sources",
+    "StatusSettings",
     "TokenSettings",
     "address",
     "client_settings",
@@ -59,6 +61,7 @@ __all__ = [
     "parse_dotenv",
     "read_dotenv",
     "server_settings",
+    "status_settings",
     "table_rows",
     "token_settings",
 ]

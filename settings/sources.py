@@ -108,7 +108,7 @@ class Sources:
     def look_up_server(self) -> None:
         """Where ``CLIENT_SERVER`` is the name of an entry of ``servers.ini``, let that entry speak
         right after the source that names it.  Raises ``SettingsError``."""
-        given = self.find("CLIENT_SERVER")
+        given = None if self.entry else self.find("CLIENT_SERVER")
         if given is None or (entry := named_server(given.value, self.environ)) is None:
             return
         self._use(given)

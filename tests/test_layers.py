@@ -45,7 +45,7 @@ POSIX = {"termios", "tty", "pty", "fcntl", "resource", "pwd", "grp"}
 # Who may print: the renderers, the banner, the sentence at the end, what was asked for (a token,
 # a history).
 WRITERS = {"cli/run.py", "cli/asking.py", "server/app.py", "client/app.py", "client/token.py",
-           "client/history/command.py", "client/console.py"}  # fmt: skip
+           "client/status.py", "client/history/command.py", "client/console.py"}  # fmt: skip
 SCREENS = {("client", "input"), ("client", "output"), ("client", "fullscreen")}
 
 

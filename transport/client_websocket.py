@@ -17,6 +17,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import websocket
 
@@ -27,6 +28,7 @@ from .dialling import Dialler
 from .errors import Closed, Unreachable
 from .route import Route, SendProgress
 from .stream import Interrupted, Stream
+from .tls import TlsStream
 from .websocket import SocketAdapter, StreamWebSocket
 
 _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
@@ -50,6 +52,18 @@ _CUT_OFF = (
 _LIBRARY_ERRORS = (OSError, ValueError, websocket.WebSocketException)
 
 logging.getLogger("websocket").setLevel(logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a server, or the proxy on the way to it, was reached.
+
+    ``family`` is ``IPv4`` or ``IPv6``; ``tls`` and ``certificate`` (DER) are empty without TLS.
+    """
+
+    family: str
+    tls: str
+    certificate: bytes
 
 
 class _ClientAdapter(SocketAdapter):
@@ -196,6 +210,34 @@ class ClientWebSocket(StreamWebSocket):
 
     def moved(self) -> int:
         return self._adapter.counted + self._send_progress.look(*self._stream.output())
+
+    def way(self) -> Way:
+        """How the server was reached.  Raises OSError when that is over."""
+        stream = self._stream
+        is_ipv6 = ":" in stream.getpeername()[0]
+        version, certificate = stream.agreed() if isinstance(stream, TlsStream) else ("", b"")
+        return Way("IPv6" if is_ipv6 else "IPv4", version, certificate)
+
+    def round_trip(self, seconds: float) -> float | None:
+        """Seconds until a ping is answered (RFC 6455 5.5.2); None if it is not in that time.
+
+        For a moment in which nothing else is awaited.  Raises Closed.
+        """
+        payload = secrets.token_bytes(8)
+        begun = time.monotonic()
+        self._stream.set_deadline(begun + seconds)
+        try:
+            self._library.ping(payload)
+            while True:
+                opcode, data = self._library.recv_data(control_frame=True)
+                if (opcode, bytes(data)) == (websocket.ABNF.OPCODE_PONG, payload):
+                    return time.monotonic() - begun
+        except (Interrupted, websocket.WebSocketTimeoutException):
+            return None
+        except _LIBRARY_ERRORS:
+            self._over = True
+            self.abort()
+            raise Closed from None
 
     @property
     def stuck(self) -> bool:

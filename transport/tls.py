@@ -129,6 +129,11 @@ class TlsStream(Stream):
         with self._machine:
             return hashlib.sha256(self._tls.getpeercert(binary_form=True) or b"").hexdigest()
 
+    def agreed(self) -> tuple[str, bytes]:
+        """The version of TLS, as ``TLSv1.3``, and the peer's certificate (DER)."""
+        with self._machine:
+            return self._tls.version() or "", self._tls.getpeercert(binary_form=True) or b""
+
     def _fill(self) -> bytes:
         while not self._over:
             raw = self._receive(self._deadline, _PIECE_BYTES)
