@@ -18,7 +18,7 @@ from client import refusals
 from client.encryption.posts import SealedPost
 from client.events import Event, Message, NotSent, Sending, Settled
 from client.own_name import OwnName
-from protocol import frames, limits
+from protocol import frames
 from protocol.errors import Unexpected
 from protocol.frames import Keys, Post, Private, Wrap
 from protocol.names import room_key
@@ -343,13 +343,3 @@ class Outbox:
     def forget(self) -> None:
         """Nothing that was handed back can be sent again."""
         self._handed_back.clear()
-
-
-def records(outgoing: deque[bytes]) -> list[bytes]:
-    """Take the frames that fit the next record off ``outgoing``; empty if there are none."""
-    found: list[bytes] = []
-    size = 0
-    while outgoing and (not found or size + len(outgoing[0]) <= limits.SLICE_BYTES):
-        found.append(outgoing.popleft())
-        size += len(found[-1])
-    return found

@@ -35,7 +35,7 @@ from unittest import mock
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client import events, messages
-from client.connection import backoff, guesses, handshake
+from client.connection import backoff, circuit_breakers, handshake
 from client.connection.connection import ClientConnection
 from client.encryption import roster
 from client.encryption.posts import SealedPost
@@ -596,7 +596,7 @@ def world(prs: bytes, narrow: bool = False) -> Iterator[Tap]:
             (backoff, "FIRST_DELAY", 0.06),
             (backoff, "LONGEST_DELAY", 0.2),
             (backoff, "ENTRIES", 1_000_000),
-            (guesses, "MOST", 1_000_000),
+            (circuit_breakers, "MOST_GUESSES", 1_000_000),
             (throttle, "GUESSES", plenty),
             (throttle, "HANDSHAKES", plenty),
         ]
@@ -740,7 +740,7 @@ class Group:
             person.road.heal()
         for person in self.people:
             person.connection._leaving.set()
-            person.connection._stirred.set()
+            person.connection._reconnection.stir()
         for person in self.people:
             person.connection.leave()
 

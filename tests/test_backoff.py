@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from client.connection import guesses
 from client.connection.backoff import ENTRIES, GRACE_DELAY, LASTED, LONGEST_DELAY, Backoff
-from client.connection.guesses import Guesses
+from client.connection.circuit_breakers import GUESSES_SECONDS, Guesses
 from client.connection.heartbeat import HeartbeatInterval
 
 
@@ -125,7 +124,7 @@ def test_three_handshakes_that_proved_nothing_within_an_hour_are_too_many() -> N
         tried.begin()
         tried.proven()
     assert tried.too_many()
-    clock.now = 1000.0 + guesses.SECONDS
+    clock.now = 1000.0 + GUESSES_SECONDS
     assert not tried.too_many()
 
 

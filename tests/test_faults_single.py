@@ -86,9 +86,9 @@ def test_frozen_until_the_client_gives_up_and_thawed_when_it_is_back(
             ann.road.arm(Fault("delay", up, seconds=1000.0))
         group.network.obeyed()
         mine, theirs = ann.say(), ben.say()
-        ann.connection._timeout = 0.0  # it has waited for long enough
-        assert ann.connection._peer is not None
-        ann.connection._peer.wake()
+        ann.connection._liveness.timeout = 0.0  # it has waited for long enough
+        assert ann.connection._sender.peer is not None
+        ann.connection._sender.peer.wake()
         group.wait(lambda: ann.heard(mine) and ben.heard(mine) and ann.heard(theirs), "lines")
         ann.road.heal()
         group.settle()

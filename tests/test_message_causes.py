@@ -162,7 +162,7 @@ def causes() -> dict[str, set[str]]:
         "_DISCONNECTED": lost,
         "_COMING_BACK": lost,
         "_WAITING": given(["Awaited", "_say_slow"], "client") - {""},
-        "_PAUSED": given(["_ask"], "client"),
+        "_PAUSED": returned("question", "client/connection/reconnection.py"),
         "_UNREACHABLE": constants("transport", "client/connection/outcome.py", "client/app.py"),
         "_HISTORY": constants("client/history", "client/commands.py"),
     }

@@ -193,7 +193,7 @@ def test_who_reads_keys_never_waits_for_the_network() -> None:
     nothing: Any = None
     connection = ClientConnection(nothing, nothing, nothing, session, print, print)
     peer: Any = _Stuck()
-    connection._peer, connection._link = peer, _Link()  # type: ignore[assignment]
+    connection._sender.peer, connection._sender.link = peer, _Link()  # type: ignore[assignment]
     connection.send()
     assert peer.waits.wait(20)
     session.outgoing.append(b"2")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 from unittest import mock
 
 import pytest
 
 from client import events
-from client.connection import backoff, heartbeat, silence
+from client.connection import backoff, heartbeat, reconnection, silence
 from client.connection import connection as client_connection
 from client.connection.connection import ClientConnection
 from client.connection.deadlines import NOTHING
@@ -178,10 +179,10 @@ def test_another_route_is_a_reason_to_dial_at_once(
     monkeypatch.setattr(silence, "ROUTE_SECONDS", 0.05)
     with two(pool, prs) as (group, ann, ben):
         moved = Moved()
-        monkeypatch.setattr(ann.connection, "_route", moved)
+        monkeypatch.setattr(ann.connection._liveness, "route", moved)
         freeze(ann)
         mine = ann.say()
-        until(lambda: ann.connection._silence.late)
+        until(lambda: ann.connection._liveness.is_late)
         assert len(ann.road.connections) == 1
         moved.now.set()
         group.wait(lambda: ben.heard(mine), "the line")
@@ -191,12 +192,11 @@ def test_another_route_is_a_reason_to_dial_at_once(
 def test_a_route_after_none_ends_the_wait_for_the_next_attempt(
     pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with two(pool, prs) as (group, ann, ben):
-        for name in ("FIRST_DELAY", "GRACE_DELAY", "LONGEST_DELAY"):
-            monkeypatch.setattr(backoff, name, 1000.0)
-        monkeypatch.setattr(client_connection, "ROUTE_SECONDS", 0.05)
+    delays: dict[str, Any] = dict.fromkeys(("FIRST_DELAY", "GRACE_DELAY", "LONGEST_DELAY"), 1000.0)
+    with two(pool, prs) as (group, ann, ben), mock.patch.multiple(backoff, **delays):
+        monkeypatch.setattr(reconnection, "ROUTE_SECONDS", 0.05)
         moved = Moved()
-        monkeypatch.setattr(ann.connection, "_route", moved)
+        monkeypatch.setattr(ann.connection._liveness, "route", moved)
         ann.road.arm(Fault("cut"))
         group.network.obeyed()
         mine = ann.say()
@@ -212,14 +212,14 @@ def test_cut_twice_after_the_same_silence_it_beats_more_often_and_says_so(
     monkeypatch.setattr(heartbeat, "_LEAST_IDLE", 0.0)
     monkeypatch.setattr(heartbeat, "_ALIKE_SECONDS", 1000.0)
     with two(pool, prs) as (group, ann, _ben):
-        before = ann.connection._interval
+        before = ann.connection._liveness.interval
         for number in (1, 2):
             ann.road.arm(Fault("cut"))
             group.wait(lambda: len(ann.all(events.Reconnected)) == number, "a cut")  # noqa: B023
             until(lambda: ann.session.awaited() == NOTHING)
         (notice,) = ann.all(events.Notice)
         assert "a heartbeat goes out every 2 seconds" in notice.text
-        assert ann.connection._interval == heartbeat.SHORTEST < before
+        assert ann.connection._liveness.interval == heartbeat.SHORTEST < before
 
 
 @pytest.mark.timeout(120)
@@ -284,9 +284,9 @@ def test_who_guesses_in_between_is_named_at_once_and_stopped_though_others_go_th
         try:
             for through in range(1, 4):
                 until(lambda: told and dialled == 2 * through - 1)  # noqa: B023
-                until(lambda: connection._link)
-                assert connection._peer is not None
-                connection._peer.abort()
+                until(lambda: connection._sender.link)
+                assert connection._sender.peer is not None
+                connection._sender.peer.abort()
                 until(lambda: guesses == through)  # noqa: B023
             until(lambda: connection.over)
         finally:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from client import events
-from client.connection import backoff, deadlines, goodbyes, silence
+from client.connection import backoff, circuit_breakers, deadlines, silence
 from client.connection.deadlines import NOTHING, Awaited, Deadlines, Overdue
 from client.local_user import LocalUser
 from client.session import Session
@@ -369,7 +369,7 @@ def test_a_server_that_lets_in_and_hangs_up_is_left_to_a_person(
         may_ask=True,
     )  # fmt: skip
     notices = [event.text for event in shown if isinstance(event, events.Notice)]
-    assert len(notices) == goodbyes.MOST and all(words in text for text in notices)
+    assert len(notices) == circuit_breakers.MOST_GOODBYES and all(words in text for text in notices)
     assert shown[-1] == events.Paused("rebuffed")
     assert connection.outcome.kind == "left"
 
@@ -378,24 +378,26 @@ def test_a_server_that_lets_in_and_hangs_up_is_left_to_a_person(
 def test_a_program_waits_long_before_it_comes_back_to_such_a_server() -> None:
     def late(shown: list[events.Event]) -> bool:
         last = shown[-1]
-        return isinstance(last, events.Reconnecting) and last.delay >= goodbyes.PAUSE_SECONDS
+        return (
+            isinstance(last, events.Reconnecting) and last.delay >= circuit_breakers.PAUSE_SECONDS
+        )
 
     _, shown = connected(letting_in(frames.Bye("shutdown")), until=late, reconnect=True)
     again = [event for event in shown if isinstance(event, events.Reconnecting)]
-    assert len(again) == goodbyes.MOST
+    assert len(again) == circuit_breakers.MOST_GOODBYES
     notice = shown[-2]
     assert isinstance(notice, events.Notice) and "in 300 seconds" in notice.text
 
 
 def test_goodbyes_with_good_times_between_are_no_rebuffs() -> None:
     clock = Clock()
-    counted = goodbyes.Goodbyes(clock)
-    for _ in range(goodbyes.MOST * 2):
+    counted = circuit_breakers.Goodbyes(clock)
+    for _ in range(circuit_breakers.MOST_GOODBYES * 2):
         counted.entered()
-        clock.now += goodbyes.LASTED
+        clock.now += circuit_breakers.LASTED
         counted.ended()
     assert not counted.too_many and counted.pause == 0.0
-    for _ in range(goodbyes.MOST - 1):
+    for _ in range(circuit_breakers.MOST_GOODBYES - 1):
         counted.entered()
         counted.ended()
     assert counted.too_many

@@ -1,4 +1,4 @@
-"""The handshake, from dialling to `welcome`, apart from what a session has to do with it.
+"""The handshake, from dialling to the server's `key`, apart from what a session has to do with it.
 
 Up to the server's `key` this client has shown nothing, and any thread may go so far; with
 `confirm` it shows that it knows the password, and may take the place of its own older connection.

@@ -7,23 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
 
+from client.connection.handshake import Handshake
 from protocol.errors import ChatError
 from transport import Closed
 from transport.stream import Stream
 
 
-class Abortable(Protocol):
-    """What is brought back: whoever does not want it ends it."""
-
-    def drop(self) -> None: ...
-
-
-T = TypeVar("T", bound=Abortable)
-
-
-class StandbyConnection(Generic[T]):
+class StandbyConnection:
     """``handshake`` makes the connection, and hands each stream that it tries to the function that
     it is given; ``on_done`` is called by the thread when it has, or has not.
 
@@ -32,17 +23,17 @@ class StandbyConnection(Generic[T]):
 
     def __init__(
         self,
-        begin: Callable[[Callable[[Stream], None]], T],
+        begin: Callable[[Callable[[Stream], None]], Handshake],
         on_done: Callable[[], None],
         wanted: bool = False,
     ) -> None:
         self.wanted = wanted
         self._begin, self._on_done = begin, on_done
         self._lock = threading.Lock()  # leaf; guards all below
-        self._streams: list[Stream] = []
+        self.streams: list[Stream] = []  # that it has dialled
         self._cancelled = False
         self._done = False
-        self._found: T | None = None
+        self._found: Handshake | None = None
         self._error: ChatError | None = None
         self._thread = threading.Thread(target=self._run, name="dialler", daemon=True)
         self._thread.start()
@@ -53,7 +44,7 @@ class StandbyConnection(Generic[T]):
         with self._lock:
             return self._done
 
-    def result(self) -> T:
+    def result(self) -> Handshake:
         """What was made, once; waits for it.  Raises ChatError as ``handshake`` did."""
         self._thread.join()
         with self._lock:
@@ -66,8 +57,8 @@ class StandbyConnection(Generic[T]):
         """It is of no use any more.  Returns at once."""
         with self._lock:
             self._cancelled = True
-            streams, found = self._streams, self._found
-            self._streams, self._found = [], None
+            streams, found = self.streams, self._found
+            self.streams, self._found = [], None
         for stream in streams:
             stream.abort()
         if found is not None:
@@ -99,7 +90,7 @@ class StandbyConnection(Generic[T]):
 
     def _opened(self, stream: Stream) -> None:
         with self._lock:
-            self._streams.append(stream)
+            self.streams.append(stream)
             cancelled = self._cancelled
         if cancelled:
             stream.abort()
