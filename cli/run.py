@@ -20,7 +20,17 @@ from cli import asking, packages
 from cli.asking import say, settle
 from cli.interrupts import as_exceptions
 from cli.parsing import UsageError, nearest, parse, parser, top_parser
-from cli.table import COMMANDS, CONNECT, HISTORY, SERVE, STATUS, TOKEN, VERSION, flags
+from cli.table import (
+    COMMANDS,
+    COMPLETION,
+    CONNECT,
+    HISTORY,
+    SERVE,
+    STATUS,
+    TOKEN,
+    VERSION,
+    flags,
+)
 from client.output import streams
 from i18n import _
 from protocol.safe_text import visible
@@ -118,12 +128,20 @@ def _status(sources: Sources) -> int:
     return run(chosen)
 
 
+def _completion(sources: Sources) -> int:
+    from cli import completion
+
+    _show(completion.script(settle(completion.chosen_shell, sources)))
+    return ExitStatus.LEFT
+
+
 _STARTS: dict[str, Callable[[Sources], int]] = {
     SERVE.name: _serve,
     CONNECT.name: _connect,
     TOKEN.name: _token,
     HISTORY.name: _history,
     STATUS.name: _status,
+    COMPLETION.name: _completion,
 }
 
 

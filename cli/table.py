@@ -156,7 +156,21 @@ STATUS = Subcommand(
     ),
 )
 
-COMMANDS = {command.name: command for command in (SERVE, CONNECT, TOKEN, HISTORY, STATUS)}
+COMPLETION = Subcommand(
+    "completion",
+    N_("Print a script that lets a shell complete this program's command lines."),
+    ("<SHELL>",),
+    _ALWAYS,
+    (
+        "source <({run} completion bash)",
+        "{run} completion zsh > ~/.zfunc/_cmd_chat",
+        "{run} completion fish > ~/.config/fish/completions/cmd-chat.fish",
+    ),
+)
+
+COMMANDS = {
+    command.name: command for command in (SERVE, CONNECT, TOKEN, HISTORY, STATUS, COMPLETION)
+}
 
 DESCRIPTION = N_("A chat for the terminal, with end-to-end encryption, that leaves no traces.")
 EPILOG = N_(

@@ -52,8 +52,11 @@ class Setting:
     secret: bool = False
     optional: bool = False  # the flag alone means: ask for it
     flag_help: str = ""  # where the flag says the opposite of the setting
+    choices: tuple[str, ...] = ()  # of which a value must be one
 
 
+RENDERERS = ("rich", "minimal", "json")
+SHELLS = ("bash", "zsh", "fish")
 ACTIONS = ("list", "show", "search", "export", "delete", "passphrase")  # of ``history``
 
 _PATH = "PATH"
@@ -187,16 +190,16 @@ TABLE: tuple[Setting, ...] = (
             N_("days that a record is kept; 0 keeps it for good"), "0"),
     Setting("HISTORY_MAX", "client", "history_max", integer(1, 100_000),
             N_("records that are kept of a server; the oldest go first"), "10000"),
-    Setting("RENDERER_MODE", "client", "renderer", choice("rich", "minimal", "json"),
+    Setting("RENDERER_MODE", "client", "renderer", choice(*RENDERERS),
             N_("how the chat looks: rich, minimal (plain lines: for screen readers) or json"),
             "rich",
-            flag="--renderer", word="{rich,minimal,json}"),
+            flag="--renderer", word="{rich,minimal,json}", choices=RENDERERS),
     Setting("CMD_CHAT_LANGUAGE", "both", "language", language,
             N_("language code, such as en; where it is not set the system's language decides"),
             flag="--language", short="-l", word="CODE"),
 )  # fmt: skip
 
-# What only the command lines of ``token`` and ``history`` have; no variable can have such names.
+# What only command lines have, as of ``token`` and ``history``; no variable can have such names.
 LINE_TABLE: tuple[Setting, ...] = (
     Setting("<USERNAME>", "line", "username", nickname,
             N_("nickname that the token is for"), word="USERNAME"),
@@ -216,11 +219,14 @@ LINE_TABLE: tuple[Setting, ...] = (
     Setting("--ttl", "line", "ttl", integer(1, 2_592_000),
             N_("seconds until the token expires"), "3600", flag="--ttl", word="SECONDS"),
     Setting("<ACTION>", "line", "action", choice(*ACTIONS),
-            N_("list, show, search, export, delete or passphrase (to change it)"), word="ACTION"),
+            N_("list, show, search, export, delete or passphrase (to change it)"), word="ACTION",
+            choices=ACTIONS),
     Setting("<TEXT>", "line", "text", secret,
             N_("what to search for; of search only"), word="TEXT"),
     Setting("<SERVER>", "line", "server", address,
             N_("server whose history is meant; without it all of them"), word="SERVER[:PORT]"),
+    Setting("<SHELL>", "line", "shell", choice(*SHELLS),
+            N_("bash, zsh or fish"), word="SHELL", choices=SHELLS),
     Setting("--env-file", "line", "env_file", file_path,
             N_("file with settings to take in place of .env, whoever owns it; none takes no file"),
             flag="--env-file", word=_PATH),
@@ -263,6 +269,7 @@ QUESTIONS = {
     "<TOKEN>": N_("Token to revoke: "),
     "<ACTION>": N_("What to do (list, show, search, export, delete, passphrase): "),
     "<TEXT>": N_("Text to search for: "),
+    "<SHELL>": N_("Shell (bash, zsh, fish): "),
 }
 
 

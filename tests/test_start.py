@@ -101,6 +101,8 @@ LINES = {
     "connect": "connect 127.0.0.1 1 al",
     "token": "token al",
     "history": "history list",
+    "status": "status",
+    "completion": "completion bash",
 }
 
 
