@@ -16,14 +16,12 @@ import re
 from collections import deque
 from itertools import cycle
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from bench.servers import PASSWORD, Process
 from bench.wire import Channel, Loop, frame
 from client.encryption.room_encryption import RoomEncryption
 from protocol import frames, limits, pake
 from protocol.frames import MemberLine
-from protocol.keys import Bundle, Identity, RecipientKeys
+from protocol.keys import Identity, RecipientKeys
 from protocol.link import ClientLink, Credentials
 
 TEXT = "x" * 300
@@ -44,9 +42,7 @@ class Person(Identity):
     """An identity with a signing key of its own, and everybody's recipient keys."""
 
     def __init__(self, keys: RecipientKeys) -> None:
-        self._keys = keys
-        self._sign = Ed25519PrivateKey.generate()
-        self.bundle = Bundle(keys.public, self._sign.public_key().public_bytes_raw())
+        super().__init__(keys=keys)
 
 
 class Talker(Channel):

@@ -267,6 +267,11 @@ class Warning(Event):  # noqa: A001  # the contract's word
     text: str
     verified: bool = False
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it has to be said, and is for nobody who could do something about it."""
+        return self.code == "other_keys" and not self.verified
+
 
 @dataclass(frozen=True)
 class Missed(Event):

@@ -126,13 +126,14 @@ _CLOSED_BOX = N_("for a reason that this version does not know ({code}); update 
 # docs/THREATS.md says who can cause which. What a member can bring about alone must not say that
 # the server lies, nor the other way round.
 _WARNINGS: dict[str, str] = {
-    "other_keys": N_(
-        "{nick} has other keys than before; compare codes anew with /verify before you trust "
-        "this nickname."
-    ),
+    "other_keys": N_("{nick} has other keys than before."),
     "other_keys_loud": N_(
         "ATTENTION: {nick} was verified and has other keys now, so this may be somebody else; "
         "say nothing secret before you have compared codes anew with /verify."
+    ),
+    "old_run": N_(
+        "{nick} comes with keys of an earlier start that is over, and gets nothing to read: the "
+        "server shows them again, or an old copy of that identity is in use."
     ),
     "transcript": N_(
         "Either the server shows {nick} another room than you, or {nick} says so without cause: "

@@ -4,8 +4,9 @@
 RSA-2048, X25519 *and* ML-KEM-768.  The link (server to client) and the rooms (client to
 client) both use it, each with an ``info`` of its own.
 
-Python cannot erase keys from memory; an identity lives as long as its process and is never
-stored.
+Python cannot erase keys from memory.  The keys that secrets are wrapped for live as long as
+their process and are never stored; the signing key may last, in a file of the client's, and signs
+the others anew at each start.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from protocol.errors import KeyUnusable, Malformed
+from protocol.limits import COUNTER_MAX
 
 RSA_BITS = 2048
 RSA_BYTES = RSA_BITS // 8
@@ -185,15 +187,23 @@ def _oaep(info: bytes) -> padding.OAEP:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The public half of an identity: what others wrap for, and verify with."""
+    """The public half of an identity: what others wrap for, and verify with.
+
+    ``run`` counts the starts of an identity that lasts, and ``since`` is the lowest run of it
+    that may still go on; both are 0 where the signing key is for this run alone.  ``sig`` is by
+    ``sign``, over the fingerprint: nobody else can put other keys beside it, or another number.
+    """
 
     recipient: Recipient
     sign: bytes
+    run: int
+    since: int
+    sig: bytes
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """SHA-256 over the three public keys, 32 bytes."""
-        return digest("cmdchat bundle 1", self.recipient.rsa, self.recipient.kem, self.sign)
+        """SHA-256 over the three public keys and the numbers of the run, 32 bytes."""
+        return _fingerprint(self.recipient, self.sign, self.run, self.since)
 
     @cached_property
     def _verifier(self) -> Ed25519PublicKey:
@@ -202,51 +212,98 @@ class Bundle:
         except ValueError:
             raise KeyUnusable() from None
 
+    @cached_property
+    def is_genuine(self) -> bool:
+        """Whether the holder of ``sign`` has put these keys and numbers together."""
+        return self._is_signed(self.sig, _to_sign(self.fingerprint))
+
     def check(self) -> None:
-        """Raise KeyUnusable unless all three keys load."""
+        """Raise KeyUnusable unless all three keys load and belong together."""
         self.recipient.check()
         _ = self._verifier
+        if not self.is_genuine:
+            raise KeyUnusable()
+
+    def wrap(self, secret: bytes, info: bytes) -> bytes:
+        """See Recipient.wrap; raises KeyUnusable also if the keys do not belong together."""
+        if not self.is_genuine:
+            raise KeyUnusable()
+        return self.recipient.wrap(secret, info)
 
     def verify(self, signature: bytes, message: bytes) -> bool:
         """Whether ``signature`` (Ed25519, RFC 8032) over ``message`` is this identity's."""
+        return self.is_genuine and self._is_signed(signature, message)
+
+    def _is_signed(self, signature: bytes, message: bytes) -> bool:
         try:
             self._verifier.verify(signature, message)
         except (InvalidSignature, KeyUnusable):
             return False
         return True
 
-    def to_fields(self) -> dict[str, str]:
+    def to_fields(self) -> dict[str, str | int]:
         """The bundle as the JSON object that the wire carries."""
         return {
             "rsa": to_text(self.recipient.rsa),
             "kem": to_text(self.recipient.kem),
             "sign": to_text(self.sign),
+            "run": self.run,
+            "since": self.since,
+            "sig": to_text(self.sig),
         }
 
     @classmethod
     def from_fields(cls, fields: Any) -> Bundle:
-        """Read ``to_fields``; raises Malformed on wrong types or lengths.
+        """Read ``to_fields``; raises Malformed on wrong types, lengths or numbers.
 
-        Whether the keys load is not looked at here: a client must be able to hold, show and
-        skip a bundle that does not.
+        Whether the keys load and belong together is not looked at here: a client must be able to
+        hold, show and skip a bundle of which that is not so.
         """
         if not isinstance(fields, dict) or not all(
-            isinstance(fields.get(name), str) for name in ("rsa", "kem", "sign")
+            isinstance(fields.get(name), str) for name in ("rsa", "kem", "sign", "sig")
         ):
             raise Malformed()
+        run, since = fields.get("run"), fields.get("since")
+        if type(run) is not int or type(since) is not int or not 0 <= since <= run <= COUNTER_MAX:
+            raise Malformed()  # bool is an int, too
         return cls(
             Recipient(from_text(fields["rsa"], RSA_BYTES), from_text(fields["kem"], KEM_BYTES)),
             from_text(fields["sign"], SIGN_BYTES),
+            run,
+            since,
+            from_text(fields["sig"], SIGNATURE_BYTES),
         )
 
 
-class Identity:
-    """A client's keys for one run of the program: made at its start, never stored."""
+def _fingerprint(recipient: Recipient, sign: bytes, run: int, since: int) -> bytes:
+    numbers = (number.to_bytes(8, "big") for number in (run, since))
+    return digest("cmdchat bundle 2", recipient.rsa, recipient.kem, sign, *numbers)
 
-    def __init__(self) -> None:
-        self._keys = RecipientKeys()
-        self._sign = Ed25519PrivateKey.generate()
-        self.bundle = Bundle(self._keys.public, self._sign.public_key().public_bytes_raw())
+
+def _to_sign(fingerprint: bytes) -> bytes:
+    return labelled("cmdchat run 1", fingerprint)
+
+
+class Identity:
+    """A client's keys for one run of the program.
+
+    All are fresh, and ``run`` is 0, unless there is a signing key that lasts: then that one signs
+    the fresh ones, as those of its start ``run``, with ``since`` the lowest that may still go on.
+    """
+
+    def __init__(
+        self,
+        sign: Ed25519PrivateKey | None = None,
+        run: int = 0,
+        since: int = 0,
+        keys: RecipientKeys | None = None,
+    ) -> None:
+        """Only test vectors give their own ``keys``."""
+        self._keys = keys or RecipientKeys()
+        self._sign = sign or Ed25519PrivateKey.generate()
+        public = self._sign.public_key().public_bytes_raw()
+        sig = self.sign(_to_sign(_fingerprint(self._keys.public, public, run, since)))
+        self.bundle = Bundle(self._keys.public, public, run, since, sig)
 
     @property
     def fingerprint(self) -> bytes:

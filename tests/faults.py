@@ -32,8 +32,6 @@ from itertools import count
 from typing import Any, NamedTuple
 from unittest import mock
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from client import events, messages
 from client.connection import backoff, circuit_breakers, handshake
 from client.connection.connection import ClientConnection
@@ -44,7 +42,7 @@ from client.outbox import Line
 from client.session import Session
 from protocol import frames, limits, pake
 from protocol.invite import InviteLink
-from protocol.keys import Bundle, Identity, RecipientKeys, to_text
+from protocol.keys import Identity, RecipientKeys, to_text
 from protocol.link import Credentials
 from server import throttle
 from server.app import ChatServer
@@ -853,9 +851,7 @@ class Passer(Identity):
     """Somebody that comes once: its signature is its own, its key pairs are all strangers'."""
 
     def __init__(self, keys: RecipientKeys) -> None:
-        self._keys = keys
-        self._sign = Ed25519PrivateKey.generate()
-        self.bundle = Bundle(keys.public, self._sign.public_key().public_bytes_raw())
+        super().__init__(keys=keys)
 
 
 def _go(wire: Wire) -> None:

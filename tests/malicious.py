@@ -14,7 +14,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from types import SimpleNamespace
+from typing import NamedTuple, TypeVar, cast
 
 from client import events
 from client.connection.connection import ClientConnection
@@ -23,7 +24,7 @@ from client.session import Session
 from protocol import codec, frames
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Box, MemberLine, Wrap
 from protocol.invite import InviteLink
-from protocol.keys import Bundle, Identity, RecipientKeys
+from protocol.keys import Bundle, Identity, Recipient, RecipientKeys
 from protocol.link import Credentials, ServerLink
 from transport import Closed
 from transport.client_websocket import connect
@@ -53,6 +54,12 @@ def identity(name: str) -> Identity:
 def bundle(name: str) -> Bundle:
     """The public keys that go with ``identity(name)``."""
     return identity(name).bundle
+
+
+def signed_by(who: Identity, recipient: Recipient, run: int = 0, since: int = 0) -> Bundle:
+    """A bundle of these keys that ``who`` has signed, whether they are any good or not."""
+    keys = cast(RecipientKeys, SimpleNamespace(public=recipient))
+    return Identity(who._sign, run, since, keys).bundle
 
 
 def welcome(nick: str) -> frames.Welcome:

@@ -178,12 +178,22 @@ class Identity(Keys):
         """Be somebody else, whose other keys are the same."""
         self._sign = Ed25519PrivateKey.generate()
         self.sign_key = self._sign.public_key().public_bytes_raw()
+        self.start(0, 0)
+
+    def start(self, run: int, since: int) -> None:
+        """Be the start ``run`` of somebody whose signing key lasts."""
+        self.run, self.since = run, since
+        numbers = u64(run), u64(since)
+        self.fingerprint = digest("cmdchat bundle 2", self.rsa, self.kem, self.sign_key, *numbers)
+        self.sig = self.sign(labelled("cmdchat run 1", self.fingerprint))
         self.bundle = {
             "rsa": to_text(self.rsa),
             "kem": to_text(self.kem),
             "sign": to_text(self.sign_key),
+            "run": run,
+            "since": since,
+            "sig": to_text(self.sig),
         }
-        self.fingerprint = digest("cmdchat bundle 1", self.rsa, self.kem, self.sign_key)
 
     def sign(self, message: bytes) -> bytes:
         return self._sign.sign(message)

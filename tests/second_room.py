@@ -51,19 +51,29 @@ class Member(NamedTuple):
     rsa: bytes
     kem: bytes
     sign: bytes
+    run: int
+    since: int
+    sig: bytes
 
     @property
     def fingerprint(self) -> bytes:
-        return digest("cmdchat bundle 1", self.rsa, self.kem, self.sign)
+        numbers = u64(self.run), u64(self.since)
+        return digest("cmdchat bundle 2", self.rsa, self.kem, self.sign, *numbers)
+
+    @property
+    def is_genuine(self) -> bool:
+        return self._is_by_key(self.sig, labelled("cmdchat run 1", self.fingerprint))
 
     @property
     def flat(self) -> tuple[bytes, bytes]:
         return crypto.name_key(self.nick), self.fingerprint
 
     def signed(self, signature: str, message: bytes) -> bool:
+        return self.is_genuine and self._is_by_key(from_text(signature, 64), message)
+
+    def _is_by_key(self, signature: bytes, message: bytes) -> bool:
         try:
-            key = Ed25519PublicKey.from_public_bytes(self.sign)
-            key.verify(from_text(signature, 64), message)
+            Ed25519PublicKey.from_public_bytes(self.sign).verify(signature, message)
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -142,6 +152,8 @@ class Room:
         self._epochs: dict[tuple[bytes, bytes], int] = {}
         self._marks: dict[tuple[bytes, bytes, bytes], tuple[int, int]] = {}
         self._known: dict[bytes, bytes] = {}
+        self._since: dict[bytes, int] = {}  # key: signing key; lower runs are over
+        self._refused: set[bytes] = set()  # fingerprints of keys that do not count
         self._ids: set[tuple[bytes, str]] = set()
         self._opened_ever: set[bytes] = set()
         self._missing = 1  # members that the roster still lacks
@@ -199,7 +211,9 @@ class Room:
     @property
     def _self(self) -> Member:
         me = self._me
-        return Member(self.id, self.own_nick, 0, me.rsa, me.kem, me.sign_key)
+        return Member(
+            self.id, self.own_nick, 0, me.rsa, me.kem, me.sign_key, me.run, me.since, me.sig
+        )
 
     @property
     def nicks(self) -> list[str]:
@@ -212,9 +226,15 @@ class Room:
 
     def _meet(self, member: Member) -> None:
         key = crypto.name_key(member.nick)
-        if self._known.setdefault(key, member.fingerprint) != member.fingerprint:
+        since = self._since.get(member.sign, 0)
+        if not member.is_genuine or member.run < since:
+            self._refused.add(member.fingerprint)
+            self._warn(f"{member.nick} has keys that do not count")
+            return
+        self._since[member.sign] = max(since, member.since)
+        if self._known.setdefault(key, member.sign) != member.sign:
             self._warn(f"{member.nick} has other keys than before")
-            self._known[key] = member.fingerprint
+            self._known[key] = member.sign
 
     def _changed(self) -> None:
         """The membership is another one from ``change`` on."""
@@ -319,6 +339,8 @@ class Room:
         return wrap, self._box(chain, audience, text, "text")
 
     def _wrap(self, chain: Chain, member: Member, audience: bytes) -> Frame:
+        if member.fingerprint in self._refused:
+            raise ValueError("keys that do not count")
         place = self._place(audience, self._me.fingerprint)
         info = wrap_info(place, member.fingerprint, chain.epoch, chain.n)
         wrapped = crypto.wrap(chain.ck, member.rsa, member.kem, info)
@@ -552,9 +574,12 @@ def _marked(place: Place) -> tuple[bytes, bytes, bytes]:
 
 def _member(line: Frame) -> Member:
     bundle = line["bundle"]
-    keys = (("rsa", 256), ("kem", 1216), ("sign", 32))
-    rsa, kem, sign = (from_text(bundle[name], size) for name, size in keys)
-    return Member(line["id"], line["nick"], line["joined"], rsa, kem, sign)
+    keys = (("rsa", 256), ("kem", 1216), ("sign", 32), ("sig", 64))
+    rsa, kem, sign, sig = (from_text(bundle[name], size) for name, size in keys)
+    run, since = bundle["run"], bundle["since"]
+    if type(run) is not int or type(since) is not int or not 0 <= since <= run < 2**53:
+        raise ValueError("numbers of a run")
+    return Member(line["id"], line["nick"], line["joined"], rsa, kem, sign, run, since, sig)
 
 
 def _flat(members: Iterable[Member]) -> list[bytes]:

@@ -51,7 +51,7 @@ _OBJECTS = {
     "box": "epoch count, n count, data token, sig signature",
     "wrap": "to count, epoch count, n count, wrapped wrapped",
     "member": "id count, nick nick, joined count, bundle bundle",
-    "bundle": "rsa rsa, kem kem, sign share",
+    "bundle": "rsa rsa, kem kem, sign share, run count, since count, sig signature",
     "line": "room room, count count",
 }
 _TEXTS = {"nick": 64, "room": 128, "code": 32, "announcement": 1000}

@@ -22,7 +22,7 @@ from tests.stub_websocket import StubWebSocket
 from tests.wire import LONG, box, wrap
 from transport import Closed
 
-BUNDLE = Bundle(Recipient(bytes(256), bytes(1216)), bytes(32))
+BUNDLE = Bundle(Recipient(bytes(256), bytes(1216)), bytes(32), 0, 0, bytes(64))
 _ids = iter(range(1, 1 << 30))
 
 

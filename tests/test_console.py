@@ -164,8 +164,10 @@ def test_what_the_program_says_has_a_mark_that_is_no_nickname() -> None:
             mark = line.removeprefix("▌ 12:01 ").partition(" ")[0]
             if not isinstance(event, events.Message):
                 assert mark in (INFO, ALARM), line
-    (warning,) = minimal(events.Warning("other_keys", "bob", "text"))
+    (warning,) = minimal(events.Warning("other_keys", "bob", "text", verified=True))
     assert warning == "▌ 12:01 ! Warning: text"
+    (warning,) = minimal(events.Warning("other_keys", "bob", "text"))
+    assert warning == f"▌ 12:01 {INFO} text"
     assert minimal(message("text", sender="Warning")) == ["▌ 12:01 Warning: text"]
 
 

@@ -50,9 +50,9 @@ KEY = Fernet.generate_key()
 token = st.binary(max_size=40).map(lambda text: Fernet(KEY).encrypt_at_time(text, 0))
 nonce, share, digest, signature = raw(16), raw(32), raw(32), raw(64)
 wrapped = raw(keys.WRAP_BYTES)
-bundle = st.builds(
-    keys.Bundle, st.builds(keys.Recipient, raw(keys.RSA_BYTES), raw(keys.KEM_BYTES)), raw(32)
-)
+recipient = st.builds(keys.Recipient, raw(keys.RSA_BYTES), raw(keys.KEM_BYTES))
+bundle = st.builds(keys.Bundle, recipient, raw(32), st.integers(9, 2**53 - 1), st.integers(0, 9),
+                   signature)  # fmt: skip
 box = st.builds(frames.Box, count, count, token, signature)
 wrap = st.builds(frames.Wrap, count, count, count, wrapped)
 member = st.builds(frames.MemberLine, count, nick, count, bundle)
@@ -167,7 +167,7 @@ def test_absent_keys_are_left_out() -> None:
 
 # What is refused
 
-SOME_BUNDLE = keys.Bundle(keys.Recipient(b"\1" * 256, b"\2" * 1216), b"\3" * 32)
+SOME_BUNDLE = keys.Bundle(keys.Recipient(b"\1" * 256, b"\2" * 1216), b"\3" * 32, 9, 8, b"\6" * 64)
 SOME_BOX = frames.Box(1, 0, Fernet(KEY).encrypt_at_time(b"", 0), b"\4" * 64)
 SOME_WRAP = frames.Wrap(2, 1, 0, b"\5" * keys.WRAP_BYTES)
 SOME_MEMBER = frames.MemberLine(1, "alice", 1, SOME_BUNDLE)
@@ -260,9 +260,9 @@ def test_binary_fields_have_one_spelling_and_one_size(kind: type[Frame], key: st
             kind.from_object({**good, key: text})
 
 
-@pytest.mark.parametrize("name", ["rsa", "kem", "sign"])
+@pytest.mark.parametrize("name", ["rsa", "kem", "sign", "sig"])
 def test_bundles_are_as_strict(name: str) -> None:
-    good = SOME_BUNDLE.to_fields()
+    good: dict[str, Any] = SOME_BUNDLE.to_fields()
     wrong: list[Any] = [*spellings(good[name]), None, 7, True, []]
     for value in wrong:
         with pytest.raises(Malformed):

@@ -184,7 +184,7 @@ def read_bundle(raw: bytes) -> object:
     bundle.verify(bytes(64), b"message")
     try:
         bundle.check()
-        return bundle.recipient.wrap(bytes(32), b"info")
+        return bundle.wrap(bytes(32), b"info")
     except KeyUnusable:
         return bundle
 

@@ -151,7 +151,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("recipient", UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_unusable_keys_are_found_by_check(recipient: Recipient) -> None:
-    bundle = Bundle(recipient, bytes(32))
+    bundle = Bundle(recipient, bytes(32), 0, 0, bytes(64))
     for refused in (recipient.check, bundle.check, lambda: recipient.wrap(SECRET, INFO)):
         with pytest.raises(KeyUnusable):
             refused()
@@ -185,21 +185,64 @@ def test_each_identity_is_another(identity: Identity) -> None:
 
 def test_fingerprint_is_as_specified(identity: Identity) -> None:
     bundle = identity.bundle
-    parts = (b"cmdchat bundle 1", bundle.recipient.rsa, bundle.recipient.kem, bundle.sign)
+    keys = (bundle.recipient.rsa, bundle.recipient.kem, bundle.sign)
+    parts = (b"cmdchat bundle 2", *keys, bytes(8), bytes(8))
     text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     assert bundle.fingerprint == identity.fingerprint == hashlib.sha256(text).digest()
 
 
-@pytest.mark.parametrize("changed", ["rsa", "kem", "sign"])
-def test_fingerprint_depends_on_each_key(identity: Identity, changed: str) -> None:
+@pytest.mark.parametrize("changed", ["rsa", "kem", "sign", "run", "since"])
+def test_fingerprint_depends_on_each_part(identity: Identity, changed: str) -> None:
     bundle = identity.bundle
     if changed == "sign":
         other = dataclasses.replace(bundle, sign=bundle.sign[:-1] + bytes([bundle.sign[-1] ^ 1]))
+    elif changed in ("run", "since"):
+        numbers = {"run": (1, 0), "since": (0, 1)}[changed]
+        other = dataclasses.replace(bundle, run=numbers[0], since=numbers[1])
     else:
         key = getattr(bundle.recipient, changed)
         recipient = dataclasses.replace(bundle.recipient, **{changed: b"\x99" + key[1:-1] + b"\7"})
         other = dataclasses.replace(bundle, recipient=recipient)
     assert other.fingerprint != bundle.fingerprint
+    assert bundle.is_genuine and not other.is_genuine
+
+
+def test_nothing_in_a_bundle_can_be_exchanged(identity: Identity) -> None:
+    """Whoever has seen two bundles of a person cannot make a third of them."""
+    sign = Ed25519PrivateKey.generate()
+    first, second = Identity(sign, 7, 7), Identity(sign, 8, 7)
+    assert first.bundle.sign == second.bundle.sign
+    assert first.fingerprint != second.fingerprint
+    for mixed in (
+        dataclasses.replace(first.bundle, recipient=second.bundle.recipient),
+        dataclasses.replace(first.bundle, run=8),
+        dataclasses.replace(first.bundle, since=0),
+        dataclasses.replace(first.bundle, sig=second.bundle.sig),
+        dataclasses.replace(first.bundle, sig=first.sign(first.fingerprint)),
+        dataclasses.replace(first.bundle, sign=identity.bundle.sign),
+    ):
+        assert not mixed.is_genuine
+        assert not mixed.verify(first.sign(b"message"), b"message")
+        for refused in (mixed.check, lambda mixed=mixed: mixed.wrap(SECRET, INFO)):
+            with pytest.raises(KeyUnusable):
+                refused()
+    assert first.unwrap(first.bundle.wrap(SECRET, INFO), INFO) == SECRET
+
+
+def test_what_signs_a_bundle_is_as_specified(identity: Identity) -> None:
+    parts = (b"cmdchat run 1", identity.fingerprint)
+    text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    assert identity.bundle.sig == identity.sign(text)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"run": 7, "since": 8}, {"run": 2**53}, {"since": -1}, {"run": True}, {"run": 7.0},
+     {"run": "7"}, {"run": None}, {"since": None}],
+)  # fmt: skip
+def test_the_numbers_of_a_run_are_counts(identity: Identity, numbers: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        Bundle.from_fields({**identity.bundle.to_fields(), **numbers})
 
 
 def test_signatures(identity: Identity) -> None:
@@ -226,7 +269,7 @@ def test_a_bundle_travels_as_json(identity: Identity) -> None:
     assert Bundle.from_fields(fields) == identity.bundle
 
 
-@pytest.mark.parametrize("name", ["rsa", "kem", "sign"])
+@pytest.mark.parametrize("name", ["rsa", "kem", "sign", "sig"])
 @pytest.mark.parametrize("value", [None, 7, "", "AAAA", "?", b"AAAA"])
 def test_a_malformed_bundle_is_refused(identity: Identity, name: str, value: Any) -> None:
     with pytest.raises(Malformed):
@@ -242,7 +285,7 @@ def test_a_bundle_is_an_object(fields: Any) -> None:
 
 
 def test_a_bundle_that_does_not_load_is_still_read() -> None:
-    bundle = Bundle(Recipient(bytes(256), bytes(1216)), bytes(32))
+    bundle = Bundle(Recipient(bytes(256), bytes(1216)), bytes(32), 0, 0, bytes(64))
     assert Bundle.from_fields(bundle.to_fields()) == bundle
 
 

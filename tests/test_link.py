@@ -352,8 +352,11 @@ def test_a_signature_by_another_identity_is_refused() -> None:
     mixed._keys, mixed._sign, mixed.bundle = alice._keys, mallory._sign, alice.bundle
     with pytest.raises(AuthFailed):
         wire(client_of(who=mixed)).run()
-    # Mallory's own sign key beside Alice's other keys is a bundle of its own, and may be.
+    # Mallory's own sign key beside Alice's other keys is nobody's, unless she signs for that.
     mixed.bundle = replace(alice.bundle, sign=mallory.bundle.sign)
+    with pytest.raises(AuthFailed):
+        wire(client_of(who=mixed)).run()
+    mixed = Identity(mallory._sign, keys=alice._keys)
     assert wire(client_of(who=mixed)).run().bundle.fingerprint not in (
         alice.fingerprint, mallory.fingerprint,
     )  # fmt: skip

@@ -39,6 +39,7 @@ from tests.malicious import (
     identity,
     prove,
     received,
+    signed_by,
     stay,
     welcome,
 )
@@ -82,8 +83,8 @@ def own(said: Said, seq: int) -> frames.OwnPosted:
 
 def unloadable(name: str) -> Bundle:
     """A bundle whose RSA key does not load: an even modulus."""
-    recipient = bundle(name).recipient
-    return replace(bundle(name), recipient=replace(recipient, rsa=b"\x80" + bytes(255)))
+    recipient = replace(bundle(name).recipient, rsa=b"\x80" + bytes(255))
+    return signed_by(identity(name), recipient)
 
 
 # Whom it says to be here
@@ -288,6 +289,39 @@ def test_another_own_nickname_than_the_one_granted_is_named() -> None:
     den.enter(alice, roster, log=OTHER_LOG)
     assert ("bad_roster", "bob") in alice.warned()
     assert alice.session.nick == "bob"  # what is shown as one's own is what is signed with
+
+
+def test_other_keys_beside_a_persons_get_nothing_to_read() -> None:
+    """The server has Mallory's keys, and Bob's name for them: his signing key."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.verifies("bob")
+    mixed = replace(bundle("bob"), recipient=bundle("mallory").recipient)
+    den.seq += 2
+    joined = frames.Joined(den.seq, MemberLine(den.new_id(), "bob", den.seq, mixed))
+    den.log(alice, frames.Left(den.seq - 1, den["bob"].id), joined)
+    assert alice.warned() == [("bad_bundle", "bob")]
+    alice.members()
+    views = alice.all(events.MemberList)[-1].members
+    assert [(one.nick, one.verified) for one in views] == [("alice", True), ("bob", False)]
+    said = den.say("alice", "for nobody")
+    assert said.wraps == () and opened_by("mallory", said) is None
+
+
+def test_a_start_that_is_over_does_not_come_back() -> None:
+    """Bob's signing key lasts; the server has the other keys of a start of his that is over."""
+    den = Den("alice")
+    alice = den["alice"]
+    old = signed_by(identity("bob"), bundle("mallory").recipient, 7, 7)
+    later = signed_by(identity("bob"), bundle("bob").recipient, 8, 8)
+    for each in (later, old):
+        member = MemberLine(den.new_id(), "bob", den.next(), each)
+        den.log(alice, frames.Joined(den.seq, member))
+        if each is later:
+            den.log(alice, frames.Left(den.next(), member.id))
+    assert alice.warned() == [("old_run", "bob")]
+    said = den.say("alice", "for nobody")
+    assert said.wraps == () and opened_by("mallory", said) is None
 
 
 def test_a_bundle_that_does_not_load_stops_nobody() -> None:

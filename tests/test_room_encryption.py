@@ -36,6 +36,7 @@ from client.encryption.trust import Trust, TrustWarning
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.keys import Bundle, Identity, Recipient, labelled, to_text
+from tests.malicious import signed_by
 
 LOG = b"log id, 16 bytes"
 
@@ -136,9 +137,9 @@ def shut(name: str, reason: str, *codes: str) -> tuple[UndecryptablePost, list[T
     return UndecryptablePost(name, reason), [TrustWarning(code, name) for code in codes]
 
 
-def broken(bundle: Bundle) -> Bundle:
+def broken(who: Identity) -> Bundle:
     """A bundle whose RSA key does not load: an even modulus."""
-    return replace(bundle, recipient=replace(bundle.recipient, rsa=b"\x80" + bytes(255)))
+    return signed_by(who, replace(who.bundle.recipient, rsa=b"\x80" + bytes(255)))
 
 
 # Who is sealed for
@@ -260,7 +261,7 @@ def test_epochs_go_on_after_a_new_join_in_another_log() -> None:
 
 def test_a_bundle_that_does_not_load_is_skipped_and_named_once() -> None:
     room = Honest("alice", "bob")
-    bad = replace(line("mallory", 9, 3), bundle=broken(identity("mallory").bundle))
+    bad = replace(line("mallory", 9, 3), bundle=broken(identity("mallory")))
     room.seq = 3
     for core in room.others():
         core.joined(3, bad)
@@ -585,7 +586,128 @@ def test_a_verified_nickname_stays_loud_when_its_keys_change_twice() -> None:
         TrustWarning("other_keys", "bob", True)
     ]
     core.left(7, 8)
-    assert core.joined(8, line("bob", 9, 8)) == [TrustWarning("other_keys", "bob", False)]
+    assert core.joined(8, line("bob", 9, 8)) == []
+    assert core.is_verified(identity("bob").fingerprint)
+
+
+@functools.cache
+def start(name: str, run: int, since: int) -> Bundle:
+    """One start of somebody whose signing key lasts: its other keys are this start's own."""
+    sign = identity(name)._sign
+    return Identity(sign, run, since, identity(f"{name} {run}")._keys).bundle
+
+
+def person(name: str, run: int, since: int, id: int, seq: int, nick: str = "") -> MemberLine:
+    return MemberLine(id, nick or name, seq, start(name, run, since))
+
+
+def test_the_next_start_of_a_person_is_no_news_and_stays_verified() -> None:
+    core = Honest("alice", "carol").cores["alice"]
+    assert core.joined(3, person("bob", 5, 5, 7, 3)) == []
+    core.verify("bob", start("bob", 5, 5).fingerprint)
+    core.left(4, 7)
+    assert core.joined(5, person("bob", 6, 6, 8, 5)) == []
+    assert core.is_verified(start("bob", 6, 6).fingerprint)
+    assert {wrap.to for wrap in core.seal("text", "x").wraps} == {2, 8}
+
+
+def test_an_old_bundle_comes_back_to_nothing() -> None:
+    """The server plays a start again that is over; whoever has its keys now reads nothing."""
+    room = Honest("alice", "bob")
+    core = room.cores["alice"]
+    core.joined(3, person("carol", 5, 5, 7, 3))
+    core.verify("carol", start("carol", 5, 5).fingerprint)
+    core.left(4, 7)
+    core.joined(5, person("carol", 6, 6, 8, 5))
+    core.left(6, 8)
+    old = start("carol", 5, 5).fingerprint
+    assert core.joined(7, person("carol", 5, 5, 9, 7)) == [TrustWarning("old_run", "carol", True)]
+    assert not core.is_verified(old) and core.standing(old) == "new"
+    sealed = core.seal("text", "x")
+    assert (sealed.warnings, [wrap.to for wrap in sealed.wraps]) == ((), [2])
+    with pytest.raises(KeyUnusable):
+        core.seal_private(9, old, "text", "psst")
+    with pytest.raises(Gone):
+        core.verify("carol", old)
+    assert core.open(8, 9, 7, Box(1, 0, b"", bytes(64))) == shut("carol", "name", "forged")
+    assert core.renamed(9, 9, "caro") == [] and not core.is_verified(old)
+    # In the roster it is all the same: everybody has to count the same members.
+    assert [entry.id for entry in core.members()] == [1, 2, 9]
+
+
+def test_two_starts_at_once_are_both_there() -> None:
+    core = Honest("alice").cores["alice"]
+    assert core.joined(2, person("bob", 5, 5, 7, 2)) == []
+    core.verify("bob", start("bob", 5, 5).fingerprint)
+    assert core.joined(3, person("bob", 6, 5, 8, 3, "bob2")) == []
+    core.left(4, 7)
+    assert core.joined(5, person("bob", 5, 5, 9, 5)) == [], "its later start says that it goes on"
+    assert {wrap.to for wrap in core.seal("text", "x").wraps} == {8, 9}
+    assert core.all_verified()
+
+
+def test_what_is_in_the_room_stays_good_there() -> None:
+    core = Honest("alice").cores["alice"]
+    core.joined(2, person("bob", 5, 5, 7, 2))
+    core.joined(3, person("bob", 6, 6, 8, 3, "bob2"))
+    assert core.renamed(4, 7, "bobby") == []
+    assert {wrap.to for wrap in core.seal("text", "x").wraps} == {7, 8}
+
+
+def test_other_keys_beside_a_persons_are_nobodys() -> None:
+    """Bob is verified; the server puts keys of its own beside his."""
+    core = Honest("alice", "dave").cores["alice"]
+    core.joined(3, person("bob", 5, 5, 7, 3))
+    core.verify("bob", start("bob", 5, 5).fingerprint)
+    core.left(4, 7)
+    false = replace(start("bob", 5, 5), recipient=identity("mallory").bundle.recipient)
+    warned = core.joined(5, MemberLine(8, "bob", 5, false))
+    assert warned == [TrustWarning("bad_bundle", "bob")]
+    assert not core.is_verified(false.fingerprint)
+    assert {wrap.to for wrap in core.seal("text", "x").wraps} == {2}
+
+
+def test_being_there_makes_nobody_known_in_a_verified_place() -> None:
+    core = Honest("alice", "bob").cores["alice"]
+    core.verify("bob", identity("bob").fingerprint)
+    core.left(3, 2)
+    false = identity("mallory").fingerprint
+    for seq in (4, 6, 8):
+        joined = core.joined(seq, line("bob", seq, seq, keys="mallory"))
+        assert joined == [TrustWarning("other_keys", "bob", True)]
+        assert core.standing(false) == "new"
+        core.left(seq + 1, seq)
+    core.joined(10, line("bob", 10, 10, keys="mallory"))
+    core.verify("bob", false)
+    assert core.is_verified(false)
+    core.left(11, 10)
+    assert core.joined(12, line("bob", 12, 12)) == [TrustWarning("other_keys", "bob", True)]
+
+
+def test_a_verified_person_is_not_verified_as_another_one() -> None:
+    core = Honest("alice", "bob", "carol").cores["alice"]
+    for name in ("bob", "carol"):
+        core.verify(name, identity(name).fingerprint)
+    core.left(4, 2)
+    assert core.renamed(5, 3, "bob") == [TrustWarning("other_keys", "bob", True)]
+    assert not core.is_verified(identity("carol").fingerprint)
+    core.renamed(6, 3, "carol")
+    assert core.is_verified(identity("carol").fingerprint)
+
+
+def test_known_is_who_had_the_nickname_before() -> None:
+    core = Honest("alice", "bob").cores["alice"]
+    prints = {name: identity(name).fingerprint for name in ("alice", "bob", "carol")}
+    assert core.standing(prints["alice"]) == "verified"
+    assert core.standing(prints["bob"]) == "new"
+    core.left(3, 2)
+    core.joined(4, line("bob", 4, 4))
+    assert core.standing(prints["bob"]) == "known"
+    core.renamed(5, 4, "bobby")
+    assert core.standing(prints["bob"]) == "known"
+    assert core.joined(6, line("bob", 6, 6, keys="carol")) == [TrustWarning("other_keys", "bob")]
+    assert core.standing(prints["carol"]) == "new"
+    assert core.standing(bytes(32)) == "new"
 
 
 def test_an_unverified_member_among_verified_ones_is_announced() -> None:
@@ -608,8 +730,8 @@ def test_an_unverified_member_among_verified_ones_is_announced() -> None:
 def test_what_is_known_of_nicknames_is_bounded_but_for_the_verified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("client.encryption.trust._NICKS", 3)
-    trust = Trust()
+    monkeypatch.setattr("client.encryption.trust._REMEMBERED", 3)
+    trust = Trust(identity("alice").bundle)
     trust.verify(RosterEntry(line("bob", 2)))
     trust.meet(RosterEntry(line("bob", 2)))
     for number in (0, 1, 0, 2):
@@ -753,7 +875,7 @@ def test_ones_own_nickname_with_other_keys_is_announced() -> None:
 def test_the_keys_of_who_left_are_forgotten() -> None:
     room = Honest("alice", "bob", "carol")
     core = room.cores["alice"]
-    bad = broken(identity("mallory").bundle)
+    bad = broken(identity("mallory"))
     core.joined(4, MemberLine(9, "mallory", 4, bad))
     core.seal("text", "x")
     context = Context("den", LOG, ROOM_AUDIENCE, identity("bob").fingerprint)
@@ -1681,7 +1803,9 @@ def test_the_longer_memory_is_of_64_changes_under_which_something_was_said() -> 
 
 def test_keys_of_the_wrong_size_are_as_unusable_as_others() -> None:
     core = Honest("alice", "bob").cores["alice"]
-    small = Bundle(Recipient(b"", b""), b"")
-    core.joined(3, MemberLine(3, "carol", 3, small))
-    assert core.seal("text", "x").warnings == (TrustWarning("bad_bundle", "carol"),)
+    small = Bundle(Recipient(b"", b""), b"", 0, 0, b"")
+    bad = [TrustWarning("bad_bundle", "carol")]
+    assert core.joined(3, MemberLine(3, "carol", 3, small)) == bad
+    sealed = core.seal("text", "x")
+    assert sealed.warnings == () and [wrap.to for wrap in sealed.wraps] == [2]
     assert core.open(4, 3, 3, Box(1, 0, b"", bytes(64))) == shut("carol", "name", "forged")

@@ -28,7 +28,7 @@ from protocol.keys import Bundle, Recipient
 from server.rooms import Entry, Member, Room, Rooms, Snapshot
 from tests.wire import box, wrap
 
-BUNDLE = Bundle(Recipient(bytes(256), bytes(1216)), bytes(32))
+BUNDLE = Bundle(Recipient(bytes(256), bytes(1216)), bytes(32), 0, 0, bytes(64))
 Frames = list[dict[str, Any]]
 
 

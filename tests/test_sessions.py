@@ -25,7 +25,7 @@ GRACE = 60.0
 
 def bundle(number: int) -> Bundle:
     """Somebody's public keys."""
-    return Bundle(Recipient(bytes(256), bytes(1216)), number.to_bytes(32, "big"))
+    return Bundle(Recipient(bytes(256), bytes(1216)), number.to_bytes(32, "big"), 0, 0, bytes(64))
 
 
 class House:

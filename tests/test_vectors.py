@@ -248,8 +248,13 @@ def check_derivations(vector: Vector, prs: bytes, texts: tuple[str, ...]) -> Non
         assert vector.raw(f"{name}-key") == hkdf(k0 + isk, salt, labelled(label))
     (opened,) = Opener(vector.raw("client-key")).open(from_text(confirm))
     assert opened["nick"] == vector.header["nick"] and opened["room"] == vector.header["room"]
+    numbers = [opened["bundle"].pop(name).to_bytes(8, "big") for name in ("run", "since")]
     bundle = {name: from_text(value) for name, value in opened["bundle"].items()}
-    fingerprint = sha256("cmdchat bundle 1", bundle["rsa"], bundle["kem"], bundle["sign"])
+    keys = (bundle["rsa"], bundle["kem"], bundle["sign"])
+    fingerprint = sha256("cmdchat bundle 2", *keys, *numbers)
+    Ed25519PublicKey.from_public_bytes(bundle["sign"]).verify(
+        bundle["sig"], labelled("cmdchat run 1", fingerprint)
+    )
     signed = labelled("cmdchat confirm 1", *three, fingerprint)
     Ed25519PublicKey.from_public_bytes(bundle["sign"]).verify(from_text(opened["sig"]), signed)
     with pytest.raises(InvalidSignature):
@@ -287,10 +292,13 @@ def do_ticket_name(vector: Vector) -> str:
 
 
 def do_fingerprint(vector: Vector) -> str:
-    rsa, kem, sign = (vector.raw(name) for name in ("rsa", "kem", "sign"))
-    expected = sha256("cmdchat bundle 1", rsa, kem, sign)
-    assert Bundle(Recipient(rsa, kem), sign).fingerprint == vector.raw("result") == expected
-    return "ok"
+    rsa, kem, sign, sig = (vector.raw(name) for name in ("rsa", "kem", "sign", "sig"))
+    run, since = (int(vector.header[name]) for name in ("run", "since"))
+    numbers = (number.to_bytes(8, "big") for number in (run, since))
+    expected = sha256("cmdchat bundle 2", rsa, kem, sign, *numbers)
+    bundle = Bundle(Recipient(rsa, kem), sign, run, since, sig)
+    assert bundle.fingerprint == vector.raw("result") == expected
+    return "ok" if bundle.is_genuine else "sig"
 
 
 def place_of(vector: Vector) -> Context:

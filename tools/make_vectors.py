@@ -27,7 +27,7 @@ from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain, m
 from client.encryption.transcript import Claim, Transcript, TranscriptHash
 from protocol import frames, link, pake
 from protocol.frames import Box, Frame, KeyFor, Posted, PrivateFor, Renamed, Wrap
-from protocol.keys import to_text
+from protocol.keys import Bundle, to_text
 from protocol.link import ClientLink, Credentials, ServerLink
 from protocol.names import nick_key, room_key
 from protocol.records import Opener, Sealer
@@ -832,12 +832,20 @@ def make_values() -> None:
         header = {"expect": "ok", "do": do, "why": why, **given, "result": result}
         write(FOLDER / "e2e" / f"{name}.txt", header, payload)
 
-    bundle = identity("alice").bundle
-    value(
-        "fingerprint", "fingerprint", "what names an identity",
-        {"rsa": to_text(bundle.recipient.rsa), "kem": to_text(bundle.recipient.kem),
-         "sign": to_text(bundle.sign)}, to_text(bundle.fingerprint),
-    )  # fmt: skip
+    def fingerprint(name: str, why: str, bundle: Bundle, expect: str = "ok") -> None:
+        fields = {key: str(given) for key, given in bundle.to_fields().items()}
+        result = to_text(bundle.fingerprint)
+        value(name, "fingerprint", why, {**fields, "expect": expect}, result)
+
+    carol = identity("carol").bundle
+    fingerprint("fingerprint", "what names an identity", identity("alice").bundle)
+    fingerprint("fingerprint-run", "the signing key lasts, and has started before", carol)
+    later = replace(carol, run=carol.run + 1)
+    fingerprint("fingerprint-other-run", "nobody else can number it", later, "sig")
+    later = replace(carol, since=carol.run)
+    fingerprint("fingerprint-other-since", "nor end what may still go on", later, "sig")
+    mixed = replace(carol, recipient=identity("mallory").bundle.recipient)
+    fingerprint("fingerprint-other-keys", "nor put other keys beside it", mixed, "sig")
 
     def message_key(name: str, why: str, n: int, place: Context, salt: bytes) -> None:
         given = {

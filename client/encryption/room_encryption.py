@@ -46,7 +46,7 @@ from client.encryption.sender_keys import (
     readable_number,
 )
 from client.encryption.transcript import Pair
-from client.encryption.trust import Trust, TrustWarning
+from client.encryption.trust import VERIFIED, Trust, TrustWarning
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.keys import Identity
@@ -74,7 +74,7 @@ class RoomEncryption:
         self._epochs: dict[tuple[str, bytes], int] = {}
         self._replay_guard = ReplayGuard()
         self._ids = Recent(_IDS)  # (sender's fingerprint, post id)
-        self._trust = Trust()
+        self._trust = Trust(identity.bundle)
         self._logs: OrderedDict[bytes, int] = OrderedDict()  # log id: last change seen
 
     # Who is here
@@ -109,6 +109,7 @@ class RoomEncryption:
         self._trust.remember(own)
         history = RosterHistory(log_id, change, roster)
         self._room = Membership(room_key(room), log_id, me, salt, history)
+        self._set_aside(self._room)
         return warnings
 
     def joined(self, seq: int, member: MemberLine) -> list[TrustWarning]:
@@ -119,6 +120,7 @@ class RoomEncryption:
             return self._contradiction(room, seq, entry.nick)
         warnings = self._met(entry, room.roster, self.all_verified())
         self._move(room, seq, room.roster.with_entry(entry))
+        self._set_aside(room)
         return warnings
 
     def left(self, seq: int, member: int) -> list[TrustWarning]:
@@ -145,7 +147,7 @@ class RoomEncryption:
         if member == room.me:
             self._trust.remember(after)
             return []
-        return self._met(after, room.roster, guarded=False)
+        return self._alike(after, room.roster, self._trust.renamed(after))
 
     def rejoined(self, seq: int, member: int) -> list[TrustWarning]:
         """The log's entry ``seq``: another member lost its keys, and needs ours again.
@@ -180,11 +182,18 @@ class RoomEncryption:
         entry = self._here().roster.find(nick)
         if entry is None or entry.fingerprint != fingerprint:
             raise Gone()
+        if self._trust.is_refused(fingerprint):
+            raise Gone()
         self._trust.verify(entry)
 
     def is_verified(self, fingerprint: bytes) -> bool:
         """Whether these keys are verified, or one's own."""
-        return self._trust.is_verified(fingerprint) or fingerprint == self._identity.fingerprint
+        return self.standing(fingerprint) == VERIFIED
+
+    def standing(self, fingerprint: bytes) -> str:
+        """``verified`` (these keys, or they are one's own), ``known`` or ``new``: see Trust."""
+        own = fingerprint == self._identity.fingerprint
+        return VERIFIED if own else self._trust.standing(fingerprint)
 
     def all_verified(self) -> bool:
         """Whether somebody else is here, and everybody is verified."""
@@ -248,12 +257,14 @@ class RoomEncryption:
         """A post for one other member, by id and keys, with a chain of its own.
 
         Raises Gone if that member with those keys is not here, KeyUnusable if its keys do not
-        load, Malformed as ``seal`` does.
+        load or do not count, Malformed as ``seal`` does.
         """
         room = self._here()
         entry = room.roster.get(to)
         if entry is None or entry.fingerprint != fingerprint or to == room.me:
             raise Gone()
+        if self._trust.is_refused(fingerprint):
+            raise KeyUnusable()
         body = self._body(room, kind, text, post_id)
         plain = body.encode()
         audience = member_audience(to, fingerprint)
@@ -363,13 +374,23 @@ class RoomEncryption:
 
     def _met(self, entry: RosterEntry, others: MemberSet, guarded: bool) -> list[TrustWarning]:
         """``entry`` appears; ``guarded``: everybody else was verified until now."""
-        warnings = self._trust.meet(entry)
-        # No honest server lets one in.
-        if others.has_look_alike(entry) and "bad_roster" not in [each.code for each in warnings]:
-            warnings.append(TrustWarning("bad_roster", entry.nick))
+        warnings = self._alike(entry, others, self._trust.meet(entry))
         if guarded and not self.is_verified(entry.fingerprint):
             warnings.append(TrustWarning("unverified_member", entry.nick))
         return warnings
+
+    def _alike(
+        self, entry: RosterEntry, others: MemberSet, warnings: list[TrustWarning]
+    ) -> list[TrustWarning]:
+        """``warnings``, and that its nickname looks like another's: no honest server grants one."""
+        if others.has_look_alike(entry) and "bad_roster" not in [each.code for each in warnings]:
+            warnings.append(TrustWarning("bad_roster", entry.nick))
+        return warnings
+
+    def _set_aside(self, room: Membership) -> None:
+        """Whose keys do not count is there like all others, but gets nothing to read."""
+        refused = self._trust.is_refused
+        room.unusable |= {entry.id for entry in room.others() if refused(entry.fingerprint)}
 
     def _moved_on(self, log_id: bytes, change: int) -> bool:
         """Whether ``change`` is a new one of its log: a log never goes back."""
@@ -432,7 +453,8 @@ class RoomEncryption:
             raise Undecryptable(f"#{sender}", "name", "forged")
         context = room.context(audience, entry.fingerprint)
         message = envelope.signed(context, entry.key, change, box.epoch, box.n, box.data)
-        if not entry.member.bundle.verify(box.sig, message):
+        genuine = entry.member.bundle.verify(box.sig, message)
+        if not genuine or self._trust.is_refused(entry.fingerprint):
             raise Undecryptable(entry.nick, "name", "forged")
         if sender == room.me or self._replay_guard.passed(context, box.epoch, box.n):
             raise Undecryptable(entry.nick, "replay", "replay")

@@ -111,7 +111,7 @@ class SenderChain:
     def wrap(self, context: Context, to: int, bundle: Bundle) -> Wrap:
         """The chain for member ``to``; raises KeyUnusable if its keys cannot be used."""
         info = context.wrap_info(bundle.fingerprint, self.epoch, self.n)
-        return Wrap(to, self.epoch, self.n, bundle.recipient.wrap(self.ck, info))
+        return Wrap(to, self.epoch, self.n, bundle.wrap(self.ck, info))
 
     def agrees(self, other: SenderChain) -> bool:
         """Whether both are one chain, known from different numbers on."""

@@ -1,4 +1,9 @@
-"""Whose keys have been compared, and which keys were last seen behind a nickname."""
+"""Whose keys have been compared, and which keys were last seen behind a nickname.
+
+A person is a signing key, which may last; whom a room is sealed for is one run of it, by its
+fingerprint.  So somebody who is verified stays so with the next start, while nothing of an earlier
+start can come back.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,12 @@ from dataclasses import dataclass
 
 from client.encryption.roster import RosterEntry
 from protocol.errors import BadNick
+from protocol.keys import Bundle
 from protocol.names import check_nick
 
-_NICKS = 4096  # bounds what the nicknames of a hostile server can take
+VERIFIED, KNOWN, NEW = "verified", "known", "new"
+
+_REMEMBERED = 8192  # bounds what the nicknames and keys of a hostile server can take
 
 
 @dataclass(frozen=True)
@@ -25,48 +33,126 @@ class TrustWarning:
     loud: bool = False
 
 
+@dataclass(frozen=True)
+class _Meeting:
+    """Somebody as it was met last: ``known`` says whether it had the nickname before."""
+
+    nick: str  # its key
+    sign: bytes
+    known: bool
+    refused: bool
+
+
 class Trust:
     """What this client knows of people, for one run of the program."""
 
-    def __init__(self) -> None:
-        self._verified: set[bytes] = set()  # fingerprints
-        self._compared: dict[str, bytes] = {}  # key: nick_key; the fingerprint verified as it
-        self._known: OrderedDict[str, bytes] = OrderedDict()  # key: nick_key; last fingerprint
+    def __init__(self, own: Bundle) -> None:
+        self._own = own
+        self._verified: set[bytes] = set()  # signing keys
+        self._compared: dict[str, bytes] = {}  # key: nick_key; the signing key verified as it
+        self._last: OrderedDict[str, bytes] = OrderedDict()  # key: nick_key; its last signing key
+        self._since: OrderedDict[bytes, int] = OrderedDict()  # key: signing key; the lowest run
+        self._met: OrderedDict[bytes, _Meeting] = OrderedDict()  # key: fingerprint
+        self._is_over_below(own.sign, own.since)
+
+    def standing(self, fingerprint: bytes) -> str:
+        """``verified``: the code of this person was compared; ``known``: the nickname had the same
+        keys before; ``new``."""
+        met = self._met.get(fingerprint)
+        if met is None or met.refused:
+            return NEW
+        if self._owner(met.nick) not in (None, met.sign):
+            return NEW
+        if met.sign in self._verified or met.sign == self._own.sign:
+            return VERIFIED
+        return KNOWN if met.known else NEW
 
     def is_verified(self, fingerprint: bytes) -> bool:
-        """Whether the code of these keys was compared."""
-        return fingerprint in self._verified
+        """Whether the code of the person with these keys was compared."""
+        return self.standing(fingerprint) == VERIFIED
+
+    def is_refused(self, fingerprint: bytes) -> bool:
+        """Whether these keys do not count, whoever signs with them."""
+        met = self._met.get(fingerprint)
+        return met is not None and met.refused
 
     def verify(self, entry: RosterEntry) -> None:
-        """The code of this member was compared."""
-        self._verified.add(entry.fingerprint)
-        self._compared[entry.key] = entry.fingerprint
+        """The code of this member was compared: the nickname is its own from now on."""
+        sign = entry.member.bundle.sign
+        self._verified.add(sign)
+        self._compared[entry.key] = sign
+        self._is_called(entry.key, sign)
 
     def meet(self, entry: RosterEntry) -> list[TrustWarning]:
-        """Another member appears under a nickname: what there is to say about it."""
-        warnings = []
-        before = self._known.get(entry.key)
-        if before is not None and before != entry.fingerprint:
-            loud = self._was_verified(entry, before)
-            warnings.append(TrustWarning("other_keys", entry.nick, loud))
-        self.remember(entry)
-        try:
-            check_nick(entry.nick)
-        except BadNick:  # no honest server grants it: it may look like somebody else's
-            warnings.append(TrustWarning("bad_roster", entry.nick))
-        return warnings
+        """Another member appears: what there is to say about it."""
+        bundle = entry.member.bundle
+        if not bundle.is_genuine:
+            return self._refuse(entry, TrustWarning("bad_bundle", entry.nick))
+        if bundle.run < self._since.get(bundle.sign, 0):
+            loud = bundle.sign in self._verified
+            return self._refuse(entry, TrustWarning("old_run", entry.nick, loud))
+        self._is_over_below(bundle.sign, bundle.since)
+        return self._under_nick(entry, known=False)
 
-    def remember(self, entry: RosterEntry) -> None:
-        """These are the keys behind this nickname."""
-        self._known[entry.key] = entry.fingerprint
-        self._known.move_to_end(entry.key)
-        if len(self._known) > _NICKS:
-            known = self._known.items()
-            forgotten = next((key for key, last in known if last not in self._verified), None)
-            if forgotten is not None:
-                del self._known[forgotten]
+    def renamed(self, entry: RosterEntry) -> list[TrustWarning]:
+        """A member that was met has another nickname: what there is to say about it."""
+        before = self._met.get(entry.fingerprint)
+        if before is not None and before.refused:
+            self._note(entry, known=False, refused=True)
+            return _misnamed(entry)
+        return self._under_nick(entry, known=before is not None and before.known)
 
-    def _was_verified(self, entry: RosterEntry, before: bytes) -> bool:
-        """Whether a nickname that used to be verified has keys now that are not."""
-        was = before in self._verified or entry.key in self._compared
-        return was and entry.fingerprint not in self._verified
+    def _refuse(self, entry: RosterEntry, warning: TrustWarning) -> list[TrustWarning]:
+        self._note(entry, known=False, refused=True)
+        return [warning, *_misnamed(entry)]
+
+    def remember(self, own: RosterEntry) -> None:
+        """This is one's own nickname."""
+        self._note(own, known=True, refused=False)
+        self._is_called(own.key, own.member.bundle.sign)
+
+    def _under_nick(self, entry: RosterEntry, known: bool) -> list[TrustWarning]:
+        """``known``: whether these keys were, under the nickname before this one."""
+        sign, owner = entry.member.bundle.sign, self._owner(entry.key)
+        before = owner or self._last.get(entry.key)
+        self._note(entry, known=known if before is None else before == sign, refused=False)
+        if owner in (None, sign):  # being seen makes nobody known in a verified one's place
+            self._is_called(entry.key, sign)
+        changed = before not in (None, sign)
+        warned = [TrustWarning("other_keys", entry.nick, owner is not None)] if changed else []
+        return [*warned, *_misnamed(entry)]
+
+    def _owner(self, nick: str) -> bytes | None:
+        """The verified person whose nickname this is."""
+        last = self._last.get(nick)
+        return self._compared.get(nick) or (last if last in self._verified else None)
+
+    def _is_called(self, nick: str, sign: bytes) -> None:
+        self._last[nick] = sign
+        self._last.move_to_end(nick)
+        if len(self._last) > _REMEMBERED:
+            strangers = (nick for nick, last in self._last.items() if last not in self._verified)
+            del self._last[next(strangers, next(iter(self._last)))]
+
+    def _is_over_below(self, sign: bytes, since: int) -> None:
+        if not since:  # a key for one run
+            return
+        self._since[sign] = max(since, self._since.get(sign, 0))
+        self._since.move_to_end(sign)
+        if len(self._since) > _REMEMBERED:
+            strangers = (sign for sign in self._since if sign not in self._verified)
+            del self._since[next(strangers, next(iter(self._since)))]
+
+    def _note(self, entry: RosterEntry, known: bool, refused: bool) -> None:
+        self._met[entry.fingerprint] = _Meeting(entry.key, entry.member.bundle.sign, known, refused)
+        self._met.move_to_end(entry.fingerprint)
+        if len(self._met) > _REMEMBERED:
+            self._met.popitem(last=False)
+
+
+def _misnamed(entry: RosterEntry) -> list[TrustWarning]:
+    try:
+        check_nick(entry.nick)
+    except BadNick:  # no honest server grants it: it may look like somebody else's
+        return [TrustWarning("bad_roster", entry.nick)]
+    return []

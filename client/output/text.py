@@ -288,6 +288,8 @@ class EventText:
         return _texts(_("Error: {text}").format(text=event.text), "alarm", names=True)
 
     def _warning(self, event: events.Warning) -> list[Row]:
+        if event.is_quiet:
+            return _texts(event.text, "quiet", names=True)
         return _texts(_("Warning: {text}").format(text=event.text), "alarm", names=True)
 
     def _missed(self, event: events.Missed) -> list[Row]:
@@ -336,6 +338,8 @@ class EventText:
 def mark_of(event: events.Event) -> str:
     """What stands before an event of the program's own where a message has its nickname; none
     of it can be one."""
+    if isinstance(event, events.Warning) and event.is_quiet:
+        return INFO
     return _MARKS.get(type(event), INFO)
 
 
