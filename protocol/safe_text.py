@@ -39,6 +39,8 @@ def visible(text: str) -> str:
     gets a dotted circle, and of a flood of marks the number that is left out is said
     (``<◌×37>``).  Takes any str, lone surrogates too; linear; a second time changes nothing.
     """
+    if text.isascii() and text.isprintable():  # as most are
+        return text
     strange = frozenset(char for char in set(text) if not _plain(char))
     if not strange:
         return text

@@ -10,7 +10,6 @@ Sequences are those of ECMA-48 and of xterm (invisible-island.net/xterm/ctlseqs)
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import replace
 
 from client.fullscreen.columns import Piece, ScreenLine
 from client.fullscreen.diff import differences, moved_up
@@ -125,7 +124,7 @@ class Canvas:
                 moved = True
                 continue
             placed, column = _placed(span.text, row, column, columns)
-            text += painted(replace(span, text=placed), self._colours)
+            text += painted(span._replace(text=placed), self._colours)
             moved = False
         return text
 

@@ -7,8 +7,8 @@ before it writes one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import NamedTuple
 
 from client.output.charset import Charset
 from client.output.widths import LEFT_TO_RIGHT, cut, leads_left, width
@@ -27,8 +27,7 @@ _TEXT_LEAST = 16  # columns; below that the time goes
 BAR, CALLING_BAR, PRIVATE_BAR = Span("│", "quiet"), Span("»", "mention"), Span("┃", "private")
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """Text that begins at ``column``, counted from 0."""
 
     column: int
@@ -38,8 +37,7 @@ class Piece:
 ScreenLine = tuple[Piece, ...]
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(NamedTuple):
     """Where things stand on a screen of so many ``columns``; ``name`` is the names' width."""
 
     columns: int
@@ -72,7 +70,7 @@ class Columns:
     def widened(self, wanted: int) -> Columns:
         """The same with room for names of that width, as far as there is any."""
         most = max(_NAME_LEAST, min(_NAME_MOST, self.columns // 5))
-        return replace(self, name=min(max(_NAME_LEAST, wanted), most))
+        return self._replace(name=min(max(_NAME_LEAST, wanted), most))
 
 
 def entry_lines(
@@ -80,7 +78,7 @@ def entry_lines(
     bar: Span = BAR,
 ) -> list[ScreenLine]:  # fmt: skip
     """The lines of one entry; ``clock`` is its time as it is written."""
-    name = replace(mark, text=charset.name(mark.text))
+    name = mark._replace(text=charset.name(mark.text))
     body = [_shown(row, charset) for row in rows]
     fitting = cut(name.text, columns.name, charset.shown("…") if charset.full else _PLAIN_CUT)
     if fitting != name.text:
@@ -88,7 +86,7 @@ def entry_lines(
         body[0] = Row((name, Span(": "), *body[0].spans), body[0].indent)
     folded = [line for row in _packed(body, columns.text) for line in wrap(row, columns.text)]
     at = columns.name_at + columns.name - width(fitting)
-    head: ScreenLine = (Piece(at, (replace(name, text=fitting),)),)
+    head: ScreenLine = (Piece(at, (name._replace(text=fitting),)),)
     if columns.has_time:
         head = (Piece(_TIME, (Span(clock, "time"),)), *head)
     # Names and text from right to left change places on some terminals, where no letter from
@@ -96,7 +94,7 @@ def entry_lines(
     written = [name, *(span for row in body for span in row.spans)]
     apart = charset.full and any(leads_left(span.text) for span in written)
     bar_text = bar.text + LEFT_TO_RIGHT if apart else charset.shown(bar.text)
-    bar_piece = Piece(columns.bar_at, (replace(bar, text=bar_text),))
+    bar_piece = Piece(columns.bar_at, (bar._replace(text=bar_text),))
     return [
         (*(head if number == 0 else ()), bar_piece, Piece(columns.text_at, tuple(line)))
         for number, line in enumerate(folded)
@@ -141,4 +139,4 @@ def rule(columns: int, charset: Charset, title: str = "", style: str = "quiet") 
 def _shown(row: Row, charset: Charset) -> Row:
     if charset.full:
         return row
-    return Row(tuple(replace(span, text=span.shown(charset)) for span in row.spans), row.indent)
+    return Row(tuple(span._replace(text=span.shown(charset)) for span in row.spans), row.indent)

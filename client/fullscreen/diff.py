@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from operator import eq
 from typing import NamedTuple
 
 from client.fullscreen.columns import ScreenLine
@@ -90,17 +91,17 @@ def moved_up(old: Sequence[ScreenLine], new: Sequence[ScreenLine]) -> tuple[int,
     screen, what leaves that one is remembered."""
     first = next((row for row, line in enumerate(new) if old[row] != line), len(new))
     first = max(first, 1)
-    best, gain = 0, _alike(old, new, first, 0)
+    wanted = [line or None for line in new]  # an empty row is no gain
+    best, gain = 0, _alike(old, wanted, first, 0)
     for step in range(1, len(new) - first):
-        alike = _alike(old, new, first, step)
+        alike = _alike(old, wanted, first, step)
         if alike > gain:
             best, gain = step, alike
     return best, first
 
 
-def _alike(old: Sequence[ScreenLine], new: Sequence[ScreenLine], first: int, step: int) -> int:
+def _alike(
+    old: Sequence[ScreenLine], new: Sequence[ScreenLine | None], first: int, step: int
+) -> int:
     """Rows with something on them that would not have to be written."""
-    return sum(
-        bool(line) and old[row + step] == line
-        for row, line in enumerate(new[first : len(new) - step], first)
-    )
+    return sum(map(eq, old[first + step :], new[first:]))

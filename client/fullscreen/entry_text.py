@@ -76,7 +76,7 @@ class EntryTexts:
         rows = self._event_text.bare_rows(event)
         if not rows:
             return None
-        beside = (replace(row, indent=max(0, row.indent - INDENT)) for row in rows)
+        beside = (row._replace(indent=max(0, row.indent - INDENT)) for row in rows)
         return EntryText(_mark(mark_of(event)), tuple(map(linked, beside)))
 
     def own(self, text: str, kind: str, to: str | None) -> EntryText:
@@ -131,7 +131,7 @@ class EntryTexts:
         if content is None or repeat.count == 1:
             return content
         last = content.rows[-1]
-        counted = replace(last, spans=(*last.spans, Span(f" {repeats.times(repeat.count)}")))
+        counted = last._replace(spans=(*last.spans, Span(f" {repeats.times(repeat.count)}")))
         return replace(content, rows=(*content.rows[:-1], counted))
 
     def _reconnecting(self, _event: events.Reconnecting) -> EntryText:

@@ -152,8 +152,9 @@ class View:
     def _measure(self, entries: Sequence[ScrollbackEntry], size: Size) -> None:
         """Make the names' column as wide as those need who are seen, or were a moment ago."""
         near = self._scroll.near(entries, _MEASURED * size.rows)
-        names = (width(self._charset.name(entry.content.mark.text)) for entry in near)
-        self._columns = Columns(size.columns).widened(max(names, default=0))
+        names = {entry.content.mark.text for entry in near}
+        widest = max((width(self._charset.name(name)) for name in names), default=0)
+        self._columns = Columns(size.columns).widened(widest)
 
     def _lines_of(self, entries: Sequence[ScrollbackEntry], place: int) -> list[ScreenLine]:
         """The lines of one entry, with what stands above it: a new day, and "new"."""

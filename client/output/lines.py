@@ -41,7 +41,7 @@ class Minimal:
         if rows and mark:
             clock = rows[0].spans[: 0 if self._spoken else 1]
             spans = (*clock, Span(f"{mark} "), *rows[0].spans[len(clock) :])
-            rows[0] = replace(rows[0], spans=spans)
+            rows[0] = rows[0]._replace(spans=spans)
         return list(plain_lines(rows, self._prefix, None if self._spoken else columns))
 
     def prompt(self) -> str:
@@ -113,4 +113,4 @@ def _shown(spans: Iterable[Span], prefix: LinePrefix) -> Iterator[Span]:
         text = prefix.shown(span.shown(prefix.charset))
         if span.style.startswith("nick:") and prefix.charset.full and leads_left(text):
             text += LEFT_TO_RIGHT  # or name and text change places on some terminals
-        yield replace(span, text=text)
+        yield span._replace(text=text)

@@ -12,7 +12,6 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import replace
 
 from client.output.wrapping import Row, Span
 
@@ -62,7 +61,7 @@ def linked(row: Row) -> Row:
     """The row with its links marked as such; nicknames are none."""
     if not any("://" in span.text for span in row.spans):
         return row
-    return replace(row, spans=tuple(piece for span in row.spans for piece in _cut(span)))
+    return row._replace(spans=tuple(piece for span in row.spans for piece in _cut(span)))
 
 
 def _cut(span: Span) -> Iterator[Span]:
@@ -70,12 +69,12 @@ def _cut(span: Span) -> Iterator[Span]:
     found = () if span.style.startswith("nick:") else links(span.text)
     for start, behind in found:
         if start > end:
-            yield replace(span, text=span.text[end:start])
+            yield span._replace(text=span.text[end:start])
         link = span.text[start:behind]
-        yield replace(span, text=link, link=link)
+        yield span._replace(text=link, link=link)
         end = behind
     if end < len(span.text) or not span.text:
-        yield replace(span, text=span.text[end:])
+        yield span._replace(text=span.text[end:])
 
 
 def hyperlink(target: str, shown: str) -> str:

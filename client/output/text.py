@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from string import Formatter
 
@@ -92,8 +91,8 @@ class EventText:
         first, indent = rows[0], Span(" " * INDENT)
         clock = Span(f"{when:%H:%M} ", "time")
         return [
-            replace(first, spans=(clock, *first.spans)),
-            *(replace(row, spans=(indent, *row.spans)) for row in rows[1:]),
+            first._replace(spans=(clock, *first.spans)),
+            *(row._replace(spans=(indent, *row.spans)) for row in rows[1:]),
         ]
 
     def bare_rows(self, event: events.Event) -> list[Row]:
@@ -243,7 +242,7 @@ class EventText:
         if len(cells) == 1:
             return [_title(_("Commands:")), *table(cells, names=False)]
         title = _title(_("/help COMMAND tells more; /help keys names the keys."))
-        return [title, *(replace(row, beside=True) for row in self._pairs(cells, 1))]
+        return [title, *(row._replace(beside=True) for row in self._pairs(cells, 1))]
 
     def _key_help(self, event: events.KeyHelp) -> list[Row]:
         return self._pairs([(view.command, view.help) for view in event.keys], 2)
@@ -282,7 +281,7 @@ class EventText:
     def _not_sent(self, event: events.NotSent) -> list[Row]:
         reason = messages.not_sent(event.reason, {"retry_after": event.retry_after})
         rows = [_row(_("Not sent: {reason}. Your text was:"), "alarm", reason=reason)]
-        return rows + [replace(row, begins=False) for row in _texts(event.text)]
+        return rows + [row._replace(begins=False) for row in _texts(event.text)]
 
     def _error(self, event: events.Error) -> list[Row]:
         return _texts(_("Error: {text}").format(text=event.text), "alarm", names=True)
@@ -387,7 +386,7 @@ def _row(sentence: str, style: str = "", **values: str) -> Row:
             pieces.append(Span(one_line(values[name]), style, names=name in _NAMES))
         for piece in pieces:
             if spans and spans[-1].names == piece.names:
-                piece = replace(piece, text=spans.pop().text + piece.text)
+                piece = piece._replace(text=spans.pop().text + piece.text)
             spans.append(piece)
     return Row(tuple(spans))
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 from client.output.charset import Charset
 from client.output.widths import cluster_width, clusters, width
@@ -18,8 +18,7 @@ from client.output.widths import cluster_width, clusters, width
 INDENT = 6  # columns of "12:01 "
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A piece of a row. ``style``: empty, ``time``, ``quiet``, ``alarm``, ``mention``, ``private``,
     ``title`` or ``nick:`` and a canonical nickname. ``link``: the address of which it is a part.
     ``names``: it names people or rooms, which have to be told apart on every terminal."""
@@ -35,8 +34,7 @@ class Span:
         return charset.name(self.text) if names else charset.shown(self.text)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One line, before it is folded; what does not fit goes on after ``indent`` columns.
     ``begins``: it is a line of the program's, not one more of a text from elsewhere. ``beside``:
     it may stand beside the next one where columns allow that."""
@@ -114,5 +112,5 @@ class _Clusters:
             last = self._looks[number + 1][0] if number + 1 < len(self._looks) else end
             first, last = max(first, start), min(last, end)
             if first < last:
-                found.append(replace(look, text="".join(self._texts[first:last])))
+                found.append(look._replace(text="".join(self._texts[first:last])))
         return found
