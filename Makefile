@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
-.PHONY: setup serve connect test test-elsewhere test-lowest lint types measures picture soak bench bench-all pyz pyz-all i18n release-check terminals fronts networks autobahn windows platforms clean
+.PHONY: setup serve connect test test-elsewhere test-lowest lint types measures picture soak bench bench-all pyz pyz-all man i18n release-check terminals fronts networks autobahn windows platforms clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing. A Python that is
 # too old says so itself, where pip would list hundreds of versions that do not fit; what such a one, or
@@ -96,6 +96,10 @@ pyz: $(VENV)/ready
 
 pyz-all: $(VENV)/ready
 	@$(PY) -B -m tools.build_pyz --all --out dist/all/cmd_chat.pyz
+
+# The manual page, from the tables of subcommands and settings: man dist/cmd_chat.1
+man: $(VENV)/ready
+	@$(PY) -B -m tools.make_man --out dist/cmd_chat.1
 
 # The catalogues of all languages: what the sources say, compiled, and checked.
 i18n: $(VENV)/ready-dev
