@@ -30,7 +30,7 @@ from server.banner import (
 from server.client_address import ClientAddress, TrustedProxies
 from server.connection import ServerConnection
 from server.console import AdminConsole
-from server.handshake import Handshake
+from server.handshake import ServerHandshake
 from server.http import Handler, HttpFace, no_place
 from server.listener import Listener
 from server.signals import Signals
@@ -226,7 +226,7 @@ class ChatServer:
         def chat(websocket: WebSocket) -> None:
             connection.upgrade(websocket)
             if not self._stopping:
-                Handshake(self._services, connection).run()
+                ServerHandshake(self._services, connection).run()
 
         # A peer that went, or that does not speak TLS, is nobody's business but its own.
         with contextlib.suppress(ChatError, OSError):

@@ -28,7 +28,7 @@ from server.rate_limits import tenths
 from server.requests import Goodbye, Requests, refusal
 from server.rooms import Room
 from server.services import Services
-from server.sessions import Session
+from server.sessions import ServerSession
 from transport import Closed
 from transport.stream import Stream
 from transport.token_bucket import TokenBucket
@@ -56,7 +56,7 @@ class ServerConnection:
     def __init__(self, services: Services, stream: Stream, permit: Permit) -> None:
         self._services, self.stream, self.permit = services, stream, permit
         self.upgraded = False
-        self.session: Session | None = None  # once it is in
+        self.session: ServerSession | None = None  # once it is in
         self.proven = False  # whether this client has been let in
         self.closing = threading.Event()
         self.bell = threading.Event()  # while it waits for its turn: see LoginQueue.take
@@ -172,7 +172,7 @@ class ServerConnection:
             self.queue.deliver()
             self.say_goodbye(error.close_code)
 
-    def _leave(self, session: Session) -> None:
+    def _leave(self, session: ServerSession) -> None:
         """End the session, unless it is another connection's now."""
         with session.lock:
             mine = session.queue is self.queue
@@ -181,7 +181,7 @@ class ServerConnection:
 
     # The loop
 
-    def _serve(self, session: Session) -> None:
+    def _serve(self, session: ServerSession) -> None:
         policy, clock = self._services.policy, self._services.clock
         requests = Requests(self._services, session, self.queue, self.slot_to_change)
         bucket = session.bucket
@@ -253,7 +253,7 @@ class ServerConnection:
             requests.strike(error)
         requests.handle_all(values)
 
-    def _say_why(self, session: Session, reason: str) -> None:
+    def _say_why(self, session: ServerSession, reason: str) -> None:
         """Hand over what is in the log, then the reason, and nothing after it; always raises."""
         if session.room is not None:
             session.room.round()  # this client waits for no other

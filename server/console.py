@@ -13,7 +13,7 @@ from i18n import N_, _, plural
 from protocol import frames, limits
 from protocol.names import nick_key
 from server.services import Services
-from server.sessions import Session
+from server.sessions import ServerSession
 
 MINUTES, MINUTES_MOST = 10, 24 * 60  # that a kick lasts
 _MINUTES = re.compile(r"[1-9][0-9]{0,3}")
@@ -100,7 +100,7 @@ class AdminConsole:
             return
         self._kick(meant[0], [each for each in present if each is not meant[0]], int(minutes))
 
-    def _kick(self, session: Session, others: list[Session], minutes: int) -> None:
+    def _kick(self, session: ServerSession, others: list[ServerSession], minutes: int) -> None:
         self._services.bans.add(session.bundle.fingerprint, minutes * 60.0)
         alone = not any(other.group == session.group for other in others)
         if alone and not session.is_local:
@@ -134,7 +134,7 @@ class AdminConsole:
         self._tell(told.format(count=count))
 
 
-def _described(session: Session) -> str:
+def _described(session: ServerSession) -> str:
     room = "-" if session.room is None else session.room.name
     came = _("token {id}").format(id=session.token_id) if session.token_id else _("password")
     state = "" if session.lost_at is None else "  " + _("connection lost")

@@ -1,7 +1,7 @@
 """The handshake: from the greeting to ``welcome``, or to the reason why there is none.
 
-``Handshake`` owns what is known of a client that is not in yet: its token or ticket, and whether it
-has proven itself.  It runs in an acceptor's thread, which has the accept slot but while it waits.
+``ServerHandshake`` owns what is known of a client that is not in yet: its token or ticket, and what
+it has proven.  It runs in an acceptor's thread, which has the accept slot but while it waits.
 What comes of it is a session, with a place in a room, that the connection is attached to.
 """
 
@@ -33,12 +33,12 @@ from server.rate_limits import tenths
 from server.requests import refusal
 from server.rooms import Room
 from server.services import Services
-from server.sessions import Session
+from server.sessions import ServerSession
 from server.throttle import LoginQueue
 from transport import Closed, Flooded
 
 
-class Handshake:
+class ServerHandshake:
     """The handshake of ``connection``, which is upgraded already."""
 
     def __init__(self, services: Services, connection: ServerConnection) -> None:
@@ -170,7 +170,7 @@ class Handshake:
 
     # Joining
 
-    def _join(self, confirm: frames.Confirm) -> Session:
+    def _join(self, confirm: frames.Confirm) -> ServerSession:
         fingerprint = confirm.bundle.fingerprint
         left = self._services.bans.left(fingerprint, self._group)
         if left:
@@ -184,7 +184,7 @@ class Handshake:
             self._services.sessions.end(known, reason="replaced")
         return self._join_anew(confirm)
 
-    def _resume(self, session: Session, confirm: frames.Confirm) -> bool:
+    def _resume(self, session: ServerSession, confirm: frames.Confirm) -> bool:
         """Take the place of the session's connection, if its log goes on where it says."""
         with session.lock:
             room, member = session.room, session.member
@@ -206,10 +206,10 @@ class Handshake:
             self._attach(session, [resumed.encode()])
         return True
 
-    def _join_anew(self, confirm: frames.Confirm) -> Session:
+    def _join_anew(self, confirm: frames.Confirm) -> ServerSession:
         nick = self._granted_nick(confirm.nick)
         room_name = check_room(confirm.room)
-        session = Session(nick, confirm.bundle, self._token_id)
+        session = ServerSession(nick, confirm.bundle, self._token_id)
         session.group = self._group
         self._count_join(self._token_id or confirm.bundle.fingerprint)
         if self._token_id is not None:
@@ -262,7 +262,7 @@ class Handshake:
                 raise RateLimited(retry_after=tenths(wait))
             self._services.expiry.schedule(self._services.policy.rate_window)
 
-    def _enter_room(self, session: Session, name: str) -> Room[Receiver]:
+    def _enter_room(self, session: ServerSession, name: str) -> Room[Receiver]:
         """The session's first room.  Raises ServerFull or RoomFull."""
         with session.lock:  # who ends it now finds either no room, or one that it has to leave
             if session.over:
@@ -271,7 +271,7 @@ class Handshake:
             self._attach(session, entered(snapshot))
         return room
 
-    def _attach(self, session: Session, replies: list[bytes]) -> None:
+    def _attach(self, session: ServerSession, replies: list[bytes]) -> None:
         """Make this connection the session's; `welcome` is the first that it carries."""
         policy = self._services.policy
         welcome = frames.Welcome(

@@ -31,7 +31,7 @@ from server.broadcast import Receiver, SendQueue, entered
 from server.rate_limits import MemberRateLimiter, tenths
 from server.rooms import Member, Room
 from server.services import Services
-from server.sessions import Session
+from server.sessions import ServerSession
 from transport.token_bucket import REFUSAL_COST, VALUE_COST
 
 Sent = TypeVar("Sent")
@@ -53,7 +53,7 @@ class Requests:
     """
 
     def __init__(
-        self, services: Services, session: Session, queue: SendQueue, slot: Slot
+        self, services: Services, session: ServerSession, queue: SendQueue, slot: Slot
     ) -> None:
         self._services, self._session, self._queue, self._slot = services, session, queue, slot
         self.heartbeat_wanted = False  # at once; cleared by whoever sends it

@@ -1,6 +1,6 @@
 """Who is here: nicknames, and the grace after a lost connection.
 
-A ``Session`` is one client's presence on the server, with a connection or, for a while,
+A ``ServerSession`` is one client's presence on the server, with a connection or, for a while,
 without one.  It outlives its connection by ``HEARTBEAT_TIMEOUT``, so that the same identity
 can take its place again and nobody else notices.
 """
@@ -30,13 +30,13 @@ def _no_connection(_: str) -> None:
     """There is nothing to hang up."""
 
 
-class Session:
+class ServerSession:
     """One client's presence.
 
     ``lock`` is held while one of its frames is handled, and while another connection takes its
     place: so a frame is handled wholly before the change or not at all.  Lock order:
-    ``Session.lock``, then any other.  ``close_connection`` tells its own thread to say a reason
-    and go; it returns at once.
+    this one, then any other.  ``close_connection`` tells its own thread to say a reason and go; it
+    returns at once.
     """
 
     def __init__(self, nick: str, bundle: Bundle, token_id: str | None) -> None:
@@ -93,16 +93,16 @@ class Sessions:
         self._rooms, self._on_change, self._grace, self._clock = rooms, on_change, grace, clock
         self.tickets = Tickets()  # of those that have a session
         self._lock = threading.Lock()  # leaf; guards the three tables
-        self._by_look: dict[str, Session] = {}  # key: each of nick_looks(nick)
-        self._by_print: dict[bytes, Session] = {}  # key: fingerprint
+        self._by_look: dict[str, ServerSession] = {}  # key: each of nick_looks(nick)
+        self._by_print: dict[bytes, ServerSession] = {}  # key: fingerprint
         self._displaced: OrderedDict[bytes, None] = OrderedDict()  # key: fingerprint
 
-    def find(self, fingerprint: bytes) -> Session | None:
+    def find(self, fingerprint: bytes) -> ServerSession | None:
         """The session of this identity, connected or in its grace."""
         with self._lock:
             return self._by_print.get(fingerprint)
 
-    def add(self, session: Session) -> None:
+    def add(self, session: ServerSession) -> None:
         """Let a new session in.
 
         Raises NickTaken, for a nickname that looks like another's too, and also while its own
@@ -116,7 +116,7 @@ class Sessions:
             self._take_locked(session.nick, session.looks, session)
             self._by_print[session.bundle.fingerprint] = session
 
-    def take_over(self, session: Session) -> None:
+    def take_over(self, session: ServerSession) -> None:
         """Let a session in whose token is proven, in the place of whoever came with the same one.
 
         Whoever that was is told, and does not get in again under that identity.  Raises as ``add``.
@@ -132,7 +132,7 @@ class Sessions:
                 if not self.with_token(session.token_id or ""):
                     raise  # it is somebody else's; or else one more came in between
 
-    def let_in(self, session: Session) -> None:
+    def let_in(self, session: ServerSession) -> None:
         """As ``add``, or ``take_over`` with a token; one in its grace makes room for the living."""
         add = self.add if session.token_id is None else self.take_over
         try:
@@ -143,7 +143,7 @@ class Sessions:
             add(session)
 
     def enter_room(
-        self, session: Session, name: str
+        self, session: ServerSession, name: str
     ) -> tuple[Room[Receiver], Member[Receiver], Snapshot]:
         """Give it a place in the room ``name``, for which one in its grace makes room.
 
@@ -175,7 +175,7 @@ class Sessions:
         with self._lock:
             return fingerprint in self._displaced
 
-    def rename(self, session: Session, nick: str) -> None:
+    def rename(self, session: ServerSession, nick: str) -> None:
         """Take another nickname, which may look like one's own.
 
         The caller holds ``session.lock``.  Raises NickTaken.
@@ -187,7 +187,7 @@ class Sessions:
                 del self._by_look[look]
             session.nick, session.looks = nick, looks
 
-    def _take_locked(self, nick: str, looks: frozenset[str], session: Session) -> None:
+    def _take_locked(self, nick: str, looks: frozenset[str], session: ServerSession) -> None:
         """Give these looks, which are those of ``nick``, to ``session``.
 
         Raises NickTaken if one of them is another's, NickLost if all such others are away.
@@ -202,7 +202,7 @@ class Sessions:
             raise NickLost(retry_after=max(math.ceil(left * 10), 1) / 10, **whose)
         self._by_look.update(dict.fromkeys(looks, session))
 
-    def lose(self, session: Session, queue: SendQueue) -> bool:
+    def lose(self, session: ServerSession, queue: SendQueue) -> bool:
         """The connection behind ``queue`` is gone: the grace begins.
 
         False if another connection has taken its place already, or the session is over.
@@ -216,7 +216,7 @@ class Sessions:
             return True
 
     def end(
-        self, session: Session, lost_at: float | None = None, reason: str | None = None
+        self, session: ServerSession, lost_at: float | None = None, reason: str | None = None
     ) -> None:
         """Leave the room and free the nickname.  Harmless if it happened already.
 
@@ -281,7 +281,7 @@ class Sessions:
                 self.end(session, lost_at)
         return nearest
 
-    def with_token(self, token_id: str) -> list[Session]:
+    def with_token(self, token_id: str) -> list[ServerSession]:
         """The sessions that a token opened."""
         with self._lock:
             return [session for session in self._by_print.values() if session.token_id == token_id]
@@ -291,7 +291,7 @@ class Sessions:
         for session in self.with_token(token_id):
             self.end(session, reason=reason)
 
-    def live(self) -> list[Session]:
+    def live(self) -> list[ServerSession]:
         """All sessions."""
         with self._lock:
             return list(self._by_print.values())

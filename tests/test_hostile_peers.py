@@ -25,7 +25,7 @@ from protocol.link import ClientLink, Credentials
 from server import limits
 from server.app import ChatServer
 from server.broadcast import SendQueue
-from server.handshake import Handshake
+from server.handshake import ServerHandshake
 from server.http import Handler
 from server.requests import Requests
 from server.rooms import Room
@@ -398,7 +398,7 @@ def test_a_bug_in_a_connection(
         elif where == "post":
             patch.setattr(Room, "post", broken)
         else:
-            patch.setattr(Handshake, "_join", broken)
+            patch.setattr(ServerHandshake, "_join", broken)
         if alice.entered is not None:
             alice.post(2)
             refused = [each for each in alice.ended() if isinstance(each, frames.Refused)]

@@ -27,7 +27,7 @@ from server.admission import Permit
 from server.app import ChatServer
 from server.broadcast import SendQueue
 from server.connection import ServerConnection, next_beat
-from server.handshake import Handshake
+from server.handshake import ServerHandshake
 from server.http import no_place
 from server.requests import HANDLERS, Requests
 from server.services import Services
@@ -1606,7 +1606,7 @@ def serve_alone(services: Services, peer: Slow) -> None:
     connection = ServerConnection(services, None, permit)  # type: ignore[arg-type]  # not used
     connection.upgrade(peer)
     with services.accept_slot:
-        Handshake(services, connection).run()
+        ServerHandshake(services, connection).run()
     connection.run()
 
 

@@ -12,7 +12,7 @@ from server import limits
 from server.bans import Bans
 from server.client_address import address_group
 from server.console import COMMANDS
-from server.sessions import Session
+from server.sessions import ServerSession
 from tests.fronts import speaking_for
 from tests.processes import Client, Server, run_client
 from tests.test_sessions import bundle
@@ -137,7 +137,7 @@ def test_an_address_is_kept_out_with_the_identity_unless_others_share_it() -> No
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
 def test_the_servers_own_machine_is_known_by_any_of_its_addresses(address: str) -> None:
-    session = Session("al", bundle(1), None)
+    session = ServerSession("al", bundle(1), None)
     session.group = address_group(address)
     assert session.is_local
     session.group = address_group("192.0.2.1")

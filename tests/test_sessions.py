@@ -14,7 +14,7 @@ from protocol.keys import Bundle, Recipient
 from server import limits
 from server.broadcast import Receiver, SendQueue
 from server.rooms import Room, Rooms
-from server.sessions import Session, Sessions
+from server.sessions import ServerSession, Sessions
 from tests.test_broadcast import Peer
 from tests.test_rate_limits import Clock
 from tests.transport_kit import Task
@@ -38,14 +38,14 @@ class House:
         self.sessions = Sessions(self.rooms, self.changed.append, GRACE, self.clock)
         self._number = 0
 
-    def session(self, nick: str, number: int = 0, token_id: str | None = None) -> Session:
+    def session(self, nick: str, number: int = 0, token_id: str | None = None) -> ServerSession:
         """A new one, with keys of its own unless ``number`` says whose."""
         self._number += 1
-        session = Session(nick, bundle(number or 1000 + self._number), token_id)
+        session = ServerSession(nick, bundle(number or 1000 + self._number), token_id)
         self.sessions.add(session)
         return session
 
-    def connected(self, nick: str, number: int = 0) -> tuple[Session, Peer]:
+    def connected(self, nick: str, number: int = 0) -> tuple[ServerSession, Peer]:
         """One in the room and with a connection."""
         session, peer = self.session(nick, number), Peer()
         with session.lock:
@@ -56,7 +56,7 @@ class House:
             session.queue.attach(session.room, session.member, [])
         return session, peer
 
-    def lose(self, session: Session) -> SendQueue:
+    def lose(self, session: ServerSession) -> SendQueue:
         """Its connection breaks; the queue that it had."""
         queue = session.queue
         assert queue is not None
@@ -399,7 +399,7 @@ def test_a_token_takes_its_own_place(house: House, lost: bool) -> None:
     if lost:
         house.lose(old)
         old.close_connection = told.append
-    new = Session("alice", bundle(7), "t")
+    new = ServerSession("alice", bundle(7), "t")
     house.sessions.take_over(new)
     assert old.over and told == ["taken_over"]
     assert house.sessions.live() == [new]
@@ -412,28 +412,28 @@ def test_a_token_does_not_take_anothers_place(house: House) -> None:
     """Not even if it is of the same nickname: whoever was there first stays."""
     old, _ = house.connected("alice")
     with pytest.raises(NickTaken):
-        house.sessions.take_over(Session("alice", bundle(7), "t"))
+        house.sessions.take_over(ServerSession("alice", bundle(7), "t"))
     assert house.sessions.live() == [old] and not old.over
     assert not house.sessions.is_displaced(old.bundle.fingerprint)
 
 
 def test_an_identity_is_not_displaced_by_itself(house: House) -> None:
     old = house.session("alice", 7, "t")
-    house.sessions.take_over(Session("alice", bundle(7), "t"))
+    house.sessions.take_over(ServerSession("alice", bundle(7), "t"))
     assert old.over and not house.sessions.is_displaced(old.bundle.fingerprint)
 
 
 def test_the_displaced_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "TAKEN_OVER", 2)
     for number in range(1, 5):
-        house.sessions.take_over(Session("alice", bundle(number), "t"))
+        house.sessions.take_over(ServerSession("alice", bundle(number), "t"))
     found = [house.sessions.is_displaced(bundle(number).fingerprint) for number in range(1, 5)]
     assert found == [False, True, True, False]
 
 
 def test_taking_over_at_once(house: House) -> None:
     """However many come at once, one has the place and nobody is refused."""
-    new = [Session("alice", bundle(number), "t") for number in range(1, 9)]
+    new = [ServerSession("alice", bundle(number), "t") for number in range(1, 9)]
     tasks = [Task(partial(house.sessions.take_over, session)) for session in new]
     for task in tasks:
         task.result()
