@@ -79,9 +79,16 @@ class ConnectionLimits:
 
     def admit(self, group: str) -> Permit | None:
         """A connection came from ``group``; None if there is no place that could be made for it."""
-        evicted: list[Permit] = []
         with self._changed:
-            permit = self._admit_locked(group, evicted)
+            # Those that were told to go and have not gone yet are open, and count.
+            if self._open >= limits.CONNECTIONS + limits.LEAVING:
+                return None
+            evicted = self._make_room_locked(group)
+            if evicted is None:
+                return None
+            permit = Permit(group)
+            self._open += 1
+            self._place_locked(permit)
         _cut(evicted)
         return permit
 
@@ -90,17 +97,18 @@ class ConnectionLimits:
 
         It leaves in any case.
         """
-        evicted: list[Permit] = []
         with self._changed:
             if permit.evicted:
                 return False
             self._forget_locked(permit)
             permit.group = group
-            permit.evicted = not self._make_room_locked(group, evicted)
-            if not permit.evicted:
-                self._place_locked(permit)
+            evicted = self._make_room_locked(group)
+            if evicted is None:
+                permit.evicted = True
+                return False
+            self._place_locked(permit)
         _cut(evicted)
-        return not permit.evicted
+        return True
 
     def attach(self, permit: Permit, cut: Callable[[], None]) -> bool:
         """From now on ``cut`` ends it; False if it has lost its place already."""
@@ -138,34 +146,19 @@ class ConnectionLimits:
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, seconds)
 
-    def _admit_locked(self, group: str, evicted: list[Permit]) -> Permit | None:
-        # Those that were told to go and have not gone yet are open, and count.
-        if self._open >= limits.CONNECTIONS + limits.LEAVING:
-            return None
-        if not self._make_room_locked(group, evicted):
-            return None
-        permit = Permit(group)
-        self._open += 1
-        self._place_locked(permit)
-        return permit
-
-    def _make_room_locked(self, group: str, evicted: list[Permit]) -> bool:
-        """Whether there is a place for a stranger of ``group``, by whoever has to go for it."""
-        if self._members >= limits.CONNECTIONS:
-            return False
+    def _make_room_locked(self, group: str) -> list[Permit] | None:
+        """Who has to go for a stranger of ``group``; None if there is no place for it."""
         members, strangers = self._members_of.get(group, 0), len(self._strangers_of.get(group, ()))
-        if members >= limits.CONNECTIONS_OF_ADDRESS:
-            return False
+        if self._members >= limits.CONNECTIONS or members >= limits.CONNECTIONS_OF_ADDRESS:
+            return None
         if strangers >= min(
             limits.UNPROVEN_OF_ADDRESS, limits.CONNECTIONS_OF_ADDRESS - members
         ):
-            evicted.append(self._evict_locked(group))
-        elif self._strangers >= min(
-            limits.UNPROVEN, limits.CONNECTIONS - self._members
-        ):
+            return [self._evict_locked(group)]
+        if self._strangers >= min(limits.UNPROVEN, limits.CONNECTIONS - self._members):
             most = max(self._strangers_of, key=lambda each: len(self._strangers_of[each]))
-            evicted.append(self._evict_locked(most))
-        return True
+            return [self._evict_locked(most)]
+        return []
 
     def _place_locked(self, permit: Permit) -> None:
         self._strangers += 1

@@ -79,7 +79,7 @@ class ChatServer:
             try:
                 self._listeners.append(self._listen(*settings.token_forms, face))
             except CannotListen as error:
-                self._listener.server_close()
+                self._listener.close()
                 raise FormsCannotListen(error.reason) from None
 
     def _make_face(self, settings: ServerSettings) -> HttpFace:
@@ -103,12 +103,12 @@ class ChatServer:
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return int(self._listener.server_address[1])
+        return self._listener.port
 
     @property
     def forms_port(self) -> int | None:
         """The port of the forms, where they have one of their own."""
-        return int(self._listeners[1].server_address[1]) if self._listeners[1:] else None
+        return self._listeners[1].port if self._listeners[1:] else None
 
     @property
     def secure(self) -> bool:

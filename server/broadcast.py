@@ -48,21 +48,21 @@ def entered(snapshot: Snapshot, ref: int | None = None) -> list[bytes]:
         snapshot.missed,
         ref,
     )
-    found = [frame.encode()]
-    part: list[bytes] = []
-    size = 0
-    for line in snapshot.lines:
-        if part and size + len(line) > limits.ROSTER_BYTES:
-            found.append(_roster(part))
-            part, size = [], 0
-        part.append(line)
-        size += len(line)
-    found.append(_roster(part))
+    found, lines = [frame.encode()], deque(snapshot.lines)
+    while lines or len(found) == 1:  # an empty roster is one frame
+        part = _take_first(lines, limits.ROSTER_BYTES)
+        found.append(b'{"type":"roster","members":[%s]}' % b",".join(part))
     return found
 
 
-def _roster(lines: list[bytes]) -> bytes:
-    return b'{"type":"roster","members":[%s]}' % b",".join(lines)
+def _take_first(waiting: deque[bytes], most: int) -> list[bytes]:
+    """Those that have less than ``most`` bytes together, and one at least."""
+    found: list[bytes] = []
+    size = 0
+    while waiting and (not found or size + len(waiting[0]) < most):
+        found.append(waiting.popleft())
+        size += len(found[-1])
+    return found
 
 
 class SendQueue:
@@ -150,7 +150,7 @@ class SendQueue:
             return held, True
         found: list[bytes] = []
         if self._replies:
-            found = self._replies_locked()
+            found = _take_first(self._replies, protocol_limits.SLICE_BYTES)
             if self._replies or sum(map(len, found)) > _BESIDE_SLICE:
                 return found, True
         if self._room is None or self._member is None:
@@ -163,17 +163,7 @@ class SendQueue:
             return found + taken, self._member.more
         self._replies.extend(entered(taken))
         self._rejoined.append(self._room)
-        return found or self._replies_locked(), True
-
-    def _replies_locked(self) -> list[bytes]:
-        """The replies that fit one record."""
-        found: list[bytes] = []
-        size = 0
-        most = protocol_limits.SLICE_BYTES
-        while self._replies and (not found or size + len(self._replies[0]) < most):
-            found.append(self._replies.popleft())
-            size += len(found[-1])
-        return found
+        return found or _take_first(self._replies, protocol_limits.SLICE_BYTES), True
 
 
 class Broadcaster:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from server import limits
+from transport.token_bucket import TokenBucket
 
 _NOTHING = 1e-6  # seconds: what is left when one has waited as long as was reckoned
 
@@ -29,7 +30,7 @@ class ChurnLimiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()  # leaf; guards all below
-        self._spare, self._at = limits.CHANGE_BURST, clock()
+        self._bucket = TokenBucket(limits.CHANGES_A_SECOND, limits.CHANGE_BURST, clock)
         self._granted = 0  # places that somebody has got, and not used yet
         # Bells of those that wait, by address; the address at the front is the next.
         self._waiting: OrderedDict[str, deque[threading.Event]] = OrderedDict()
@@ -37,8 +38,8 @@ class ChurnLimiter:
     def count(self) -> None:
         """There was a change, whether anybody had waited for it or not."""
         with self._lock:
-            self._fill_locked()
-            self._spare = max(self._spare - 1.0, -limits.CHANGE_BURST)
+            if self._bucket.spare > -limits.CHANGE_BURST:
+                self._bucket.spend(1.0)
 
     @contextlib.contextmanager
     def slot(
@@ -127,21 +128,14 @@ class ChurnLimiter:
         first = next(iter(self._waiting))
         if first != group or self._waiting[group][0] is not bell:
             return None
-        self._fill_locked()
-        return (1.0 + self._granted - self._spare) / limits.CHANGES_A_SECOND
+        return self._bucket.wait(1.0 + self._granted)
 
     def _expected_locked(self, group: str) -> float:
         """How long the last one of this address will wait, if nobody goes meanwhile."""
-        self._fill_locked()
         turns = len(self._waiting[group])
         before = sum(min(len(line), turns) for line in self._waiting.values())
-        return max(0.0, (before + self._granted - self._spare) / limits.CHANGES_A_SECOND)
+        return self._bucket.wait(before + self._granted)
 
     def _ring_next_locked(self) -> None:
         if self._waiting:
             next(iter(self._waiting.values()))[0].set()
-
-    def _fill_locked(self) -> None:
-        now = self._clock()
-        gained = (now - self._at) * limits.CHANGES_A_SECOND
-        self._spare, self._at = min(limits.CHANGE_BURST, self._spare + gained), now

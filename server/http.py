@@ -68,14 +68,6 @@ ABOUT = (
     "This is a CMD CHAT server: an end-to-end encrypted chat for the terminal.\n"
     "Connect with: python cmd_chat.py connect SERVER PORT USERNAME\n"
 )
-_METHODS = {
-    "/": "GET",
-    "/health": "GET",
-    "/generate_token": "POST",
-    "/list_tokens": "POST",
-    "/revoke_token": "POST",
-}
-_FORMS = ("/generate_token", "/list_tokens", "/revoke_token")
 
 
 def no_place() -> bytes:
@@ -195,20 +187,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # noqa: N802
         """The forms."""
-        routes: dict[str, Callable[[dict[str, Any]], None]] = {
-            "/generate_token": self._generate_token,
-            "/list_tokens": self._list_tokens,
-            "/revoke_token": self._revoke_token,
-        }
         path = self._path()
-        route = routes.get(path)
-        if route is None or not self._is_there(path):
+        if path not in _FORMS or not self._is_there(path):
             self._answer("bad_method" if self._is_there(path) else "not_found")
             return
         try:
             fields = self._form()
             if fields is not None:
-                route(fields)
+                _FORMS[path](self, fields)
         except BadNick:
             self._answer("bad_nick")
         except Malformed:
@@ -224,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
     def _is_there(self, path: str) -> bool:
         if path in _FORMS:
             return self._face.forms
-        return path in _METHODS and (path != "/" or self._face.chat)
+        return path == "/health" or (path == "/" and self._face.chat)
 
     def _path(self) -> str:
         """The path below the root that all are below; "" for one that is not."""
@@ -356,7 +342,7 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, code: str, headers: dict[str, str] | None = None) -> None:
         status, sentence = ANSWERS[code]
         if code == "bad_method" and self.command:
-            headers = {"Allow": _METHODS.get(self._path(), "GET")}
+            headers = {"Allow": "POST" if self._path() in _FORMS else "GET"}
         self._respond_json(status, {"error": code, "message": sentence}, headers)
 
     def _respond_json(
@@ -397,6 +383,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # http.server's name
         """Nothing is logged."""
+
+
+_FORMS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
+    "/generate_token": Handler._generate_token,
+    "/list_tokens": Handler._list_tokens,
+    "/revoke_token": Handler._revoke_token,
+}
 
 
 def _form_fields(body: bytes) -> dict[str, Any]:

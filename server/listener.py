@@ -10,10 +10,8 @@ only a few are kept, pay for that, and not every connection.
 from __future__ import annotations
 
 import contextlib
-import socketserver
 import threading
 from collections.abc import Callable
-from http.server import ThreadingHTTPServer
 from typing import Any
 
 from server import limits, threads
@@ -26,15 +24,10 @@ Stay = Callable[[], None]
 Serve = Callable[[Any, str, Permit], "Stay | None"]
 
 
-class Listener(ThreadingHTTPServer):
-    """http.server's server, with its accept loop made to sleep until something comes.
-
-    ``refusal`` is what is sent to whom there is no place for, before the connection is closed.
+class Listener:
+    """``refusal`` is what is sent to whom there is no place for, before the connection is closed.
     Raises CannotListen if the address cannot be used.
     """
-
-    daemon_threads = True
-    block_on_close = False
 
     def __init__(
         self,
@@ -50,12 +43,8 @@ class Listener(ThreadingHTTPServer):
         self._stopping = threading.Event()
         self._door = threading.Condition()  # leaf; guards the count
         self._waiting = 1  # acceptors that wait for a connection, from start on
-        sock = listen(host, port)
-        address = sock.getsockname()
-        # Without HTTPServer's own __init__, which would bind, and look up our name.
-        socketserver.BaseServer.__init__(self, address, socketserver.BaseRequestHandler)
-        self.socket = sock
-        self.server_address = address
+        self.socket = listen(host, port)
+        self.port = int(self.socket.getsockname()[1])
 
     def start(self) -> None:
         """Start accepting; returns at once."""
@@ -69,7 +58,11 @@ class Listener(ThreadingHTTPServer):
         wake_listener(self.socket, waiting)
         with self._door:
             self._door.wait_for(lambda: not self._waiting, limits.STOP_QUIET_SECONDS)
-        self.server_close()
+        self.close()
+
+    def close(self) -> None:
+        """Free the address; for one that has not been started, too."""
+        self.socket.close()
 
     # Acceptors
 
@@ -78,34 +71,32 @@ class Listener(ThreadingHTTPServer):
         threads.start(self._accept)
 
     def _accept(self) -> None:
-        # Not serve_forever, which wakes twice a second to see whether it is to stop, nor
-        # handle_request, which makes a selector for each connection.
         while True:
             try:
-                request, address = self.get_request()
+                sock, address = self._next()
             except OSError:
                 if self._stopping.is_set():
                     return self._go()
                 continue
             if self._stopping.is_set():
-                self.shutdown_request(request)
+                sock.close()
                 return self._go()
-            if self._bring_in(request, address) and not self._come_back():
+            if self._bring_in(sock, address) and not self._come_back():
                 return
 
-    def _bring_in(self, request: Any, address: Any) -> bool:
+    def _bring_in(self, sock: Any, address: Any) -> bool:
         """One connection; False if this acceptor could not leave the door for it."""
         stay = None
         with self._slot:
             # Not before: while others work, whoever comes waits with the system, and not here.
             if not self._let_another_wait():
-                self.shutdown_request(request)
+                sock.close()
                 return False
             try:
-                stay = self._admit(request, address)
+                stay = self._admit(sock, address)
             except Exception:  # with one of them: all others come in as before
-                self.shutdown_request(request)
-                self.handle_error(request, address)
+                sock.close()
+                threads.tell_failure()
         if stay is not None:
             try:
                 threads.start(stay)
@@ -141,36 +132,32 @@ class Listener(ThreadingHTTPServer):
             self._waiting -= 1
             self._door.notify_all()
 
-    def get_request(self) -> tuple[Any, Any]:
+    def _next(self) -> tuple[Any, Any]:
         """Accept; where descriptors have run out, wait a little instead of spinning."""
         try:
-            request, address = self.socket.accept()
+            sock, address = self.socket.accept()
         except OSError:
             self._stopping.wait(0.1)
             raise
         if not address:  # some systems hand out a peer that has gone, without one
-            request.close()
+            sock.close()
             raise ConnectionAbortedError
-        return request, address
+        return sock, address
 
-    def _admit(self, request: Any, client_address: Any) -> Stay | None:
+    def _admit(self, sock: Any, client_address: Any) -> Stay | None:
         """If there is a place for it, bring it in."""
         address = client_address[0]
         permit = self._connection_limits.admit(address_group(address))
         if permit is not None:
-            return self._serve(request, address, permit)
-        self._turn_away(request)
+            return self._serve(sock, address, permit)
+        self._refuse(sock)
         return None
 
-    def _turn_away(self, request: Any) -> None:
+    def _refuse(self, sock: Any) -> None:
         """Say that there is no place, as far as that goes without waiting."""
-        request.setblocking(False)
+        sock.setblocking(False)
         with contextlib.suppress(OSError):  # unread, its request would make the close a reset
-            request.recv(limits.HEADER_BYTES)
+            sock.recv(limits.HEADER_BYTES)
         with contextlib.suppress(OSError):
-            request.send(self._refusal)
-        self.shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A bug of ours: told as a thread's last exception is, without the connection's data."""
-        threads.tell_failure()
+            sock.send(self._refusal)
+        sock.close()

@@ -187,11 +187,6 @@ class MemberRateLimiter:
             self.own.give_back(who)
             raise AddressLimited(retry_after=tenths(wait))
 
-    def sweep(self) -> float | None:
-        """Forget what has left its window; seconds until more can go, None if all is gone."""
-        nexts = [each for each in (self.own.sweep(), self.shares.sweep()) if each is not None]
-        return min(nexts, default=None)
-
     def uncount(self, who: Hashable, group: str) -> None:
         """What was counted came to nothing through no fault of the sender's."""
         self.own.give_back(who)

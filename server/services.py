@@ -17,7 +17,7 @@ from server.expiry import ExpiryThread
 from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter
 from server.rooms import Rooms
 from server.sessions import Sessions
-from server.throttle import FormThrottle, LoginThrottle
+from server.throttle import GUESSES, FormThrottle, LoginThrottle, TokenBuckets
 from settings import ServerSettings
 from transport.token_bucket import TokenBucket
 
@@ -86,7 +86,8 @@ def build(settings: ServerSettings) -> Services:
     )
     rooms: Rooms[Receiver] = Rooms()
     broadcaster, tokens = Broadcaster(), Tokens()
-    throttle, form_throttle = LoginThrottle(), FormThrottle()
+    throttle = LoginThrottle()
+    form_throttle = FormThrottle(TokenBuckets(GUESSES), TokenBuckets(GUESSES))
     sessions = Sessions(rooms, broadcaster.mark, settings.heartbeat_timeout)
     posts, commands = MemberRateLimiter(most, window), MemberRateLimiter(most, window)
     joins = FairRateLimiter(limits.JOINS_OF_ADDRESS, limits.JOINS_SECONDS)
@@ -97,7 +98,9 @@ def build(settings: ServerSettings) -> Services:
             sessions.end_token(token_id, "expired")
         return tokens.next_expiry()
 
-    swept = (sessions, throttle, form_throttle, posts, commands, joins, refusals)
+    limiters = (posts.own, posts.shares, commands.own, commands.shares, joins, refusals)
+    buckets = (throttle.handshakes.buckets, throttle.guesses.buckets, *form_throttle)
+    swept = (sessions, *limiters, *buckets)
     return Services(
         policy,
         ConnectionLimits(),

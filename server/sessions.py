@@ -247,11 +247,9 @@ class Sessions:
         The oldest goes, of the address that holds most: whoever comes again and again under other
         keys, and cuts the connection, fills nothing up.
         """
-        with self._lock:
-            sessions = list(self._by_print.values())
         away = [
             (lost_at, session)
-            for session in sessions
+            for session in self.live()
             if (lost_at := session.lost_at) is not None and room in (None, session.room)
         ]
         if not away:
@@ -267,10 +265,8 @@ class Sessions:
     def sweep(self) -> float | None:
         """End the graces that are over; seconds until the next one, None if there is none."""
         now = self._clock()
-        with self._lock:
-            sessions = list(self._by_print.values())
         nearest = None
-        for session in sessions:
+        for session in self.live():
             lost_at = session.lost_at
             if lost_at is None:
                 continue
@@ -283,8 +279,7 @@ class Sessions:
 
     def with_token(self, token_id: str) -> list[ServerSession]:
         """The sessions that a token opened."""
-        with self._lock:
-            return [session for session in self._by_print.values() if session.token_id == token_id]
+        return [session for session in self.live() if session.token_id == token_id]
 
     def end_token(self, token_id: str, reason: str = "revoked") -> None:
         """Throw out whoever came with this token, and end their graces."""

@@ -17,13 +17,13 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from protocol.errors import TooManyAttempts
 from server import limits
 from server.client_address import has_neighbours
 from transport import Closed
+from transport.token_bucket import TokenBucket
 
 _ALL = "*"  # the bucket that everybody takes from
 
@@ -60,14 +60,6 @@ HANDSHAKES = Rates(
 )
 
 
-@dataclass
-class _Bucket:
-    """A token bucket: ``spare`` tokens at the time ``at``."""
-
-    spare: float
-    at: float
-
-
 class TokenBuckets:
     """Token buckets for addresses, for their neighbours, and for all.  Thread-safe.
 
@@ -77,38 +69,37 @@ class TokenBuckets:
     def __init__(self, rates: Rates, clock: Callable[[], float] = time.monotonic) -> None:
         self.rates, self._clock = rates, clock
         self._lock = threading.Lock()  # leaf; guards the table
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, group: str) -> float:
         """Take one: 0.0, or the seconds until there is one, and nothing is taken."""
         with self._lock:
-            found = [(self._filled_locked(name), self.rates.of(name)) for name in _names(group)]
-            waits = [(1.0 - bucket.spare) / rate.a_second for bucket, rate in found]
-            if max(waits) > 0.0:
-                return max(waits)
-            for bucket, _rate in found:
-                bucket.spare -= 1.0
-        return 0.0
+            found = [self._bucket_locked(name) for name in _names(group)]
+            wait = max(bucket.wait(1.0) for bucket in found)
+            if not wait:
+                for bucket in found:
+                    bucket.spend(1.0)
+        return wait
 
     def give_back(self, group: str) -> None:
         """What was taken for it cost nothing."""
         with self._lock:
             for name in _names(group):
-                bucket = self._filled_locked(name)
-                bucket.spare += 1.0
-                if bucket.spare >= self.rates.of(name).burst:
+                bucket = self._bucket_locked(name)
+                bucket.spend(-1.0)
+                if bucket.is_full:
                     del self._buckets[name]  # nothing left that needs the address
 
     def spare(self, group: str) -> float:
         """How many there are for this address now, whatever its neighbours do."""
         with self._lock:
-            return self._filled_locked(group).spare
+            return self._bucket_locked(group).spare
 
     def sweep(self) -> float | None:
         """Forget the buckets that are full; seconds until more are, None if none is left."""
         with self._lock:
             for name in list(self._buckets):
-                if self._filled_locked(name).spare >= self.rates.of(name).burst:
+                if self._buckets[name].is_full:
                     del self._buckets[name]
             rate = self.rates.address
             return rate.burst / rate.a_second if self._buckets else None
@@ -117,36 +108,24 @@ class TokenBuckets:
         with self._lock:
             return len(self._buckets)
 
-    def _filled_locked(self, name: str) -> _Bucket:
-        now, rate = self._clock(), self.rates.of(name)
+    def _bucket_locked(self, name: str) -> TokenBucket:
         bucket = self._buckets.get(name)
         if bucket is None:
             if len(self._buckets) >= limits.ADDRESSES:
                 self._buckets.popitem(last=False)
-            bucket = self._buckets[name] = _Bucket(rate.burst, now)
+            bucket = self._buckets[name] = TokenBucket(*self.rates.of(name), self._clock)
         self._buckets.move_to_end(name)
-        bucket.spare = min(rate.burst, bucket.spare + (now - bucket.at) * rate.a_second)
-        bucket.at = now
         return bucket
 
 
-class FormThrottle:
+class FormThrottle(NamedTuple):
     """What may be guessed in forms, apart from the link: guesses there never close them.
 
     Forms of the server's own machine (``own``) have one count, which nobody else can use up.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.own, self.others = TokenBuckets(GUESSES, clock), TokenBuckets(GUESSES, clock)
-
-    def sweep(self) -> float | None:
-        """As ``TokenBuckets.sweep``."""
-        nexts = [buckets.sweep() for buckets in (self.own, self.others)]
-        return min((each for each in nexts if each is not None), default=None)
-
-    def __len__(self) -> int:
-        """How many buckets are remembered."""
-        return len(self.own) + len(self.others)
+    own: TokenBuckets
+    others: TokenBuckets
 
 
 def _names(group: str) -> list[str]:
@@ -269,11 +248,6 @@ class LoginThrottle:
             self._held[group] -= 1
             if not self._held[group]:
                 del self._held[group]
-
-    def sweep(self) -> float | None:
-        """Forget addresses; seconds until more can be, None if none is known."""
-        nexts = [queue.buckets.sweep() for queue in (self.handshakes, self.guesses)]
-        return min((each for each in nexts if each is not None), default=None)
 
     def __len__(self) -> int:
         """How many wait, or are held, or are remembered: nothing is left when nobody comes."""

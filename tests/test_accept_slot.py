@@ -116,6 +116,6 @@ def test_a_peer_that_has_gone_before_it_had_an_address(
     with monkeypatch.context() as patched:
         patched.setattr(server._listener, "socket", Listening())
         with pytest.raises(ConnectionAbortedError):
-            server._listener.get_request()
+            server._listener._next()
     assert closed == [True]
     wires(server, 0).join("alice")

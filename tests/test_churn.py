@@ -187,7 +187,9 @@ def crowd(server: ChatServer) -> Clock:
     room = server._services.rooms.find("default")
     assert room is not None
     clock = Clock()
-    room.churn._clock, room.churn._at = clock, clock.now
+    bucket = room.churn._bucket
+    room.churn._clock = bucket._clock = clock
+    bucket._at = clock.now
     for _ in range(10):
         room.churn.count()
     return clock

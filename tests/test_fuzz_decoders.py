@@ -40,7 +40,7 @@ from protocol.records import Opener
 from server.auth import Password, Tokens
 from server.client_address import ClientAddress
 from server.http import ANSWERS, Handler, HttpFace
-from server.throttle import FormThrottle
+from server.throttle import GUESSES, FormThrottle, TokenBuckets
 from settings import SettingsError, Sources
 from settings.dotenv import parse_dotenv
 from settings.dotenv_file import read_dotenv
@@ -268,7 +268,8 @@ def password() -> Password:
 def read_request(raw: bytes) -> object:
     """The whole of the HTTP face but for its sockets; an upgrade ends with its headers."""
     stream = Told(raw)
-    face = HttpFace(password(), Tokens(), FormThrottle(), lambda _: None, lambda _: None, False)
+    guesses = FormThrottle(TokenBuckets(GUESSES), TokenBuckets(GUESSES))
+    face = HttpFace(password(), Tokens(), guesses, lambda _: None, lambda _: None, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("server.http.accept", upgrade_headers)
         Handler(stream, ClientAddress("127.0.0.1", "127.0.0.1"), face, lambda _: None)  # type: ignore[arg-type]

@@ -269,4 +269,4 @@ def test_nothing_is_left_of_what_was_held(throttle: LoginThrottle, clock: Clock)
     for _ in range(5):
         throttle.release("a")
     clock.now += 60.0
-    assert throttle.sweep() is None and len(throttle) == 0
+    assert throttle.guesses.buckets.sweep() is None and len(throttle) == 0

@@ -23,7 +23,7 @@ REFUSAL_COST = 4096
 
 
 class TokenBucket:
-    """One peer's account: ``rate`` bytes a second, ``burst`` at once.  For whoever reads it."""
+    """``rate`` a second, ``burst`` at once; spending may lead into debt.  Not thread-safe."""
 
     def __init__(
         self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic
@@ -32,14 +32,25 @@ class TokenBucket:
         self._spare, self._at = burst, clock()
 
     def spend(self, cost: float) -> None:
-        """Something was read, or done, that costs so much."""
+        """Something was done that costs so much; less than nothing if it is given back."""
         self._fill()
         self._spare -= cost
 
-    def wait(self) -> float:
-        """Seconds until more may be read; 0.0 if that is now."""
+    def wait(self, cost: float = 0.0) -> float:
+        """Seconds until there is as much as ``cost``; 0.0 if that is now."""
         self._fill()
-        return max(0.0, -self._spare / self._rate)
+        return max(0.0, (cost - self._spare) / self._rate)
+
+    @property
+    def spare(self) -> float:
+        """What there is now; less than nothing in debt."""
+        self._fill()
+        return self._spare
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing of it would be missed."""
+        return self.spare >= self._burst
 
     def _fill(self) -> None:
         now = self._clock()
