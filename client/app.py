@@ -220,9 +220,10 @@ class _Client:
 
     def _has_capacity(self) -> bool:
         """Whether there is room for another line, and what comes of it, within a moment."""
-        return self._session.wait_capacity(_LOOK_SECONDS) and self._console.screen.await_room(
-            _LOOK_SECONDS
-        )
+        waits = [self._session.wait_capacity, self._console.screen.await_room]
+        if self._history is not None:
+            waits.append(self._history.wait_capacity)
+        return all(has_capacity(_LOOK_SECONDS) for has_capacity in waits)
 
     def _leave(self) -> int:
         """Why reading has ended decides what is waited for, and the exit status."""

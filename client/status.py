@@ -26,7 +26,7 @@ from client.app import (
     unusable,
 )
 from client.background import StartupKeys
-from client.connection.handshake import ANSWER_SECONDS, ATTEMPT_SECONDS, Handshakes
+from client.connection.handshake import ANSWER_SECONDS, ATTEMPT_SECONDS, ClientHandshake
 from client.connection.outcome import AdmissionRefused
 from client.console import is_dumb
 from client.input.terminal import Size, is_terminal, size_of
@@ -217,14 +217,14 @@ def _now() -> datetime:
 def _log_in(report: Report, settings: ClientSettings) -> None:
     """Go into the room, and leave it at once."""
     keys = StartupKeys(settings)
-    handshakes = Handshakes(
+    handshake = ClientHandshake(
         lambda opened: _dial(settings, opened), keys.identity(), keys.credentials, keys.link_keys,
         ticket=lambda: None, leaving=threading.Event(), clock=time.monotonic,
         on_slow=lambda: None,
     )  # fmt: skip
     title = _("Login")
     try:
-        nick = _go_in(handshakes, settings)
+        nick = _go_in(handshake, settings)
     except AdmissionRefused as error:
         code = error.refusal.code
         if code == "auth_failed" and settings.token is not None:
@@ -242,25 +242,25 @@ def _log_in(report: Report, settings: ClientSettings) -> None:
         report.add(title, text.format(nick=nick, room=settings.room))
 
 
-def _go_in(handshakes: Handshakes, settings: ClientSettings) -> str:
+def _go_in(handshake: ClientHandshake, settings: ClientSettings) -> str:
     """The nickname that the server gives.  Raises AdmissionRefused, ChatError."""
-    handshake = handshakes.make(lambda _stream: None)
+    pending = handshake.begin(lambda _stream: None)
     try:
-        confirm = handshake.confirm(settings.username or "", settings.room, None)
-        values = handshake.prove(confirm)
+        confirm = pending.confirm(settings.username or "", settings.room, None)
+        values = pending.prove(confirm)
         frame = frames.from_object(values[0], frames.SERVER_FRAMES)
         if isinstance(frame, frames.Wait):
-            frame = frames.from_object(handshake.more(ANSWER_SECONDS)[0], frames.SERVER_FRAMES)
+            frame = frames.from_object(pending.more(ANSWER_SECONDS)[0], frames.SERVER_FRAMES)
         if isinstance(frame, frames.Refused):
             raise AdmissionRefused(frame, proven=True)
         if not isinstance(frame, frames.Welcome):
             raise Unexpected
         # Or the nickname would be kept for a connection that may come back.
-        handshake.peer.send(handshake.link.seal([frames.Bye("quit").encode()]))
-        handshake.peer.finish(time.monotonic() + PING_SECONDS)
+        pending.peer.send(pending.link.seal([frames.Bye("quit").encode()]))
+        pending.peer.finish(time.monotonic() + PING_SECONDS)
         return frame.nick
     except BaseException:
-        handshake.drop()
+        pending.drop()
         raise
 
 

@@ -22,7 +22,8 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from cryptography.fernet import Fernet
@@ -30,6 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client import events, messages
+from client.app import _Client
 from client.history import recorder as history
 from client.history import records, store
 from client.history.recorder import Recorder, Retention, open_history
@@ -690,6 +692,41 @@ def look_back(run: Recorder, screen: Screen, count: int = 9, text: str = "") -> 
     settled(run)
     shown = [event for event in screen.shown if isinstance(event, events.HistoryList)][-1]
     return [one.text for one in shown.messages]
+
+
+def test_no_more_look_backs_wait_than_a_few(folder: Path) -> None:
+    """A pipe that brings more has to wait, until one is answered or none will be."""
+    run, screen, put = opened(folder)
+    put(message("a"))
+    disk, client = threading.Event(), SimpleNamespace(_history=run)
+
+    def ready(_seconds: float) -> bool:
+        return True
+
+    def hang() -> None:
+        disk.wait(LONG)
+
+    def has_capacity() -> bool:
+        return _Client._has_capacity(cast(Any, client))
+
+    client._session = SimpleNamespace(wait_capacity=ready)
+    client._console = SimpleNamespace(screen=SimpleNamespace(await_room=ready))
+    with run._changed:
+        run._put(hang)
+    for _ in range(history.QUEUE_SEARCHES):
+        assert has_capacity()
+        run.look_back("default", 9, "")
+    assert not has_capacity()
+    disk.set()
+    settled(run)
+    assert has_capacity() and len(screen.shown) == 1 + history.QUEUE_SEARCHES
+    disk.clear()
+    with run._changed:
+        run._put(hang)
+    for _ in range(history.QUEUE_SEARCHES):
+        run.look_back("default", 9, "")
+    assert not run.wait_capacity(0.0) and run.close() == 0 and run.wait_capacity(0.0)
+    disk.set()
 
 
 def test_a_full_disk_is_said_once_and_ends_nothing(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from client import events, messages
 from client.connection.deadlines import Overdue
-from client.connection.handshake import ATTEMPT_SECONDS, Dial, Handshake, Handshakes
+from client.connection.handshake import ATTEMPT_SECONDS, ClientHandshake, Dial, PendingLogin
 from client.connection.liveness import Liveness
 from client.connection.login import TAKEN, LoggedIn, Login
 from client.connection.outcome import AdmissionRefused, Outcome, ServerGoodbye, outcome_of
@@ -74,7 +74,7 @@ class ClientConnection:
         self._leaving = threading.Event()
         self._streams: list[Stream] = []  # of the addresses that are, or were last, dialled
         self._ticket: bytes | None = None  # the newest that the server has given
-        self._handshakes = Handshakes(
+        self._handshake = ClientHandshake(
             dial, identity, credentials, make_keys, lambda: self._ticket, self._leaving, clock,
             lambda: self._say_slow("welcome"),
         )  # fmt: skip
@@ -214,24 +214,24 @@ class ClientConnection:
     def _join(self) -> None:
         """Dial, prove, and be let in."""
         wanted = self._session.nick
-        found = self._login.enter(self._begin_handshake, not self.joined)
+        found = self._login.enter(self._begin_login, not self.joined)
         self._go_on(found)
-        name = found.handshake.nick
+        name = found.pending.nick
         if name != wanted:
             text = _("The nickname {wanted} is taken: you are {name} now.")
             self._emit(events.Notice(text.format(wanted=wanted, name=name)))
 
-    def _begin_handshake(self) -> Handshake:
+    def _begin_login(self) -> PendingLogin:
         """One that was begun while the last connection was silent has come further."""
         self._streams = []
         standby = self._standby
         if standby is None:
-            return self._handshakes.make(self._opened)
+            return self._handshake.begin(self._opened)
         try:
-            handshake = standby.result()
+            pending = standby.result()
             for stream in standby.streams:
                 self._opened(stream)
-            return handshake
+            return pending
         finally:
             self._standby = None
 
@@ -240,16 +240,16 @@ class ClientConnection:
         if self._sender.peer is not None:
             self._sender.peer.abort()  # or a writer might wait for it
             self._disconnect()
-        handshake, welcome, rest = found
-        peer = handshake.peer
+        pending, welcome, rest = found
+        peer = pending.peer
         self._sender.connect(peer)
         peer.allow(min(max(welcome.max_payload_size, _FIRST_RECORD), _LARGEST_RECORD))
         self._ticket = welcome.ticket
         self._wanted = False
         self._liveness.begin(welcome, peer.route)
         self._reconnection.entered()
-        self._session.welcome(welcome, handshake.nick)
-        self._sender.open(handshake.link)
+        self._session.welcome(welcome, pending.nick)
+        self._sender.open(pending.link)
         self._take(rest)
 
     def _say_slow(self, what: str) -> None:
@@ -335,7 +335,7 @@ class ClientConnection:
                 self._change_over(standby)
         elif self._wanted or (dial and self._may_dial()):
             self._standby = StandbyConnection(
-                lambda opened: self._handshakes.make(opened, aside=True), self._stir, self._wanted
+                lambda opened: self._handshake.begin(opened, aside=True), self._stir, self._wanted
             )
             self._wanted = False
         else:
@@ -352,10 +352,8 @@ class ClientConnection:
         """The second connection has come as far as it can by itself, or nowhere."""
         welcome, gap = True, self._liveness.gap
         try:
-            handshake = standby.result()
-            found = self._login.prove(
-                handshake, self._session.nick, not self.joined, ATTEMPT_SECONDS
-            )
+            pending = standby.result()
+            found = self._login.prove(pending, self._session.nick, not self.joined, ATTEMPT_SECONDS)
         except AdmissionRefused as refused:
             if refused.proven and refused.refusal.code not in TAKEN:
                 raise

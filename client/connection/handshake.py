@@ -32,7 +32,7 @@ _FIRST_RECORD = 2 * limits.RECORD_BYTES
 Dial = Callable[[Callable[[Stream], None]], WebSocket]
 
 
-class Handshake:
+class PendingLogin:
     """A connection on which the server's `key` has come, and nothing has been shown yet."""
 
     def __init__(
@@ -75,8 +75,8 @@ class Handshake:
         self.peer.finish(0.0)
 
 
-class Handshakes:
-    """Makes them.  ``on_slow`` is told when the server is; ``leaving`` ends what waits for it.
+class ClientHandshake:
+    """Begins logins.  ``on_slow`` is told when the server is; ``leaving`` ends what waits for it.
 
     ``dial`` as ``ClientConnection`` has it; ``ticket`` is the newest that the server has given.
     """
@@ -96,7 +96,7 @@ class Handshakes:
         self._make_keys, self._ticket, self._leaving = make_keys, ticket, leaving
         self._clock, self._on_slow = clock, on_slow
 
-    def make(self, opened: Callable[[Stream], None], aside: bool = False) -> Handshake:
+    def begin(self, opened: Callable[[Stream], None], aside: bool = False) -> PendingLogin:
         """Dial, and go as far as `key`; ``aside``: nobody is told that it takes long.
 
         Each stream is given to ``opened`` first: aborting them ends it.  Raises ChatError.
@@ -113,7 +113,7 @@ class Handshakes:
         except BaseException:
             peer.finish(0.0)
             raise
-        return Handshake(peer, link, key, self._answer)
+        return PendingLogin(peer, link, key, self._answer)
 
     def _answer(self, peer: WebSocket, seconds: float | None = None) -> str | bytes:
         """The next message of the handshake, of a server that may be busy with others."""

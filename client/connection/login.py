@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from client import events, messages
 from client.connection.circuit_breakers import Guesses
-from client.connection.handshake import ANSWER_SECONDS, Handshake
+from client.connection.handshake import ANSWER_SECONDS, PendingLogin
 from client.connection.outcome import AdmissionRefused
 from client.session import Session
 from protocol import frames, limits
@@ -24,7 +24,7 @@ TAKEN = ("nick_taken", "nick_lost", "nick_reserved")
 class LoggedIn(NamedTuple):
     """A connection on which `welcome` has come; ``rest`` are the values after it in its record."""
 
-    handshake: Handshake
+    pending: PendingLogin
     welcome: frames.Welcome
     rest: Sequence[Any]
 
@@ -51,7 +51,7 @@ class Login:
         self._nick_wait = _LONGEST_NICK_WAIT if may_wait else 0.0  # that is left
         self.proven = False  # the last connection, by its server's first record
 
-    def enter(self, begin: Callable[[], Handshake], first: bool) -> LoggedIn:
+    def enter(self, begin: Callable[[], PendingLogin], first: bool) -> LoggedIn:
         """Be let in on a connection that ``begin`` makes; waits for a nickname whose holder is
         away, if it may.  ``first``: no room was ever entered.  Raises ChatError."""
         while True:
@@ -73,7 +73,7 @@ class Login:
         self._sleep(delay)
         return not self._leaving.is_set()
 
-    def _enter_as_somebody(self, begin: Callable[[], Handshake], first: bool) -> LoggedIn:
+    def _enter_as_somebody(self, begin: Callable[[], PendingLogin], first: bool) -> LoggedIn:
         """Tries other nicknames if its own was taken while it was away."""
         wanted = self._session.nick
         names = [wanted]
@@ -89,22 +89,22 @@ class Login:
         raise taken
 
     def prove(
-        self, handshake: Handshake, nick: str, first: bool, seconds: float | None = None
+        self, pending: PendingLogin, nick: str, first: bool, seconds: float | None = None
     ) -> LoggedIn:
         """Show what this client knows, and get `welcome` and what is with it.
 
         ``seconds``: wait no longer than that.  Raises ChatError, with the connection ended.
         """
-        if handshake.is_stale:
-            handshake.drop()
+        if pending.is_stale:
+            pending.drop()
             raise Closed()
         proven = shown = False
         try:
             room, resume = self._session.room_to_join(), self._session.resume_point()
-            confirm = handshake.confirm(nick, room, resume)
+            confirm = pending.confirm(nick, room, resume)
             self._guesses.begin()
             shown = True
-            values = handshake.prove(confirm, seconds)
+            values = pending.prove(confirm, seconds)
             proven = self.proven = True  # whoever sealed this knows what we know
             self._guesses.proven()
             welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
@@ -112,15 +112,15 @@ class Login:
                 self._emit(events.Notice(messages.crowded(welcome.seconds)))
                 if first:  # there is no screen yet
                     self._tell("waiting")
-                values = handshake.more(seconds or ANSWER_SECONDS)
+                values = pending.more(seconds or ANSWER_SECONDS)
                 welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
             if isinstance(welcome, frames.Refused):
                 raise AdmissionRefused(welcome, proven=True)
             if not isinstance(welcome, frames.Welcome):
                 raise Unexpected()
         except BaseException:
-            handshake.drop()
+            pending.drop()
             if not first and shown and not proven and not self._leaving.is_set():
                 self._emit(events.Warning("unproven", None, messages.warning("unproven")))
             raise
-        return LoggedIn(handshake, welcome, values[1:])
+        return LoggedIn(pending, welcome, values[1:])

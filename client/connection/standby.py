@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from client.connection.handshake import Handshake
+from client.connection.handshake import PendingLogin
 from protocol.errors import ChatError
 from transport import Closed
 from transport.stream import Stream
 
 
 class StandbyConnection:
-    """``handshake`` makes the connection, and hands each stream that it tries to the function that
+    """``begin`` makes the connection, and hands each stream that it tries to the function that
     it is given; ``on_done`` is called by the thread when it has, or has not.
 
     ``wanted``: a person has asked for it, so it is used although the first one may be well.
@@ -23,7 +23,7 @@ class StandbyConnection:
 
     def __init__(
         self,
-        begin: Callable[[Callable[[Stream], None]], Handshake],
+        begin: Callable[[Callable[[Stream], None]], PendingLogin],
         on_done: Callable[[], None],
         wanted: bool = False,
     ) -> None:
@@ -33,7 +33,7 @@ class StandbyConnection:
         self.streams: list[Stream] = []  # that it has dialled
         self._cancelled = False
         self._done = False
-        self._found: Handshake | None = None
+        self._found: PendingLogin | None = None
         self._error: ChatError | None = None
         self._thread = threading.Thread(target=self._run, name="dialler", daemon=True)
         self._thread.start()
@@ -44,8 +44,8 @@ class StandbyConnection:
         with self._lock:
             return self._done
 
-    def result(self) -> Handshake:
-        """What was made, once; waits for it.  Raises ChatError as ``handshake`` did."""
+    def result(self) -> PendingLogin:
+        """What was made, once; waits for it.  Raises ChatError as ``begin`` did."""
         self._thread.join()
         with self._lock:
             found, self._found = self._found, None

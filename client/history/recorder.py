@@ -49,6 +49,7 @@ from client.history.store import (
 __all__ = ["Recorder", "Retention", "WrongPassphrase", "delete_history", "is_new", "open_history"]
 
 QUEUE_RECORDS = 1000  # that wait for the disk; what comes beyond is missing, and counted
+QUEUE_SEARCHES = 8  # that wait; a pipe has to wait with one more
 _CLOSE_SECONDS = 5.0  # that the disk has for what waits, when the chat ends
 
 Emit = Callable[[events.Event], None]
@@ -149,6 +150,7 @@ class Recorder:
         self._changed = threading.Condition(threading.Lock())
         self._jobs: deque[Job] = deque()
         self._waiting = 0  # records among them, and the one that is being written
+        self._searches = 0  # look-backs among them, and the one that is under way
         self._dropped = 0  # records that had no room among them
         self._closed = keys is None
         self.said = said
@@ -191,9 +193,17 @@ class Recorder:
         once."""
         with self._changed:
             if not self._closed:
+                self._searches += 1
                 self._put(lambda: self._look_back(room, count, text))
                 return
         self._show(events.Error("no_history", messages.history("closed")))
+
+    def wait_capacity(self, seconds: float) -> bool:
+        """Whether another look-back can be taken within ``seconds``, be it to say there is none."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._closed or self._searches < QUEUE_SEARCHES, seconds
+            )
 
     def close(self) -> int:
         """Record nothing more, and forget the keys; so many messages the disk had no time for."""
@@ -269,8 +279,13 @@ class Recorder:
 
     def _look_back(self, room: str, count: int, text: str) -> None:
         keys = self._keys
-        if keys is None:
-            return
+        if keys is not None:
+            self._show_found(keys, room, count, text)
+        with self._changed:
+            self._searches -= 1
+            self._changed.notify_all()
+
+    def _show_found(self, keys: HistoryKeys, room: str, count: int, text: str) -> None:
         try:
             reader = Reader([file for _, file in run_paths(self._path)], keys)
             found = reader.last(count, containing(text, room, private_too=True))
