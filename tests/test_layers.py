@@ -195,6 +195,173 @@ def circles(imported: dict[str, set[str]]) -> list[set[str]]:
     return [set(each) for each in sorted(found, key=sorted)]
 
 
+# The layers inside the packages: a line for each, and a module imports only what stands on a line
+# below its own.  A package stands for its modules, but for those that have a line of their own.
+INNER: dict[str, str] = {
+    "cli": """
+        run
+        asking completion
+        parsing
+        table strength packages interrupts
+    """,
+    "settings": """
+        __init__
+        token status
+        connect
+        serve history proxies
+        sources
+        servers
+        dotenv_file
+        dotenv
+        table
+        types errors exit_status folders started
+    """,
+    "protocol": """
+        link
+        records frames
+        codec names pake
+        keys lookalikes invite sizes
+        errors limits hosts safe_text confusable_table script_table
+    """,
+    "transport": """
+        client_websocket http_client
+        dialling
+        resolver server_websocket
+        happy_eyeballs proxies proxy_header tunnel tls websocket
+        stream byte_budget listening
+        token_bucket poller route errors
+    """,
+    "server": """
+        app
+        handshake
+        connection
+        requests console
+        services
+        sessions
+        broadcast
+        rooms listener http
+        admission auth banner bans churn expiry rate_limits signals throttle tickets
+        client_address private threads limits
+    """,
+    "client": """
+        token status
+        app
+        console
+        history fullscreen
+        output
+        input
+        output.widths
+        local_user connection
+        session
+        connection.deadlines
+        entrance verification
+        open_room room_secrets background
+        outbox
+        commands refusals
+        encryption
+        messages cheatsheet own_name ignored
+        events
+    """,
+    "client.connection": """
+        connection
+        login standby liveness
+        handshake reconnection
+        outcome
+        deadlines backoff circuit_breakers heartbeat silence sending
+    """,
+    "client.encryption": """
+        room_encryption
+        posts
+        membership trust
+        roster envelope safety_numbers
+        transcript
+        sender_keys
+    """,
+    "client.history": """
+        command
+        recorder
+        store
+        records
+    """,
+    "client.input": """
+        windows_keyboard
+        keyboard
+        keys
+        terminal windows pipes paste editor
+        source edit_buffer key_sequences line_history modes signals waiter windows_keys
+    """,
+    "client.output": """
+        colours lines
+        text links line_screen
+        input_line wrapping
+        screen line_prefix widths
+        charset clearing clipboard crowds json streams width_table
+    """,
+    "client.fullscreen": """
+        screen
+        canvas
+        view
+        header
+        model own_lines scroll bare
+        scrollback
+        entry_text prompt diff
+        repeats columns connection_status
+    """,
+}
+
+
+def entries(package: str) -> dict[str, int]:
+    """The line of each entry of a package, from the top."""
+    lines = enumerate(INNER[package].split("\n"))
+    return {f"{package}.{name}": number for number, line in lines for name in line.split()}
+
+
+def placed(package: str, module: str) -> str:
+    """The entry that a module falls under: its own, or that of a package around it; or ""."""
+    found = entries(package)
+    name = module if module != package else f"{package}.__init__"
+    while name and name not in found:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def inside(package: str) -> list[str]:
+    """The modules of a package, and of those inside it; its ``__init__`` if that imports any."""
+    here = [name for name in NAMES if name.startswith(f"{package}.")]
+    return [*here, *([package] if f"{package}.__init__" in entries(package) else [])]
+
+
+@pytest.mark.parametrize("package", INNER)
+def test_imports_inside_a_package_run_downwards(package: str) -> None:
+    line, wrong = entries(package), []
+    imported = {module_name(path): targets(path) for path in ALL}
+    for module in inside(package):
+        for other in imported[module] & set(inside(package)):
+            if package != module.rpartition(".")[0] == other.rpartition(".")[0]:
+                continue  # that is said where the lines of that package are
+            above, below = placed(package, module), placed(package, other)
+            if above and below and above != below and line[above] >= line[below]:
+                wrong.append(f"{module} imports {other}")
+    assert not wrong, (
+        f"{wrong}, not below it in INNER[{package!r}] of tests/test_layers.py: turn the import "
+        "round, or move a name to another line"
+    )
+
+
+def test_each_module_has_its_layer() -> None:
+    packages = {name.rpartition(".")[0] for name in NAMES} - {""}
+    assert packages == set(INNER), "INNER in tests/test_layers.py has an entry for each package"
+    for package in INNER:
+        missing = [name for name in inside(package) if not placed(package, name)]
+        assert not missing, (
+            f"{missing}: give each a line in INNER[{package!r}] of tests/test_layers.py, "
+            "above all that it imports and below all that import it"
+        )
+        known = {*inside(package), *INNER, f"{package}.__init__"}
+        gone = set(entries(package)) - known
+        assert not gone, f"{gone}: strike them out of INNER[{package!r}] of tests/test_layers.py"
+
+
 def test_the_layers_have_an_order() -> None:
     """No two packages may import each other, not even by a detour."""
     order = ["protocol", "i18n", "settings", "transport", "server", "client", "cli", "cmd_chat"]
