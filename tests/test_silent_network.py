@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,10 +12,10 @@ from unittest import mock
 import pytest
 
 from client import events
-from client.connection import backoff, heartbeat, reconnection, silence
+from client.connection import backoff, deadlines, heartbeat, reconnection, silence
 from client.connection import connection as client_connection
 from client.connection.connection import ClientConnection
-from client.connection.deadlines import NOTHING
+from client.connection.deadlines import NOTHING, Awaited
 from client.session import Session
 from protocol import frames
 from protocol.invite import InviteLink
@@ -159,6 +160,34 @@ def test_bytes_of_a_large_message_are_signs_of_life(
         assert not ann.all(events.Reconnected)
 
 
+def test_a_line_that_goes_out_just_when_the_one_before_is_answered_is_watched_too(
+    pool: IdentityPool, prs: bytes, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent after the reader thread has heard that nothing is awaited, and before it waits."""
+    monkeypatch.setitem(deadlines.HINTS, "answer", 1000.0)  # nothing else makes it look
+    with two(pool, prs) as (group, ann, ben):
+        liveness, awaited, lines = ann.connection._liveness, ann.session.awaited, [""]
+        monkeypatch.setattr(liveness, "_beat_at", math.inf)
+        until(lambda: liveness._silence.due == math.inf)
+
+        def asked() -> Awaited:
+            found = awaited()
+            if found == NOTHING and liveness._silence.due < math.inf and not lines[0]:
+                freeze(ann)
+                typing = threading.Thread(target=lambda: lines.insert(0, ann.say()))
+                typing.start()
+                typing.join()
+            return found
+
+        monkeypatch.setattr(ann.session, "awaited", asked)
+        while not lines[0]:
+            ann.say()
+            group.answered(ann)
+        group.wait(lambda: ben.heard(lines[0]), "the line")
+        assert [event.resumed for event in ann.all(events.Reconnected)] == [True]
+        assert not ann.all(events.Reconnecting)
+
+
 class Moved:
     """A route that is another one as soon as ``now`` is set."""
 
@@ -185,6 +214,28 @@ def test_another_route_is_a_reason_to_dial_at_once(
         until(lambda: ann.connection._liveness.is_late)
         assert len(ann.road.connections) == 1
         moved.now.set()
+        group.wait(lambda: ben.heard(mine), "the line")
+        assert [event.resumed for event in ann.all(events.Reconnected)] == [True]
+
+
+def test_another_route_is_kept_in_mind_until_something_is_awaited(
+    pool: IdentityPool, prs: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is noticed once, and whoever awaits nothing has no reason to dial."""
+    for name in ("FIRST_NOTICE", "DIAL_AFTER", "LONGEST_WAIT", "ROUTE_SECONDS"):
+        monkeypatch.setattr(silence, name, 1000.0)
+    with two(pool, prs) as (group, ann, ben):
+        liveness, awaited = ann.connection._liveness, ann.session.awaited
+        monkeypatch.setattr(liveness, "_beat_at", math.inf)
+        until(lambda: liveness._silence.due == math.inf)
+        found = iter([True])
+        monkeypatch.setattr(liveness, "route", mock.Mock(changed=lambda: next(found, False)))
+        monkeypatch.setattr(ann.session, "awaited", mock.Mock(wraps=awaited))
+        liveness._suspect = True
+        ann.connection._stir()
+        until(lambda: ann.session.awaited.call_count >= 2)  # type: ignore[attr-defined]
+        freeze(ann)
+        mine = ann.say()
         group.wait(lambda: ben.heard(mine), "the line")
         assert [event.resumed for event in ann.all(events.Reconnected)] == [True]
 

@@ -326,6 +326,7 @@ class ClientConnection:
 
     def _attend(self, peer: WebSocket) -> None:
         """Whether what was sent is answered in time, and what to do if it is not."""
+        self._liveness.is_unseen = False
         awaited = self._session.awaited()
         self.unanswered = self.unanswered and bool(awaited.what)
         dial = self._liveness.look(peer, awaited)

@@ -43,6 +43,10 @@ class Liveness:
         self.interval = self.timeout = ATTEMPT_SECONDS
         self._beat_at = self._heard = self._wrote = 0.0  # the next one; a record, one of ours
         self.gap = 0.0  # seconds in which nothing had passed before what waits for an answer
+        # Something was sent since the reader thread asked last what is awaited; it says so itself
+        # before it asks.  Set before ``written`` looks at the silence, and read after ``look`` has
+        # changed that: so either the sender wakes the reader thread, or that looks again.
+        self.is_unseen = False
         self._suspect = False  # nothing had passed for a while: there may be another route by now
         self._received = 0  # bytes, since the last heartbeat
         self._asked = False  # for a heartbeat, and it has not come
@@ -87,6 +91,8 @@ class Liveness:
     def due(self, awaited: Awaited) -> float:
         """When to look again, if nothing comes.  Raises Overdue."""
         deadline = self._deadlines.look(awaited)
+        if self.is_unseen:
+            return self._clock()
         return min(self._beat_at, self._heard + self.timeout, self._silence.due, deadline)
 
     def heard(self, size: int) -> None:
@@ -95,13 +101,14 @@ class Liveness:
         self._received += size
 
     def written(self) -> bool:
-        """A record was sent, by any thread; whether the reader thread does not look for an answer
-        yet."""
+        """A record was sent, or taken by the network, by any thread; whether the reader thread
+        waits without looking for an answer."""
         now = self._clock()
         gap = now - max(self._heard, self._wrote)
         if gap >= ROUTE_SECONDS:
             self.gap, self._suspect = gap, True
         self._wrote = now
+        self.is_unseen = True
         return self._silence.due == math.inf
 
     def answered(self) -> None:
@@ -151,7 +158,8 @@ class Liveness:
 
     def look_for_route(self) -> None:
         """Another connection is tried soon if there is another route to the server."""
-        if self._suspect or self._silence.late:
+        awaits = self._silence.due < math.inf
+        if self._silence.late or (self._suspect and awaits):
             self._suspect = False
             if self.route is not None and self.route.changed():
                 self.dial_in(0.0)

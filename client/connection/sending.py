@@ -20,7 +20,8 @@ _WRITE_SECONDS = 10.0  # in which the network has to take a record
 
 
 class RecordSender:
-    """Sends ``outgoing``, encoded frames in order; ``on_written`` is called after each record.
+    """Sends ``outgoing``, encoded frames in order; ``on_written`` is called after each record,
+    and once the network has taken what it did not take at once.
 
     ``peer`` and ``link`` are those of the connection that there is.  The reader thread alone
     changes them; anybody may read them.
@@ -47,6 +48,8 @@ class RecordSender:
         """The server has let this client in: from now on records are sealed by ``link``."""
         with self._lock:
             self.link = link
+        if self._due:  # somebody found the lock taken
+            self.send()
 
     def disconnect(self) -> WebSocket | None:
         """Send nothing more; the connection that there was, to be finished."""
@@ -107,6 +110,7 @@ class RecordSender:
         try:
             if peer is not None:
                 peer.flush(self._clock() + _WRITE_SECONDS)
+                self._on_written(peer)  # only now is there something to be answered
         except Closed:
             pass
         finally:
