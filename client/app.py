@@ -141,7 +141,7 @@ class _Client:
         )
         if settings.room_secret is not None:
             self._session.secrets.give(settings.room, settings.room_secret, keys.room_salt())
-        self._commands = commands.Client(
+        self._commands = commands.CommandContext(
             LocalUser(self._session),
             self._session.emit,
             reconnect=self._retry,
@@ -313,14 +313,14 @@ class _Client:
             return unreached(outcome.reason)
         if outcome.reason == "taken_over":
             # Not an error: a supervisor that starts it again would throw the other one out.
-            self._say_last(messages.refused(outcome.reason))
+            self._say_last(messages.refusal(outcome.reason))
             return ExitStatus.LOST if left_over else ExitStatus.LEFT
         if outcome.kind == "refused":
             by_token = outcome.reason == "auth_failed" and self._settings.token is not None
             code = "token_failed" if by_token else outcome.reason
-            self._say_last(messages.refused(code, outcome.params))
+            self._say_last(messages.refusal(code, outcome.params))
             return ExitStatus.REFUSED
-        self._say_last(messages.lost(outcome.reason))
+        self._say_last(messages.disconnected(outcome.reason))
         return ExitStatus.LOST
 
     def _give_up(self) -> int:

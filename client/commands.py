@@ -15,19 +15,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import i18n
-from client import messages
+from client import events, messages
 from client.cheatsheet import KEYS
-from client.events import (
-    Cleared,
-    CommandView,
-    Copying,
-    Error,
-    Event,
-    Help,
-    KeyHelp,
-    Notice,
-    Notifying,
-)
 from i18n import N_, _
 
 if TYPE_CHECKING:
@@ -54,7 +43,7 @@ _ALMOST_COMMAND = re.compile(rf"{_UNSEEN}[/\uff0f]{_UNSEEN}(\S+)")
 
 
 @dataclass(frozen=True)
-class Client:
+class CommandContext:
     """What lines act on.
 
     ``emit`` shows an event in its place; ``look_back`` shows what was recorded of a room: so many
@@ -62,7 +51,7 @@ class Client:
     """
 
     user: LocalUser
-    emit: Callable[[Event], None]
+    emit: Callable[[events.Event], None]
     reconnect: Callable[[], None]
     panic: Callable[[bool], None]
     quit: Callable[[], None]
@@ -75,12 +64,12 @@ class Client:
 class Call:
     """One command as typed: on whose behalf, and its arguments by place."""
 
-    client: Client
+    context: CommandContext
     arguments: tuple[str, ...]
 
     @property
     def user(self) -> LocalUser:
-        return self.client.user
+        return self.context.user
 
     def argument(self, place: int) -> str | None:
         return self.arguments[place] if place < len(self.arguments) else None
@@ -122,36 +111,37 @@ class _Misused(Exception):
 
 
 def _help(call: Call) -> None:
-    client, wanted = call.client, call.argument(0)
+    context, wanted = call.context, call.argument(0)
     if wanted is None:
-        rows = (row for row in COMMANDS if client.renderer in row.where)
-        client.emit(Help(tuple(_listed(row, client.renderer) for row in rows)))
+        rows = (row for row in COMMANDS if context.renderer in row.where)
+        context.emit(events.Help(tuple(_listed(row, context.renderer) for row in rows)))
         return
     wanted = wanted.removeprefix("/")
     row = find(wanted)
     if row is not None:
-        client.emit(Help((_view(row),)))
-    elif wanted.casefold() == _KEYS and client.renderer in PEOPLE:
-        keys = (key for key in KEYS if client.renderer in key.where)
-        client.emit(KeyHelp(tuple(CommandView(key.names, _(key.help)) for key in keys)))
+        context.emit(events.Help((_view(row),)))
+    elif wanted.casefold() == _KEYS and context.renderer in PEOPLE:
+        keys = (key for key in KEYS if context.renderer in key.where)
+        views = (events.CommandView(key.names, _(key.help)) for key in keys)
+        context.emit(events.KeyHelp(tuple(views)))
     else:
-        client.emit(_unknown(wanted))
+        context.emit(_unknown(wanted))
 
 
-def _listed(row: Command, renderer: str) -> CommandView:
+def _listed(row: Command, renderer: str) -> events.CommandView:
     """A line of the list: short for people; where there are columns, the arguments are said
     when the command is typed."""
     if renderer not in PEOPLE:
         return _view(row)
-    return CommandView(f"/{row.name}" if renderer == "rich" else row.written(), _(row.short))
+    return events.CommandView(f"/{row.name}" if renderer == "rich" else row.written(), _(row.short))
 
 
-def _view(row: Command) -> CommandView:
+def _view(row: Command) -> events.CommandView:
     text = _(row.help)
     if row.aliases:
         others = ", ".join(f"/{alias}" for alias in row.aliases)
         text = _("{help} Also: {aliases}.").format(help=text, aliases=others)
-    return CommandView(row.written(), text)
+    return events.CommandView(row.written(), text)
 
 
 def _verify(call: Call) -> None:
@@ -166,14 +156,14 @@ def _copy(call: Call) -> None:
     # As many digits as there may be messages: Python refuses to read thousands of them.
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", place, re.ASCII):
         raise _Misused
-    call.client.emit(Copying(int(place[-9:])))
+    call.context.emit(events.Copying(int(place[-9:])))
 
 
 def _notify(call: Call) -> None:
     mode = (call.argument(0) or "").casefold()
     if mode and mode not in NOTIFY:
         raise _Misused
-    call.client.emit(Notifying(mode or None))
+    call.context.emit(events.Notifying(mode or None))
 
 
 def _language(call: Call) -> None:
@@ -181,11 +171,11 @@ def _language(call: Call) -> None:
     if wanted is None or wanted not in i18n.available():
         known = ", ".join(f"{each} {i18n.LANGUAGES[each]}" for each in i18n.available())
         text = _("The languages are: {languages}.").format(languages=known)
-        call.client.emit(Error("bad_language", text))
+        call.context.emit(events.Error("bad_language", text))
         return
     i18n.use(wanted)
     text = _("The language is {language} now.").format(language=i18n.LANGUAGES[wanted])
-    call.client.emit(Notice(text))
+    call.context.emit(events.Notice(text))
 
 
 def _history(call: Call) -> None:
@@ -196,22 +186,22 @@ def _history(call: Call) -> None:
         count, text = min(int(first[:9]), LOOKED_BACK_MOST), rest.strip()
     if not count:
         raise _Misused
-    if call.client.look_back is None:
-        call.client.emit(Error("no_history", messages.history("off")))
+    if call.context.look_back is None:
+        call.context.emit(events.Error("no_history", messages.history("off")))
     else:
-        call.client.look_back(call.user.room, count, text)
+        call.context.look_back(call.user.room, count, text)
 
 
 def _clear(call: Call) -> None:
     call.user.forget_lines()
-    call.client.emit(Cleared())
+    call.context.emit(events.Cleared())
 
 
 def _reconnect(call: Call) -> None:
     if call.user.is_connected:
         text = _("Trying another connection; the one that there is stays until then.")
-        call.client.emit(Notice(text))
-    call.client.reconnect()
+        call.context.emit(events.Notice(text))
+    call.context.reconnect()
 
 
 def _panic(call: Call) -> None:
@@ -219,7 +209,7 @@ def _panic(call: Call) -> None:
     if wanted and wanted != DELETE:
         raise _Misused
     # Past all that may wait: no lock of the session's.
-    call.client.panic(wanted == DELETE)
+    call.context.panic(wanted == DELETE)
 
 
 COMMANDS = (
@@ -313,7 +303,7 @@ COMMANDS = (
         _panic, may_be_guessed=False,
     ),
     Command(
-        "quit", "", (), N_("leave"), N_("Leave the chat."), lambda call: call.client.quit(),
+        "quit", "", (), N_("leave"), N_("Leave the chat."), lambda call: call.context.quit(),
         aliases=("exit",), elsewhere=("close", "leave", "part", "bye", "disconnect"),
     ),
 )  # fmt: skip
@@ -338,7 +328,7 @@ def nearest(word: str) -> Command | None:
     return row if row is not None and row.may_be_guessed else None
 
 
-def run_line(line: str, client: Client) -> None:
+def run_line(line: str, context: CommandContext) -> None:
     """Do what a line says: a command where it starts with ``/``, else a message to the room.
 
     Never raises for anything that can be typed. Refusals are ``Error`` events with the codes
@@ -348,33 +338,33 @@ def run_line(line: str, client: Client) -> None:
     if not line.strip():
         return
     if _LONE_SURROGATE.search(line):  # bytes of a pipe that are not UTF-8
-        client.user.refuse(line, "not_text")
+        context.user.refuse(line, "not_text")
     elif line.startswith("//"):
-        client.user.say(line[1:])
+        context.user.say(line[1:])
     elif line.startswith("/"):
-        _run_command(line, client)
-    elif line.strip() == "q" and client.renderer in PEOPLE:
-        client.quit()
+        _run_command(line, context)
+    elif line.strip() == "q" and context.renderer in PEOPLE:
+        context.quit()
     elif command := _almost_command(line):
-        client.emit(_not_sent(_first_word(command)[0]))
+        context.emit(_not_sent(_first_word(command)[0]))
     else:
-        client.user.say(line)
+        context.user.say(line)
 
 
-def _run_command(line: str, client: Client) -> None:
+def _run_command(line: str, context: CommandContext) -> None:
     word, rest = _first_word(line[1:])
     row = find(word)
     if row is None:
-        client.emit(_unknown(word))
-    elif client.renderer not in row.where:
+        context.emit(_unknown(word))
+    elif context.renderer not in row.where:
         text = _("/{command} has no meaning for this renderer.").format(command=row.name)
-        client.emit(Error("not_here", text))
+        context.emit(events.Error("not_here", text))
     else:
         try:
-            row.run(Call(client, _arguments(row, rest)))
+            row.run(Call(context, _arguments(row, rest)))
         except _Misused:
             text = _("Use it like this: {usage}. {help}")
-            client.emit(Error("usage", text.format(usage=row.written(), help=_(row.help))))
+            context.emit(events.Error("usage", text.format(usage=row.written(), help=_(row.help))))
 
 
 def _almost_command(line: str) -> str:
@@ -386,13 +376,13 @@ def _almost_command(line: str) -> str:
     return line[found.start(1) :] if word in _BY_WORD or word in _ELSEWHERE else ""
 
 
-def _not_sent(word: str) -> Error:
+def _not_sent(word: str) -> events.Error:
     """The answer to a command with something before it: it may be for one person alone."""
     text = _(
         "Not sent: a command begins with / at the very beginning of the line; write /{word} there, "
         "or // to send it as a message."
     )
-    return Error("almost_command", text.format(word=word))
+    return events.Error("almost_command", text.format(word=word))
 
 
 def _first_word(text: str) -> tuple[str, str]:
@@ -418,17 +408,17 @@ def _arguments(row: Command, rest: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _unknown(word: str) -> Error:
+def _unknown(word: str) -> events.Error:
     """The answer to an unknown command. Only its first word is repeated: the rest may be a
     secret, or a message for one person."""
     meant = nearest(word)
     if meant is None:
         text = _("There is no command /{word}. /help lists them; //{word} sends it as a message.")
-        return Error("unknown_command", text.format(word=word))
+        return events.Error("unknown_command", text.format(word=word))
     text = _(
         "There is no command /{word}. Did you mean /{meant}? //{word} sends it as a message."
     )
-    return Error("unknown_command", text.format(word=word, meant=meant.name))
+    return events.Error("unknown_command", text.format(word=word, meant=meant.name))
 
 
 def usage(line: str) -> str:

@@ -10,9 +10,48 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
+# Python has keywords that the contract uses as keys.
+_RENAMED = {"sender": "from", "mine": "self"}
+
+
+class JsonObject:
+    """What is told of one thing, by its keys in the contract."""
+
+    # Left out where there is nothing to say.
+    _optional: ClassVar[tuple[str, ...]] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """The keys and JSON-safe values, without ``event`` and ``time``."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]  # every subclass is a dataclass
+        return {
+            _RENAMED.get(name, name): _plain(value)
+            for name, value in values.items()
+            if value is not None or name not in self._optional
+        }
+
+
+class Event(JsonObject):
+    """Base of all events; ``name`` is the JSON ``event``."""
+
+    name: ClassVar[str]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return value.fields() if isinstance(value, JsonObject) else value
+
+
+def rfc3339(when: datetime) -> str:
+    """A time as JSON has it: UTC, to the millisecond (RFC 3339)."""
+    utc = when.astimezone(timezone.utc)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
 
 @dataclass(frozen=True)
-class MemberView:
+class MemberView(JsonObject):
     """One line of a member list."""
 
     nick: str
@@ -20,7 +59,7 @@ class MemberView:
 
 
 @dataclass(frozen=True)
-class RoomView:
+class RoomView(JsonObject):
     """One line of the room list; ``count`` is the number of members."""
 
     room: str
@@ -28,7 +67,7 @@ class RoomView:
 
 
 @dataclass(frozen=True)
-class CodeView:
+class CodeView(JsonObject):
     """One line of ``/verify``: ``code`` is the digits to compare with that member."""
 
     nick: str
@@ -37,7 +76,7 @@ class CodeView:
 
 
 @dataclass(frozen=True)
-class CommandView:
+class CommandView(JsonObject):
     """One line of ``/help``: how the command is written, and what it does."""
 
     command: str
@@ -45,7 +84,7 @@ class CommandView:
 
 
 @dataclass(frozen=True)
-class HistoryView:
+class HistoryView(JsonObject):
     """One message of ``/history``; ``time`` is when this client showed it: aware, in UTC."""
 
     time: datetime
@@ -56,44 +95,6 @@ class HistoryView:
     kind: str
     private: bool
     mine: bool
-
-
-# Python has keywords that the contract uses as keys.
-_RENAMED = {"sender": "from", "mine": "self"}
-_VIEWS = (MemberView, RoomView, CodeView, CommandView, HistoryView)
-
-
-class Event:
-    """Base of all events; ``name`` is the JSON ``event``."""
-
-    name: ClassVar[str]
-    _renamed: ClassVar[dict[str, str]] = _RENAMED
-
-    def fields(self) -> dict[str, Any]:
-        """The event's keys and JSON-safe values, without ``event`` and ``time``."""
-        return {
-            self._renamed.get(field.name, field.name): _plain(getattr(self, field.name))
-            for field in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
-        }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, _VIEWS):
-        return {
-            _RENAMED.get(field.name, field.name): _plain(getattr(value, field.name))
-            for field in fields(value)
-        }
-    return value
-
-
-def rfc3339(when: datetime) -> str:
-    """A time as JSON has it: UTC, to the millisecond (RFC 3339)."""
-    utc = when.astimezone(timezone.utc)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class Message(Event):
     """``mine``: one's own, once the server has taken it.  ``seq`` is None for private ones."""
 
     name = "message"
+    _optional = ("to",)
     room: str
     sender: str
     text: str
@@ -119,13 +121,7 @@ class Message(Event):
     private: bool
     verified: bool
     kind: str
-    to: str | None = None
-
-    def fields(self) -> dict[str, Any]:
-        found = super().fields()
-        if not self.private:
-            del found["to"]
-        return found
+    to: str | None = None  # of private ones
 
 
 @dataclass(frozen=True)
@@ -236,16 +232,11 @@ class NotSent(Event):
     """A line that was not taken, handed back; exactly one for each refused line."""
 
     name = "not_sent"
+    _optional = ("retry_after",)
     room: str
     text: str
     reason: str
     retry_after: float | None = None
-
-    def fields(self) -> dict[str, Any]:
-        found = super().fields()
-        if self.retry_after is None:
-            del found["retry_after"]
-        return found
 
 
 @dataclass(frozen=True)

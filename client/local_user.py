@@ -42,20 +42,17 @@ class LocalUser:
 
     def say(self, text: str, kind: str = "text") -> None:
         """Post to the room that is shown; ``kind`` is ``text`` or ``action``."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             self._post(Line(session.room, text, kind))
 
     def private(self, nick: str, text: str) -> None:
         """Post to one member: to whoever bears the nickname now, and to nobody else later."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             self._post(Line(session.room, text, "text", to=nick))
 
     def resend(self) -> None:
         """Send again what was handed back last in the room that is shown."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             line = session.outbox.take_back(session.room)
             if line is None:
                 session.show(Notice(_("There is no line here that was not sent.")))
@@ -74,14 +71,13 @@ class LocalUser:
 
     def refuse(self, text: str, reason: str) -> None:
         """Hand a line back that cannot be sent as it is."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             session.show(*session.outbox.hand_back(Line(session.room, text, "text"), reason))
 
     def forget_lines(self) -> None:
         """Nothing that was handed back can be sent again."""
-        with self._session.acting():
-            self._session.outbox.forget()
+        with self._session.acting() as session:
+            session.outbox.forget()
 
     # Rooms and members
 
@@ -107,8 +103,8 @@ class LocalUser:
 
     def rooms(self) -> None:
         """Ask which rooms there are."""
-        with self._session.acting():
-            self._session.ask(frames.ListRooms)
+        with self._session.acting() as session:
+            session.ask(frames.ListRooms)
 
     def rename(self, nick: str) -> None:
         """Ask for another nickname."""
@@ -125,19 +121,16 @@ class LocalUser:
 
     def who(self) -> None:
         """Say who is in the room."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             here = session.here
-            session.show(
-                refusals.error("disconnected")
-                if here is None
-                else MemberList(here.name, here.views())
-            )
+            if here is None:
+                session.show(refusals.error("disconnected"))
+            else:
+                session.show(MemberList(here.name, here.views()))
 
     def ignore(self, nick: str | None) -> None:
         """Show nothing more that this nickname says; without one, say who is ignored."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             if nick is not None:
                 session.ignored.add(nick)
             nicks = str(session.ignored)
@@ -146,8 +139,7 @@ class LocalUser:
 
     def unignore(self, nick: str) -> None:
         """Show again what this nickname says from now on."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             if session.ignored.remove(nick):
                 text = _("{nick} is not ignored any more.")
             else:
@@ -156,8 +148,7 @@ class LocalUser:
 
     def verify(self, nick: str | None, confirm: bool) -> None:
         """Show the digits to compare, or take it that they were equal."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             if confirm and nick is not None:
                 session.show(*session.verification.confirm(session.here, nick))
             else:
@@ -165,8 +156,7 @@ class LocalUser:
 
     def invite(self) -> None:
         """Make a link into this room; where one is alone, with a new secret if it has none."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             here = session.here
         if here is None:
             session.emit(refusals.error("disconnected"))
@@ -201,13 +191,12 @@ class LocalUser:
 
     def nicks(self) -> list[str]:
         """Who is in the room."""
-        with self._session.acting():
-            here = self._session.here
+        with self._session.acting() as session:
+            here = session.here
             return [] if here is None else [member.nick for member in here.members()]
 
     def known_rooms(self) -> list[str]:
         """Rooms that this client has heard of."""
-        session = self._session
-        with session.acting():
+        with self._session.acting() as session:
             here = session.here
             return sorted({session.room if here is None else here.name, *session.known_rooms})

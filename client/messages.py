@@ -1,4 +1,4 @@
-"""Sentences for codes: what happened, and what to do next, in the language that is set.
+"""A table of sentences for codes: what happened, what to do next, in the language that is set.
 
 Codes come over the wire or from this program; a code that is not known here gets a general
 sentence, because a newer server may have more of them. Parameters may come from the server:
@@ -379,7 +379,7 @@ _NO_HISTORY = N_("{path} is no history, or its beginning is damaged: move it awa
 
 
 def refusal(code: str, params: Params | None = None) -> str:
-    """The text of an ``error`` event; ``params`` are those of the refusal."""
+    """The text of an ``error`` event, or why a client is not let in; ``params``: the refusal's."""
     # With a nickname: it is not that one which was refused, but one that looks like it.
     key = f"{code}_alike" if params and "nick" in params and f"{code}_alike" in _REFUSALS else code
     return _sentence(_REFUSALS, _REFUSED, key, params)
@@ -440,16 +440,6 @@ def unreachable(reason: str, server: str, params: Params | None = None) -> str:
     given, shown = params or {}, f"{reason}_shown"
     code = shown if given.get("fingerprint") and shown in _UNREACHABLE else reason
     return _sentence(_UNREACHABLE, _AWAY, code, {"server": server, **given})
-
-
-def refused(code: str, params: Params | None = None) -> str:
-    """The exit sentence when the server does not let this client in."""
-    return refusal(code, params)
-
-
-def lost(reason: str) -> str:
-    """The exit sentence when the connection was lost and did not come back."""
-    return disconnected(reason)
 
 
 def history(code: str, params: Params | None = None) -> str:

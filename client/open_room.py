@@ -9,21 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from client import messages
+from client import events, messages
 from client.encryption.posts import OpenedPost, SealedPost, UndecryptablePost
 from client.encryption.room_encryption import RoomEncryption
 from client.encryption.trust import TrustWarning
-from client.events import (
-    Event,
-    MemberJoined,
-    MemberLeft,
-    MemberRenamed,
-    MemberView,
-    Message,
-    TrustSummary,
-    Unreadable,
-    Warning,
-)
 from client.ignored import Ignored
 from client.outbox import Line, Outbox
 from client.own_name import OwnName
@@ -99,27 +88,27 @@ class OpenRoom:
         """Whether this member's keys were compared, or are one's own."""
         return self._encryption.is_verified(member.bundle.fingerprint)
 
-    def views(self) -> tuple[MemberView, ...]:
+    def views(self) -> tuple[events.MemberView, ...]:
         """The member list."""
         members = sorted(self.members(), key=lambda member: nick_key(member.nick))
-        return tuple(MemberView(member.nick, self.is_verified(member)) for member in members)
+        return tuple(events.MemberView(member.nick, self.is_verified(member)) for member in members)
 
-    def trust_summary(self) -> TrustSummary:
+    def trust_summary(self) -> events.TrustSummary:
         """How many others are here, and how many of them are verified."""
         others = self.others()
-        return TrustSummary(len(others), sum(map(self.is_verified, others)))
+        return events.TrustSummary(len(others), sum(map(self.is_verified, others)))
 
-    def told(self, warnings: Iterable[TrustWarning]) -> list[Event]:
+    def told(self, warnings: Iterable[TrustWarning]) -> list[events.Event]:
         """What there is to say about ``warnings``; louder about who is verified."""
         return [self._warning(warning) for warning in warnings]
 
-    def _warning(self, warning: TrustWarning) -> Warning:
+    def _warning(self, warning: TrustWarning) -> events.Warning:
         text = messages.warning(warning.code, warning.nick, warning.loud)
         found = None if warning.nick is None else self._encryption.find(warning.nick)
         verified = found is not None and self.is_verified(found)
-        return Warning(warning.code, warning.nick, text, warning.loud or verified)
+        return events.Warning(warning.code, warning.nick, text, warning.loud or verified)
 
-    def take_own_nick(self, returning: bool) -> list[Event]:
+    def take_own_nick(self, returning: bool) -> list[events.Event]:
         """One's nickname as the roster has it: posts are signed with that one.
 
         It may have changed unseen only while one was here: on the way to another room.
@@ -133,7 +122,7 @@ class OpenRoom:
             return []
         if not wanted:
             self.warnings.append(TrustWarning("renamed", self._own.nick))
-        return [MemberRenamed(self.name, before, self._own.nick)]
+        return [events.MemberRenamed(self.name, before, self._own.nick)]
 
     def _member(self, member: int) -> frames.MemberLine | None:
         return next((line for line in self.members() if line.id == member), None)
@@ -174,15 +163,15 @@ class OpenRoom:
 
     # What the server brings
 
-    def take(self, entry: frames.Frame) -> list[Event]:
+    def take(self, entry: frames.Frame) -> list[events.Event]:
         """The next entry of the log, or a frame for this client alone."""
         return HANDLERS[type(entry)](self, entry)
 
-    def _on_key(self, frame: frames.KeyFor) -> list[Event]:
+    def _on_key(self, frame: frames.KeyFor) -> list[events.Event]:
         self.number = frame.number
         return self.told(self._encryption.add_wrap(frame.sender, frame.wrap))
 
-    def _on_private(self, post: frames.PrivateFor) -> list[Event]:
+    def _on_private(self, post: frames.PrivateFor) -> list[events.Event]:
         self.number = post.number
         opened, warnings = self._encryption.open_private(
             post.sender, post.change, post.wrap, post.box
@@ -190,20 +179,20 @@ class OpenRoom:
         found = self.told(warnings)
         return found if opened is None else self._shown(post.sender, opened, None) + found
 
-    def _on_posted(self, post: frames.Posted) -> list[Event]:
+    def _on_posted(self, post: frames.Posted) -> list[events.Event]:
         opened, warnings = self._encryption.open(post.seq, post.sender, post.change, post.box)
         return self._shown(post.sender, opened, post.seq) + self.told(warnings)
 
     def _shown(
         self, sender: int, post: OpenedPost | UndecryptablePost, seq: int | None
-    ) -> list[Event]:
+    ) -> list[events.Event]:
         """``seq`` is None for a private one."""
         if self._ignores(sender, post.nick):
             return []
         if isinstance(post, UndecryptablePost):
-            return [Unreadable(self.name, post.nick, seq, post.reason)]
+            return [events.Unreadable(self.name, post.nick, seq, post.reason)]
         to = self._own.nick if seq is None else None
-        message = Message(
+        message = events.Message(
             self.name, post.nick, post.text, seq, False, seq is None, post.verified, post.kind, to
         )
         return [message]
@@ -215,45 +204,45 @@ class OpenRoom:
         member = self._member(sender)
         return (nick if member is None else member.nick) in self._ignored
 
-    def _on_own_posted(self, own: frames.OwnPosted) -> list[Event]:
+    def _on_own_posted(self, own: frames.OwnPosted) -> list[events.Event]:
         line, found = self._outbox.placed(own)
         if line is not None:
             self._encryption.own(own.seq, line.change, line.signature)
         return found
 
-    def _on_joined(self, entry: frames.Joined) -> list[Event]:
+    def _on_joined(self, entry: frames.Joined) -> list[events.Event]:
         member = entry.member
         return self._changed(member.id, lambda: self._encryption.joined(entry.seq, member))
 
-    def _on_left(self, entry: frames.Left) -> list[Event]:
+    def _on_left(self, entry: frames.Left) -> list[events.Event]:
         return self._changed(entry.id, lambda: self._encryption.left(entry.seq, entry.id))
 
-    def _on_renamed(self, entry: frames.Renamed) -> list[Event]:
+    def _on_renamed(self, entry: frames.Renamed) -> list[events.Event]:
         nick = self._own.checked(entry.nick) if entry.id == self.id else entry.nick
         return self._changed(entry.id, lambda: self._encryption.renamed(entry.seq, entry.id, nick))
 
-    def _on_rejoined(self, entry: frames.Rejoined) -> list[Event]:
+    def _on_rejoined(self, entry: frames.Rejoined) -> list[events.Event]:
         return self.told(self._encryption.rejoined(entry.seq, entry.id))
 
-    def _changed(self, member: int, change: Callable[[], list[TrustWarning]]) -> list[Event]:
+    def _changed(self, member: int, change: Callable[[], list[TrustWarning]]) -> list[events.Event]:
         """Somebody comes, goes or is renamed; what cannot be is warned of, and is not shown."""
         before = self._member(member)
         warnings = change()
         after = self._member(member)
         found = self.told(warnings)
         if before is None and after is not None:
-            found.append(MemberJoined(self.name, after.nick))
+            found.append(events.MemberJoined(self.name, after.nick))
         elif before is not None and after is None:
-            found.append(MemberLeft(self.name, before.nick))
+            found.append(events.MemberLeft(self.name, before.nick))
         elif before is not None and after is not None and before.nick != after.nick:
             unasked = member == self.id and not self._own.renamed(after.nick)
             self._ignored.renamed(before.nick, after.nick)
-            found.append(MemberRenamed(self.name, before.nick, after.nick))
+            found.append(events.MemberRenamed(self.name, before.nick, after.nick))
             found += self.told([TrustWarning("renamed", after.nick)] if unasked else [])
         return [*found, self.trust_summary()]
 
 
-HANDLERS: dict[type[frames.Frame], Callable[[OpenRoom, Any], list[Event]]] = {
+HANDLERS: dict[type[frames.Frame], Callable[[OpenRoom, Any], list[events.Event]]] = {
     frames.KeyFor: OpenRoom._on_key,
     frames.PrivateFor: OpenRoom._on_private,
     frames.Posted: OpenRoom._on_posted,

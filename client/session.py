@@ -77,10 +77,10 @@ class Session:
     # What whoever changes something needs
 
     @contextmanager
-    def acting(self) -> Iterator[None]:
+    def acting(self) -> Iterator[Session]:
         """Hold the lock; afterwards what can go out by now is sealed and sent."""
         with self._lock:
-            yield
+            yield self
             self._advance()
             self._changed.notify_all()
         self._on_outgoing()

@@ -9,12 +9,10 @@ from client import refusals
 from client.background import compute
 from client.encryption import safety_numbers
 from client.encryption.room_encryption import RoomEncryption
-from client.encryption.transcript import Pair
 from client.events import CodeView, Error, Event, NickVerified
 from client.events import Verification as Shown
 from client.open_room import OpenRoom
 from i18n import _
-from protocol import frames
 from protocol.errors import Gone
 from protocol.names import nick_key
 
@@ -42,7 +40,8 @@ class Verification:
         if self.computing:
             return []  # the answer is on its way
         others = [] if room is None else room.others()
-        shown = others if nick is None else [one for one in others if _bears(one, nick)]
+        wants = None if nick is None else nick_key(nick)
+        shown = [one for one in others if wants in (None, nick_key(one.nick))]
         if room is None or (nick is not None and not shown):
             return [refusals.error("gone")]
         each = shown if nick is not None or len(shown) <= CODES_AT_ONCE else []
@@ -50,31 +49,21 @@ class Verification:
         wanted = [(member, self._encryption.code_pairs(member.nick)) for member in each]
         self.computing = True
         name = room.name
-        # scrypt takes a tenth of a second: neither the typing nor the drawing waits for it.
-        compute(lambda: self._compute(name, pairs, wanted, shown), name="scrypt")
-        return []
 
-    def _compute(
-        self,
-        room: str,
-        pairs: tuple[Pair, ...],
-        wanted: list[tuple[frames.MemberLine, tuple[Pair, ...]]],
-        shown: list[frames.MemberLine],
-    ) -> None:
-        room_code = safety_numbers.room_code(room, pairs)
-        codes = [(member, safety_numbers.room_code(room, two)) for member, two in wanted]
-        with self._changed:
-            self.computing = False
-            for member in shown:  # the room's code covers them all
-                self._compared[nick_key(member.nick)] = member.bundle.fingerprint
-            found = tuple(
-                CodeView(
-                    member.nick, code, self._encryption.is_verified(member.bundle.fingerprint)
-                )
-                for member, code in codes
-            )
-            self._emit(Shown(room, room_code, found))
-            self._changed.notify_all()
+        def work() -> None:
+            room_code = safety_numbers.room_code(name, pairs)
+            codes = [(member, safety_numbers.room_code(name, two)) for member, two in wanted]
+            with self._changed:
+                self.computing = False
+                for member in shown:  # the room's code covers them all
+                    self._compared[nick_key(member.nick)] = member.bundle.fingerprint
+                views = (CodeView(one.nick, code, room.is_verified(one)) for one, code in codes)
+                self._emit(Shown(name, room_code, tuple(views)))
+                self._changed.notify_all()
+
+        # scrypt takes a tenth of a second: neither the typing nor the drawing waits for it.
+        compute(work, name="scrypt")
+        return []
 
     def confirm(self, room: OpenRoom | None, nick: str) -> list[Event]:
         """The digits were equal: what counts is whose were shown, not who has the name now."""
@@ -88,7 +77,3 @@ class Verification:
             text = _("First compare the digits that /verify {nick} shows.").format(nick=nick)
             return [Error("not_compared", text)]
         return [NickVerified(found.nick if found else nick), room.trust_summary()]
-
-
-def _bears(member: frames.MemberLine, nick: str) -> bool:
-    return nick_key(member.nick) == nick_key(nick)

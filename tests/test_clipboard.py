@@ -99,7 +99,7 @@ def test_it_is_only_where_messages_are_kept() -> None:
 
 
 def typed(chat: Chat, line: str) -> None:
-    run_line(line, Recorder(chat.console.screen.show).client("rich"))
+    run_line(line, Recorder(chat.console.screen.show).context("rich"))
 
 
 def test_nothing_is_copied_unasked_and_panic_takes_it_off(

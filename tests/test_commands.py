@@ -16,7 +16,7 @@ from client.commands import (
     PEOPLE,
     RENDERERS,
     SHORT_MOST,
-    Client,
+    CommandContext,
     complete,
     find,
     may_remember,
@@ -40,9 +40,9 @@ class Recorder:
         self.events: list[Event] = []
         self._emit = emit or self.events.append
 
-    def client(self, renderer: str = "minimal") -> Client:
+    def context(self, renderer: str = "minimal") -> CommandContext:
         """What a line acts on."""
-        return Client(
+        return CommandContext(
             cast(LocalUser, self), self._emit, reconnect=lambda: self._note("reconnect"),
             panic=lambda delete: self._note("panic", delete), quit=lambda: self._note("quit"),
             look_back=lambda *what: self._note("history", *what), clock=lambda: NOON,
@@ -62,7 +62,7 @@ class Recorder:
 
 def run(line: str, renderer: str = "minimal") -> Recorder:
     recorder = Recorder()
-    run_line(line, recorder.client(renderer))
+    run_line(line, recorder.context(renderer))
     return recorder
 
 
@@ -144,7 +144,7 @@ def test_what_was_not_sent_goes_with_what_was_shown() -> None:
 
 def test_where_nothing_is_recorded_nothing_is_looked_up() -> None:
     recorder = Recorder()
-    run_line("/history", replace(recorder.client(), look_back=None))
+    run_line("/history", replace(recorder.context(), look_back=None))
     (event,) = recorder.events
     assert isinstance(event, Error) and event.code == "no_history" and recorder.calls == []
 
@@ -152,7 +152,7 @@ def test_where_nothing_is_recorded_nothing_is_looked_up() -> None:
 def test_that_another_connection_is_tried_is_told_where_there_is_one() -> None:
     recorder = Recorder()
     recorder.is_connected = True
-    run_line("/reconnect", recorder.client())
+    run_line("/reconnect", recorder.context())
     assert recorder.calls == [("reconnect",)] and isinstance(recorder.events[0], Notice)
 
 
@@ -380,7 +380,7 @@ def test_every_code_of_the_error_tree_has_a_sentence() -> None:
 WORDINGS = [
     messages.refusal, messages.not_sent, messages.unreadable, messages.warning,
     messages.disconnected,
-    lambda code: messages.unreachable(code, "chat.example:1000"), messages.refused, messages.lost,
+    lambda code: messages.unreachable(code, "chat.example:1000"),
 ]  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_every_json_event_is_documented_with_its_keys() -> None:
     assert set(written) == {kind.name for kind in kinds}
     for kind in kinds:
         for field in fields(kind):  # type: ignore[arg-type]  # every event is a dataclass
-            key = kind._renamed.get(field.name, field.name)
+            key = events._RENAMED.get(field.name, field.name)
             assert f"`{key}`" in written[kind.name], (kind.name, key)
 
 

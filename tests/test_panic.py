@@ -137,7 +137,7 @@ def test_the_history_is_removed_on_demand_only(server: Server, tmp_path: Path) -
 def test_a_slip_of_the_finger_does_nothing() -> None:
     """As with every command: how it is written is said instead."""
     recorder = Recorder()
-    run_line("/panic attack", recorder.client())
+    run_line("/panic attack", recorder.context())
     assert [event.name for event in recorder.events] == ["error"]
     assert complete("/panic ") == (7, ["delete "])
 

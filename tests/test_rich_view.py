@@ -835,7 +835,7 @@ def test_a_mark_keeps_names_from_right_to_left_in_their_column() -> None:
 
 def helped(sight: Sight, line: str) -> list[str]:
     """What is seen after a command that needs no server."""
-    run_line(line, Recorder(lambda event: cast(None, sight.takes(event))).client("rich"))
+    run_line(line, Recorder(lambda event: cast(None, sight.takes(event))).context("rich"))
     return sight.lines()
 
 

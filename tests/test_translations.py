@@ -163,8 +163,8 @@ def everything() -> list[events.Event]:
     names = ("alice", "default")
     warnings = ["other_keys", "transcript", "unverified_member", "replay", "forged", "bad_wrap"]
     recorder = Recorder()
-    run_line("/help", recorder.client("rich"))
-    run_line("/help keys", recorder.client("rich"))
+    run_line("/help", recorder.context("rich"))
+    run_line("/help keys", recorder.context("rich"))
     return [
         events.Connected("chat.example.org:1000", "alice", "default", PEOPLE),
         *recorder.events,
@@ -216,7 +216,7 @@ def test_help_is_seen_whole_on_a_small_screen(code: str, line: str) -> None:
     i18n.use(code)
     recorder, model = Recorder(), Model()
     view = View(model)
-    run_line(line, recorder.client("rich"))
+    run_line(line, recorder.context("rich"))
     for event in recorder.events:
         model.take(event, NOON)
     frame = view.frame(LineView(), Size(80, 24), NOON)
