@@ -21,7 +21,7 @@ from client.input.waiter import let_run_in_background
 from client.local_user import LocalUser
 from client.output import streams
 from client.output.screen import local_now
-from client.session import Session
+from client.session import ClientSession
 from i18n import _, plural
 from protocol import limits
 from protocol.invite import InviteLink
@@ -129,41 +129,45 @@ class _Client:
             on_gone=self._on_gone,
         )
         show = self._console.screen.show
-        identity = keys.identity()
-        self._session = Session(
-            identity,
+        self._session = ClientSession(
+            keys.identity(),
             self._address,
             settings.username or "",
             settings.room,
             show if history is None else history.before(show),
-            self._send,
+            lambda: self._connection.send(),
             proxy=None if settings.proxy is None else settings.proxy.host,
         )
         if settings.room_secret is not None:
             self._session.secrets.give(settings.room, settings.room_secret, keys.room_salt())
+        self._connection = self._connect(keys)
         self._commands = commands.CommandContext(
             LocalUser(self._session),
             self._session.emit,
-            reconnect=self._retry,
+            reconnect=self._connection.retry,
             panic=self._panic,
             quit=self._quit,
             look_back=None if history is None else history.look_back,
             clock=local_now,
             renderer=self._console.renderer,
         )
-        self._connection = ClientConnection(
+
+    def _connect(self, keys: StartupKeys) -> ClientConnection:
+        """The connection, not started yet."""
+        settings, console = self._settings, self._console
+        return ClientConnection(
             self._dial,
-            identity,
+            keys.identity(),
             keys.credentials,
             self._session,
-            self._console.screen.show,
+            console.screen.show,
             self._tell,
             settings.reconnect,
             make_keys=keys.link_keys,
-            may_ask=self._console.interactive,
-            may_wait=settings.wait and not self._console.interactive,
+            may_ask=console.interactive,
+            may_wait=settings.wait and not console.interactive,
             heartbeat=settings.heartbeat,
-            await_room=self._console.screen.await_room,
+            await_room=console.screen.await_room,
         )
 
     def run(self) -> int:
@@ -355,12 +359,6 @@ class _Client:
         self._last_words = f"{self._last_words}\n{sentence}".lstrip()
 
     # Called by other threads, and by signal handlers
-
-    def _send(self) -> None:
-        self._connection.send()
-
-    def _retry(self) -> None:
-        self._connection.retry()
 
     def _tell(self, news: str) -> None:
         self._news.put(news)

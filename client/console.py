@@ -46,6 +46,8 @@ class Console:
     to the cursor (``editor.Complete``).
     """
 
+    input: LineSource
+
     def __init__(
         self,
         renderer: str,
@@ -76,11 +78,10 @@ class Console:
             print(_(_PLAIN), file=err)
         self._raw_terminal = _raw_terminal(stdin) if interactive else None
         self._on_gone = on_gone
-        self._started = self._closed = False
-        self._bare = False  # the frame is off the view
-        charset = Charset(
-            terminal_encoding(environ, out.encoding) if both else out.encoding or "utf-8"
-        )
+        self._signals: TerminalSignals | None = None
+        self._started = self._closed = self._bare = False  # bare: the frame is off the view
+        encoding = terminal_encoding(environ, out.encoding) if both else out.encoding
+        charset = Charset(encoding or "utf-8")
         keypad = environ.get("TERM", "").startswith(("tmux", "screen"))
         self.screen: Screen
         if self.renderer == "rich":
@@ -96,43 +97,29 @@ class Console:
             )
         else:
             prefix = LinePrefix(charset)
+            ansi = None if dumb else AnsiInputLine(prefix, must_fill(environ), keypad)
             plain = lines.Minimal(prefix, spoken=spoken, bell=bell and interactive)
-            line = DumbInputLine(prefix)
-            if not dumb:
-                line = AnsiInputLine(prefix, must_fill(environ), keypad)
-            self.screen = self._lines(plain, line, out, err, now)
-        self._signals: TerminalSignals | None = None
-        decoder = KeyDecoder(
-            ask=self.renderer == "rich", trust=type_ahead, feed_enters=dumb, keypad=keypad,
-            mouse=mouse and self.renderer == "rich",
-        )
-        self.input: LineSource
+            self.screen = self._lines(plain, ansi or DumbInputLine(prefix), out, err, now)
         if interactive:
-            self.input = self._keys(stdin, self._editor(complete, environ), decoder)
+            rich = self.renderer == "rich"
+            decoder = KeyDecoder(
+                ask=rich, trust=type_ahead, feed_enters=dumb, keypad=keypad, mouse=mouse and rich
+            )
+            self.input = self._keys(stdin, complete, environ, decoder)
         else:
             self.input = open_pipe(stdin)
-        if self.renderer == "json":
-            json.speak_utf8(out)
 
     def _lines(
         self, plain: lines.Minimal, line: DumbInputLine, out: TextIO, err: TextIO, now: Now
     ) -> LineScreen:
         """The screen of the renderers that write one line after the other."""
+        if self.renderer == "json":
+            json.speak_utf8(out)
         return LineScreen(
-            json.Json() if self.renderer == "json" else plain,
-            out,
-            err,
+            json.Json() if self.renderer == "json" else plain, out, err,
             line=line if self.interactive else None,
-            size=(lambda: size_of(out)) if self.interactive else None,
-            on_gone=self._gone,
-            now=now,
-        )
-
-    def _editor(self, complete: Complete, environ: Mapping[str, str]) -> LineEditor:
-        # For st, a notch of the mouse wheel is Ctrl-Y.
-        yank = not environ.get("TERM", "").startswith("st-")
-        rich = self.renderer == "rich"
-        return LineEditor(complete, commands.may_remember, leave_twice=rich, yank=yank)
+            size=(lambda: size_of(out)) if self.interactive else None, on_gone=self._gone, now=now,
+        )  # fmt: skip
 
     def __enter__(self) -> Console:
         """A second time, inside the first, does nothing."""
@@ -222,7 +209,13 @@ class Console:
     def _is_in_background(self) -> bool:
         return isinstance(self._raw_terminal, RawTerminal) and self._raw_terminal.in_background
 
-    def _keys(self, stdin: TextIO, editor: LineEditor, decoder: KeyDecoder) -> LineSource:
+    def _keys(
+        self, stdin: TextIO, complete: Complete, environ: Mapping[str, str], decoder: KeyDecoder
+    ) -> LineSource:
+        rich = self.renderer == "rich"
+        # For st, a notch of the mouse wheel is Ctrl-Y.
+        yank = not environ.get("TERM", "").startswith("st-")
+        editor = LineEditor(complete, commands.may_remember, leave_twice=rich, yank=yank)
         if sys.platform == "win32":
             from client.input.windows import WindowsConsole
             from client.input.windows_keyboard import ConsoleInput

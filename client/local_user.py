@@ -13,7 +13,7 @@ from client import refusals
 from client.encryption import safety_numbers
 from client.events import Event, Invite, MemberList, Notice
 from client.outbox import Line, Switch
-from client.session import Session
+from client.session import ClientSession
 from i18n import _
 from protocol import frames
 from protocol.errors import BadNick, BadRoom
@@ -25,7 +25,7 @@ from protocol.safe_text import visible
 class LocalUser:
     """Acts on one session.  Called by one thread at a time."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ClientSession) -> None:
         self._session = session
 
     @property

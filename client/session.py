@@ -25,7 +25,7 @@ from client.open_room import NotSealed, OpenRoom
 from client.outbox import Line, Outbox, Switch
 from client.own_name import OwnName
 from client.room_secrets import RoomSecrets
-from client.verification import Verification
+from client.verification import Verifier
 from protocol import frames
 from protocol.errors import Gone, Unexpected
 from protocol.invite import InviteLink
@@ -35,7 +35,7 @@ from protocol.names import room_key
 Emit = Callable[[events.Event], None]
 
 
-class Session:
+class ClientSession:
     """One client's state.  ``room`` is the one that is shown, and that is typed for.
 
     ``address`` is what invite links say of the server; ``proxy`` is the host of the one that all
@@ -65,7 +65,7 @@ class Session:
         self.secrets = RoomSecrets()
         self.ignored = Ignored()
         self.entrance = Entrance(room)
-        self.verification = Verification(self.encryption, emit, self._changed)
+        self.verification = Verifier(self.encryption, emit, self._changed)
         self.here: OpenRoom | None = None
         self.known_rooms: tuple[str, ...] = ()  # by what the server has listed
 
@@ -77,7 +77,7 @@ class Session:
     # What whoever changes something needs
 
     @contextmanager
-    def acting(self) -> Iterator[Session]:
+    def acting(self) -> Iterator[ClientSession]:
         """Hold the lock; afterwards what can go out by now is sealed and sent."""
         with self._lock:
             yield self
@@ -304,15 +304,15 @@ class Session:
         return [events.RoomList(tuple(views))]
 
 
-HANDLERS: dict[type[frames.Frame], Callable[[Session, Any], Iterable[events.Event]]] = {
-    frames.Log: Session._on_log,
-    frames.Accepted: Session._on_accepted,
-    frames.Refused: Session._on_refused,
-    frames.KeyFor: Session._on_own,
-    frames.PrivateFor: Session._on_own,
-    frames.Entered: Session._on_entered,
-    frames.Roster: Session._on_roster,
-    frames.RoomLines: Session._on_rooms,
+HANDLERS: dict[type[frames.Frame], Callable[[ClientSession, Any], Iterable[events.Event]]] = {
+    frames.Log: ClientSession._on_log,
+    frames.Accepted: ClientSession._on_accepted,
+    frames.Refused: ClientSession._on_refused,
+    frames.KeyFor: ClientSession._on_own,
+    frames.PrivateFor: ClientSession._on_own,
+    frames.Entered: ClientSession._on_entered,
+    frames.Roster: ClientSession._on_roster,
+    frames.RoomLines: ClientSession._on_rooms,
     frames.Wait: lambda _session, wait: [events.Notice(messages.crowded(wait.seconds))],
     frames.Announcement: lambda _session, said: [events.Notice(messages.announced(said.text))],
     frames.Seen: lambda _session, _seen: [],

@@ -125,7 +125,7 @@ def _look_at_server(report: Report, settings: StatusSettings) -> None:
     try:
         _ask(report, peer, settings, where)
     except (ChatError, OSError):
-        report.fail(ExitStatus.LOST, title, "lost", messages.lost("lost"))
+        report.fail(ExitStatus.LOST, title, "lost", messages.disconnected("lost"))
     finally:
         peer.finish(0.0)
 
@@ -152,7 +152,7 @@ def _ask(report: Report, peer: ClientWebSocket, settings: StatusSettings, where:
         raise Closed
     frame = frames.decode_clear(greeting) if isinstance(greeting, str) else None
     if isinstance(frame, frames.Refused):
-        sentence = messages.refused(frame.code, refusals.params(frame))
+        sentence = messages.refusal(frame.code, refusals.params(frame))
         report.fail(ExitStatus.REFUSED, _("Server"), frame.code, sentence)
         return
     if not isinstance(frame, frames.Greeting):
@@ -169,7 +169,7 @@ def _ask(report: Report, peer: ClientWebSocket, settings: StatusSettings, where:
     if version == limits.VERSION:
         report.add(_("Protocol"), _("version {version}").format(version=version))
     else:
-        sentence = messages.refused("bad_version")
+        sentence = messages.refusal("bad_version")
         report.fail(ExitStatus.REFUSED, _("Protocol"), "bad_version", sentence)
     seconds = peer.round_trip(PING_SECONDS)
     report.facts["round_trip"] = seconds
@@ -229,13 +229,13 @@ def _log_in(report: Report, settings: ClientSettings) -> None:
         code = error.refusal.code
         if code == "auth_failed" and settings.token is not None:
             code = "token_failed"
-        sentence = messages.refused(code, refusals.params(error.refusal))
+        sentence = messages.refusal(code, refusals.params(error.refusal))
         report.fail(ExitStatus.REFUSED, title, error.refusal.code, sentence)
     except Unreachable as error:
         sentence = messages.unreachable(error.reason, report.facts["server"], error.told())
         report.fail(unreached(error.reason), title, error.reason, sentence)
     except ChatError as error:
-        report.fail(ExitStatus.LOST, title, error.code, messages.lost(error.code))
+        report.fail(ExitStatus.LOST, title, error.code, messages.disconnected(error.code))
     else:
         report.facts["nick"] = nick
         text = _("accepted, as {nick} in {room}")

@@ -9,8 +9,7 @@ from client import refusals
 from client.background import compute
 from client.encryption import safety_numbers
 from client.encryption.room_encryption import RoomEncryption
-from client.events import CodeView, Error, Event, NickVerified
-from client.events import Verification as Shown
+from client.events import CodeView, Error, Event, NickVerified, Verification
 from client.open_room import OpenRoom
 from i18n import _
 from protocol.errors import Gone
@@ -19,7 +18,7 @@ from protocol.names import nick_key
 CODES_AT_ONCE = 8  # of members, beside the room's own: each takes a tenth of a second
 
 
-class Verification:
+class Verifier:
     """``/verify`` for one client.  ``emit`` gets the digits; all else is returned, to be shown.
 
     ``changed`` is a condition on the session's lock, which covers all of this.
@@ -58,7 +57,7 @@ class Verification:
                 for member in shown:  # the room's code covers them all
                     self._compared[nick_key(member.nick)] = member.bundle.fingerprint
                 views = (CodeView(one.nick, code, room.is_verified(one)) for one, code in codes)
-                self._emit(Shown(name, room_code, tuple(views)))
+                self._emit(Verification(name, room_code, tuple(views)))
                 self._changed.notify_all()
 
         # scrypt takes a tenth of a second: neither the typing nor the drawing waits for it.

@@ -39,7 +39,7 @@ from client.encryption import roster
 from client.encryption.posts import SealedPost
 from client.local_user import LocalUser
 from client.outbox import Line
-from client.session import Session
+from client.session import ClientSession
 from protocol import frames, limits, pake
 from protocol.invite import InviteLink
 from protocol.keys import Identity, RecipientKeys, to_text
@@ -629,7 +629,7 @@ class Person:
         self.news: list[str] = []  # what the connection told
         identity = pool[number]
         address = InviteLink("127.0.0.1", group.port, tls=False, fingerprint=None)
-        self.session = Session(identity, address, self.nick, room, self._take, self._send)
+        self.session = ClientSession(identity, address, self.nick, room, self._take, self._send)
         self.user = LocalUser(self.session)
         self.connection = ClientConnection(
             self._dial, identity, lambda: Credentials(prs), self.session, self._take, self._tell,

@@ -1,8 +1,8 @@
 """A server under the test's control, and real clients joined to it without a network between.
 
-``Den`` is a room whose server is honest until a test makes it lie: it hands each client's
-``Session`` the frames that the test wants, encoded and decoded as on the wire.  What the client
-shows are its events, what it sends are its frames.  ``Impostor`` speaks the link as well, over
+``Den`` is a room whose server is honest until a test makes it lie: it hands each client's session
+the frames that the test wants, encoded and decoded as on the wire.  What the client shows are its
+events, what it sends are its frames.  ``Impostor`` speaks the link as well, over
 real sockets, for what happens before and around a session.
 """
 
@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar, cast
 from client import events
 from client.connection.connection import ClientConnection
 from client.local_user import LocalUser
-from client.session import Session
+from client.session import ClientSession
 from protocol import codec, frames
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Box, MemberLine, Wrap
 from protocol.invite import InviteLink
@@ -93,7 +93,7 @@ class Person:
         self.number = 0  # of the last frame for it alone
         self.events: list[events.Event] = []
         self.now = 0.0  # the client's clock
-        self.session = Session(
+        self.session = ClientSession(
             identity(name),
             InviteLink("chat.example"),
             name,
@@ -467,7 +467,7 @@ def prove(peer: WebSocket, link: ServerLink, prs: bytes) -> frames.Confirm:
 def connected(
     script: Callable[[WebSocket, ServerLink], None],
     prs: bytes = PRS,
-    at: Callable[[Session, str], None] = lambda _session, _news: None,
+    at: Callable[[ClientSession, str], None] = lambda _session, _news: None,
     until: Callable[[list[events.Event]], bool] = lambda _shown: False,
     reconnect: bool = False,
     may_ask: bool = False,
@@ -487,7 +487,7 @@ def connected(
 
     with Impostor(script) as impostor:
         host, port = impostor.address
-        session = Session(
+        session = ClientSession(
             identity("alice"), InviteLink(host, port), "alice", ROOM, recorder(shown, emit),
             lambda: connection.send(),
         )  # fmt: skip

@@ -493,7 +493,7 @@ def test_a_bug_in_a_server_that_serves() -> None:
 def test_a_bug_in_a_clients_reader() -> None:
     """A sentence, an exit status, and nothing of what it was about."""
     with Server() as server:
-        command = with_bug("client.session", "Session.receive")
+        command = with_bug("client.session", "ClientSession.receive")
         words = ["connect", server.host, str(server.port), "alice", "--renderer", "json"]
         with Client(server, "alice", command=[*command, *words], joined=False) as alice:
             assert alice.end() not in (0, None)

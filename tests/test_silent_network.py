@@ -16,7 +16,7 @@ from client.connection import backoff, deadlines, heartbeat, reconnection, silen
 from client.connection import connection as client_connection
 from client.connection.connection import ClientConnection
 from client.connection.deadlines import NOTHING, Awaited
-from client.session import Session
+from client.session import ClientSession
 from protocol import frames
 from protocol.invite import InviteLink
 from protocol.link import Credentials, ServerLink
@@ -293,7 +293,7 @@ def client(
     told: list[str] = []
     address = InviteLink("127.0.0.1", 1, tls=False, fingerprint=None)
     connection: list[ClientConnection] = []
-    session = Session(
+    session = ClientSession(
         pool[0], address, "ann", "den", recorder(found), lambda: connection[0].send()
     )
 

@@ -12,7 +12,7 @@ from client import events
 from client.connection import backoff, circuit_breakers, deadlines, silence
 from client.connection.deadlines import NOTHING, Awaited, Deadlines, Overdue
 from client.local_user import LocalUser
-from client.session import Session
+from client.session import ClientSession
 from protocol import frames, pake
 from protocol.frames import MemberLine
 from protocol.limits import COUNTER_MAX
@@ -171,10 +171,10 @@ def test_a_room_that_never_comes_ends_with_a_reason(said: list[frames.Frame]) ->
     assert notice.startswith(SENTENCE)
 
 
-def typing(line: str) -> Callable[[Session, str], None]:
+def typing(line: str) -> Callable[[ClientSession, str], None]:
     """Somebody who says a line as soon as the room is there, and gets back what nobody took."""
 
-    def at(session: Session, news: str) -> None:
+    def at(session: ClientSession, news: str) -> None:
         if news == "joined":
             LocalUser(session).say(line)
         elif news == "ended":

@@ -23,7 +23,7 @@ from client.connection.outcome import AdmissionRefused, Outcome, ServerGoodbye, 
 from client.connection.reconnection import Reconnection
 from client.connection.sending import RecordSender
 from client.connection.standby import StandbyConnection
-from client.session import Session
+from client.session import ClientSession
 from i18n import _
 from protocol import frames, limits
 from protocol.errors import BadVersion, ChatError, TimedOut, UnknownType
@@ -58,7 +58,7 @@ class ClientConnection:
         dial: Dial,
         identity: Identity,
         credentials: Callable[[], Credentials],
-        session: Session,
+        session: ClientSession,
         emit: Callable[[events.Event], None],
         tell: Callable[[str], None],
         reconnect: bool = True,

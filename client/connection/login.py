@@ -10,7 +10,7 @@ from client import events, messages
 from client.connection.circuit_breakers import Guesses
 from client.connection.handshake import ANSWER_SECONDS, PendingLogin
 from client.connection.outcome import AdmissionRefused
-from client.session import Session
+from client.session import ClientSession
 from protocol import frames, limits
 from protocol.errors import Unexpected
 from transport import Closed
@@ -38,7 +38,7 @@ class Login:
 
     def __init__(
         self,
-        session: Session,
+        session: ClientSession,
         emit: Callable[[events.Event], None],
         tell: Callable[[str], None],
         guesses: Guesses,
