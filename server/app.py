@@ -16,7 +16,7 @@ from typing import Any
 
 from protocol.errors import ChatError
 from protocol.safe_text import visible
-from server import limits, services
+from server import limits
 from server.admission import Permit
 from server.banner import (
     banner,
@@ -33,6 +33,7 @@ from server.console import AdminConsole
 from server.handshake import ServerHandshake
 from server.http import Handler, HttpFace, no_place
 from server.listener import Listener
+from server.services import Services
 from server.signals import Signals
 from settings import ServerSettings
 from settings.exit_status import ExitStatus
@@ -69,7 +70,7 @@ class ChatServer:
         self._connections: set[ServerConnection] = set()
         # In clear where TLS is expected, the refusal would pass for another kind of server.
         self._refusal = no_place() if self._tls is None else b""
-        self._services = services.build(settings)
+        self._services = Services(settings)
         self._face = self._make_face(settings)
         self._listener = self._listen(settings.host, settings.port, self._face)
         self._listeners = [self._listener]

@@ -49,73 +49,43 @@ class Policy:
         return TokenBucket(rate, max(limits.WORK_BURST, rate))
 
 
-@dataclass(frozen=True)
 class Services:
-    """Made by ``build``, once a server."""
+    """Made once a server; its threads are not started yet."""
 
-    policy: Policy
-    connection_limits: ConnectionLimits
-    accept_slot: AcceptSlot
-    password: Password
-    tokens: Tokens
-    throttle: LoginThrottle
-    form_throttle: FormThrottle
-    rooms: Rooms[Receiver]
-    sessions: Sessions
-    broadcaster: Broadcaster
-    expiry: ExpiryThread
-    posts: MemberRateLimiter
-    commands: MemberRateLimiter
-    joins: FairRateLimiter
-    refusals: RateLimiter
-    bans: Bans
-    clock: Callable[[], float] = time.monotonic
+    def __init__(self, settings: ServerSettings) -> None:
+        most, window = settings.max_messages_per_window, settings.rate_limit_window
+        self.policy = Policy(
+            most,
+            window,
+            settings.heartbeat_interval,
+            settings.heartbeat_timeout,
+            settings.max_message_size,
+            settings.max_payload_size,
+            box_size(settings.max_message_size),
+        )
+        self.clock: Callable[[], float] = time.monotonic
+        self.connection_limits, self.accept_slot = ConnectionLimits(), AcceptSlot()
+        self.password, self.tokens, self.bans = Password(settings.password), Tokens(), Bans()
+        self.throttle = LoginThrottle()
+        self.form_throttle = FormThrottle(TokenBuckets(GUESSES), TokenBuckets(GUESSES))
+        self.rooms: Rooms[Receiver] = Rooms()
+        self.broadcaster = Broadcaster()
+        self.sessions = Sessions(self.rooms, self.broadcaster.mark, settings.heartbeat_timeout)
+        self.posts, self.commands = MemberRateLimiter(most, window), MemberRateLimiter(most, window)
+        self.joins = FairRateLimiter(limits.JOINS_OF_ADDRESS, limits.JOINS_SECONDS)
+        self.refusals = RateLimiter(limits.REFUSALS, limits.REFUSALS_SECONDS)
+        swept = (
+            self.sessions,
+            self.throttle.handshakes.buckets,
+            self.throttle.guesses.buckets,
+            *self.form_throttle,
+            *(self.posts.own, self.posts.shares, self.commands.own, self.commands.shares),
+            self.joins,
+            self.refusals,
+        )
+        self.expiry = ExpiryThread([self._end_expired_tokens, *(each.sweep for each in swept)])
 
-
-def build(settings: ServerSettings) -> Services:
-    """The services of a server with these settings; their threads are not started yet."""
-    most, window = settings.max_messages_per_window, settings.rate_limit_window
-    policy = Policy(
-        most,
-        window,
-        settings.heartbeat_interval,
-        settings.heartbeat_timeout,
-        settings.max_message_size,
-        settings.max_payload_size,
-        box_size(settings.max_message_size),
-    )
-    rooms: Rooms[Receiver] = Rooms()
-    broadcaster, tokens = Broadcaster(), Tokens()
-    throttle = LoginThrottle()
-    form_throttle = FormThrottle(TokenBuckets(GUESSES), TokenBuckets(GUESSES))
-    sessions = Sessions(rooms, broadcaster.mark, settings.heartbeat_timeout)
-    posts, commands = MemberRateLimiter(most, window), MemberRateLimiter(most, window)
-    joins = FairRateLimiter(limits.JOINS_OF_ADDRESS, limits.JOINS_SECONDS)
-    refusals = RateLimiter(limits.REFUSALS, limits.REFUSALS_SECONDS)
-
-    def end_expired_tokens() -> float | None:
-        for token_id in tokens.take_expired():
-            sessions.end_token(token_id, "expired")
-        return tokens.next_expiry()
-
-    limiters = (posts.own, posts.shares, commands.own, commands.shares, joins, refusals)
-    buckets = (throttle.handshakes.buckets, throttle.guesses.buckets, *form_throttle)
-    swept = (sessions, *limiters, *buckets)
-    return Services(
-        policy,
-        ConnectionLimits(),
-        AcceptSlot(),
-        Password(settings.password),
-        tokens,
-        throttle,
-        form_throttle,
-        rooms,
-        sessions,
-        broadcaster,
-        ExpiryThread([end_expired_tokens, *(each.sweep for each in swept)]),
-        posts,
-        commands,
-        joins,
-        refusals,
-        Bans(),
-    )
+    def _end_expired_tokens(self) -> float | None:
+        for token_id in self.tokens.take_expired():
+            self.sessions.end_token(token_id, "expired")
+        return self.tokens.next_expiry()

@@ -134,21 +134,13 @@ def _names(group: str) -> list[str]:
     return [group, str(ipaddress.ip_network((group, 48), strict=False)), _ALL]
 
 
-class _Queued:
-    """One that waits, and what wakes it."""
-
-    def __init__(self, bell: threading.Event) -> None:
-        self.bell = bell
-        self.served = False
-
-
 class LoginQueue:
     """Waits for token buckets, the newest first.  Thread-safe."""
 
     def __init__(self, buckets: TokenBuckets, clock: Callable[[], float]) -> None:
         self.buckets, self._clock = buckets, clock
         self._lock = threading.Lock()  # guards the table; that of the buckets is taken inside
-        self._waiting: dict[str, list[_Queued]] = {}  # by address, the newest last
+        self._waiting: dict[str, list[threading.Event]] = {}  # bells, by address, the newest last
 
     def take(
         self,
@@ -163,22 +155,19 @@ class LoginQueue:
         TooManyAttempts after ``patience`` seconds.
         """
         deadline = self._clock() + patience
-        waiter = _Queued(bell)
         with self._lock:
-            self._waiting.setdefault(group, []).append(waiter)
+            self._waiting.setdefault(group, []).append(bell)
         try:
             while True:
                 bell.clear()
                 if over():
                     raise Closed
-                pause = self._try(group, waiter, deadline - self._clock())
-                if pause <= 0.0:
-                    break
+                pause = self._try(group, bell, deadline - self._clock())
+                if not pause:
+                    return
                 bell.wait(pause)
         finally:
-            self._go(group, waiter)
-        if not waiter.served:
-            raise TooManyAttempts(retry_after=limits.PATIENCE)
+            self._go(group, bell)
 
     def give_back(self, group: str) -> None:
         """What was taken for it cost nothing."""
@@ -195,19 +184,19 @@ class LoginQueue:
         with self._lock:
             return sum(map(len, self._waiting.values()))
 
-    def _try(self, group: str, waiter: _Queued, left: float) -> float:
-        """Seconds to wait; 0.0 or less once it is served, or its patience is over."""
+    def _try(self, group: str, bell: threading.Event, left: float) -> float:
+        """Seconds to wait, 0.0 once a token is taken.  Raises TooManyAttempts if none are left."""
+        if left <= 0.0:
+            raise TooManyAttempts(retry_after=limits.PATIENCE)
         with self._lock:
-            if left > 0.0 and self._waiting[group][-1] is waiter:
-                wait = self.buckets.take(group)
-                waiter.served = not wait
-                return min(wait, left)
+            if self._waiting[group][-1] is bell:
+                return min(self.buckets.take(group), left)
             return left  # until it is the newest, and is rung
 
-    def _go(self, group: str, waiter: _Queued) -> None:
+    def _go(self, group: str, bell: threading.Event) -> None:
         with self._lock:
             queue = self._waiting[group]
-            queue.remove(waiter)
+            queue.remove(bell)
             if not queue:
                 del self._waiting[group]
             self._ring_newest_locked(group)
@@ -215,7 +204,7 @@ class LoginQueue:
     def _ring_newest_locked(self, group: str) -> None:
         queue = self._waiting.get(group)
         if queue:
-            queue[-1].bell.set()
+            queue[-1].set()
 
 
 class LoginThrottle:

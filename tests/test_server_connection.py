@@ -1656,7 +1656,8 @@ def test_a_long_wait_for_the_socket_is_no_silence(
 ) -> None:
     """What it said meanwhile lies there unread: it must not be cut for saying nothing."""
     clock = Clock()
-    parts = dataclasses.replace(server._services, clock=clock)
+    services = server._services
+    services.clock = clock
 
     def said(link: ClientLink) -> Iterator[bytes]:
         yield link.seal([frames.Post(1, 1, box()).encode()])
@@ -1666,11 +1667,11 @@ def test_a_long_wait_for_the_socket_is_no_silence(
 
     def wait() -> None:
         if peer.flushes <= 2:
-            clock.now += 0.9 * parts.policy.heartbeat_timeout
+            clock.now += 0.9 * services.policy.heartbeat_timeout
             peer.wake()
 
     peer.on_flush = wait
-    serve_alone(parts, peer)
+    serve_alone(services, peer)
     assert "accepted" in peer.kinds() and "refused" not in peer.kinds()
 
 
