@@ -17,7 +17,7 @@ from typing import Any
 from server import limits, threads
 from server.admission import AcceptSlot, ConnectionLimits, Permit
 from server.client_address import address_group
-from transport.listening import listen, wake_listener
+from transport.listening import listen, shut, wake_listener
 
 Stay = Callable[[], None]
 # A socket just accepted, the peer's address, its place; what is left for the client's own thread.
@@ -79,7 +79,7 @@ class Listener:
                     return self._go()
                 continue
             if self._stopping.is_set():
-                sock.close()
+                shut(sock)
                 return self._go()
             if self._bring_in(sock, address) and not self._come_back():
                 return
@@ -90,12 +90,12 @@ class Listener:
         with self._slot:
             # Not before: while others work, whoever comes waits with the system, and not here.
             if not self._let_another_wait():
-                sock.close()
+                shut(sock)
                 return False
             try:
                 stay = self._admit(sock, address)
             except Exception:  # with one of them: all others come in as before
-                sock.close()
+                shut(sock)
                 threads.tell_failure()
         if stay is not None:
             try:
@@ -160,4 +160,4 @@ class Listener:
             sock.recv(limits.HEADER_BYTES)
         with contextlib.suppress(OSError):
             sock.send(self._refusal)
-        sock.close()
+        shut(sock)

@@ -37,6 +37,13 @@ def listen(host: str, port: int, backlog: int = LISTEN_BACKLOG) -> socket.socket
     raise CannotListen(failure)
 
 
+def shut(sock: socket.socket) -> None:
+    """Close an accepted socket; its peer reads the end first, whatever it has sent unread."""
+    with contextlib.suppress(OSError):  # the peer may have been faster
+        sock.shutdown(socket.SHUT_WR)
+    sock.close()
+
+
 def _in_use(error: OSError) -> bool:
     return error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None))
 
