@@ -18,6 +18,9 @@ from settings.table import (
 )
 from settings.types import host
 
+_WAY = ("CLIENT_PATH", "CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT",
+        "CLIENT_TLS_NAME")  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
@@ -83,7 +86,7 @@ def client_settings(sources: Sources) -> ClientSettings:
         values |= _from_invite(sources, invite)
     else:
         values |= sources.secret(ROOM_SECRETS)
-    add_way(sources, values)
+    _add_way(sources, values)
     if values["username"] is None and not (credential and credential.row.name == "CLIENT_TOKEN"):
         raise missing(("CLIENT_USERNAME",))
     values |= sources.secret(CREDENTIALS, required=True)
@@ -106,11 +109,20 @@ def address(sources: Sources) -> tuple[Any, int]:
     return host, other.parse()
 
 
-def add_way(sources: Sources, values: dict[str, Any]) -> None:
-    """Whether TLS is used, and through which proxy, to the server that ``values`` names.
+def destination(sources: Sources, host: Any, port: int, path: str | None = None) -> dict[str, Any]:
+    """The fields of ``Destination`` for a server; a ``path`` goes before that of the settings.
 
-    Raises ``SettingsError``, and ``MissingSetting`` where they name none.
+    Raises ``SettingsError``, and ``MissingSetting`` where ``host`` is None.
     """
+    values = sources.values(_WAY) | {"server": host, "port": port, "language": sources.language()}
+    if path is not None:
+        values["path"] = path
+    _add_way(sources, values)
+    return values
+
+
+def _add_way(sources: Sources, values: dict[str, Any]) -> None:
+    """Whether TLS is used, and through which proxy, to the server that ``values`` names."""
     # Whoever names a certificate does not mean to connect in clear.
     if values["ssl_fingerprint"] or values["ssl_ca"] or values["tls_name"]:
         values["use_ssl"] = True

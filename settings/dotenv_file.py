@@ -6,21 +6,19 @@ that others may have written is not read. One that the user has named is believe
 
 from __future__ import annotations
 
-import codecs
 import os
 import stat
 import sys
 
 from i18n import _
 from settings.dotenv import STRICT, Dotenv, parse_dotenv, strict_names
-from settings.errors import SettingsError, reason
+from settings.errors import UTF16, SettingsError, reason
 from settings.table import ROWS, default
 
 NONE = "none"  # in place of a path: no file at all
 
 _FILE_BYTES = 128 * 1024  # more is no settings file, and costs much memory to look at
 _PATH = ".env"
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 # A FIFO must not hang, nor a terminal become the controlling one; binary is for Windows.
 _FLAGS = os.O_RDONLY | sum(
@@ -39,9 +37,6 @@ def read_dotenv(path: str | None = None) -> Dotenv:
     if path is not None:
         return _read_named(path)
     try:
-        # Not to be opened at all: a device may do something then.
-        if not stat.S_ISREG(os.stat(_PATH).st_mode):
-            return _not_ordinary(os.stat(_PATH))
         return _read_found(_PATH)
     except (FileNotFoundError, NotADirectoryError):
         return Dotenv()
@@ -55,82 +50,75 @@ def read_trusted(path: str) -> str | None:
     Raises ``SettingsError`` where there is one that cannot be read or believed.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            why = _("it is no ordinary file")
-            raise SettingsError(_("{path} cannot be used: {why}.").format(path=path, why=why))
-        fd = os.open(path, _FLAGS)
-        try:
-            why = _distrust(path, os.fstat(fd)) or ""
-            raw = b"" if why else _read_all(fd)
-        finally:
-            os.close(fd)
-        if len(raw) > _FILE_BYTES:
-            raise SettingsError(_("{path} is too long for a settings file.").format(path=path))
-        text = raw.decode("utf-8-sig")
+        status, raw = _read(path, ordinary=True)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unusable(path, _("it is no ordinary file"))
+        if (why := _distrust(path, status)) is not None:
+            raise _unusable(path, why)
+        return _decoded(path, raw)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeError) as error:
-        why = reason(error)
-    if why:
-        raise SettingsError(_("{path} cannot be used: {why}.").format(path=path, why=why))
-    return text
+        raise _unusable(path, reason(error)) from None
 
 
 def _read_named(path: str) -> Dotenv:
     try:
-        fd = os.open(path, _FLAGS)
-        try:
-            if stat.S_ISFIFO(os.fstat(fd).st_mode):
-                os.set_blocking(fd, True)  # whoever writes to it may be slower: <(command)
-            raw = _read_all(fd)
-        finally:
-            os.close(fd)
-        if len(raw) > _FILE_BYTES:
-            raise SettingsError(_("{path} is too long for a settings file.").format(path=path))
-        return parse_dotenv(raw.decode("utf-8-sig"), path)
+        _status, raw = _read(path, ordinary=False)
+        return parse_dotenv(_decoded(path, raw), path)
     except (OSError, UnicodeError) as error:
-        sentence = _("{path} cannot be used: {why}.")
-        raise SettingsError(sentence.format(path=path, why=reason(error))) from None
+        raise _unusable(path, reason(error)) from None
+
+
+def _decoded(path: str, raw: bytes) -> str:
+    if len(raw) > _FILE_BYTES:
+        raise SettingsError(_too_long(path))
+    return raw.decode("utf-8-sig")
+
+
+def _too_long(path: str) -> str:
+    return _("{path} is too long for a settings file.").format(path=path)
+
+
+def _unusable(path: str, why: str) -> SettingsError:
+    return SettingsError(_("{path} cannot be used: {why}.").format(path=path, why=why))
 
 
 def _read_found(path: str) -> Dotenv:
     """A file that nobody has named; raises OSError."""
-    fd = os.open(path, _FLAGS)
-    try:
-        # Of what is open, not of what the path names by now.
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            return _not_ordinary(status)
-        raw = _read_all(fd)
-    finally:
-        os.close(fd)
+    status, raw = _read(path, ordinary=True)
+    if not stat.S_ISREG(status.st_mode):
+        return _not_ordinary(status)
     found = parse_dotenv(raw.decode("utf-8-sig", "surrogateescape"))
     if (why := _distrust(path, status)) is not None:
         sentence = _("{path} is not read: {why}; say --env-file {path} if you trust it.")
         return _withheld(found, sentence.format(path=path, why=why))
     if len(raw) > _FILE_BYTES:
-        return _withheld(found, _("{path} is too long for a settings file.").format(path=path))
-    if raw.startswith(_UTF16):  # no line of it means anything
+        return _withheld(found, _too_long(path))
+    if raw.startswith(UTF16):  # no line of it means anything
         names = strict_names(raw[2:].replace(b"\0", b"").decode("latin-1"))
-        return Dotenv(said=[_not_read(path, reason(_error_of(raw)))], withheld=names)
+        why = reason(UnicodeDecodeError("utf-8", raw, 0, 2, ""))
+        return Dotenv(said=[_not_read(path, why)], withheld=names)
     return found
 
 
-def _read_all(fd: int) -> bytes:
-    """All of it, or more than a settings file may have."""
-    raw = b""
-    while len(raw) <= _FILE_BYTES and (piece := os.read(fd, _FILE_BYTES + 1 - len(raw))):
-        raw += piece
-    return raw
-
-
-def _error_of(raw: bytes) -> UnicodeError:
-    """What is wrong with bytes that are not UTF-8."""
+def _read(path: str, ordinary: bool) -> tuple[os.stat_result, bytes]:
+    """What a file is, and all of it, or more than a settings file may have; nothing of one that
+    has to be ``ordinary`` and is not."""
+    status = os.stat(path)
+    if ordinary and not stat.S_ISREG(status.st_mode):
+        return status, b""  # not opened at all: a device may do something then
+    fd = os.open(path, _FLAGS)
     try:
-        raw.decode("utf-8")
-    except UnicodeError as error:
-        return error
-    raise AssertionError("these are UTF-8")
+        status = os.fstat(fd)  # of what is open, not of what the path names by now
+        if stat.S_ISFIFO(status.st_mode) and not ordinary:
+            os.set_blocking(fd, True)  # whoever writes to it may be slower: <(command)
+        raw, most = b"", 0 if ordinary and not stat.S_ISREG(status.st_mode) else _FILE_BYTES + 1
+        while len(raw) < most and (piece := os.read(fd, most - len(raw))):
+            raw += piece
+    finally:
+        os.close(fd)
+    return status, raw
 
 
 def _not_ordinary(status: os.stat_result) -> Dotenv:

@@ -6,7 +6,7 @@ import codecs
 
 from i18n import _
 
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class SettingsError(Exception):
@@ -26,6 +26,6 @@ def reason(error: OSError | UnicodeError) -> str:
     if isinstance(error, OSError):
         why = error.strerror or type(error).__name__
         return _("it cannot be read ({reason})").format(reason=why)
-    if isinstance(error, UnicodeDecodeError) and error.object.startswith(_UTF16):
+    if isinstance(error, UnicodeDecodeError) and error.object.startswith(UTF16):
         return _("it is UTF-16, as PowerShell's > writes it: save it as UTF-8")
     return _("it is not valid UTF-8")

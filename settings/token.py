@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from i18n import _
-from settings.connect import Destination, add_way, address
+from settings.connect import Destination, address, destination
 from settings.errors import SettingsError
 from settings.proxies import Proxy
 from settings.sources import Sources, missing
@@ -35,13 +35,8 @@ def token_settings(sources: Sources) -> TokenSettings:
     that it listens. Raises ``SettingsError``, and ``MissingSetting``.
     """
     sources.look_up_server()
-    values = sources.values(
-        ("CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT", "CLIENT_TLS_NAME", "--ttl",
-         "--list", "<USERNAME>")  # fmt: skip
-    )
-    values["server"], values["port"], values["path"] = _server_to_ask(sources)
-    values["language"] = sources.language()
-    add_way(sources, values)
+    values = sources.values(("--ttl", "--list", "<USERNAME>"))
+    values |= destination(sources, *_server_to_ask(sources))
     _check_reader(values["server"], values["use_ssl"], values["proxy"])
     values |= sources.secret(("<TOKEN>",))
     if values["revoke"] is None and values["username"] is None and not values["listing"]:

@@ -62,6 +62,15 @@ def test_an_entry_says_it_all(environ: dict[str, str]) -> None:
     assert chosen.password == "read from pw"
 
 
+def test_an_entry_does_not_lead_to_another_one(environ: dict[str, str]) -> None:
+    """Not with a login either, for which it is looked at twice."""
+    write(environ, "[work]\nserver = home\n[home]\nserver = elsewhere\nport = 7\n")
+    args: dict[str, Any] = {"CLIENT_SERVER": "work", "CLIENT_TOKEN": "id.secret", "--login": "true"}
+    chosen = settings.status_settings(Sources(args, environ, {}))
+    assert chosen.login is not None and chosen.login.server == chosen.server == "home"
+    assert chosen.login.port == chosen.port == 1000
+
+
 @pytest.mark.parametrize("name", ["Work", "works", "DEFAULT", "", "chat.example.org"])
 def test_what_is_no_entry_is_an_address(environ: dict[str, str], name: str) -> None:
     write(environ, WORK)
