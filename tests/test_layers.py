@@ -271,8 +271,8 @@ INNER: dict[str, str] = {
     """,
     "client.encryption": """
         room_encryption
-        posts
-        membership trust
+        membership posts
+        trust
         roster envelope safety_numbers
         transcript
         sender_keys

@@ -8,6 +8,9 @@ from collections.abc import Hashable
 from client.encryption.envelope import Body
 from client.encryption.roster import MemberSet, RosterEntry, RosterHistory
 from client.encryption.sender_keys import Context, SenderChain, SenderKeys
+from client.encryption.trust import TrustWarning
+from protocol.errors import KeyUnusable
+from protocol.frames import Wrap
 
 DELIVERED = 1024  # wraps and private posts that a resume may bring a second time
 SEALED = 64  # posts on their way, of which it is remembered what they claim
@@ -47,7 +50,7 @@ class Membership:
         self.unusable: set[int] = set()  # ids of members whose keys do not load
         self.sender_keys: dict[int, SenderKeys] = {}  # key: sender's id
         self.delivered = Recent(DELIVERED)  # wraps, and signatures of private posts
-        self.differing: set[tuple[int, int]] = set()  # (sender's id, change) already named
+        self._differing: set[tuple[int, int]] = set()  # (sender's id, change) already named
         self._sealed: dict[bytes, Body] = {}  # key: signature of a post that is on its way
 
     @property
@@ -91,3 +94,26 @@ class Membership:
         grows = seq > self.seq
         self.seq = max(seq, self.seq)
         return grows
+
+    def wrap_for_others(
+        self, chain: SenderChain, context: Context
+    ) -> tuple[tuple[Wrap, ...], tuple[TrustWarning, ...]]:
+        """``chain`` for everybody who lacks it; keys that do not load keep nobody else from it."""
+        wraps, warnings = [], []
+        for entry in self.others():
+            if entry.id in self.holders or entry.id in self.unusable:
+                continue
+            try:
+                wraps.append(chain.wrap(context, entry.id, entry.member.bundle))
+                self.holders.add(entry.id)
+                self.given.add(entry.id)
+            except KeyUnusable:
+                self.unusable.add(entry.id)
+                warnings.append(TrustWarning("bad_bundle", entry.nick))
+        return tuple(wraps), tuple(warnings)
+
+    def differs(self, sender: int, *changes: int) -> tuple[str, ...]:
+        """``sender`` was shown another room than this client; said once for each change."""
+        new = {(sender, change) for change in changes} - self._differing
+        self._differing |= new
+        return ("transcript",) if new else ()

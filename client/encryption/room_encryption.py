@@ -245,7 +245,7 @@ class RoomEncryption:
             room.chain = self._new_chain(room, ROOM_AUDIENCE)
             room.holders, room.given = set(), set()
         chain, context = room.chain, room.context(ROOM_AUDIENCE, self._identity.fingerprint)
-        wraps, warnings = _wraps(room, chain, context)
+        wraps, warnings = room.wrap_for_others(chain, context)
         box = self._box(room, chain, context, plain)
         room.chain = chain.at(chain.n + 1)
         room.sealed(box.sig, body)
@@ -320,7 +320,7 @@ class RoomEncryption:
                 raise Undecryptable(entry.nick, "replay", "replay")
             keys = room.keys_of(sender)
             chain, plain = _unseal(keys, context, room.salt, box, entry.nick)
-            body = self._fit(_body(plain, change, entry.nick), entry.nick)
+            body = self._read_body(plain, change, entry.nick)
             keys.prove(chain)
             accepted = self._accept(room, entry, context, change, box, body)
             room.acknowledge(change, body)
@@ -349,7 +349,7 @@ class RoomEncryption:
             plain = envelope.unseal(box.data, chain, context, room.salt)
             if plain is None:
                 raise _wrong_key(room.keys_of(sender), entry.nick)
-            body = self._fit(_body(plain, change, entry.nick), entry.nick)
+            body = self._read_body(plain, change, entry.nick)
             return self._accept(room, entry, context, change, box, body)
         except Undecryptable as undecryptable:
             return undecryptable.post, undecryptable.warnings
@@ -437,8 +437,14 @@ class RoomEncryption:
         except KeyUnusable:
             return None
 
-    def _fit(self, body: Body, nick: str) -> Body:
-        """What every reader judges anew: no server can see it."""
+    def _read_body(self, plain: bytes, change: int, nick: str) -> Body:
+        """What was in a box: every reader judges it anew, since no server can see it."""
+        try:
+            body = Body.decode(plain)
+        except Malformed:
+            raise Undecryptable(nick, "damaged") from None
+        if body.before and body.before.change >= change:
+            raise Undecryptable(nick, "damaged")
         if not envelope.is_fit(body.text, self.most):
             raise Undecryptable(nick, "bounds")
         return body
@@ -460,7 +466,7 @@ class RoomEncryption:
             raise Undecryptable(entry.nick, "replay", "replay")
         if version is None:
             # It is the sender's own word that there was such a change, and there was none here.
-            raise Undecryptable(entry.nick, "name", *_differing(room, sender, change))
+            raise Undecryptable(entry.nick, "name", *room.differs(sender, change))
         return entry, context
 
     def _accept(
@@ -477,35 +483,10 @@ class RoomEncryption:
             raise Undecryptable(entry.nick, "replay", "replay")
         claims = body.claims(change)
         differ = [at for at, seen in claims if not room.history.agrees(at, seen)]
-        codes = _differing(room, entry.id, *differ)
+        codes = room.differs(entry.id, *differ)
         verified = self.is_verified(entry.fingerprint)
         opened = OpenedPost(entry.nick, body.kind, body.text, body.id, verified)
         return opened, [TrustWarning(code, entry.nick) for code in codes]
-
-
-def _differing(room: Membership, sender: int, *changes: int) -> tuple[str, ...]:
-    """``sender`` was shown another room than this client; said once for each change."""
-    new = {(sender, change) for change in changes} - room.differing
-    room.differing |= new
-    return ("transcript",) if new else ()
-
-
-def _wraps(
-    room: Membership, chain: SenderChain, context: Context
-) -> tuple[tuple[Wrap, ...], tuple[TrustWarning, ...]]:
-    """``chain`` for everybody who lacks it; keys that do not load keep nobody else from it."""
-    wraps, warnings = [], []
-    for entry in room.others():
-        if entry.id in room.holders or entry.id in room.unusable:
-            continue
-        try:
-            wraps.append(chain.wrap(context, entry.id, entry.member.bundle))
-            room.holders.add(entry.id)
-            room.given.add(entry.id)
-        except KeyUnusable:
-            room.unusable.add(entry.id)
-            warnings.append(TrustWarning("bad_bundle", entry.nick))
-    return tuple(wraps), tuple(warnings)
 
 
 def _unseal(
@@ -535,13 +516,3 @@ def _wrong_key(keys: SenderKeys, nick: str) -> Undecryptable:
     if keys.proven is None:
         return Undecryptable(nick, "secret")
     return Undecryptable(nick, "no_key", "bad_wrap")
-
-
-def _body(plain: bytes, change: int, nick: str) -> Body:
-    try:
-        body = Body.decode(plain)
-    except Malformed:
-        raise Undecryptable(nick, "damaged") from None
-    if body.before and body.before.change >= change:
-        raise Undecryptable(nick, "damaged")
-    return body
