@@ -193,14 +193,8 @@ class ServerConnection:
         if session.token_id is not None:  # it may have ended between the proof and the session
             self._reason = self._reason or self._services.tokens.why_ended(session.token_id)
         while True:
-            if self.websocket.backlog:
-                # Nothing more is sealed before the socket has taken the rest, so what is held
-                # for this client is one record, and the answers to another one.
-                self.websocket.flush(clock() + policy.heartbeat_timeout)
-                self._heard = clock()  # it takes what it gets, and nobody listened meanwhile
-                self.queue.deliver()
-                if self.queue.has_replies:
-                    continue
+            if self.websocket.backlog and not self._flush():
+                continue
             if self._reading_stopped:
                 self.idle.set()
                 self.closing.wait(limits.STOP_POLITE_SECONDS)
@@ -222,6 +216,17 @@ class ServerConnection:
                 requests.heartbeat_wanted, self._received = False, 0
                 self.queue.reply(frames.Seen(session.taken).encode())
                 self.queue.deliver()
+
+    def _flush(self) -> bool:
+        """Let the socket take the rest; whether it has taken all that there was to say.
+
+        Nothing more is sealed before, so what is held for this client is one record, and the
+        answers to another one.
+        """
+        self.websocket.flush(self._services.clock() + self._services.policy.heartbeat_timeout)
+        self._heard = self._services.clock()  # it takes what it gets; nobody listened meanwhile
+        self.queue.deliver()
+        return not self.queue.has_replies
 
     def _rest(self, bucket: TokenBucket, until: float) -> None:
         """Read nothing of a client that has cost more than its share, but go on sending to it."""

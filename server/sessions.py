@@ -124,7 +124,10 @@ class Sessions:
         while True:
             for old in self.with_token(session.token_id or ""):
                 if old.bundle.fingerprint != session.bundle.fingerprint:
-                    self._displace(old.bundle.fingerprint)
+                    with self._lock:
+                        self._displaced[old.bundle.fingerprint] = None
+                        if len(self._displaced) > limits.TAKEN_OVER:
+                            self._displaced.popitem(last=False)
                 self.end(old, reason="taken_over")
             try:
                 return self.add(session)
@@ -163,12 +166,6 @@ class Sessions:
                     raise
         session.room, session.member, _snapshot = found
         return found
-
-    def _displace(self, fingerprint: bytes) -> None:
-        with self._lock:
-            self._displaced[fingerprint] = None
-            while len(self._displaced) > limits.TAKEN_OVER:
-                self._displaced.popitem(last=False)
 
     def is_displaced(self, fingerprint: bytes) -> bool:
         """Whether another identity has taken this one's place."""
