@@ -116,7 +116,7 @@ def _look_at_server(report: Report, settings: StatusSettings) -> None:
         report.fail(ExitStatus.USAGE, title, "certificate_unusable", unusable(error))
         return
     except Unreachable as error:
-        told = {"proxy": proxy, **error.told()}
+        told = {"proxy": proxy, **error.details()}
         sentence = messages.unreachable(error.reason, where, told)
         report.fail(unreached(error.reason), title, error.reason, sentence)
         if error.reason in _OF_DATES:
@@ -232,7 +232,7 @@ def _log_in(report: Report, settings: ClientSettings) -> None:
         sentence = messages.refusal(code, refusals.params(error.refusal))
         report.fail(ExitStatus.REFUSED, title, error.refusal.code, sentence)
     except Unreachable as error:
-        sentence = messages.unreachable(error.reason, report.facts["server"], error.told())
+        sentence = messages.unreachable(error.reason, report.facts["server"], error.details())
         report.fail(unreached(error.reason), title, error.reason, sentence)
     except ChatError as error:
         report.fail(ExitStatus.LOST, title, error.code, messages.disconnected(error.code))

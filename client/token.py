@@ -41,7 +41,7 @@ def run(settings: TokenSettings) -> int:
         return _fail(ExitStatus.USAGE, unusable(error))
     except Unreachable as error:
         where = host_and_port(settings.server, settings.port)
-        told = {"proxy": settings.proxy and settings.proxy.server, **error.told()}
+        told = {"proxy": settings.proxy and settings.proxy.server, **error.details()}
         return _fail(unreached(error.reason), messages.unreachable(error.reason, where, told))
     answer = _read(body)
     if status != 200:

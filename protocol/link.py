@@ -7,8 +7,8 @@
       | confirm (record)                      |  identity, signature over the three frames
       |                      welcome (record) |
 
-The link keys come from K0 *and* from the password-authenticated exchange: who has not the
-password gets a record that does not open, and nothing to try guesses on offline.  See
+The link keys come from K0 *and* from the password-authenticated exchange: without the
+password one gets a record that does not open, and nothing to try guesses on offline.  See
 ``docs/PROTOCOL.md``, "Link".
 
 Neither class does I/O: messages go in, messages come out, and a ChatError says why not.  What is

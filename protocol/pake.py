@@ -2,8 +2,8 @@
 
 The balanced PAKE of draft-irtf-cfrg-cpace, suite CPACE-X25519-SHA512, initiator/responder.
 Someone in the middle gets one guess for each run and nothing to test further guesses on.
-It is not post-quantum: who sat in the middle once and has a quantum computer later can then
-test passwords.  What was only recorded stays closed all the same, because the link's keys
+It is not post-quantum: somebody who sat in the middle once and has a quantum computer later can
+then test passwords.  What was only recorded stays closed all the same, because the link's keys
 also need the wrapped ``K0``.
 
 The group is ``cryptography``'s X25519.  The map onto it is ours, on Python integers, whose

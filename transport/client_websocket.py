@@ -34,7 +34,7 @@ from .websocket import SocketAdapter, StreamWebSocket
 _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
 _TLS_ALERT = b"\x15"
 _BUSY = (429, 503)
-# How a server answers who does not ask for a WebSocket, or no more: the page for people, or
+# How a server answers a request that is none for a WebSocket, or no more: the page for people, or
 # what is wrong with the request (RFC 6455 4.2.2).
 _AS_A_PAGE = (200, 400, 426)
 
@@ -196,10 +196,10 @@ class ClientWebSocket(StreamWebSocket):
         return raw.decode() if opcode == websocket.ABNF.OPCODE_TEXT else raw
 
     def send(self, data: str | bytes) -> None:
-        self.begin(data)
+        self.send_nowait(data)
         self.flush(time.monotonic() + self._send_timeout)
 
-    def begin(self, data: str | bytes) -> None:
+    def send_nowait(self, data: str | bytes) -> None:
         if self._closed:
             raise Closed
         try:

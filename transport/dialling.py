@@ -21,12 +21,12 @@ from .happy_eyeballs import Lane, Race
 from .proxies import open_through
 from .resolver import RESOLVER
 from .stream import Stream
-from .tls import TlsStream, client_context, looking_context
+from .tls import TlsStream, client_context, unverified_context
 from .tunnel import Tunnel
 
 _SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
 _UNVOUCHED = ("self_signed", "unknown_ca")  # what a person may compare by another way
-# What tells nothing of whoever was meant.
+# Reasons that tell nothing of the server.
 _UNANSWERED = ("refused", "timeout", "network", "hung_up")
 
 # An address family, an address as the system has it, and what a proxy there is asked for.
@@ -120,7 +120,7 @@ class Dialler:
         """
         if self._proxy is None or error.reason not in _UNANSWERED:
             return error
-        if self._is_open:  # who accepts is the proxy, and who hangs up may be
+        if self._is_open:  # the proxy is what accepts, and may be what hangs up
             return error if error.reason == "timeout" else Unreachable("proxy_closed")
         return Unreachable("proxy_timeout" if error.reason == "timeout" else "proxy_away")
 
@@ -128,14 +128,14 @@ class Dialler:
         """The fingerprint of the certificate that is shown there, for people to compare.
 
         A second handshake, since OpenSSL lets go of a certificate that it refuses; nothing is said
-        in it. Whoever is in between may show another one each time: who pins it finds that out.
+        in it. Somebody in between may show another one each time: pinning it finds that out.
         Empty if it cannot be had.
         """
         with contextlib.suppress(OSError, Unreachable):
-            stream = self._connected(target, looking_context(), lane)
+            stream = self._connected(target, unverified_context(), lane)
             with contextlib.closing(stream):
                 assert isinstance(stream, TlsStream)
-                return stream.shown()
+                return stream.peer_fingerprint()
         return ""
 
     def _connected(self, target: Target, tls: ssl.SSLContext | None, lane: Lane) -> Stream:

@@ -42,12 +42,12 @@ class Unreachable(ChatError):
         self.reason = reason
         self.status = status  # such as "HTTP 403"; of a proxy's answer, a number and no word of it
 
-    def told(self) -> dict[str, str]:
-        """What there is to say of it beside the reason."""
+    def details(self) -> dict[str, str]:
+        """What is known of it beside the reason."""
         return {"fingerprint": self.fingerprint, "status": self.status}
 
 
-# Reasons that are a refusal: a proxy wants to know who asks, and was not told so.
+# Reasons that are a refusal: a proxy wants a login, and did not get one that it takes.
 NOT_LET_IN = ("proxy_login", "proxy_password", "proxy_scheme")
 
 

@@ -103,7 +103,7 @@ class Race(Generic[Target, Result]):
             won, lanes = self._won, list(self._lanes)
         for lane in lanes:
             if won is None or lane is not won[0]:
-                for stream in lane.streams:  # complete: who holds another one hears that it is over
+                for stream in lane.streams:  # complete: to hold another one is refused by now
                     stream.abort()
         if won is not None:
             return won[1]

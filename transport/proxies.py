@@ -111,7 +111,7 @@ def _read_head(answer: _Answer) -> tuple[int, list[bytes]]:
 
 def _speak_socks(stream: Stream, proxy: Proxy, host: str, port: int) -> None:
     answer = _Answer(stream)
-    # One way only: who gives a password does not mean to go without, where another one would do.
+    # One way only: a password is given to be used, also where the proxy would do without.
     wanted = _NO_LOGIN if proxy.user is None else _LOGIN
     stream.sendall(bytes((_VERSION, 1, wanted)))
     version, method = answer.exactly(2)

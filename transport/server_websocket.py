@@ -174,7 +174,7 @@ class ServerWebSocket(StreamWebSocket):
         )
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
-        if self._stream.called_back():
+        if self._stream.take_interrupt():
             return None
         if not self._inbox.messages:
             self._read(timeout)

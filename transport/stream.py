@@ -122,7 +122,7 @@ class Stream:
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """At most ``size`` bytes; b"" at the end.  Raises TimeoutError, Interrupted, OSError."""
-        if self.called_back():
+        if self.take_interrupt():
             raise Interrupted
         if not self._ahead:
             self._ahead = self._fill()
@@ -169,7 +169,7 @@ class Stream:
                 left = self._left(deadline)
                 with self._while_waiting:
                     ready = self._reader.wait(left)
-                if self.called_back():
+                if self.take_interrupt():
                     raise Interrupted
                 if not ready or self.aborted:
                     continue
@@ -197,7 +197,7 @@ class Stream:
             self._interrupted = True
             self._waker.wake()
 
-    def called_back(self) -> bool:
+    def take_interrupt(self) -> bool:
         """Whether ``interrupt`` was called and nothing has come of it yet; now something has."""
         if not self._interrupted:
             return False

@@ -28,7 +28,7 @@ from .stream import Stream
 if TYPE_CHECKING:
     from cryptography import x509
 
-Context = ssl.SSLContext  # for those above, who do not import ssl
+Context = ssl.SSLContext  # for the packages above, which do not import ssl
 
 _RECORD_BYTES = 16 * 1024  # RFC 8446 5.1: the most that is in a record
 _PIECE_BYTES = 8 * 1024  # of what goes out, and comes in, at a time
@@ -124,7 +124,7 @@ class TlsStream(Stream):
         if not hmac.compare_digest(hashlib.sha256(leaf).hexdigest(), pin):
             raise TlsFailed("fingerprint")
 
-    def shown(self) -> str:
+    def peer_fingerprint(self) -> str:
         """SHA-256 of the peer's certificate, in hexadecimal; whether it is to be trusted or not."""
         with self._machine:
             return hashlib.sha256(self._tls.getpeercert(binary_form=True) or b"").hexdigest()
@@ -248,14 +248,14 @@ class _PinnedContext(ssl.SSLContext):
 def server_context(cert_path: str, key_path: str | None = None) -> ssl.SSLContext:
     """TLS 1.2 or later with this certificate chain; ``key_path`` None: the key is in the same file.
 
-    A context is never changed afterwards: who renews a certificate makes another one (OpenSSL
+    A context is never changed afterwards: to renew a certificate is to make another one (OpenSSL
     copies a context's certificate for each connection without a lock of its own).
 
     Raises CertificateUnusable; never asks for a passphrase.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context)
-    context.num_tickets = 0  # nobody resumes, and they would be sent to peers who only look in
+    context.num_tickets = 0  # nobody resumes, and they would be sent to peers that only look in
     _load_chain(context, cert_path, key_path)
     return context
 
@@ -288,8 +288,8 @@ def client_context(ca_path: str | None = None, fingerprint: str | None = None) -
     return context
 
 
-def looking_context() -> ssl.SSLContext:
-    """For a handshake that is only to show a certificate: it checks nothing."""
+def unverified_context() -> ssl.SSLContext:
+    """It checks nothing: for a handshake that is only to show a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

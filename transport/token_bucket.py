@@ -1,4 +1,4 @@
-"""What a peer costs, in the long run: work is paid for in bytes, so many a second.
+"""A token bucket, and what a peer costs in it: work is paid for in bytes, so many a second.
 
 A message is read and opened whoever sent it, so a peer that sends what is cheap to send and dear
 to take could keep everybody else waiting, within every bound on sizes.  Here each byte costs one,
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 # Beside its bytes, some 0.05 µs each.  A fragment, ping or pong takes 10 µs, and thousands of them
-# come at once, in which nobody else has a turn: they cost more, and who needs many?
+# come at once, in which nobody else has a turn: they cost more, and nobody needs many.
 FRAGMENT_COST = 1024
 # Opening a record and what comes with it, some 50 µs.
 MESSAGE_COST = 1024

@@ -17,7 +17,7 @@ _PIECE_BYTES = 8 * 1024  # that are under way in the stream below, at a time
 class Tunnel:
     """The inside of ``stream``, which from now on belongs to it.
 
-    One thread receives, as below; whoever sends has the lock of the stream above.
+    One thread receives, as below; a thread that sends has the lock of the stream above.
     """
 
     def __init__(self, stream: Stream) -> None:

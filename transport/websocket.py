@@ -45,7 +45,7 @@ class WebSocket(ABC):
         until all is gone.
         """
 
-    def begin(self, data: str | bytes) -> None:
+    def send_nowait(self, data: str | bytes) -> None:
         """As ``send``, but without waiting on either side."""
         self.send(data)
 
@@ -81,7 +81,7 @@ class WebSocket(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Cut the connection and wake whoever waits on it."""
+        """Cut the connection and wake every thread that waits on it."""
 
     @abstractmethod
     def allow(self, max_message_size: int) -> None:

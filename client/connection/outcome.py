@@ -69,7 +69,7 @@ def outcome_of(error: ChatError, *, first: bool, proven: bool) -> Outcome | None
     if not first:
         return None
     if isinstance(error, Unreachable):
-        return Outcome("unreachable", error.reason, error.told())
+        return Outcome("unreachable", error.reason, error.details())
     if proven:
         return Outcome("lost", reason_of(error, proven=True))
     return Outcome("unreachable", "timeout" if isinstance(error, TimedOut) else "not_websocket")

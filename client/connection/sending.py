@@ -88,7 +88,7 @@ class RecordSender:
             return True
         try:
             while not peer.backlog and (found := self._next_record()):
-                peer.begin(link.seal(found))
+                peer.send_nowait(link.seal(found))
                 self._on_written(peer)
         except Closed:
             return True  # the reader thread finds out by itself
