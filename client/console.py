@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from client import commands
 from client.input.editor import Complete, LineEditor, LineView
-from client.input.keyboard import KeyboardInput
+from client.input.keyboard import Display, KeyboardInput
 from client.input.keys import KeyDecoder
 from client.input.pipes import open_pipe
 from client.input.signals import TerminalSignals, stop_here
@@ -34,7 +34,7 @@ _PLAIN = N_(
 )
 
 
-class Console:
+class Console(Display):
     """The client's display: ``screen`` to show events on, ``input`` to read lines from.
 
     A context manager; leaving it drains and ends the screen and restores the terminal, also
@@ -158,14 +158,12 @@ class Console:
                 self._raw_terminal.restore()
             self.input.close()
 
-    # What the input asks for, by the thread that reads it.
+    # The display, for the thread that reads what is typed.
 
     def show_line(self, view: LineView) -> None:
-        """Show the line being typed."""
         self.screen.show_line(view)
 
     def redraw(self) -> None:
-        """Draw everything again."""
         self._bare = False
         self.screen.redraw()
 
@@ -184,11 +182,9 @@ class Console:
         return not name.startswith(("ctrl-", "paste"))
 
     def view_key(self, name: str) -> None:
-        """A key was pressed that is about the view."""
         self.screen.view_key(name)
 
     def suspend(self) -> None:
-        """Leave the terminal to the shell; returns when this program is continued."""
         self.screen.hand_over(away=True)
         if self._raw_terminal is not None:
             self._raw_terminal.restore()
@@ -196,8 +192,6 @@ class Console:
         self.resume()
 
     def resume(self) -> None:
-        """Take the terminal back, which others have used meanwhile; leave it alone while
-        another job has it."""
         self._bare = False
         if self._is_in_background():
             self.screen.hand_over(away=True, silently=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from client.input.editor import LEAVE_TIME, LineEditor, LineView
-from client.input.keyboard import KeyboardInput
+from client.input.keyboard import Display, KeyboardInput
 from client.input.keys import PASTE_TIME, KeyDecoder
 from tests.console_kit import Person, person_fixture  # noqa: F401
 from tests.machine import needs
@@ -33,7 +33,7 @@ class Typist:
         self._editor = LineEditor(leave_twice=True, clock=lambda: self.now)
         decoder = KeyDecoder(ask=True)
         self._input = KeyboardInput(
-            person.slave, self._editor, self, decoder, clock=lambda: self.now
+            person.slave, self._editor, Display(), decoder, clock=lambda: self.now
         )
 
     def types(self, text: str) -> None:
@@ -54,21 +54,6 @@ class Typist:
 
     def close(self) -> None:
         self._input.close()
-
-    # A display.
-
-    def show_line(self, view: LineView) -> None: ...
-
-    def redraw(self) -> None: ...
-
-    def intercepts(self, name: str) -> bool:
-        return False
-
-    def view_key(self, name: str) -> None: ...
-
-    def suspend(self) -> None: ...
-
-    def resume(self) -> None: ...
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from client.input.editor import LineEditor, LineView
+from client.input.keyboard import Display
 from client.input.keys import KeyDecoder, KeyPress
 from client.input.windows import WindowsConsole
 from client.input.windows_keyboard import ConsoleInput
@@ -289,24 +290,13 @@ def packed_key(record: KeyRecord) -> bytes:
     return packed(1, struct.pack("<iHHHHI", *values))
 
 
-class Watcher:
+class Watcher(Display):
     """A display that only remembers what it is shown last."""
 
     view = LineView()
 
     def show_line(self, view: LineView) -> None:
         self.view = view
-
-    def redraw(self) -> None: ...
-
-    def view_key(self, name: str) -> None: ...
-
-    def intercepts(self, name: str) -> bool:
-        return False
-
-    def suspend(self) -> None: ...
-
-    def resume(self) -> None: ...
 
 
 PROCESSED, VT_INPUT = 0x1, 0x200

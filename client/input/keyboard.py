@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from client.input.editor import Action, LineEditor, LineView
 from client.input.keys import KeyDecoder, KeyPress
 from client.input.signals import CONTINUED, RESIZED, TO_STOP
 from client.input.source import END, QUIT, STOPPED, LineSource
 from client.input.waiter import Waiter
+
+if TYPE_CHECKING:
+    from client.input.windows import WindowsConsole
 
 # Keys that are about what is shown, not about the line being typed.
 _VIEW_KEYS = ("page-up", "page-down", "wheel-up", "wheel-down", "focus-in", "focus-out")
@@ -25,8 +28,8 @@ _COMMANDS = {"alt-s": "/resend"}  # keys that stand for a line
 Clock = Callable[[], float]  # monotonic, in seconds
 
 
-class Display(Protocol):
-    """What somebody who types looks at, and the terminal behind it."""
+class Display:
+    """What somebody who types looks at, and the terminal behind it; this one does nothing."""
 
     def show_line(self, view: LineView) -> None:
         """Show the line being typed."""
@@ -39,6 +42,7 @@ class Display(Protocol):
 
     def intercepts(self, name: str) -> bool:
         """Whether the view takes this key for itself, whatever it means elsewhere."""
+        return False
 
     def suspend(self) -> None:
         """Leave the terminal to the shell; returns when this program is continued."""
@@ -48,28 +52,12 @@ class Display(Protocol):
         another job has it."""
 
 
-class Keyboard(Protocol):
-    """What keys are waited for on: a ``Waiter``, or a Windows console."""
-
-    stopped: bool
-
-    def wait(self, timeout: float | None = None) -> bool | None:
-        """True: there are keys, False: the time is over or something else happened, None:
-        stopped."""
-
-    def stop(self) -> None:
-        """Let ``wait`` return None, for good."""
-
-    def close(self) -> None:
-        """Release what was needed for waiting."""
-
-
 class KeyInput(LineSource):
     """What keyboards have in common. ``clock`` is the editor's, too."""
 
     def __init__(
         self,
-        keyboard: Keyboard,
+        keyboard: Waiter | WindowsConsole,
         editor: LineEditor,
         display: Display,
         decoder: KeyDecoder,

@@ -9,7 +9,6 @@ joined by ``close``. Lock: ``_changed`` guards the queue and the flags; a leaf, 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter, deque
@@ -30,11 +29,6 @@ QUEUE_EVENTS = 1000  # events that wait; whoever brings more waits for room
 CLOSE_TIME = 3.0  # seconds that what waits has to be written in
 
 Now = Callable[[], datetime]
-
-
-class NoReader(Exception):
-    """Standard output leads nowhere any more; the text says why, and nothing if it is only that
-    the reader has gone."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +276,7 @@ class Screen:
             self._end()
             if self._vanishing:
                 self._write(self._wiped())
-        except NoReader as error:
+        except streams.Unwritable as error:
             self.unwritable = str(error)
             self._leave(None)
         except Exception as error:  # top of a thread: a bug must not leave the client mute
@@ -298,15 +292,8 @@ class Screen:
             self._items.clear()
             self._changed.notify_all()
         if failure is None:
-            self._discard_output()
+            streams.drop(self._out)
         self._on_gone()
-
-    def _discard_output(self) -> None:
-        """Let what is still buffered go nowhere, or Python complains about it at the end."""
-        with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._out.fileno())
-            os.close(nowhere)
 
     def _write(self, text: str) -> None:
         if text:
@@ -314,7 +301,7 @@ class Screen:
                 self._out.write(_encodable(text, self._out.encoding))
                 self._out.flush()
             except (OSError, ValueError) as error:
-                raise NoReader(streams.reason(error, self._on_terminal)) from None
+                raise streams.Unwritable(streams.reason(error, self._on_terminal)) from None
 
     def _complain(self, text: str) -> None:
         with suppress(OSError, ValueError):  # nobody listens there: nothing can be said

@@ -10,13 +10,15 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 from i18n import _
 from protocol.safe_text import visible
 
 
 class Unwritable(Exception):
-    """Standard output takes nothing (a full disk, a closed descriptor); the text says why."""
+    """Standard output takes nothing (a full disk, a closed descriptor); the text says why, and
+    nothing if it is only that the reader has gone."""
 
 
 def reason(error: OSError | ValueError, terminal: bool = False) -> str:
@@ -81,9 +83,10 @@ def sentence(why: str) -> str:
     return text.format(reason=why)
 
 
-def drop() -> None:
-    """Point standard output at nothing, lest Python flush to it again at the end."""
+def drop(file: TextIO | None = None) -> None:
+    """Point a stream, else standard output, at nothing, lest Python flush to it again at the
+    end, and complain."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, (sys.stdout if file is None else file).fileno())
         os.close(nowhere)
