@@ -192,6 +192,16 @@ def _history(call: Call) -> None:
         call.context.look_back(call.user.room, count, text)
 
 
+def _time(call: Call) -> None:
+    now = call.context.clock()
+    name, offset = now.tzname() or "", now.strftime("%z")
+    zone = f"UTC{offset[:3]}:{offset[3:5]}"
+    if name[:1].isalpha() and not name.startswith("UTC"):  # else it says the same
+        zone = f"{name}, {zone}"
+    text = _("It is {time} here ({zone}).").format(time=f"{now:%Y-%m-%d %H:%M}", zone=zone)
+    call.context.emit(events.Notice(text))
+
+
 def _clear(call: Call) -> None:
     call.user.forget_lines()
     call.context.emit(events.Cleared())
@@ -287,6 +297,11 @@ COMMANDS = (
         N_("Show what was recorded of this room, and private messages: the last 20, or N, that "
            "contain TEXT."),
         _history, elsewhere=("find", "lastlog", "log", "search", "grep"),
+    ),
+    Command(
+        "time", "", (), N_("time and zone"),
+        N_("Show your time and time zone, for others elsewhere."),
+        _time, elsewhere=("date", "timezone", "clock"),
     ),
     Command(
         "clear", "", (), N_("clear the view"), N_("Clear what is on the screen."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
 import pytest
@@ -290,6 +291,24 @@ def test_help_for_one_command(line: str) -> None:
     (view,) = event.commands
     assert view.command == "/room NAME [secret]"
     assert "/join" in view.help
+
+
+@pytest.mark.parametrize(
+    ("hours", "name", "said"),
+    [
+        (1, "CET", "2026-11-30 17:04 here (CET, UTC+01:00)"),
+        (-3.5, "-0330", "2026-11-30 17:04 here (UTC-03:30)"),
+        (0, "UTC", "2026-11-30 17:04 here (UTC+00:00)"),
+    ],
+)
+def test_the_time_is_said_so_that_it_means_something_elsewhere(
+    hours: float, name: str, said: str
+) -> None:
+    recorder, zone = Recorder(), timezone(timedelta(hours=hours), name)
+    now = datetime(2026, 11, 30, 17, 4, tzinfo=zone)
+    run_line("/time", replace(recorder.context(), clock=lambda: now))
+    (event,) = recorder.events
+    assert isinstance(event, Notice) and said in event.text and recorder.calls == []
 
 
 def test_the_list_says_each_command_in_a_few_words() -> None:
