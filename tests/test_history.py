@@ -32,6 +32,7 @@ from hypothesis import strategies as st
 
 from client import events, messages
 from client.app import _Client
+from client.encryption import safety_numbers
 from client.history import recorder as history
 from client.history import records, store
 from client.history.recorder import Recorder, Retention, open_history
@@ -80,10 +81,10 @@ def record(text: str = "hello", **other: Any) -> Record:
 @pytest.fixture(autouse=True)
 def one_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same results as ever, worked out once a run."""
-    monkeypatch.setattr(records, "_scrypt", _scrypt)
+    monkeypatch.setattr(records, "scrypt", _scrypt)
 
 
-_scrypt = functools.lru_cache(records._scrypt)
+_scrypt = functools.lru_cache(safety_numbers.scrypt)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from cli.parsing import parse
 from cli.run import _connect
 from cli.table import CONNECT, HISTORY
 from client import messages
+from client.encryption import safety_numbers
 from client.history import records, store
 from client.history.records import HistoryKeys, Record
 from client.history.store import RunWriter, history_path, run_paths, server_name
@@ -47,10 +48,10 @@ NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=timezone.utc)
 @pytest.fixture(autouse=True)
 def one_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same results as ever, worked out once a run."""
-    monkeypatch.setattr(records, "_scrypt", _scrypt)
+    monkeypatch.setattr(records, "scrypt", _scrypt)
 
 
-_scrypt = functools.lru_cache(records._scrypt)
+_scrypt = functools.lru_cache(safety_numbers.scrypt)
 
 
 @pytest.fixture

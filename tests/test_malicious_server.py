@@ -45,13 +45,13 @@ from tests.malicious import (
 )
 from transport.websocket import WebSocket
 
-scrypt = functools.cache(safety_numbers._scrypt)
+scrypt = functools.cache(safety_numbers.scrypt)
 
 
 @pytest.fixture(autouse=True)
 def once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a tenth of a second is worked out once, with the same result as ever."""
-    monkeypatch.setattr(safety_numbers, "_scrypt", scrypt)
+    monkeypatch.setattr(safety_numbers, "scrypt", scrypt)
 
 
 def place(sender: str, log: bytes = LOG) -> Context:

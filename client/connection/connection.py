@@ -16,7 +16,13 @@ from typing import Any
 
 from client import events, messages
 from client.connection.deadlines import Overdue
-from client.connection.handshake import ATTEMPT_SECONDS, ClientHandshake, Dial, PendingLogin
+from client.connection.handshake import (
+    ATTEMPT_SECONDS,
+    FIRST_RECORD,
+    ClientHandshake,
+    Dial,
+    PendingLogin,
+)
 from client.connection.liveness import Liveness
 from client.connection.login import TAKEN, LoggedIn, Login
 from client.connection.outcome import AdmissionRefused, Outcome, ServerGoodbye, outcome_of
@@ -25,7 +31,7 @@ from client.connection.sending import RecordSender
 from client.connection.standby import StandbyConnection
 from client.session import ClientSession
 from i18n import _
-from protocol import frames, limits
+from protocol import frames
 from protocol.errors import BadVersion, ChatError, TimedOut, UnknownType
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import Credentials
@@ -33,8 +39,8 @@ from transport import Closed
 from transport.stream import Stream
 from transport.websocket import WebSocket
 
-# Until `welcome` has told how large a message can be, and whatever a server may tell.
-_FIRST_RECORD, _LARGEST_RECORD = 2 * limits.RECORD_BYTES, 8 * 1024 * 1024
+# Whatever a server may tell of how large a message can be.
+_LARGEST_RECORD = 8 * 1024 * 1024
 _GOODBYE_SECONDS = 2.0
 _LOOK_SECONDS = 0.5  # while what has come is not taken: whether to leave
 
@@ -243,7 +249,7 @@ class ClientConnection:
         pending, welcome, rest = found
         peer = pending.peer
         self._sender.connect(peer)
-        peer.allow(min(max(welcome.max_payload_size, _FIRST_RECORD), _LARGEST_RECORD))
+        peer.allow(min(max(welcome.max_payload_size, FIRST_RECORD), _LARGEST_RECORD))
         self._ticket = welcome.ticket
         self._wanted = False
         self._liveness.begin(welcome, peer.route)

@@ -27,7 +27,7 @@ ANSWER_SECONDS = 75.0
 _STALE_SECONDS = 8.0  # a server waits ten for `confirm`
 QUIET_SECONDS = 5.0  # of that, before the user is told what is waited for
 # Until `welcome` has told how large a message can be.
-_FIRST_RECORD = 2 * limits.RECORD_BYTES
+FIRST_RECORD = 2 * limits.RECORD_BYTES
 
 Dial = Callable[[Callable[[Stream], None]], WebSocket]
 
@@ -58,7 +58,7 @@ class PendingLogin:
 
         ``seconds``: wait no longer than that.  Raises Refused, in clear, and ChatError.
         """
-        self.peer.allow(_FIRST_RECORD)
+        self.peer.allow(FIRST_RECORD)
         self.peer.send(confirm)
         return self.more(seconds)
 

@@ -41,7 +41,7 @@ def room_code(room: str, pairs: Iterable[Pair]) -> str:
     """
     salt = labelled("cmdchat room code salt 1")
     members = labelled("cmdchat room code 1", name(room_key(room)), *flat(pairs))
-    number = int.from_bytes(_scrypt(members, salt, CODE_COST), "big")
+    number = int.from_bytes(scrypt(members, salt, CODE_COST), "big")
     digits = str(number % 10**_DIGITS).zfill(_DIGITS)
     return " ".join(digits[at : at + _GROUP] for at in range(0, _DIGITS, _GROUP))
 
@@ -55,7 +55,7 @@ def secret_salt(secret: str, room: str) -> bytes:
         raw = unicodedata.normalize("NFC", secret).encode()
     except UnicodeEncodeError:
         raise Malformed() from None
-    return _scrypt(raw, labelled("cmdchat room secret 1", name(room_key(room))), SECRET_COST)
+    return scrypt(raw, labelled("cmdchat room secret 1", name(room_key(room))), SECRET_COST)
 
 
 def new_secret() -> str:
@@ -63,5 +63,6 @@ def new_secret() -> str:
     return to_text(secrets.token_bytes(_SECRET_BYTES))
 
 
-def _scrypt(data: bytes, salt: bytes, cost: int) -> bytes:
+def scrypt(data: bytes, salt: bytes, cost: int) -> bytes:
+    """32 bytes that cost 2^``cost`` steps and as many KiB; r and p as above."""
     return Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(data)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from client import events, messages
-from client.history.recorder import described
+from client import events
+from client.history.recorder import described, failed
 from client.history.records import HistoryError, HistoryKeys, Record, WrongPassphrase, containing
 from client.history.store import (
     Reader,
@@ -48,7 +48,7 @@ def run(settings: HistorySettings, folder: Path, ask: AskPassphrase, answer: Ans
     try:
         paths = _meant(settings, folder)
     except OSError as error:
-        return _say(ExitStatus.USAGE, _unusable(error, folder))
+        return _say(ExitStatus.USAGE, failed(error, folder, "unreadable"))
     if not paths:
         return _on_none(settings)
     if settings.action == "delete":
@@ -87,7 +87,7 @@ def _delete(settings: HistorySettings, paths: list[Path], answer: Answer) -> int
         try:
             delete(path)
         except OSError as error:
-            return _say(ExitStatus.USAGE, _unusable(error, path))
+            return _say(ExitStatus.USAGE, failed(error, path, "unreadable"))
     done = plural("{count} history deleted.", "{count} histories deleted.", len(paths))
     return _say(ExitStatus.LEFT, done.format(count=len(paths)))
 
@@ -135,7 +135,7 @@ class _UnlockedHistories:
             except WrongPassphrase:
                 shut += 1
             except (OSError, HistoryError) as error:
-                self._status = _say(ExitStatus.USAGE, _unusable(error, path))
+                self._status = _say(ExitStatus.USAGE, failed(error, path, "unreadable"))
         if shut and not self._histories:
             sentence = _("That passphrase opens no history here: try again.")
             self._status = _say(ExitStatus.REFUSED, sentence)
@@ -191,7 +191,7 @@ class _UnlockedHistories:
             try:
                 change_passphrase(one.path, one.keys, passphrase)
             except (OSError, HistoryError) as error:
-                self._status = _say(ExitStatus.USAGE, _unusable(error, one.path))
+                self._status = _say(ExitStatus.USAGE, failed(error, one.path, "unreadable"))
                 return
         done = plural(
             "{count} history has the new passphrase.",
@@ -211,7 +211,7 @@ class _UnlockedHistories:
             else:
                 yield from filter(is_wanted, reader.records())
         except (OSError, HistoryError) as error:
-            self._status = _say(ExitStatus.USAGE, _unusable(error, history.path))
+            self._status = _say(ExitStatus.USAGE, failed(error, history.path, "unreadable"))
             return
         for sentence in described(reader.faults):
             _say(ExitStatus.LEFT, f"{visible(history.keys.server)}: {sentence}")
@@ -219,13 +219,6 @@ class _UnlockedHistories:
 
 def _clock(record: Record) -> str:
     return f"{record.time.astimezone():%Y-%m-%d %H:%M}"
-
-
-def _unusable(error: OSError | HistoryError, path: Path) -> str:
-    if isinstance(error, OSError):
-        why = error.strerror or type(error).__name__
-        return messages.history("unreadable", {"path": path, "reason": why})
-    return messages.history(error.code, {"path": path})
 
 
 def _write_what_there_is() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -112,10 +111,15 @@ def _now() -> datetime:
 def _sentence(error: OSError | HistoryError, path: Path) -> str:
     if isinstance(error, FileNotFoundError):
         return messages.history("removed")
+    return failed(error, path, "stopped")
+
+
+def failed(error: OSError | HistoryError, path: Path, code: str) -> str:
+    """Why the history at ``path`` cannot be used; ``code``: what to say of the system's reason."""
     if isinstance(error, HistoryError):
         return messages.history(error.code, {"path": path})
     why = error.strerror or type(error).__name__
-    return messages.history("stopped", {"path": path, "reason": why})
+    return messages.history(code, {"path": path, "reason": why})
 
 
 def delete_history(folder: Path, host: str, port: int) -> bool:
@@ -207,10 +211,8 @@ class Recorder:
 
     def close(self) -> int:
         """Record nothing more, and forget the keys; so many messages the disk had no time for."""
-        end = time.monotonic() + _CLOSE_SECONDS
         with self._changed:
-            while self._waiting and (left := end - time.monotonic()) > 0:
-                self._changed.wait(left)
+            self._changed.wait_for(lambda: not self._waiting, _CLOSE_SECONDS)
             return self._stop()
 
     def delete(self) -> bool:
@@ -236,10 +238,9 @@ class Recorder:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._jobs:
-                    if self._closed:
-                        return
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._jobs or self._closed)
+                if not self._jobs:
+                    return
                 job = self._jobs.popleft()
             job()
 
@@ -266,8 +267,7 @@ class Recorder:
         self._missing += 1
         if self._missing > 1:
             return ""
-        why = error.strerror or type(error).__name__
-        return messages.history("paused", {"path": self._path, "reason": why})
+        return failed(error, self._path, "paused")
 
     def _resumed(self) -> str:
         """What to say of the first message that could be added again."""

@@ -32,14 +32,14 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from client.encryption.envelope import padded_size
+from client.encryption.safety_numbers import scrypt
 from client.events import HistoryView
 from protocol.codec import parse
 from protocol.errors import ChatError, Malformed
@@ -53,7 +53,10 @@ KEY_FILE_BYTES = 128 * 1024  # a thousand masters fit in
 TEXT_CHARS = 100_000  # of a longer text the beginning is kept
 LINE_BYTES = 2 * 1024 * 1024  # a longer line is no record
 
+T = TypeVar("T", str, bool)
+
 _VERSION = "2"
+_TEXTS = ("room", "from", "text", "kind")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LATEST = 253_370_764_800_000  # milliseconds: in the year 9999, where no time zone leads out of
 _NUMBER = r"([1-9][0-9]{0,14})"
@@ -125,8 +128,8 @@ class Record(HistoryView):
         if type(time) is not int or not 0 <= time <= _LATEST or not isinstance(to, str | None):
             raise Damaged()
         when = _EPOCH + timedelta(milliseconds=time)
-        room, sender, text, kind = (_word(found, key) for key in ("room", "from", "text", "kind"))
-        private, mine = (_flag(found, key) for key in ("private", "self"))
+        room, sender, text, kind = (_field(found, key, str) for key in _TEXTS)
+        private, mine = (_field(found, key, bool) for key in ("private", "self"))
         return cls(when, room, sender, to, text, kind, private, mine)
 
 
@@ -142,16 +145,9 @@ def containing(text: str, room: str, private_too: bool = False) -> Callable[[Rec
     return is_wanted
 
 
-def _word(fields: dict[str, Any], key: str) -> str:
+def _field(fields: dict[str, Any], key: str, kind: type[T]) -> T:
     value = fields.get(key)
-    if not isinstance(value, str):
-        raise Damaged()
-    return value
-
-
-def _flag(fields: dict[str, Any], key: str) -> bool:
-    value = fields.get(key)
-    if not isinstance(value, bool):
+    if not isinstance(value, kind):
         raise Damaged()
     return value
 
@@ -229,18 +225,14 @@ class HistoryKeys:
         if not all(isinstance(one, str) for one in masters):
             raise Damaged()
         try:
-            return cls(_word(fields, "server"), tuple(from_text(one, 32) for one in masters))
+            return cls(_field(fields, "server", str), tuple(from_text(one, 32) for one in masters))
         except Malformed:
             raise Damaged() from None
 
 
 def _lock(passphrase: str, salt: bytes, cost: int, line: bytes) -> Fernet:
     secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
-    return _fernet(_scrypt(secret, salt, cost), labelled("cmdchat history lock 2", line))
-
-
-def _scrypt(secret: bytes, salt: bytes, cost: int) -> bytes:
-    return Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(secret)
+    return _fernet(scrypt(secret, salt, cost), labelled("cmdchat history lock 2", line))
 
 
 def _fernet(key: bytes, info: bytes) -> Fernet:
