@@ -184,7 +184,7 @@ def _run(argv: Sequence[str]) -> int:
         return ExitStatus.USAGE
     if unreadable:
         raise unreadable
-    for sentence in (*dotenv.said, *settings.near_misses(dotenv)):
+    for sentence in (*dotenv.notices, *settings.near_misses(dotenv)):
         say(sentence)
     asking.note_exposed(args)
     _harden()

@@ -58,8 +58,8 @@ _HALF = re.compile("[\ud800-\udfff]")  # what was not UTF-8
 class Dotenv(dict[str, str]):
     """Name and value of what is taken from a file, and what there is to say of the rest.
 
-    ``name``: the file as the user knows it. ``said``: a sentence for each thing that is not taken.
-    ``withheld``: the ``STRICT`` settings that the rest names. ``taken``: the names of which
+    ``name``: the file as the user knows it. ``notices``: a sentence for each thing that is not
+    taken. ``withheld``: the ``STRICT`` settings that the rest names. ``taken``: the names of which
     something has made use.
     """
 
@@ -68,11 +68,11 @@ class Dotenv(dict[str, str]):
         values: Mapping[str, str] | None = None,
         *,
         name: str = ".env",
-        said: Iterable[str] = (),
+        notices: Iterable[str] = (),
         withheld: Iterable[str] = (),
     ) -> None:
         super().__init__(values or {})
-        self.name, self.said, self.withheld = name, tuple(said), frozenset(withheld)
+        self.name, self.notices, self.withheld = name, tuple(notices), frozenset(withheld)
         self.taken: set[str] = set()
 
     def used(self) -> list[str]:
@@ -104,8 +104,8 @@ def parse_dotenv(text: str, name: str = ".env") -> Dotenv:
             withheld |= set(strict_names(text[place:end].partition("\n")[2]))
         number += text.count("\n", place, end)
         place = end
-    said = [_passed_over(name, passed_over)] if passed_over else []
-    return Dotenv(values, name=name, said=said, withheld=withheld)
+    notices = [_passed_over(name, passed_over)] if passed_over else []
+    return Dotenv(values, name=name, notices=notices, withheld=withheld)
 
 
 def strict_names(text: str) -> list[str]:

@@ -41,7 +41,7 @@ def read_dotenv(path: str | None = None) -> Dotenv:
     except (FileNotFoundError, NotADirectoryError):
         return Dotenv()
     except OSError as error:
-        return Dotenv(said=[_not_read(_PATH, reason(error))])
+        return Dotenv(notices=[_not_read(_PATH, reason(error))])
 
 
 def read_trusted(path: str) -> str | None:
@@ -98,7 +98,7 @@ def _read_found(path: str) -> Dotenv:
     if raw.startswith(UTF16):  # no line of it means anything
         names = strict_names(raw[2:].replace(b"\0", b"").decode("latin-1"))
         why = reason(UnicodeDecodeError("utf-8", raw, 0, 2, ""))
-        return Dotenv(said=[_not_read(path, why)], withheld=names)
+        return Dotenv(notices=[_not_read(path, why)], withheld=names)
     return found
 
 
@@ -124,7 +124,7 @@ def _read(path: str, ordinary: bool) -> tuple[os.stat_result, bytes]:
 def _not_ordinary(status: os.stat_result) -> Dotenv:
     # A folder of that name is common (a virtual environment), and nobody takes it for settings.
     why = _("it is no ordinary file")
-    return Dotenv(said=[] if stat.S_ISDIR(status.st_mode) else [_not_read(_PATH, why)])
+    return Dotenv(notices=[] if stat.S_ISDIR(status.st_mode) else [_not_read(_PATH, why)])
 
 
 def _not_read(path: str, why: str) -> str:
@@ -134,7 +134,7 @@ def _not_read(path: str, why: str) -> str:
 def _withheld(found: Dotenv, sentence: str) -> Dotenv:
     """Nothing of a file, and which of ``STRICT`` it asks for."""
     names = {*found.withheld, *(name for name in STRICT if _asks(name, found.get(name, "")))}
-    return Dotenv(said=[sentence], withheld=names)
+    return Dotenv(notices=[sentence], withheld=names)
 
 
 def _asks(name: str, value: str) -> bool:

@@ -133,8 +133,8 @@ def test_whose_file_is_believed(
     owner.own(owners, mode)
     read = settings.read_dotenv()
     assert read == ({"SERVER_PORT": "7"} if believed else {})
-    assert len(read.said) == (not believed)
-    assert believed or "is not read: " in read.said[0] and "--env-file .env" in read.said[0]
+    assert len(read.notices) == (not believed)
+    assert believed or "is not read: " in read.notices[0] and "--env-file .env" in read.notices[0]
     assert settings.read_dotenv(".env") == {"SERVER_PORT": "7"}  # named, it is believed
 
 
@@ -147,7 +147,7 @@ def test_a_copy_of_the_example_is_believed(here: Path, umask: int) -> None:
     finally:
         os.umask(before)
     os.chown(here / ".env", -1, os.getgid())
-    assert (settings.read_dotenv(), settings.read_dotenv().said) == ({}, ())
+    assert (settings.read_dotenv(), settings.read_dotenv().notices) == ({}, ())
     with (here / ".env").open("a") as file:
         file.write(GOOD)
     assert settings.read_dotenv() == {"SERVER_PORT": "7"}
@@ -158,7 +158,7 @@ def test_a_copy_of_the_example_is_believed(here: Path, umask: int) -> None:
 
 def test_a_folder_is_nothing_to_speak_of(here: Path) -> None:
     (here / ".env").mkdir()
-    assert (settings.read_dotenv(), settings.read_dotenv().said) == ({}, ())
+    assert (settings.read_dotenv(), settings.read_dotenv().notices) == ({}, ())
     with pytest.raises(SettingsError):
         settings.read_dotenv(".env")
 
@@ -167,17 +167,17 @@ def test_what_is_no_ordinary_file_is_not_read(here: Path) -> None:
     path = here / ".env"
     os.mkfifo(path)
     read = settings.read_dotenv()
-    assert (read, read.said) == ({}, (".env is not read: it is no ordinary file.",))
+    assert (read, read.notices) == ({}, (".env is not read: it is no ordinary file.",))
     path.unlink()
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(".env")
-        assert settings.read_dotenv().said == read.said
+        assert settings.read_dotenv().notices == read.notices
     path.unlink()
     path.symlink_to("/dev/tty")
-    assert settings.read_dotenv().said == read.said
+    assert settings.read_dotenv().notices == read.notices
     path.unlink()
     path.symlink_to("nowhere")
-    assert settings.read_dotenv().said == ()
+    assert settings.read_dotenv().notices == ()
 
 
 def test_a_file_that_becomes_a_fifo_does_not_hang(
@@ -188,7 +188,7 @@ def test_a_file_that_becomes_a_fifo_does_not_hang(
     ordinary = os.stat(PROGRAM)
     monkeypatch.setattr(os, "stat", lambda path: ordinary)
     read = settings.read_dotenv()
-    assert (read, read.said) == ({}, (".env is not read: it is no ordinary file.",))
+    assert (read, read.notices) == ({}, (".env is not read: it is no ordinary file.",))
 
 
 def test_a_named_pipe_is_read_to_its_end(here: Path) -> None:
@@ -213,7 +213,7 @@ def test_what_cannot_be_read_stops_nothing(here: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "open", denied)
     read = settings.read_dotenv()
     wanted = ".env is not read: it cannot be read (Permission denied)."
-    assert (read, read.said) == ({}, (wanted,))
+    assert (read, read.notices) == ({}, (wanted,))
 
 
 def test_none_is_no_file(here: Path) -> None:
@@ -232,16 +232,16 @@ def test_good_lines_are_taken_whatever_stands_around_them() -> None:
     read = parse_dotenv(text)
     assert read == {"SERVER_PORT": "7", "B": "2", "D": "4"}
     wanted = ".env lines 1, 3, 4, 6, 7, 9, 10 are not of the form NAME=value, and are passed over."
-    assert read.said == (wanted,)
+    assert read.notices == (wanted,)
     assert not read.withheld
-    assert parse_dotenv("x\n" * 50).said[0].count(",") == 11
+    assert parse_dotenv("x\n" * 50).notices[0].count(",") == 11
 
 
 def test_a_line_that_is_not_utf8_is_passed_over_alone(here: Path) -> None:
     (here / ".env").write_bytes(b"# caf\xe9\nCITY=Malm\xf6\nSERVER_PORT=7\nFORCE_SSL=ja\xdf\n")
     read = settings.read_dotenv()
     assert read == {"SERVER_PORT": "7"}
-    assert "lines 2, 4 are" in read.said[0] and read.withheld == {"FORCE_SSL"}
+    assert "lines 2, 4 are" in read.notices[0] and read.withheld == {"FORCE_SSL"}
 
 
 @pytest.mark.parametrize("name", STRICT)
@@ -270,10 +270,11 @@ def test_a_file_that_is_not_read_is_searched_for_strict_settings(here: Path) -> 
     path.write_bytes("#FORCE_SSL=1\nCLIENT_USE_SSL=1\n".encode("utf-16"))
     path.chmod(0o600)
     read = settings.read_dotenv()
-    assert not read and read.withheld == frozenset({"CLIENT_USE_SSL"}) and "UTF-16" in read.said[0]
+    assert not read and read.withheld == frozenset({"CLIENT_USE_SSL"})
+    assert "UTF-16" in read.notices[0]
     path.write_text("FORCE_SSL=true\n" + "#" * dotenv_file._FILE_BYTES)
     read = settings.read_dotenv()
-    assert not read and read.withheld == frozenset({"FORCE_SSL"}) and "too long" in read.said[0]
+    assert not read and read.withheld == frozenset({"FORCE_SSL"}) and "too long" in read.notices[0]
 
 
 def connect(withheld: set[str], args: Mapping[str, str]) -> settings.ClientSettings:

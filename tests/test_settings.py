@@ -764,7 +764,7 @@ def test_lines_of_dotenv(line: str, value: str) -> None:
 )
 def test_a_line_of_another_form_is_named_by_its_number_alone(text: str, number: int) -> None:
     wanted = f".env line {number} is not of the form NAME=value, and is passed over."
-    assert dotenv(text).said == (wanted,)
+    assert dotenv(text).notices == (wanted,)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -773,7 +773,7 @@ def test_any_text_is_read(text: str) -> None:
     read = dotenv(f"{text}\nSERVER_PORT=7\n")
     quoted = any(mark in text for mark in "'\"")
     assert quoted or read["SERVER_PORT"] == "7"
-    assert all("NAME=value" in sentence for sentence in read.said)
+    assert all("NAME=value" in sentence for sentence in read.notices)
 
 
 @given(st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"])))
@@ -792,7 +792,7 @@ def test_a_dotenv_file_may_have_a_byte_order_mark(tmp_path: Path, here: Path) ->
 
 def test_no_dotenv_is_an_empty_one(here: Path) -> None:
     read = settings.read_dotenv()
-    assert (read, read.said) == ({}, ())
+    assert (read, read.notices) == ({}, ())
 
 
 @pytest.mark.parametrize("content", [None, b"K=\xff", "K=v".encode("utf-16"), b"#" * 2**20 + b"##"])
