@@ -82,7 +82,7 @@ class _ServerAdapter(SocketAdapter):
     def send(self, data: bytes | bytearray) -> int:
         if self.answer:
             data, self.answer = self.answer + data, b""
-        sent = super().send(data)
+        sent = self._stream.send(data)
         self._tell_backlog()
         return sent
 
