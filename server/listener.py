@@ -19,13 +19,15 @@ from server.admission import AcceptSlot, ConnectionLimits, Permit
 from server.client_address import address_group
 from transport.listening import listen, shut, wake_listener
 
-Stay = Callable[[], None]
-# A socket just accepted, the peer's address, its place; what is left for the client's own thread.
-Serve = Callable[[Any, str, Permit], "Stay | None"]
+RunClient = Callable[[], None]
+# A socket just accepted, the peer's address, its place; what the client's own thread is to run.
+Serve = Callable[[Any, str, Permit], "RunClient | None"]
 
 
 class Listener:
-    """``refusal`` is what is sent to whom there is no place for, before the connection is closed.
+    """A listening socket, and the acceptors that wait at it.
+
+    ``refusal`` is what is sent to whom there is no place for, before the connection is closed.
     Raises CannotListen if the address cannot be used.
     """
 
@@ -41,7 +43,7 @@ class Listener:
         self._connection_limits, self._slot = connection_limits, accept_slot
         self._serve, self._refusal = serve, refusal
         self._stopping = threading.Event()
-        self._door = threading.Condition()  # leaf; guards the count
+        self._changed = threading.Condition()  # leaf; guards the count
         self._waiting = 1  # acceptors that wait for a connection, from start on
         self.socket = listen(host, port)
         self.port = int(self.socket.getsockname()[1])
@@ -53,11 +55,11 @@ class Listener:
     def stop(self) -> None:
         """Accept nobody any more and free the address."""
         self._stopping.set()
-        with self._door:
+        with self._changed:
             waiting = self._waiting
         wake_listener(self.socket, waiting)
-        with self._door:
-            self._door.wait_for(lambda: not self._waiting, limits.STOP_QUIET_SECONDS)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, limits.STOP_QUIET_SECONDS)
         self.close()
 
     def close(self) -> None:
@@ -76,32 +78,32 @@ class Listener:
                 sock, address = self._next()
             except OSError:
                 if self._stopping.is_set():
-                    return self._go()
+                    return self._stop_waiting()
                 continue
             if self._stopping.is_set():
                 shut(sock)
-                return self._go()
-            if self._bring_in(sock, address) and not self._come_back():
+                return self._stop_waiting()
+            if self._bring_in(sock, address) and not self._wait_again():
                 return
 
     def _bring_in(self, sock: Any, address: Any) -> bool:
-        """One connection; False if this acceptor could not leave the door for it."""
-        stay = None
+        """One connection; False if this acceptor could not leave another one waiting."""
+        run_client = None
         with self._slot:
             # Not before: while others work, whoever comes waits with the system, and not here.
             if not self._let_another_wait():
                 shut(sock)
                 return False
             try:
-                stay = self._admit(sock, address)
+                run_client = self._admit(sock, address)
             except Exception:  # with one of them: all others come in as before
                 shut(sock)
                 threads.tell_failure()
-        if stay is not None:
+        if run_client is not None:
             try:
-                threads.start(stay)
+                threads.start(run_client)
             except RuntimeError:  # the system has no more threads: this one stays with it
-                stay()
+                run_client()
         return True
 
     def _let_another_wait(self) -> bool:
@@ -109,7 +111,7 @@ class Listener:
 
         False if that cannot be, since the system has no more threads.
         """
-        with self._door:
+        with self._changed:
             if self._waiting > 1:
                 self._waiting -= 1
                 return True
@@ -119,18 +121,18 @@ class Listener:
             return False
         return True
 
-    def _come_back(self) -> bool:
+    def _wait_again(self) -> bool:
         """After a connection: wait for the next one, unless enough others do."""
-        with self._door:
+        with self._changed:
             if self._waiting >= limits.ACCEPTORS or self._stopping.is_set():
                 return False
             self._waiting += 1
             return True
 
-    def _go(self) -> None:
-        with self._door:
+    def _stop_waiting(self) -> None:
+        with self._changed:
             self._waiting -= 1
-            self._door.notify_all()
+            self._changed.notify_all()
 
     def _next(self) -> tuple[Any, Any]:
         """Accept; where descriptors have run out, wait a little instead of spinning."""
@@ -144,7 +146,7 @@ class Listener:
             raise ConnectionAbortedError
         return sock, address
 
-    def _admit(self, sock: Any, client_address: Any) -> Stay | None:
+    def _admit(self, sock: Any, client_address: Any) -> RunClient | None:
         """If there is a place for it, bring it in."""
         address = client_address[0]
         permit = self._connection_limits.admit(address_group(address))
