@@ -123,6 +123,13 @@ def test_every_kind_has_a_sample() -> None:
     assert set(SAMPLES) == set(ALL.values())
 
 
+def test_what_a_client_asks_for_is_a_request() -> None:
+    """Each of its frames with a ``ref``, and no other."""
+    for kind in CLIENT_FRAMES.values():
+        names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        assert issubclass(kind, frames.Request) == ("ref" in names), kind
+
+
 def test_types_are_unique() -> None:
     for table in TABLES.values():
         assert all(kind.kind == name for name, kind in table.items())
