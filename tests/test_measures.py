@@ -60,3 +60,7 @@ def test_an_exception_that_is_none_any_more_is_found(
     (told,) = found(program, "class Chair:\n    pass\n")
     assert told.startswith("Chair means one thing only")
     assert found(program, "class Chair:\n    class Chair:\n        pass\n") == []
+
+
+def test_all_of_it_holds() -> None:
+    assert measures.broken() == []
