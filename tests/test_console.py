@@ -22,7 +22,7 @@ from client.output.json import Json
 from client.output.line_prefix import LinePrefix
 from client.output.line_screen import LineScreen
 from client.output.lines import Minimal
-from client.output.screen import QUEUE_EVENTS
+from client.output.screen_queue import QUEUE_EVENTS
 from client.output.text import ALARM, INFO, is_mentioned
 from client.output.widths import pad, width
 from client.output.wrapping import Row, Span, wrap

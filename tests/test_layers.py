@@ -295,7 +295,7 @@ INNER: dict[str, str] = {
         text links line_screen
         input_line wrapping
         screen line_prefix widths
-        charset clearing clipboard crowds json streams width_table
+        charset clearing clipboard crowds json screen_queue streams width_table
     """,
     "client.fullscreen": """
         screen

@@ -1,7 +1,8 @@
 """The full-screen view: a fold of events, a picture of it, and the difference to the last one.
 
-``scrollback`` keeps what was said, ``entry_text`` gives an event its words, ``model`` folds
-events together, ``columns``, ``header``, ``prompt``, ``scroll`` and ``view`` make lines of it,
-and ``diff`` tells what to write so that a terminal shows them. All of that is pure;
-``screen`` has the terminal.
+``scrollback`` keeps what was said, ``entry_text`` and ``own_lines`` give it its words, ``repeats``
+counts what comes again, ``connection_status`` knows what the connection is like, and ``model``
+folds events into these. ``columns``, ``header``, ``prompt``, ``scroll`` and ``view`` make lines of
+it, ``bare`` lines to copy from; ``diff`` finds the cells that differ, and ``canvas`` what to write
+so that a terminal shows them. All of that is pure; ``screen`` has the terminal.
 """

@@ -23,17 +23,14 @@ from client.input.terminal import Size
 from client.output import clipboard
 from client.output.charset import Charset
 from client.output.clearing import wiped
-from client.output.screen import (
+from client.output.screen import Now, Screen, local_now, nothing
+from client.output.screen_queue import (
     Diagnostic,
     HandOver,
     Item,
-    Now,
     Redrawn,
-    Screen,
     ShownEvent,
     ViewKey,
-    local_now,
-    nothing,
 )
 
 _TICK = 1.0  # seconds between two steps of what counts down

@@ -24,17 +24,14 @@ from client.events import (
 from client.input.editor import LineView
 from client.input.terminal import Size
 from client.output.input_line import InputLine
-from client.output.screen import (
+from client.output.screen import Now, Screen, local_now, nothing
+from client.output.screen_queue import (
     QUEUE_EVENTS,
     Diagnostic,
     HandOver,
     Item,
-    Now,
     Redrawn,
-    Screen,
     ShownEvent,
-    local_now,
-    nothing,
 )
 
 

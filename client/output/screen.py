@@ -1,20 +1,19 @@
-"""The one owner of standard output: its thread, and the queue of what is to be drawn.
+"""The one owner of standard output, and its thread.
 
-Other threads say what is to be seen (``show``, ``typed``, ``diagnose``); the screen thread alone
-draws and writes it, so that nothing that the network brings can disturb a half-typed line.
+Other threads say what is to be seen (``show``, ``show_line``, ``diagnose``), which goes into a
+queue; the screen thread alone draws and writes it, so that nothing that the network brings can
+disturb a half-typed line.
 
 Thread: ``screen``, started by ``start``, ends after ``close`` or when standard output has gone,
-joined by ``close``. Lock: ``_changed`` guards the queue and the flags; a leaf, no I/O inside.
+joined by ``close``.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TextIO
 
@@ -23,50 +22,20 @@ from client.input.editor import LineView
 from client.input.terminal import is_terminal
 from client.output import streams
 from client.output.crowds import Crowds, TimedEvent
+from client.output.screen_queue import (
+    Diagnostic,
+    HandOver,
+    Item,
+    Redrawn,
+    ScreenQueue,
+    ShownEvent,
+    ViewKey,
+)
 from protocol.safe_text import visible
 
-QUEUE_EVENTS = 1000  # events that wait; whoever brings more waits for room
 CLOSE_TIME = 3.0  # seconds that what waits has to be written in
 
 Now = Callable[[], datetime]
-
-
-@dataclass(frozen=True)
-class ShownEvent:
-    event: Event
-    when: datetime
-
-
-@dataclass(frozen=True)
-class Diagnostic:
-    text: str
-
-
-@dataclass(frozen=True)
-class Redrawn:
-    pass
-
-
-@dataclass(frozen=True)
-class ViewKey:
-    """A key that is about the view, not about the typed line: its name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class HandOver:
-    """The terminal goes to somebody else (``away``), or comes back; ``done`` says it has.
-
-    ``silently``: it is somebody else's already, so nothing is written there.
-    """
-
-    away: bool
-    done: threading.Event
-    silently: bool = False
-
-
-Item = ShownEvent | Diagnostic | Redrawn | ViewKey | HandOver | LineView
 
 
 def _shown(told: list[TimedEvent]) -> list[Item]:
@@ -100,12 +69,8 @@ class Screen:
         self._on_terminal = is_terminal(out)
         self._on_gone = on_gone
         self._now = now
-        self._changed = threading.Condition()
-        self._items: deque[Item] = deque()
+        self._queue = ScreenQueue()
         self._batch: list[Item] = []  # what is being drawn; the screen thread's
-        self._undrawn: Counter[type[Event]] = Counter()  # events that nobody could see
-        self._closing = False
-        self._hurried = False
         self._vanishing = False  # nothing is drawn any more, and what was is wiped away
         self._crowds = Crowds(clock)  # used by the screen thread only
         self._away = False  # the terminal is somebody else's; used by the screen thread only
@@ -119,74 +84,57 @@ class Screen:
     def show(self, event: Event) -> None:
         """Show an event. Never waits, so that it may be called under a lock; dropped after
         ``close``. Who brings many, waits for room before the next ones."""
-        self._put(ShownEvent(event, self._now()))
+        self._queue.put(ShownEvent(event, self._now()))
 
     def await_room(self, seconds: float) -> bool:
         """Whether there is room for more within ``seconds``; so, too, where nobody reads it."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: self._has_room() or self._hurried or self._over(), seconds
-            )
+        return self._queue.await_room(seconds)
 
     def undrawn(self, kind: type[Event]) -> int:
         """How many events of a kind were shown when, or just before, there was no reader."""
-        with self._changed:
-            return self._undrawn[kind]
+        return self._queue.undrawn(kind)
 
     def diagnose(self, text: str) -> None:
         """Say something of the program's own without breaking the typed line."""
-        self._put(Diagnostic(text))
+        self._queue.put(Diagnostic(text))
 
     def redraw(self) -> None:
         """Draw again, for example when the size has changed."""
-        self._put(Redrawn())
+        self._queue.put(Redrawn())
 
     def view_key(self, name: str) -> None:
         """A key that is about the view was pressed."""
-        self._put(ViewKey(name))
+        self._queue.put(ViewKey(name))
 
     def hand_over(self, away: bool, silently: bool = False) -> None:
         """Leave the terminal to somebody else, or take it back; returns when that is done."""
         item = HandOver(away, threading.Event(), silently)
-        self._put(item)
+        self._queue.put(item)
         while self._thread.is_alive() and not item.done.wait(CLOSE_TIME):
-            if self._over():
+            if self._queue.closed:
                 return
 
     def show_line(self, view: LineView) -> None:
         """Show the line being typed as it is now. Never waits."""
-        with self._changed:
-            last = self._items[-1] if self._items else None
-            if isinstance(last, LineView) and not last.entered:
-                self._items.pop()
-                # Where lines cannot be erased, an entered one is written whole first.
-                if view.entered:
-                    self._items.append(last)
-            self._append_locked(view)
+        self._queue.put_line(view)
 
     def hurry(self) -> None:
         """Wait no longer for a reader that does not read: what does not fit is dropped."""
-        with self._changed:
-            self._hurried = True
-            self._changed.notify_all()
+        self._queue.hurry()
 
     def close(self, timeout: float = CLOSE_TIME) -> None:
         """Draw what waits, leave the terminal as it was, and end the thread.
 
         Does not wait longer than ``timeout`` for a reader that does not read.
         """
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self._queue.close()
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
     def vanish(self) -> None:
         """Draw nothing more, and wipe away what was drawn; ``close`` waits for it."""
-        with self._changed:
-            self._vanishing = self._closing = True
-            self._items.clear()
-            self._changed.notify_all()
+        self._vanishing = True
+        self._queue.close(drop=True)
 
     @property
     def stuck(self) -> bool:
@@ -215,27 +163,6 @@ class Screen:
         """Seconds after which it wants to draw though nothing has come; None for never."""
         return None
 
-    def _put(self, item: Item) -> None:
-        with self._changed:
-            if self._has_room() or not self._hurried:
-                self._append_locked(item)
-
-    def _has_room(self) -> bool:
-        return len(self._items) < QUEUE_EVENTS
-
-    def _over(self) -> bool:
-        return self._closing or self.gone
-
-    def _append_locked(self, item: Item) -> None:
-        if self._over():
-            self._count_locked([item])
-            return
-        self._items.append(item)
-        self._changed.notify_all()
-
-    def _count_locked(self, items: Iterable[Item]) -> None:
-        self._undrawn.update(type(item.event) for item in items if isinstance(item, ShownEvent))
-
     def _waits(self) -> float | None:
         """Seconds after which there is something to draw though nothing has come."""
         ends = [end for end in (self._patience(), self._crowds.left) if end is not None]
@@ -253,21 +180,10 @@ class Screen:
             found.append(item)
         return found + _shown(self._crowds.due())
 
-    def _take(self, patience: float | None) -> list[Item] | None:
-        """Wait for something to draw; None after ``close``, when all has been drawn."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closing, patience)
-            if not self._items and self._closing:
-                return None
-            items = list(self._items)
-            self._items.clear()
-            self._changed.notify_all()
-            return items
-
     def _run(self) -> None:
         try:
             self._begin()
-            while (items := self._take(self._waits())) is not None:
+            while (items := self._queue.take(self._waits())) is not None:
                 self._batch = items
                 self._draw(self._in_crowds(items))
                 self._batch = []
@@ -285,12 +201,9 @@ class Screen:
             self._leave(error)
 
     def _leave(self, failure: Exception | None) -> None:
-        with self._changed:
-            self.failure = failure
-            self.gone = True
-            self._count_locked([*self._batch, *self._items])
-            self._items.clear()
-            self._changed.notify_all()
+        self.failure = failure
+        self.gone = True
+        self._queue.fail(self._batch)
         if failure is None:
             streams.drop(self._out)
         self._on_gone()
