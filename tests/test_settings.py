@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from cryptography.fernet import Fernet
@@ -34,28 +34,22 @@ def only_english_and_french(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(i18n, "available", lambda: ["en", "fr"])
 
 
-def server(
-    args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
-) -> settings.ServerSettings:
-    return settings.server_settings(Sources(args or {}, environ or {}, dotenv or {}, **more))
+Chosen = TypeVar("Chosen")
 
 
-def client(
-    args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
-) -> settings.ClientSettings:
-    return settings.client_settings(Sources(args or {}, environ or {}, dotenv or {}, **more))
+def builder(build: Callable[[Sources], Chosen]) -> Callable[..., Chosen]:
+    """``build`` from arguments, environment and ``.env``, each of which may be left out."""
+
+    def make(args: Any = None, environ: Any = None, dotenv: Any = None, **more: Any) -> Chosen:
+        return build(Sources(args or {}, environ or {}, dotenv or {}, **more))
+
+    return make
 
 
-def token(
-    args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
-) -> settings.TokenSettings:
-    return settings.token_settings(Sources(args or {}, environ or {}, dotenv or {}, **more))
-
-
-def history(
-    args: settings.Args | None = None, environ: Any = None, dotenv: Any = None, **more: Any
-) -> settings.HistorySettings:
-    return settings.history_settings(Sources(args or {}, environ or {}, dotenv or {}, **more))
+server = builder(settings.server_settings)
+client = builder(settings.client_settings)
+token = builder(settings.token_settings)
+history = builder(settings.history_settings)
 
 
 def refusal(make: Callable[[], object]) -> str:
