@@ -117,17 +117,12 @@ class TlsStream(Stream):
 
     def _check_pin(self) -> None:
         pin = getattr(self._context, "pin", None)
-        if pin is None:
-            return
-        with self._machine:
-            leaf = self._tls.getpeercert(binary_form=True) or b""
-        if not hmac.compare_digest(hashlib.sha256(leaf).hexdigest(), pin):
+        if pin is not None and not hmac.compare_digest(self.peer_fingerprint(), pin):
             raise TlsFailed("fingerprint")
 
     def peer_fingerprint(self) -> str:
         """SHA-256 of the peer's certificate, in hexadecimal; whether it is to be trusted or not."""
-        with self._machine:
-            return hashlib.sha256(self._tls.getpeercert(binary_form=True) or b"").hexdigest()
+        return hashlib.sha256(self.agreed()[1]).hexdigest()
 
     def agreed(self) -> tuple[str, bytes]:
         """The version of TLS, as ``TLSv1.3``, and the peer's certificate (DER)."""
