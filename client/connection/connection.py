@@ -16,13 +16,7 @@ from typing import Any
 
 from client import events, messages
 from client.connection.deadlines import Overdue
-from client.connection.handshake import (
-    ATTEMPT_SECONDS,
-    FIRST_RECORD,
-    ClientHandshake,
-    Dial,
-    PendingLogin,
-)
+from client.connection.handshake import ATTEMPT_SECONDS, ClientHandshake, Dial, PendingLogin
 from client.connection.liveness import Liveness
 from client.connection.login import TAKEN, LoggedIn, Login
 from client.connection.outcome import AdmissionRefused, Outcome, ServerGoodbye, outcome_of
@@ -39,8 +33,6 @@ from transport import Closed
 from transport.stream import Stream
 from transport.websocket import WebSocket
 
-# Whatever a server may tell of how large a message can be.
-_LARGEST_RECORD = 8 * 1024 * 1024
 _GOODBYE_SECONDS = 2.0
 _LOOK_SECONDS = 0.5  # while what has come is not taken: whether to leave
 
@@ -249,7 +241,6 @@ class ClientConnection:
         pending, welcome, rest = found
         peer = pending.peer
         self._sender.connect(peer)
-        peer.allow(min(max(welcome.max_payload_size, FIRST_RECORD), _LARGEST_RECORD))
         self._ticket = welcome.ticket
         self._wanted = False
         self._liveness.begin(welcome, peer.route)

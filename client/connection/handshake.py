@@ -26,8 +26,8 @@ ATTEMPT_SECONDS = 10.0  # until the server's greeting
 ANSWER_SECONDS = 75.0
 _STALE_SECONDS = 8.0  # a server waits ten for `confirm`
 QUIET_SECONDS = 5.0  # of that, before the user is told what is waited for
-# Until `welcome` has told how large a message can be.
-FIRST_RECORD = 2 * limits.RECORD_BYTES
+# Until `welcome` has told how large a message can be, and whatever a server may tell.
+_FIRST_RECORD, _LARGEST_RECORD = 2 * limits.RECORD_BYTES, 8 * 1024 * 1024
 
 Dial = Callable[[Callable[[Stream], None]], WebSocket]
 
@@ -56,9 +56,9 @@ class PendingLogin:
     def prove(self, confirm: bytes, seconds: float | None = None) -> Sequence[Any]:
         """Send it; the frames of the server's first record, as JSON has them, which prove it.
 
-        ``seconds``: wait no longer than that.  Raises Refused, in clear, and ChatError.
+        ``seconds``: wait no longer than that.  Raises AdmissionRefused, in clear, and ChatError.
         """
-        self.peer.allow(FIRST_RECORD)
+        self.peer.allow(_FIRST_RECORD)
         self.peer.send(confirm)
         return self.more(seconds)
 
@@ -68,6 +68,10 @@ class PendingLogin:
         if not values:
             raise Unexpected()
         return values
+
+    def allow(self, size: int) -> None:
+        """Take messages as large as the server says, within reason."""
+        self.peer.allow(min(max(size, _FIRST_RECORD), _LARGEST_RECORD))
 
     def drop(self) -> None:
         """End it at once."""
@@ -127,7 +131,7 @@ class ClientHandshake:
         return self._receive_by(peer, now + ANSWER_SECONDS)
 
     def _receive_by(self, peer: WebSocket, deadline: float) -> str | bytes:
-        """The next message of the handshake.  Raises Refused for a refusal in clear."""
+        """The next message of the handshake.  Raises AdmissionRefused for a refusal in clear."""
         while (left := deadline - self._clock()) > 0:
             if self._leaving.is_set():
                 raise Closed()

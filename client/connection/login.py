@@ -123,4 +123,5 @@ class Login:
             if not first and shown and not proven and not self._leaving.is_set():
                 self._emit(events.Warning("unproven", None, messages.warning("unproven")))
             raise
+        pending.allow(welcome.max_payload_size)
         return LoggedIn(pending, welcome, values[1:])

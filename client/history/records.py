@@ -71,7 +71,7 @@ _LINE = re.compile(rf"{_NUMBER} {_TOKEN}\n".encode("ascii"))
 
 
 class HistoryError(ChatError):
-    """What keeps a history from being used; ``code`` is one of ``wording.history``."""
+    """What keeps a history from being used; ``code`` is one of ``messages.history``."""
 
     code = "unusable"
 
