@@ -212,7 +212,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(word, known, 1)
-    return " " + _("Is {word} meant?").format(word=close[0]) if close else ""
+    return " " + _("Did you mean {word}?").format(word=close[0]) if close else ""
 
 
 def _connect_words(args: Arguments, words: list[str], invited: bool) -> Arguments:

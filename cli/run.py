@@ -200,7 +200,7 @@ def _without_command(argv: Sequence[str]) -> int:
         _show(f"CMD CHAT {VERSION}\n{about()}")
     elif words and words[0] not in COMMANDS and argv[0] == words[0]:
         raise UsageError(
-            _("{word} is no command.").format(word=repr(words[0][:40]))
+            _("{word} is not a command.").format(word=repr(words[0][:40]))
             + nearest(words[0], list(COMMANDS)),
             parser.format_usage(),
         )

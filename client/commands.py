@@ -174,7 +174,7 @@ def _language(call: Call) -> None:
         call.context.emit(events.Error("bad_language", text))
         return
     i18n.use(wanted)
-    text = _("The language is {language} now.").format(language=i18n.LANGUAGES[wanted])
+    text = _("The language is now {language}.").format(language=i18n.LANGUAGES[wanted])
     call.context.emit(events.Notice(text))
 
 
@@ -209,7 +209,7 @@ def _clear(call: Call) -> None:
 
 def _reconnect(call: Call) -> None:
     if call.user.is_connected:
-        text = _("Trying another connection; the one that there is stays until then.")
+        text = _("Trying another connection; the present one stays until then.")
         call.context.emit(events.Notice(text))
     call.context.reconnect()
 
@@ -279,12 +279,12 @@ COMMANDS = (
         _notify, where=("rich",),
     ),
     Command(
-        "ignore", "[NICK]", (NICK,), N_("hide somebody"), N_("Show nothing more of somebody."),
+        "ignore", "[NICK]", (NICK,), N_("hide somebody"), N_("Hide somebody's messages."),
         lambda call: call.user.ignore(call.argument(0)),
         elsewhere=("block", "kick", "ban", "mute"),
     ),
     Command(
-        "unignore", "NICK", (NICK,), N_("show again"), N_("Show somebody again."),
+        "unignore", "NICK", (NICK,), N_("show again"), N_("Show somebody's messages again."),
         lambda call: call.user.unignore(call.arguments[0]),
         elsewhere=("unblock", "unban", "unmute"),
     ),
@@ -309,7 +309,7 @@ COMMANDS = (
     ),
     Command(
         "reconnect", "", (), N_("connect again"),
-        N_("Try a new connection now, also where the present one seems well."), _reconnect,
+        N_("Try a new connection now, even if the present one seems well."), _reconnect,
     ),
     Command(
         "panic", "[delete]", (DELETE,), N_("forget, leave"),
@@ -372,13 +372,13 @@ def _run_command(line: str, context: CommandContext) -> None:
     if row is None:
         context.emit(_unknown(word))
     elif context.renderer not in row.where:
-        text = _("/{command} has no meaning for this renderer.").format(command=row.name)
+        text = _("/{command} is not available with this renderer.").format(command=row.name)
         context.emit(events.Error("not_here", text))
     else:
         try:
             row.run(Call(context, _arguments(row, rest)))
         except _Misused:
-            text = _("Use it like this: {usage}. {help}")
+            text = _("Usage: {usage}. {help}")
             context.emit(events.Error("usage", text.format(usage=row.written(), help=_(row.help))))
 
 

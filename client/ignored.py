@@ -15,9 +15,11 @@ class Ignored:
     def __init__(self) -> None:
         self._nicks: dict[str, str] = {}  # key: nick key; the nickname as it was typed
 
+    def __bool__(self) -> bool:
+        return bool(self._nicks)
+
     def __contains__(self, nick: str) -> bool:
-        # Most people ignore nobody, and every message asks.
-        return bool(self._nicks) and nick_key(nick) in self._nicks
+        return nick_key(nick) in self._nicks
 
     def __str__(self) -> str:
         return ", ".join(self._nicks.values())

@@ -55,7 +55,7 @@ class LocalUser:
         with self._session.acting() as session:
             line = session.outbox.take_back(session.room)
             if line is None:
-                session.show(Notice(_("There is no line here that was not sent.")))
+                session.show(Notice(_("There is no unsent line in this room.")))
             else:
                 self._post(line)
 
@@ -141,7 +141,7 @@ class LocalUser:
         """Show again what this nickname says from now on."""
         with self._session.acting() as session:
             if session.ignored.remove(nick):
-                text = _("{nick} is not ignored any more.")
+                text = _("{nick} is no longer ignored.")
             else:
                 text = _("{nick} is not ignored.")
             session.show(Notice(text.format(nick=visible(nick))))

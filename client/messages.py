@@ -55,12 +55,12 @@ _REFUSALS: dict[str, str] = {
         "Whoever runs this server has shown you the door: you may come back in {wait}."
     ),
     "bad_nick": N_(
-        "That is no nickname: use 1 to 32 letters, digits, dots, dashes or underscores "
+        "That is not a nickname: use 1 to 32 letters, digits, dots, dashes or underscores "
         "of one alphabet."
     ),
     "nick_pinned": N_("Your token fixes your nickname; connect with a password to choose one."),
     "bad_room": N_(
-        "That is no room name: use 1 to 64 letters, digits, dots, dashes or underscores."
+        "That is not a room name: use 1 to 64 letters, digits, dots, dashes or underscores."
     ),
     "room_full": N_("That room is full; try another room, or later."),
     "server_full": N_("The server is full; try again later."),
@@ -71,7 +71,7 @@ _REFUSALS: dict[str, str] = {
     "too_many_attempts": N_("Too many failed attempts from your address; try again in {wait}."),
     "too_long": N_("The message is longer than this server takes; make it shorter."),
     "stale": N_("The room had changed since that was written; send it again."),
-    "gone": N_("That member is not here any more; /who shows who is."),
+    "gone": N_("That member is no longer here; /who shows who is."),
     "repeated": N_("The server has that already; nothing more needs to be done."),
     "timed_out": N_("The server heard nothing for too long; check the connection and try again."),
     "revoked": N_("Your token has been revoked; ask whoever runs the server for a new one."),
@@ -97,7 +97,7 @@ _NOT_SENT: dict[str, str] = {
     ),
     "too_long": N_("it is longer than this server takes; make it shorter"),
     "disconnected": N_("the connection was lost; send it again when it is back"),
-    "gone": N_("that member is not here any more; /who shows who is"),
+    "gone": N_("that member is no longer here; /who shows who is"),
     "left_room": N_("you are not in that room; go there and send it again"),
     "unverified": N_(
         "somebody who is not verified has come in since; look with /who and send it again"
@@ -129,7 +129,7 @@ _WARNINGS: dict[str, str] = {
     "other_keys": N_("{nick} has other keys than before."),
     "other_keys_loud": N_(
         "ATTENTION: {nick} was verified and has other keys now, so this may be somebody else; "
-        "say nothing secret before you have compared codes anew with /verify."
+        "say nothing secret before you have compared codes again with /verify."
     ),
     "old_run": N_(
         "{nick} comes with keys of an earlier start that is over, and gets nothing to read: the "
@@ -452,8 +452,8 @@ def history(code: str, params: Params | None = None) -> str:
 def history_resumed(missing: int) -> str:
     """The history is written again; so many messages of meanwhile are not in it."""
     text = plural(
-        "The history is written again; {count} message of meanwhile is missing from it.",
-        "The history is written again; {count} messages of meanwhile are missing from it.",
+        "The history is being written again; {count} message from the meantime is missing.",
+        "The history is being written again; {count} messages from the meantime are missing.",
         missing,
     )
     return text.format(count=missing)

@@ -200,7 +200,7 @@ class OpenRoom:
     def _ignores(self, sender: int, nick: str) -> bool:
         """Whether ``sender`` is ignored, under the present name or the one it signed with."""
         if not self._ignored:
-            return False
+            return False  # as nearly always, and every message asks
         member = self._member(sender)
         return (nick if member is None else member.nick) in self._ignored
 

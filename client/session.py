@@ -106,7 +106,7 @@ class ClientSession:
         return self.outbox.ask(make)
 
     def _advance(self) -> None:
-        while self.here is not None and self.entrance.live:
+        while self.outbox.queued and self.here is not None and self.entrance.live:
             head = self.outbox.next(self.encryption.change)
             if head is None:
                 return
@@ -165,8 +165,12 @@ class ClientSession:
         handler = HANDLERS.get(type(frame))
         if handler is None:
             raise Unexpected()
-        with self.acting():
-            self.show(*handler(self, frame))
+        with self._lock:  # as in ``acting``, which takes longer
+            for event in handler(self, frame):
+                self._emit(event)
+            self._advance()
+            self._changed.notify_all()
+        self._on_outgoing()
 
     def paused_until(self) -> float | None:
         """When ``go_on`` has something to do, by the clock; None if nothing waits for that."""
@@ -229,7 +233,8 @@ class ClientSession:
         if here is None or isinstance(self.entrance.state, Arrival):
             raise Unexpected()
         for entry in log.entries:
-            self.show(*here.take(entry))
+            for event in here.take(entry):
+                self._emit(event)
         here.seq = max(here.seq, log.to)
         return []
 

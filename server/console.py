@@ -45,7 +45,7 @@ class AdminConsole:
         if row is None:
             self._tell(_("There is no such command here: help lists them."))
         elif row.needs and not rest.strip():
-            self._tell(_("Use it like this: {usage}. {help}").format(
+            self._tell(_("Usage: {usage}. {help}").format(
                 usage=f"{row.name} {row.usage}", help=_(row.help)
             ))
         else:

@@ -182,7 +182,7 @@ def test_every_flag_of_the_settings_is_an_option_of_some_command() -> None:
     ("command", "line", "sentence"),
     [
         (SERVE, "a 1 2", "There is more than IP_ADDRESS PORT here."),
-        (SERVE, "--pasword S3cret", "--pasword is not an option of serve. Is --password meant?"),
+        (SERVE, "--pasword S3cret", "not an option of serve. Did you mean --password?"),
         (SERVE, "--passwordS3cret", "--passwordS3cret is not"),
         (SERVE, "--password", "Argument -p/--password: expected one argument."),
         (SERVE, "--port 7", "--port is no option: PORT stands by itself, as in "
@@ -194,7 +194,7 @@ def test_every_flag_of_the_settings_is_an_option_of_some_command() -> None:
         (SERVE, "--pass S3cret", "--pass is not an option of serve."),
         (CONNECT, "h 1 al pw S3cret", "There is more than SERVER PORT USERNAME PASSWORD here."),
         (CONNECT, "--ssl=S3cret", "Argument --ssl: ignored explicit argument"),
-        (CONNECT, "--tokn=S3cret", "--tokn is not an option of connect. Is --token meant?"),
+        (CONNECT, "--tokn=S3cret", "--tokn is not an option of connect. Did you mean --token?"),
         (CONNECT, "--room --secret h", "Argument -r/--room: expected one argument."),
         (CONNECT, "cmdchat://a --invite-file f", "There are two invite links"),
         (CONNECT, "cmdchat://a#S3cret al pw x", "There is more than USERNAME PASSWORD here."),
@@ -491,7 +491,7 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("", ["usage:"]),
-        ("conect", ["Is connect meant?"]),
+        ("conect", ["Did you mean connect?"]),
         ("-l en serve", ["first word"]),
         ("serve", ["ADMIN_PASSWORD", "--password-file"]),
         ("serve 0.0.0.0 99999 -p S3cret", ["SERVER_PORT (command line, PORT)", "65535"]),

@@ -262,9 +262,9 @@ def test_the_own_nickname_follows_renames() -> None:
     renderer = Minimal()
     renderer.lines(CONNECTED, NOON, None)
     (line,) = renderer.lines(events.MemberRenamed("default", "alice", "al"), NOON, None)
-    assert line == "▌ 12:01 · You are called al now."
+    assert line == "▌ 12:01 · You are now known as al."
     (line,) = renderer.lines(events.MemberRenamed("default", "bob", "bo"), NOON, None)
-    assert line == "▌ 12:01 · bob is called bo now."
+    assert line == "▌ 12:01 · bob is now known as bo."
 
 
 def test_what_is_on_its_way_is_not_shown() -> None:

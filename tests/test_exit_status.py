@@ -105,7 +105,7 @@ def test_a_server_that_speaks_something_else_is_3(answer: bytes, expected: str) 
         (["serve", "127.0.0.1", "no-port"], "SERVER_PORT"),
         (["serve", "127.0.0.1", "0"], "ADMIN_PASSWORD"),
         (["serve", "--color"], "--color"),
-        (["sing"], "'sing' is no command"),
+        (["sing"], "'sing' is not a command"),
         ([], "must be a command"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

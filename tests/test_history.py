@@ -752,7 +752,7 @@ def test_a_full_disk_is_said_once_and_ends_nothing(folder: Path) -> None:
     put(message("d"))  # there is room again
     put(message("e"))
     assert screen.warnings[1:] == [
-        "The history is written again; 2 messages of meanwhile are missing from it."
+        "The history is being written again; 2 messages from the meantime are missing."
     ]
     assert look_back(run, screen) == ["a", "d", "e"]
     assert run.close() == 0

@@ -57,9 +57,9 @@ def test_a_refused_line_stays_and_can_be_sent_again(server: Server) -> None:
         alice.type("/ignore bob\r")
         alice.sees("Ignored: bob")
         bob.say("unheard", "/nick robert", "unheard too")
-        alice.sees("bob is called robert now")
+        alice.sees("bob is now known as robert")
         alice.type("/unignore robert\r")
-        alice.sees("robert is not ignored any more")
+        alice.sees("robert is no longer ignored")
         bob.say("heard")
         alice.sees("robert │ heard")
         assert "unheard" not in alice.shown()
@@ -113,7 +113,7 @@ def test_after_three_handshakes_that_prove_nothing_it_asks() -> None:
             assert "did not know your password" in bob.errors
         with Server(port=server.port):
             alice.type("/reconnect\r")
-            alice.sees("you have joined the room anew")
+            alice.sees("you have rejoined the room")
             alice.type("/reconnect\r")
             alice.sees("(?s)Trying another connection.*The connection is back; nothing was lost")
             alice.type("q\r")

@@ -216,7 +216,7 @@ class ClientConnection:
         self._go_on(found)
         name = found.pending.nick
         if name != wanted:
-            text = _("The nickname {wanted} is taken: you are {name} now.")
+            text = _("The nickname {wanted} is taken: you are now {name}.")
             self._emit(events.Notice(text.format(wanted=wanted, name=name)))
 
     def _begin_login(self) -> PendingLogin:
@@ -368,7 +368,7 @@ class ClientConnection:
         finally:
             self._standby = None
         if standby.wanted:
-            text = _("No other connection could be made; the one that there is goes on.")
+            text = _("No other connection could be made; the present one stays in use.")
             self._emit(events.Notice(text))
         self._liveness.dial_in(self._reconnection.backoff.delay(welcome))
 

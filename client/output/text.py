@@ -170,14 +170,14 @@ class EventText:
     def _renamed(self, event: events.MemberRenamed) -> list[Row]:
         if nick_key(event.old) == nick_key(self.nick):
             self.nick = event.nick
-            return [_row(_("You are called {nick} now."), "quiet", nick=event.nick)]
-        text = _("{old} is called {nick} now.")
+            return [_row(_("You are now known as {nick}."), "quiet", nick=event.nick)]
+        text = _("{old} is now known as {nick}.")
         return [_row(text, "quiet", old=event.old, nick=event.nick)]
 
     def _room_entered(self, event: events.RoomEntered) -> list[Row]:
         self.room = event.room
         count = messages.members(len(event.members))
-        text = _("You are in room {room} now: {members}.")
+        text = _("You are now in room {room}: {members}.")
         return [_row(text, room=event.room, members=count), self._company(event.members)]
 
     def _company(self, members: Sequence[events.MemberView]) -> Row:
@@ -229,7 +229,7 @@ class EventText:
         ]
 
     def _nick_verified(self, event: events.NickVerified) -> list[Row]:
-        return [_row(_("{nick} is verified now."), nick=event.nick)]
+        return [_row(_("{nick} is now verified."), nick=event.nick)]
 
     def _invite(self, event: events.Invite) -> list[Row]:
         return [
@@ -321,7 +321,7 @@ class EventText:
     def _reconnected(self, event: events.Reconnected) -> list[Row]:
         if event.resumed:
             return [_row(_("The connection is back; nothing was lost."))]
-        return [_row(_("The connection is back; you have joined the room anew."))]
+        return [_row(_("The connection is back; you have rejoined the room."))]
 
     def _disconnected(self, event: events.Disconnected) -> list[Row]:
         return [_row("{text}", "alarm", text=messages.disconnected(event.reason))]
