@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cli.table import COMMANDS, flags
-from settings.table import SHELLS
+from settings.table import ROWS, SHELLS
+from settings.types import file_path
 from tests.command import run_command
 from tests.machine import needs
 from tests.processes import PROGRAM, Terminal
@@ -32,6 +33,15 @@ def test_a_script_has_every_subcommand_option_and_choice(shell: str) -> None:
         assert words in done.out
     assert all(name in done.out for name in NAMES)
     assert all(char.isprintable() or char == "\n" for char in done.out)
+
+
+def test_a_setting_that_takes_a_few_words_or_a_file_says_so() -> None:
+    """That is what scripts offer; a new row must not be forgotten."""
+    for row in ROWS.values():
+        assert all(row.type(word) == word for word in row.choices)
+        assert bool(row.choices) == row.type.__qualname__.startswith("choice."), row.name
+        named = row.word == "PATH" and row.name != "CLIENT_PATH"  # which is part of a URL
+        assert (row.type is file_path) == named, row.name
 
 
 def test_help_in_a_script_is_in_the_users_language() -> None:
