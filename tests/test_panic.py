@@ -167,7 +167,7 @@ class _Stuck:
     def backlog(self) -> int:
         return 0 if self.free.is_set() else len(self.begun)
 
-    def begin(self, data: str) -> None:
+    def send_nowait(self, data: str) -> None:
         self.begun.append(data)
 
     def wake(self) -> None:
