@@ -58,7 +58,7 @@ class Scroll:
             end = min(end, _index(entries, self._anchor[0]) + 1)
         return entries[max(0, end - count): end]
 
-    def place(self, entries: Sequence[ScrollbackEntry], rows: int) -> Viewport:
+    def viewport(self, entries: Sequence[ScrollbackEntry], rows: int) -> Viewport:
         """What is seen of ``entries`` on so many rows."""
         foot = self._foot(entries)
         if foot is None:

@@ -6,8 +6,6 @@ first when there is too much.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -70,11 +68,6 @@ class Scrollback:
                 alternates = repeat.key[0] != "presence" or entry.repeat.last != repeat.last
                 return entry if alternates else None
         return None
-
-    def place(self, number: int) -> int:
-        """Where in ``entries`` the entry of that number is, or would be."""
-        numbers: Callable[[ScrollbackEntry], int] = lambda entry: entry.number  # noqa: E731
-        return bisect_left(self.entries(), number, key=numbers)
 
 
 class Scrollbacks:

@@ -99,17 +99,17 @@ class View:
         self._measure(entries, size)
         typing = self._prompt(typed, size)
         self._rows = size.rows - 3 - len(typing.lines)
-        place = self._scroll.place(entries, self._rows)
-        self._model.at_end = place.end
-        self._hint = self._hinted(place, now)
+        seen = self._scroll.viewport(entries, self._rows)
+        self._model.at_end = seen.end
+        self._hint = self._hinted(seen, now)
         above = [
             header(self._model, size.columns, self._charset),
             rule(size.columns, self._charset),
-            *[()] * (self._rows - len(place.lines)),
-            *place.lines,
+            *[()] * (self._rows - len(seen.lines)),
+            *seen.lines,
         ]
         ticks = self._model.connection.counts_down or any(
-            counts_down(entry, now) for entry in place.entries
+            counts_down(entry, now) for entry in seen.entries
         )
         return self._with_foot(above, typed, typing, size, ticks)
 
