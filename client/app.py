@@ -127,6 +127,7 @@ class _Client:
             mouse=settings.mouse,
             complete=self._complete,
             on_gone=self._on_gone,
+            on_drop=lambda: self._commands.user.drop(),
         )
         show = self._console.screen.show
         self._session = ClientSession(
@@ -299,6 +300,9 @@ class _Client:
         while not self._connection.over and time.monotonic() < end:
             if self._session.wait_answered(_LOOK_SECONDS):
                 return
+            # What the server's limit lets go later is no silence.
+            if self._session.keeps_back() and not self._quitting:
+                end = max(end, time.monotonic() + seconds)
             if self._quitting:
                 end = min(end, time.monotonic() + QUIT_SECONDS)
 

@@ -26,6 +26,7 @@ KEYS = (
     KeyLine("↑, ↓", N_("what you typed before")),
     KeyLine("Ctrl-R", N_("search what you typed")),
     KeyLine("Alt-S", N_("send again what was not sent")),
+    KeyLine("Esc", N_("drop the lines that wait")),
     KeyLine("PgUp, PgDn", N_("older messages, newer ones"), _VIEW),
     KeyLine("Alt-L", N_("a bare view, to copy from"), _VIEW),
     KeyLine("Ctrl-L", N_("draw everything again")),

@@ -27,7 +27,7 @@ PEOPLE = ("rich", "minimal")  # renderers that somebody looks at
 
 # Kinds of arguments. The last two take the rest of the line.
 COMMAND, NICK, ROOM, OK, WHEN = "command", "nick", "room", "ok", "when"
-LANGUAGE, DELETE, PLACE = "language", "delete", "place"
+LANGUAGE, DELETE, PLACE, ALL = "language", "delete", "place", "all"
 TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secret
 _REST = (TEXT, SECRET)
 
@@ -214,6 +214,13 @@ def _reconnect(call: Call) -> None:
     call.context.reconnect()
 
 
+def _resend(call: Call) -> None:
+    wanted = (call.argument(0) or "").casefold()
+    if wanted and wanted != ALL:
+        raise _Misused
+    call.user.resend(wanted == ALL)
+
+
 def _panic(call: Call) -> None:
     wanted = (call.argument(0) or "").casefold()
     if wanted and wanted != DELETE:
@@ -270,8 +277,9 @@ COMMANDS = (
         lambda call: call.user.invite(),
     ),
     Command(
-        "resend", "", (), N_("send it again"), N_("Send the last line again that was not sent."),
-        lambda call: call.user.resend(), where=PEOPLE,
+        "resend", "[all]", (ALL,), N_("send it again"),
+        N_("Send the oldest line again that was not sent; all: all of them."),
+        _resend, where=PEOPLE,
     ),
     Command(
         "notify", "[MODE]", (WHEN,), N_("when it rings"),
@@ -494,7 +502,7 @@ def _complete_command(
         return []
     choices = {
         COMMAND: [_KEYS, *(row.name for row in COMMANDS)], NICK: nicks, ROOM: rooms, OK: ["ok"],
-        TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE],
+        TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE], ALL: [ALL],
     }  # fmt: skip
     if kind == TEXT and not word:
         return []

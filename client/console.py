@@ -61,6 +61,7 @@ class Console(Display):
         mouse: bool = False,
         complete: Complete = commands.complete,
         on_gone: Callable[[], None] | None = None,
+        on_drop: Callable[[], None] = lambda: None,
         stdin: TextIO | None = None,
         stdout: TextIO | None = None,
         stderr: TextIO | None = None,
@@ -77,7 +78,7 @@ class Console(Display):
         if dumb and interactive and sys.platform == "win32":
             print(_(_PLAIN), file=err)
         self._raw_terminal = _raw_terminal(stdin) if interactive else None
-        self._on_gone = on_gone
+        self._on_gone, self._on_drop = on_gone, on_drop
         self._signals: TerminalSignals | None = None
         self._started = self._closed = self._bare = False  # bare: the frame is off the view
         encoding = terminal_encoding(environ, out.encoding) if both else out.encoding
@@ -183,6 +184,10 @@ class Console(Display):
 
     def view_key(self, name: str) -> None:
         self.screen.view_key(name)
+
+    def drop_lines(self) -> None:
+        """Esc was pressed: whoever has lines that wait takes them back."""
+        self._on_drop()
 
     def suspend(self) -> None:
         self.screen.hand_over(away=True)

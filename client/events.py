@@ -232,11 +232,9 @@ class NotSent(Event):
     """A line that was not taken, handed back; exactly one for each refused line."""
 
     name = "not_sent"
-    _optional = ("retry_after",)
     room: str
     text: str
     reason: str
-    retry_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -277,9 +275,19 @@ class Missed(Event):
 class NickAwaited(Event):
     """Not in yet: whoever has ``nick`` is away, and it is asked for again in ``delay`` seconds."""
 
-    name = "waiting"
+    name = "nick_awaited"
     nick: str
     delay: float
+
+
+@dataclass(frozen=True)
+class LinesWaiting(Event):
+    """So many lines wait because of the server's limit, the next one for ``seconds``; 0: none
+    does any more."""
+
+    name = "waiting"
+    lines: int
+    seconds: float
 
 
 @dataclass(frozen=True)

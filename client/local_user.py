@@ -12,7 +12,7 @@ from functools import partial
 from client import refusals
 from client.encryption import safety_numbers
 from client.events import Event, Invite, MemberList, Notice
-from client.outbox import Line, Switch
+from client.outbox import MAX_HANDED_BACK, Line, Switch
 from client.session import ClientSession
 from i18n import _
 from protocol import frames
@@ -50,14 +50,19 @@ class LocalUser:
         with self._session.acting() as session:
             self._post(Line(session.room, text, "text", to=nick))
 
-    def resend(self) -> None:
-        """Send again what was handed back last in the room that is shown."""
+    def resend(self, everything: bool = False) -> None:
+        """Send again what was handed back in the room that is shown: the oldest line, or all."""
         with self._session.acting() as session:
-            line = session.outbox.take_back(session.room)
-            if line is None:
+            lines = session.outbox.take_back(session.room, MAX_HANDED_BACK if everything else 1)
+            if not lines:
                 session.show(Notice(_("There is no unsent line in this room.")))
-            else:
+            for line in lines:
                 self._post(line)
+
+    def drop(self) -> None:
+        """Hand back the lines that wait because of the server's limit."""
+        with self._session.acting() as session:
+            session.show(*session.outbox.drop())
 
     def _post(self, line: Line) -> None:
         """The lock is held."""

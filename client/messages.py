@@ -90,14 +90,11 @@ _REFUSALS: dict[str, str] = {
 _REFUSED = N_("The server refused that ({code}); try something else, or ask whoever runs it.")
 
 _NOT_SENT: dict[str, str] = {
-    "rate_limited": N_("too many messages at once; send it again in {wait}"),
-    "address_limited": N_(
-        "too many messages at once from your address, which others may share; send it again in "
-        "{wait}"
-    ),
+    "too_many": N_("too many lines wait already; send it again when some of them have gone"),
+    "dropped": N_("you have dropped it; send it again if you want to"),
     "too_long": N_("it is longer than this server takes; make it shorter"),
     "disconnected": N_("the connection was lost; send it again when it is back"),
-    "gone": N_("that member is no longer here; /who shows who is"),
+    "gone": N_("nobody here has that nickname; /who shows who is here"),
     "left_room": N_("you are not in that room; go there and send it again"),
     "unverified": N_(
         "somebody who is not verified has come in since; look with /who and send it again"
@@ -385,9 +382,9 @@ def refusal(code: str, params: Params | None = None) -> str:
     return _sentence(_REFUSALS, _REFUSED, key, params)
 
 
-def not_sent(reason: str, params: Params | None = None) -> str:
+def not_sent(reason: str) -> str:
     """Why a line was handed back, as the end of "Not sent: …"."""
-    return _sentence(_NOT_SENT, _NOT_TAKEN, reason, params)
+    return _sentence(_NOT_SENT, _NOT_TAKEN, reason)
 
 
 def unreadable(reason: str) -> str:
@@ -519,6 +516,16 @@ def crowd(joined: int, left: int) -> str:
     went = plural("{count} left", "{count} left", left).format(count=left)
     changes = [text for text, count in ((came, joined), (went, left)) if count]
     return _("Many at once: {changes}.").format(changes=", ".join(changes))
+
+
+def lines_waiting(count: int, left: float) -> str:
+    """How many lines wait because of the server's limit, and for how many seconds."""
+    text = plural(
+        "{count} line waits; next in {wait}; Esc drops it",
+        "{count} lines wait; next in {wait}; Esc drops them",
+        count,
+    )
+    return text.format(count=count, wait=seconds(left))
 
 
 def about(left: float) -> int:

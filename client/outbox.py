@@ -5,11 +5,13 @@ sealed goes again byte for byte; what a server has not acknowledged by the time 
 another room to talk to is handed back, never sent to whoever is there now.
 
 Each connection has one outbox, whichever room a line is for: the server answers in one series, and
-how fast lines may go is decided here alone.
+how fast lines may go is decided here alone (``pacing``).  A line beyond the server's limit waits
+instead of being refused.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from client import refusals
 from client.encryption.posts import SealedPost
 from client.events import Event, Message, NotSent, Sending, Settled
 from client.own_name import OwnName
+from client.pacing import Pacing
 from protocol import frames
 from protocol.errors import Unexpected
 from protocol.frames import Keys, Post, Private, Wrap
@@ -32,6 +35,7 @@ PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 MAX_IN_FLIGHT = 64  # lines sealed and unanswered: fewer than the answers a server remembers
 MAX_QUEUED = 1000  # typed while nothing can be sent; one more has to wait its turn to be read
+LIMITED = ("rate_limited", "address_limited")  # refusals of a line that end by themselves
 MAX_HANDED_BACK = 100  # that can be sent again
 
 
@@ -55,7 +59,7 @@ class Line:
     signature: bytes = b""
     encoded: tuple[bytes, ...] = field(default=(), repr=False)
     seq: int | None = None  # once accepted
-    refusal: tuple[str, float | None] | None = None  # a code, and the seconds to wait
+    refusal: str | None = None  # a code
 
     @property
     def is_public(self) -> bool:
@@ -100,6 +104,7 @@ class Outbox:
 
     def __init__(self, own: OwnName, clock: Callable[[], float]) -> None:
         self._own, self._clock = own, clock
+        self.pacing = Pacing(clock)
         self.most: int | None = None
         self.outgoing: deque[bytes] = deque()
         self.queued: deque[Line | Switch] = deque()
@@ -137,11 +142,19 @@ class Outbox:
         return [line for line in self.answered.values() if line.is_public]
 
     def paused_until(self) -> float | None:
-        """When the next line may be sealed anew; None if it may now, or there is none."""
+        """When the next line may be sealed; None: now, after an answer, or there is none."""
         head = self.queued[0] if self.queued else None
-        if isinstance(head, Line) and head.not_before > self._clock():
-            return head.not_before
-        return None
+        if not isinstance(head, Line):
+            return None
+        ready = max(head.not_before, self.pacing.ready_at(len(self.in_flight)))
+        return ready if self._clock() < ready < math.inf else None
+
+    def kept_back(self) -> tuple[int, float]:
+        """How many lines the server's limit keeps back, and the seconds until the next one goes;
+        infinity while that is up to an answer."""
+        lines, now = self._queued_lines(), self._clock()
+        left = self.pacing.ready_at(len(self.in_flight)) - now
+        return (len(lines), left) if lines and left > 0 else (0, 0.0)
 
     # From a person to the server
 
@@ -150,7 +163,7 @@ class Outbox:
         if line.is_longer(self.most):
             return self.hand_back(line, "too_long")
         if self.full:
-            return self.hand_back(line, "disconnected")
+            return self.hand_back(line, "too_many" if self.kept_back()[0] else "disconnected")
         self._orders += 1
         line.order = self._orders
         self.queued.append(line)
@@ -171,6 +184,7 @@ class Outbox:
             waits = (
                 len(self.in_flight) >= MAX_IN_FLIGHT
                 or any(line.change != change for line in self.in_flight.values())
+                or self.pacing.ready_at(len(self.in_flight)) > self._clock()
                 or self.paused_until() is not None
             )
         return None if waits else self.queued.popleft()
@@ -209,6 +223,7 @@ class Outbox:
     def accepted(self, accepted: frames.Accepted, seen: int) -> list[Event]:
         """A line in flight has been accepted; of its room's log, ``seen`` has come."""
         line = self.in_flight.pop(accepted.ref)
+        self.pacing.taken()
         if line.target is None:
             line.seq = accepted.seq
         if line.seq is not None and line.seq <= seen:
@@ -218,36 +233,49 @@ class Outbox:
         return self._conclude_next()
 
     def refused_line(self, refused: frames.Refused) -> list[Event]:
-        """A line in flight has been refused."""
+        """A line in flight has been refused.
+
+        Stale: the membership moved on, so it is sealed anew.  Over the limit: it waits.
+        """
         line = self.in_flight.pop(refused.ref or 0)
-        # Stale: the membership moved on meanwhile, so it is sealed anew.
-        if refused.code == "stale" and self._put_back(line):
+        if refused.code in LIMITED:
+            self.pacing.refused(refused.retry_after)
+            self._put_back(line)
             return []
-        line.refusal = refused.code, refused.retry_after
+        if refused.code == "stale" and line.stale < len(PAUSES):
+            line.not_before = self._clock() + PAUSES[line.stale]
+            line.stale += 1
+            self._put_back(line)
+            return []
+        line.refusal = refused.code
         self.answered[line.ref] = line
         return self._conclude_next()
 
-    def _put_back(self, line: Line) -> bool:
-        """``line`` has to be sealed again: it waits where it did before, and for a while.
-
-        False if that has come to nothing too often.
-        """
-        if line.stale >= len(PAUSES):
-            return False
-        line.not_before = self._clock() + PAUSES[line.stale]
-        line.stale += 1
+    def _put_back(self, line: Line) -> None:
+        """``line`` has to be sealed again: it waits where it did before."""
         place = 0
         for other in self.queued:
             if isinstance(other, Switch) or other.order > line.order:
                 break
             place += 1
         self.queued.insert(place, line)
-        return True
+
+    def drop(self) -> list[Event]:
+        """Hand back the lines that the limit keeps back; they can be sent again."""
+        if not self.kept_back()[0]:
+            return []
+        lines = self._queued_lines()
+        self.queued = deque(entry for entry in self.queued if not isinstance(entry, Line))
+        return [event for line in lines for event in self.hand_back(line, "dropped")]
 
     def placed(self, own: frames.OwnPosted) -> tuple[Line | None, list[Event]]:
         """The line that the log has there; None if it is shown already, since the answer came
         before a new stay.  Raises Unexpected for one that is in no log."""
-        line = self.in_flight.pop(own.ref, None) or self.answered.pop(own.ref, None)
+        line = self.in_flight.pop(own.ref, None)
+        if line is not None:
+            self.pacing.taken()
+        else:
+            line = self.answered.pop(own.ref, None)
         if line is None:
             return None, []
         if not line.is_public:
@@ -308,7 +336,7 @@ class Outbox:
         ]
 
     def _concluded(self, line: Line) -> list[Event]:
-        return self._shown(line) if line.refusal is None else self.hand_back(line, *line.refusal)
+        return self._shown(line) if line.refusal is None else self.hand_back(line, line.refusal)
 
     def _shown(self, line: Line) -> list[Event]:
         private, text = line.target is not None, carried(line.text)
@@ -319,26 +347,24 @@ class Outbox:
 
     # Handed back
 
-    def hand_back(
-        self, line: Line, reason: str, retry_after: float | None = None
-    ) -> list[Event]:
+    def hand_back(self, line: Line, reason: str) -> list[Event]:
         """``line`` is not sent, which is told; it can be sent again."""
         self.refused += 1
         self._number(line)
         self._handed_back.append(line)
-        return [Settled(line.number), NotSent(line.room, line.text, reason, retry_after)]
+        return [Settled(line.number), NotSent(line.room, line.text, reason)]
 
-    def take_back(self, room: str) -> Line | None:
-        """The line that was handed back last in ``room``, as when it was typed; None: there is
-        none (any more)."""
+    def take_back(self, room: str, most: int) -> list[Line]:
+        """So many of the lines that were handed back in ``room``, as when they were typed; the
+        oldest first."""
         here = [line for line in self._handed_back if room_key(line.room) == room_key(room)]
-        if not here:
-            return None
-        self._handed_back.remove(here[-1])
-        back = here[-1]
-        return Line(
-            back.room, back.text, back.kind, to=back.to, target=back.target, number=back.number
-        )
+        for line in here[:most]:
+            self._handed_back.remove(line)
+        return [
+            Line(back.room, back.text, back.kind, to=back.to, target=back.target,
+                 number=back.number)
+            for back in here[:most]
+        ]  # fmt: skip
 
     def forget(self) -> None:
         """Nothing that was handed back can be sent again."""

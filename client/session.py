@@ -9,6 +9,7 @@ emitted as an event, in order, into queues that take it at once.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -67,6 +68,7 @@ class ClientSession:
         self.entrance = Entrance(room)
         self.verification = Verifier(self.encryption, emit, self._changed)
         self.here: OpenRoom | None = None
+        self._kept_back = 0  # lines, as was said last
         self.known_rooms: tuple[str, ...] = ()  # by what the server has listed
 
     @property
@@ -105,7 +107,20 @@ class ClientSession:
             return None
         return self.outbox.ask(make)
 
+    def _say_kept_back(self) -> None:
+        """Whenever the number of lines changes that the server's limit keeps back."""
+        count, seconds = self.outbox.kept_back() if self.entrance.live else (0, 0.0)
+        if count != self._kept_back and seconds < math.inf:
+            self._kept_back = count
+            self._emit(events.LinesWaiting(count, round(seconds, 1)))
+
     def _advance(self) -> None:
+        if self.outbox.queued:
+            self._send_queued()
+        if self.outbox.queued or self._kept_back:
+            self._say_kept_back()
+
+    def _send_queued(self) -> None:
         while self.outbox.queued and self.here is not None and self.entrance.live:
             head = self.outbox.next(self.encryption.change)
             if head is None:
@@ -152,6 +167,7 @@ class ClientSession:
         """
         with self._lock:
             self.encryption.most = self.outbox.most = welcome.max_message_size
+            self.outbox.pacing.allow(welcome.rate_limit, welcome.rate_window)
             self.own.granted(welcome.nick, wanted)
 
     def lose(self) -> None:
@@ -204,6 +220,11 @@ class ClientSession:
     def _is_answered(self) -> bool:
         placed = self.here is None or self.here.seq >= self.here.awaited
         return placed and self.outbox.empty and not self.verification.computing
+
+    def keeps_back(self) -> bool:
+        """Whether lines wait for their time, which is known."""
+        with self._lock:
+            return 0.0 < self.outbox.kept_back()[1] < math.inf
 
     def wait_capacity(self, seconds: float) -> bool:
         """Whether another line can be taken within ``seconds``."""

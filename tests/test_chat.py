@@ -156,7 +156,7 @@ def test_the_longest_message_and_one_byte_more(trio: Trio, room: str) -> None:
     ann.hears(longest, "after")
     (refused,) = ann.all("not_sent")
     assert (refused["reason"], refused["text"]) == ("too_long", longest + "x")
-    assert (refused["room"], "retry_after" in refused) == (room, False)
+    assert refused["room"] == room
     assert not ann.all("error")
 
 
@@ -351,21 +351,26 @@ def test_listening_goes_on_after_the_input(server: Server, trio: Trio, room: str
         trio[0].next("left", nick="ada")
 
 
-def test_the_rate_limit(room: str) -> None:
+def test_lines_beyond_the_limit_wait_for_their_time(room: str) -> None:
+    """And the program with them, however little of its input is left."""
+    with Server({"MAX_MESSAGES_PER_WINDOW": "5", "RATE_LIMIT_WINDOW": "0.5"}) as server:
+        lines = [f"line {number}" for number in range(25)]
+        dot = run_client(server, "--room", room, nick="dot", text="\n".join(lines))
+    assert dot.texts() == lines and dot.process.returncode == 0
+    assert dot.all("not_sent") == [] and dot.all("error") == []
+    waits = dot.all("waiting")
+    assert max(event["lines"] for event in waits) == 20
+    assert all(0 <= event["seconds"] <= 0.5 for event in waits) and waits[0]["seconds"] > 0
+    assert (waits[-1]["lines"], waits[-1]["seconds"]) == (0, 0.0)
+
+
+def test_commands_have_a_limit_of_their_own(room: str) -> None:
     with Server({"MAX_MESSAGES_PER_WINDOW": "3"}) as server:
-        text = "".join(f"line {number}\n" for number in range(5)) + "/rooms\n" * 4
+        text = "one\n" + "/rooms\n" * 4
         dot = run_client(server, "--room", room, nick="dot", text=text)
-    assert dot.texts() == ["line 0", "line 1", "line 2"]
-    refused = dot.all("not_sent")
-    assert [(event["text"], event["reason"]) for event in refused] == [
-        ("line 3", "rate_limited"),
-        ("line 4", "rate_limited"),
-    ]
-    assert all(0 < event["retry_after"] <= 60 for event in refused)
-    # Commands have a window of their own, and an error for what is no line.
+    assert dot.texts() == ["one"] and dot.process.returncode == 0
     assert len(dot.all("rooms")) == 3
     assert [event["code"] for event in dot.all("error")] == ["rate_limited"]
-    assert dot.process.returncode == 4
 
 
 # Losing the connection

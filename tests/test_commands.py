@@ -111,7 +111,8 @@ def error(line: str, renderer: str = "minimal") -> Error:
         ("/history 5x", ("history", "default", 20, "5x")),
         ("/history " + "9" * 5000, ("history", "default", 1000, "")),
         ("/reconnect", ("reconnect",)),
-        ("/resend", ("resend",)),
+        ("/resend", ("resend", False)),
+        ("/resend ALL", ("resend", True)),
         ("/ignore", ("ignore", None)),
         ("/ignore bob", ("ignore", "bob")),
         ("/unignore bob", ("unignore", "bob")),
@@ -425,7 +426,7 @@ def test_sentences_are_single_and_say_what_to_do() -> None:
 
 def test_waits_are_whole_and_have_the_right_form() -> None:
     assert "try again in 1 second." in messages.refusal("rate_limited", {"retry_after": 0.2})
-    assert "in 13 seconds" in messages.not_sent("rate_limited", {"retry_after": 12.01})
+    assert "in 13 seconds" in messages.refusal("rate_limited", {"retry_after": 12.01})
     for strange in (None, "\x1b[2J", float("nan"), float("inf"), [1]):
         assert "a while" in messages.refusal("rate_limited", {"retry_after": strange})
 

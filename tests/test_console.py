@@ -62,11 +62,12 @@ ALL: list[events.Event] = [
         (events.HistoryView(NOON, "default", "bob", None, "hello", "text", False, False),)
     ),
     events.Notice("A notice."),
-    events.NotSent("default", "lost words", "rate_limited", 12.5),
+    events.NotSent("default", "lost words", "too_long"),
     events.Error("usage", "Write it so: /nick NAME"),
     events.Warning("other_keys", "bob", "bob has other keys."),
     events.Missed("default", 3),
     events.NickAwaited("carol", 12.5),
+    events.LinesWaiting(3, 12.5),
     events.NoAnswer(5),
     events.Answered(),
     events.Reconnecting(2, 1.5),
@@ -229,9 +230,9 @@ def test_verification_codes_are_shown() -> None:
     assert "/verify NICK ok" in lines[-1]
 
 
-def test_a_refused_line_is_handed_back_with_reason_and_wait() -> None:
-    lines = minimal(events.NotSent("default", "my words\nand more", "rate_limited", 12.5))
-    assert "13 seconds" in lines[0]
+def test_a_refused_line_is_handed_back_with_its_reason() -> None:
+    lines = minimal(events.NotSent("default", "my words\nand more", "dropped"))
+    assert "you have dropped it" in lines[0]
     assert lines[1:] == ["        my words", "        and more"]
 
 
@@ -330,11 +331,12 @@ KEYS = {
     "help": "commands",
     "history": "messages",
     "notice": "text",
-    "not_sent": "room text reason retry_after",
+    "not_sent": "room text reason",
     "error": "code text",
     "warning": "code nick text verified",
     "missed": "room count",
-    "waiting": "nick delay",
+    "nick_awaited": "nick delay",
+    "waiting": "lines seconds",
     "no_answer": "seconds",
     "answered": "",
     "reconnecting": "attempt delay",

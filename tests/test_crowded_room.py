@@ -27,9 +27,9 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     found: list[Line] = []
     put_back = Outbox._put_back
 
-    def noted(outbox: Outbox, line: Line) -> bool:
+    def noted(outbox: Outbox, line: Line) -> None:
         found.append(line)
-        return put_back(outbox, line)
+        put_back(outbox, line)
 
     monkeypatch.setattr(Outbox, "_put_back", noted)
     return found

@@ -37,7 +37,7 @@ PURE = {
 # Client code that is pure as well.
 PURE_CLIENT = {
     "encryption", "events", "commands", "cheatsheet", "messages", "refusals", "outbox", "open_room",
-    "entrance", "ignored", "own_name", "room_secrets", "history.records",
+    "entrance", "ignored", "own_name", "pacing", "room_secrets", "history.records",
 }  # fmt: skip
 
 NETWORK = {"socket", "ssl", "select", "simple_websocket", "websocket", "wsproto"}
@@ -259,7 +259,7 @@ INNER: dict[str, str] = {
         outbox
         commands refusals
         encryption
-        messages cheatsheet own_name ignored
+        messages cheatsheet own_name ignored pacing
         events
     """,
     "client.connection": """

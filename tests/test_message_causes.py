@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from client import messages
+from client.outbox import LIMITED
 from protocol import errors
 from protocol.errors import ChatError
 
@@ -149,7 +150,7 @@ def causes() -> dict[str, set[str]]:
     return {
         "_REFUSALS": (refused | given(["error", "refusal", "refused"], "client"))
         | {"revoked", "expired", "token_failed", "internal"},
-        "_NOT_SENT": posts
+        "_NOT_SENT": (posts - set(LIMITED))
         | given(["hand_back", "refuse", "_all_back"], "client", place=1)
         | given(["give_up", "NotSealed"], "client"),
         "_UNREADABLE": given(["Undecryptable"], "client", place=1) | {"bounds"},

@@ -201,23 +201,32 @@ def test_an_own_line_from_sending_to_sent() -> None:
     assert "to you alone: for you" in sight.texts()
 
 
-def test_a_refused_line_stays_counts_down_and_goes_again() -> None:
+def test_a_refused_line_stays_and_goes_again() -> None:
     sight = Sight(100).joins()
-    sight.says(1, "too fast")
-    sight.settles(1, events.NotSent("default", "too fast", "rate_limited", 12.5))
+    sight.says(1, "a line")
+    sight.settles(1, events.NotSent("default", "a line", "dropped"))
     sight.hears("later")
-    refused = "! not sent: too many messages at once; send it again in {} (/resend)"
-    assert sight.texts() == ["too fast", refused.format("20 seconds"), "later"]
-    sight.now += timedelta(seconds=12)
-    assert sight.texts()[1] == refused.format("5 seconds")
+    refused = "! not sent: you have dropped it; send it again if you want to (/resend)"
+    assert sight.texts() == ["a line", refused, "later"]
+    sight.says(1, "a line")
+    assert sight.texts() == ["later", "a line  sending…"]
+    sight.settles(1, message("a line", "alice", mine=True))
+    assert sight.texts() == ["later", "a line"]
+
+
+def test_lines_that_the_limit_keeps_back_are_counted_in_one_place() -> None:
+    sight = Sight(100).joins()
+    for number in (1, 2, 3):
+        sight.says(number, f"line {number}")
+        sight.takes(events.LinesWaiting(number, 12.5))
+    assert sight.texts() == [f"line {number}  sending…" for number in (1, 2, 3)]
+    assert "3 lines wait; next in 20 seconds; Esc drops them" in "\n".join(sight.lines())
+    sight.now += timedelta(seconds=9)
+    assert "3 lines wait; next in 5 seconds; Esc drops them" in "\n".join(sight.lines())
     assert sight.view.frame(sight.typed, sight.size, sight.now).ticks
-    sight.now += timedelta(seconds=1)
-    assert sight.texts()[1] == "! not sent; /resend or Alt-S sends it again now"
+    sight.takes(events.LinesWaiting(0, 0.0))
+    assert "wait" not in "\n".join(sight.lines())
     assert not sight.view.frame(sight.typed, sight.size, sight.now).ticks
-    sight.says(1, "too fast")
-    assert sight.texts() == ["later", "too fast  sending…"]
-    sight.settles(1, message("too fast", "alice", mine=True))
-    assert sight.texts() == ["later", "too fast"]
 
 
 def test_a_line_that_would_be_refused_again_says_no_word_of_sending_it() -> None:
@@ -570,7 +579,7 @@ NAMING = {
     "warning": lambda name: events.Warning("replay", name, f"An old message of {name}"),
     "error": lambda name: events.Error("nick_taken", f"That looks like {name}."),
     "missed": lambda name: events.Missed(name, 1),
-    "waiting": lambda name: events.NickAwaited(name, 1.0),
+    "nick_awaited": lambda name: events.NickAwaited(name, 1.0),
     "message": lambda name: message("hi", name),
     "for one": lambda name: message("hi", "alice", mine=True, private=True, to=name),
 }

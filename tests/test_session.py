@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from client import events, open_room, session
+from client.outbox import MAX_QUEUED, Line
 from protocol import frames
 from protocol.errors import Unexpected
 from protocol.frames import MemberLine
@@ -15,7 +16,7 @@ def refused_whisper() -> Den:
     """Alice has whispered to bob, and was refused; then bob left."""
     den = Den("alice", "bob")
     private = den.say_private("alice", "bob", "psst")
-    den["alice"].hears(frames.Refused("rate_limited", private.frame.ref, retry_after=1.0))
+    den["alice"].hears(frames.Refused("too_long", private.frame.ref))
     den.leave("bob")
     return den
 
@@ -37,7 +38,7 @@ def test_a_private_line_sent_again_never_reaches_the_nicknames_next_owner() -> N
     den.log(alice, frames.Joined(den.seq, other))
     alice.user.resend()
     assert alice.sent() == []
-    assert alice.handed_back() == [("psst", "rate_limited"), ("psst", "gone")]
+    assert alice.handed_back() == [("psst", "too_long"), ("psst", "gone")]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def answered_at_once() -> tuple[Den, Said]:
     alice.hears(
         frames.Accepted(first.ref, den.seq + 1),
         frames.Accepted(whisper.frame.ref),
-        frames.Refused("rate_limited", third.ref, retry_after=1.0),
+        frames.Refused("too_long", third.ref),
     )
     assert alice.own() == [] and alice.handed_back() == []
     return den, first
@@ -180,7 +181,7 @@ def test_what_was_answered_is_told_when_the_place_is_lost() -> None:
     alice = den["alice"]
     den.enter(alice, list(den.lines.values()), log=OTHER_LOG)
     assert alice.own() == ["one", "two"]
-    assert alice.handed_back() == [("three", "rate_limited")]
+    assert alice.handed_back() == [("three", "too_long")]
 
 
 def test_what_was_answered_is_told_when_the_chat_ends() -> None:
@@ -190,7 +191,7 @@ def test_what_was_answered_is_told_when_the_chat_ends() -> None:
     alice = den["alice"]
     assert alice.session.give_up("disconnected") == 1
     assert alice.own() == ["two"]
-    assert alice.handed_back() == [("three", "rate_limited"), ("one", "timed_out")]
+    assert alice.handed_back() == [("three", "too_long"), ("one", "timed_out")]
     assert alice.session.outbox.refused == 2
 
 
@@ -212,3 +213,91 @@ def test_every_frame_of_a_servers_has_a_handler() -> None:
     }
     alone = {frames.KeyFor, frames.PrivateFor}
     assert open_room.HANDLERS.keys() == {*frames.LOG_ENTRIES.values(), *alone}
+
+
+# The server's limit
+
+
+def limited(limit: int = 2, window: float = 60.0) -> Den:
+    """Alice's server takes so many lines in a window, and said so when it let her in."""
+    den = Den("alice", "bob")
+    den["alice"].session.outbox.pacing.allow(limit, window)
+    return den
+
+
+def accept(den: Den, *said: Said) -> None:
+    for each in said:
+        seq = den.next()
+        den["alice"].hears(
+            frames.Accepted(each.ref, seq), frames.Log(seq, (frames.OwnPosted(seq, each.ref),))
+        )
+
+
+def waits(den: Den) -> list[tuple[int, float]]:
+    return [(each.lines, each.seconds) for each in den["alice"].all(events.LinesWaiting)]
+
+
+def test_lines_beyond_the_limit_are_not_sent_and_go_when_their_time_has_come() -> None:
+    den = limited()
+    alice = den["alice"]
+    first, second = den.say("alice", "one"), den.say("alice", "two")
+    alice.user.say("three")
+    alice.user.say("four")
+    assert alice.sent() == [] and waits(den) == []  # it may be that an answer is all it needs
+    accept(den, first, second)
+    assert alice.sent() == [] and waits(den) == [(2, 60.0)]
+    assert alice.session.paused_until() == alice.now + 60.0
+    alice.now += 60.0
+    alice.session.go_on()
+    assert len(alice.sent()) == 2 and waits(den)[-1] == (0, 0.0)
+    assert alice.own() == ["one", "two"] and alice.handed_back() == []
+
+
+@pytest.mark.parametrize("code", ["rate_limited", "address_limited"])
+def test_a_line_that_is_over_the_limit_all_the_same_goes_again_in_its_place(code: str) -> None:
+    """Others of the same address may have used it up."""
+    den = limited(10)
+    alice = den["alice"]
+    first = den.say("alice", "one")
+    alice.user.say("two")
+    (second,) = alice.sent()
+    assert isinstance(second, frames.Post)
+    alice.hears(
+        frames.Refused(code, first.ref, retry_after=4.0),
+        frames.Refused(code, second.ref, retry_after=4.0),
+    )
+    assert alice.handed_back() == [] and waits(den)[-1] == (2, 4.0)
+    alice.now += 4.0
+    alice.session.go_on()
+    again = alice.sent()
+    assert [type(each) for each in again] == [frames.Post, frames.Post]
+    assert waits(den)[-1] == (0, 0.0)
+
+
+def test_lines_that_wait_can_be_dropped_and_had_back_the_oldest_first() -> None:
+    den = limited(1)
+    alice = den["alice"]
+    accept(den, den.say("alice", "one"))
+    for text in ("two", "three", "four"):
+        alice.user.say(text)
+    alice.user.drop()
+    dropped = [("two", "dropped"), ("three", "dropped"), ("four", "dropped")]
+    assert alice.handed_back() == dropped and waits(den)[-1] == (0, 0.0)
+    alice.user.drop()  # Esc is pressed for nothing, too
+    assert alice.handed_back() == dropped
+    alice.user.resend()
+    assert waits(den)[-1][0] == 1
+    alice.user.resend(everything=True)
+    assert waits(den)[-1][0] == 3
+    texts = [line.text for line in alice.session.outbox.queued if isinstance(line, Line)]
+    assert texts == ["two", "three", "four"]
+
+
+def test_more_lines_than_may_wait_are_handed_back() -> None:
+    den = limited(1)
+    alice = den["alice"]
+    accept(den, den.say("alice", "one"))
+    for number in range(MAX_QUEUED + 1):
+        alice.user.say(str(number))
+    assert alice.handed_back() == [(str(MAX_QUEUED), "too_many")]
+    assert not alice.session.wait_capacity(0)

@@ -138,7 +138,7 @@ def test_lines_and_requests_are_waited_for_in_their_order() -> None:
     alice = den["alice"]
     first, second = den.say("alice", "one"), den.say("alice", "two")
     assert alice.session.awaited() == Awaited("answer", first.ref)
-    alice.hears(frames.Refused("rate_limited", second.ref), frames.Accepted(COUNTER_MAX, 3))
+    alice.hears(frames.Refused("too_long", second.ref), frames.Accepted(COUNTER_MAX, 3))
     assert alice.session.awaited() == Awaited("answer", first.ref), "that is no answer to it"
     alice.hears(frames.Accepted(first.ref, den.seq + 1))
     assert alice.session.awaited() == Awaited("place", den.seq)

@@ -165,7 +165,7 @@ def lose(server: Server, nick: str) -> None:
 def test_a_program_waits_for_a_nickname_that_is_lost(quick: Server, nick: str) -> None:
     lose(quick, nick)
     with Client(quick, nick, joined=False) as client:
-        assert 0 < client.next("waiting", nick=nick)["delay"] <= 2
+        assert 0 < client.next("nick_awaited", nick=nick)["delay"] <= 2
         client.next("connected", nick=nick)
         assert client.finish("here again") == 0
         assert client.texts() == ["here again"]
@@ -196,7 +196,7 @@ def test_a_program_that_waits_can_be_ended(slow: Server, nick: str) -> None:
 
     lose(slow, nick)
     with Client(slow, nick, joined=False) as client:
-        assert client.next("waiting")["delay"] > 50
+        assert client.next("nick_awaited")["delay"] > 50
         client.signal(signal.SIGTERM)
         assert (client.end(), client.errors) == (130, "")
 

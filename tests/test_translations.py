@@ -181,7 +181,7 @@ def everything() -> list[events.Event]:
         events.Message("default", "bobby", "waves", 8, False, False, False, "action"),
         events.Message("default", "bobby", "psst", None, False, True, False, "text", "alice"),
         events.Unreadable("default", "bobby", 9, "secret"),
-        events.NotSent("default", "a line", "rate_limited", 12.0),
+        events.NotSent("default", "a line", "too_long"),
         events.Missed("default", 3),
         *(events.Warning(code, names[0], wording.warning(code, names[0])) for code in warnings),
         events.Error("nick_taken", wording.refusal("nick_taken")),

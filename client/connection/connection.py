@@ -141,13 +141,18 @@ class ClientConnection:
     def _stir(self) -> None:
         """The reader thread, whatever it waits for, has something to look at."""
         self._reconnection.stir()
-        peer = self._sender.peer
-        if peer is not None:
-            peer.wake()
+        self._wake()
 
     def send(self) -> None:
         """Send what the session has put into ``outgoing``; waits for nobody and nothing."""
         self._sender.send()
+        if threading.get_ident() != self._thread.ident and self._session.paused_until():
+            self._wake()  # the reader thread sends what waits for its time
+
+    def _wake(self) -> None:
+        peer = self._sender.peer
+        if peer is not None:
+            peer.wake()
 
     def _on_written(self, peer: WebSocket) -> None:
         """What was sent may want an answer: the reader thread has to look when it is late."""

@@ -30,6 +30,8 @@ class ConnectionStatus:
         self._state = _UP
         self._attempt_at = datetime.min  # the next one, while it is lost
         self._silent = 0  # seconds without an answer
+        self._lines = 0  # that the server's limit keeps back
+        self._next_at = datetime.min  # the first of them goes
 
     def take(self, event: Event, when: datetime) -> bool:
         """Whether the event is worth a line: of several in a row the others only count."""
@@ -40,6 +42,10 @@ class ConnectionStatus:
             self._attempt_at = when + timedelta(seconds=event.delay)
         return self._state not in (_SILENT, _LOST) or self._state != before
 
+    def keep_back(self, event: events.LinesWaiting, when: datetime) -> None:
+        """So many lines wait, though the connection is as it was."""
+        self._lines, self._next_at = event.lines, when + timedelta(seconds=event.seconds)
+
     @property
     def takes_lines(self) -> bool:
         """Whether a line that is sent is on its way, as far as is known."""
@@ -48,7 +54,7 @@ class ConnectionStatus:
     @property
     def counts_down(self) -> bool:
         """Whether ``hint`` changes with the time."""
-        return self._state == _LOST
+        return self._state == _LOST or (self._state == _UP and self._lines > 0)
 
     def hint(self, now: datetime) -> str:
         """What is wrong; empty if nothing is."""
@@ -60,7 +66,12 @@ class ConnectionStatus:
             return _("no answer for {wait}").format(wait=messages.seconds(self._silent))
         if self._state == _PAUSED:
             return _("not connected: /reconnect or /quit")
-        return _("the connection has ended") if self._state == _ENDED else ""
+        if self._state == _ENDED:
+            return _("the connection has ended")
+        if self._lines:
+            left = messages.about(seconds_until(self._next_at, now))
+            return messages.lines_waiting(self._lines, left)
+        return ""
 
 
 def seconds_until(moment: datetime, now: datetime) -> float:

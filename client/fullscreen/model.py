@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from client import events
 from client.events import Event
@@ -48,6 +48,7 @@ class Model:
         self._settling = 0  # the own line that the next answer is about
         self._special: dict[type[Event], Callable[..., Alert | None]] = {
             **dict.fromkeys(CHANGES, self._connection_changed),
+            events.LinesWaiting: self.connection.keep_back,
             events.Message: self._message,
             events.Sending: self._sending,
             events.Settled: self._settled,
@@ -180,13 +181,9 @@ class Model:
         if entry is None:
             content = self._texts.own(event.text, "text", None)
             entry = ScrollbackEntry(0, when, content, counts=True)
-        again_at = None
-        if event.retry_after is not None:
-            again_at = when + timedelta(seconds=min(max(event.retry_after, 0.0), 86400.0))
         refused = replace(
-            entry, number=self.scrollbacks.number(), ref=ref, state=REFUSED, reason=event.reason,
-            again_at=again_at,
-        )  # fmt: skip
+            entry, number=self.scrollbacks.number(), ref=ref, state=REFUSED, reason=event.reason
+        )
         self.scrollbacks.settle(self.scrollbacks.log(event.room), refused)
 
     def _trust_summary(self, event: events.TrustSummary, _when: datetime) -> None:

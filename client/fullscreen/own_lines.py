@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from client import messages
-from client.fullscreen.connection_status import seconds_until
 from client.fullscreen.scrollback import REFUSED, SENDING, ScrollbackEntry
 from client.output.wrapping import Row, Span
 from i18n import _
@@ -14,25 +11,16 @@ from i18n import _
 _HOPELESS = ("too_long", "not_text")  # the same line would be refused again
 
 
-def state_of(entry: ScrollbackEntry, connected: bool, now: datetime) -> str:
+def state_of(entry: ScrollbackEntry, connected: bool) -> str:
     """What is to be said about an entry: nothing once the server has taken it."""
     if entry.state == SENDING:
         return _("sending…") if connected else _("waits for the connection")
     if entry.state != REFUSED:
         return ""
-    left = None if entry.again_at is None else seconds_until(entry.again_at, now)
-    if left == 0.0:
-        return _("not sent; /resend or Alt-S sends it again now")
-    wait = None if left is None else messages.about(left)
-    reason = messages.not_sent(entry.reason, {"retry_after": wait})
+    reason = messages.not_sent(entry.reason)
     if entry.reason in _HOPELESS:
         return _("not sent: {reason}").format(reason=reason)
     return _("not sent: {reason} (/resend)").format(reason=reason)
-
-
-def counts_down(entry: ScrollbackEntry, now: datetime) -> bool:
-    """Whether what is said about an entry changes with the time."""
-    return entry.again_at is not None and entry.again_at > now
 
 
 def rows_of(entry: ScrollbackEntry, state: str) -> tuple[Row, ...]:

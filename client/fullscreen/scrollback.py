@@ -38,7 +38,6 @@ class ScrollbackEntry:
     ref: int = 0
     state: str = ""
     reason: str = ""
-    again_at: datetime | None = None  # when a refused line can be sent again
     repeat: Repeat | None = None  # how it is counted, if it may come again
 
 

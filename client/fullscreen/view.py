@@ -24,7 +24,7 @@ from client.fullscreen.columns import (
 )
 from client.fullscreen.header import header
 from client.fullscreen.model import Model
-from client.fullscreen.own_lines import counts_down, rows_of, state_of
+from client.fullscreen.own_lines import rows_of, state_of
 from client.fullscreen.prompt import Prompt, prompt
 from client.fullscreen.scroll import Scroll, Viewport
 from client.fullscreen.scrollback import REFUSED, ScrollbackEntry
@@ -108,10 +108,7 @@ class View:
             *[()] * (self._rows - len(seen.lines)),
             *seen.lines,
         ]
-        ticks = self._model.connection.counts_down or any(
-            counts_down(entry, now) for entry in seen.entries
-        )
-        return self._with_foot(above, typed, typing, size, ticks)
+        return self._with_foot(above, typed, typing, size, self._model.connection.counts_down)
 
     def retyped(self, frame: ScreenFrame, typed: LineView) -> ScreenFrame | None:
         """The same screen with another typed line; None if everything has to move for it."""
@@ -159,7 +156,7 @@ class View:
     def _lines_of(self, entries: Sequence[ScrollbackEntry], place: int) -> list[ScreenLine]:
         """The lines of one entry, with what stands above it: a new day, and "new"."""
         entry = entries[place]
-        state = state_of(entry, self._model.connection.takes_lines, self._now)
+        state = state_of(entry, self._model.connection.takes_lines)
         key = (entry.number, self._columns, state)
         lines = self._kept.get(key)
         if lines is None:

@@ -33,10 +33,15 @@ class Minimal:
         self._prefix = prefix or LinePrefix()
         self._spoken, self._bell = spoken, bell
         self._notify = "mention"
+        self._waiting = 0  # lines, because of the server's limit
 
     def lines(self, event: Event, when: datetime, columns: int | None) -> list[str]:
         if isinstance(event, events.Reconnecting) and not _is_said(event.attempt):
             return []
+        if isinstance(event, events.LinesWaiting):
+            before, self._waiting = self._waiting, event.lines
+            if event.lines <= before:  # they go, one by one, and that is seen
+                return []
         rows, mark = self._rows(self._told(event), when), _mark(event)
         if rows and mark:
             clock = rows[0].spans[: 0 if self._spoken else 1]

@@ -74,6 +74,7 @@ class EventText:
             events.Warning: self._warning,
             events.Missed: self._missed,
             events.NickAwaited: self._waiting,
+            events.LinesWaiting: self._lines_waiting,
             events.NoAnswer: self._no_answer,
             events.Answered: self._answered,
             events.Reconnecting: self._reconnecting,
@@ -279,7 +280,7 @@ class EventText:
         return _texts(event.text, names=True)
 
     def _not_sent(self, event: events.NotSent) -> list[Row]:
-        reason = messages.not_sent(event.reason, {"retry_after": event.retry_after})
+        reason = messages.not_sent(event.reason)
         rows = [_row(_("Not sent: {reason}. Your text was:"), "alarm", reason=reason)]
         return rows + [row._replace(begins=False) for row in _texts(event.text)]
 
@@ -305,6 +306,9 @@ class EventText:
     def _waiting(self, event: events.NickAwaited) -> list[Row]:
         text = _("Whoever has the nickname {nick} has lost the connection: waiting {wait} for it.")
         return [_row(text, "quiet", nick=event.nick, wait=messages.seconds(event.delay))]
+
+    def _lines_waiting(self, event: events.LinesWaiting) -> list[Row]:
+        return [_row("{text}.", "quiet", text=messages.lines_waiting(event.lines, event.seconds))]
 
     def _no_answer(self, event: events.NoAnswer) -> list[Row]:
         text = _("No answer for {wait}; another connection is tried if none comes.")
