@@ -182,7 +182,8 @@ def test_every_flag_of_the_settings_is_an_option_of_some_command() -> None:
     ("command", "line", "sentence"),
     [
         (SERVE, "a 1 2", "There is more than IP_ADDRESS PORT here."),
-        (SERVE, "--pasword S3cret", "not an option of serve. Did you mean --password?"),
+        (SERVE, "--pasword S3cret",
+         "--pasword is not an option of serve. Did you mean --password?"),
         (SERVE, "--passwordS3cret", "--passwordS3cret is not"),
         (SERVE, "--password", "Argument -p/--password: expected one argument."),
         (SERVE, "--port 7", "--port is no option: PORT stands by itself, as in "
