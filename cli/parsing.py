@@ -14,6 +14,7 @@ from cli.table import (
     DESCRIPTION,
     EPILOG,
     HISTORY,
+    IDENTITY,
     TOKEN,
     Subcommand,
     flags,
@@ -164,6 +165,8 @@ def _positionals(
         raise UsageError(_("--list lists all tokens: leave out USERNAME, TOKEN and --revoke."))
     if command is TOKEN and args["--revoke"]:
         return _by_name(("<TOKEN>",), words or [_ASK])
+    if command is IDENTITY and words[:1] != ["forget"]:
+        return _by_name(("<DEED>",), words)
     if command is HISTORY and words[:1] != ["search"]:
         return _by_name(("<ACTION>", "<SERVER>"), words)
     return _by_name(command.words, words)

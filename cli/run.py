@@ -25,6 +25,7 @@ from cli.table import (
     COMPLETION,
     CONNECT,
     HISTORY,
+    IDENTITY,
     SERVE,
     STATUS,
     TOKEN,
@@ -34,7 +35,13 @@ from cli.table import (
 from client.output import streams
 from i18n import _
 from protocol.safe_text import visible
-from settings import HISTORY_PASSPHRASES, SettingsError, Sources
+from settings import (
+    HISTORY_PASSPHRASES,
+    IDENTITY_PASSPHRASES,
+    ClientSettings,
+    SettingsError,
+    Sources,
+)
 from settings.exit_status import ExitStatus
 
 about: Callable[[], str] = str  # what --version tells besides; cmd_chat.pyz puts its own here
@@ -84,6 +91,7 @@ def _connect(sources: Sources) -> int:
         if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
             sentence = _("CLIENT_LISTEN (--listen) needs --renderer minimal or json on a terminal.")
             raise SettingsError(sentence)
+    chosen = _with_passphrase(chosen)
     if chosen.history and chosen.history_passphrase is None:
         from pathlib import Path
 
@@ -101,6 +109,14 @@ def _connect(sources: Sources) -> int:
     from client.app import run
 
     return run(chosen, keys)
+
+
+def _with_passphrase(chosen: ClientSettings) -> ClientSettings:
+    """The same with that of the identity, which is asked for where nothing sets it."""
+    if chosen.identity is None or chosen.identity_passphrase is not None:
+        return chosen
+    given = asking.passphrase(IDENTITY_PASSPHRASES, again=False)
+    return replace(chosen, identity_passphrase=given)
 
 
 def _token(sources: Sources) -> int:
@@ -121,8 +137,18 @@ def _history(sources: Sources) -> int:
         return run(chosen, folder, asking.passphrase, asking.answer)
 
 
+def _identity(sources: Sources) -> int:
+    chosen = settle(settings.identity_settings, sources)
+    from client.identity.command import run
+
+    with as_exceptions():
+        return run(chosen, asking.passphrase)
+
+
 def _status(sources: Sources) -> int:
     chosen = settle(settings.status_settings, sources)
+    if chosen.login:
+        chosen = replace(chosen, login=_with_passphrase(chosen.login))
     from client.status import run
 
     return run(chosen)
@@ -140,6 +166,7 @@ _STARTS: dict[str, Callable[[Sources], int]] = {
     CONNECT.name: _connect,
     TOKEN.name: _token,
     HISTORY.name: _history,
+    IDENTITY.name: _identity,
     STATUS.name: _status,
     COMPLETION.name: _completion,
 }

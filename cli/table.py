@@ -76,6 +76,8 @@ CONNECT = Subcommand(
         "CLIENT_RECONNECT",
         "CLIENT_WAIT",
         "CLIENT_HEARTBEAT",
+        "CLIENT_IDENTITY",
+        "IDENTITY_PASSPHRASE_FILE",
         "ENABLE_LOCAL_HISTORY",
         "HISTORY_PASSPHRASE_FILE",
         *_WAY,
@@ -83,6 +85,7 @@ CONNECT = Subcommand(
     (
         "{run} connect localhost 1000 alice",
         "{run} connect localhost 1000 alice --room team --secret",
+        "{run} connect localhost 1000 alice --identity me.identity",
         "{run} connect chat.example.org 1000 --ssl --token TOKEN",
         "{run} connect 'cmdchat://chat.example.org/team#secret' alice",
         "echo hello | {run} connect localhost 1000 bob --password-file pw --renderer json",
@@ -97,6 +100,7 @@ TOKEN = Subcommand(
         "--revoke",
         "--list",
         "--ttl",
+        "--bind",
         "CLIENT_SERVER",
         "CLIENT_PORT",
         "ADMIN_PASSWORD",
@@ -107,6 +111,7 @@ TOKEN = Subcommand(
     (
         "{run} token alice --ttl 86400",
         "{run} token alice --server chat.example.org --port 1000 --ssl",
+        "{run} token bob --ttl 2592000 --bind",
         "{run} token --list",
         "{run} token --revoke TOKEN",
     ),
@@ -134,6 +139,18 @@ HISTORY = Subcommand(
     ),
 )
 
+IDENTITY = Subcommand(
+    "identity",
+    N_("Make an identity that lasts, look into it, and forget people that it knows."),
+    ("<DEED>", "<NICK>"),
+    ("CLIENT_IDENTITY", "IDENTITY_PASSPHRASE_FILE", "--new-passphrase-file", *_ALWAYS),
+    (
+        "{run} identity new --identity me.identity",
+        "{run} identity people --identity me.identity",
+        "{run} identity forget bob --identity me.identity",
+    ),
+)
+
 STATUS = Subcommand(
     "status",
     N_("Say whether a server is reached and by which way, and what this terminal can show."),
@@ -146,6 +163,8 @@ STATUS = Subcommand(
         "CLIENT_PASSWORD_FILE",
         "CLIENT_TOKEN",
         "CLIENT_ROOM",
+        "CLIENT_IDENTITY",
+        "IDENTITY_PASSPHRASE_FILE",
         "--json",
         *_WAY,
         *_ALWAYS,
@@ -169,7 +188,8 @@ COMPLETION = Subcommand(
 )
 
 COMMANDS = {
-    command.name: command for command in (SERVE, CONNECT, TOKEN, HISTORY, STATUS, COMPLETION)
+    command.name: command
+    for command in (SERVE, CONNECT, TOKEN, HISTORY, IDENTITY, STATUS, COMPLETION)
 }
 
 DESCRIPTION = N_("A chat for the terminal, with end-to-end encryption, that leaves no traces.")

@@ -61,6 +61,14 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
         except WrongPassphrase as error:
             streams.say(messages.history(error.code))
             return ExitStatus.REFUSED
+    if settings.identity is not None:
+        # As with the history: nothing of it is loaded for nobody.
+        from client.identity.command import said
+
+        if problem := said(keys.keeper, Path(settings.identity)):
+            status, sentence = problem
+            streams.say(sentence)
+            return status
     return _Client(settings, context, keys, history).run()
 
 
@@ -114,7 +122,7 @@ class _Client:
         # Not an Event: only this may be put into by a signal handler at any moment.
         self._news: SimpleQueue[str] = SimpleQueue()
         self._quitting = self._interrupted = False
-        self._panicking = self._deleting = False
+        self._panicking = self._deleting = self._deleting_identity = False
         self._gone = False  # output has gone
         self._console = Console(
             settings.renderer,
@@ -130,6 +138,7 @@ class _Client:
             on_drop=lambda: self._commands.user.drop(),
         )
         show = self._console.screen.show
+        self._keeper = keys.keeper()
         self._session = ClientSession(
             keys.identity(),
             self._address,
@@ -138,6 +147,7 @@ class _Client:
             show if history is None else history.before(show),
             lambda: self._connection.send(),
             proxy=None if settings.proxy is None else settings.proxy.host,
+            memory=self._keeper,
         )
         if settings.room_secret is not None:
             self._session.secrets.give(settings.room, settings.room_secret, keys.room_salt())
@@ -173,6 +183,8 @@ class _Client:
 
     def run(self) -> int:
         """The main thread: reads lines until there are no more, or nobody to send them to."""
+        if self._keeper is not None:
+            self._keeper.tell(self._warn_identity)
         heed(self._interrupt)
         let_run_in_background()
         status = self._chat()
@@ -185,6 +197,8 @@ class _Client:
         self._count_untold()
         if self._history is not None and (lost := self._history.close()):
             self._say_last(messages.history_lost(lost))
+        if self._keeper is not None and (code := self._keeper.close()):
+            self._say_last(self._of_identity(code))
         if self._last_words:
             streams.say(self._last_words)
         return status
@@ -268,11 +282,15 @@ class _Client:
         heed(signal.SIG_IGN)
         self._connection.abort()
         self._console.vanish(PANIC_SCREEN_SECONDS)
-        if not self._deleting or self._delete_history():
-            return ExitStatus.LEFT
-        sentence = _("The history could not be removed: check the disk and its rights.")
-        streams.say(sentence)
-        return ExitStatus.FAILED
+        status = ExitStatus.LEFT
+        # First, since it is quick, and names everybody.
+        if self._deleting_identity and self._keeper is not None and not self._keeper.delete():
+            streams.say(_("The identity could not be removed: check the disk and its rights."))
+            status = ExitStatus.FAILED
+        if self._deleting and not self._delete_history():
+            streams.say(_("The history could not be removed: check the disk and its rights."))
+            status = ExitStatus.FAILED
+        return status
 
     def _delete_history(self) -> bool:
         """Remove this server's history, also one that is not in use now; whether it is gone."""
@@ -359,6 +377,12 @@ class _Client:
             else:
                 self._say_last(sentence)
 
+    def _warn_identity(self, code: str) -> None:
+        self._console.screen.show(events.Warning("identity", None, self._of_identity(code)))
+
+    def _of_identity(self, code: str) -> str:
+        return messages.identity(code, {"path": self._settings.identity})
+
     def _say_last(self, sentence: str) -> None:
         self._last_words = f"{self._last_words}\n{sentence}".lstrip()
 
@@ -369,8 +393,8 @@ class _Client:
         if news == "ended":
             self._console.input.stop()
 
-    def _panic(self, delete: bool) -> None:
-        self._panicking, self._deleting = True, delete
+    def _panic(self, delete: bool, identity: bool) -> None:
+        self._panicking, self._deleting, self._deleting_identity = True, delete, identity
         self._quit()
 
     def _on_gone(self) -> None:

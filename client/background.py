@@ -12,13 +12,18 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakSet
 
 from protocol import pake
+from protocol.hosts import server_name
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import Credentials
 from settings import ClientSettings
+
+if TYPE_CHECKING:
+    from client.identity.keeper import Keeper
 
 T = TypeVar("T")
 
@@ -78,19 +83,42 @@ class StartupKeys:
     ``identity()``, ``credentials()`` and ``room_salt()`` wait until it is there, the last is None
     where the room has no secret; ``link_keys()`` gives the keys for one connection, which are fresh
     each time.
+
+    ``keeper()`` is that of an identity that lasts, and waits, too; it raises OSError or
+    IdentityError, and ``identity()`` as it does. Without such an identity it is None.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
         self.credentials = Future("scrypt", lambda: credentials(settings))
-        self.identity = Future("identity", Identity)
+        self._made = Future("identity", lambda: _identity(settings))
         # After what the connection needs first; all that is awaited before the room is entered.
         self.room_salt = Future("room-salt", lambda: room_salt(settings))
         self._first: Future[RecipientKeys] | None = Future("link-keys", RecipientKeys)
+
+    def identity(self) -> Identity:
+        """Who one is in this run."""
+        made = self._made()
+        return made if isinstance(made, Identity) else made.identity
+
+    def keeper(self) -> Keeper | None:
+        """What keeps the identity and the people that it knows, if anything does."""
+        made = self._made()
+        return None if isinstance(made, Identity) else made
 
     def link_keys(self) -> RecipientKeys:
         """Keys that no other connection has used.  Whoever connects asks, one at a time."""
         first, self._first = self._first, None
         return (first or Future("link-keys", RecipientKeys))()
+
+
+def _identity(settings: ClientSettings) -> Identity | Keeper:
+    """Keys for this run alone, or those of an identity that lasts (scrypt)."""
+    if settings.identity is None:
+        return Identity()
+    from client.identity.keeper import open_identity  # more to load, and few have one
+
+    server = server_name(settings.server, settings.port)
+    return open_identity(Path(settings.identity), settings.identity_passphrase or "", server)
 
 
 def credentials(settings: ClientSettings) -> Credentials:

@@ -27,7 +27,8 @@ PEOPLE = ("rich", "minimal")  # renderers that somebody looks at
 
 # Kinds of arguments. The last two take the rest of the line.
 COMMAND, NICK, ROOM, OK, WHEN = "command", "nick", "room", "ok", "when"
-LANGUAGE, DELETE, PLACE, ALL = "language", "delete", "place", "all"
+LANGUAGE, DELETE, IDENTITY = "language", "delete", "identity"
+PLACE, ALL = "place", "all"
 TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secret
 _REST = (TEXT, SECRET)
 
@@ -53,7 +54,7 @@ class CommandContext:
     user: LocalUser
     emit: Callable[[events.Event], None]
     reconnect: Callable[[], None]
-    panic: Callable[[bool], None]
+    panic: Callable[[bool, bool], None]  # whether the history goes, and the identity
     quit: Callable[[], None]
     look_back: Callable[[str, int, str], None] | None
     clock: Callable[[], datetime]
@@ -222,11 +223,11 @@ def _resend(call: Call) -> None:
 
 
 def _panic(call: Call) -> None:
-    wanted = (call.argument(0) or "").casefold()
-    if wanted and wanted != DELETE:
+    wanted = [word.casefold() for word in call.arguments]
+    if wanted != [DELETE, IDENTITY][: len(wanted)]:
         raise _Misused
     # Past all that may wait: no lock of the session's.
-    call.context.panic(wanted == DELETE)
+    call.context.panic(DELETE in wanted, IDENTITY in wanted)
 
 
 COMMANDS = (
@@ -320,9 +321,9 @@ COMMANDS = (
         N_("Try a new connection now, even if the present one seems well."), _reconnect,
     ),
     Command(
-        "panic", "[delete]", (DELETE,), N_("forget, leave"),
+        "panic", "[delete [identity]]", (DELETE, IDENTITY), N_("forget, leave"),
         N_("Forget everything, clear the screen and what has scrolled away, and leave at once; "
-           "delete: remove the history too."),
+           "delete: remove the history too; delete identity: and the identity's file."),
         _panic, may_be_guessed=False,
     ),
     Command(
@@ -503,6 +504,7 @@ def _complete_command(
     choices = {
         COMMAND: [_KEYS, *(row.name for row in COMMANDS)], NICK: nicks, ROOM: rooms, OK: ["ok"],
         TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE], ALL: [ALL],
+        IDENTITY: [IDENTITY],
     }  # fmt: skip
     if kind == TEXT and not word:
         return []

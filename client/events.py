@@ -52,10 +52,12 @@ def rfc3339(when: datetime) -> str:
 
 @dataclass(frozen=True)
 class MemberView(JsonObject):
-    """One line of a member list."""
+    """One line of a member list; ``standing`` is ``verified``, ``known`` (the nickname had the same
+    keys before) or ``new``."""
 
     nick: str
     verified: bool
+    standing: str = "new"
 
 
 @dataclass(frozen=True)
@@ -354,11 +356,12 @@ class Settled(Event):
 
 @dataclass(frozen=True)
 class TrustSummary(Event):
-    """Who is in the room besides oneself: how many, and how many of them are verified."""
+    """Who is in the room besides oneself: how many, and how many of them are verified or known."""
 
     name = "trust_summary"
     others: int
     verified: int
+    known: int = 0
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,10 @@ _REFUSALS: dict[str, str] = {
         "That nickname looks like {nick}, and whoever has that one has lost the connection: it is "
         "free in {wait} unless they come back; try again then, or choose another one."
     ),
+    "token_bound": N_(
+        "That token is another identity's, which was the first to use it: connect with that "
+        "identity's file (--identity), or ask whoever runs the server for a new one."
+    ),
     "taken_over": N_(
         "Somebody else has connected with your token and has your place; if that was not you, ask "
         "whoever runs the server to revoke it."
@@ -372,6 +376,31 @@ _HISTORY: dict[str, str] = {
     "wrong_passphrase": N_("That is not the passphrase of this server's history; try again."),
     "unreadable": N_("The history {path} cannot be used ({reason}); check disk and permissions."),
 }
+_IDENTITY: dict[str, str] = {
+    "missing": N_("There is no identity at {path}: `identity new --identity FILE` makes one."),
+    "exists": N_("{path} is there already, and was left alone: name another file."),
+    "wrong_passphrase": N_("That is not the passphrase of {path}; try again."),
+    "other_version": N_(
+        "{path} is an identity of another version of this program: use that one, or make a new one."
+    ),
+    "foreign": N_("{path} belongs to another user, and is not used: name a file of your own."),
+    "busy": N_("Another program holds {path} and does not let go of it; try again."),
+    "unreadable": N_("The identity {path} cannot be used ({reason}); check disk and permissions."),
+    "unwritable": N_(
+        "The identity {path} cannot be written: whom you meet or verify is kept if there is room "
+        "again before you leave."
+    ),
+    "removed": N_(
+        "The identity {path} has been removed: whom you meet or verify from now on is not kept; "
+        "the chat goes on."
+    ),
+    "changed": N_(
+        "The identity {path} has another passphrase now: whom you meet or verify from now on is "
+        "not kept; the chat goes on."
+    ),
+    "slow": N_("The disk was too slow: whom you met or verified last is missing from {path}."),
+}
+_NO_IDENTITY = N_("{path} is no identity, or is damaged: name another file, or make a new one.")
 _NO_HISTORY = N_("{path} is no history, or its beginning is damaged: move it away or delete it.")
 
 
@@ -437,6 +466,12 @@ def unreachable(reason: str, server: str, params: Params | None = None) -> str:
     given, shown = params or {}, f"{reason}_shown"
     code = shown if given.get("fingerprint") and shown in _UNREACHABLE else reason
     return _sentence(_UNREACHABLE, _AWAY, code, {"server": server, **given})
+
+
+def identity(code: str, params: Params | None = None) -> str:
+    """What there is to say about an identity's file; ``params`` has ``path`` and ``reason``."""
+    values = {key: visible(str(value)).replace("\n", " ") for key, value in (params or {}).items()}
+    return _(_IDENTITY.get(code, _NO_IDENTITY)).format_map(_Values(values))
 
 
 def history(code: str, params: Params | None = None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from client import events, messages
 from client.encryption.posts import OpenedPost, SealedPost, UndecryptablePost
 from client.encryption.room_encryption import RoomEncryption
-from client.encryption.trust import TrustWarning
+from client.encryption.trust import KNOWN, VERIFIED, TrustWarning
 from client.ignored import Ignored
 from client.outbox import Line, Outbox
 from client.own_name import OwnName
@@ -91,12 +91,19 @@ class OpenRoom:
     def views(self) -> tuple[events.MemberView, ...]:
         """The member list."""
         members = sorted(self.members(), key=lambda member: nick_key(member.nick))
-        return tuple(events.MemberView(member.nick, self.is_verified(member)) for member in members)
+        return tuple(
+            events.MemberView(member.nick, self.is_verified(member), self._standing(member))
+            for member in members
+        )
 
     def trust_summary(self) -> events.TrustSummary:
-        """How many others are here, and how many of them are verified."""
-        others = self.others()
-        return events.TrustSummary(len(others), sum(map(self.is_verified, others)))
+        """How many others are here, and how many of them are verified or known."""
+        standings = [self._standing(member) for member in self.others()]
+        verified, known = (standings.count(word) for word in (VERIFIED, KNOWN))
+        return events.TrustSummary(len(standings), verified, known)
+
+    def _standing(self, member: frames.MemberLine) -> str:
+        return self._encryption.standing(member.bundle.fingerprint)
 
     def told(self, warnings: Iterable[TrustWarning]) -> list[events.Event]:
         """What there is to say about ``warnings``; louder about who is verified."""

@@ -20,6 +20,7 @@ from typing import Any
 from client import events, messages, refusals
 from client.connection.deadlines import NOTHING, Awaited
 from client.encryption.room_encryption import RoomEncryption
+from client.encryption.trust import Memory
 from client.entrance import Arrival, Entrance
 from client.ignored import Ignored
 from client.open_room import NotSealed, OpenRoom
@@ -40,8 +41,8 @@ class ClientSession:
     """One client's state.  ``room`` is the one that is shown, and that is typed for.
 
     ``address`` is what invite links say of the server; ``proxy`` is the host of the one that all
-    goes through.  ``here`` is the room that one is in, or was in when the connection was lost, None
-    before the first.
+    goes through; ``memory`` is what lasts of whom this client knows.  ``here`` is the room that one
+    is in, or was in when the connection was lost, None before the first.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ClientSession:
         on_outgoing: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         proxy: str | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._lock = threading.Lock()  # guards all below
         self._changed = threading.Condition(self._lock)
@@ -62,7 +64,7 @@ class ClientSession:
         self.own = OwnName(nick)
         self.outbox = Outbox(self.own, clock)
         self.outgoing = self.outbox.outgoing
-        self.encryption = RoomEncryption(identity)
+        self.encryption = RoomEncryption(identity, memory)
         self.secrets = RoomSecrets()
         self.ignored = Ignored()
         self.entrance = Entrance(room)

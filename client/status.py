@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -217,6 +218,20 @@ def _now() -> datetime:
 def _log_in(report: Report, settings: ClientSettings) -> None:
     """Go into the room, and leave it at once."""
     keys = StartupKeys(settings)
+    if settings.identity is not None:
+        from client.identity.command import said
+
+        if problem := said(keys.keeper, Path(settings.identity)):
+            report.fail(problem[0], _("Identity"), "identity", problem[1])
+            return
+    try:
+        _log_in_with(report, settings, keys)
+    finally:
+        if keeper := keys.keeper():
+            keeper.close()
+
+
+def _log_in_with(report: Report, settings: ClientSettings, keys: StartupKeys) -> None:
     handshake = ClientHandshake(
         lambda opened: _dial(settings, opened), keys.identity(), keys.credentials, keys.link_keys,
         ticket=lambda: None, leaving=threading.Event(), clock=time.monotonic,

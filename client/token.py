@@ -78,6 +78,8 @@ def _ask(settings: TokenSettings) -> tuple[int, bytes]:
     else:
         path = "/generate_token"
         fields |= {"username": settings.username or "", "ttl": str(settings.ttl)}
+        if settings.bind:
+            fields["bind"] = "true"
     return post_form(
         settings.server,
         settings.port,
@@ -109,7 +111,10 @@ def _line(token: object) -> str:
     if type(left) is int and 0 < left < _LONGEST:
         ends = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + left))
     named = (visible(str(found.get(key, "?"))[:64]).replace("\n", " ") for key in _NAMES)
-    return "  ".join([next(named), ends, next(named)])
+    words = {True: [_("bound")], False: [_("to be bound")]}
+    bound = found.get("bound")
+    bound = words[bound] if isinstance(bound, bool) else []
+    return "  ".join([next(named), ends, next(named), *bound])
 
 
 def _on_revoked(answer: dict[str, Any]) -> int:

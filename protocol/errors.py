@@ -10,7 +10,7 @@ when the error ends a connection.
       LinkBroken       a record did not open, or came out of turn; always closes
       Refusal          the peer asked for something that it cannot have
         AuthFailed, BadVersion, BadNick, NickPinned, BadRoom, RoomFull, ServerFull,
-        TooLong, Stale, Gone, Repeated, TooManyAttempts, TimedOut, TakenOver,
+        TooLong, Stale, Gone, Repeated, TooManyAttempts, TimedOut, TakenOver, TokenBound,
         NickTaken (NickReserved, NickLost), RateLimited (AddressLimited)
       KeyUnusable      key material that does not load or a wrap that does not open
 """
@@ -105,6 +105,12 @@ class TakenOver(Refusal):
     """Another identity has proven the same token since, and has the place."""
 
     code = "taken_over"
+
+
+class TokenBound(Refusal):
+    """The token is another identity's, which was the first to use it."""
+
+    code = "token_bound"
 
 
 class Kicked(Refusal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -15,6 +16,14 @@ def bracketed(host: str) -> str:
 def host_and_port(host: str, port: int | str | None) -> str:
     """As people and URLs have them."""
     return f"{bracketed(host)}:{port}"
+
+
+def server_name(host: str, port: int) -> str:
+    """Host and port in the one form that stands for all ways to write them."""
+    name = host.rstrip(".").casefold()
+    with contextlib.suppress(ValueError):  # a name, or an address with a zone
+        name = ipaddress.ip_address(name).compressed
+    return host_and_port(name, port)
 
 
 def ip_address(host: str) -> IpAddress | None:

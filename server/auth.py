@@ -14,11 +14,11 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from protocol import keys, link, pake
-from protocol.errors import NickReserved, ServerFull
+from protocol.errors import NickReserved, ServerFull, TokenBound
 from protocol.names import nick_looks, resembled
 from server import limits
 
@@ -50,6 +50,8 @@ class Token:
     nick: str
     expires: float
     prs: bytes = field(repr=False)
+    binds: bool = False  # to the first identity that uses it
+    holder: bytes | None = None  # that one's signing key
 
     @cached_property
     def looks(self) -> frozenset[str]:
@@ -68,16 +70,17 @@ class Tokens:
         self._tokens: dict[str, Token] = {}  # key: the token's id
         self._expired: list[str] = []  # and not yet asked for
 
-    def mint(self, nick: str, ttl: float) -> str:
+    def mint(self, nick: str, ttl: float, binds: bool = False) -> str:
         """A new token for ``nick`` (valid already) and ``ttl`` seconds: ``id.secret``.
 
-        Raises ServerFull at the bound.
+        ``binds``: it opens only for the first identity that uses it.  Raises ServerFull at the
+        bound.
         """
         token_id = "-"  # noqa: S105  # not a secret
         while token_id.startswith("-"):  # on a command line it would pass for an option
             token_id = keys.to_text(secrets.token_bytes(_TOKEN_ID_BYTES))
         secret = keys.to_text(secrets.token_bytes(_TOKEN_SECRET_BYTES))
-        token = Token(token_id, nick, self._clock() + ttl, pake.token_prs(secret.encode()))
+        token = Token(token_id, nick, self._clock() + ttl, pake.token_prs(secret.encode()), binds)
         with self._lock:
             self._expire_locked()
             if len(self._tokens) >= self._most:
@@ -95,6 +98,28 @@ class Tokens:
             if hmac.compare_digest(link.token_name(sid, token.id), name):
                 found = token
         return found
+
+    def claim(self, token_id: str, sign: bytes) -> bool:
+        """Whoever has this signing key uses a token; whether it is the first one, to which it is
+        bound from now on.
+
+        Raises TokenBound if it is bound to somebody else.
+        """
+        with self._lock:
+            token = self._tokens.get(token_id)
+            if token is None or not token.binds or token.holder == sign:
+                return False
+            if token.holder is not None:
+                raise TokenBound()
+            self._tokens[token_id] = replace(token, holder=sign)
+        return True
+
+    def release(self, token_id: str) -> None:
+        """Whoever has claimed a token was not let in, for another reason."""
+        with self._lock:
+            token = self._tokens.get(token_id)
+            if token is not None:
+                self._tokens[token_id] = replace(token, holder=None)
 
     def revoke(self, token: str) -> str | None:
         """End a token, named by its id or whole; its id, or None if there is none such."""

@@ -177,7 +177,18 @@ class ServerHandshake:
             raise Kicked(retry_after=tenths(left))
         if self._services.sessions.is_displaced(fingerprint):
             raise TakenOver()  # it would chase the one that has its place
-        known = self._services.sessions.find(fingerprint)
+        if self._token is None or not self._services.tokens.claim(
+            self._token.id, confirm.bundle.sign
+        ):
+            return self._join_permitted(confirm)
+        try:
+            return self._join_permitted(confirm)
+        except BaseException:
+            self._services.tokens.release(self._token.id)
+            raise
+
+    def _join_permitted(self, confirm: frames.Confirm) -> ServerSession:
+        known = self._services.sessions.find(confirm.bundle.fingerprint)
         if known is not None:
             if confirm.log is not None and self._resume(known, confirm):
                 return known

@@ -314,7 +314,7 @@ class Handler(BaseHTTPRequestHandler):
         if not isinstance(username, str) or not 1 <= ttl <= TTL_MOST:
             raise Malformed()
         nick = check_nick(username)
-        token = self._face.tokens.mint(nick, ttl)
+        token = self._face.tokens.mint(nick, ttl, _flag(fields.get("bind", False)))
         self._face.schedule(ttl)
         self._respond_json(
             HTTPStatus.OK, {"token": token, "username": nick, "expires_in": ttl}
@@ -323,7 +323,12 @@ class Handler(BaseHTTPRequestHandler):
     def _list_tokens(self, fields: dict[str, Any]) -> None:
         # As many as ``limits.TOKENS`` at most; of their secrets there is nothing to be told.
         listed = [
-            {"id": token.id, "username": token.nick, "expires_in": seconds}
+            {
+                "id": token.id,
+                "username": token.nick,
+                "expires_in": seconds,
+                "bound": token.holder is not None if token.binds else None,
+            }
             for token, seconds in self._face.tokens.remaining()
         ]
         self._respond_json(HTTPStatus.OK, {"tokens": listed})
@@ -403,6 +408,15 @@ def _form_fields(body: bytes) -> dict[str, Any]:
     if len(dict(pairs)) != len(pairs):
         raise Malformed()
     return dict(pairs)
+
+
+def _flag(value: Any) -> bool:
+    """Yes or no, as JSON has it or as a form does.  Raises Malformed."""
+    if value is True or value == "true":
+        return True
+    if value is False or value == "false":
+        return False
+    raise Malformed()
 
 
 def _whole(value: Any) -> int:

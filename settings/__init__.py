@@ -15,12 +15,14 @@ from settings.dotenv import Dotenv, near_misses, parse_dotenv
 from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
 from settings.history import HistorySettings, history_folder, history_settings
+from settings.identity import IdentitySettings, identity_settings
 from settings.proxies import Proxy, holds_password
 from settings.serve import ServerSettings, server_settings
 from settings.sources import Args, Sources, first_line, missing
 from settings.status import StatusSettings, status_settings
 from settings.table import (
     HISTORY_PASSPHRASES,
+    IDENTITY_PASSPHRASES,
     QUESTIONS,
     ROWS,
     TABLE,
@@ -32,6 +34,7 @@ from settings.token import TokenSettings, token_settings
 
 __all__ = [
     "HISTORY_PASSPHRASES",
+    "IDENTITY_PASSPHRASES",
     "QUESTIONS",
     "ROWS",
     "TABLE",
@@ -40,6 +43,7 @@ __all__ = [
     "Destination",
     "Dotenv",
     "HistorySettings",
+    "IdentitySettings",
     "MissingSetting",
     "Proxy",
     "ServerSettings",
@@ -56,6 +60,7 @@ __all__ = [
     "history_folder",
     "history_settings",
     "holds_password",
+    "identity_settings",
     "missing",
     "near_misses",
     "parse_dotenv",

@@ -11,6 +11,7 @@ from settings.sources import Sources, SourceValue, conflict, missing
 from settings.table import (
     CREDENTIALS,
     HISTORY_PASSPHRASES,
+    IDENTITY_PASSPHRASES,
     IN_INVITE,
     INVITES,
     ROOM_SECRETS,
@@ -46,7 +47,8 @@ class ClientSettings(Destination):
     """What ``connect`` needs. Times in seconds; None where nothing is set.
 
     Exactly one of ``password`` and ``token`` is set. ``username`` is None only with a token.
-    ``history_passphrase`` is None where nothing sets it, or nothing needs it.
+    ``history_passphrase`` and ``identity_passphrase`` are None where nothing sets them, or nothing
+    needs them.
     """
 
     username: str | None
@@ -70,6 +72,8 @@ class ClientSettings(Destination):
     wait: bool
     renderer: str  # rich, minimal, json
     heartbeat: float | None = None  # None: as the server wants them
+    identity: str | None = None  # its file; None: keys that end with the program
+    identity_passphrase: str | None = field(default=None, repr=False)
 
 
 def client_settings(sources: Sources) -> ClientSettings:
@@ -93,6 +97,9 @@ def client_settings(sources: Sources) -> ClientSettings:
     values["history_passphrase"] = None
     if values["history"]:
         values |= sources.secret(HISTORY_PASSPHRASES)
+    values["identity_passphrase"] = None
+    if values["identity"]:
+        values |= sources.secret(IDENTITY_PASSPHRASES)
     return ClientSettings(**values)
 
 

@@ -24,15 +24,16 @@ class ExitStatus(IntEnum):
         "token has taken the place"
     )
     FAILED = 1, (
-        "Something unexpected has happened; or `/panic delete` could not remove the history"
+        "Something unexpected has happened; or `/panic delete` could not remove the history "
+        "or the identity"
     )
     USAGE = 2, (
         "Wrong use or configuration; for the server also an address that cannot be used"
     )
     UNREACHABLE = 3, "The server, or the proxy on the way to it, cannot be reached"
     REFUSED = 4, (
-        "Refused: password, token, nickname, the history's passphrase, a proxy's password; or, at "
-        "the end of a program's input, a line was"
+        "Refused: password, token, nickname, the history's or the identity's passphrase, a proxy's "
+        "password; or, at the end of a program's input, a line was"
     )
     LOST = 5, (
         "The connection was lost and did not come back, or the server let in and went no further"

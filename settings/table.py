@@ -57,6 +57,7 @@ class Setting:
 
 RENDERERS = ("rich", "minimal", "json")
 SHELLS = ("bash", "zsh", "fish")
+DEEDS = ("new", "show", "people", "forget", "passphrase", "export")  # of ``identity``
 ACTIONS = ("list", "show", "search", "export", "delete", "passphrase")  # of ``history``
 
 _PATH = "PATH"
@@ -178,6 +179,14 @@ TABLE: tuple[Setting, ...] = (
     Setting("CLIENT_HEARTBEAT", "client", "heartbeat", seconds(1, 3600),
             N_("seconds between heartbeats, where the server's are too far apart for a middlebox"),
             flag="--heartbeat", word="SECONDS"),
+    Setting("CLIENT_IDENTITY", "client", "identity", file_path,
+            N_("file of an identity that lasts; without one all keys end with the program"),
+            flag="--identity", word=_PATH),
+    Setting("IDENTITY_PASSPHRASE", "client", "identity_passphrase", secret,
+            N_("passphrase of that identity"), secret=True),
+    Setting("IDENTITY_PASSPHRASE_FILE", "client", "identity_passphrase", file_path,
+            N_("file whose first line is that passphrase"),
+            flag="--identity-passphrase-file", word=_PATH),
     Setting("ENABLE_LOCAL_HISTORY", "client", "history", boolean,
             N_("keep an encrypted history on this machine"), "false",
             flag="--history", implies=_YES),
@@ -216,11 +225,19 @@ LINE_TABLE: tuple[Setting, ...] = (
     Setting("--list", "line", "listing", boolean,
             N_("list the live tokens: id, when each expires, nickname"), "false", flag="--list",
             implies=_YES),
+    Setting("--bind", "line", "bind", boolean,
+            N_("let the token open only for the first identity that uses it"), "false",
+            flag="--bind", implies=_YES),
     Setting("--ttl", "line", "ttl", integer(1, 2_592_000),
             N_("seconds until the token expires"), "3600", flag="--ttl", word="SECONDS"),
     Setting("<ACTION>", "line", "action", choice(*ACTIONS),
             N_("list, show, search, export, delete or passphrase (to change it)"), word="ACTION",
             choices=ACTIONS),
+    Setting("<DEED>", "line", "action", choice(*DEEDS),
+            N_("new, show, people, forget, passphrase (to change it) or export"), word="ACTION",
+            choices=DEEDS),
+    Setting("<NICK>", "line", "nick", nickname,
+            N_("nickname of the people to forget; of forget only"), word="NICK"),
     Setting("<TEXT>", "line", "text", secret,
             N_("what to search for; of search only"), word="TEXT"),
     Setting("<SERVER>", "line", "server", address,
@@ -250,8 +267,12 @@ CREDENTIALS = (*CLIENT_PASSWORDS, "CLIENT_TOKEN")
 ROOM_SECRETS = ("CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE")
 INVITES = ("CLIENT_INVITE", "CLIENT_INVITE_FILE")
 HISTORY_PASSPHRASES = ("HISTORY_PASSPHRASE", "HISTORY_PASSPHRASE_FILE")
+IDENTITY_PASSPHRASES = ("IDENTITY_PASSPHRASE", "IDENTITY_PASSPHRASE_FILE")
 PROXIES = ("CLIENT_PROXY", "CLIENT_PROXY_FILE")
-GROUPED = {*ADMIN_PASSWORDS, *CREDENTIALS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSPHRASES, *PROXIES}
+GROUPED = {
+    *ADMIN_PASSWORDS, *CREDENTIALS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSPHRASES,
+    *IDENTITY_PASSPHRASES, *PROXIES,
+}  # fmt: skip
 
 # What an invite link says already.
 IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_PATH", "CLIENT_ROOM", *ROOM_SECRETS)
@@ -264,7 +285,11 @@ QUESTIONS = {
     "CLIENT_ROOM_SECRET": N_("Secret of the room: "),
     "CLIENT_INVITE": N_("Invite link: "),
     "HISTORY_PASSPHRASE": N_("Passphrase of the history: "),
-    "--new-passphrase-file": N_("New passphrase of the history: "),
+    "CLIENT_IDENTITY": N_("File of the identity: "),
+    "IDENTITY_PASSPHRASE": N_("Passphrase of the identity: "),
+    "--new-passphrase-file": N_("New passphrase: "),
+    "<DEED>": N_("What to do (new, show, people, forget, passphrase, export): "),
+    "<NICK>": N_("Nickname of the people to forget: "),
     "<USERNAME>": N_("Nickname that the token is for: "),
     "<TOKEN>": N_("Token to revoke: "),
     "<ACTION>": N_("What to do (list, show, search, export, delete, passphrase): "),

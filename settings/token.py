@@ -24,6 +24,7 @@ class TokenSettings(Destination):
     revoke: str | None = field(repr=False)
     listing: bool
     ttl: int
+    bind: bool = False  # to the first identity that uses it
     password: str = field(repr=False)
 
 
@@ -35,7 +36,7 @@ def token_settings(sources: Sources) -> TokenSettings:
     that it listens. Raises ``SettingsError``, and ``MissingSetting``.
     """
     sources.look_up_server()
-    values = sources.values(("--ttl", "--list", "<USERNAME>"))
+    values = sources.values(("--ttl", "--bind", "--list", "<USERNAME>"))
     values |= destination(sources, *_server_to_ask(sources))
     _check_reader(values["server"], values["use_ssl"], values["proxy"])
     values |= sources.secret(("<TOKEN>",))

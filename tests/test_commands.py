@@ -45,7 +45,7 @@ class Recorder:
         """What a line acts on."""
         return CommandContext(
             cast(LocalUser, self), self._emit, reconnect=lambda: self._note("reconnect"),
-            panic=lambda delete: self._note("panic", delete), quit=lambda: self._note("quit"),
+            panic=lambda *what: self._note("panic", *what), quit=lambda: self._note("quit"),
             look_back=lambda *what: self._note("history", *what), clock=lambda: NOON,
             renderer=renderer,
         )  # fmt: skip
@@ -116,8 +116,8 @@ def error(line: str, renderer: str = "minimal") -> Error:
         ("/ignore", ("ignore", None)),
         ("/ignore bob", ("ignore", "bob")),
         ("/unignore bob", ("unignore", "bob")),
-        ("/panic", ("panic", False)),
-        ("/panic DELETE", ("panic", True)),
+        ("/panic", ("panic", False, False)),
+        ("/panic DELETE", ("panic", True, False)),
         ("/quit", ("quit",)),
         ("/exit ", ("quit",)),
         ("q", ("quit",)),

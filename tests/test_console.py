@@ -219,7 +219,7 @@ def test_tables_are_aligned_with_wide_names() -> None:
 
 def test_the_member_list_says_in_words_who_is_verified() -> None:
     lines = minimal(CONNECTED, events.MemberList("default", (ALICE, BOB)))
-    assert lines[1:] == ["▌       alice  you", "▌       bob    not verified"]
+    assert lines[1:] == ["▌       alice  you", "▌       bob    new, not verified"]
 
 
 def test_verification_codes_are_shown() -> None:
@@ -356,7 +356,8 @@ def test_json_has_the_keys_of_the_contract() -> None:
     for name, keys in KEYS.items():
         assert set(found[name]) == {"event", "time", *keys.split()}, name
         assert found[name]["time"] == "2026-05-04T10:01:30.250Z"
-    assert found["connected"]["members"][1] == {"nick": "bob", "verified": False}
+    bob = {"nick": "bob", "verified": False, "standing": "new"}
+    assert found["connected"]["members"][1] == bob
     assert found["rooms"]["rooms"][0] == {"room": "default", "count": 2}
     assert found["verify"]["members"][0] == {"nick": "bob", "code": "654 321", "verified": False}
     (row,) = found["help"]["commands"]

@@ -49,6 +49,7 @@ from client.history.records import (
     number_of,
 )
 from client.history.store import PARTS, Reader, RunWriter, history_path, open_keys, run_paths
+from protocol.hosts import server_name
 from tests.transport_kit import LONG, until
 
 PASSPHRASE = "open sésame"
@@ -204,7 +205,7 @@ def test_new_files_use_a_strong_scrypt() -> None:
      ("10.0.0.1", "10.0.0.1:7")],
 )  # fmt: skip
 def test_a_server_has_one_history_however_it_is_written(host: str, server: str) -> None:
-    assert store.server_name(host, 7) == server
+    assert server_name(host, 7) == server
 
 
 def test_one_passphrase_on_two_keyboards() -> None:

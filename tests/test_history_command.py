@@ -26,7 +26,8 @@ from client import messages
 from client.encryption import safety_numbers
 from client.history import records, store
 from client.history.records import HistoryKeys, Record
-from client.history.store import RunWriter, history_path, run_paths, server_name
+from client.history.store import RunWriter, history_path, run_paths
+from protocol.hosts import server_name
 from tests.command import Done, run_command
 from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import (

@@ -38,6 +38,7 @@ PURE = {
 PURE_CLIENT = {
     "encryption", "events", "commands", "cheatsheet", "messages", "refusals", "outbox", "open_room",
     "entrance", "ignored", "own_name", "pacing", "room_secrets", "history.records",
+    "identity.records",
 }  # fmt: skip
 
 NETWORK = {"socket", "ssl", "select", "simple_websocket", "websocket", "wsproto"}
@@ -45,7 +46,8 @@ POSIX = {"termios", "tty", "pty", "fcntl", "resource", "pwd", "grp"}
 # Who may print: the renderers, the banner, the sentence at the end, what was asked for (a token,
 # a history).
 WRITERS = {"cli/run.py", "cli/asking.py", "server/app.py", "client/app.py", "client/token.py",
-           "client/status.py", "client/history/command.py", "client/console.py"}  # fmt: skip
+           "client/status.py", "client/history/command.py", "client/identity/command.py",
+           "client/console.py"}  # fmt: skip
 SCREENS = {("client", "input"), ("client", "output"), ("client", "fullscreen")}
 
 
@@ -208,7 +210,7 @@ INNER: dict[str, str] = {
         __init__
         token status
         connect
-        serve history proxies
+        serve history identity proxies
         sources
         servers
         dotenv_file
@@ -247,7 +249,7 @@ INNER: dict[str, str] = {
         token status
         app
         console
-        history fullscreen
+        history identity.command fullscreen
         output
         input
         output.widths
@@ -259,6 +261,7 @@ INNER: dict[str, str] = {
         outbox
         commands refusals
         encryption
+        identity
         messages cheatsheet own_name ignored pacing
         events
     """,
@@ -280,6 +283,12 @@ INNER: dict[str, str] = {
     "client.history": """
         command
         recorder
+        store
+        records
+    """,
+    "client.identity": """
+        command
+        keeper
         store
         records
     """,

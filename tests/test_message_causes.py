@@ -158,7 +158,7 @@ def causes() -> dict[str, set[str]]:
             given(["TrustWarning", "Warning"], "client")
             | given(["Undecryptable"], "client", place=2)
         )
-        - {"history"}
+        - {"history", "identity"}
         | {"transcript"},
         "_DISCONNECTED": lost,
         "_COMING_BACK": lost,
@@ -166,6 +166,7 @@ def causes() -> dict[str, set[str]]:
         "_PAUSED": returned("question", "client/connection/reconnection.py"),
         "_UNREACHABLE": constants("transport", "client/connection/outcome.py", "client/app.py"),
         "_HISTORY": constants("client/history", "client/commands.py"),
+        "_IDENTITY": constants("client/identity"),
     }
 
 
@@ -187,7 +188,7 @@ GENERAL = {
     "_REFUSALS": {"refused", "key_unusable"},
     "_DISCONNECTED": {"internal", "", "not_websocket", "timeout"},  # the last two: never joined
 }
-COMPLETE = sorted(set(causes()) - {"_COMING_BACK", "_UNREACHABLE", "_HISTORY"})
+COMPLETE = sorted(set(causes()) - {"_COMING_BACK", "_UNREACHABLE", "_HISTORY", "_IDENTITY"})
 
 
 @pytest.mark.parametrize("table", COMPLETE)
@@ -201,6 +202,7 @@ def test_unreachable_servers_and_histories_have_their_sentences() -> None:
     reasons = given(["Unreachable", "TlsFailed"], "transport") | {"timeout", "not_websocket"}
     assert reasons - set(messages._UNREACHABLE) == set()
     assert given(["history"], "client") - set(messages._HISTORY) == set()
+    assert given(["identity"], "client") - set(messages._IDENTITY) == set()
 
 
 def test_every_table_of_sentences_is_looked_at() -> None:

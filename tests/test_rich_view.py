@@ -126,7 +126,7 @@ def test_the_picture_of_the_design() -> None:
     sight.says(2, "on its way")
     sight.typed = LineView("the line being typed", 20)
     assert sight.lines() == [
-        " default · 3 members · end-to-end, verified 1 of 2                            alice",
+        " default · 3 members · end-to-end, verified 1, new 1                          alice",
         "─" * 84,
         "",
         " 12:01  alice │ hello everyone",
@@ -152,9 +152,9 @@ def test_a_new_day_is_said() -> None:
 
 def test_the_header_gives_way_on_a_narrow_screen() -> None:
     for columns, shown in [
-        (80, "default · 3 members · end-to-end, verified 1 of 2"),
-        (56, "default · 3 members · verified 1 of 2"),
-        (40, "default · verified 1 of 2"),
+        (80, "default · 3 members · end-to-end, verified 1, new 1"),
+        (56, "default · 3 members · verified 1, new 1"),
+        (40, "default · verified 1, new 1"),
         (30, "default · 3 members"),
         (20, "default"),
     ]:
@@ -172,7 +172,7 @@ def test_tables_stand_in_the_text_column() -> None:
     sight.takes(events.Verification("default", "123 456", (events.CodeView("bob", "7 8", True),)))
     sight.takes(events.Help((events.CommandView("/nick NAME", "Change " * 12),)))
     assert sight.texts()[:6] == [
-        "Room default, 2 members:", "alice  you", "日本   not verified",
+        "Room default, 2 members:", "alice  you", "日本   new, not verified",
         "2 rooms:", "default  2 members", "dev      1 member",
     ]  # fmt: skip
     assert "Code of room default:" in sight.texts() and "bob  7 8  verified" in sight.texts()
@@ -555,7 +555,7 @@ def test_where_the_locale_is_not_utf8_everything_is_ascii() -> None:
     sight.view.page(-1)
     lines = sight.lines()
     assert "".join(lines).isascii() and sight.written.isascii()
-    assert lines[0].startswith(" default - 3 members - end-to-end, verified 0 of 2")
+    assert lines[0].startswith(" default - 3 members - end-to-end, new 2")
     assert lines[1] == lines[-2] == "-" * 60
     assert " 12:01      > | carol has joined." in lines
     assert lines[-3] == " 12:01  alice | on its way  sending..."

@@ -46,7 +46,7 @@ from client.encryption.sender_keys import (
     readable_number,
 )
 from client.encryption.transcript import Pair
-from client.encryption.trust import VERIFIED, Trust, TrustWarning
+from client.encryption.trust import VERIFIED, Memory, Trust, TrustWarning
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.keys import Identity
@@ -66,7 +66,8 @@ class RoomEncryption:
     ``enter``, ``members`` and ``all_verified`` raises Gone before the first ``enter``.
     """
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, memory: Memory | None = None) -> None:
+        """``memory`` is what lasts of whom this client knows."""
         self._identity = identity
         self.most: int | None = None  # bytes of a text, once a server has said it
         self._room: Membership | None = None
@@ -74,7 +75,7 @@ class RoomEncryption:
         self._epochs: dict[tuple[str, bytes], int] = {}
         self._replay_guard = ReplayGuard()
         self._ids = Recent(_IDS)  # (sender's fingerprint, post id)
-        self._trust = Trust(identity.bundle)
+        self._trust = Trust(identity.bundle, memory)
         self._logs: OrderedDict[bytes, int] = OrderedDict()  # log id: last change seen
 
     # Who is here

@@ -8,12 +8,15 @@ start can come back.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from client.encryption.roster import RosterEntry
+from client.identity.records import Person
 from protocol.errors import BadNick
 from protocol.keys import Bundle
-from protocol.names import check_nick
+from protocol.names import check_nick, nick_key
 
 VERIFIED, KNOWN, NEW = "verified", "known", "new"
 
@@ -33,6 +36,24 @@ class TrustWarning:
     loud: bool = False
 
 
+class Memory(Protocol):
+    """What lasts from one run of the program to the next, for one server."""
+
+    @property
+    def server(self) -> str:
+        """Whose nicknames they are."""
+
+    @property
+    def people(self) -> Sequence[Person]:
+        """Those that were known when this run began."""
+
+    def met(self, bundle: Bundle, nick: str) -> None:
+        """Somebody is here."""
+
+    def verified(self, bundle: Bundle, nick: str) -> None:
+        """The code of somebody was compared."""
+
+
 @dataclass(frozen=True)
 class _Meeting:
     """Somebody as it was met last: ``known`` says whether it had the nickname before."""
@@ -44,16 +65,28 @@ class _Meeting:
 
 
 class Trust:
-    """What this client knows of people, for one run of the program."""
+    """What this client knows of people: in this run, and from earlier ones if there is a memory."""
 
-    def __init__(self, own: Bundle) -> None:
-        self._own = own
+    def __init__(self, own: Bundle, memory: Memory | None = None) -> None:
+        self._own, self._memory = own, memory
         self._verified: set[bytes] = set()  # signing keys
         self._compared: dict[str, bytes] = {}  # key: nick_key; the signing key verified as it
         self._last: OrderedDict[str, bytes] = OrderedDict()  # key: nick_key; its last signing key
         self._since: OrderedDict[bytes, int] = OrderedDict()  # key: signing key; the lowest run
         self._met: OrderedDict[bytes, _Meeting] = OrderedDict()  # key: fingerprint
         self._is_over_below(own.sign, own.since)
+        if memory:
+            self._recall(memory.people, memory.server)
+
+    def _recall(self, people: Sequence[Person], server: str) -> None:
+        self._verified |= {person.sign for person in people if person.verified}
+        for person in people:
+            self._is_over_below(person.sign, person.since)
+        seen = [(at, person.sign) for person in people for at in person.seen if at.server == server]
+        for at, sign in sorted(seen, key=lambda one: one[0].day):
+            if sign in self._verified:
+                self._compared[nick_key(at.nick)] = sign
+            self._is_called(nick_key(at.nick), sign)
 
     def standing(self, fingerprint: bytes) -> str:
         """``verified``: the code of this person was compared; ``known``: the nickname had the same
@@ -82,6 +115,8 @@ class Trust:
         self._verified.add(sign)
         self._compared[entry.key] = sign
         self._is_called(entry.key, sign)
+        if self._memory:
+            self._memory.verified(entry.member.bundle, entry.nick)
 
     def meet(self, entry: RosterEntry) -> list[TrustWarning]:
         """Another member appears: what there is to say about it."""
@@ -118,6 +153,8 @@ class Trust:
         self._note(entry, known=known if before is None else before == sign, refused=False)
         if owner in (None, sign):  # being seen makes nobody known in a verified one's place
             self._is_called(entry.key, sign)
+            if self._memory:
+                self._memory.met(entry.member.bundle, entry.nick)
         changed = before not in (None, sign)
         warned = [TrustWarning("other_keys", entry.nick, owner is not None)] if changed else []
         return [*warned, *_misnamed(entry)]

@@ -32,9 +32,13 @@ def _fitting(model: Model, room: str, columns: int) -> str:
     sealed = _("end-to-end")
     trust = [sealed]
     if model.others:
-        counts = {"verified": model.verified, "others": model.others}
-        verified = _("verified {verified} of {others}").format(**counts)
-        trust = [f"{sealed}, {verified}", verified]
+        counts = [
+            (_("verified {count}"), model.verified),
+            (_("known {count}"), model.known),
+            (_("new {count}"), model.others - model.verified - model.known),
+        ]
+        people = ", ".join(text.format(count=count) for text, count in counts if count)
+        trust = [f"{sealed}, {people}", people]
     parts = [f"{room} · {members} · {words}" for words in trust]
     if model.proxy:
         through = _("through {proxy}").format(proxy=model.proxy)

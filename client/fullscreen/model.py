@@ -38,7 +38,7 @@ class Model:
     def __init__(self) -> None:
         self.scrollbacks = Scrollbacks()
         self.connection = ConnectionStatus()
-        self.others = self.verified = 0
+        self.others = self.verified = self.known = 0
         self.notify = "mention"
         self.focused: bool | None = None
         self.at_end = True
@@ -188,6 +188,7 @@ class Model:
 
     def _trust_summary(self, event: events.TrustSummary, _when: datetime) -> None:
         self.others, self.verified = event.others, event.verified
+        self.known = event.known
 
     def _notifying(self, event: events.Notifying, when: datetime) -> None:
         if event.mode is not None:

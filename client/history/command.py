@@ -18,7 +18,6 @@ from client.history.store import (
     history_paths,
     open_keys,
     run_paths,
-    server_name,
 )
 from client.input.terminal import is_terminal
 from client.output import streams
@@ -29,6 +28,7 @@ from client.output.lines import plain_lines
 from client.output.text import EventText, table
 from client.output.wrapping import Row
 from i18n import _, plural
+from protocol.hosts import server_name
 from protocol.safe_text import visible
 from settings import HISTORY_PASSPHRASES, HistorySettings
 from settings.exit_status import ExitStatus

@@ -42,8 +42,8 @@ from client.history.store import (
     keep,
     open_keys,
     run_paths,
-    server_name,
 )
+from protocol.hosts import server_name
 
 __all__ = ["Recorder", "Retention", "WrongPassphrase", "delete_history", "is_new", "open_history"]
 

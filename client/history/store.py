@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import ipaddress
 import os
 import re
 import stat
@@ -30,7 +29,6 @@ from client.history.records import (
     RunCipher,
     number_of,
 )
-from protocol.invite import InviteLink
 from protocol.keys import digest
 
 KEYS = "keys"
@@ -53,14 +51,6 @@ class Foreign(HistoryError):
     """The folder is another server's, under this one's name."""
 
     code = "foreign"
-
-
-def server_name(host: str, port: int) -> str:
-    """Host and port in the one form that stands for all ways to write them."""
-    name = host.rstrip(".").casefold()
-    with contextlib.suppress(ValueError):
-        name = ipaddress.ip_address(name).compressed
-    return InviteLink(name, port).server
 
 
 def history_path(folder: Path, server: str) -> Path:

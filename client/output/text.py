@@ -204,8 +204,16 @@ class EventText:
     def _member_list(self, event: events.MemberList) -> list[Row]:
         members = messages.members(len(event.members))
         title = _row(_("Room {room}, {members}:"), "title", room=event.room, members=members)
-        cells = [(view.nick, self._standing(view.nick, view.verified)) for view in event.members]
+        cells = [(view.nick, self._member_standing(view)) for view in event.members]
         return [title, *table(cells)]
+
+    def _member_standing(self, view: events.MemberView) -> str:
+        if nick_key(view.nick) == nick_key(self.nick):
+            return _("you")
+        if view.verified:
+            return _("verified")
+        known = view.standing == "known"
+        return _("known: the same keys as before") if known else _("new, not verified")
 
     def _standing(self, nick: str, verified: bool) -> str:
         if nick_key(nick) == nick_key(self.nick):

@@ -1,0 +1,344 @@
+"""An identity that lasts: what its file holds, and how that is sealed.  Pure.
+
+    file     cmdchat identity 1 COST SALT SEALED SUM, a space between each two, one line feed
+    lock     HKDF-SHA256(scrypt(passphrase in NFC, SALT, N = 2^COST, r = 8, p = 1),
+             info = "cmdchat identity lock 1", the line before SEALED), 32 bytes: a Fernet key
+    SEALED   Fernet over a JSON object and spaces, to a power of two from 4,096 bytes on
+    SUM      SHA-256("cmdchat identity sum 1", the line before SUM)
+
+SALT (16 bytes) and SUM (32 bytes) are base64url without padding.  The clock field of Fernet is 0.
+SUM needs no passphrase: it tells a damaged file from a wrong passphrase.  The object has
+
+    sign     the Ed25519 private key, 32 bytes in base64url
+    run      the number of the last start
+    going    [run, day] of each start that has not ended, as far as is known
+    people   a list of {sign, verified, since, first, last, seen}: the public key, whether its code
+             was compared, the highest "since" of its bundles, the days on which it was met first
+             and last, and [server, nickname, day] of where, the latest last
+
+Days are dates, such as 2026-11-30; no times are kept.  Everything is bounded, so that no server and
+no crowd can make the file large.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from protocol.codec import parse
+from protocol.errors import BadNick, ChatError, Malformed
+from protocol.keys import SIGN_BYTES, digest, from_text, labelled, to_text
+from protocol.limits import COUNTER_MAX
+from protocol.names import check_nick, nick_key
+
+COST = 17  # of new files: 128 MiB, and a quarter of a second
+COSTS = range(15, 19)  # a file that claims less is no protection, one that claims more a trap
+PEOPLE = 1000  # known; beyond, those who were not verified go first, the longest unseen of them
+SIGHTINGS = 8  # servers and nicknames of a person; the oldest go first
+GOING = 64  # starts that have not ended
+SERVER_CHARS = 300
+GOING_DAYS = 2  # without a sign of life, and a start counts as ended
+RUNS_A_DAY = 1000  # so a file that was put back as it was is ahead of its lost starts a day later
+FILE_BYTES = 8 * 1024 * 1024  # a thousand people with eight long names each fit in
+
+_PAD_FROM = 4096
+_VERSION = "1"
+_FIELD16, _FIELD32 = r"([A-Za-z0-9_-]{22})", r"([A-Za-z0-9_-]{43})"
+_FILE = re.compile(
+    rf"cmdchat identity {_VERSION} ([1-9][0-9]?) {_FIELD16} ([A-Za-z0-9_=-]+) {_FIELD32}\n"
+)
+_OTHER_VERSION = re.compile(rf"cmdchat identity (?!{_VERSION} )[0-9]{{1,4}} ")
+
+
+class IdentityError(ChatError):
+    """What keeps an identity from being used; ``code`` is one of ``messages.identity``."""
+
+    code = "unusable"
+
+
+class IdentityOfAnotherVersion(IdentityError):
+    """The file is of another version of this program."""
+
+    code = "other_version"
+
+
+class IdentityShut(IdentityError):
+    """The file is whole, and this is not its passphrase."""
+
+    code = "wrong_passphrase"
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where somebody was met, under which nickname, and the last day of it."""
+
+    server: str
+    nick: str
+    day: date
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody whose signing key lasts, or was verified."""
+
+    sign: bytes
+    verified: bool
+    since: int
+    first: date
+    last: date
+    seen: tuple[Sighting, ...] = ()
+
+    def met(self, since: int, at: Sighting) -> Person:
+        """Met once more."""
+        here = (at.server, nick_key(at.nick))
+        others = [one for one in self.seen if (one.server, nick_key(one.nick)) != here]
+        return replace(
+            self,
+            since=max(self.since, since),
+            first=min(self.first, at.day),
+            last=max(self.last, at.day),
+            seen=(*others, at)[-SIGHTINGS:],
+        )
+
+    def is_called(self, nick: str) -> bool:
+        """Whether it was ever met under this nickname."""
+        return any(nick_key(one.nick) == nick_key(nick) for one in self.seen)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an identity's file holds.  Nothing in it is changed: each step gives another one."""
+
+    sign: bytes = field(repr=False)
+    run: int = 0
+    going: tuple[tuple[int, date], ...] = ()
+    people: tuple[Person, ...] = ()
+
+    @classmethod
+    def fresh(cls) -> Contents:
+        """A new identity, that knows nobody."""
+        return cls(secrets.token_bytes(SIGN_BYTES))
+
+    # Starts
+
+    @property
+    def since(self) -> int:
+        """The lowest run that may still go on; the last one's where none does."""
+        return min((run for run, _ in self.going), default=self.run)
+
+    def started(self, today: date) -> Contents:
+        """With one start more, whose number is ``run`` then."""
+        day = (today - date(1970, 1, 1)).days
+        run = min(max(self.run + 1, day * RUNS_A_DAY), COUNTER_MAX)
+        near = (today - timedelta(days=GOING_DAYS), today + timedelta(days=GOING_DAYS))
+        alive = [one for one in self.going if near[0] <= one[1] <= near[1]]
+        return replace(self, run=run, going=(*alive, (run, today))[-GOING:])
+
+    def goes_on(self, run: int, today: date) -> Contents:
+        """The start ``run`` has not ended yet."""
+        others = [one for one in self.going if one[0] != run]
+        return replace(self, going=tuple(sorted([*others, (run, today)])[-GOING:]))
+
+    def ended(self, run: int) -> Contents:
+        """The start ``run`` has ended: its keys are gone."""
+        return replace(self, going=tuple(one for one in self.going if one[0] != run))
+
+    # People
+
+    def person(self, sign: bytes) -> Person | None:
+        """Whoever has this signing key, if that is known."""
+        return next((one for one in self.people if one.sign == sign), None)
+
+    def called(self, nick: str) -> tuple[Person, ...]:
+        """All who were ever met under this nickname."""
+        return tuple(one for one in self.people if one.is_called(nick))
+
+    def met(self, sign: bytes, since: int, at: Sighting) -> Contents:
+        """Somebody was met; a name that no honest server gives is not kept."""
+        if len(at.server) > SERVER_CHARS or not _is_nick(at.nick):
+            return self
+        known = self.person(sign) or Person(sign, False, since, at.day, at.day)
+        return self._with(known.met(since, at))
+
+    def verified(self, sign: bytes, since: int, at: Sighting) -> Contents:
+        """The code of whoever has this key was compared, under this nickname."""
+        kept = self.met(sign, since, at)
+        known = kept.person(sign) or Person(sign, True, since, at.day, at.day)
+        return kept._with(replace(known, verified=True))
+
+    def without(self, people: Iterable[Person]) -> Contents:
+        """Without these people."""
+        gone = {one.sign for one in people}
+        return replace(self, people=tuple(one for one in self.people if one.sign not in gone))
+
+    def _with(self, person: Person) -> Contents:
+        """With ``person``, who was met last, in its place."""
+        people = [*self.without([person]).people, person]
+        while len(people) > PEOPLE:
+            strangers = [one for one in people if not one.verified]
+            people.remove(min(strangers or people, key=lambda one: one.last))
+        return replace(self, people=tuple(people))
+
+    # As it is kept
+
+    def encode(self) -> bytes:
+        """The padded plaintext."""
+        fields = {
+            "sign": to_text(self.sign),
+            "run": self.run,
+            "going": [[run, day.isoformat()] for run, day in self.going],
+            "people": [_person_fields(one) for one in self.people],
+        }
+        plain = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        return plain.ljust(max(_PAD_FROM, 1 << (len(plain) - 1).bit_length()))
+
+    @classmethod
+    def decode(cls, plain: bytes) -> Contents:
+        """Read ``encode``; raises IdentityError."""
+        try:
+            fields = parse(plain)
+            going = [(_count(run), _day(day)) for run, day in _list(fields["going"], GOING)]
+            people = [_read_person(one) for one in _list(fields["people"], PEOPLE)]
+            sign = from_text(fields["sign"], SIGN_BYTES)
+            return cls(sign, _count(fields["run"]), tuple(going), tuple(people))
+        except (Malformed, KeyError, TypeError, ValueError):
+            raise IdentityError() from None
+
+
+def _is_nick(nick: str) -> bool:
+    try:
+        return check_nick(nick) == nick
+    except BadNick:
+        return False
+
+
+def _person_fields(person: Person) -> dict[str, Any]:
+    return {
+        "sign": to_text(person.sign),
+        "verified": person.verified,
+        "since": person.since,
+        "first": person.first.isoformat(),
+        "last": person.last.isoformat(),
+        "seen": [[one.server, one.nick, one.day.isoformat()] for one in person.seen],
+    }
+
+
+def _read_person(fields: dict[str, Any]) -> Person:
+    if not isinstance(fields["verified"], bool):
+        raise IdentityError()
+    return Person(
+        from_text(fields["sign"], SIGN_BYTES),
+        fields["verified"],
+        _count(fields["since"]),
+        _day(fields["first"]),
+        _day(fields["last"]),
+        tuple(
+            Sighting(_text(server), nick, _day(day))
+            for server, nick, day in _list(fields["seen"], SIGHTINGS)
+            if _is_nick(_text(nick))  # which may change with Unicode's tables
+        ),
+    )
+
+
+def _list(value: Any, most: int) -> list[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise IdentityError()
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= COUNTER_MAX:
+        raise IdentityError()
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > SERVER_CHARS:
+        raise IdentityError()
+    return value
+
+
+def _day(value: str) -> date:
+    return date.fromisoformat(value)
+
+
+@dataclass(frozen=True)
+class FileCipher:
+    """What opens and seals one file: the beginning of its line, and the key that goes with it."""
+
+    head: bytes
+    key: Fernet = field(repr=False)
+
+    @classmethod
+    def fresh(cls, passphrase: str, cost: int = COST) -> FileCipher:
+        """For a new passphrase; takes as long as ``cost`` says."""
+        salt = to_text(secrets.token_bytes(16))
+        return _lock(f"cmdchat identity {_VERSION} {cost} {salt}".encode("ascii"), passphrase)
+
+    @classmethod
+    def of(cls, data: bytes, passphrase: str) -> FileCipher:
+        """For a file; takes as long as it says.  Raises IdentityError for what is none."""
+        return _lock(_parts(data)[0], passphrase)
+
+    def seal(self, contents: Contents) -> bytes:
+        """The file."""
+        return _summed(self.head + b" " + self.key.encrypt_at_time(contents.encode(), 0))
+
+    def open(self, data: bytes) -> Contents:
+        """Read ``seal``.
+
+        Raises IdentityShut, also if the passphrase has been changed since; IdentityError for
+        what is no identity.
+        """
+        head, token = _parts(data)
+        if head != self.head:
+            raise IdentityShut()
+        try:
+            return Contents.decode(self.key.decrypt(token))
+        except InvalidToken:
+            raise IdentityShut() from None
+
+
+def _parts(data: bytes) -> tuple[bytes, bytes]:
+    """The line before SEALED, and that.  Raises IdentityError."""
+    text = data.decode("ascii", "replace")
+    found = _FILE.fullmatch(text)
+    if found is None:
+        raise IdentityOfAnotherVersion() if _OTHER_VERSION.match(text) else IdentityError()
+    head, token = text[: found.start(3) - 1].encode("ascii"), found[3].encode("ascii")
+    if _summed(head + b" " + token) != data or int(found[1]) not in COSTS:
+        raise IdentityError()
+    return head, token
+
+
+def _lock(head: bytes, passphrase: str) -> FileCipher:
+    cost, salt = head.decode("ascii").split(" ")[3:5]
+    secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
+    try:
+        stretched = _scrypt(secret, from_text(salt, 16), int(cost))
+    except Malformed:
+        raise IdentityError() from None
+    info = labelled("cmdchat identity lock 1", head)
+    derived = HKDF(hashes.SHA256(), 32, b"", info).derive(stretched)
+    return FileCipher(head, Fernet(base64.urlsafe_b64encode(derived)))
+
+
+def _scrypt(secret: bytes, salt: bytes, cost: int) -> bytes:
+    return Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(secret)
+
+
+def _summed(line: bytes) -> bytes:
+    """``line`` with SUM and its end."""
+    return line + b" " + to_text(digest("cmdchat identity sum 1", line)).encode("ascii") + b"\n"
