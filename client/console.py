@@ -48,6 +48,8 @@ class Console(Display):
 
     input: LineSource
 
+    screen: Screen
+
     def __init__(
         self,
         renderer: str,
@@ -84,7 +86,6 @@ class Console(Display):
         encoding = terminal_encoding(environ, out.encoding) if both else out.encoding
         charset = Charset(encoding or "utf-8")
         keypad = environ.get("TERM", "").startswith(("tmux", "screen"))
-        self.screen: Screen
         if self.renderer == "rich":
             # A tenth of all that a client imports, and pipes do without it.
             from client.fullscreen.screen import FullScreen, Look
