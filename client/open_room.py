@@ -19,7 +19,6 @@ from client.own_name import OwnName
 from protocol import frames
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.names import nick_key, room_key
-from protocol.safe_text import carried
 
 
 class NotSealed(Exception):
@@ -154,7 +153,7 @@ class OpenRoom:
             raise NotSealed("left_room")
         if line.is_longer(self._outbox.most):
             raise NotSealed("too_long")
-        encryption, text = self._encryption, carried(line.text)
+        encryption, text = self._encryption, line.text
         try:
             if line.target is None:
                 if line.guarded and not encryption.all_verified():

@@ -25,7 +25,6 @@ from protocol import frames
 from protocol.errors import Unexpected
 from protocol.frames import Keys, Post, Private, Wrap
 from protocol.names import room_key
-from protocol.safe_text import carried
 
 _WRAPS_IN_FRAME = 20  # a wrap takes 1.9 KB of JSON: a frame of them stays under SLICE_BYTES
 
@@ -68,8 +67,8 @@ class Line:
 
     def is_longer(self, most: int | None) -> bool:
         """Whether it takes more than ``most`` bytes."""
-        # As it will be sent: a control takes a byte, and its picture three.
-        return most is not None and len(carried(self.text).encode()) > most
+        # A lone surrogate is refused later, with a better reason.
+        return most is not None and len(self.text.encode(errors="surrogatepass")) > most
 
     def seal(self, ref: int, sealed: SealedPost) -> None:
         """Take the frames that carry the line: wraps first, then the post."""
@@ -339,10 +338,10 @@ class Outbox:
         return self._shown(line) if line.refusal is None else self.hand_back(line, line.refusal)
 
     def _shown(self, line: Line) -> list[Event]:
-        private, text = line.target is not None, carried(line.text)
         message = Message(
-            line.room, self._own.nick, text, line.seq, True, private, True, line.kind, line.to
-        )
+            line.room, self._own.nick, line.text, line.seq, True, line.target is not None, True,
+            line.kind, line.to,
+        )  # fmt: skip
         return [Settled(line.number), message]
 
     # Handed back

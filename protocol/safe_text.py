@@ -1,4 +1,6 @@
-"""Other people's text made safe for a terminal.
+"""Other people's text made safe for a terminal: by signs on screens, by escapes in JSON.
+
+What is sent is the text itself; whoever shows one makes it safe.
 
 Unicode's own categories decide, as with names: what a newer version than this Python's has is
 shown by its number.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from io import StringIO
 
 # Hebrew stacks five on one letter (point, dot, vowel, meteg, accent), Burmese too; floods of
@@ -58,12 +61,26 @@ def visible(text: str) -> str:
     return shown.text()
 
 
-def carried(text: str) -> str:
-    """``text`` as it may be sent to others: ``visible``, but that a tab stays one.
+def escaped(text: str, escape: Callable[[str], str]) -> str:
+    """``text`` with ``escape`` of each character that a terminal would obey or not show.
 
-    What is indented by it or set in columns is for programs, too; a screen shows blanks for it.
+    Nothing else changes, so that whoever undoes the escapes has ``text`` again: that is for JSON.
+    Escaped are also line feeds, lone surrogates, and of a flood of marks what ``visible`` leaves
+    out.
     """
-    return "\t".join(map(visible, text.split("\t")))
+    if text.isascii() and text.isprintable():
+        return text
+    strange = {char for char in set(text) if char == "\n" or not _plain(char)}
+    marks = set(filter(_is_mark, strange))
+    table = {ord(char): escape(char) for char in strange - marks}
+    if marks:
+        several = f"[{''.join(map(re.escape, marks))}]+"
+        text = re.sub(several, lambda found: _first_marks(found[0], escape), text)
+    return text.translate(table) if table else text
+
+
+def _first_marks(marks: str, escape: Callable[[str], str]) -> str:
+    return marks[:MARKS_IN_A_ROW] + "".join(map(escape, marks[MARKS_IN_A_ROW:]))
 
 
 class _SafeText:

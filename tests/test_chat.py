@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from client.commands import COMMANDS
+from protocol.safe_text import visible
 from server.banner import banner
 from tests.conftest import server_settings
 from tests.machine import needs
@@ -131,13 +132,22 @@ def test_text_and_names_of_any_script(server: Server, trio: Trio, room: str) -> 
     ben.next("message", from_="Юлия", text="привет")
 
 
-def test_what_a_terminal_would_obey_arrives_visible(trio: Trio) -> None:
+def test_a_text_arrives_as_it_was_sent_and_no_terminal_obeys_it(trio: Trio) -> None:
+    """What a terminal would obey or hide is escaped in the line, and is itself in the text."""
     ann, ben, _cyd = trio
-    ann.say("a\x1b[2Jb\x07c\u202ed")
+    texts = [
+        "a\x1b[2Jb\x07c\u202ed",
+        "\x00\x08\x7f\x9b31m\u2028",
+        "soft\u00adhyphen, zero\u200bwidth, \U000e0041tag, \ue000own, \u3164filler",
+        "o" + "\u0301" * 40,
+    ]
+    ann.say(*texts)
     for person in (ann, ben):
-        text = person.next("message")["text"]
-        assert not {"\x1b", "\x07", "\u202e"} & set(text)
-        assert text.startswith("a") and "[2Jb" in text
+        person.hears(*texts)
+    lines = [line for line in ben.out.decode().splitlines() if '"message"' in line][-len(texts):]
+    for line in lines:
+        assert visible(line) == line
+    assert r"a\u001b[2Jb\u0007c\u202ed" in lines[0]
 
 
 def test_tabs_arrive_as_tabs(trio: Trio) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.safe_text import MARKS_IN_A_ROW, carried, visible
+from client.output.json import one_line
+from protocol.safe_text import MARKS_IN_A_ROW, visible
 from tests.test_names import FIXED, HOSTILE, TEXTS
 
 HARMLESS = [
@@ -79,12 +81,19 @@ def test_visible_text_has_nothing_to_obey(text: str) -> None:
 
 
 @FIXED
-@given(TEXTS | st.lists(TEXTS, max_size=4).map("\t".join))
-def test_what_is_sent_is_what_is_seen_but_for_tabs(text: str) -> None:
-    sent = carried(text)
-    assert sent.count("\t") == text.count("\t")
-    assert visible(sent) == visible(text)
-    assert carried(sent) == sent
+@given(TEXTS)
+def test_what_is_escaped_is_safe_and_comes_back_as_it_was(text: str) -> None:
+    line = one_line({"text": text})
+    assert json.loads(line) == {"text": text}
+    assert not any(_is_obeyed(char) for char in line)
+    assert max(_runs_of_marks(line), default=0) <= MARKS_IN_A_ROW
+
+
+def _is_obeyed(char: str) -> bool:
+    category = unicodedata.category(char)
+    controls = ("Cc", "Cs", "Co", "Zl", "Zp")
+    hidden = category == "Cf" and unicodedata.bidirectional(char) != "AN"
+    return category in controls or hidden or char in "\u034f\u115f\u1160\u3164\uffa0"
 
 
 @FIXED

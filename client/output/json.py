@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from typing import Any, TextIO
 
 from client.events import SCREEN_ONLY, Event, rfc3339
-
-# A lone surrogate cannot be written as UTF-8; the others would be obeyed by a terminal on which
-# somebody looks at the output, or taken for a line end by a program that reads it. Any of them
-# may be escaped in JSON (RFC 8259 7), and means the same then.
-_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+from protocol.safe_text import escaped
 
 
 class Json:
@@ -38,6 +33,10 @@ def speak_utf8(out: TextIO | None) -> None:
 
 
 def one_line(found: dict[str, Any]) -> str:
-    """An object as one line that is safe for a terminal."""
-    text = json.dumps(found, ensure_ascii=False, separators=(", ", ": "))
-    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    """An object as one line that is safe for a terminal: texts are what was sent, and what a
+    terminal would obey or hide in them is escaped, which means the same (RFC 8259 7)."""
+    return escaped(json.dumps(found, ensure_ascii=False, separators=(", ", ": ")), _escape)
+
+
+def _escape(char: str) -> str:
+    return json.dumps(char)[1:-1]  # beyond U+FFFF that takes a pair
