@@ -13,17 +13,18 @@ from server import limits
 class Bans:
     """Identities and address groups that are kept out for a while.  Thread-safe.
 
-    An identity is as good as new with the program's next start, so its address counts as well.
+    A person is as good as new with the program's next start, unless their signing key lasts, so
+    the address counts as well.
     Of more than the bound, the oldest is forgotten first.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()  # leaf; guards the table
-        self._until: OrderedDict[bytes | str, float] = OrderedDict()  # fingerprint or group
+        self._until: OrderedDict[bytes | str, float] = OrderedDict()  # signing key or group
 
     def add(self, who: bytes | str, seconds: float) -> None:
-        """Keep a fingerprint or an address group out for so long."""
+        """Keep a signing key or an address group out for so long."""
         with self._lock:
             self._until.pop(who, None)
             self._until[who] = self._clock() + seconds

@@ -101,7 +101,7 @@ class AdminConsole:
         self._kick(meant[0], [each for each in present if each is not meant[0]], int(minutes))
 
     def _kick(self, session: ServerSession, others: list[ServerSession], minutes: int) -> None:
-        self._services.bans.add(session.bundle.fingerprint, minutes * 60.0)
+        self._services.bans.add(session.bundle.sign, minutes * 60.0)
         alone = not any(other.group == session.group for other in others)
         if alone and not session.is_local:
             self._services.bans.add(session.group, minutes * 60.0)

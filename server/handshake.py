@@ -172,7 +172,7 @@ class ServerHandshake:
 
     def _join(self, confirm: frames.Confirm) -> ServerSession:
         fingerprint = confirm.bundle.fingerprint
-        left = self._services.bans.left(fingerprint, self._group)
+        left = self._services.bans.left(confirm.bundle.sign, self._group)
         if left:
             raise Kicked(retry_after=tenths(left))
         if self._services.sessions.is_displaced(fingerprint):

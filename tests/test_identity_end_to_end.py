@@ -19,6 +19,7 @@ from tests.command import Done, run_command
 from tests.module_server import nick_fixture, server_fixture  # noqa: F401
 from tests.processes import Client, Relay, Server, Terminal
 from tests.test_rooms_end_to_end import verify
+from tests.test_server_console import asked
 from tests.test_tokens import form, holder, mint, refused
 
 PASSPHRASE = "correct horse"
@@ -265,6 +266,19 @@ def _password(server: Server) -> dict[str, str]:
     from tests.processes import PASSWORD
 
     return {"CLIENT_PASSWORD": PASSWORD}
+
+
+def test_who_was_shown_the_door_is_known_by_the_next_start(nick: str, tmp_path: Path) -> None:
+    path = identity(tmp_path, "mallory")
+    with Server() as server:
+        with come(server, nick, path) as mallory:
+            asked(server, f"kick {nick}", "out")
+            assert mallory.end() == 4
+        with come(server, f"o{nick[-8:]}", path, joined=False) as mallory:
+            assert mallory.end() == 4
+            assert "shown you the door" in mallory.errors
+        with come(server, nick, None) as other:  # without it, nobody can tell
+            assert other.finish() == 0
 
 
 # Bound tokens

@@ -101,6 +101,7 @@ LINES = {
     "connect": "connect 127.0.0.1 1 al",
     "token": "token al",
     "history": "history list",
+    "identity": "identity show --identity x",
     "status": "status",
     "completion": "completion bash",
 }

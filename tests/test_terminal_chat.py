@@ -69,7 +69,7 @@ def test_a_conversation(alice: Terminal, bob: Client, room: str) -> None:
     bob.say("/msg alice between us")
     alice.sees("bob.*between us")
     alice.type("/who\r")
-    alice.sees("(?s)alice +you.*bob +new, not verified")
+    alice.sees("(?s)alice +you.*bob +(known: the same keys as before|new, not verified)")
     alice.type("/nick anna\r")
     bob.next("renamed", old="alice", nick="anna")
     alice.sees("anna")
