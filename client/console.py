@@ -15,7 +15,7 @@ from client.input.pipes import open_pipe
 from client.input.signals import TerminalSignals, stop_here
 from client.input.source import LineSource
 from client.input.terminal import RawTerminal, is_terminal, size_of
-from client.output import json, lines
+from client.output import json, lines, streams
 from client.output.charset import Charset, terminal_encoding
 from client.output.clearing import must_fill
 from client.output.colours import colours
@@ -66,19 +66,17 @@ class Console(Display):
         on_drop: Callable[[], None] = lambda: None,
         stdin: TextIO | None = None,
         stdout: TextIO | None = None,
-        stderr: TextIO | None = None,
         now: Now = local_now,
     ) -> None:
         stdin = sys.stdin if stdin is None else stdin
         out = _writable(sys.stdout if stdout is None else stdout)
-        err = _writable(sys.stderr if stderr is None else stderr)
         both = is_terminal(stdin) and is_terminal(out)
         dumb = both and is_dumb(out, environ)
         linear = not both or dumb or spoken
         self.renderer = "minimal" if renderer == "rich" and linear else renderer
         interactive = self.interactive = both and self.renderer != "json"
         if dumb and interactive and sys.platform == "win32":
-            print(_(_PLAIN), file=err)
+            streams.say(_(_PLAIN))
         self._raw_terminal = _raw_terminal(stdin) if interactive else None
         self._on_gone, self._on_drop = on_gone, on_drop
         self._signals: TerminalSignals | None = None
@@ -95,13 +93,13 @@ class Console(Display):
                 must_fill(environ), "STY" in environ,
             )
             self.screen = FullScreen(
-                look, out, err, size=lambda: size_of(out), on_gone=self._gone, now=now
+                look, out, size=lambda: size_of(out), on_gone=self._gone, now=now
             )
         else:
             prefix = LinePrefix(charset)
             ansi = None if dumb else AnsiInputLine(prefix, must_fill(environ), keypad)
             plain = lines.Minimal(prefix, spoken=spoken, bell=bell and interactive)
-            self.screen = self._lines(plain, ansi or DumbInputLine(prefix), out, err, now)
+            self.screen = self._lines(plain, ansi or DumbInputLine(prefix), out, now)
         if interactive:
             rich = self.renderer == "rich"
             decoder = KeyDecoder(
@@ -112,13 +110,13 @@ class Console(Display):
             self.input = open_pipe(stdin)
 
     def _lines(
-        self, plain: lines.Minimal, line: DumbInputLine, out: TextIO, err: TextIO, now: Now
+        self, plain: lines.Minimal, line: DumbInputLine, out: TextIO, now: Now
     ) -> LineScreen:
         """The screen of the renderers that write one line after the other."""
         if self.renderer == "json":
             json.speak_utf8(out)
         return LineScreen(
-            json.Json() if self.renderer == "json" else plain, out, err,
+            json.Json() if self.renderer == "json" else plain, out,
             line=line if self.interactive else None,
             size=(lambda: size_of(out)) if self.interactive else None, on_gone=self._gone, now=now,
         )  # fmt: skip

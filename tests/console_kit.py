@@ -92,7 +92,7 @@ class Chat:
         self.console = self._stack.enter_context(
             Console(
                 renderer, environ, type_ahead=type_ahead, stdin=stdin, stdout=stdout,
-                stderr=stdout, now=lambda: NOON,
+                now=lambda: NOON,
                 complete=lambda before: complete(before, ["bob"], ["default"]),
             )
         )  # fmt: skip

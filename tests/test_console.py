@@ -405,7 +405,7 @@ class Reader:
 
 def test_what_was_shown_is_written_in_order_before_close_returns() -> None:
     out = io.StringIO()
-    screen = LineScreen(Minimal(), out, io.StringIO(), now=lambda: NOON)
+    screen = LineScreen(Minimal(), out, now=lambda: NOON)
     screen.start()
     for number in range(3 * QUEUE_EVENTS):
         screen.show(message(str(number)))
@@ -416,23 +416,13 @@ def test_what_was_shown_is_written_in_order_before_close_returns() -> None:
     assert "too late" not in out.getvalue()
 
 
-def test_diagnostics_go_to_standard_error_only() -> None:
-    out, err = io.StringIO(), io.StringIO()
-    screen = LineScreen(Json(), out, err)
-    screen.start()
-    screen.diagnose("look\x1b[2J")
-    screen.close()
-    assert err.getvalue() == "look␛[2J\n"
-    assert out.getvalue() == ""
-
-
 def test_nobody_reads_any_more() -> None:
     """The client is told once, and those who show more are not kept waiting."""
     read, write = os.pipe()
     os.close(read)
     told = threading.Event()
     with open(write, "w", encoding="utf-8") as out:
-        screen = LineScreen(Minimal(), out, io.StringIO(), on_gone=told.set)
+        screen = LineScreen(Minimal(), out, on_gone=told.set)
         screen.start()
         screen.show(message("x"))
         assert told.wait(DEADLINE)
@@ -445,7 +435,7 @@ def test_nobody_reads_any_more() -> None:
 def test_a_reader_that_does_not_read_cannot_hold_up_the_end() -> None:
     read, write = os.pipe()
     with open(write, "w", encoding="utf-8") as out:
-        screen = LineScreen(Minimal(), out, io.StringIO())
+        screen = LineScreen(Minimal(), out)
         screen.start()
         screen.show(message("x" * 300_000))  # more than a pipe holds
         screen.close(timeout=0.01)
@@ -470,7 +460,7 @@ class Stuck(io.StringIO):
 def stuck_screen() -> tuple[LineScreen, Stuck]:
     """A screen that is full, since its first line is not taken."""
     out = Stuck()
-    screen = LineScreen(Minimal(), out, io.StringIO(), now=lambda: NOON)
+    screen = LineScreen(Minimal(), out, now=lambda: NOON)
     screen.start()
     screen.show(message("first"))
     assert out.tried.wait(DEADLINE)
@@ -518,7 +508,7 @@ def test_an_error_of_ours_ends_the_client_instead_of_leaving_it_mute() -> None:
             raise RuntimeError("a bug")
 
     told = threading.Event()
-    screen = LineScreen(Broken(), io.StringIO(), io.StringIO(), on_gone=told.set)
+    screen = LineScreen(Broken(), io.StringIO(), on_gone=told.set)
     screen.start()
     screen.show(message("x"))
     assert told.wait(DEADLINE)
@@ -529,7 +519,7 @@ def test_an_error_of_ours_ends_the_client_instead_of_leaving_it_mute() -> None:
 def test_a_stream_of_another_encoding_gets_question_marks() -> None:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii")
-    screen = LineScreen(Minimal(LinePrefix(Charset("ascii"))), out, io.StringIO(), now=lambda: NOON)
+    screen = LineScreen(Minimal(LinePrefix(Charset("ascii"))), out, now=lambda: NOON)
     screen.start()
     screen.show(message("日本 ok"))
     screen.close()
@@ -538,7 +528,7 @@ def test_a_stream_of_another_encoding_gets_question_marks() -> None:
 
 def test_where_nothing_can_be_cleared_that_is_said() -> None:
     out = io.StringIO()
-    screen = LineScreen(Minimal(), out, io.StringIO(), now=lambda: NOON)
+    screen = LineScreen(Minimal(), out, now=lambda: NOON)
     screen.start()
     screen.show(events.Cleared())
     screen.close()

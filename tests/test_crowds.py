@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -209,7 +208,7 @@ def sections(shown: list[Event]) -> Iterator[tuple[int, int, Event | None]]:
 
 @contextmanager
 def lines_on(sheet: Sheet, renderer: Renderer) -> Iterator[LineScreen]:
-    screen = LineScreen(renderer, sheet, io.StringIO(), now=lambda: NOON)
+    screen = LineScreen(renderer, sheet, now=lambda: NOON)
     screen.start()
     yield screen
     screen.close()
@@ -251,7 +250,7 @@ def test_the_full_view_adds_up_what_goes_on(sheet: Sheet) -> None:
 
 def test_the_full_view_draws_a_crowd_in_time(sheet: Sheet) -> None:
     screen = FullScreen(
-        Look(0.01, 0, 0), sheet, io.StringIO(), size=lambda: Size(80, 24), now=lambda: NOON
+        Look(0.01, 0, 0), sheet, size=lambda: Size(80, 24), now=lambda: NOON
     )
     screen.start()
     for event in [*newcomers(10), *newcomers(30)]:
@@ -261,7 +260,7 @@ def test_the_full_view_draws_a_crowd_in_time(sheet: Sheet) -> None:
 
 
 def test_what_is_held_back_is_not_shown_after_a_panic(sheet: Sheet) -> None:
-    screen = LineScreen(Minimal(), sheet, io.StringIO(), now=lambda: NOON, clock=Clock())
+    screen = LineScreen(Minimal(), sheet, now=lambda: NOON, clock=Clock())
     screen.start()
     for event in newcomers(30):
         screen.show(event)

@@ -350,17 +350,6 @@ def test_the_terminal_is_as_before_after_an_exception(person: Person) -> None:
         assert person.settings() == before
 
 
-def test_diagnostics_do_not_break_the_line(person: Person, chats: Callable[..., Chat]) -> None:
-    chat = chats()
-    chat.joins()
-    person.types("typing")
-    person.sees("default> typing")
-    chat.console.screen.diagnose("something")
-    person.sees("something")
-    person.types("!")
-    person.sees("something", "default> typing!")
-
-
 def test_clear_empties_the_screen(person: Person, chats: Callable[..., Chat]) -> None:
     chat = chats()
     chat.joins()

@@ -65,7 +65,7 @@ def test_a_full_disk_is_no_reader_that_has_gone(
 ) -> None:
     assert isinstance(error, OSError | ValueError)
     stream = Full(error, terminal)
-    screen: Screen = LineScreen(Minimal(), stream, io.StringIO())
+    screen: Screen = LineScreen(Minimal(), stream)
     screen.start()
     screen.show(Notice("x"))
     screen.close()

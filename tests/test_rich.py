@@ -90,7 +90,7 @@ def sheet_fixture() -> Sheet:
 
 def screen_on(sheet: Sheet, clock: Clock, **look: Any) -> FullScreen:
     return FullScreen(
-        Look(interval=0.05, show=0, colours=0, **look), sheet, io.StringIO(),
+        Look(interval=0.05, show=0, colours=0, **look), sheet,
         size=lambda: Size(60, 12), now=lambda: NOON, clock=clock,
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def test_a_countdown_wakes_the_screen_each_second(sheet: Sheet) -> None:
 def test_an_error_of_ours_restores_the_screen_first(sheet: Sheet) -> None:
     told = threading.Event()
     screen = FullScreen(
-        Look(), sheet, io.StringIO(), size=lambda: Size(40, 10), on_gone=told.set,
+        Look(), sheet, size=lambda: Size(40, 10), on_gone=told.set,
         now=lambda: NOON.replace(year=0),
     )  # fmt: skip
     screen.start()
@@ -361,7 +361,7 @@ def test_clear_forgets_what_was_shown(person: Person, chats: Callable[..., Chat]
     chat.console.screen.show(events.Cleared())
     person.waits(lambda: not any(lines(person)[2:-2]))
     person.types(PAGE_UP)
-    chat.console.screen.diagnose("a word of our own")
+    chat.console.screen.show(events.Notice("a word of our own"))
     sees(person, "· │ a word of our own")
     assert "secret" not in "".join(lines(person))
 

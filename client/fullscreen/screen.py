@@ -24,14 +24,7 @@ from client.output import clipboard
 from client.output.charset import Charset
 from client.output.clearing import wiped
 from client.output.screen import Now, Screen, local_now, nothing
-from client.output.screen_queue import (
-    Diagnostic,
-    HandOver,
-    Item,
-    Redrawn,
-    ShownEvent,
-    ViewKey,
-)
+from client.output.screen_queue import HandOver, Item, Redrawn, ShownEvent, ViewKey
 
 _TICK = 1.0  # seconds between two steps of what counts down
 _PAGES = {"page-up": -1, "page-down": 1}
@@ -65,14 +58,13 @@ class FullScreen(Screen):
         self,
         look: Look,
         out: TextIO,
-        err: TextIO,
         *,
         size: Callable[[], Size],
         on_gone: Callable[[], None] = nothing,
         now: Now = local_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(out, err, on_gone, now, clock)
+        super().__init__(out, on_gone, now, clock)
         self._look, self._size, self._clock = look, size, clock
         # Used by the screen thread only, like all below.
         self._model = Model()
@@ -145,8 +137,6 @@ class FullScreen(Screen):
         if isinstance(item, ShownEvent):
             alert = self._model.take(item.event, item.when)
             self._alert = alert or self._alert
-        elif isinstance(item, Diagnostic):
-            self._model.say(item.text, self._now())
         elif isinstance(item, Redrawn):
             self._frame_again()
         elif isinstance(item, ViewKey):

@@ -25,14 +25,7 @@ from client.input.editor import LineView
 from client.input.terminal import Size
 from client.output.input_line import InputLine
 from client.output.screen import Now, Screen, local_now, nothing
-from client.output.screen_queue import (
-    QUEUE_EVENTS,
-    Diagnostic,
-    HandOver,
-    Item,
-    Redrawn,
-    ShownEvent,
-)
+from client.output.screen_queue import QUEUE_EVENTS, HandOver, Item, Redrawn, ShownEvent
 
 
 class Renderer(Protocol):
@@ -52,7 +45,7 @@ class Renderer(Protocol):
 
 
 class LineScreen(Screen):
-    """Draws events with ``renderer`` on ``out``, and diagnostics on ``err``.
+    """Draws events with ``renderer`` on ``out``.
 
     ``line`` keeps the typed line and ``size`` tells the terminal's size; both are left out where
     ``out`` is no terminal.
@@ -62,7 +55,6 @@ class LineScreen(Screen):
         self,
         renderer: Renderer,
         out: TextIO,
-        err: TextIO,
         *,
         line: InputLine | None = None,
         size: Callable[[], Size] | None = None,
@@ -70,7 +62,7 @@ class LineScreen(Screen):
         now: Now = local_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(out, err, on_gone, now, clock)
+        super().__init__(out, on_gone, now, clock)
         self._renderer = renderer
         self._line = line or InputLine()
         self._size = size
@@ -106,10 +98,10 @@ class LineScreen(Screen):
                 text += self._lines(item, size)
             elif isinstance(item, Redrawn):
                 text += self._redraw(size)
-            elif isinstance(item, Diagnostic | HandOver):
+            elif isinstance(item, HandOver):
                 self._write(text)
                 text = ""
-                self._give_way(item, size)
+                self._hand(item, "" if self._away else self._line.leave(size))
         self._write(text + self._prompted())
 
     def _type(self, view: LineView, size: Size) -> str:
@@ -131,14 +123,6 @@ class LineScreen(Screen):
             self._view = item
         elif isinstance(item, ShownEvent):
             self._held.append(item)
-
-    def _give_way(self, item: Diagnostic | HandOver, size: Size) -> None:
-        left = "" if self._away else self._line.leave(size)
-        if isinstance(item, Diagnostic):
-            self._write(left)
-            self._complain(item.text)
-        else:
-            self._hand(item, left)
 
     def _hand(self, item: HandOver, left: str) -> None:
         try:

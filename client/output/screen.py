@@ -1,8 +1,8 @@
 """The one owner of standard output, and its thread.
 
-Other threads say what is to be seen (``show``, ``show_line``, ``diagnose``), which goes into a
-queue; the screen thread alone draws and writes it, so that nothing that the network brings can
-disturb a half-typed line.
+Other threads say what is to be seen (``show``, ``show_line``), which goes into a queue; the screen
+thread alone draws and writes it, so that nothing that the network brings can disturb a half-typed
+line.
 
 Thread: ``screen``, started by ``start``, ends after ``close`` or when standard output has gone,
 joined by ``close``.
@@ -11,7 +11,6 @@ joined by ``close``.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -22,16 +21,7 @@ from client.input.editor import LineView
 from client.input.terminal import is_terminal
 from client.output import streams
 from client.output.crowds import Crowds, TimedEvent
-from client.output.screen_queue import (
-    Diagnostic,
-    HandOver,
-    Item,
-    Redrawn,
-    ScreenQueue,
-    ShownEvent,
-    ViewKey,
-)
-from protocol.safe_text import visible
+from client.output.screen_queue import HandOver, Item, Redrawn, ScreenQueue, ShownEvent, ViewKey
 
 CLOSE_TIME = 3.0  # seconds that what waits has to be written in
 
@@ -59,16 +49,13 @@ class Screen:
     """
 
     def __init__(
-        self, out: TextIO, err: TextIO, on_gone: Callable[[], None], now: Now,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+        self, out: TextIO, on_gone: Callable[[], None], now: Now, clock: Callable[[], float]
+    ) -> None:
         self.gone = False
         self.failure: Exception | None = None  # an error of ours; the screen has ended
         self.unwritable = ""  # why standard output takes nothing, if it still has a reader
-        self._out, self._err = out, err
+        self._out, self._on_gone, self._now = out, on_gone, now
         self._on_terminal = is_terminal(out)
-        self._on_gone = on_gone
-        self._now = now
         self._queue = ScreenQueue()
         self._batch: list[Item] = []  # what is being drawn; the screen thread's
         self._vanishing = False  # nothing is drawn any more, and what was is wiped away
@@ -93,10 +80,6 @@ class Screen:
     def undrawn(self, kind: type[Event]) -> int:
         """How many events of a kind were shown when, or just before, there was no reader."""
         return self._queue.undrawn(kind)
-
-    def diagnose(self, text: str) -> None:
-        """Say something of the program's own without breaking the typed line."""
-        self._queue.put(Diagnostic(text))
 
     def redraw(self) -> None:
         """Draw again, for example when the size has changed."""
@@ -175,7 +158,7 @@ class Screen:
             if isinstance(item, ShownEvent):
                 found += _shown(self._crowds.take(item.event, item.when))
                 continue
-            if isinstance(item, Diagnostic | HandOver):  # what came before it is seen before it
+            if isinstance(item, HandOver):  # what came before it is seen before it
                 found += _shown(self._crowds.flush())
             found.append(item)
         return found + _shown(self._crowds.due())
@@ -215,11 +198,6 @@ class Screen:
                 self._out.flush()
             except (OSError, ValueError) as error:
                 raise streams.Unwritable(streams.reason(error, self._on_terminal)) from None
-
-    def _complain(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # nobody listens there: nothing can be said
-            self._err.write(_encodable(visible(text) + "\n", self._err.encoding))
-            self._err.flush()
 
 
 def _encodable(text: str, encoding: str | None) -> str:

@@ -24,11 +24,6 @@ class ShownEvent:
 
 
 @dataclass(frozen=True)
-class Diagnostic:
-    text: str
-
-
-@dataclass(frozen=True)
 class Redrawn:
     pass
 
@@ -52,7 +47,7 @@ class HandOver:
     silently: bool = False
 
 
-Item = ShownEvent | Diagnostic | Redrawn | ViewKey | HandOver | LineView
+Item = ShownEvent | Redrawn | ViewKey | HandOver | LineView
 
 
 class ScreenQueue:
