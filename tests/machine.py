@@ -180,6 +180,10 @@ def _ipv6() -> str:
     return "there is no IPv6"
 
 
+def _orphans() -> str:
+    return "" if sys.platform == "linux" else "orphans are not handed on to anybody here"
+
+
 def _memfd_noexec() -> str:
     before = [*mounting(), "--pid", "--fork", "--mount-proc"]
     said = _fails([*before, "sh", "-c", "echo 2 > /proc/sys/vm/memfd_noexec"])
@@ -211,6 +215,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "low ports": _low_ports,
     "memory": _memory,
     "ipv6": _ipv6,
+    "orphans": _orphans,
     "memfd_noexec": _memfd_noexec,
     "mdwe": _mdwe,
     "seccomp": _seccomp,

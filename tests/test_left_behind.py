@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import left_behind
+from tests.machine import needs
 from tests.processes import ROOT, Program
 
 # Starts one that sleeps and nobody waits for, in a session of its own, and ends.
@@ -26,7 +27,7 @@ def test_with_a_server():
         time.sleep(600)
 """
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is found elsewhere")
+pytestmark = needs("orphans", beside="test_jobs.py::test_a_closed_terminal_is_a_goodbye")
 
 
 def test_a_process_whose_parent_has_ended_is_found_and_ended() -> None:

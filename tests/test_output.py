@@ -139,11 +139,11 @@ def test_a_chat_without_standard_output_does_not_begin(server: Server, nick: str
 
 @full
 def test_lines_that_nobody_could_be_told_of_are_counted(nick: str) -> None:
-    with Server({"MAX_MESSAGES_PER_WINDOW": "2"}) as server:
+    with Server({"MAX_MESSAGE_SIZE": "4"}) as server:
         words = ["connect", server.host, str(server.port), nick, "--renderer", "json"]
         command = line_of(*words, redirection=f">{FULL}")
         with Program(command=command, env={"CLIENT_PASSWORD": PASSWORD}) as program:
-            program.write(b"one\ntwo\nthree\nfour\nfive\n")
+            program.write(b"one\ntwo\nthree\nfourth\nfifth\n")
             program.end_input()
             assert program.end() == 6
             assert "3 lines were not sent." in program.errors

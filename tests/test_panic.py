@@ -189,6 +189,8 @@ def test_who_reads_keys_never_waits_for_the_network() -> None:
     class Session:
         outgoing = deque([b"1"])
 
+        def paused_until(self) -> None: ...
+
     session: Any = Session()
     nothing: Any = None
     connection = ClientConnection(nothing, nothing, nothing, session, print, print)
