@@ -103,7 +103,8 @@ def parser(command: Subcommand, for_help: bool) -> _Parser:
         add_help=False,
     )
     for name in command.words if for_help else ():
-        word = "SERVER|LINK" if name == "CLIENT_SERVER" else ROWS[name].word
+        link = name == "CLIENT_SERVER" and command is CONNECT
+        word = "SERVER|LINK" if link else ROWS[name].word
         made.add_argument(name, metavar=word, nargs="?", help=_(ROWS[name].help))
     _add_help(made)
     for name in command.options:

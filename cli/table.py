@@ -154,7 +154,7 @@ IDENTITY = Subcommand(
 STATUS = Subcommand(
     "status",
     N_("Say whether a server is reached and by which way, and what this terminal can show."),
-    (),
+    ("CLIENT_SERVER", "CLIENT_PORT"),
     (
         "CLIENT_SERVER",
         "CLIENT_PORT",
@@ -170,8 +170,8 @@ STATUS = Subcommand(
         *_ALWAYS,
     ),
     (
-        "{run} status --server chat.example.org --port 1000 --ssl",
-        "{run} status --server localhost --login --name alice --password-file pw",
+        "{run} status chat.example.org 1000 --ssl",
+        "{run} status localhost --login --name alice --password-file pw",
     ),
 )
 

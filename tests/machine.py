@@ -180,6 +180,10 @@ def _ipv6() -> str:
     return "there is no IPv6"
 
 
+def _chown() -> str:
+    return "" if os.geteuid() == 0 else "only root can give files away"
+
+
 def _orphans() -> str:
     return "" if sys.platform == "linux" else "orphans are not handed on to anybody here"
 
@@ -215,6 +219,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "low ports": _low_ports,
     "memory": _memory,
     "ipv6": _ipv6,
+    "chown": _chown,
     "orphans": _orphans,
     "memfd_noexec": _memfd_noexec,
     "mdwe": _mdwe,

@@ -16,6 +16,7 @@ from cli.table import IDENTITY
 from client.identity.records import Contents
 from client.identity.store import IdentityFile, create
 from tests.command import Done, run_command
+from tests.machine import needs
 from tests.module_server import nick_fixture, server_fixture  # noqa: F401
 from tests.processes import Client, Relay, Server, Terminal
 from tests.test_rooms_end_to_end import verify
@@ -437,7 +438,7 @@ def test_the_passphrase_is_changed(tmp_path: Path) -> None:
     assert run("show", "--identity", str(path), env=env).status == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@needs("chown", beside="test_identity.py::test_what_is_another_users_is_not_used")
 def test_another_users_identity_is_not_used(tmp_path: Path) -> None:
     path = identity(tmp_path, "bob")
     os.chown(path, 12345, 12345)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,6 @@ def test_another_entrys_mistake_is_in_nobodys_way(environ: dict[str, str]) -> No
     assert named_server("work", environ) is not None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 def test_a_file_that_others_may_write_to_is_refused_whatever_is_asked_for(
     environ: dict[str, str],
 ) -> None:
