@@ -11,25 +11,16 @@ from __future__ import annotations
 import os
 
 from settings.connect import ClientSettings, Destination, address, client_settings
-from settings.dotenv import Dotenv, near_misses, parse_dotenv
+from settings.dotenv import Dotenv, near_misses
 from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
 from settings.history import HistorySettings, history_folder, history_settings
 from settings.identity import IdentitySettings, identity_settings
-from settings.proxies import Proxy, holds_password
+from settings.proxies import holds_password
 from settings.serve import ServerSettings, server_settings
-from settings.sources import Args, Sources, first_line, missing
+from settings.sources import Sources, missing
 from settings.status import StatusSettings, status_settings
-from settings.table import (
-    HISTORY_PASSPHRASES,
-    IDENTITY_PASSPHRASES,
-    QUESTIONS,
-    ROWS,
-    TABLE,
-    Setting,
-    env_example,
-    table_rows,
-)
+from settings.table import HISTORY_PASSPHRASES, IDENTITY_PASSPHRASES, QUESTIONS, ROWS, Setting
 from settings.token import TokenSettings, token_settings
 
 __all__ = [
@@ -37,15 +28,12 @@ __all__ = [
     "IDENTITY_PASSPHRASES",
     "QUESTIONS",
     "ROWS",
-    "TABLE",
-    "Args",
     "ClientSettings",
     "Destination",
     "Dotenv",
     "HistorySettings",
     "IdentitySettings",
     "MissingSetting",
-    "Proxy",
     "ServerSettings",
     "Setting",
     "SettingsError",
@@ -54,20 +42,16 @@ __all__ = [
     "TokenSettings",
     "address",
     "client_settings",
-    "env_example",
     "environment",
-    "first_line",
     "history_folder",
     "history_settings",
     "holds_password",
     "identity_settings",
     "missing",
     "near_misses",
-    "parse_dotenv",
     "read_dotenv",
     "server_settings",
     "status_settings",
-    "table_rows",
     "token_settings",
 ]
 

@@ -305,31 +305,3 @@ def default(name: str) -> Any:
     """The value of a setting that nothing sets; None, or an empty one, where it has none."""
     row = ROWS[name]
     return row.type(row.default) if row.default else _UNSET.get(row.type)
-
-
-def table_rows(side: str) -> list[tuple[str, str, str]]:
-    """Name, default (``-`` for none) and help line of each setting of a side, in English."""
-    rows = (row for row in TABLE if row.side == side)
-    return [(row.name, row.default or "-", row.help) for row in rows]
-
-
-_EXAMPLE_HEAD = """\
-# Settings of CMD CHAT. Copy this file to .env and take away the "#" before what you set.
-# The command line goes before the environment, the environment before this file.
-# Nothing is substituted in values; put one with spaces around it, or " #" in it, into quotes.
-# A password here is readable for everyone who can read the file: chmod 600 .env
-"""
-_SIDES = {"server": "Server", "client": "Client", "both": "Both"}
-
-
-def env_example() -> str:
-    """The text of ``.env.example``."""
-    parts = [_EXAMPLE_HEAD]
-    for side, title in _SIDES.items():
-        parts.append(f"\n# --- {title} ---\n")
-        for row in TABLE:
-            if row.side == side:
-                text = row.help
-                parts.append(f"\n# {text[0].upper()}{text[1:]}.\n")
-                parts.append(f"#{row.name}={row.default}\n")
-    return "".join(parts)

@@ -6,10 +6,10 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-import settings
 from client import events
 from client.commands import COMMANDS
 from settings.exit_status import ExitStatus
+from settings.table import TABLE
 from tests.processes import Server, free_port, run_client
 
 ROOT = Path(__file__).parent.parent
@@ -34,8 +34,8 @@ def table(text: str) -> list[list[str]]:
 
 def test_every_setting_is_documented_with_its_default() -> None:
     written = table(section("Server settings")) + table(section("Client settings"))
-    rows = [row for side in ("server", "client", "both") for row in settings.table_rows(side)]
-    assert written == [[f"`{name}`", default, text] for name, default, text in rows]
+    rows = [row for side in ("server", "client", "both") for row in TABLE if row.side == side]
+    assert written == [[f"`{row.name}`", row.default or "-", row.help] for row in rows]
 
 
 def test_every_exit_status_is_documented_with_its_meaning() -> None:

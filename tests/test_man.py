@@ -11,9 +11,9 @@ import pytest
 
 from cli.table import COMMANDS, flags
 from client.commands import COMMANDS as CHAT_COMMANDS
-from settings import TABLE
 from settings.exit_status import ExitStatus
 from settings.folders import CONFIG, STATE
+from settings.table import TABLE
 from tests.machine import needs
 from tools import make_man
 

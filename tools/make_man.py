@@ -17,8 +17,8 @@ from pathlib import Path
 
 from cli.table import COMMANDS, DESCRIPTION, EPILOG, VERSION, Subcommand, flags
 from client.commands import COMMANDS as CHAT_COMMANDS
-from settings import ROWS, TABLE, Setting
 from settings.exit_status import ExitStatus
+from settings.table import ROWS, TABLE, Setting
 
 NAME = "cmd-chat"
 FILES = (
