@@ -26,6 +26,9 @@ class StubWebSocket(WebSocket):
     def close(self, code: int = 1000) -> None:
         pass
 
+    def _send_close(self, code: int) -> None:
+        pass
+
     def abort(self) -> None:
         pass
 

@@ -313,7 +313,7 @@ def test_a_record_that_comes_in_drops_gives_no_more_time() -> None:
         head = bytes((0x82, 126)) + len(record).to_bytes(2, "big")
         while True:
             for byte in head + record[:-1]:
-                peer._stream.send(bytes((byte,)))  # type: ignore[attr-defined]
+                peer._stream.send(bytes((byte,)))
                 peer.receive(0.01)
 
     connection, _ = connected(script)

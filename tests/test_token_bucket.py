@@ -115,7 +115,7 @@ def test_a_flood_waits_for_itself(
     else:
         part = masked(9, b"") if what == "pings" else masked(0, b"x", final=False)
         first = b"" if what == "pings" else masked(2, b"x", final=False)
-        alice.peer._stream.sendall(first + part * 200)  # type: ignore[attr-defined]
+        alice.peer._stream.sendall(first + part * 200)
     deadline = time.monotonic() + LONG
     pause = threading.Event()
     while not bucket.wait():

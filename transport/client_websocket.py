@@ -29,7 +29,7 @@ from .errors import Closed, Unreachable
 from .route import Route, SendProgress
 from .stream import Interrupted, Stream
 from .tls import TlsStream
-from .websocket import SocketAdapter, StreamWebSocket
+from .websocket import SocketAdapter, WebSocket
 
 _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
 _TLS_ALERT = b"\x15"
@@ -124,7 +124,7 @@ class _FrameBuffer(websocket._abnf.frame_buffer):
         raise websocket.WebSocketProtocolException("frame")
 
 
-class ClientWebSocket(StreamWebSocket):
+class ClientWebSocket(WebSocket):
     """See ``connect``."""
 
     def __init__(

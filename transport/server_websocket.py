@@ -27,7 +27,7 @@ from .byte_budget import ByteBudget
 from .errors import BadUpgrade, Closed, Flooded
 from .stream import Interrupted, Stream
 from .token_bucket import FRAGMENT_COST, MESSAGE_COST, TokenBucket
-from .websocket import SocketAdapter, StreamWebSocket
+from .websocket import SocketAdapter, WebSocket
 
 RECV_BYTES = 16 * 1024
 # What a frame of a stranger costs: the handshake is two messages, so a few dozen frames are plenty.
@@ -156,7 +156,7 @@ class _Library(simple_websocket.Server):  # type: ignore[misc]
         self.connected = True
 
 
-class ServerWebSocket(StreamWebSocket):
+class ServerWebSocket(WebSocket):
     """See ``accept``."""
 
     def __init__(self, stream: Stream, key: str, max_message_size: int) -> None:

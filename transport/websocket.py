@@ -2,8 +2,8 @@
 
 A text message is a ``str``, a binary one ``bytes``; compression, subprotocols and WebSocket pings
 are not used.  Ping and close frames can be forged by anybody between the two, so they mean nothing
-beyond "alive" and "lost".  ``WebSocket`` is what those above use; ``StreamWebSocket`` has what both
-sides do with their stream, and ``SocketAdapter`` gives it to a library.
+beyond "alive" and "lost".  ``WebSocket`` is what those above use, and ``SocketAdapter`` a stream as
+a library wants it.
 
 Threads: one thread calls ``receive`` and ``finish``.  ``send``, ``wake``, ``close`` and ``abort``
 are for any thread.
@@ -24,6 +24,10 @@ from .token_bucket import TokenBucket
 class WebSocket(ABC):
     """What both sides offer.  Every method but ``close``, ``abort``, ``wake`` may raise Closed."""
 
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._closed = False  # nothing is sent any more
+
     @abstractmethod
     def receive(self, timeout: float | None = None) -> str | bytes | None:
         """The next message; None once ``timeout`` seconds passed or ``wake`` was called.
@@ -32,9 +36,9 @@ class WebSocket(ABC):
         that is Flooded, and the connection still there, where the peer sent too much of nothing.
         """
 
-    @abstractmethod
     def wake(self) -> None:
         """Make a ``receive`` that waits, or else the next one, return None."""
+        self._stream.interrupt()
 
     @abstractmethod
     def send(self, data: str | bytes) -> None:
@@ -50,9 +54,9 @@ class WebSocket(ABC):
         self.send(data)
 
     @property
-    @abstractmethod
     def backlog(self) -> int:
         """Bytes that the socket did not take yet."""
+        return self._stream.backlog
 
     def moved(self) -> int:
         """A number that grows while bytes of messages come, or those sent are being taken.
@@ -71,17 +75,29 @@ class WebSocket(ABC):
         """The route to the peer, or to its proxy; None if it is not known.  The client's side."""
         return None
 
-    @abstractmethod
     def flush(self, deadline: float) -> None:
         """Wait until there is no backlog; past ``deadline`` (monotonic) the connection is cut."""
+        try:
+            self._stream.flush(deadline)
+        except OSError:
+            self.abort()
+            raise Closed from None
 
-    @abstractmethod
     def close(self, code: int = 1000) -> None:
         """Say goodbye: a close frame, best effort, without waiting.  Nothing is sent after it."""
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(Exception):  # best effort, whatever a library makes of it
+                self._send_close(code)
 
     @abstractmethod
+    def _send_close(self, code: int) -> None:
+        """A close frame."""
+
     def abort(self) -> None:
         """Cut the connection and wake every thread that waits on it."""
+        self._closed = True
+        self._stream.abort()
 
     @abstractmethod
     def allow(self, max_message_size: int) -> None:
@@ -129,40 +145,4 @@ class SocketAdapter:
 
     def close(self) -> None:
         """End the connection; the descriptor is freed by whoever opened it."""
-        self._stream.abort()
-
-
-class StreamWebSocket(WebSocket):
-    """What both sides do with their stream, whichever library has the frames."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._closed = False  # nothing is sent any more
-
-    def wake(self) -> None:
-        self._stream.interrupt()
-
-    @property
-    def backlog(self) -> int:
-        return self._stream.backlog
-
-    def flush(self, deadline: float) -> None:
-        try:
-            self._stream.flush(deadline)
-        except OSError:
-            self.abort()
-            raise Closed from None
-
-    def close(self, code: int = 1000) -> None:
-        if not self._closed:
-            self._closed = True
-            with contextlib.suppress(Exception):  # best effort, whatever a library makes of it
-                self._send_close(code)
-
-    @abstractmethod
-    def _send_close(self, code: int) -> None:
-        """A close frame."""
-
-    def abort(self) -> None:
-        self._closed = True
         self._stream.abort()
