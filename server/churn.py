@@ -73,11 +73,6 @@ class ChurnLimiter:
             if not late:
                 self._give_up_place()
 
-    def __len__(self) -> int:
-        """How many wait."""
-        with self._lock:
-            return sum(map(len, self._waiting.values()))
-
     def _wait(
         self,
         group: str,

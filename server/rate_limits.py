@@ -72,10 +72,6 @@ class RateLimiter:
                     del self._stamps[key]
             return self._window if self._stamps else None
 
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._stamps)
-
     def _expire_locked(self, stamps: deque[float], now: float) -> None:
         while stamps and now - stamps[0] >= self._window:
             stamps.popleft()
@@ -133,10 +129,6 @@ class FairRateLimiter:
                 if not self._expired_locked(self._addresses[group]).stamps:
                     del self._addresses[group]
             return self._window if self._addresses else None
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._addresses)
 
     def _address_locked(self, group: str) -> _AddressUse:
         address = self._addresses.get(group)

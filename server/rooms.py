@@ -468,7 +468,3 @@ class Rooms(Generic[Owner]):
         with self._lock:
             lines = [frames.RoomLine(room.name, room.count()) for room in self._rooms.values()]
         return sorted(lines, key=lambda line: room_key(line.room))
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._rooms)

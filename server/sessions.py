@@ -287,7 +287,3 @@ class Sessions:
         """All sessions."""
         with self._lock:
             return list(self._by_print.values())
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._by_print)

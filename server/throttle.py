@@ -104,10 +104,6 @@ class TokenBuckets:
             rate = self.rates.address
             return rate.burst / rate.a_second if self._buckets else None
 
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._buckets)
-
     def _bucket_locked(self, name: str) -> TokenBucket:
         bucket = self._buckets.get(name)
         if bucket is None:
@@ -180,10 +176,6 @@ class LoginQueue:
         with self._lock:
             return len(self._waiting.get(group, ()))
 
-    def __len__(self) -> int:
-        with self._lock:
-            return sum(map(len, self._waiting.values()))
-
     def _try(self, group: str, bell: threading.Event, left: float) -> float:
         """Seconds to wait, 0.0 once a token is taken.  Raises TooManyAttempts if none are left."""
         if left <= 0.0:
@@ -237,10 +229,3 @@ class LoginThrottle:
             self._held[group] -= 1
             if not self._held[group]:
                 del self._held[group]
-
-    def __len__(self) -> int:
-        """How many wait, or are held, or are remembered: nothing is left when nobody comes."""
-        with self._lock:
-            held = sum(self._held.values())
-        queues = (self.handshakes, self.guesses)
-        return held + sum(len(queue) + len(queue.buckets) for queue in queues)

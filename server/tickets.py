@@ -74,10 +74,6 @@ class Tickets:
         with self._lock:
             self._drop_locked(fingerprint)
 
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._tickets)
-
     def _drop_locked(self, fingerprint: bytes) -> None:
         ticket = self._tickets.pop(fingerprint, None)
         if ticket is None:

@@ -16,6 +16,7 @@ from server.app import ChatServer
 from server.churn import ChurnLimiter
 from tests.conftest import IdentityPool
 from tests.faults import party, world
+from tests.held import held
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, Wire, box
 from transport import Closed
@@ -68,7 +69,7 @@ def test_some_at_once_and_then_so_many_a_second(queue: Queue) -> None:
         assert queue.change() == 0.0
     assert queue.clock.now - start == pytest.approx(10.0)
     assert queue.told == []  # each waited a thirtieth of a second
-    assert len(queue.churn) == 0
+    assert held(queue.churn) == 0
 
 
 def test_to_go_asks_nobody_and_counts(queue: Queue) -> None:
@@ -97,7 +98,7 @@ def test_nobody_waits_too_long(queue: Queue) -> None:
         queue.churn.count()
     with queue.churn.slot("a", Bell(queue.clock), lambda: False, go, 8.0) as late:
         assert late == 8.0
-    assert len(queue.churn) == 0
+    assert held(queue.churn) == 0
 
 
 def test_a_place_that_is_not_used_is_the_next_ones(queue: Queue) -> None:
@@ -137,7 +138,7 @@ def test_whoever_is_over_waits_no_longer(queue: Queue) -> None:
 
     with pytest.raises(Closed), queue.churn.slot("a", bell, lambda: False, gone):
         pass
-    assert len(queue.churn) == 0
+    assert held(queue.churn) == 0
     assert queue.change() == 0.0
 
 
@@ -161,7 +162,7 @@ def test_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
             threads.append(threading.Thread(target=come, args=(group,)))
             threads[-1].start()
             pause = threading.Event()
-            while len(churn) < len(threads):
+            while held(churn) < len(threads):
                 pause.wait(0.001)
         churn.count()
     for thread in threads:
@@ -263,7 +264,7 @@ def test_whoever_would_wait_too_long_is_sent_away(
         assert alice.find(frames.Refused) == frames.Refused("rate_limited", ref, 0.2)
     alice.send(frames.ListRooms(9))
     assert alice.find(frames.RoomLines).of == 1
-    assert len(server._services.sessions) == 1
+    assert held(server._services.sessions) == 1
 
 
 @pytest.mark.usefixtures("slow")
@@ -277,7 +278,7 @@ def test_a_server_that_stops_keeps_nobody_waiting(serve: Serve, wires: Wires) ->
     bob.expect(frames.Wait)
     server.stop()
     assert bob.ended() in ([], [frames.Bye("shutdown")])
-    assert len(server._services.sessions) <= 1
+    assert held(server._services.sessions) <= 1
 
 
 def test_the_real_client_says_what_it_waits_for(

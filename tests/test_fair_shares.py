@@ -9,6 +9,7 @@ import pytest
 from protocol.errors import AddressLimited, RateLimited
 from server import limits
 from server.rate_limits import FairRateLimiter, MemberRateLimiter
+from tests.held import held
 from tests.test_rate_limits import Clock
 from tests.wire import LONG
 
@@ -74,15 +75,15 @@ def test_what_is_given_back_was_never_taken(shares: FairRateLimiter) -> None:
     shares.give_back("a", "ann")
     shares.give_back("b", "bob")
     assert taken(shares, "ann") == 12
-    assert len(shares) == 1
+    assert held(shares) == 1
 
 
 def test_nothing_is_kept_longer_than_its_window(shares: FairRateLimiter, clock: Clock) -> None:
     for number in range(20):
         shares.take(f"address {number}", "ann")
-    assert shares.sweep() == 10.0 and len(shares) == 20
+    assert shares.sweep() == 10.0 and held(shares) == 20
     clock.now += 10.0
-    assert shares.sweep() is None and len(shares) == 0
+    assert shares.sweep() is None and held(shares) == 0
 
 
 def test_addresses_are_bounded(shares: FairRateLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +91,7 @@ def test_addresses_are_bounded(shares: FairRateLimiter, monkeypatch: pytest.Monk
     monkeypatch.setattr(limits, "ADDRESSES", 2)
     for group in ("a", "b", "a", "c"):
         taken(shares, "ann", 12, group)
-    assert len(shares) == 2
+    assert held(shares) == 2
     assert shares.take("a", "ann") and not shares.take("b", "ann")
 
 

@@ -31,6 +31,7 @@ from server.throttle import Rate, Rates
 from tests import test_frames as frame_tests
 from tests.conftest import IdentityPool
 from tests.fuzzing import SEED, SOAK, spoil, spoil_json
+from tests.held import held
 from tests.test_http_face import Answer, ask, form, request
 from tests.test_server_connection import until
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
@@ -250,7 +251,7 @@ def nothing_is_left(server: ChatServer) -> Callable[[], bool]:
     return lambda: not (
         connections._open or connections._strangers_of or connections._members_of
         or server._connections
-        or len(parts.sessions) or len(parts.rooms)
+        or held(parts.sessions) or held(parts.rooms)
     )  # fmt: skip
 
 

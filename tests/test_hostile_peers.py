@@ -32,6 +32,7 @@ from server.rooms import Room
 from server.throttle import Rate, Rates
 from tests.conftest import IdentityPool
 from tests.fuzzing import SOAK
+from tests.held import held
 from tests.machine import needs
 from tests.processes import ROOT, Client, Program, Server, environment
 from tests.test_http_face import FORM, Answer, ask, form, mint, request, revoke
@@ -84,7 +85,7 @@ def test_another_websocket_comes_in(
     peer.send(link.seal([frames.ListRooms(1).encode(), frames.Bye("left").encode()]))
     told = [frame["type"] for record in rest(peer) for frame in link.open(record)]
     assert "rooms" in told
-    until(lambda: len(server._services.sessions) == 0)
+    until(lambda: held(server._services.sessions) == 0)
 
 
 JUNK: dict[str, str | bytes] = {
@@ -181,7 +182,7 @@ def test_a_page_cannot_try_passwords(server: ChatServer, origin: str, path: str)
     named = raw.replace(b"Host: x", b"Host: x\r\nOrigin: " + origin.encode())
     answer = ask(server.port, named)
     assert (answer.status, answer.code) == (403, "insecure")
-    assert not any(map(len, server._face.guesses))
+    assert not any(map(held, server._face.guesses))
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1", "https://evil.example", "null", ""])
@@ -409,7 +410,7 @@ def test_a_bug_in_a_connection(
             assert alice.ended() == []
         assert refused == [frames.Refused("internal")]
         until(lambda: died == [RuntimeError])
-    assert len(server._services.sessions) == (2 if alice.entered else 1)
+    assert held(server._services.sessions) == (2 if alice.entered else 1)
     if alice.entered is not None:
         again = wires(server, 0).join("alice", resume=alice.resume_point(2))
         assert again.entered is not None and again.entered.resumed

@@ -20,6 +20,7 @@ from server.auth import Password, Tokens
 from server.client_address import ClientAddress, is_loopback
 from server.http import ABOUT, ANSWERS, TTL_DEFAULT, Handler, HttpFace
 from server.throttle import GUESSES, FormThrottle, TokenBuckets
+from tests.held import held
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, PASSWORD, UPGRADE, Raw, Wire
 from transport.stream import Stream
@@ -227,7 +228,7 @@ def test_malformed_forms(server: ChatServer, kind: str, body: bytes, path: str) 
     """Fields that are missing, there twice, of another type; not a form at all."""
     answer = ask(server.port, form(path, body, kind))
     assert (answer.status, answer.code) == (400, "bad_fields")
-    assert not any(map(len, server._face.guesses))
+    assert not any(map(held, server._face.guesses))
 
 
 def test_a_form_without_a_content_type(server: ChatServer) -> None:
@@ -793,4 +794,4 @@ def test_revoking_between_proof_and_session(
     revoking.join(LONG)
     assert not ended or ended[-1] == frames.Bye("revoked")
     assert server._services.connection_limits.wait_empty(LONG)
-    assert len(sessions) == 0 and len(rooms) == 0
+    assert held(sessions) == 0 and held(rooms) == 0

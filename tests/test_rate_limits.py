@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from server import limits
 from server.rate_limits import RateLimiter
+from tests.held import held
 
 
 class Clock:
@@ -119,7 +120,7 @@ def test_the_table_is_bounded_and_drops_the_most_idle() -> None:
         windows.take(key)
     windows.take("a")  # refused, yet in use
     windows.take("d")
-    assert len(windows) == 3
+    assert held(windows) == 3
     assert windows.take("a") > 0.0
     assert windows.take("d") > 0.0
     assert windows.take("c") > 0.0
@@ -131,7 +132,7 @@ def test_the_bound_is_the_one_that_is_documented() -> None:
     windows = RateLimiter(1, 10.0, Clock())
     for key in range(limits.WINDOWS + 10):
         windows.take(key)
-    assert len(windows) == limits.WINDOWS
+    assert held(windows) == limits.WINDOWS
 
 
 def test_sweeping_forgets_what_has_left_its_window() -> None:
@@ -143,13 +144,13 @@ def test_sweeping_forgets_what_has_left_its_window() -> None:
     clock.now += 5.0
     windows.take("b")
     assert windows.sweep() == 10.0
-    assert len(windows) == 2
+    assert held(windows) == 2
     clock.now += 5.0
     assert windows.sweep() == 10.0
-    assert len(windows) == 1
+    assert held(windows) == 1
     clock.now += 5.0
     assert windows.sweep() is None
-    assert len(windows) == 0
+    assert held(windows) == 0
 
 
 def test_sweeping_forgets_what_was_given_back() -> None:
@@ -158,7 +159,7 @@ def test_sweeping_forgets_what_was_given_back() -> None:
     windows.take("a")
     windows.give_back("a")
     assert windows.sweep() is None
-    assert len(windows) == 0
+    assert held(windows) == 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.sampled_from(["take", "give"])), max_size=60))

@@ -26,6 +26,7 @@ from protocol.errors import (
 )
 from protocol.keys import Bundle, Recipient
 from server.rooms import Entry, Member, Room, Rooms, Snapshot
+from tests.held import held
 from tests.wire import box, wrap
 
 BUNDLE = Bundle(Recipient(bytes(256), bytes(1216)), bytes(32), 0, 0, bytes(64))
@@ -942,14 +943,14 @@ def test_rooms_come_and_go() -> None:
     rooms: Rooms[str] = Rooms()
     room, alice, snapshot = rooms.enter("Tea", "a", "alice", BUNDLE)
     same, bob, _ = rooms.enter("tEA", "b", "bob", BUNDLE)
-    assert same is room and snapshot.room == "Tea" and len(rooms) == 1
+    assert same is room and snapshot.room == "Tea" and held(rooms) == 1
     rooms.leave(room, alice)
-    assert len(rooms) == 1
+    assert held(rooms) == 1
     rooms.leave(room, bob)
-    assert len(rooms) == 0
+    assert held(rooms) == 0
     other, _, _ = rooms.enter("tea", "a", "alice", BUNDLE)
     rooms.leave(room, bob)  # again, by mistake
-    assert len(rooms) == 1 and other.log_id != room.log_id
+    assert held(rooms) == 1 and other.log_id != room.log_id
 
 
 def test_ids_are_never_used_again() -> None:
@@ -977,7 +978,7 @@ def test_rooms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         rooms.enter("a", "4", "w", BUNDLE)
     rooms.leave(room, member)
     rooms.enter("c", "3", "z", BUNDLE)
-    assert len(rooms) == 2
+    assert held(rooms) == 2
 
 
 def test_the_listing_is_sorted_and_counted() -> None:
@@ -1067,7 +1068,7 @@ def test_coming_and_going_at_once() -> None:
     for thread in threads:
         thread.join()
     assert not failures
-    assert len(rooms) == 0
+    assert held(rooms) == 0
 
 
 @pytest.fixture(autouse=True)

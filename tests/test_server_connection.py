@@ -33,6 +33,7 @@ from server.requests import HANDLERS, Requests
 from server.services import Services
 from server.throttle import Rate, Rates, TokenBuckets
 from tests.conftest import IdentityPool
+from tests.held import held
 from tests.stub_websocket import StubWebSocket
 from tests.test_rate_limits import Clock
 from tests.wire import LONG, UPGRADE, Raw, Wire, box, masked, threads, wrap
@@ -117,7 +118,7 @@ def test_failures_are_charged_and_successes_are_not(
         return guesses, limits.HANDSHAKE_BURST - throttle.handshakes.buckets.spare("127.0.0.1")
 
     wires(server, 0).join("alice")
-    assert len(throttle) == 0
+    assert held(throttle) == 0
     failed(wires(server, 1, prs=bytes(32)))
     assert spent() == (1.0, 1.0)
     gone = wires(server, 1)
@@ -269,7 +270,7 @@ def test_what_is_no_hello(server: ChatServer, wires: Wires, text: str, code: str
     wire.peer.send(text)
     assert wire.refusal().code == code
     assert wire.ended() == []
-    assert len(server._services.throttle) == 0
+    assert held(server._services.throttle) == 0
 
 
 @pytest.mark.parametrize(
@@ -338,7 +339,7 @@ def test_frames_before_the_welcome(server: ChatServer, wires: Wires, sent: list[
     wire.send_raw(*sent)
     assert wire.refusal().code in ("auth_failed", "unexpected", "malformed", "unknown_type")
     assert wire.ended() == []
-    assert len(server._services.sessions) == 0
+    assert held(server._services.sessions) == 0
 
 
 @pytest.mark.parametrize("steps", [0, 1])
@@ -389,7 +390,7 @@ def test_names_that_are_none(
     wire.send_raw(json.dumps(fields).encode())
     assert wire.refusal().code == code
     assert wire.ended() == []
-    assert len(server._services.sessions) == len(server._services.rooms) == 0
+    assert held(server._services.sessions) == held(server._services.rooms) == 0
 
 
 @pytest.mark.parametrize("nick", ["alice", "ALICE", "\uff21lice", "A1ice"])
@@ -680,7 +681,7 @@ def test_anything_in_a_record_is_survived(
             assert frame.code not in ("internal", "link_broken")
     wire.cut()
     assert server._services.connection_limits.wait_empty(LONG)
-    assert len(server._services.sessions) == len(server._services.rooms) == 0
+    assert held(server._services.sessions) == held(server._services.rooms) == 0
 
 
 # Coming back
@@ -964,7 +965,7 @@ def test_one_identity_twice_at_once(
     assert [(line.room, line.count) for line in rooms.listing()] == [("default", 1)]
     wire.send(frames.Bye("left"))
     wire.ended()
-    until(lambda: len(rooms) == 0 and len(server._services.sessions) == 0)
+    until(lambda: held(rooms) == 0 and held(server._services.sessions) == 0)
 
 
 def test_a_grace_ends(serve: Serve, wires: Wires) -> None:
@@ -972,7 +973,7 @@ def test_a_grace_ends(serve: Serve, wires: Wires) -> None:
     server = serve(heartbeat_interval=0.05, heartbeat_timeout=0.1)
     alice = wires(server, 0).join("alice")
     alice.cut()
-    until(lambda: len(server._services.sessions) == 0)
+    until(lambda: held(server._services.sessions) == 0)
     wires(server, 1).join("alice")
 
 
@@ -1421,7 +1422,7 @@ def test_silence_ends_a_connection(serve: Serve, wires: Wires) -> None:
     ended = wire.ended()
     assert ended[-1] == frames.Refused("timed_out")
     assert ended[0] == frames.Seen(0) and len(ended) >= 2
-    until(lambda: len(server._services.sessions) == 0 and len(server._services.rooms) == 0)
+    until(lambda: held(server._services.sessions) == 0 and held(server._services.rooms) == 0)
 
 
 def test_pings_are_no_sign_of_life(serve: Serve, wires: Wires) -> None:
@@ -1775,7 +1776,7 @@ def test_nothing_is_left_of_many_visits(server: ChatServer, wires: Wires) -> Non
         wire.cut()
     assert server._services.connection_limits.wait_empty(LONG)
     parts = server._services
-    assert len(parts.sessions) == len(parts.rooms) == len(parts.throttle) == 0
+    assert held(parts.sessions) == held(parts.rooms) == held(parts.throttle) == 0
     assert not server._connections and not server._services.connection_limits._members_of
     # Acceptors are kept.
     until(lambda: threads() <= before + limits.ACCEPTORS)

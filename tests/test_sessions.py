@@ -15,6 +15,7 @@ from server import limits
 from server.broadcast import Receiver, SendQueue
 from server.rooms import Room, Rooms
 from server.sessions import ServerSession, Sessions
+from tests.held import held
 from tests.test_broadcast import Peer
 from tests.test_rate_limits import Clock
 from tests.transport_kit import Task
@@ -79,7 +80,7 @@ def test_a_nickname_is_one_session(house: House) -> None:
     for nick in ("Alice", "alice", "ALICE", "\uff21lice"):
         with pytest.raises(NickTaken):
             house.session(nick)
-    assert len(house.sessions) == 1
+    assert held(house.sessions) == 1
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_nickname_that_looks_like_anothers_is_refused(
             house.session(wanted)
         with pytest.raises(NickTaken):
             house.sessions.rename(third, wanted)
-        assert third.nick == "third" and len(house.sessions) == 2
+        assert third.nick == "third" and held(house.sessions) == 2
         house.sessions.end(session)
         house.sessions.rename(third, wanted)
         house.sessions.end(third)
@@ -186,14 +187,14 @@ def test_ending_leaves_the_room(house: House) -> None:
     left = json.dumps(peer.records).count('"left"')
     assert left == 1
     house.sessions.end(bob)
-    assert len(house.rooms) == 0 and len(house.sessions) == 0
+    assert held(house.rooms) == 0 and held(house.sessions) == 0
 
 
 def test_ending_before_there_is_a_room(house: House) -> None:
     """Frees the name all the same."""
     session = house.session("alice")
     house.sessions.end(session)
-    assert len(house.sessions) == 0 and house.changed == []
+    assert held(house.sessions) == 0 and house.changed == []
 
 
 def test_ending_tells_the_connection_why(house: House) -> None:
@@ -241,7 +242,7 @@ def test_a_lost_connection_keeps_its_place(house: House) -> None:
         house.session("alice")
     house.clock.now += 1.0
     assert house.sessions.sweep() is None
-    assert session.over and len(house.sessions) == 0 and len(house.rooms) == 0
+    assert session.over and held(house.sessions) == 0 and held(house.rooms) == 0
 
 
 def test_sweeping_says_when_the_next_is_due(house: House) -> None:
@@ -496,4 +497,4 @@ def test_coming_and_going_at_once(house: House) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    assert len(house.sessions) == 0 and len(house.rooms) == 0
+    assert held(house.sessions) == 0 and held(house.rooms) == 0

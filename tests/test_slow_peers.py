@@ -21,6 +21,7 @@ from protocol import frames
 from server import limits
 from server.app import ChatServer
 from tests.fuzzing import SOAK
+from tests.held import held
 from tests.test_http_face import FORM, ask, request
 from tests.test_server_connection import narrow, until
 from tests.transport_kit import make_certificate
@@ -230,7 +231,7 @@ def test_a_member_whose_record_never_ends(
                 library._stream.sendall(part)
                 pause.wait(0.01)
             raise AssertionError("it was listened to for three seconds")
-        until(lambda: len(server._services.sessions) == 0)
+        until(lambda: held(server._services.sessions) == 0)
     assert server._services.connection_limits.wait_empty(LONG)
 
 

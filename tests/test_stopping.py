@@ -16,6 +16,7 @@ import pytest
 from protocol import frames
 from server.app import ChatServer
 from tests.fuzzing import SOAK
+from tests.held import held
 from tests.test_fuzz_server import descriptors
 from tests.test_server_connection import narrow, until
 from tests.wire import LONG, Wire, threads
@@ -82,7 +83,7 @@ def test_stopping_while_everybody_talks(
         assert not accepted - member.seen
         assert member.last == frames.Bye("shutdown")
     assert server._services.connection_limits._open == 0 and not server._connections
-    assert len(server._services.sessions) == len(server._services.rooms) == 0
+    assert held(server._services.sessions) == held(server._services.rooms) == 0
     until(lambda: threads() <= before[0])
     until(lambda: descriptors() <= before[1])
     if SOAK:

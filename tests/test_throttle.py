@@ -11,6 +11,7 @@ import pytest
 from protocol.errors import TooManyAttempts
 from server import limits
 from server.throttle import GUESSES, LoginQueue, LoginThrottle, Rate, Rates, TokenBuckets
+from tests.held import held
 from tests.test_rate_limits import Clock
 from tests.wire import LONG
 from transport import Closed
@@ -91,7 +92,7 @@ def test_what_is_given_back_was_never_taken(buckets: TokenBuckets) -> None:
     for _ in range(10):
         assert buckets.take("a") == 0.0
         buckets.give_back("a")
-    assert len(buckets) == 0
+    assert held(buckets) == 0
     buckets.give_back("a")  # however often: no more than the burst
     assert drain(buckets, "a") == 3
 
@@ -106,9 +107,9 @@ def test_a_refused_taking_takes_nothing(buckets: TokenBuckets, clock: Clock) -> 
 
 def test_full_buckets_are_forgotten(buckets: TokenBuckets, clock: Clock) -> None:
     drain(buckets, "a")
-    assert buckets.sweep() is not None and len(buckets) == 2
+    assert buckets.sweep() is not None and held(buckets) == 2
     clock.now += 1.5
-    assert buckets.sweep() is None and len(buckets) == 0
+    assert buckets.sweep() is None and held(buckets) == 0
 
 
 def test_addresses_are_bounded(buckets: TokenBuckets, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +119,7 @@ def test_addresses_are_bounded(buckets: TokenBuckets, monkeypatch: pytest.Monkey
         buckets.take(group)
     buckets.take("a")
     buckets.take("d")
-    assert len(buckets) == 4
+    assert held(buckets) == 4
     assert buckets.spare("a") == 1.0
     assert buckets.spare("b") == 3.0
 
@@ -185,7 +186,7 @@ def test_the_newest_is_served_first() -> None:
         waiting[-count].thread.join()
         assert len(served) == count
     assert served == ["third", "second", "first"]
-    assert len(queue) == 0
+    assert held(queue) == 0
 
 
 def test_another_address_need_not_wait() -> None:
@@ -210,7 +211,7 @@ def test_patience_has_an_end() -> None:
     with pytest.raises(TooManyAttempts) as refused:
         queue.take("a", threading.Event(), never, patience=0.01)
     assert refused.value.params["retry_after"] == limits.PATIENCE
-    assert len(queue) == 0
+    assert held(queue) == 0
     buckets.give_back("a")
     assert buckets.take("a") == 0.0
 
@@ -239,7 +240,7 @@ def test_many_wait_and_each_is_served_once() -> None:
         served.append(1)
 
     run_all([take] * 60)
-    assert len(served) == 60 and len(queue) == 0
+    assert len(served) == 60 and held(queue) == 0
 
 
 # Late answers
@@ -269,4 +270,4 @@ def test_nothing_is_left_of_what_was_held(throttle: LoginThrottle, clock: Clock)
     for _ in range(5):
         throttle.release("a")
     clock.now += 60.0
-    assert throttle.guesses.buckets.sweep() is None and len(throttle) == 0
+    assert throttle.guesses.buckets.sweep() is None and held(throttle) == 0

@@ -16,6 +16,7 @@ from server.throttle import Rate, Rates
 from server.tickets import Tickets
 from tests.conftest import IdentityPool
 from tests.faults import Group, Network, world
+from tests.held import held
 from tests.test_server_connection import exhaust, until
 from tests.wire import LONG, Wire
 
@@ -41,14 +42,14 @@ def test_a_ticket_is_used_once() -> None:
     assert tickets.take(b"t" * 32, link.ticket_name(SID, ticket)) is None
     assert used(tickets, ticket) == b"alice"
     assert used(tickets, ticket) is None
-    assert len(tickets) == 0 and not tickets._of_group
+    assert held(tickets) == 0 and not tickets._of_group
 
 
 def test_the_newest_counts() -> None:
     """Also where it was given to another address."""
     tickets = Tickets()
     first, second = tickets.issue(b"alice", "a"), tickets.issue(b"alice", "b")
-    assert first != second and len(tickets) == 1
+    assert first != second and held(tickets) == 1
     assert used(tickets, first) is None
     assert used(tickets, second) == b"alice"
 
@@ -77,7 +78,7 @@ def test_an_address_has_so_many_and_all_together_too(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(limits, "TICKETS", 4)
     tickets = Tickets()
     given = [tickets.issue(b"%d" % number, group) for number, group in enumerate("aaabbc")]
-    assert len(tickets) == 4
+    assert held(tickets) == 4
     assert [used(tickets, ticket) for ticket in given] == [None, None, b"2", b"3", b"4", b"5"]
     assert not tickets._tickets and not tickets._of_group
 
@@ -166,12 +167,12 @@ def test_a_ticket_ends_with_its_session(serve: Serve, wires: Wires, how: str) ->
     server = serve(heartbeat_timeout=0.2 if how == "grace" else 60.0)
     alice = wires(server, 0).join("alice")
     tickets = server._services.sessions.tickets
-    assert len(tickets) == 1
+    assert held(tickets) == 1
     if how == "goodbye":
         alice.send(frames.Bye("left"))
     else:
         alice.cut()
-    until(lambda: len(tickets) == 0)
+    until(lambda: held(tickets) == 0)
 
 
 def test_whoever_shows_a_ticket_makes_room_for_nobody(server: ChatServer, wires: Wires) -> None:
