@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from client import commands, events, messages
+from client import commands, completion, events, messages
 from client.background import StartupKeys
 from client.connection.connection import ClientConnection
 from client.connection.handshake import ATTEMPT_SECONDS
@@ -159,6 +159,7 @@ class _Client:
             panic=self._panic,
             quit=self._quit,
             look_back=None if history is None else history.look_back,
+            find=self._console.find,
             clock=local_now,
             renderer=self._console.renderer,
         )
@@ -439,4 +440,4 @@ class _Client:
 
     def _complete(self, before: str) -> tuple[int, list[str]]:
         user = self._commands.user
-        return commands.complete(before, user.nicks(), user.known_rooms())
+        return completion.complete(before, user.nicks(), user.known_rooms())

@@ -28,6 +28,7 @@ KEYS = (
     KeyLine("Alt-S", N_("send again what was not sent")),
     KeyLine("Esc", N_("drop the lines that wait")),
     KeyLine("PgUp, PgDn", N_("older messages, newer ones"), _VIEW),
+    KeyLine("Alt-P, Alt-N", N_("mentions; what /find found"), _VIEW),
     KeyLine("Alt-L", N_("a bare view, to copy from"), _VIEW),
     KeyLine("Ctrl-L", N_("draw everything again")),
     KeyLine("Ctrl-A, Ctrl-E", N_("to the line's start, its end")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -30,10 +30,10 @@ COMMAND, NICK, ROOM, OK, WHEN = "command", "nick", "room", "ok", "when"
 LANGUAGE, DELETE, IDENTITY = "language", "delete", "identity"
 PLACE, ALL = "place", "all"
 TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secret
-_REST = (TEXT, SECRET)
+REST = (TEXT, SECRET)
 
 NOTIFY = ("all", "mention", "off")  # the choices of ``/notify``
-_KEYS = "keys"  # what ``/help`` knows besides commands
+ABOUT_KEYS = "keys"  # what ``/help`` knows besides commands
 LOOKED_BACK, LOOKED_BACK_MOST = 20, 1000  # messages of ``/history``
 SHORT_MOST = 14  # columns: two commands stand side by side on 80, whatever the nicknames
 
@@ -48,7 +48,8 @@ class CommandContext:
     """What lines act on.
 
     ``emit`` shows an event in its place; ``look_back`` shows what was recorded of a room: so many
-    messages with a text in them, None where nothing is recorded; ``clock`` is the local time.
+    messages with a text in them, None where nothing is recorded; ``find`` looks for a text in what
+    is shown; ``clock`` is the local time.
     """
 
     user: LocalUser
@@ -57,6 +58,7 @@ class CommandContext:
     panic: Callable[[bool, bool], None]  # whether the history goes, and the identity
     quit: Callable[[], None]
     look_back: Callable[[str, int, str], None] | None
+    find: Callable[[str | None], None]
     clock: Callable[[], datetime]
     renderer: str
 
@@ -121,7 +123,7 @@ def _help(call: Call) -> None:
     row = find(wanted)
     if row is not None:
         context.emit(events.Help((_view(row),)))
-    elif wanted.casefold() == _KEYS and context.renderer in PEOPLE:
+    elif wanted.casefold() == ABOUT_KEYS and context.renderer in PEOPLE:
         keys = (key for key in KEYS if context.renderer in key.where)
         views = (events.CommandView(key.names, _(key.help)) for key in keys)
         context.emit(events.KeyHelp(tuple(views)))
@@ -302,10 +304,16 @@ COMMANDS = (
         _language, elsewhere=("lang", "locale"),
     ),
     Command(
+        "find", "[TEXT]", (TEXT,), N_("find a message"),
+        N_("Find TEXT in what is shown of this room; alone: the same again, or mentions of you."),
+        lambda call: call.context.find(call.argument(0)), where=PEOPLE,
+        elsewhere=("search", "lastlog", "grep"),
+    ),
+    Command(
         "history", "[N] [TEXT]", (TEXT,), N_("what was said"),
         N_("Show what was recorded of this room, and private messages: the last 20, or N, that "
            "contain TEXT."),
-        _history, elsewhere=("find", "lastlog", "log", "search", "grep"),
+        _history, elsewhere=("log",),
     ),
     Command(
         "time", "", (), N_("time and zone"),
@@ -420,7 +428,7 @@ def _arguments(row: Command, rest: str) -> tuple[str, ...]:
     """Cut what follows the command into its arguments; raises ``_Misused``."""
     found: list[str] = []
     for kind in row.kinds:
-        if kind in _REST:
+        if kind in REST:
             argument, rest = (rest.rstrip() if kind == SECRET else rest.strip()), ""
         else:
             argument, rest = _first_word(rest.lstrip())
@@ -466,51 +474,3 @@ def may_remember(line: str) -> bool:
     word, rest = _first_word(line[1:])
     row = find(word) or nearest(word)
     return row is None or SECRET not in row.kinds or len(rest.split()) <= row.kinds.index(SECRET)
-
-
-def complete(
-    before: str, nicks: Iterable[str] = (), rooms: Iterable[str] = ()
-) -> tuple[int, list[str]]:
-    """What could stand where the word under the cursor begins.
-
-    ``before`` is the line up to the cursor. Returns the index where the word starts and what
-    may replace it from there to the cursor, in the order in which Tab offers them.
-    """
-    start = max((place.end() for place in re.finditer(r"\s", before)), default=0)
-    word = before[start:]
-    if before.startswith("/") and not before.startswith("//"):
-        return start, _complete_command(before[:start], word, nicks, rooms)
-    ending = ": " if start == 0 else " "
-    mark = "@" if word.startswith("@") else ""
-    if not word:
-        return start, []
-    return start, [mark + nick + ending for nick in _matching(word[len(mark):], nicks)]
-
-
-def _complete_command(
-    earlier: str, word: str, nicks: Iterable[str], rooms: Iterable[str]
-) -> list[str]:
-    if not earlier:
-        if word == "/":  # in the order of the list, which begins with the harmless
-            return [f"/{row.name} " for row in COMMANDS]
-        return [f"/{name} " for name in _matching(word[1:], (row.name for row in COMMANDS))]
-    command, *given = earlier[1:].split()
-    row = find(command)
-    if row is None or not row.kinds:
-        return []
-    kind = row.kinds[min(len(given), len(row.kinds) - 1)]
-    if len(given) >= len(row.kinds) and kind not in _REST:
-        return []
-    choices = {
-        COMMAND: [_KEYS, *(row.name for row in COMMANDS)], NICK: nicks, ROOM: rooms, OK: ["ok"],
-        TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE], ALL: [ALL],
-        IDENTITY: [IDENTITY],
-    }  # fmt: skip
-    if kind == TEXT and not word:
-        return []
-    return [f"{name} " for name in _matching(word, choices.get(kind, ()))]
-
-
-def _matching(prefix: str, names: Iterable[str]) -> list[str]:
-    folded = prefix.casefold()
-    return sorted(name for name in names if name.casefold().startswith(folded))

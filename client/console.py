@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from client import commands
+from client import commands, completion, events
 from client.input.editor import Complete, LineEditor, LineView
 from client.input.keyboard import Display, KeyboardInput
 from client.input.keys import KeyDecoder
@@ -28,6 +28,7 @@ from i18n import N_, _
 if TYPE_CHECKING:
     from client.input.windows import WindowsConsole
 
+_HIT_KEYS = ("alt-p", "alt-n")
 _PLAIN = N_(
     "This console knows no escape sequences, so the chat goes on plainly and without colours: "
     "Windows Terminal shows it in full, and so does a console without the legacy mode."
@@ -61,7 +62,7 @@ class Console(Display):
         messages_to_show: int = 0,
         type_ahead: bool = False,
         mouse: bool = False,
-        complete: Complete = commands.complete,
+        complete: Complete = completion.complete,
         on_gone: Callable[[], None] | None = None,
         on_drop: Callable[[], None] = lambda: None,
         stdin: TextIO | None = None,
@@ -80,7 +81,8 @@ class Console(Display):
         self._raw_terminal = _raw_terminal(stdin) if interactive else None
         self._on_gone, self._on_drop = on_gone, on_drop
         self._signals: TerminalSignals | None = None
-        self._started = self._closed = self._bare = False  # bare: the frame is off the view
+        self._started = self._closed = False
+        self._bare = self._finding = False  # the frame is off the view; Esc ends a search
         encoding = terminal_encoding(environ, out.encoding) if both else out.encoding
         charset = Charset(encoding or "utf-8")
         keypad = environ.get("TERM", "").startswith(("tmux", "screen"))
@@ -158,9 +160,15 @@ class Console(Display):
                 self._raw_terminal.restore()
             self.input.close()
 
+    def find(self, text: str | None) -> None:
+        """Look for ``text`` in what was shown; None: for the same again, or mentions."""
+        self._finding = self.renderer == "rich"
+        self.screen.show(events.Finding(text))
+
     # The display, for the thread that reads what is typed.
 
     def show_line(self, view: LineView) -> None:
+        self._finding = self._finding and not view.entered
         self.screen.show_line(view)
 
     def redraw(self) -> None:
@@ -169,9 +177,13 @@ class Console(Display):
 
     def intercepts(self, name: str) -> bool:
         """Alt-L takes the frame off the view; the next key puts it back, and does nothing else
-        unless it was pressed with Ctrl."""
+        unless it was pressed with Ctrl. Alt-P and Alt-N go from hit to hit."""
         if self.renderer != "rich":
             return False
+        if name in _HIT_KEYS and not self._bare:
+            self._finding = True
+            self.screen.view_key(name)
+            return True
         if not self._bare:
             self._bare = name == "alt-l"
             if self._bare:
@@ -185,8 +197,12 @@ class Console(Display):
         self.screen.view_key(name)
 
     def drop_lines(self) -> None:
-        """Esc was pressed: whoever has lines that wait takes them back."""
-        self._on_drop()
+        """Esc was pressed: a search is over, or whoever has lines that wait takes them back."""
+        if self._finding:
+            self._finding = False
+            self.screen.view_key("found")
+        else:
+            self._on_drop()
 
     def suspend(self) -> None:
         self.screen.hand_over(away=True)

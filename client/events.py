@@ -398,10 +398,30 @@ class Copying(Event):
 
 
 @dataclass(frozen=True)
+class Finding(Event):
+    """``/find``: look for ``text`` in what was shown; None: for the same again, or mentions."""
+
+    name = "finding"
+    text: str | None
+
+
+@dataclass(frozen=True)
+class Found(Event):
+    """What came of it where it is listed: so many messages, of which the last ones are here, the
+    oldest first."""
+
+    name = "found"
+    count: int
+    messages: tuple[HistoryView, ...]
+
+
+@dataclass(frozen=True)
 class Cleared(Event):
     """``/clear``: forget what was shown."""
 
     name = "cleared"
 
 
-SCREEN_ONLY = (Sending, Settled, TrustSummary, Paused, Notifying, KeyHelp, Copying, Cleared)
+SCREEN_ONLY = (
+    Sending, Settled, TrustSummary, Paused, Notifying, KeyHelp, Copying, Finding, Found, Cleared,
+)  # fmt: skip

@@ -19,7 +19,7 @@ import pyte
 import pytest
 
 from client import events
-from client.commands import complete
+from client.completion import complete
 from client.console import Console
 from tests.emulator import Screen
 

@@ -18,11 +18,11 @@ from client.commands import (
     RENDERERS,
     SHORT_MOST,
     CommandContext,
-    complete,
     find,
     may_remember,
     run_line,
 )
+from client.completion import complete
 from client.events import Cleared, Error, Event, Help, KeyHelp, Notice
 from client.local_user import LocalUser
 from client.output.widths import width
@@ -46,8 +46,8 @@ class Recorder:
         return CommandContext(
             cast(LocalUser, self), self._emit, reconnect=lambda: self._note("reconnect"),
             panic=lambda *what: self._note("panic", *what), quit=lambda: self._note("quit"),
-            look_back=lambda *what: self._note("history", *what), clock=lambda: NOON,
-            renderer=renderer,
+            look_back=lambda *what: self._note("history", *what),
+            find=lambda *what: self._note("find", *what), clock=lambda: NOON, renderer=renderer,
         )  # fmt: skip
 
     def _note(self, *call: Any) -> None:
@@ -204,8 +204,9 @@ def test_an_unknown_command_is_answered_with_the_nearest_and_never_sent() -> Non
         ("close", "quit"),
         ("leave", "quit"),
         ("part", "quit"),
-        ("search", "history"),
-        ("find", "history"),
+        ("search", "find"),
+        ("log", "history"),
+        ("grep", "find"),
         ("kick", "ignore"),
         ("mgs", "msg"),
     ],

@@ -80,6 +80,10 @@ ALL: list[events.Event] = [
     events.Notifying("all"),
     events.KeyHelp((events.CommandView("PgUp", "older messages"),)),
     events.Copying(1),
+    events.Finding("hello"),
+    events.Found(
+        1, (events.HistoryView(NOON, "default", "bob", None, "hello", "text", False, False),)
+    ),
     events.Cleared(),
 ]
 

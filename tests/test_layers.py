@@ -36,9 +36,9 @@ PURE = {
 }  # fmt: skip
 # Client code that is pure as well.
 PURE_CLIENT = {
-    "encryption", "events", "commands", "cheatsheet", "messages", "refusals", "outbox", "open_room",
-    "entrance", "ignored", "own_name", "pacing", "room_secrets", "history.records",
-    "identity.records",
+    "encryption", "events", "commands", "completion", "cheatsheet", "messages", "refusals",
+    "outbox", "open_room", "entrance", "ignored", "own_name", "pacing", "room_secrets",
+    "history.records", "identity.records",
 }  # fmt: skip
 
 NETWORK = {"socket", "ssl", "select", "simple_websocket", "websocket", "wsproto"}
@@ -258,7 +258,7 @@ INNER: dict[str, str] = {
         connection.deadlines
         entrance verification
         open_room room_secrets background
-        outbox
+        outbox completion
         commands refusals
         encryption
         identity
@@ -301,7 +301,7 @@ INNER: dict[str, str] = {
     """,
     "client.output": """
         colours lines
-        text links line_screen
+        text links line_screen finding
         input_line wrapping
         screen line_prefix widths
         charset clearing clipboard crowds json screen_queue streams width_table
@@ -311,7 +311,7 @@ INNER: dict[str, str] = {
         canvas
         view
         header
-        model own_lines scroll bare
+        model own_lines scroll bare finder
         scrollback
         entry_text prompt diff
         repeats columns connection_status

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from client import events
-from client.commands import complete, may_remember
+from client.commands import may_remember
+from client.completion import complete
 from client.console import Console
 from client.input.editor import Action, LineEditor, LineView
 from client.input.keys import KeyPress

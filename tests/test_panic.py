@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from client.commands import complete, run_line
+from client.commands import run_line
+from client.completion import complete
 from client.connection.connection import ClientConnection
 from client.input.editor import Action, LineEditor
 from client.input.keys import KeyPress

@@ -2,7 +2,8 @@
 
 ``scrollback`` keeps what was said, ``entry_text`` and ``own_lines`` give it its words, ``repeats``
 counts what comes again, ``connection_status`` knows what the connection is like, and ``model``
-folds events into these. ``columns``, ``header``, ``prompt``, ``scroll`` and ``view`` make lines of
-it, ``bare`` lines to copy from; ``diff`` finds the cells that differ, and ``canvas`` what to write
-so that a terminal shows them. All of that is pure; ``screen`` has the terminal.
+folds events into these. ``finder`` looks for text in it. ``columns``, ``header``, ``prompt``,
+``scroll`` and ``view`` make lines of it, ``bare`` lines to copy from; ``diff`` finds the cells that
+differ, and ``canvas`` what to write so that a terminal shows them. All of that is pure; ``screen``
+has the terminal.
 """

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from client import events
 from client.fullscreen import canvas
 from client.fullscreen.bare import BareView
 from client.fullscreen.canvas import Canvas
@@ -29,7 +30,9 @@ from client.output.screen_queue import HandOver, Item, Redrawn, ShownEvent, View
 _TICK = 1.0  # seconds between two steps of what counts down
 _PAGES = {"page-up": -1, "page-down": 1}
 _LINES = {"wheel-up": -3, "wheel-down": 3}
+_HITS = {"alt-p": -1, "alt-n": 1}
 BARE, FRAMED = "bare", "framed"  # keys that ask for the messages without frame, and for it again
+_FOUND = "found"  # and for the newest messages instead of a search
 _FOCUS = {"focus-in": True, "focus-out": False}
 
 
@@ -116,7 +119,7 @@ class FullScreen(Screen):
             if isinstance(item, LineView):
                 typed, self._typed = True, item
                 if item.entered:
-                    self._view.to_end()
+                    self._view.entered()
                     self._stale = True
             else:
                 self._take_in(item)
@@ -135,8 +138,7 @@ class FullScreen(Screen):
 
     def _take_in(self, item: Item) -> None:
         if isinstance(item, ShownEvent):
-            alert = self._model.take(item.event, item.when)
-            self._alert = alert or self._alert
+            self._take_event(item)
         elif isinstance(item, Redrawn):
             self._frame_again()
         elif isinstance(item, ViewKey):
@@ -144,6 +146,14 @@ class FullScreen(Screen):
         elif isinstance(item, HandOver):
             self._hand(item)
         self._stale = True
+
+    def _take_event(self, item: ShownEvent) -> None:
+        alert = self._model.take(item.event, item.when)
+        self._alert = alert or self._alert
+        if isinstance(item.event, events.Finding):
+            self._view.find(item.event.text)
+        elif isinstance(item.event, events.Cleared):
+            self._view.forget()
 
     def _press(self, name: str) -> None:
         if name in (BARE, FRAMED):
@@ -155,6 +165,10 @@ class FullScreen(Screen):
             self._view.page(_PAGES[name])
         elif name in _LINES:
             self._view.page(_LINES[name], by_lines=True)
+        elif name in _HITS:
+            self._view.step(_HITS[name])
+        elif name == _FOUND:
+            self._view.to_end()
         elif name.startswith("mode-"):
             self._modes.add(name)
         elif name in _FOCUS:

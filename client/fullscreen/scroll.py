@@ -43,9 +43,33 @@ class Scroll:
     def at_end(self) -> bool:
         return self._anchor is None
 
+    @property
+    def foot(self) -> int | None:
+        """The number of the last entry that is seen; None: whichever is the newest."""
+        return None if self._anchor is None else self._anchor[0]
+
     def to_end(self) -> None:
         """Show the newest entries."""
         self._anchor = None
+
+    def stay(self, entries: Sequence[ScrollbackEntry]) -> None:
+        """Go on showing what is seen, also when more comes."""
+        foot = self._foot(entries)
+        if foot is not None:
+            self._anchor = (entries[foot[0]].number, foot[1])
+
+    def reveal(
+        self, entries: Sequence[ScrollbackEntry], place: int, line: int, rows: int
+    ) -> None:
+        """Show a line of one of the entries, in the middle if there is enough around it."""
+        last = len(entries) - 1
+        moved = self._down(entries, (place, line + 1), (rows - 1) // 2)
+        if moved[0] == last:
+            moved = (last, min(moved[1], len(self._lines_of(entries, last))))
+        moved = max(moved, min(self._first_page(entries, rows), (place, line + rows)))
+        if self._upwards(entries, moved, rows)[0] > place:  # fewer messages are shown at once
+            moved = (place, min(line + rows, len(self._lines_of(entries, place))))
+        self._anchor = (entries[moved[0]].number, moved[1])
 
     def seen(self, entries: Sequence[ScrollbackEntry]) -> Sequence[ScrollbackEntry]:
         """All entries up to the last one that is seen."""
@@ -71,7 +95,7 @@ class Scroll:
             above = sum(entry.counts for entry in entries[:first])
         return Viewport(
             lines, entries[first: foot[0] + 1], above, len(below),
-            sum(entry.calls for entry in below), self.at_end,
+            sum(entry.calls for entry in below), self.at_end or self._is_last(entries, foot),
         )  # fmt: skip
 
     def page(
@@ -89,11 +113,15 @@ class Scroll:
             moved = max(top, self._up(entries, foot, many))
         else:
             moved = self._down(entries, foot, many)
-        last = len(entries) - 1
-        if moved >= (last, len(self._lines_of(entries, last))):
+        if self._is_last(entries, moved):
             self._anchor = None
         else:
             self._anchor = (entries[moved[0]].number, moved[1])
+
+    def _is_last(self, entries: Sequence[ScrollbackEntry], foot: _Foot) -> bool:
+        """Whether there is nothing below."""
+        last = len(entries) - 1
+        return foot >= (last, len(self._lines_of(entries, last)))
 
     def _foot(self, entries: Sequence[ScrollbackEntry]) -> _Foot | None:
         if not entries:
@@ -164,3 +192,8 @@ class Scroll:
 def _index(entries: Sequence[ScrollbackEntry], number: int) -> int:
     """Where the entry of that number is, or would be."""
     return bisect_left(entries, number, key=lambda entry: entry.number)
+
+
+def place_of(entries: Sequence[ScrollbackEntry], number: int | None) -> int:
+    """The place behind the entry of that number; None: behind the last one."""
+    return len(entries) if number is None else min(_index(entries, number) + 1, len(entries))

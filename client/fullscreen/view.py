@@ -22,15 +22,17 @@ from client.fullscreen.columns import (
     entry_lines,
     rule,
 )
+from client.fullscreen.finder import Finder, line_found
 from client.fullscreen.header import header
 from client.fullscreen.model import Model
 from client.fullscreen.own_lines import rows_of, state_of
 from client.fullscreen.prompt import Prompt, prompt
-from client.fullscreen.scroll import Scroll, Viewport
+from client.fullscreen.scroll import Scroll, Viewport, place_of
 from client.fullscreen.scrollback import REFUSED, ScrollbackEntry
 from client.input.editor import LineView
 from client.input.terminal import Size
 from client.output.charset import Charset
+from client.output.finding import THIS_HIT, Query
 from client.output.line_prefix import LinePrefix
 from client.output.widths import width
 from client.output.wrapping import Row, Span, wrap
@@ -42,6 +44,7 @@ _MEASURED = 3  # screens of entries whose names decide how wide their column is
 _HIGHEST, _HIGHEST_LINES = 3, 40
 _NOTE_LINES = 2  # that say how many more there are, on a narrow screen
 _KEPT = 400  # entries whose lines are kept
+_ATTEMPTS = 3  # to reveal a hit: with other names, the names' column may be another
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,60 @@ class View:
         self._rows = 1  # for entries, the last time
         self._kept: dict[object, list[ScreenLine]] = {}
         self._hint = ""
+        self._finder = Finder()
+        self._follows = False  # what is looked at stays on the screen
+        self._left: tuple[int | None, bool] = (None, False)
+
+    def entered(self) -> None:
+        """A line was entered, whose answer is at the end: go there, but know from where."""
+        self._left = self._scroll.foot, self._finder.is_open
+        self.to_end()
+
+    def find(self, text: str | None) -> None:
+        """Look for ``text``, upwards from what was seen before that was entered. None: for the
+        next older hit, if there was a search, or from there for the same as last time."""
+        entries, (foot, was_open) = self._model.scrollbacks.current.entries(), self._left
+        at = self._finder.place(entries)
+        if text is None and was_open and at is not None:
+            self._finder.go_on()
+            self._finder.step(entries, -1, at, at)
+        else:
+            self._open(None if text is None else Query(text))
+            self._finder.start(entries, place_of(entries, foot))
+        self._follows = True
+
+    def step(self, step: int) -> None:
+        """Look at the next older hit (-1) or newer one (1); of mentions, if there is no search."""
+        entries = self._model.scrollbacks.current.entries()
+        at = self._finder.place(entries) if self._follows else None
+        last = len(self._scroll.seen(entries)) - 1
+        seen = len(self._scroll.viewport(entries, self._rows).entries)
+        first = last - seen + 1
+        if at is not None:
+            first = last = at
+        elif not self._finder.is_open:
+            self._kept.clear()
+            self._finder.open(None)
+            first = last + 1 if step < 0 else first
+        self._finder.step(entries, step, first, last)
+        self._follows = True
+
+    def forget(self) -> None:
+        """Keep nothing of what was shown or looked for."""
+        self._kept.clear()
+        self._finder.forget()
 
     def page(self, step: int, by_lines: bool = False) -> None:
         """Go a page up (-1) or down (1), or so many lines."""
+        self._follows = False
         self._scroll.page(step, self._model.scrollbacks.current.entries(), self._rows, by_lines)
         self._model.at_end = self._scroll.at_end
         self._model.looked()
 
     def to_end(self) -> None:
-        """Show the newest entries again."""
+        """Show the newest entries again; a search is over."""
+        self._finder.close()
+        self._follows = False
         self._scroll.to_end()
         self._model.at_end = True
         self._model.looked()
@@ -99,9 +147,12 @@ class View:
         self._measure(entries, size)
         typing = self._prompt(typed, size)
         self._rows = size.rows - 3 - len(typing.lines)
+        if self._follows:
+            self._follow(entries, size)
         seen = self._scroll.viewport(entries, self._rows)
-        self._model.at_end = seen.end
-        self._hint = self._hinted(seen, now)
+        self._model.at_end = self._scroll.at_end
+        found = self._finder.said(entries, size.columns)
+        self._hint = self._hinted(seen, now, found)
         above = [
             header(self._model, size.columns, self._charset),
             rule(size.columns, self._charset),
@@ -132,12 +183,13 @@ class View:
         row = len(above) + 1 + typing.row
         return ScreenFrame(size, [*above, *foot], row, typing.column, len(above), ticks)
 
-    def _hinted(self, place: Viewport, now: datetime) -> str:
-        """What stands at the right of the typed line: what is wrong, what is above, what below."""
-        parts = []
+    def _hinted(self, place: Viewport, now: datetime, found: str) -> str:
+        """What stands at the right of the typed line: what was found, what is wrong, what is
+        above, what below."""
+        parts = [found] if found else []
         if wrong := self._model.connection.hint(now):
             parts.append(wrong)
-        if place.above:
+        if place.above and not found:
             parts.append(_("↑ {count} more").format(count=place.above))
         if not place.end:
             more = _("↓ {count} more") if place.below else _("↓ more")
@@ -145,6 +197,27 @@ class View:
         if place.calls:
             parts.append(_("{count} @you").format(count=place.calls))
         return " · ".join(parts)
+
+    def _open(self, query: Query | None) -> None:
+        """Begin a search; None: the last one."""
+        self._kept.clear()
+        if query is None:
+            self._finder.repeat()
+        else:
+            self._finder.open(query)
+
+    def _follow(self, entries: Sequence[ScrollbackEntry], size: Size) -> None:
+        """Let the hit that is looked at be on the screen, moving nothing if it is."""
+        place = self._finder.place(entries)
+        if place is None:
+            return
+        self._scroll.stay(entries)
+        for _attempt in range(_ATTEMPTS):
+            if line_found(self._scroll.viewport(entries, self._rows).lines) is not None:
+                return
+            line = line_found(self._lines_of(entries, place)) or 0
+            self._scroll.reveal(entries, place, line, self._rows)
+            self._measure(entries, size)
 
     def _measure(self, entries: Sequence[ScrollbackEntry], size: Size) -> None:
         """Make the names' column as wide as those need who are seen, or were a moment ago."""
@@ -157,17 +230,18 @@ class View:
         """The lines of one entry, with what stands above it: a new day, and "new"."""
         entry = entries[place]
         state = state_of(entry, self._model.connection.takes_lines)
-        key = (entry.number, self._columns, state)
+        look = self._finder.look(entry)
+        key = (entry.number, self._columns, state, look)
         lines = self._kept.get(key)
         if lines is None:
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
-            lines = entry_lines(
-                f"{entry.when:%H:%M}", entry.content.mark, rows_of(entry, state), self._columns,
-                self._charset, _bar(entry),
-            )  # fmt: skip
+            mark, rows = self._finder.marked(entry, rows_of(entry, state), look)
+            clock = f"{entry.when:%H:%M}"
+            lines = entry_lines(clock, mark, rows, self._columns, self._charset, _bar(entry))
             self._kept[key] = lines
-        if entry.counts and len(lines) > max(_HIGHEST * self._rows, _HIGHEST_LINES):
+        is_whole = look == THIS_HIT or not entry.counts
+        if not is_whole and len(lines) > max(_HIGHEST * self._rows, _HIGHEST_LINES):
             kept = int(bool(state))
             if entry.state == REFUSED:
                 kept = len(wrap(rows_of(entry, state)[-1], self._columns.text))

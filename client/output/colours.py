@@ -22,8 +22,11 @@ _NICK_COLOURS_256 = tuple(
 )
 _STYLES = {
     "time": "2", "quiet": "2", "alarm": "1;31", "mention": "1;7", "private": "1;35", "title": "1",
+    "hit": "7", "this-hit": "1;4;7",
 }  # fmt: skip
-_COLOURLESS = {"alarm": "1", "mention": "1;7", "private": "1", "title": "1"}
+_COLOURLESS = {
+    "alarm": "1", "mention": "1;7", "private": "1", "title": "1", "hit": "7", "this-hit": "1;4;7",
+}  # fmt: skip
 _END = "\x1b[0m"
 
 

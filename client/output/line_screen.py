@@ -139,11 +139,11 @@ class LineScreen(Screen):
             item.done.set()
 
     def _lines(self, item: ShownEvent, size: Size) -> str:
+        columns = None if self._size is None else size.columns - 1
+        lines = self._renderer.lines(item.event, item.when, columns)
         if isinstance(item.event, Cleared) and (wipe := self._line.clear_screen(size)):
             self._answered()
             return wipe
-        columns = None if self._size is None else size.columns - 1
-        lines = self._renderer.lines(item.event, item.when, columns)
         if lines and self._is_answer(item.event):
             self._answered()
         bell = "\a" if self._renderer.rings(item.event) else ""

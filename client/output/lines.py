@@ -13,6 +13,7 @@ from datetime import datetime
 
 from client import events
 from client.events import Event
+from client.output.finding import FOUND_MOST, RecentMessages
 from client.output.line_prefix import LinePrefix
 from client.output.text import ALARM, INFO, EventText, mark_of
 from client.output.widths import JOINER, LEFT_TO_RIGHT, leads_left, width
@@ -33,6 +34,7 @@ class Minimal:
         self._prefix = prefix or LinePrefix()
         self._spoken, self._bell = spoken, bell
         self._notify = "mention"
+        self._recent = RecentMessages()
         self._waiting = 0  # lines, because of the server's limit
 
     def lines(self, event: Event, when: datetime, columns: int | None) -> list[str]:
@@ -42,7 +44,9 @@ class Minimal:
             before, self._waiting = self._waiting, event.lines
             if event.lines <= before:  # they go, one by one, and that is seen
                 return []
-        rows, mark = self._rows(self._told(event), when), _mark(event)
+        told, mark = self._told(event), _mark(event)
+        self._remember(told, when)
+        rows = self._rows(told, when)
         if rows and mark:
             clock = rows[0].spans[: 0 if self._spoken else 1]
             spans = (*clock, Span(f"{mark} "), *rows[0].spans[len(clock) :])
@@ -68,8 +72,21 @@ class Minimal:
             return [rows[0], *self._event_text.bare_rows(event)[1:]]
         return rows
 
+    def _remember(self, event: Event, when: datetime) -> None:
+        if isinstance(event, events.Message):
+            view = events.HistoryView(
+                when, event.room, event.sender, event.to, event.text, event.kind, event.private,
+                event.mine,
+            )  # fmt: skip
+            self._recent.add(view, self._event_text.mentions(event))
+        elif isinstance(event, events.Cleared):
+            self._recent.clear()
+
     def _told(self, event: Event) -> Event:
         """The event as it is put into words here."""
+        if isinstance(event, events.Finding):
+            found = self._recent.find(event.text, self._event_text.room)
+            return events.Found(len(found), tuple(found[-FOUND_MOST:]))
         if isinstance(event, events.Notifying):
             return self._notifying(event)
         if self._spoken and isinstance(event, events.Message):

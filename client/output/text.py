@@ -68,6 +68,7 @@ class EventText:
             events.Help: self._help,
             events.KeyHelp: self._key_help,
             events.HistoryList: self._history,
+            events.Found: self._found,
             events.Notice: self._notice,
             events.NotSent: self._not_sent,
             events.Error: self._error,
@@ -269,6 +270,18 @@ class EventText:
             return [_row(_("There is nothing like that in the history."))]
         title = plural("{count} message recorded:", "{count} messages recorded:", count)
         rows = [_title(title.format(count=count))]
+        for view in event.messages:
+            rows += self.recorded(view)
+        return rows
+
+    def _found(self, event: events.Found) -> list[Row]:
+        shown = len(event.messages)
+        if not shown:
+            return [_row(_("There is nothing like that in what was shown."))]
+        title = plural("{count} message found:", "{count} messages found:", event.count)
+        if shown < event.count:
+            title = _("{count} messages found, the last {shown}:")
+        rows = [_title(title.format(count=f"{event.count:,}", shown=shown))]
         for view in event.messages:
             rows += self.recorded(view)
         return rows

@@ -20,8 +20,9 @@ INDENT = 6  # columns of "12:01 "
 
 class Span(NamedTuple):
     """A piece of a row. ``style``: empty, ``time``, ``quiet``, ``alarm``, ``mention``, ``private``,
-    ``title`` or ``nick:`` and a canonical nickname. ``link``: the address of which it is a part.
-    ``names``: it names people or rooms, which have to be told apart on every terminal."""
+    ``title``, ``hit``, ``this-hit`` or ``nick:`` and a canonical nickname. ``link``: the address of
+    which it is a part. ``names``: it names people or rooms, which have to be told apart on every
+    terminal."""
 
     text: str
     style: str = ""
