@@ -18,6 +18,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from client.encryption import envelope
 from client.encryption.envelope import Body
 from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain
 from client.encryption.transcript import TranscriptHash
+from client.identity.records import Contents, IdentityError, Sighting
 from client.token import _read as read_answer
 from protocol import codec, frames, keys, limits, link, names, safe_text
 from protocol.errors import ChatError, KeyUnusable, Malformed
@@ -192,6 +194,16 @@ def read_bundle(raw: bytes) -> object:
 def bundles() -> list[bytes]:
     people = (identity("alice").bundle, frame_tests.SOME_BUNDLE)
     return [json.dumps(bundle.to_fields()).encode() for bundle in people]
+
+
+def read_identity(raw: bytes) -> object:
+    return Contents.decode(raw)
+
+
+def identities() -> list[bytes]:
+    day = date(2026, 11, 30)
+    met = Contents.fresh().started(day).met(bytes(32), 5, Sighting("den:1", "zoë", day))
+    return [met.encode().rstrip()]
 
 
 def read_wrap(raw: bytes) -> object:
@@ -476,6 +488,7 @@ DECODERS: dict[str, Decoder] = {
     "record": Decoder(read_record, lambda: [sealed(bytes(8) + b"[7]")]),
     "inside": Decoder(read_inside, insides, is_json=True),
     "bundle": Decoder(read_bundle, bundles, is_json=True),
+    "identity": Decoder(read_identity, identities, (IdentityError,), is_json=True),
     "wrap": Decoder(read_wrap, wraps),
     "box": Decoder(read_box, lambda: [envelope.seal(BODY, CHAIN, PLACE, b"")]),
     "body": Decoder(read_body, lambda: [BODY.rstrip()], is_json=True),

@@ -417,6 +417,22 @@ def test_tokens(server: Server, join: Join) -> None:
     assert form(server.port, "/revoke_token", token=token, admin_password="no")[0] == 401
 
 
+def test_a_bound_token_is_one_persons(server: Server, join: Join) -> None:
+    admin = {"admin_password": PASSWORD}
+    fields = {"username": "hugo", "ttl": 60, "bind": True}
+    token = form(server.port, "/generate_token", **fields, **admin)[1]["token"]
+    (listed,) = form(server.port, "/list_tokens", **admin)[1]["tokens"]
+    assert listed["bound"] is False
+    hugo = join(server, "", token=token, identity=start(1, 1))
+    assert refusal(server, "hugo", token=token) == "token_bound"
+    later = join(server, "", token=token, identity=start(2, 2), room="elsewhere")
+    assert hugo.ended() == "taken_over"
+    (listed,) = form(server.port, "/list_tokens", **admin)[1]["tokens"]
+    assert listed["bound"] is True
+    assert form(server.port, "/revoke_token", token=token, **admin) == (200, {"revoked": True})
+    assert later.ended() == "revoked"
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [({"password": "wrong"}, "auth_failed"), ({"token": "AAAA.BBBB"}, "auth_failed"),
@@ -502,6 +518,58 @@ def test_the_same_identity_again(server: Server, join: Join) -> None:
     assert alice.ended() == "replaced"
     assert bob.next("left") == "alice-9" and bob.next("joined") == "alice-9"
     bob.say("welcome"), again.hears("bob-9", "welcome")
+
+
+def test_a_person_has_many_starts_and_none_that_is_over(
+    server: Server, join: Join, room: str
+) -> None:
+    """Of one key that lasts; both kinds of readers take the later ones for the same person."""
+    bob = join(server, "bob-19")
+    with Client(server, "alice-19", "--room", room) as alice:
+        bob.next("joined")
+        for run, since in ((8, 7), (7, 7), (9, 9)):
+            zoe = join(server, "zoe-19", identity=start(run, since))
+            bob.next("joined", lambda nick: nick == "zoe-19")
+            zoe.say("again"), bob.hears("zoe-19", "again")
+            alice.next("message", text="again")
+            zoe.leave()
+            alice.next("left", nick="zoe-19")
+        assert not alice.all("warning") and not bob.of("warning")
+        old = join(server, "zoe-19", identity=start(8, 7))
+        assert alice.next("warning")["code"] == "old_run"
+        assert bob.next("warning") == "zoe-19 has keys that do not count"
+        alice.say("for bob")
+        bob.hears("alice-19", "for bob")
+        assert old.next("unreadable") == Unreadable("alice-19", "no_key")
+        bob.say("for alice")
+        assert bob.next("warning") == "the keys of zoe-19 do not load"
+        alice.next("message", text="for alice")
+        assert old.next("unreadable") == Unreadable("bob-19", "no_key")
+
+
+@functools.cache
+def lasting() -> crypto.Identity:
+    return identity()
+
+
+def start(run: int, since: int) -> crypto.Identity:
+    """A start of one and the same person."""
+    made = crypto.Identity.__new__(crypto.Identity)
+    made.__dict__.update(lasting().__dict__)
+    made.start(run, since)
+    return made
+
+
+def test_a_bundle_that_nobody_has_signed_proves_nothing(server: Server, join: Join) -> None:
+    for name, value in (("run", 5), ("sig", crypto.to_text(bytes(64)))):
+        mixed = identity()
+        mixed.bundle = {**mixed.bundle, name: value}
+        with pytest.raises(Refusal, match="auth_failed"):
+            Second(server.port, "eve-19", keys=keys(), identity=mixed, prs=prs()).join()
+    late = identity()
+    late.start(7, 8)  # which is no bundle at all
+    with pytest.raises(Refusal, match="malformed"):
+        Second(server.port, "eve-19", keys=keys(), identity=late, prs=prs()).join()
 
 
 def test_whoever_runs_the_server_speaks_and_shows_the_door(server: Server, join: Join) -> None:

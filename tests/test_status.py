@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from client.identity.records import Contents
+from client.identity.store import IdentityFile, create
 from tests.command import Done, run_command
 from tests.machine import needs
 from tests.module_server import server_fixture  # noqa: F401
@@ -61,6 +63,21 @@ def test_going_in_is_asked_for_and_leaves_nothing_behind(server: Server) -> None
             assert (facts["status"], facts["nick"]) == (0, "bob")
             carol.next("left", nick="bob")
         assert len(carol.all("joined", nick="bob")) == 2
+
+
+def test_a_login_is_the_identitys(server: Server, tmp_path: Path) -> None:
+    """So a token that is bound to it opens, and one that is not yet is not lost to a look."""
+    path = tmp_path / "me"
+    create(path, Contents.fresh(), "pw", 15)
+    more = {"CLIENT_PASSWORD": PASSWORD, "IDENTITY_PASSPHRASE": "pw"}
+    own = ("--login", "--name", "dora", "--identity", str(path))
+    with Client(server, "clara") as clara:
+        assert found(server, *own, **more)["nick"] == "dora"
+        clara.next("left", nick="dora")
+    contents = IdentityFile(path, "pw").contents
+    assert contents.run and contents.going == ()
+    facts = found(server, *own, **{**more, "IDENTITY_PASSPHRASE": "wrong"})
+    assert (facts["status"], facts["error"], facts["reached"]) == (4, "identity", True)
 
 
 def test_a_login_that_is_refused_says_why(server: Server) -> None:
