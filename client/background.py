@@ -85,7 +85,7 @@ class StartupKeys:
     each time.
 
     ``keeper()`` is that of an identity that lasts, and waits, too; it raises OSError or
-    IdentityError, and ``identity()`` as it does. Without such an identity it is None.
+    FileUnusable, and ``identity()`` as it does. Without such an identity it is None.
     """
 
     def __init__(self, settings: ClientSettings) -> None:

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
     generate_private_key,
 )
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from protocol.errors import KeyUnusable, Malformed
 from protocol.limits import COUNTER_MAX
@@ -67,6 +68,11 @@ def labelled(label: str, *fields: bytes) -> bytes:
 def digest(label: str, *fields: bytes) -> bytes:
     """SHA-256 over ``labelled(label, *fields)``, 32 bytes."""
     return hashlib.sha256(labelled(label, *fields)).digest()
+
+
+def scrypt(data: bytes, salt: bytes, cost: int) -> bytes:
+    """32 bytes that cost 2^``cost`` steps and as many KiB (RFC 7914; r = 8, p = 1)."""
+    return Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(data)
 
 
 def to_text(raw: bytes) -> str:

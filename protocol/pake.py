@@ -17,10 +17,9 @@ import secrets
 import unicodedata
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from protocol.errors import AuthFailed
-from protocol.keys import digest, labelled
+from protocol.keys import digest, labelled, scrypt
 from protocol.limits import NONCE_BYTES, SHARE_BYTES
 
 ISK_BYTES = 64
@@ -44,8 +43,7 @@ def password_prs(password: str) -> bytes:
         raise ValueError("a password is not empty")
     # A terminal of another encoding yields lone surrogates; they are as good as any secret.
     secret = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
-    salt = labelled("cmdchat password prs 1")
-    return Scrypt(salt=salt, length=PRS_BYTES, n=2**15, r=8, p=1).derive(secret)
+    return scrypt(secret, labelled("cmdchat password prs 1"), 15)
 
 
 def token_prs(secret: bytes) -> bytes:

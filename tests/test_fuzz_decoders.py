@@ -31,7 +31,8 @@ from client.encryption import envelope
 from client.encryption.envelope import Body
 from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain
 from client.encryption.transcript import TranscriptHash
-from client.identity.records import Contents, IdentityError, Sighting
+from client.identity.records import Contents, Sighting
+from client.sealed_file import FileUnusable
 from client.token import _read as read_answer
 from protocol import codec, frames, keys, limits, link, names, safe_text
 from protocol.errors import ChatError, KeyUnusable, Malformed
@@ -488,7 +489,7 @@ DECODERS: dict[str, Decoder] = {
     "record": Decoder(read_record, lambda: [sealed(bytes(8) + b"[7]")]),
     "inside": Decoder(read_inside, insides, is_json=True),
     "bundle": Decoder(read_bundle, bundles, is_json=True),
-    "identity": Decoder(read_identity, identities, (IdentityError,), is_json=True),
+    "identity": Decoder(read_identity, identities, (FileUnusable,), is_json=True),
     "wrap": Decoder(read_wrap, wraps),
     "box": Decoder(read_box, lambda: [envelope.seal(BODY, CHAIN, PLACE, b"")]),
     "body": Decoder(read_body, lambda: [BODY.rstrip()], is_json=True),

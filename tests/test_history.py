@@ -30,26 +30,23 @@ from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client import events, messages
+from client import events, messages, private_file, sealed_file
 from client.app import _Client
-from client.encryption import safety_numbers
 from client.history import recorder as history
 from client.history import records, store
 from client.history.recorder import Recorder, Retention, open_history
 from client.history.records import (
-    COST,
     Damaged,
     Faults,
-    HistoryError,
     HistoryKeys,
-    OtherVersion,
     Record,
     RunCipher,
-    WrongPassphrase,
     number_of,
 )
 from client.history.store import PARTS, Reader, RunWriter, history_path, open_keys, run_paths
+from client.sealed_file import COST, FileUnusable, OtherVersion, WrongPassphrase
 from protocol.hosts import server_name
+from protocol.keys import scrypt
 from tests.transport_kit import LONG, until
 
 PASSPHRASE = "open sésame"
@@ -82,10 +79,10 @@ def record(text: str = "hello", **other: Any) -> Record:
 @pytest.fixture(autouse=True)
 def one_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same results as ever, worked out once a run."""
-    monkeypatch.setattr(records, "scrypt", _scrypt)
+    monkeypatch.setattr(sealed_file, "scrypt", _scrypt)
 
 
-_scrypt = functools.lru_cache(safety_numbers.scrypt)
+_scrypt = functools.lru_cache(scrypt)
 
 
 @pytest.fixture
@@ -195,8 +192,8 @@ def test_files_are_what_the_document_says(folder: Path) -> None:
 
 
 def test_new_files_use_a_strong_scrypt() -> None:
-    assert COST >= 17 and COST in records.COSTS
-    assert min(records.COSTS) == 15
+    assert COST >= 17 and COST in sealed_file.COSTS
+    assert min(sealed_file.COSTS) == 15
 
 
 @pytest.mark.parametrize(
@@ -256,7 +253,7 @@ def open_anything(line: bytes) -> None:
         run().open(line)
     with contextlib.suppress(Damaged):
         assert RunCipher.of_header(keys()[0], line).header == line
-    with contextlib.suppress(HistoryError):
+    with contextlib.suppress(FileUnusable):
         HistoryKeys.open(line, PASSPHRASE)
     assert (number_of(line) or 1) >= 1
 
@@ -317,7 +314,7 @@ def test_any_changed_bytes_are_found(seed: int, count: int) -> None:
             place = chosen.randrange(len(data))
             data[place : place + chosen.randrange(2)] = bytes([chosen.randrange(256)])
         if bytes(data) != original:
-            with pytest.raises(HistoryError):
+            with pytest.raises(FileUnusable):
                 if original == record_line:
                     run().open(bytes(data))
                 elif original == keys()[1]:
@@ -349,8 +346,8 @@ def test_a_key_file_of_another_version_is_named_as_such() -> None:
 @pytest.mark.parametrize("cost", [1, 14, 19, 99])
 def test_a_scrypt_that_is_too_weak_or_a_trap_is_not_computed(cost: int) -> None:
     line = keys()[1].rsplit(b" ", 1)[0].replace(b" 15 ", b" %d " % cost)
-    with pytest.raises(HistoryError) as caught:
-        HistoryKeys.open(records._summed(line), PASSPHRASE)
+    with pytest.raises(FileUnusable) as caught:
+        HistoryKeys.open(records.KEY_FILE.summed(line), PASSPHRASE)
     assert not isinstance(caught.value, (WrongPassphrase, OtherVersion))
 
 
@@ -601,7 +598,7 @@ def test_no_link_is_followed(folder: Path, tmp_path: Path) -> None:
         read(folder)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(HistoryError):
+    with pytest.raises(FileUnusable):
         read(folder)
     key_file = history_path(folder, SERVER) / "keys"
     key_file.unlink()
@@ -816,13 +813,13 @@ def test_another_servers_history_is_not_written_to(folder: Path) -> None:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """A disk that takes nothing until this is set."""
     works = threading.Event()
-    real = store._write
+    real = private_file.write
 
     def write(fd: int, data: bytes) -> None:
         assert works.wait(LONG)
         real(fd, data)
 
-    monkeypatch.setattr(store, "_write", write)
+    monkeypatch.setattr(store, "write", write)
     yield works
     works.set()
 
@@ -1163,7 +1160,7 @@ def test_a_thousand_passphrases_are_enough() -> None:
     data = keyring.seal(PASSPHRASE, 15)
     assert len(data) <= records.KEY_FILE_BYTES
     assert HistoryKeys.open(data, PASSPHRASE) == keyring
-    with pytest.raises(HistoryError):
+    with pytest.raises(FileUnusable):
         keyring.renewed()
     assert RunCipher.of_header(keyring, RunCipher(keyring, bytes(16), 999).header).id == bytes(16)
 

@@ -22,11 +22,11 @@ from cli import asking
 from cli.parsing import parse
 from cli.run import _connect
 from cli.table import CONNECT, HISTORY
-from client import messages
-from client.encryption import safety_numbers
-from client.history import records, store
+from client import messages, sealed_file
+from client.history import store
 from client.history.records import HistoryKeys, Record
 from client.history.store import RunWriter, history_path, run_paths
+from protocol import keys
 from protocol.hosts import server_name
 from tests.command import Done, run_command
 from tests.module_server import server_fixture  # noqa: F401
@@ -49,10 +49,10 @@ NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=timezone.utc)
 @pytest.fixture(autouse=True)
 def one_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same results as ever, worked out once a run."""
-    monkeypatch.setattr(records, "scrypt", _scrypt)
+    monkeypatch.setattr(sealed_file, "scrypt", _scrypt)
 
 
-_scrypt = functools.lru_cache(safety_numbers.scrypt)
+_scrypt = functools.lru_cache(keys.scrypt)
 
 
 @pytest.fixture

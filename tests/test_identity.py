@@ -26,21 +26,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from client import sealed_file
 from client.encryption.room_encryption import RoomEncryption
 from client.encryption.trust import TrustWarning
 from client.identity import keeper as keeping
 from client.identity import records, store
 from client.identity.keeper import Keeper
-from client.identity.records import (
-    Contents,
-    FileCipher,
-    IdentityError,
-    IdentityOfAnotherVersion,
-    IdentityShut,
-    Person,
-    Sighting,
-)
+from client.identity.records import FILE, Contents, Person, Sighting
 from client.identity.store import AnothersIdentity, Busy, IdentityFile, create, delete
+from client.sealed_file import FileUnusable, OtherVersion, WrongPassphrase
+from protocol import keys
 from protocol.frames import MemberLine
 from protocol.keys import Identity
 from tests.processes import ROOT
@@ -54,10 +49,10 @@ COST = 15
 @pytest.fixture(autouse=True)
 def one_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same results as ever, worked out once a run."""
-    monkeypatch.setattr(records, "_scrypt", _scrypt)
+    monkeypatch.setattr(sealed_file, "scrypt", _scrypt)
 
 
-_scrypt = functools.lru_cache(records._scrypt)
+_scrypt = functools.lru_cache(keys.scrypt)
 
 
 @pytest.fixture
@@ -68,7 +63,7 @@ def path(tmp_path: Path) -> Path:
 @functools.cache
 def sealed() -> bytes:
     """A file of an identity that knows nobody; to make one anew takes scrypt."""
-    return FileCipher.fresh(PASSPHRASE, COST).seal(Contents.fresh())
+    return FILE.fresh(PASSPHRASE, COST).seal(Contents.fresh().encode())
 
 
 def made(path: Path) -> IdentityFile:
@@ -136,10 +131,10 @@ def test_the_largest_file_is_read() -> None:
     seen = tuple(at(nick, server="s" * records.SERVER_CHARS) for nick in nicks)
     people = (Person(key(each), True, 2**53 - 1, TODAY, TODAY, seen) for each in range(1000))
     full = replace(contents, people=tuple(people))
-    lock = FileCipher.of(sealed(), PASSPHRASE)
-    assert len(lock.seal(full)) > records.FILE_BYTES // 2
-    assert len(lock.seal(full)) <= records.FILE_BYTES
-    assert lock.open(lock.seal(full)) == full
+    lock = FILE.of(sealed(), PASSPHRASE)
+    file = lock.seal(full.encode())
+    assert records.FILE_BYTES // 2 < len(file) <= records.FILE_BYTES
+    assert Contents.decode(lock.open(file)) == full
 
 
 def test_runs_grow_whatever_happens() -> None:
@@ -179,10 +174,10 @@ WRONG: dict[str, Any] = {
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in WRONG.items() for v in values])
 def test_what_is_no_identity_is_refused(name: str, value: Any) -> None:
     fields = json.loads(Contents.fresh().started(TODAY).encode())
-    with pytest.raises(IdentityError):
+    with pytest.raises(FileUnusable):
         Contents.decode(json.dumps({**fields, name: value}).encode())
     del fields[name]
-    with pytest.raises(IdentityError):
+    with pytest.raises(FileUnusable):
         Contents.decode(json.dumps(fields).encode())
 
 
@@ -198,7 +193,7 @@ PERSON: dict[str, Any] = {
 def test_nor_is_a_person_that_is_none(name: str, value: Any) -> None:
     fields = json.loads(Contents.fresh().met(key(1), 5, at("bob")).encode())
     fields["people"][0][name] = value
-    with pytest.raises(IdentityError):
+    with pytest.raises(FileUnusable):
         Contents.decode(json.dumps(fields).encode())
 
 
@@ -215,7 +210,7 @@ def test_the_file_is_as_documented() -> None:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
     contents = Contents.fresh().started(TODAY).met(key(1), 5, at("bob"))
-    text = FileCipher.of(sealed(), PASSPHRASE).seal(contents).decode("ascii")
+    text = FILE.of(sealed(), PASSPHRASE).seal(contents.encode()).decode("ascii")
     assert text.endswith("\n")
     *words, cost, salt, token, summed = text[:-1].split(" ")
     assert words == ["cmdchat", "identity", "1"] and cost == str(COST)
@@ -242,52 +237,52 @@ def test_new_files_use_a_strong_scrypt(path: Path, monkeypatch: pytest.MonkeyPat
         costs.append(cost)
         return bytes(32)
 
-    monkeypatch.setattr(records, "_scrypt", scrypt)
+    monkeypatch.setattr(sealed_file, "scrypt", scrypt)
     create(path, Contents.fresh(), PASSPHRASE)
     assert costs == [17] and path.read_text().startswith("cmdchat identity 1 17 ")
 
 
 def test_only_the_passphrase_opens_it() -> None:
-    with pytest.raises(IdentityShut):
-        FileCipher.of(sealed(), "another").open(sealed())
+    with pytest.raises(WrongPassphrase):
+        FILE.of(sealed(), "another").open(sealed())
     decomposed = PASSPHRASE.replace("ü", "u\u0308")
-    assert FileCipher.of(sealed(), decomposed).open(sealed())
+    assert FILE.of(sealed(), decomposed).open(sealed())
 
 
 @pytest.mark.parametrize("place", range(0, len(sealed()), 97))
 def test_a_changed_byte_is_damage_and_no_wrong_passphrase(place: int) -> None:
     damaged = bytearray(sealed())
     damaged[place] ^= 1
-    with pytest.raises(IdentityError) as failed:
-        FileCipher.of(sealed(), PASSPHRASE).open(bytes(damaged))
-    assert not isinstance(failed.value, IdentityShut)
+    with pytest.raises(FileUnusable) as failed:
+        FILE.of(sealed(), PASSPHRASE).open(bytes(damaged))
+    assert not isinstance(failed.value, WrongPassphrase)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", sealed()[:-1], sealed() * 2, sealed()[:200]])
 def test_what_is_no_file_of_ours(data: bytes) -> None:
-    with pytest.raises(IdentityError):
-        FileCipher.of(data, PASSPHRASE)
+    with pytest.raises(FileUnusable):
+        FILE.of(data, PASSPHRASE)
 
 
 def test_another_version_is_named() -> None:
-    with pytest.raises(IdentityOfAnotherVersion):
-        FileCipher.of(sealed().replace(b"identity 1", b"identity 2", 1), PASSPHRASE)
+    with pytest.raises(OtherVersion):
+        FILE.of(sealed().replace(b"identity 1", b"identity 2", 1), PASSPHRASE)
 
 
 @pytest.mark.parametrize("cost", [1, 14, 19, 30])
 def test_a_scrypt_that_is_too_weak_or_a_trap_is_not_computed(cost: int) -> None:
-    head, token = records._parts(sealed())
+    head, token = FILE.parts(sealed())
     words = head.split(b" ")
     words[3] = str(cost).encode()
-    with pytest.raises(IdentityError):
-        FileCipher.of(records._summed(b" ".join([*words, token])), PASSPHRASE)
+    with pytest.raises(FileUnusable):
+        FILE.of(FILE.summed(b" ".join([*words, token])), PASSPHRASE)
 
 
 # The file
 
 
 def test_a_new_one_is_for_nobody_else(path: Path) -> None:
-    with mock.patch.object(records, "_scrypt", lambda *_: bytes(32)):
+    with mock.patch.object(sealed_file, "scrypt", lambda *_: bytes(32)):
         create(path, Contents.fresh(), PASSPHRASE, COST)
     assert path.stat().st_mode & 0o777 == 0o600
     assert sorted(each.name for each in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
@@ -329,7 +324,7 @@ def test_only_an_ordinary_file_is_read(path: Path, kind: str) -> None:
         os.mkfifo(path)
     else:
         path.mkdir()
-    with pytest.raises((OSError, IdentityError)):
+    with pytest.raises((OSError, FileUnusable)):
         IdentityFile(path, PASSPHRASE)
 
 
@@ -431,7 +426,7 @@ def test_another_passphrase(path: Path) -> None:
     file.change_passphrase("new one", COST)
     assert IdentityFile(path, "new one").contents == other.contents
     for deed in (lambda: IdentityFile(path, PASSPHRASE), lambda: other.change(lambda one: one)):
-        with pytest.raises(IdentityShut):
+        with pytest.raises(WrongPassphrase):
             deed()
     file.change(lambda now: now.started(TODAY))
 
@@ -621,7 +616,7 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(
     monkeypatch.setattr(keeping, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(keeping, "RETRY_SECONDS", 0.01)
     with monkeypatch.context() as full:
-        full.setattr(store, "_write", mock.Mock(side_effect=OSError(errno.ENOSPC, "full")))
+        full.setattr(store, "write", mock.Mock(side_effect=OSError(errno.ENOSPC, "full")))
         keeper.verified(someone("bob", 5, 5).bundle, "bob")
         told.waits(1)
         keeper.met(someone("carol", 5, 5).bundle, "carol")
@@ -635,7 +630,7 @@ def test_a_disk_that_stays_full_is_said_at_the_end(
     path: Path, open_keepers: list[Keeper], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeper = opened(path, open_keepers)
-    monkeypatch.setattr(store, "_write", mock.Mock(side_effect=OSError(errno.ENOSPC, "full")))
+    monkeypatch.setattr(store, "write", mock.Mock(side_effect=OSError(errno.ENOSPC, "full")))
     keeper.met(someone("carol", 5, 5).bundle, "carol")
     assert keeper.close() == "unwritable"
 

@@ -38,7 +38,7 @@ PURE = {
 PURE_CLIENT = {
     "encryption", "events", "commands", "completion", "cheatsheet", "messages", "refusals",
     "outbox", "open_room", "entrance", "ignored", "own_name", "pacing", "room_secrets",
-    "history.records", "identity.records",
+    "sealed_file", "history.records", "identity.records",
 }  # fmt: skip
 
 NETWORK = {"socket", "ssl", "select", "simple_websocket", "websocket", "wsproto"}
@@ -262,7 +262,8 @@ INNER: dict[str, str] = {
         commands refusals
         encryption
         identity
-        messages cheatsheet own_name ignored pacing
+        private_file
+        sealed_file messages cheatsheet own_name ignored pacing
         events
     """,
     "client.connection": """

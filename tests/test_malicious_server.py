@@ -19,7 +19,7 @@ from client.encryption import envelope, safety_numbers
 from client.encryption.envelope import Body
 from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain
 from client.own_name import Misnamed
-from protocol import codec, frames
+from protocol import codec, frames, keys
 from protocol.errors import AuthFailed, ChatError, KeyUnusable, Unexpected
 from protocol.frames import SERVER_FRAMES, Box, MemberLine, Wrap
 from protocol.keys import WRAP_BYTES, Bundle
@@ -45,7 +45,7 @@ from tests.malicious import (
 )
 from transport.websocket import WebSocket
 
-scrypt = functools.cache(safety_numbers.scrypt)
+scrypt = functools.cache(keys.scrypt)
 
 
 @pytest.fixture(autouse=True)

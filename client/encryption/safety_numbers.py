@@ -18,12 +18,10 @@ import secrets
 import unicodedata
 from collections.abc import Iterable
 
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
 from client.encryption.sender_keys import name
 from client.encryption.transcript import Pair, flat
 from protocol.errors import Malformed
-from protocol.keys import labelled, to_text
+from protocol.keys import labelled, scrypt, to_text
 from protocol.names import room_key
 
 CODE_COST, SECRET_COST = 15, 17  # N = 2^COST; both sides have to agree
@@ -61,8 +59,3 @@ def secret_salt(secret: str, room: str) -> bytes:
 def new_secret() -> str:
     """A room secret of 128 random bits, 22 characters of base64url."""
     return to_text(secrets.token_bytes(_SECRET_BYTES))
-
-
-def scrypt(data: bytes, salt: bytes, cost: int) -> bytes:
-    """32 bytes that cost 2^``cost`` steps and as many KiB; r and p as above."""
-    return Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(data)

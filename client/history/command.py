@@ -9,7 +9,7 @@ from pathlib import Path
 
 from client import events
 from client.history.recorder import described, failed
-from client.history.records import HistoryError, HistoryKeys, Record, WrongPassphrase, containing
+from client.history.records import HistoryKeys, Record, containing
 from client.history.store import (
     Reader,
     change_passphrase,
@@ -27,6 +27,7 @@ from client.output.line_prefix import LinePrefix
 from client.output.lines import plain_lines
 from client.output.text import EventText, table
 from client.output.wrapping import Row
+from client.sealed_file import FileUnusable, WrongPassphrase
 from i18n import _, plural
 from protocol.hosts import server_name
 from protocol.safe_text import visible
@@ -134,7 +135,7 @@ class _UnlockedHistories:
                 self._histories.append(_UnlockedHistory(path, open_keys(path, passphrase)))
             except WrongPassphrase:
                 shut += 1
-            except (OSError, HistoryError) as error:
+            except (OSError, FileUnusable) as error:
                 self._status = _say(ExitStatus.USAGE, failed(error, path, "unreadable"))
         if shut and not self._histories:
             sentence = _("That passphrase opens no history here: try again.")
@@ -190,7 +191,7 @@ class _UnlockedHistories:
         for one in self._histories:
             try:
                 change_passphrase(one.path, one.keys, passphrase)
-            except (OSError, HistoryError) as error:
+            except (OSError, FileUnusable) as error:
                 self._status = _say(ExitStatus.USAGE, failed(error, one.path, "unreadable"))
                 return
         done = plural(
@@ -210,7 +211,7 @@ class _UnlockedHistories:
                 yield from reader.last(settings.last, is_wanted)
             else:
                 yield from filter(is_wanted, reader.records())
-        except (OSError, HistoryError) as error:
+        except (OSError, FileUnusable) as error:
             self._status = _say(ExitStatus.USAGE, failed(error, history.path, "unreadable"))
             return
         for sentence in described(reader.faults):

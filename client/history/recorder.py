@@ -20,15 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from client import events, messages
-from client.history.records import (
-    COST,
-    Faults,
-    HistoryError,
-    HistoryKeys,
-    Record,
-    WrongPassphrase,
-    containing,
-)
+from client.history.records import Faults, HistoryKeys, Record, containing
 from client.history.store import (
     KEYS,
     Foreign,
@@ -43,6 +35,7 @@ from client.history.store import (
     open_keys,
     run_paths,
 )
+from client.sealed_file import COST, FileUnusable, WrongPassphrase
 from protocol.hosts import server_name
 
 __all__ = ["Recorder", "Retention", "WrongPassphrase", "delete_history", "is_new", "open_history"]
@@ -87,7 +80,7 @@ def open_history(
             forget(path, keys, round(_now().timestamp() * 1000), retention.days)
     except WrongPassphrase:
         raise
-    except (OSError, HistoryError) as error:
+    except (OSError, FileUnusable) as error:
         return Recorder(path, None, retention, [_sentence(error, path)])
     return Recorder(path, keys, retention, [])
 
@@ -108,15 +101,15 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _sentence(error: OSError | HistoryError, path: Path) -> str:
+def _sentence(error: OSError | FileUnusable, path: Path) -> str:
     if isinstance(error, FileNotFoundError):
         return messages.history("removed")
     return failed(error, path, "stopped")
 
 
-def failed(error: OSError | HistoryError, path: Path, code: str) -> str:
+def failed(error: OSError | FileUnusable, path: Path, code: str) -> str:
     """Why the history at ``path`` cannot be used; ``code``: what to say of the system's reason."""
-    if isinstance(error, HistoryError):
+    if isinstance(error, FileUnusable):
         return messages.history(error.code, {"path": path})
     why = error.strerror or type(error).__name__
     return messages.history(code, {"path": path, "reason": why})
@@ -249,7 +242,7 @@ class Recorder:
         if recorder is not None:
             try:
                 recorder.append(record)
-            except (OSError, HistoryError) as error:
+            except (OSError, FileUnusable) as error:
                 text = self._failed(error)
             else:
                 text = self._resumed()
@@ -259,9 +252,9 @@ class Recorder:
         if text:
             self._warn(text)
 
-    def _failed(self, error: OSError | HistoryError) -> str:
+    def _failed(self, error: OSError | FileUnusable) -> str:
         """What to say of a message that could not be added."""
-        if isinstance(error, HistoryError | FileNotFoundError):  # it is another one's, or gone
+        if isinstance(error, FileUnusable | FileNotFoundError):  # it is another one's, or gone
             self._recorder = None
             return _sentence(error, self._path)
         self._missing += 1
@@ -289,7 +282,7 @@ class Recorder:
         try:
             reader = Reader([file for _, file in run_paths(self._path)], keys)
             found = reader.last(count, containing(text, room, private_too=True))
-        except (OSError, HistoryError) as error:
+        except (OSError, FileUnusable) as error:
             self._show(events.Error("no_history", _sentence(error, self._path)))
             return
         self._show(events.HistoryList(tuple(found)))

@@ -1,24 +1,20 @@
 """Local history: what its files hold, and how that is sealed.  Pure.
 
-    key file    cmdchat history keys 2 COST SALT SEALED SUM, a space between each two
+    key file    of ``sealed_file``, of kind ``history keys`` and version 2, over
+                {"server": "host:port", "masters": [32 bytes each, in base64url]}, padded like a box
     run file    header line, then record lines
     header      cmdchat history run 2 ID MASTER, a space between each two
     record      NUMBER TOKEN, a space between them
 
-    lock        HKDF-SHA256(scrypt(passphrase in NFC, SALT, N = 2^COST, r = 8, p = 1),
-                info = "cmdchat history lock 2", the line before SEALED), 32 bytes: a Fernet key
-    SEALED      Fernet over {"server": "host:port", "masters": [32 bytes each, in base64url]}
-    SUM         SHA-256("cmdchat history sum 2", the line before SUM)
     record key  HKDF-SHA256(the master of that place, counted from 0,
                 info = "cmdchat history record 2", header, NUMBER), 32 bytes: a Fernet key
     TOKEN       Fernet over a JSON object padded like a box
 
 Every line ends with one line feed, which is part of no ``info``.  Every ``info`` goes through
-``protocol.keys.labelled``.  SALT and ID (16 bytes each) and SUM (32 bytes) are base64url without
-padding; COST, MASTER and NUMBER are decimal, and NUMBER, from 1 on, is 8 bytes, big-endian, inside
-``info``.  The clock fields of Fernet are 0.  SUM needs no passphrase: it tells a damaged key file
-from a wrong passphrase.  Each passphrase brings a master of its own, for the runs from then on: the
-one before, with an earlier copy of the key file, opens nothing later.
+``protocol.keys.labelled``.  ID (16 bytes) is base64url without padding; MASTER and NUMBER are
+decimal, and NUMBER, from 1 on, is 8 bytes, big-endian, inside ``info``.  The clock fields of Fernet
+are 0.  Each passphrase brings a master of its own, for the runs from then on: the one before, with
+an earlier copy of the key file, opens nothing later.
 """
 
 from __future__ import annotations
@@ -28,26 +24,21 @@ import binascii
 import json
 import re
 import secrets
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from client.encryption.envelope import padded_size
-from client.encryption.safety_numbers import scrypt
 from client.events import HistoryView
+from client.sealed_file import COST, FIELD16, TOKEN, FileKind, FileUnusable, derived_fernet
 from protocol.codec import parse
-from protocol.errors import ChatError, Malformed
-from protocol.keys import digest, from_text, labelled, to_text
+from protocol.errors import Malformed
+from protocol.keys import from_text, labelled, to_text
 from protocol.names import room_key
 
-COST = 17  # of new key files: 128 MiB, and a quarter of a second
-COSTS = range(15, 19)  # a file that claims less is no protection, one that claims more a trap
 MASTERS = 1000  # one for each passphrase that there has been
 KEY_FILE_BYTES = 128 * 1024  # a thousand masters fit in
 TEXT_CHARS = 100_000  # of a longer text the beginning is kept
@@ -60,35 +51,13 @@ _TEXTS = ("room", "from", "text", "kind")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LATEST = 253_370_764_800_000  # milliseconds: in the year 9999, where no time zone leads out of
 _NUMBER = r"([1-9][0-9]{0,14})"
-_FIELD16, _FIELD32 = r"([A-Za-z0-9_-]{22})", r"([A-Za-z0-9_-]{43})"
-_TOKEN = r"([A-Za-z0-9_=-]+)"  # noqa: S105  # what one looks like
-_KEY_FILE = re.compile(
-    rf"cmdchat history keys {_VERSION} ([1-9][0-9]?) {_FIELD16} {_TOKEN} {_FIELD32}\n"
-)
-_OTHER_VERSION = re.compile(rf"cmdchat history (?:keys )?(?!{_VERSION} )[0-9]{{1,4}} ")
-_HEADER = re.compile(rf"cmdchat history run {_VERSION} {_FIELD16} (0|[1-9][0-9]{{0,2}})\n")
-_LINE = re.compile(rf"{_NUMBER} {_TOKEN}\n".encode("ascii"))
+_HEADER = re.compile(rf"cmdchat history run {_VERSION} {FIELD16} (0|[1-9][0-9]{{0,2}})\n")
+_LINE = re.compile(rf"{_NUMBER} {TOKEN}\n".encode("ascii"))
+
+KEY_FILE = FileKind("history", _VERSION, " keys")
 
 
-class HistoryError(ChatError):
-    """What keeps a history from being used; ``code`` is one of ``messages.history``."""
-
-    code = "unusable"
-
-
-class OtherVersion(HistoryError):
-    """The file is of another version of this program."""
-
-    code = "other_version"
-
-
-class WrongPassphrase(HistoryError):
-    """The header is whole, and this is not its passphrase."""
-
-    code = "wrong_passphrase"
-
-
-class Damaged(HistoryError):
+class Damaged(FileUnusable):
     """A line that is no record of this file: changed, torn, or from elsewhere."""
 
     code = "damaged"
@@ -181,41 +150,23 @@ class HistoryKeys:
         return cls(server, (secrets.token_bytes(32),))
 
     def renewed(self) -> HistoryKeys:
-        """For another passphrase.  Raises HistoryError after a thousand."""
+        """For another passphrase.  Raises FileUnusable after a thousand."""
         if len(self.masters) >= MASTERS:
-            raise HistoryError()
+            raise FileUnusable()
         return replace(self, masters=(*self.masters, secrets.token_bytes(32)))
 
     def seal(self, passphrase: str, cost: int = COST) -> bytes:
         """The key file that ``passphrase`` opens; takes as long as ``cost`` says."""
-        salt = secrets.token_bytes(16)
-        line = f"cmdchat history keys {_VERSION} {cost} {to_text(salt)}".encode("ascii")
         plain = _padded({"server": self.server, "masters": [to_text(one) for one in self.masters]})
-        token = _lock(passphrase, salt, cost, line).encrypt_at_time(plain, 0)
-        return _summed(line + b" " + token)
+        return KEY_FILE.fresh(passphrase, cost).seal(plain)
 
     @classmethod
     def open(cls, data: bytes, passphrase: str) -> HistoryKeys:
         """Read ``seal``; takes as long as the file says.
 
-        Raises WrongPassphrase; HistoryError, OtherVersion among them, for what is no key file.
+        Raises WrongPassphrase; FileUnusable, OtherVersion among them, for what is no key file.
         """
-        text = data.decode("ascii", "replace")
-        found = _KEY_FILE.fullmatch(text)
-        if found is None:
-            raise OtherVersion() if _OTHER_VERSION.match(text) else HistoryError()
-        cost, token = int(found[1]), found[3]
-        line = text[: found.start(3) - 1].encode("ascii")
-        if _summed(line + b" " + token.encode("ascii")) != data or cost not in COSTS:
-            raise HistoryError()
-        try:
-            salt = from_text(found[2], 16)
-            plain = _lock(passphrase, salt, cost, line).decrypt(token)
-        except Malformed:
-            raise HistoryError() from None
-        except InvalidToken:
-            raise WrongPassphrase() from None
-        return cls._read(_fields(plain))
+        return cls._read(_fields(KEY_FILE.of(data, passphrase).open(data)))
 
     @classmethod
     def _read(cls, fields: dict[str, Any]) -> HistoryKeys:
@@ -228,21 +179,6 @@ class HistoryKeys:
             return cls(_field(fields, "server", str), tuple(from_text(one, 32) for one in masters))
         except Malformed:
             raise Damaged() from None
-
-
-def _lock(passphrase: str, salt: bytes, cost: int, line: bytes) -> Fernet:
-    secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
-    return _fernet(scrypt(secret, salt, cost), labelled("cmdchat history lock 2", line))
-
-
-def _fernet(key: bytes, info: bytes) -> Fernet:
-    derived = HKDF(hashes.SHA256(), 32, b"", info).derive(key)
-    return Fernet(base64.urlsafe_b64encode(derived))
-
-
-def _summed(line: bytes) -> bytes:
-    """``line`` with SUM and its end."""
-    return line + b" " + to_text(digest("cmdchat history sum 2", line)).encode("ascii") + b"\n"
 
 
 class RunCipher:
@@ -295,7 +231,7 @@ class RunCipher:
 
     def _key(self, number: int) -> Fernet:
         info = labelled("cmdchat history record 2", self._bound, number.to_bytes(8, "big"))
-        return _fernet(self._master, info)
+        return derived_fernet(self._master, info)
 
 
 def number_of(line: bytes) -> int | None:

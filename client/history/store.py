@@ -23,12 +23,13 @@ from client.history.records import (
     LINE_BYTES,
     Damaged,
     Faults,
-    HistoryError,
     HistoryKeys,
     Record,
     RunCipher,
     number_of,
 )
+from client.private_file import opened, write
+from client.sealed_file import FileUnusable
 from protocol.keys import digest
 
 KEYS = "keys"
@@ -40,14 +41,9 @@ _BLOCK = 256 * 1024
 _DELETE_TRIES = 3
 _DAY = 86_400_000  # milliseconds
 _EARLIEST = 1_767_225_600_000  # 2026 began; milliseconds since the epoch
-# Not everywhere: no link is followed, no pipe waited for, no line end translated.
-_FLAGS = (
-    getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)  # fmt: skip
 
 
-class Foreign(HistoryError):
+class Foreign(FileUnusable):
     """The folder is another server's, under this one's name."""
 
     code = "foreign"
@@ -71,8 +67,8 @@ def history_paths(folder: Path) -> list[Path]:
 
 
 def open_keys(path: Path, passphrase: str) -> HistoryKeys:
-    """The keys of the history at ``path``.  Raises OSError, and HistoryError for what is none."""
-    with _opened(path / KEYS) as fd:
+    """The keys of the history at ``path``.  Raises OSError, and FileUnusable for what is none."""
+    with opened(path / KEYS) as fd:
         return HistoryKeys.open(os.read(fd, KEY_FILE_BYTES), passphrase)
 
 
@@ -96,7 +92,7 @@ def create(path: Path, keys: HistoryKeys, passphrase: str, cost: int) -> None:
 def change_passphrase(path: Path, keys: HistoryKeys, passphrase: str) -> None:
     """Seal the keys with another passphrase, and with a new one for what is recorded from now on.
 
-    Raises OSError, HistoryError; the history then opens with the one before.
+    Raises OSError, FileUnusable; the history then opens with the one before.
     """
     with _new_key_file(path, keys.renewed().seal(passphrase)) as new:
         os.replace(new, path / KEYS)
@@ -107,8 +103,8 @@ def _new_key_file(path: Path, data: bytes) -> Iterator[Path]:
     """A file that is on the disk, and gone at the end if it has not become something else."""
     new = path / f"{os.urandom(8).hex()}{_NEW}"
     try:
-        with _opened(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
-            _write(fd, data)
+        with opened(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
+            write(fd, data)
             os.fsync(fd)
         yield new
     finally:
@@ -143,7 +139,7 @@ class RunWriter:
         self._next = 0  # the number of the next record, from 1 on
 
     def append(self, record: Record) -> None:
-        """Add a record.  Raises OSError, HistoryError; the file is then as it was."""
+        """Add a record.  Raises OSError, FileUnusable; the file is then as it was."""
         if self._run is not None and self._next <= max(1, self._most // PARTS):
             with contextlib.suppress(FileNotFoundError):  # another program has made room
                 return self._add(self._run, record)
@@ -154,19 +150,19 @@ class RunWriter:
         if not (self._path / KEYS).exists():
             raise FileNotFoundError(self._path / KEYS)  # removed on purpose
         self._run, self._file, self._next = None, file, 1
-        with _opened(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
+        with opened(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
             try:
-                _write(fd, run.header + run.seal(1, record))
+                write(fd, run.header + run.seal(1, record))
             except OSError:
                 file.unlink()
                 raise
         self._run, self._next = run, 2
 
     def _add(self, run: RunCipher, record: Record) -> None:
-        with _opened(self._file, os.O_WRONLY | os.O_APPEND) as fd:
+        with opened(self._file, os.O_WRONLY | os.O_APPEND) as fd:
             size = os.fstat(fd).st_size
             try:
-                _write(fd, run.seal(self._next, record))
+                write(fd, run.seal(self._next, record))
             except OSError:
                 os.ftruncate(fd, size)  # a disk that is full takes half a line
                 raise
@@ -184,7 +180,7 @@ def keep(path: Path, most: int) -> None:
             with contextlib.suppress(OSError):
                 file.unlink()
         else:
-            with contextlib.suppress(OSError, HistoryError), _opened(file) as fd:
+            with contextlib.suppress(OSError, FileUnusable), opened(file) as fd:
                 kept += max(0, len(_offsets(fd)) - 2)
 
 
@@ -215,7 +211,7 @@ def forget(path: Path, keys: HistoryKeys, now: int, days: int) -> None:
 def _last_time(file: Path, keys: HistoryKeys) -> int | None:
     """The time of a file's last record that can be read, in milliseconds."""
     reader = Reader([file], keys)
-    with contextlib.suppress(OSError, HistoryError):
+    with contextlib.suppress(OSError, FileUnusable):
         return next((one.milliseconds for one in reader.last(1, lambda _: True)), None)
     return None
 
@@ -270,7 +266,7 @@ class Reader:
     def _run(self, path: Path, backwards: bool = False) -> Generator[Record, None, None]:
         """The records of one file; then ``faults`` has what is wrong with it."""
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile: the oldest, in the main
-            with _opened(path) as fd:
+            with opened(path) as fd:
                 offsets = _offsets(fd)
                 header = _text(fd, 0, offsets[1]) if len(offsets) > 1 else b""
                 torn = os.fstat(fd).st_size > offsets[-1]
@@ -283,7 +279,7 @@ class Reader:
             count = _Count()
             try:
                 for start, end in reversed(places) if backwards else places:
-                    with _opened(path) as fd:  # not all files at once are kept open
+                    with opened(path) as fd:  # not all files at once are kept open
                         line = _text(fd, start, end)
                     if (record := count.take(run, line)) is not None:
                         yield record
@@ -354,18 +350,6 @@ def hide(path: Path) -> None:
             os.chmod(each, mode)
 
 
-@contextlib.contextmanager
-def _opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
-    """The file's descriptor.  Raises OSError, and HistoryError for what is no file."""
-    fd = os.open(path, flags | _FLAGS, 0o600)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise HistoryError()
-        yield fd
-    finally:
-        os.close(fd)
-
-
 def _offsets(fd: int) -> list[int]:
     """Where the whole lines of a file begin, and where the last one ends."""
     found, at = [0], 0
@@ -387,8 +371,3 @@ def _text(fd: int, start: int, end: int) -> bytes:
     while len(data) < end - start and (more := os.read(fd, end - start - len(data))):
         data += more
     return data
-
-
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]

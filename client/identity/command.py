@@ -9,11 +9,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client import messages
-from client.identity.records import Contents, IdentityError, IdentityShut, Person
+from client.identity.records import Contents, Person
 from client.identity.store import IdentityFile, create
 from client.output import streams
 from client.output.json import one_line, speak_utf8
 from client.output.text import table
+from client.sealed_file import FileUnusable, WrongPassphrase
 from i18n import _, plural
 from protocol.keys import to_text
 from protocol.safe_text import visible
@@ -43,9 +44,9 @@ def run(settings: IdentitySettings, ask: AskPassphrase) -> int:
             "passphrase": _change,
         }  # fmt: skip
         actions[settings.action](settings, file, ask)
-    except IdentityShut:
+    except WrongPassphrase:
         return _say(ExitStatus.REFUSED, messages.identity("wrong_passphrase", {"path": path}))
-    except (OSError, IdentityError) as error:
+    except (OSError, FileUnusable) as error:
         if isinstance(error, BrokenPipeError):
             raise
         return _say(ExitStatus.USAGE, unusable(error, path))
@@ -56,16 +57,16 @@ def said(open_it: Callable[[], object], path: Path) -> tuple[int, str] | None:
     """Exit status and sentence if an identity cannot be opened, None if it can."""
     try:
         open_it()
-    except IdentityShut:
+    except WrongPassphrase:
         return ExitStatus.REFUSED, messages.identity("wrong_passphrase", {"path": path})
-    except (OSError, IdentityError) as error:
+    except (OSError, FileUnusable) as error:
         return ExitStatus.USAGE, unusable(error, path)
     return None
 
 
-def unusable(error: OSError | IdentityError, path: Path) -> str:
+def unusable(error: OSError | FileUnusable, path: Path) -> str:
     """Why an identity cannot be used, and what to do."""
-    if isinstance(error, IdentityError):
+    if isinstance(error, FileUnusable):
         return messages.identity(error.code, {"path": path})
     if isinstance(error, FileNotFoundError):
         return messages.identity("missing", {"path": path})

@@ -19,14 +19,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from client.identity.records import (
-    Contents,
-    IdentityError,
-    IdentityShut,
-    Person,
-    Sighting,
-)
+from client.identity.records import Contents, Person, Sighting
 from client.identity.store import IdentityFile, delete
+from client.sealed_file import FileUnusable, WrongPassphrase
 from protocol.keys import Bundle, Identity
 
 CLOSE_SECONDS = 5.0  # that the disk has at the end
@@ -44,7 +39,7 @@ Step = Callable[[Contents], Contents]
 def open_identity(path: Path, passphrase: str, server: str) -> Keeper:
     """The identity at ``path`` for one start of the program, to be used with ``server``.
 
-    That start is in the file by then.  Raises OSError and IdentityError, IdentityShut first.
+    That start is in the file by then.  Raises OSError and FileUnusable, WrongPassphrase first.
     """
     file = IdentityFile(path, passphrase)
     file.change(lambda contents: contents.started(date.today()))
@@ -135,9 +130,9 @@ class Keeper:
             self._file.change(partial(_taken, steps))
         except FileNotFoundError:
             return "removed"
-        except IdentityShut:  # it was right at the start
+        except WrongPassphrase:  # it was right at the start
             return "changed"
-        except IdentityError as error:
+        except FileUnusable as error:
             return error.code
         except OSError:
             return "unwritable"

@@ -1,13 +1,7 @@
-"""An identity that lasts: what its file holds, and how that is sealed.  Pure.
+"""An identity that lasts: what its file holds.  Pure.
 
-    file     cmdchat identity 1 COST SALT SEALED SUM, a space between each two, one line feed
-    lock     HKDF-SHA256(scrypt(passphrase in NFC, SALT, N = 2^COST, r = 8, p = 1),
-             info = "cmdchat identity lock 1", the line before SEALED), 32 bytes: a Fernet key
-    SEALED   Fernet over a JSON object and spaces, to a power of two from 4,096 bytes on
-    SUM      SHA-256("cmdchat identity sum 1", the line before SUM)
-
-SALT (16 bytes) and SUM (32 bytes) are base64url without padding.  The clock field of Fernet is 0.
-SUM needs no passphrase: it tells a damaged file from a wrong passphrase.  The object has
+It is a file of ``sealed_file``, of kind ``identity`` and version 1.  In it is a JSON object and
+spaces, to a power of two from 4,096 bytes on.  The object has
 
     sign     the Ed25519 private key, 32 bytes in base64url
     run      the number of the last start
@@ -22,29 +16,21 @@ no crowd can make the file large.
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 import secrets
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
+from client.sealed_file import FileKind, FileUnusable
 from protocol.codec import parse
-from protocol.errors import BadNick, ChatError, Malformed
-from protocol.keys import SIGN_BYTES, digest, from_text, labelled, to_text
+from protocol.errors import BadNick, Malformed
+from protocol.keys import SIGN_BYTES, from_text, to_text
 from protocol.limits import COUNTER_MAX
 from protocol.names import check_nick, nick_key
 
-COST = 17  # of new files: 128 MiB, and a quarter of a second
-COSTS = range(15, 19)  # a file that claims less is no protection, one that claims more a trap
+FILE = FileKind("identity", "1")
 PEOPLE = 1000  # known; beyond, those who were not verified go first, the longest unseen of them
 SIGHTINGS = 8  # servers and nicknames of a person; the oldest go first
 GOING = 64  # starts that have not ended
@@ -54,30 +40,6 @@ RUNS_A_DAY = 1000  # so a file that was put back as it was is ahead of its lost 
 FILE_BYTES = 8 * 1024 * 1024  # a thousand people with eight long names each fit in
 
 _PAD_FROM = 4096
-_VERSION = "1"
-_FIELD16, _FIELD32 = r"([A-Za-z0-9_-]{22})", r"([A-Za-z0-9_-]{43})"
-_FILE = re.compile(
-    rf"cmdchat identity {_VERSION} ([1-9][0-9]?) {_FIELD16} ([A-Za-z0-9_=-]+) {_FIELD32}\n"
-)
-_OTHER_VERSION = re.compile(rf"cmdchat identity (?!{_VERSION} )[0-9]{{1,4}} ")
-
-
-class IdentityError(ChatError):
-    """What keeps an identity from being used; ``code`` is one of ``messages.identity``."""
-
-    code = "unusable"
-
-
-class IdentityOfAnotherVersion(IdentityError):
-    """The file is of another version of this program."""
-
-    code = "other_version"
-
-
-class IdentityShut(IdentityError):
-    """The file is whole, and this is not its passphrase."""
-
-    code = "wrong_passphrase"
 
 
 @dataclass(frozen=True)
@@ -206,7 +168,7 @@ class Contents:
 
     @classmethod
     def decode(cls, plain: bytes) -> Contents:
-        """Read ``encode``; raises IdentityError."""
+        """Read ``encode``; raises FileUnusable."""
         try:
             fields = parse(plain)
             going = [(_count(run), _day(day)) for run, day in _list(fields["going"], GOING)]
@@ -214,7 +176,7 @@ class Contents:
             sign = from_text(fields["sign"], SIGN_BYTES)
             return cls(sign, _count(fields["run"]), tuple(going), tuple(people))
         except (Malformed, KeyError, TypeError, ValueError):
-            raise IdentityError() from None
+            raise FileUnusable() from None
 
 
 def _is_nick(nick: str) -> bool:
@@ -237,7 +199,7 @@ def _person_fields(person: Person) -> dict[str, Any]:
 
 def _read_person(fields: dict[str, Any]) -> Person:
     if not isinstance(fields["verified"], bool):
-        raise IdentityError()
+        raise FileUnusable()
     return Person(
         from_text(fields["sign"], SIGN_BYTES),
         fields["verified"],
@@ -254,91 +216,21 @@ def _read_person(fields: dict[str, Any]) -> Person:
 
 def _list(value: Any, most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > most:
-        raise IdentityError()
+        raise FileUnusable()
     return value
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= COUNTER_MAX:
-        raise IdentityError()
+        raise FileUnusable()
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > SERVER_CHARS:
-        raise IdentityError()
+        raise FileUnusable()
     return value
 
 
 def _day(value: str) -> date:
     return date.fromisoformat(value)
-
-
-@dataclass(frozen=True)
-class FileCipher:
-    """What opens and seals one file: the beginning of its line, and the key that goes with it."""
-
-    head: bytes
-    key: Fernet = field(repr=False)
-
-    @classmethod
-    def fresh(cls, passphrase: str, cost: int = COST) -> FileCipher:
-        """For a new passphrase; takes as long as ``cost`` says."""
-        salt = to_text(secrets.token_bytes(16))
-        return _lock(f"cmdchat identity {_VERSION} {cost} {salt}".encode("ascii"), passphrase)
-
-    @classmethod
-    def of(cls, data: bytes, passphrase: str) -> FileCipher:
-        """For a file; takes as long as it says.  Raises IdentityError for what is none."""
-        return _lock(_parts(data)[0], passphrase)
-
-    def seal(self, contents: Contents) -> bytes:
-        """The file."""
-        return _summed(self.head + b" " + self.key.encrypt_at_time(contents.encode(), 0))
-
-    def open(self, data: bytes) -> Contents:
-        """Read ``seal``.
-
-        Raises IdentityShut, also if the passphrase has been changed since; IdentityError for
-        what is no identity.
-        """
-        head, token = _parts(data)
-        if head != self.head:
-            raise IdentityShut()
-        try:
-            return Contents.decode(self.key.decrypt(token))
-        except InvalidToken:
-            raise IdentityShut() from None
-
-
-def _parts(data: bytes) -> tuple[bytes, bytes]:
-    """The line before SEALED, and that.  Raises IdentityError."""
-    text = data.decode("ascii", "replace")
-    found = _FILE.fullmatch(text)
-    if found is None:
-        raise IdentityOfAnotherVersion() if _OTHER_VERSION.match(text) else IdentityError()
-    head, token = text[: found.start(3) - 1].encode("ascii"), found[3].encode("ascii")
-    if _summed(head + b" " + token) != data or int(found[1]) not in COSTS:
-        raise IdentityError()
-    return head, token
-
-
-def _lock(head: bytes, passphrase: str) -> FileCipher:
-    cost, salt = head.decode("ascii").split(" ")[3:5]
-    secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
-    try:
-        stretched = _scrypt(secret, from_text(salt, 16), int(cost))
-    except Malformed:
-        raise IdentityError() from None
-    info = labelled("cmdchat identity lock 1", head)
-    derived = HKDF(hashes.SHA256(), 32, b"", info).derive(stretched)
-    return FileCipher(head, Fernet(base64.urlsafe_b64encode(derived)))
-
-
-def _scrypt(secret: bytes, salt: bytes, cost: int) -> bytes:
-    return Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(secret)
-
-
-def _summed(line: bytes) -> bytes:
-    """``line`` with SUM and its end."""
-    return line + b" " + to_text(digest("cmdchat identity sum 1", line)).encode("ascii") + b"\n"

@@ -16,25 +16,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from client.identity.records import COST, FILE_BYTES, Contents, FileCipher, IdentityError
+from client.identity.records import FILE, FILE_BYTES, Contents
+from client.private_file import opened, write
+from client.sealed_file import COST, FileUnusable
 
 LOCK_SECONDS = 5.0  # for others that have the file; each takes a few milliseconds
 _LOOK_SECONDS = 0.02
 _NEW, _LOCK = ".new", ".lock"  # what is about to become the file; what is locked
-# Not everywhere: no link is followed, no pipe waited for, no line end translated.
-_FLAGS = (
-    getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)  # fmt: skip
 
 
-class AnothersIdentity(IdentityError):
+class AnothersIdentity(FileUnusable):
     """The file is another user's."""
 
     code = "foreign"
 
 
-class Busy(IdentityError):
+class Busy(FileUnusable):
     """Another program has the file, and does not let go of it."""
 
     code = "busy"
@@ -42,22 +39,22 @@ class Busy(IdentityError):
 
 def create(path: Path, contents: Contents, passphrase: str, cost: int = COST) -> None:
     """Make the file of a new identity.  Raises FileExistsError if anything is there, OSError."""
-    cipher = FileCipher.fresh(passphrase, cost)
+    cipher = FILE.fresh(passphrase, cost)
     with _locked(path):
         if os.path.lexists(path):
             raise FileExistsError(path)
-        _replace(path, cipher.seal(contents))
+        _replace(path, cipher.seal(contents.encode()))
 
 
 class IdentityFile:
     """The file at ``path``, opened with its passphrase; ``contents`` is what was read last."""
 
     def __init__(self, path: Path, passphrase: str) -> None:
-        """Read it.  Raises OSError, and IdentityError for what is none, IdentityShut first."""
+        """Read it.  Raises OSError, and FileUnusable for what is none, WrongPassphrase first."""
         self.path = path
         data = _read(path)
-        self._cipher = FileCipher.of(data, passphrase)
-        self.contents = self._cipher.open(data)
+        self._cipher = FILE.of(data, passphrase)
+        self.contents = Contents.decode(self._cipher.open(data))
 
     def change(self, step: Callable[[Contents], Contents]) -> Contents:
         """Take ``step`` from what is there now; raises as ``__init__``, and then changes nothing.
@@ -65,26 +62,26 @@ class IdentityFile:
         No file that is gone is made again, nor one that has another passphrase by now changed.
         """
         with _locked(self.path):
-            before = self._cipher.open(_read(self.path))
+            before = Contents.decode(self._cipher.open(_read(self.path)))
             contents = step(before)
             if contents != before:
-                _replace(self.path, self._cipher.seal(contents))
+                _replace(self.path, self._cipher.seal(contents.encode()))
         self.contents = contents
         return contents
 
     def change_passphrase(self, passphrase: str, cost: int = COST) -> None:
         """Seal it anew.  Raises as ``change``; the passphrase is then the one before."""
-        cipher = FileCipher.fresh(passphrase, cost)
+        cipher = FILE.fresh(passphrase, cost)
         with _locked(self.path):
-            contents = self._cipher.open(_read(self.path))
-            _replace(self.path, cipher.seal(contents))
+            contents = Contents.decode(self._cipher.open(_read(self.path)))
+            _replace(self.path, cipher.seal(contents.encode()))
         self._cipher, self.contents = cipher, contents
 
 
 def delete(path: Path, seconds: float = LOCK_SECONDS) -> None:
     """Remove the file, also if another program has it for longer than that.  Raises OSError."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError, IdentityError):
+        with contextlib.suppress(OSError, FileUnusable):
             stack.enter_context(_locked(path, seconds))
         for name in (path, _beside(path, _NEW), _beside(path, _LOCK)):
             with contextlib.suppress(FileNotFoundError):
@@ -110,7 +107,7 @@ def _replace(path: Path, data: bytes) -> None:
         os.unlink(new)  # of a program that was killed
     try:
         with _opened(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
-            _write(fd, data)
+            write(fd, data)
             os.fsync(fd)
         os.replace(new, path)
     except OSError:
@@ -132,27 +129,17 @@ def _settle(folder: Path) -> None:
             os.close(fd)
 
 
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
-
-
 @contextlib.contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
-    """The file's descriptor.  Raises OSError, and IdentityError for what is no file of ours."""
-    fd = os.open(path, flags | _FLAGS, 0o600)
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise IdentityError()
+    """The file's descriptor.  Raises OSError, and FileUnusable for what is no file of ours."""
+    with opened(path, flags) as fd:
         if sys.platform != "win32":
+            status = os.fstat(fd)
             if status.st_uid != os.geteuid():
                 raise AnothersIdentity()
             if stat.S_IMODE(status.st_mode) & 0o077:  # somebody has made it readable for others
                 os.fchmod(fd, 0o600)
         yield fd
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager
