@@ -196,13 +196,14 @@ class Console(Display):
     def view_key(self, name: str) -> None:
         self.screen.view_key(name)
 
-    def drop_lines(self) -> None:
+    def escape(self) -> bool:
         """Esc was pressed: a search is over, or whoever has lines that wait takes them back."""
-        if self._finding:
-            self._finding = False
+        was_finding, self._finding = self._finding, False
+        if was_finding:
             self.screen.view_key("found")
         else:
             self._on_drop()
+        return was_finding
 
     def suspend(self) -> None:
         self.screen.hand_over(away=True)

@@ -308,6 +308,22 @@ def test_names_are_found_and_so_is_what_the_program_says() -> None:
     assert sight.looked_at() == "bob alone: a line on"
 
 
+def test_own_lines_on_their_way_are_found() -> None:
+    sight = Finds(80, 24)
+    sight.joins()
+    for number in range(60):
+        sight.says(number, f"mine {number}")
+    for number in range(60):
+        sight.hears(f"line {number}")
+    for text in ("mine 7", "line 7"):
+        sight.enters(text)
+        assert sight.looked_at() == text
+    sight.enters("mine 30")
+    sight.settles(30, message("mine 30", "alice", mine=True))
+    sight.presses(-1)
+    assert sight.looked_at() == "mine 30" and "hit 1 of 1" in sight.hint()
+
+
 def test_a_change_of_size_does_not_lose_the_hit() -> None:
     sight = a_room(80, 24, 1000, 100).enters("needle").presses(-1, -1)
     for size in [Size(40, 10), Size(120, 50), Size(20, 6), Size(80, 24)]:
@@ -484,6 +500,8 @@ def test_typed_on_a_terminal(chats: Callable[..., Any], person: Person, size: An
     person.types(ESC)
     sees("line 999", "default> a draft")
     person.waits(lambda: "hit" not in "\n".join(shown(person.screen)))
+    person.types("\r")  # at once, and yet no Alt-Enter
+    person.waits(lambda: chat.lines[-1:] == ["a draft"])
 
 
 def test_escape_ends_a_search_before_it_drops_lines(person: Person) -> None:
@@ -492,16 +510,15 @@ def test_escape_ends_a_search_before_it_drops_lines(person: Person) -> None:
         dropped: list[int] = []
         chat.console._on_drop = lambda: dropped.append(1)
         console = chat.console
-        console.drop_lines()
+        console.escape()
         assert dropped == [1], "nothing else to end"
         console.find("x")
-        console.drop_lines()
-        assert dropped == [1]
-        console.drop_lines()
+        assert console.escape() and dropped == [1]
+        console.escape()
         assert dropped == [1, 1]
         assert console.intercepts("alt-p")
         console.show_line(LineView(entered=True))
-        console.drop_lines()
+        console.escape()
         assert dropped == [1, 1, 1], "Enter has ended it"
     finally:
         chat.close()
@@ -547,3 +564,23 @@ def test_in_a_chat(server: Server, columns: int, rows: int) -> None:
         alice.sees("not found: nadel")
         alice.type("q\r")
         assert alice.end() == 0
+
+
+def test_in_plain_lines_and_in_json(server: Server) -> None:
+    with (
+        Client(server, "rob") as rob,
+        terminal_client(server, "ann", "--renderer", "minimal", "--room", "plain") as ann,
+    ):
+        ann.sees("plain>")
+        rob.say("/room plain")
+        ann.sees("rob has joined")
+        rob.say("eine Nadel", "Heu", "ann: Heu")
+        ann.sees("ann: Heu")
+        ann.type("/find NADEL\r")
+        ann.sees(r"1 message found:\s+▌ +\d{4}-\d\d-\d\d \d\d:\d\d  rob: eine Nadel")
+        ann.type("/clear\r/find\r")
+        ann.sees("There is nothing like that in what was shown")
+        rob.say("/find Nadel")
+        assert rob.next("error")["code"] == "not_here"
+        ann.type("q\r")
+        assert ann.end() == 0

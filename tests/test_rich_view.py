@@ -309,6 +309,21 @@ def test_paging_keeps_its_place_while_more_comes() -> None:
     assert sight.texts()[-1] == "more"
 
 
+def test_paging_keeps_its_place_while_own_lines_wait() -> None:
+    sight = Sight(60, 14).joins()
+    for number in range(30):
+        sight.says(number, "waits")
+    for number in range(30):
+        sight.hears(str(number))
+    sight.draws()
+    for _press in range(4):
+        sight.view.page(-1)
+    before = numbered(sight)
+    assert before == list(range(14, 24))
+    sight.hears("more")
+    assert numbered(sight) == before
+
+
 def test_paging_goes_through_a_message_longer_than_the_screen() -> None:
     sight = Sight(60, 10).joins()  # six lines for messages
     sight.hears("\n".join(str(number) for number in range(20)))

@@ -190,8 +190,13 @@ class Scroll:
 
 
 def _index(entries: Sequence[ScrollbackEntry], number: int) -> int:
-    """Where the entry of that number is, or would be."""
-    return bisect_left(entries, number, key=lambda entry: entry.number)
+    """Where the entry of that number is, or would be. Numbers grow, but for own lines that are on
+    their way, which stand at the end."""
+    place = bisect_left(entries, number, key=lambda entry: entry.number)
+    if place < len(entries) and entries[place].number == number:
+        return place
+    numbers = (place for place, entry in enumerate(entries) if entry.number == number)
+    return next(numbers, place)
 
 
 def place_of(entries: Sequence[ScrollbackEntry], number: int | None) -> int:

@@ -43,7 +43,7 @@ class Action(Enum):
     REDRAW = auto()  # Ctrl-L
     SUSPEND = auto()  # Ctrl-Z
     PANIC = auto()  # Ctrl-X twice
-    DROP = auto()  # Esc, where nothing is open that it could close
+    ESCAPE = auto()  # Esc, where nothing is open here that it could close
 
 
 def _no_completion(_before: str) -> tuple[int, list[str]]:
@@ -132,7 +132,7 @@ class LineEditor:
             "delete-word": buffer.kill_next_word,
             "alt-y": buffer.yank, **({"ctrl-y": buffer.yank} if yank else {}),
             "ctrl-t": buffer.transpose, "ctrl-_": buffer.undo,
-            "ctrl-r": self._begin_search, "escape": lambda: Action.DROP,
+            "ctrl-r": self._begin_search, "escape": lambda: Action.ESCAPE,
             "ctrl-c": self._clear_or_leave, "ctrl-d": self._delete_or_leave,
             "ctrl-l": lambda: Action.REDRAW, "ctrl-z": lambda: Action.SUSPEND,
         }  # fmt: skip
@@ -184,6 +184,10 @@ class LineEditor:
             return None
         action = self._bindings.get(key.name)
         return None if action is None else action()
+
+    def note_closed(self) -> None:
+        """The last key closed something elsewhere, so that Enter right behind it is Enter."""
+        self._closed = True
 
     def view(self) -> LineView:
         """What is to be seen of the line now."""

@@ -44,8 +44,10 @@ class Display:
         """Whether the view takes this key for itself, whatever it means elsewhere."""
         return False
 
-    def drop_lines(self) -> None:
-        """Esc was pressed, where it means nothing else: lines that wait are not sent after all."""
+    def escape(self) -> bool:
+        """Esc was pressed, where it means nothing else: whether that has closed a search of the
+        view's; if there is none, lines that wait are not sent after all."""
+        return False
 
     def suspend(self) -> None:
         """Leave the terminal to the shell; returns when this program is continued."""
@@ -149,8 +151,9 @@ class KeyInput(LineSource):
             self._display.show_line(LineView(entered=True))
         elif outcome is Action.LEAVE:
             self._left = True
-        elif outcome is Action.DROP:
-            self._display.drop_lines()
+        elif outcome is Action.ESCAPE:
+            if self._display.escape():
+                self._editor.note_closed()
         elif outcome is Action.SUSPEND:
             self._display.suspend()
         elif outcome is Action.REDRAW:
