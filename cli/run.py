@@ -91,6 +91,11 @@ def _connect(sources: Sources) -> int:
         if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
             sentence = _("CLIENT_LISTEN (--listen) needs --renderer minimal or json on a terminal.")
             raise SettingsError(sentence)
+    if chosen.input_form != "lines" and chosen.renderer != "json":
+        if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
+            raise SettingsError(
+                _("CLIENT_INPUT (--input) is for programs: it needs --renderer json, or a pipe.")
+            )
     chosen = _with_passphrase(chosen)
     if chosen.history and chosen.history_passphrase is None:
         from pathlib import Path

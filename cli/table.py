@@ -69,6 +69,7 @@ CONNECT = Subcommand(
         "RENDERER_MODE",
         "CLIENT_SPOKEN",
         *_ALWAYS,
+        "CLIENT_INPUT",
         "CLIENT_LISTEN",
         "CLIENT_BELL",
         "CLIENT_TYPE_AHEAD",

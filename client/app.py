@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from client import commands, completion, events, messages
+from client import commands, completion, events, input_forms, messages
 from client.background import StartupKeys
 from client.connection.connection import ClientConnection
 from client.connection.handshake import ATTEMPT_SECONDS
@@ -153,8 +153,8 @@ class _Client:
             self._session.secrets.give(settings.room, settings.room_secret, keys.room_salt())
         self._connection = self._connect(keys)
         self._commands = commands.CommandContext(
-            LocalUser(self._session),
-            self._session.emit,
+            user := LocalUser(self._session),
+            user.emit,
             reconnect=self._connection.retry,
             panic=self._panic,
             quit=self._quit,
@@ -226,11 +226,12 @@ class _Client:
         return ExitStatus.INTERRUPTED if early else status
 
     def _read_lines(self) -> None:
+        run_line = input_forms.FORMS[self._settings.input_form]
         while not self._quitting:
             line = self._console.input.next_line()
             if line is None:
                 return
-            commands.run_line(line, self._commands)
+            run_line(line, self._commands)
             if self._console.interactive:
                 continue  # what is typed beyond that is handed back, and the next key is read
             # A pipe that brings more than can be sent, or than its reader reads, has to wait.

@@ -10,6 +10,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
+# What a program calls a line or command of its own, told with what becomes of it.
+Tag = str | int | float | None
+
 # Python has keywords that the contract uses as keys.
 _RENAMED = {"sender": "from", "mine": "self"}
 
@@ -114,7 +117,7 @@ class Message(Event):
     """``mine``: one's own, once the server has taken it.  ``seq`` is None for private ones."""
 
     name = "message"
-    _optional = ("to",)
+    _optional = ("to", "id")
     room: str
     sender: str
     text: str
@@ -124,6 +127,7 @@ class Message(Event):
     verified: bool
     kind: str
     to: str | None = None  # of private ones
+    id: Tag = None  # of one's own
 
 
 @dataclass(frozen=True)
@@ -234,9 +238,11 @@ class NotSent(Event):
     """A line that was not taken, handed back; exactly one for each refused line."""
 
     name = "not_sent"
+    _optional = ("id",)
     room: str
     text: str
     reason: str
+    id: Tag = None
 
 
 @dataclass(frozen=True)
@@ -244,8 +250,10 @@ class Error(Event):
     """A refusal without a line."""
 
     name = "error"
+    _optional = ("id",)
     code: str
     text: str
+    id: Tag = None  # of the command
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ is shown as events.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
 from client import refusals
 from client.encryption import safety_numbers
-from client.events import Event, Invite, MemberList, Notice
+from client.events import Error, Event, Invite, MemberList, Notice, Tag
 from client.outbox import MAX_HANDED_BACK, Line, Switch
 from client.session import ClientSession
 from i18n import _
@@ -27,6 +29,31 @@ class LocalUser:
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
+        self._tag: Tag = None  # of the line that is being acted on
+
+    @contextmanager
+    def answering(self, tag: Tag) -> Iterator[None]:
+        """What comes of the lines, requests and errors in here is told with ``tag``."""
+        self._tag = tag
+        try:
+            yield
+        finally:
+            self._tag = None
+
+    def emit(self, event: Event) -> None:
+        """Show an event that has to do with nothing here."""
+        self._session.emit(self._tagged(event))
+
+    def reject(self, error: Error) -> None:
+        """Tell why an input is no line at all; it counts as one that was refused."""
+        with self._session.acting() as session:
+            session.outbox.refused += 1
+            session.show(self._tagged(error))
+
+    def _tagged(self, event: Event) -> Event:
+        if self._tag is None or not isinstance(event, Error):
+            return event
+        return replace(event, id=self._tag)
 
     @property
     def room(self) -> str:
@@ -40,15 +67,24 @@ class LocalUser:
 
     # Lines
 
-    def say(self, text: str, kind: str = "text") -> None:
-        """Post to the room that is shown; ``kind`` is ``text`` or ``action``."""
+    def say(
+        self, text: str, kind: str = "text", to: str | None = None, room: str | None = None
+    ) -> None:
+        """Post to the room that is shown; ``kind`` is ``text`` or ``action``.
+
+        ``to`` one member: to whoever bears the nickname now, and to nobody else later.  ``room``:
+        only if that is the one.
+        """
         with self._session.acting() as session:
-            self._post(Line(session.room, text, kind))
+            line = Line(room or session.room, text, kind, to=to, tag=self._tag)
+            if room is None or room_key(room) == room_key(session.room):
+                self._post(line)
+            else:
+                session.show(*session.outbox.hand_back(line, "left_room"))
 
     def private(self, nick: str, text: str) -> None:
-        """Post to one member: to whoever bears the nickname now, and to nobody else later."""
-        with self._session.acting() as session:
-            self._post(Line(session.room, text, "text", to=nick))
+        """Post to one member."""
+        self.say(text, to=nick)
 
     def resend(self, everything: bool = False) -> None:
         """Send again what was handed back in the room that is shown: the oldest line, or all."""
@@ -77,7 +113,8 @@ class LocalUser:
     def refuse(self, text: str, reason: str) -> None:
         """Hand a line back that cannot be sent as it is."""
         with self._session.acting() as session:
-            session.show(*session.outbox.hand_back(Line(session.room, text, "text"), reason))
+            line = Line(session.room, text, "text", tag=self._tag)
+            session.show(*session.outbox.hand_back(line, reason))
 
     def forget_lines(self) -> None:
         """Nothing that was handed back can be sent again."""
@@ -95,7 +132,7 @@ class LocalUser:
         try:
             wanted = check_room(room)
         except BadRoom:
-            session.emit(refusals.error("bad_room"))
+            self.emit(refusals.error("bad_room"))
             return
         if secret is not None:
             session.secrets.give(wanted, secret)
@@ -103,13 +140,13 @@ class LocalUser:
             if room_key(wanted) == room_key(session.room):
                 session.show(Notice(_("You are in this room already.")))
             else:
-                session.outbox.queued.append(Switch(wanted))
+                session.outbox.queued.append(Switch(wanted, self._tag))
                 session.room = wanted
 
     def rooms(self) -> None:
         """Ask which rooms there are."""
         with self._session.acting() as session:
-            session.ask(frames.ListRooms)
+            session.ask(frames.ListRooms, self._tag)
 
     def rename(self, nick: str) -> None:
         """Ask for another nickname."""
@@ -117,10 +154,10 @@ class LocalUser:
         try:
             wanted = check_nick(nick)
         except BadNick:
-            session.emit(refusals.error("bad_nick"))
+            self.emit(refusals.error("bad_nick"))
             return
         with session.acting():
-            ref = session.ask(partial(frames.Nick, nick=wanted))
+            ref = session.ask(partial(frames.Nick, nick=wanted), self._tag)
             if ref is not None:
                 session.own.ask(ref, wanted)
 
@@ -129,7 +166,7 @@ class LocalUser:
         with self._session.acting() as session:
             here = session.here
             if here is None:
-                session.show(refusals.error("disconnected"))
+                session.show(self._tagged(refusals.error("disconnected")))
             else:
                 session.show(MemberList(here.name, here.views()))
 
@@ -155,16 +192,17 @@ class LocalUser:
         """Show the digits to compare, or take it that they were equal."""
         with self._session.acting() as session:
             if confirm and nick is not None:
-                session.show(*session.verification.confirm(session.here, nick))
+                found = session.verification.confirm(session.here, nick)
             else:
-                session.show(*session.verification.show(session.here, nick))
+                found = session.verification.show(session.here, nick)
+            session.show(*map(self._tagged, found))
 
     def invite(self) -> None:
         """Make a link into this room; where one is alone, with a new secret if it has none."""
         with self._session.acting() as session:
             here = session.here
         if here is None:
-            session.emit(refusals.error("disconnected"))
+            self.emit(refusals.error("disconnected"))
             return
         secret, salt = session.secrets.secret(here.name), b""
         if not secret:

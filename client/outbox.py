@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from client import refusals
 from client.encryption.posts import SealedPost
-from client.events import Event, Message, NotSent, Sending, Settled
+from client.events import Event, Message, NotSent, Sending, Settled, Tag
 from client.own_name import OwnName
 from client.pacing import Pacing
 from protocol import frames
@@ -40,13 +40,15 @@ MAX_HANDED_BACK = 100  # that can be sent again
 
 @dataclass
 class Line:
-    """One line of a person's.  ``to`` and ``target`` (id and fingerprint): for one member."""
+    """One line of a person's.  ``to`` and ``target`` (id and fingerprint): for one member.
+    ``tag``: what the program that brought it calls it."""
 
     room: str
     text: str
     kind: str
     guarded: bool = False  # everybody was verified when Enter was pressed
     to: str | None = None
+    tag: Tag = None
     target: tuple[int, bytes] | None = None
     stale: int = 0  # how often it was refused as that, and
     not_before: float = 0.0  # by the outbox's clock, to be sealed anew
@@ -92,6 +94,7 @@ class Switch:
     """Go to another room, once the lines before it are answered."""
 
     room: str
+    tag: Tag = None
 
 
 class Outbox:
@@ -110,6 +113,7 @@ class Outbox:
         self.in_flight: dict[int, Line] = {}  # key: ref; sealed, no answer yet
         self.answered: dict[int, Line] = {}  # key: ref; to be shown in its place
         self.requests: dict[int, frames.Request] = {}  # key: ref, of the same series; not answered
+        self.tags: dict[int, Tag] = {}  # key: ref of a request that has one
         self.refused = 0  # lines handed back
         self._handed_back: deque[Line] = deque(maxlen=MAX_HANDED_BACK)
         self._orders = self._numbers = self._refs = 0
@@ -194,10 +198,12 @@ class Outbox:
         self.in_flight[line.ref] = line
         self.outgoing.extend(line.encoded)
 
-    def ask(self, make: Callable[[int], frames.Request]) -> int:
+    def ask(self, make: Callable[[int], frames.Request], tag: Tag = None) -> int:
         """Ask the server for something; the ``ref`` under which it will answer."""
         ref = self._next_ref()
         self.requests[ref] = make(ref)
+        if tag is not None:
+            self.tags[ref] = tag
         self.outgoing.append(self.requests[ref].encode())
         return ref
 
@@ -218,6 +224,10 @@ class Outbox:
             line.number = self._numbers
 
     # From the server to a person
+
+    def answer(self, ref: int | None) -> tuple[frames.Request | None, Tag]:
+        """A request has been answered: what it was, and its tag; None if it is none."""
+        return self.requests.pop(ref or 0, None), self.tags.pop(ref or 0, None)
 
     def accepted(self, accepted: frames.Accepted, seen: int) -> list[Event]:
         """A line in flight has been accepted; of its room's log, ``seen`` has come."""
@@ -302,10 +312,11 @@ class Outbox:
         if anew:
             lines = [*self._queued_lines(), *self.in_flight.values()]
             found += self._all_back(lines, "disconnected")
-            for request in self.requests.values():
+            for ref, request in self.requests.items():
                 if not isinstance(request, frames.Enter):  # it shows by the room that was entered
-                    found.append(refusals.error("disconnected"))
+                    found.append(refusals.error("disconnected", self.tags.get(ref)))
             self.requests.clear()
+            self.tags.clear()
             self._own.forget()
         return found
 
@@ -340,7 +351,7 @@ class Outbox:
     def _shown(self, line: Line) -> list[Event]:
         message = Message(
             line.room, self._own.nick, line.text, line.seq, True, line.target is not None, True,
-            line.kind, line.to,
+            line.kind, line.to, line.tag,
         )  # fmt: skip
         return [Settled(line.number), message]
 
@@ -351,7 +362,7 @@ class Outbox:
         self.refused += 1
         self._number(line)
         self._handed_back.append(line)
-        return [Settled(line.number), NotSent(line.room, line.text, reason)]
+        return [Settled(line.number), NotSent(line.room, line.text, reason, line.tag)]
 
     def take_back(self, room: str, most: int) -> list[Line]:
         """So many of the lines that were handed back in ``room``, as when they were typed; the
@@ -360,7 +371,7 @@ class Outbox:
         for line in here[:most]:
             self._handed_back.remove(line)
         return [
-            Line(back.room, back.text, back.kind, to=back.to, target=back.target,
+            Line(back.room, back.text, back.kind, to=back.to, tag=back.tag, target=back.target,
                  number=back.number)
             for back in here[:most]
         ]  # fmt: skip

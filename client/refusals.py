@@ -8,14 +8,14 @@ from protocol.errors import BadNick
 from protocol.names import check_nick
 
 
-def error(code: str) -> events.Error:
+def error(code: str, tag: events.Tag = None) -> events.Error:
     """What is refused on this side, or has come to nothing, under the server's code for it."""
-    return events.Error(code, messages.refusal(code))
+    return events.Error(code, messages.refusal(code), tag)
 
 
-def refused(frame: frames.Refused) -> events.Error:
+def refused(frame: frames.Refused, tag: events.Tag = None) -> events.Error:
     """What the server has refused, and which is no line."""
-    return events.Error(frame.code, messages.refusal(frame.code, params(frame)))
+    return events.Error(frame.code, messages.refusal(frame.code, params(frame)), tag)
 
 
 def params(refused: frames.Refused) -> dict[str, int | float | str]:

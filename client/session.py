@@ -99,15 +99,17 @@ class ClientSession:
         with self._lock:
             self._emit(event)
 
-    def ask(self, make: Callable[[int], frames.Request]) -> int | None:
+    def ask(
+        self, make: Callable[[int], frames.Request], tag: events.Tag = None
+    ) -> int | None:
         """The ``ref`` under which the server was asked; None, and told, if there is none to ask.
 
         The lock is held.
         """
         if not self.entrance.live:
-            self.show(refusals.error("disconnected"))
+            self.show(refusals.error("disconnected", tag))
             return None
-        return self.outbox.ask(make)
+        return self.outbox.ask(make, tag)
 
     def _say_kept_back(self) -> None:
         """Whenever the number of lines changes that the server's limit keeps back."""
@@ -130,7 +132,7 @@ class ClientSession:
             if isinstance(head, Line):
                 self._send(head, self.here)
             elif not self.here.is_called(head.room):
-                self.outbox.ask(partial(frames.Enter, room=head.room))
+                self.outbox.ask(partial(frames.Enter, room=head.room), head.tag)
             # else the way in led there, or the way out was refused
 
     def _send(self, line: Line, room: OpenRoom) -> None:
@@ -276,7 +278,7 @@ class ClientSession:
         """A new stay in a room: at first, after `/room`, anew after a loss or falling behind."""
         before, returning = self.here, arrival.returning
         missed = before.missed(entered) if before and returning else entered.missed
-        self.outbox.requests.pop(entered.ref or 0, None)
+        self.outbox.answer(entered.ref)
         self.show(*self.outbox.settle(anew=returning and before is not None))
         if returning and room_key(self.room) != room_key(self.entrance.asked):
             # Another one was wanted while this one was being entered.
@@ -309,7 +311,7 @@ class ClientSession:
         if ref in self.outbox.in_flight:
             return self.outbox.accepted(accepted, self.here.seq)
         if request is not None and not isinstance(request, frames.Enter):
-            del self.outbox.requests[ref]
+            self.outbox.answer(ref)
             self.here.awaited = accepted.seq or 0
             if accepted.seq is None:  # it changes nothing
                 self.own.refused(ref)
@@ -319,14 +321,15 @@ class ClientSession:
         ref = refused.ref
         if ref in self.outbox.in_flight:
             return self.outbox.refused_line(refused)
+        request, tag = self.outbox.answer(ref)
         if ref is not None:
             self.own.refused(ref)
-            if isinstance(self.outbox.requests.pop(ref, None), frames.Enter):
-                self.room = self._room().name
-        return [refusals.refused(refused)]
+        if isinstance(request, frames.Enter):
+            self.room = self._room().name
+        return [refusals.refused(refused, tag)]
 
     def _on_rooms(self, listed: frames.RoomLines) -> list[events.Event]:
-        self.outbox.requests.pop(listed.ref, None)
+        self.outbox.answer(listed.ref)
         self.known_rooms = tuple(line.room for line in listed.rooms)
         views = (events.RoomView(line.room, line.count) for line in listed.rooms)
         return [events.RoomList(tuple(views))]

@@ -71,6 +71,7 @@ class ClientSettings(Destination):
     reconnect: bool
     wait: bool
     renderer: str  # rich, minimal, json
+    input_form: str = "lines"  # or text, json
     heartbeat: float | None = None  # None: as the server wants them
     identity: str | None = None  # its file; None: keys that end with the program
     identity_passphrase: str | None = field(default=None, repr=False)

@@ -56,6 +56,7 @@ class Setting:
 
 
 RENDERERS = ("rich", "minimal", "json")
+INPUT_FORMS = ("lines", "text", "json")
 SHELLS = ("bash", "zsh", "fish")
 DEEDS = ("new", "show", "people", "forget", "passphrase", "export")  # of ``identity``
 ACTIONS = ("list", "show", "search", "export", "delete", "passphrase")  # of ``history``
@@ -203,6 +204,10 @@ TABLE: tuple[Setting, ...] = (
             N_("how the chat looks: rich, minimal (plain lines: for screen readers) or json"),
             "rich",
             flag="--renderer", word="{rich,minimal,json}", choices=RENDERERS),
+    Setting("CLIENT_INPUT", "client", "input_form", choice(*INPUT_FORMS),
+            N_("what a program's input is: lines (those with / are commands), text (only messages) "
+               "or json (objects)"), "lines",
+            flag="--input", word="{lines,text,json}", choices=INPUT_FORMS),
     Setting("CMD_CHAT_LANGUAGE", "both", "language", language,
             N_("language code, such as en; where it is not set the system's language decides"),
             flag="--language", short="-l", word="CODE"),

@@ -79,6 +79,7 @@ PERSON = {"CLIENT_SERVER": "h", "CLIENT_PORT": "1000", "CLIENT_USERNAME": "al",
         ("--room myroom", {"CLIENT_ROOM": "myroom"}),
         ("-r myroom", {"CLIENT_ROOM": "myroom"}),
         ("--renderer json", {"RENDERER_MODE": "json"}),
+        ("--input json", {"CLIENT_INPUT": "json"}),
         ("--language fr", {"CMD_CHAT_LANGUAGE": "fr"}),
         ("--listen --no-bell", {"CLIENT_LISTEN": "true", "CLIENT_BELL": "false"}),
         ("--no-reconnect", {"CLIENT_RECONNECT": "false"}),
@@ -336,7 +337,7 @@ def test_help_of_each_command_has_examples_and_every_option(
         assert "examples:" in out and f" {command.name} " in out
         for name in command.options:
             assert all(flag in out for flag in table.flags(name))
-        assert "{" not in out.replace("{rich,minimal,json}", "")
+        assert "{" not in out.replace("{rich,minimal,json}", "").replace("{lines,text,json}", "")
 
 
 def test_the_examples_in_help_can_be_parsed() -> None:

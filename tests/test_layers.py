@@ -258,7 +258,7 @@ INNER: dict[str, str] = {
         connection.deadlines
         entrance verification
         open_room room_secrets background
-        outbox completion
+        outbox completion input_forms
         commands refusals
         encryption
         identity
