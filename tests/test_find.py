@@ -392,6 +392,17 @@ def test_ten_redraws_of_a_search_in_all_that_is_kept_take_no_second() -> None:
     assert "of 1,111" in sight.hint()
 
 
+@pytest.mark.parametrize("between", [" ", "\n"])
+def test_a_message_full_of_hits_holds_nothing_up(between: str) -> None:
+    """Or a member could stop the screen of whoever looks for a letter."""
+    sight = Finds(80, 24)
+    sight.joins()
+    sight.hears(between.join(["é needle"] * 5000))
+    begin = time.process_time()
+    assert "needleneedle" in sight.enters("needle").looked_at()
+    assert time.process_time() - begin < 2.0
+
+
 # Plain lines
 
 

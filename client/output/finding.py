@@ -60,7 +60,7 @@ def text_of(rows: Iterable[Row]) -> str:
 
 def marked(rows: Sequence[Row], query: Query, style: str) -> tuple[Row, ...]:
     """The rows with ``style`` wherever the query stands in them."""
-    places = list(query.places(text_of(rows)))
+    places = deque(query.places(text_of(rows)))
     found, start = [], 0
     for row in rows:
         spans: list[Span] = []
@@ -73,18 +73,21 @@ def marked(rows: Sequence[Row], query: Query, style: str) -> tuple[Row, ...]:
 
 
 def _cut(
-    span: Span, start: int, places: Iterable[tuple[int, int]], style: str
+    span: Span, start: int, places: deque[tuple[int, int]], style: str
 ) -> Iterator[Span]:
-    """A span, which begins at ``start``, in pieces of which those at ``places`` have ``style``."""
+    """A span, which begins at ``start``, in pieces of which those at ``places`` have ``style``;
+    places that end in it are taken away."""
     done, end = 0, len(span.text)
-    for first, behind in places:
-        first, behind = max(done, first - start), min(end, behind - start)
-        if first >= behind:
-            continue
-        if done < first:
-            yield span._replace(text=span.text[done:first])
-        yield painted_over(span, style)._replace(text=span.text[first:behind])
-        done = behind
+    while places and places[0][0] - start < end:
+        first, behind = max(done, places[0][0] - start), min(end, places[0][1] - start)
+        if first < behind:
+            if done < first:
+                yield span._replace(text=span.text[done:first])
+            yield painted_over(span, style)._replace(text=span.text[first:behind])
+            done = behind
+        if places[0][1] - start > end:
+            break
+        places.popleft()
     if done < end or not span.text:
         yield span._replace(text=span.text[done:])
 

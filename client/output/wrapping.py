@@ -66,10 +66,12 @@ class _Clusters:
 
     def __init__(self, row: Row, most: int) -> None:
         self._texts: list[str] = []
-        self._looks: list[tuple[int, Span]] = []  # from which cell on
+        self._looks = row.spans
+        self._begins: list[int] = []  # of each the first cell, and the one behind all
         for span in row.spans:
-            self._looks.append((len(self._texts), span))
+            self._begins.append(len(self._texts))
             self._texts += clusters(span.text)
+        self._begins.append(len(self._texts))
         if all(span.text.isascii() for span in row.spans):
             self._ends: Sequence[int] = range(len(self._texts) + 1)
             return
@@ -108,10 +110,10 @@ class _Clusters:
 
     def spans(self, start: int, end: int) -> list[Span]:
         """What is between two cells, each piece as it looked."""
-        found = []
-        for number, (first, look) in enumerate(self._looks):
-            last = self._looks[number + 1][0] if number + 1 < len(self._looks) else end
-            first, last = max(first, start), min(last, end)
+        found, number = [], bisect_right(self._begins, start) - 1
+        while self._begins[number] < end:
+            first, last = max(self._begins[number], start), min(self._begins[number + 1], end)
             if first < last:
-                found.append(look._replace(text="".join(self._texts[first:last])))
+                found.append(self._looks[number]._replace(text="".join(self._texts[first:last])))
+            number += 1
         return found
