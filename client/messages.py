@@ -177,13 +177,8 @@ _DISCONNECTED: dict[str, str] = {
         "Several times within an hour what answered did not know your password or token; either "
         "that is no longer good there, or somebody is in between."
     ),
-    "bad_version": N_(
-        "The server speaks another version of the protocol; use the same version on both sides."
-    ),
-    "link_broken": N_(
-        "The encrypted link was disturbed and has been cut; if that goes on, somebody may be "
-        "tampering with it."
-    ),
+    "bad_version": _REFUSALS["bad_version"],
+    "link_broken": _REFUSALS["link_broken"],
     "misnamed": N_(
         "The server calls you by a nickname that you did not ask for, so the connection was ended; "
         "ask whoever runs it."

@@ -167,7 +167,7 @@ def test_a_line_that_goes_out_just_when_the_one_before_is_answered_is_watched_to
     monkeypatch.setitem(deadlines.HINTS, "answer", 1000.0)  # nothing else makes it look
     with two(pool, prs) as (group, ann, ben):
         liveness, awaited, lines = ann.connection._liveness, ann.session.awaited, [""]
-        monkeypatch.setattr(liveness, "_beat_at", math.inf)
+        monkeypatch.setattr(liveness, "beat_at", math.inf)
         until(lambda: liveness._silence.due == math.inf)
 
         def asked() -> Awaited:
@@ -226,7 +226,7 @@ def test_another_route_is_kept_in_mind_until_something_is_awaited(
         monkeypatch.setattr(silence, name, 1000.0)
     with two(pool, prs) as (group, ann, ben):
         liveness, awaited = ann.connection._liveness, ann.session.awaited
-        monkeypatch.setattr(liveness, "_beat_at", math.inf)
+        monkeypatch.setattr(liveness, "beat_at", math.inf)
         until(lambda: liveness._silence.due == math.inf)
         found = iter([True])
         monkeypatch.setattr(liveness, "route", mock.Mock(changed=lambda: next(found, False)))

@@ -41,7 +41,7 @@ class Liveness:
         self._deadlines = Deadlines(clock, on_slow)
         self.route: Route | None = None  # of the last connection
         self.interval = self.timeout = ATTEMPT_SECONDS
-        self._beat_at = self._heard = self._wrote = 0.0  # the next one; a record, one of ours
+        self.beat_at = self._heard = self._wrote = 0.0  # the next one; a record, one of ours
         self.gap = 0.0  # seconds in which nothing had passed before what waits for an answer
         # Something was sent since the reader thread asked last what is awaited; it says so itself
         # before it asks.  Set before ``written`` looks at the silence, and read after ``look`` has
@@ -62,7 +62,7 @@ class Liveness:
         self._heard = self._wrote = self._clock()
         # Not a whole interval for the first: those who come back together would beat together.
         first = self.interval * random.uniform(0.5, 1.0)  # noqa: S311  # nothing secret
-        self._beat_at, self.gap, self._received = self._heard + first, 0.0, 0
+        self.beat_at, self.gap, self._received = self._heard + first, 0.0, 0
         self._asked = False
         self._silence.begin()
         self._given_up = NOTHING
@@ -83,17 +83,12 @@ class Liveness:
         """Seconds in which nothing has passed, or had before what waits for an answer."""
         return max(self.gap, self._clock() - max(self._heard, self._wrote))
 
-    @property
-    def beat_at(self) -> float:
-        """When the next heartbeat goes out."""
-        return self._beat_at
-
     def due(self, awaited: Awaited) -> float:
         """When to look again, if nothing comes.  Raises Overdue."""
         deadline = self._deadlines.look(awaited)
         if self.is_unseen:
             return self._clock()
-        return min(self._beat_at, self._heard + self.timeout, self._silence.due, deadline)
+        return min(self.beat_at, self._heard + self.timeout, self._silence.due, deadline)
 
     def heard(self, size: int) -> None:
         """A record of ``size`` bytes has come."""
@@ -128,12 +123,12 @@ class Liveness:
 
     def beat(self, is_read: bool = True) -> None:
         """Send a heartbeat if it is time; where nothing is read, none that is to be answered."""
-        beats = self._clock() >= self._beat_at
+        beats = self._clock() >= self.beat_at
         if beats or (is_read and self._received >= limits.SEEN_BYTES):
             self._beat(answer=beats and is_read)
 
     def _beat(self, answer: bool) -> None:
-        self._beat_at, self._received = self._clock() + self.interval, 0
+        self.beat_at, self._received = self._clock() + self.interval, 0
         self._asked = self._asked or answer
         self._say_seen(answer)
 
@@ -177,6 +172,6 @@ class Liveness:
             "goes out every {beat} from now on."
         )
         self.interval = beat = self._heartbeat.interval(self.interval)
-        self._beat_at = min(self._beat_at, self._clock() + beat)
+        self.beat_at = min(self.beat_at, self._clock() + beat)
         shown = {"idle": messages.seconds(round(idle)), "beat": messages.seconds(round(beat))}
         self._emit(events.Notice(text.format(**shown)))

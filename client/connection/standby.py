@@ -64,11 +64,6 @@ class StandbyConnection:
         if found is not None:
             found.drop()
 
-    def ended(self, seconds: float) -> bool:
-        """Whether the thread ends within ``seconds``."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
     def _run(self) -> None:
         try:
             found = self._begin(self._opened)

@@ -115,8 +115,9 @@ class RosterVersion:
 class RosterHistory:
     """The present version, and as many before it as a post may be behind.
 
-    What was said is remembered for longer: of as many changes again under which something was.
-    A server can invent changes without anybody's help, but no posts.
+    ``now`` is the version after the last change.  What was said is remembered for longer: of as
+    many changes again under which something was.  A server can invent changes without anybody's
+    help, but no posts.
     """
 
     def __init__(self, log_id: bytes, change: int, roster: MemberSet) -> None:
@@ -126,11 +127,6 @@ class RosterHistory:
         self._since = change  # of what was said before it, nothing is known
         self.move(change, roster)
 
-    @property
-    def now(self) -> RosterVersion:
-        """The version after the last change."""
-        return self._now
-
     def get(self, change: int) -> RosterVersion | None:
         """The version after ``change``, if it is one of the last 64 and of now."""
         return self._by_change.get(change)
@@ -139,7 +135,7 @@ class RosterHistory:
         """Another change: ``roster`` is there from now on."""
         transcript = Transcript(self._log_id, change, roster.pairs())
         self._transcripts[change] = transcript
-        self._now = self._by_change[change] = RosterVersion(change, roster, transcript)
+        self.now = self._by_change[change] = RosterVersion(change, roster, transcript)
         if len(self._by_change) > CHANGES_BEHIND + 1:
             past = self._by_change.pop(next(iter(self._by_change)))
             if past.transcript.count == 0:
@@ -152,7 +148,7 @@ class RosterHistory:
     def unacknowledged(self) -> Claim | None:
         """The oldest change before now of which more was shown than posts in the log claim."""
         for change, transcript in self._transcripts.items():
-            if transcript.acknowledged < transcript.count and change < self._now.change:
+            if transcript.acknowledged < transcript.count and change < self.now.change:
                 return Claim(change, transcript.seen())
         return None
 

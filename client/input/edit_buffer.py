@@ -6,7 +6,6 @@ inside one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import islice
 
 from client.output.widths import clusters
@@ -66,7 +65,8 @@ class EditBuffer:
 
     def _left_of(self, place: int) -> int:
         """Where the character before a place begins."""
-        return place - len(_last(clusters(self.text[:place])))
+        *_before, last = "", *clusters(self.text[:place])
+        return place - len(last)
 
     def _right_of(self, place: int) -> int:
         """Where the character after a place ends."""
@@ -165,10 +165,3 @@ class EditBuffer:
             swapped = self.text[middle:end] + self.text[start:middle]
             self.set(self.text[:start] + swapped + self.text[end:], end)
             self.leave_cluster()
-
-
-def _last(pieces: Iterable[str]) -> str:
-    last = ""
-    for piece in pieces:
-        last = piece
-    return last

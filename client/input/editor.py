@@ -46,14 +46,6 @@ class Action(Enum):
     ESCAPE = auto()  # Esc, where nothing is open here that it could close
 
 
-def _no_completion(_before: str) -> tuple[int, list[str]]:
-    return 0, []
-
-
-def _always(_line: str) -> bool:
-    return True
-
-
 class Completion:
     """Puts one after the other of what may stand where the word before the cursor is.
     ``complete`` gets the line up to the cursor and returns where that word starts and what may
@@ -93,8 +85,8 @@ class LineEditor:
 
     def __init__(
         self,
-        complete: Complete = _no_completion,
-        remember: Remember = _always,
+        complete: Complete = lambda before: (0, []),
+        remember: Remember = lambda line: True,
         *,
         leave_twice: bool = False,
         yank: bool = True,

@@ -59,12 +59,8 @@ class ScreenQueue:
         self._changed = threading.Condition()
         self._items: deque[Item] = deque()
         self._undrawn: Counter[type[Event]] = Counter()  # events that nobody could see
-        self._closed = False
+        self.closed = False
         self._hurried = False
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
 
     def put(self, item: Item) -> None:
         """Add an item; after ``hurry`` only if there is room."""
@@ -87,14 +83,14 @@ class ScreenQueue:
         """Whether there is room for more within ``seconds``; so, too, where nobody reads it."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: self._has_room() or self._hurried or self._closed, seconds
+                lambda: self._has_room() or self._hurried or self.closed, seconds
             )
 
     def take(self, patience: float | None) -> list[Item] | None:
         """Wait for items, for so many seconds; None after ``close``, when all have been taken."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed, patience)
-            if not self._items and self._closed:
+            self._changed.wait_for(lambda: self._items or self.closed, patience)
+            if not self._items and self.closed:
                 return None
             items = list(self._items)
             self._items.clear()
@@ -126,14 +122,14 @@ class ScreenQueue:
     def _close_locked(self, drop: bool) -> None:
         if drop:
             self._items.clear()
-        self._closed = True
+        self.closed = True
         self._changed.notify_all()
 
     def _has_room(self) -> bool:
         return len(self._items) < QUEUE_EVENTS
 
     def _append_locked(self, item: Item) -> None:
-        if self._closed:
+        if self.closed:
             self._count_locked([item])
             return
         self._items.append(item)
