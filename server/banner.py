@@ -19,12 +19,14 @@ def banner(settings: ServerSettings, port: int, forms_port: int | None = None) -
     host, reachable = _shown_host(settings.host)
     secure = settings.ssl_cert is not None
     scheme = ("https://", "wss://") if secure else ("http://", "ws://")
+    options = _options(settings)
+    command = f"python cmd_chat.py connect {host} {port} <username> <password>{options}"
     lines = [
         _("Server Address: {address}").format(address=host_and_port(host, port)),
         _("Protocol: {http} (WebSocket: {ws})").format(http=scheme[0], ws=scheme[1]),
-        _("Connect with: {command}").format(command=_connect_command(settings, host, port)),
+        _("Connect with: {command}").format(command=command),
     ]
-    here = started.connect_line(environment(), settings.host, port, _options(settings))
+    here = started.connect_line(environment(), settings.host, port, options)
     if not _wants_header(settings):
         lines.append(_("On this machine: {command}").format(command=here))
     if isinstance(settings.token_forms, tuple):
@@ -35,7 +37,8 @@ def banner(settings: ServerSettings, port: int, forms_port: int | None = None) -
     lines.append(_("Messages are end-to-end encrypted: this server cannot read them."))
     lines.append(_("Stop with: q and Enter, or Ctrl-C"))
     rule = "=" * _WIDTH
-    return "\n".join([rule, "  " + _("CMD CHAT SERVER STARTED"), rule, *_indented(lines), rule])
+    title = _("CMD CHAT SERVER STARTED")
+    return "\n".join([rule, f"  {title}", rule, *(f"  {line}" for line in lines), rule])
 
 
 def _wants_header(settings: ServerSettings) -> bool:
@@ -44,21 +47,12 @@ def _wants_header(settings: ServerSettings) -> bool:
     return proxies.sends_header(proxies.of_peer(_LOOPBACK[":" in settings.host]))
 
 
-def _indented(lines: list[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
-
-
 def _shown_host(host: str) -> tuple[str, bool]:
     """The address to show for what was bound, and whether other machines can reach it."""
     if host not in _EVERYWHERE:
         return host, True
     found = default_route_address(ipv6=_EVERYWHERE[host]) or default_route_address()
     return (found, True) if found else ("127.0.0.1", False)
-
-
-def _connect_command(settings: ServerSettings, host: str, port: int) -> str:
-    command = f"python cmd_chat.py connect {host} {port} <username> <password>"
-    return command + _options(settings)
 
 
 def _options(settings: ServerSettings) -> str:

@@ -18,15 +18,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from protocol import frames
 from protocol import limits as protocol_limits
-from protocol.errors import (
-    Gone,
-    RateLimited,
-    Repeated,
-    RoomFull,
-    ServerFull,
-    Stale,
-    Unexpected,
-)
+from protocol.errors import Gone, RateLimited, Repeated, RoomFull, ServerFull, Stale, Unexpected
 from protocol.keys import Bundle
 from protocol.names import room_key
 from server import limits
