@@ -165,8 +165,8 @@ def causes() -> dict[str, set[str]]:
         "_WAITING": given(["Awaited", "_say_slow"], "client") - {""},
         "_PAUSED": returned("question", "client/connection/reconnection.py"),
         "_UNREACHABLE": constants("transport", "client/connection/outcome.py", "client/app.py"),
-        "_HISTORY": constants("client/history", "client/commands.py"),
-        "_IDENTITY": constants("client/identity"),
+        "_HISTORY": constants("client/history", "client/sealed_file.py", "client/commands.py"),
+        "_IDENTITY": constants("client/identity", "client/sealed_file.py"),
     }
 
 
