@@ -108,10 +108,14 @@ def _parsed(path: str, text: str) -> ConfigParser:
     parsed = configparser.ConfigParser(interpolation=None)
     try:
         parsed.read_string(text)
-    except configparser.ParsingError as error:
-        line = error.errors[0][0] if error.errors else getattr(error, "lineno", 0)
-    except (configparser.DuplicateSectionError, configparser.DuplicateOptionError) as error:
+    except (
+        configparser.MissingSectionHeaderError,  # a ParsingError without its list
+        configparser.DuplicateSectionError,
+        configparser.DuplicateOptionError,
+    ) as error:
         line = error.lineno or 0
+    except configparser.ParsingError as error:
+        line = error.errors[0][0]
     else:
         return parsed
     sentence = _("{path} cannot be used: line {line} is not understood, or is there twice.")

@@ -160,6 +160,8 @@ def test_what_is_no_readable_file_is_refused(environ: dict[str, str]) -> None:
     path = write(environ, "")
     path.write_bytes(b"[work]\nroom = \xff\n")
     assert "not valid UTF-8" in refusal(environ)
+    path.write_text("ssl = yes\n[work]\nroom = team\n")
+    assert "line 1 is not understood" in refusal(environ)
     path.write_bytes(b"#" * 200_000)
     assert "too long" in refusal(environ)
     path.unlink()
