@@ -2,13 +2,12 @@
 
     file     cmdchat KIND VERSION COST SALT SEALED SUM, a space between each two, one line feed
     lock     HKDF-SHA256(scrypt(passphrase in NFC, SALT, N = 2^COST, r = 8, p = 1),
-             info = "cmdchat NAME lock VERSION", the line before SEALED), 32 bytes: a Fernet key
+             info = the kind's label for locks, the line before SEALED), 32 bytes: a Fernet key
     SEALED   Fernet over the plaintext
-    SUM      SHA-256("cmdchat NAME sum VERSION", the line before SUM)
+    SUM      SHA-256(the kind's label for sums, the line before SUM)
 
-NAME is the first word of KIND.  COST is decimal; SALT (16 bytes) and SUM (32 bytes) are base64url
-without padding.  The clock field of Fernet is 0.  SUM needs no passphrase: it tells a damaged file
-from a wrong passphrase.
+COST is decimal; SALT (16 bytes) and SUM (32 bytes) are base64url without padding.  The clock field
+of Fernet is 0.  SUM needs no passphrase: it tells a damaged file from a wrong passphrase.
 """
 
 from __future__ import annotations
@@ -52,10 +51,13 @@ class WrongPassphrase(FileUnusable):
 
 
 class FileKind:
-    """One kind of file, of one ``version``; ``name`` is the first word of it, ``part`` the rest."""
+    """One kind of file, of one ``version``; ``name`` is the first word of it, ``part`` the rest.
 
-    def __init__(self, name: str, version: str, part: str = "") -> None:
-        self._name, self._version = name, version
+    ``lock`` and ``sum_`` are its labels (``protocol.keys.labelled``).
+    """
+
+    def __init__(self, name: str, version: str, lock: str, sum_: str, part: str = "") -> None:
+        self._lock, self._sum = lock, sum_
         self._begin = f"cmdchat {name}{part} {version}"
         self._line = re.compile(rf"{self._begin} ([1-9][0-9]?) {FIELD16} {TOKEN} {FIELD32}\n")
         self._other = re.compile(rf"cmdchat {name}(?:{part})? (?!{version} )[0-9]{{1,4}} ")
@@ -82,8 +84,7 @@ class FileKind:
 
     def summed(self, line: bytes) -> bytes:
         """``line`` with SUM and its end."""
-        summed = digest(f"cmdchat {self._name} sum {self._version}", line)
-        return line + b" " + to_text(summed).encode("ascii") + b"\n"
+        return line + b" " + to_text(digest(self._sum, line)).encode("ascii") + b"\n"
 
     def _cipher(self, head: bytes, passphrase: str) -> FileCipher:
         *_, cost, salt = head.decode("ascii").split(" ")
@@ -92,8 +93,7 @@ class FileKind:
             stretched = scrypt(secret, from_text(salt, 16), int(cost))
         except Malformed:
             raise FileUnusable() from None
-        info = labelled(f"cmdchat {self._name} lock {self._version}", head)
-        return FileCipher(self, head, derived_fernet(stretched, info))
+        return FileCipher(self, head, derived_fernet(stretched, labelled(self._lock, head)))
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,9 @@ _NUMBER = r"([1-9][0-9]{0,14})"
 _HEADER = re.compile(rf"cmdchat history run {_VERSION} {FIELD16} (0|[1-9][0-9]{{0,2}})\n")
 _LINE = re.compile(rf"{_NUMBER} {TOKEN}\n".encode("ascii"))
 
-KEY_FILE = FileKind("history", _VERSION, " keys")
+KEY_FILE = FileKind(
+    "history", _VERSION, "cmdchat history lock 2", "cmdchat history sum 2", part=" keys"
+)
 
 
 class Damaged(FileUnusable):

@@ -30,7 +30,7 @@ from protocol.keys import SIGN_BYTES, from_text, to_text
 from protocol.limits import COUNTER_MAX
 from protocol.names import check_nick, nick_key
 
-FILE = FileKind("identity", "1")
+FILE = FileKind("identity", "1", "cmdchat identity lock 1", "cmdchat identity sum 1")
 PEOPLE = 1000  # known; beyond, those who were not verified go first, the longest unseen of them
 SIGHTINGS = 8  # servers and nicknames of a person; the oldest go first
 GOING = 64  # starts that have not ended
