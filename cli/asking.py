@@ -149,6 +149,17 @@ def note_exposed(args: Arguments) -> None:
         say(sentence.format(words=words, ways=ways))
 
 
+def note_exposed_text() -> None:
+    """The same of a text to be sent; but only to somebody at a terminal: what runs every night
+    would say it every night."""
+    if is_terminal(sys.stderr):
+        sentence = _(
+            "Note: others on this machine can see {words} on the command line, for example "
+            "with ps. Safer: {ways}."
+        )
+        say(sentence.format(words=ROWS["<MESSAGE>"].word, ways=_("standard input, or --file")))
+
+
 def _safer_ways(row: Setting) -> list[str]:
     file = ROWS.get(f"{row.name}_FILE")
     ways = [file.flag] if file else []

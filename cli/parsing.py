@@ -15,6 +15,7 @@ from cli.table import (
     EPILOG,
     HISTORY,
     IDENTITY,
+    SEND,
     TOKEN,
     Subcommand,
     flags,
@@ -162,6 +163,8 @@ def _positionals(
 ) -> Arguments:
     if command is CONNECT:
         return _connect_words(args, words, invited)
+    if command is SEND:  # as echo does
+        return {"<MESSAGE>": " ".join(words)} if words else {}
     if command is TOKEN and args["--list"] and (words or args["--revoke"]):
         raise UsageError(_("--list lists all tokens: leave out USERNAME, TOKEN and --revoke."))
     if command is TOKEN and args["--revoke"]:

@@ -26,10 +26,13 @@ from cli.table import (
     CONNECT,
     HISTORY,
     IDENTITY,
+    SEND,
     SERVE,
     STATUS,
+    TAIL,
     TOKEN,
     VERSION,
+    WAIT,
     flags,
 )
 from client.output import streams
@@ -159,6 +162,38 @@ def _status(sources: Sources) -> int:
     return run(chosen)
 
 
+def _send(sources: Sources) -> int:
+    chosen = settle(settings.send_settings, sources)
+    if chosen.text is not None:
+        asking.note_exposed_text()
+    client = _with_passphrase(chosen.client)
+    from client.background import StartupKeys
+
+    keys = StartupKeys(client)
+    from client.programs.send import run
+
+    return run(replace(chosen, client=client), keys)
+
+
+def _tail(sources: Sources) -> int:
+    return _listen(settle(settings.tail_settings, sources))
+
+
+def _wait(sources: Sources) -> int:
+    return _listen(settle(settings.wait_settings, sources))
+
+
+def _listen(chosen: settings.TailSettings) -> int:
+    streams.check()
+    client = _with_passphrase(chosen.client)
+    from client.background import StartupKeys
+
+    keys = StartupKeys(client)
+    from client.programs.tail import run
+
+    return run(replace(chosen, client=client), keys)
+
+
 def _completion(sources: Sources) -> int:
     from cli import completion
 
@@ -173,6 +208,9 @@ _STARTS: dict[str, Callable[[Sources], int]] = {
     HISTORY.name: _history,
     IDENTITY.name: _identity,
     STATUS.name: _status,
+    SEND.name: _send,
+    TAIL.name: _tail,
+    WAIT.name: _wait,
     COMPLETION.name: _completion,
 }
 

@@ -176,6 +176,58 @@ STATUS = Subcommand(
     ),
 )
 
+# How ``send``, ``tail`` and ``wait`` get into a room: what ``connect`` takes but for its screen.
+_VISIT = (
+    "CLIENT_SERVER",
+    "CLIENT_PORT",
+    "CLIENT_USERNAME",
+    "CLIENT_PASSWORD_FILE",
+    "CLIENT_TOKEN",
+    "CLIENT_ROOM",
+    "CLIENT_ROOM_SECRET",
+    "CLIENT_ROOM_SECRET_FILE",
+    "CLIENT_INVITE",
+    "CLIENT_INVITE_FILE",
+    "CLIENT_RECONNECT",
+    "CLIENT_WAIT",
+    "CLIENT_HEARTBEAT",
+    "CLIENT_IDENTITY",
+    "IDENTITY_PASSPHRASE_FILE",
+    *_WAY,
+    *_ALWAYS,
+)
+
+SEND = Subcommand(
+    "send",
+    N_("Send a message, perhaps wait for an answer, and end."),
+    ("<MESSAGE>",),
+    ("--to", "--file", "--lines", "--wait", "--from", "--timeout", "--json", "--raw", *_VISIT),
+    (
+        "{run} send --server localhost --name backup --password-file pw backup done",
+        "make 2>&1 | {run} send --server localhost --name ci --to alice",
+        "{run} send --server localhost --name ci deploy? --wait '^(yes|no)$' --from alice --raw",
+    ),
+)
+
+TAIL = Subcommand(
+    "tail",
+    N_("Print messages as they come."),
+    (),
+    ("--count", "--timeout", "--from", "--private", "--json", "--raw", *_VISIT),
+    (
+        "{run} tail --server localhost --name log --room team",
+        "{run} tail --server localhost --name log --json --count 10 --timeout 3600",
+    ),
+)
+
+WAIT = Subcommand(
+    "wait",
+    N_("Wait for a message that matches, print it, and end."),
+    (),
+    ("--match", "--from", "--timeout", "--json", "--raw", *_VISIT),
+    ("{run} wait --server localhost --name ci --match '^go$' --from alice --timeout 600",),
+)
+
 COMPLETION = Subcommand(
     "completion",
     N_("Print a script that lets a shell complete this program's command lines."),
@@ -190,7 +242,7 @@ COMPLETION = Subcommand(
 
 COMMANDS = {
     command.name: command
-    for command in (SERVE, CONNECT, TOKEN, HISTORY, IDENTITY, STATUS, COMPLETION)
+    for command in (SERVE, CONNECT, TOKEN, HISTORY, IDENTITY, STATUS, SEND, TAIL, WAIT, COMPLETION)
 }
 
 DESCRIPTION = N_("A chat for the terminal, with end-to-end encryption, that leaves no traces.")

@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING
 from client import commands, completion, events, input_forms, messages
 from client.background import StartupKeys
 from client.connection.connection import ClientConnection
-from client.connection.handshake import ATTEMPT_SECONDS
 from client.console import Console
+from client.destination import dial, ending, tls_context, unusable
 from client.input.signals import heed
 from client.input.waiter import let_run_in_background
 from client.local_user import LocalUser
@@ -23,13 +22,10 @@ from client.output import streams
 from client.output.screen import local_now
 from client.session import ClientSession
 from i18n import _, plural
-from protocol import limits
 from protocol.invite import InviteLink
-from settings import ClientSettings, Destination, SettingsError, environment, history_folder
+from settings import ClientSettings, SettingsError, environment, history_folder
 from settings.exit_status import ExitStatus
-from transport import NOT_LET_IN, CertificateUnusable, tls
-from transport.stream import Stream
-from transport.websocket import WebSocket
+from transport import CertificateUnusable, tls
 
 if TYPE_CHECKING:
     from client.history.recorder import Recorder
@@ -75,29 +71,6 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
 def _unsent(count: int) -> str:
     text = plural("{count} line was not sent.", "{count} lines were not sent.", count)
     return text.format(count=count)
-
-
-def unusable(error: CertificateUnusable) -> str:
-    """What to do about a file or fingerprint that TLS cannot use."""
-    if error.reason == "fingerprint":
-        return _("--ssl-fingerprint takes the 64 hexadecimal digits of a SHA-256.")
-    if error.reason in ("missing", "unreadable"):
-        return _("The file {path} cannot be read: check --ssl-ca.").format(path=error.path)
-    return _("The file {path} holds no certificate in PEM form: check --ssl-ca.").format(
-        path=error.path
-    )
-
-
-def unreached(reason: str) -> int:
-    """The exit status where no connection came about: a proxy that asks for a password refuses."""
-    return ExitStatus.REFUSED if reason in NOT_LET_IN else ExitStatus.UNREACHABLE
-
-
-def tls_context(settings: Destination) -> tls.Context | None:
-    """How to check the server's certificate, None without TLS.  Raises CertificateUnusable."""
-    if not settings.use_ssl:
-        return None
-    return tls.client_context(settings.ssl_ca, settings.ssl_fingerprint)
 
 
 class _Client:
@@ -168,7 +141,7 @@ class _Client:
         """The connection, not started yet."""
         settings, console = self._settings, self._console
         return ClientConnection(
-            self._dial,
+            lambda opened: dial(settings, self._context, opened),
             keys.identity(),
             keys.credentials,
             self._session,
@@ -334,22 +307,11 @@ class _Client:
             return ExitStatus.LEFT
         if self._connection.joined:
             self._console.screen.show(events.Disconnected(outcome.reason))
-        if outcome.kind == "unreachable":
-            proxy = self._settings.proxy
-            params = {"proxy": proxy and proxy.server, **outcome.params}
-            self._say_last(messages.unreachable(outcome.reason, self._address.server, params))
-            return unreached(outcome.reason)
-        if outcome.reason == "taken_over":
-            # Not an error: a supervisor that starts it again would throw the other one out.
-            self._say_last(messages.refusal(outcome.reason))
-            return ExitStatus.LOST if left_over else ExitStatus.LEFT
-        if outcome.kind == "refused":
-            by_token = outcome.reason == "auth_failed" and self._settings.token is not None
-            code = "token_failed" if by_token else outcome.reason
-            self._say_last(messages.refusal(code, outcome.params))
-            return ExitStatus.REFUSED
-        self._say_last(messages.disconnected(outcome.reason))
-        return ExitStatus.LOST
+        status, sentence = ending(outcome, self._settings)
+        self._say_last(sentence)
+        if outcome.reason == "taken_over" and left_over:
+            return ExitStatus.LOST
+        return status
 
     def _give_up(self) -> int:
         """Hand back what was not sent; how many lines that were."""
@@ -421,23 +383,6 @@ class _Client:
         self._quitting = self._interrupted = True
         self._news.put("interrupted")
         self._console.input.stop()
-
-    def _dial(self, opened: Callable[[Stream], None]) -> WebSocket:
-        # With websocket-client, which is loaded while the keys are being made.
-        from transport.client_websocket import connect
-
-        return connect(
-            self._settings.server,
-            self._settings.port,
-            tls=self._context,
-            server_hostname=self._settings.tls_name,
-            path=self._settings.path or "/",
-            timeout=ATTEMPT_SECONDS,
-            max_message_size=limits.HANDSHAKE_BYTES,
-            greeted=True,
-            opened=opened,
-            proxy=self._settings.proxy,
-        )
 
     def _complete(self, before: str) -> tuple[int, list[str]]:
         user = self._commands.user

@@ -86,6 +86,14 @@ class LocalUser:
         """Post to one member."""
         self.say(text, to=nick)
 
+    def post(self, line: Line) -> None:
+        """Post a line that the caller keeps, to see how far it comes.
+
+        Again, it is for nobody whom it was not for the first time.
+        """
+        with self._session.acting():
+            self._post(line)
+
     def resend(self, everything: bool = False) -> None:
         """Send again what was handed back in the room that is shown: the oldest line, or all."""
         with self._session.acting() as session:
@@ -104,7 +112,7 @@ class LocalUser:
         """The lock is held."""
         session = self._session
         if line.to is None:
-            line.guarded = session.encryption.all_verified()
+            line.guarded = line.guarded or session.encryption.all_verified()
         elif session.here is None or not session.here.address(line):
             session.show(*session.outbox.hand_back(line, "gone"))
             return

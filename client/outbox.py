@@ -58,7 +58,7 @@ class Line:
     post_id: bytes | None = None
     change: int = 0
     signature: bytes = b""
-    encoded: tuple[bytes, ...] = field(default=(), repr=False)
+    encoded: tuple[bytes, ...] = field(default=(), repr=False)  # since it was sent
     seq: int | None = None  # once accepted
     refusal: str | None = None  # a code
 
@@ -262,6 +262,7 @@ class Outbox:
 
     def _put_back(self, line: Line) -> None:
         """``line`` has to be sealed again: it waits where it did before."""
+        line.encoded = ()  # the server has refused that
         place = 0
         for other in self.queued:
             if isinstance(other, Switch) or other.order > line.order:

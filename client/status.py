@@ -11,7 +11,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -21,15 +21,11 @@ from cryptography import x509
 
 import i18n
 from client import messages, refusals
-from client.app import (
-    tls_context,
-    unreached,
-    unusable,
-)
 from client.background import StartupKeys
 from client.connection.handshake import ANSWER_SECONDS, ATTEMPT_SECONDS, ClientHandshake
 from client.connection.outcome import AdmissionRefused
 from client.console import is_dumb
+from client.destination import dial, tls_context, unreached, unusable
 from client.input.terminal import Size, is_terminal, size_of
 from client.output import streams
 from client.output.charset import Charset, is_utf8, terminal_encoding
@@ -39,11 +35,10 @@ from protocol import frames, limits
 from protocol.errors import ChatError, Unexpected
 from protocol.hosts import host_and_port, is_loopback
 from protocol.safe_text import visible
-from settings import ClientSettings, Destination, StatusSettings, environment
+from settings import ClientSettings, StatusSettings, environment
 from settings.exit_status import ExitStatus
 from transport import CertificateUnusable, Closed, Unreachable
-from transport.client_websocket import ClientWebSocket, Way, connect
-from transport.stream import Stream
+from transport.client_websocket import ClientWebSocket, Way
 
 SOON_DAYS = 14  # a certificate that ends within them is worth a word
 PING_SECONDS = 5.0
@@ -112,7 +107,7 @@ def _look_at_server(report: Report, settings: StatusSettings) -> None:
     report.facts |= {"server": where, "reached": False, "proxy": proxy}
     title = _("Server")
     try:
-        peer = _dial(settings)
+        peer = dial(settings, tls_context(settings))
     except CertificateUnusable as error:
         report.fail(ExitStatus.USAGE, title, "certificate_unusable", unusable(error))
         return
@@ -129,21 +124,6 @@ def _look_at_server(report: Report, settings: StatusSettings) -> None:
         report.fail(ExitStatus.LOST, title, "lost", messages.disconnected("lost"))
     finally:
         peer.finish(0.0)
-
-
-def _dial(settings: Destination, opened: Callable[[Stream], None] | None = None) -> ClientWebSocket:
-    return connect(
-        settings.server,
-        settings.port,
-        tls=tls_context(settings),
-        server_hostname=settings.tls_name,
-        path=settings.path or "/",
-        timeout=ATTEMPT_SECONDS,
-        max_message_size=limits.HANDSHAKE_BYTES,
-        greeted=True,
-        opened=opened,
-        proxy=settings.proxy,
-    )
 
 
 def _ask(report: Report, peer: ClientWebSocket, settings: StatusSettings, where: str) -> None:
@@ -233,7 +213,8 @@ def _log_in(report: Report, settings: ClientSettings) -> None:
 
 def _log_in_with(report: Report, settings: ClientSettings, keys: StartupKeys) -> None:
     handshake = ClientHandshake(
-        lambda opened: _dial(settings, opened), keys.identity(), keys.credentials, keys.link_keys,
+        lambda opened: dial(settings, tls_context(settings), opened),
+        keys.identity(), keys.credentials, keys.link_keys,
         ticket=lambda: None, leaving=threading.Event(), clock=time.monotonic,
         on_slow=lambda: None,
     )  # fmt: skip

@@ -8,11 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from client import messages
-from client.app import (
-    tls_context,
-    unreached,
-    unusable,
-)
+from client.destination import tls_context, unreached, unusable
 from client.output import streams
 from i18n import _
 from protocol.codec import parse

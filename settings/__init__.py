@@ -16,6 +16,13 @@ from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
 from settings.history import HistorySettings, history_folder, history_settings
 from settings.identity import IdentitySettings, identity_settings
+from settings.programs import (
+    SendSettings,
+    TailSettings,
+    send_settings,
+    tail_settings,
+    wait_settings,
+)
 from settings.proxies import holds_password
 from settings.serve import ServerSettings, server_settings
 from settings.sources import Sources, missing
@@ -34,11 +41,13 @@ __all__ = [
     "HistorySettings",
     "IdentitySettings",
     "MissingSetting",
+    "SendSettings",
     "ServerSettings",
     "Setting",
     "SettingsError",
     "Sources",
     "StatusSettings",
+    "TailSettings",
     "TokenSettings",
     "address",
     "client_settings",
@@ -50,9 +59,12 @@ __all__ = [
     "missing",
     "near_misses",
     "read_dotenv",
+    "send_settings",
     "server_settings",
     "status_settings",
+    "tail_settings",
     "token_settings",
+    "wait_settings",
 ]
 
 

@@ -43,6 +43,10 @@ class ExitStatus(IntEnum):
         "and serves on)"
     )
     TIMED_OUT = 124, (
-        "Kept for a time that is over, as timeout(1) has it: no subcommand ends so by itself"
+        "The time of `--timeout` was over, as timeout(1) has it: what was waited for did not come, "
+        "or could not be sent and was not"
     )
-    INTERRUPTED = 130, "Interrupted before connecting, or Ctrl-C twice"
+    INTERRUPTED = 130, (
+        "Interrupted before connecting, or Ctrl-C twice; `send`, `tail` and `wait` by any "
+        "signal that tells to go"
+    )

@@ -174,6 +174,15 @@ def fingerprint(text: str) -> str:
     raise ValueError(_("it must be the SHA-256 fingerprint of a certificate: 64 hex digits"))
 
 
+def pattern(text: str) -> re.Pattern[str]:
+    """A regular expression, as Python's ``re`` has it."""
+    try:
+        return re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        sentence = _("it must be a regular expression as Python has it ({reason})")
+        raise ValueError(sentence.format(reason=error)) from None
+
+
 def nickname(text: str) -> str:
     """A nickname by the protocol's rules, in its normal form."""
     from protocol.errors import ChatError

@@ -46,7 +46,8 @@ POSIX = {"termios", "tty", "pty", "fcntl", "resource", "pwd", "grp"}
 # Who may print: the renderers, the banner, the sentence at the end, what was asked for (a token,
 # a history).
 WRITERS = {"cli/run.py", "cli/asking.py", "server/app.py", "client/app.py", "client/token.py",
-           "client/status.py", "client/history/command.py", "client/identity/command.py",
+           "client/status.py", "client/programs/printing.py", "client/history/command.py",
+           "client/identity/command.py",
            "client/console.py"}  # fmt: skip
 SCREENS = {("client", "input"), ("client", "output"), ("client", "fullscreen")}
 
@@ -208,7 +209,7 @@ INNER: dict[str, str] = {
     """,
     "settings": """
         __init__
-        token status
+        token status programs
         connect
         serve history identity proxies
         sources
@@ -245,15 +246,20 @@ INNER: dict[str, str] = {
         admission auth banner bans churn expiry rate_limits signals throttle tickets
         client_address private threads limits
     """,
+    "client.programs": """
+        send tail
+        visit printing delivery wanted
+    """,
     "client": """
         token status
-        app
+        app programs
         console
         history identity.command fullscreen
         output
         input
         output.widths
-        local_user connection
+        local_user destination
+        connection
         session
         connection.deadlines
         entrance verification

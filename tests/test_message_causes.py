@@ -164,7 +164,9 @@ def causes() -> dict[str, set[str]]:
         "_COMING_BACK": lost,
         "_WAITING": given(["Awaited", "_say_slow"], "client") - {""},
         "_PAUSED": returned("question", "client/connection/reconnection.py"),
-        "_UNREACHABLE": constants("transport", "client/connection/outcome.py", "client/app.py"),
+        "_UNREACHABLE": constants(
+            "transport", "client/connection/outcome.py", "client/destination.py"
+        ),
         "_HISTORY": constants("client/history", "client/sealed_file.py", "client/commands.py"),
         "_IDENTITY": constants("client/identity", "client/sealed_file.py"),
     }

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from client.input.source import END, STOPPED, LineSource
 from client.input.waiter import READ_BYTES, Waiter, read
@@ -150,7 +150,7 @@ class ThreadedPipeInput(LineSource):
         self.stop()
 
 
-def open_pipe(file: TextIO | None) -> LineSource:
+def open_pipe(file: TextIO | BinaryIO | None) -> LineSource:
     """Lines of a standard input that is not edited here."""
     try:
         fd = -1 if file is None else file.fileno()
