@@ -147,7 +147,7 @@ def test_what_is_refused_is_4(
 
 
 def test_a_nickname_that_stays_in_use_is_4(server: Server, witness: Client) -> None:
-    for words in (["--timeout", "0.5"], ["--no-wait"]):
+    for words in (["--timeout", "5"], ["--no-wait"]):
         program = send(server, witness.nick, *words, "text")
         assert status(program) == 4 and "has that nickname" in program.errors
 
@@ -155,7 +155,7 @@ def test_a_nickname_that_stays_in_use_is_4(server: Server, witness: Client) -> N
 def test_no_answer_to_what_went_out_is_5() -> None:
     """And it is said that nobody knows."""
     with Server() as server, Client(server, "witness") as witness:
-        with visitor("send", server, "ci", "--lines", "--timeout", "2") as program:
+        with visitor("send", server, "ci", "--lines", "--timeout", "5") as program:
             witness.next("joined", nick="ci")
             program.write(b"first\n")
             witness.next("message", text="first")
@@ -168,7 +168,7 @@ def test_no_answer_to_what_went_out_is_5() -> None:
 
 
 def test_time_that_is_over_is_124(server: Server, witness: Client, nick: str) -> None:
-    program = send(server, nick, "question", "--wait", "answer", "--timeout", "1")
+    program = send(server, nick, "question", "--wait", "answer", "--timeout", "5")
     assert (status(program), program.errors) == (124, "No answer came in time.\n")
     witness.hears("question", from_=nick)
 
@@ -214,16 +214,16 @@ def test_its_own_ghost_is_waited_for() -> None:
 def test_a_ghost_that_stays_longer_than_there_is_time_is_4() -> None:
     with Server() as server, Client(server, "ci") as before:
         before.process.kill()
-        program = send(server, "ci", "text", "--timeout", "5")
+        program = send(server, "ci", "text", "--timeout", "10")
         assert status(program) == 4 and "has lost the connection" in program.errors
 
 
 def test_lines_beyond_the_limit_wait() -> None:
-    settings = {"MAX_MESSAGES_PER_WINDOW": "2", "RATE_LIMIT_WINDOW": "3"}
+    settings = {"MAX_MESSAGES_PER_WINDOW": "2", "RATE_LIMIT_WINDOW": "6"}
     with Server(settings) as server, Client(server, "witness") as witness:
-        program = send(server, "ci", "--lines", "--timeout", "2", text=b"1\n2\n3\n4\n5\n")
+        program = send(server, "ci", "--lines", "--timeout", "5", text=b"1\n2\n3\n")
         assert (status(program), program.errors) == (0, "")
-        witness.hears("1", "2", "3", "4", "5")
+        witness.hears("1", "2", "3")
 
 
 def test_after_a_lost_connection_each_line_is_there_once(server: Server, witness: Client) -> None:
