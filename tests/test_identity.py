@@ -573,6 +573,15 @@ def test_keys_for_one_run_are_kept_only_if_they_were_verified(
     assert [(each.sign, each.verified) for each in people] == [(friend.bundle.sign, True)]
 
 
+def test_nobody_is_one_of_their_own_people(path: Path, open_keepers: list[Keeper]) -> None:
+    here, there = opened(path, open_keepers), opened(path, open_keepers)
+    core, _ = room_of(here, member(there.identity, "alice2", 2, 2))
+    assert core.is_verified(there.identity.fingerprint)
+    core.verify("alice2", there.identity.fingerprint)
+    here.close()
+    assert IdentityFile(path, PASSPHRASE).contents.people == ()
+
+
 def test_a_start_is_over_once_it_is_closed(path: Path, open_keepers: list[Keeper]) -> None:
     first, second = opened(path, open_keepers), opened(path, open_keepers)
     assert first.close() == ""

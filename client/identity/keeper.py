@@ -70,7 +70,7 @@ class Keeper:
 
     def met(self, bundle: Bundle, nick: str) -> None:
         """Somebody is here whose signing key lasts; returns at once."""
-        if not bundle.run:  # those keys are for this once
+        if not bundle.run or self._is_own(bundle):  # without a run: keys for this once
             return
         sighting = Sighting(self.server, nick, date.today())
         known = self._file.contents.person(bundle.sign)
@@ -80,6 +80,8 @@ class Keeper:
 
     def verified(self, bundle: Bundle, nick: str) -> None:
         """The code of somebody was compared; returns at once."""
+        if self._is_own(bundle):
+            return
         sighting = Sighting(self.server, nick, date.today())
         self._put(lambda contents: contents.verified(bundle.sign, bundle.since, sighting))
 
@@ -105,6 +107,10 @@ class Keeper:
             self._steps.clear()
             self._changed.notify_all()
         return removed(self._file.path)
+
+    def _is_own(self, bundle: Bundle) -> bool:
+        """Whether it is another program with this identity, which is none of its people."""
+        return bundle.sign == self.identity.bundle.sign
 
     def _put(self, step: Step) -> None:
         with self._changed:
