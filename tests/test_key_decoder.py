@@ -161,6 +161,11 @@ def test_a_lone_escape_is_the_key_when_nothing_follows() -> None:
     assert decoded(b"\x1b", b"x\r", pause=0.5)[1:] == [KeyPress("text", "x"), KeyPress("enter")]
 
 
+def test_a_command_right_behind_esc_keeps_its_slash() -> None:
+    keys = [KeyPress("escape"), KeyPress("text", "/msg bob psst")]
+    assert decoded(b"\x1b/msg bob psst") == keys
+
+
 def test_a_sequence_without_end_is_given_up() -> None:
     long = (b"\x1b[" + b"1" * 200, b"\x1b]" + b"x" * 5000)
     for beginning in (*long, b"\x1b[5", b"\x1bO", b"\x1bP1"):

@@ -230,6 +230,9 @@ class KeyDecoder:
             return _string_end(text)
         if kind == _ESC:
             return 1
+        if kind == "/":  # Esc and a command on a slow line; without its slash it would be a message
+            keys.append(KeyPress("escape"))
+            return 1
         _add(keys, with_alt(kind))
         return 2
 
