@@ -155,13 +155,23 @@ def test_the_header_gives_way_on_a_narrow_screen() -> None:
         (80, "default · 3 members · end-to-end, verified 1, new 1"),
         (56, "default · 3 members · verified 1, new 1"),
         (40, "default · verified 1, new 1"),
-        (30, "default · 3 members"),
+        (30, "default · verified 1"),
+        (28, "default · 3 members"),
         (20, "default"),
     ]:
         line = Sight(columns).joins(others=2, verified=1).lines()[0]
         assert line.split("  ")[0].strip() == shown, columns
         assert line.endswith(" alice") and len(line) == columns - 1
     assert " default · 1 member · end-to-end " in Sight().joins(others=0).lines()[0]
+
+
+def test_a_question_is_asked_whole_on_a_narrow_screen() -> None:
+    question = "Send 25 lines as one message? y: send, e: edit first, n: no"
+    for columns, rows in [(80, 1), (40, 2), (24, 3)]:
+        sight = Sight(columns, 10).joins()
+        sight.typed = LineView(question=question)
+        asked = [line.strip() for line in sight.lines()[-rows:]]
+        assert " ".join(asked) == question, columns
 
 
 def test_tables_stand_in_the_text_column() -> None:

@@ -31,6 +31,7 @@ def _fitting(model: Model, room: str, columns: int) -> str:
     members = messages.members(model.others + 1)
     sealed = _("end-to-end")
     trust = [sealed]
+    shorter: list[str] = []
     if model.others:
         counts = [
             (_("verified {count}"), model.verified),
@@ -39,9 +40,11 @@ def _fitting(model: Model, room: str, columns: int) -> str:
         ]
         people = ", ".join(text.format(count=count) for text, count in counts if count)
         trust = [f"{sealed}, {people}", people]
+        shorter = [text.format(count=count) for text, count in counts[:1] if count]
     parts = [f"{room} · {members} · {words}" for words in trust]
     if model.proxy:
         through = _("through {proxy}").format(proxy=model.proxy)
         parts = [f"{part} · {through}" for part in parts] + parts
-    parts += [f"{room} · {trust[-1]}", f"{room} · {members}", room]
+    parts += [f"{room} · {words}" for words in (trust[-1], *shorter, members)]
+    parts.append(room)
     return next((part for part in parts if width(part) <= columns), room)

@@ -12,7 +12,7 @@ from client.fullscreen.columns import Piece, ScreenLine
 from client.input.editor import LineView
 from client.output.charset import Charset
 from client.output.widths import cluster_width, clusters, cut, fill, width
-from client.output.wrapping import Span
+from client.output.wrapping import Row, Span, wrap
 from protocol.safe_text import visible
 
 _MOST_ROWS = 8
@@ -32,9 +32,11 @@ class Prompt:
 def prompt(room: str, view: LineView, columns: int, rows: int, charset: Charset) -> Prompt:
     """The typed line on a screen of ``columns`` x ``rows``."""
     if view.question:
-        text = cut(charset.shown(view.question), columns - 2, charset.shown("…"))
-        end = min(columns - 1, width(text) + 2)
-        return Prompt([(Piece(1, (Span(text, "alarm"),)),)], 0, end, end)
+        asked = Row((Span(charset.shown(view.question), "alarm"),), indent=0)
+        folded = wrap(asked, columns - 2)[: _most(rows)]
+        ends = [min(columns - 1, sum(width(span.text) for span in row) + 2) for row in folded]
+        question: list[ScreenLine] = [(Piece(1, tuple(row)),) for row in folded]
+        return Prompt(question, len(question) - 1, ends[-1], ends[0])
     most_name = max(4, columns // 3)
     before = cut(charset.name(view.prompt or room), most_name, charset.shown("…")) + "> "
     start = 1 + width(before)
@@ -44,7 +46,7 @@ def prompt(room: str, view: LineView, columns: int, rows: int, charset: Charset)
         above, row = [*above, row], ""
     cursor, column = len(above), width(row)
     shown = [*above, *_rows(view.text[view.cursor :], room_for, charset, row)]
-    most = max(1, min(_MOST_ROWS, rows // 3))
+    most = _most(rows)
     first = max(0, min(cursor - most // 2, len(shown) - most))
     lines: list[ScreenLine] = []
     for number, text in enumerate(shown[first : first + most]):
@@ -52,6 +54,11 @@ def prompt(room: str, view: LineView, columns: int, rows: int, charset: Charset)
         lines.append((Piece(1, (Span(before, "title"),)), *line) if number == 0 else line)
     free = start + width(shown[first])
     return Prompt(lines, cursor - first, start + column, free)
+
+
+def _most(rows: int) -> int:
+    """How many rows of a screen it may take."""
+    return max(1, min(_MOST_ROWS, rows // 3))
 
 
 def _rows(text: str, columns: int, charset: Charset, begun: str = "") -> list[str]:
