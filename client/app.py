@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,7 +19,7 @@ from client.destination import dial, ending, tls_context, unusable
 from client.input.signals import heed
 from client.input.waiter import let_run_in_background
 from client.local_user import LocalUser
-from client.output import streams
+from client.output import json, streams
 from client.output.screen import local_now
 from client.session import ClientSession
 from i18n import _, plural
@@ -42,7 +43,7 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
     try:
         context = tls_context(settings)
     except CertificateUnusable as error:
-        streams.say(unusable(error))
+        _say_unstarted(settings, "certificate", unusable(error))
         return ExitStatus.USAGE
     history = None
     if settings.history:
@@ -55,7 +56,7 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
         try:
             history = open_history(folder, settings.server, settings.port, passphrase, retention)
         except WrongPassphrase as error:
-            streams.say(messages.history(error.code))
+            _say_unstarted(settings, error.code, messages.history(error.code))
             return ExitStatus.REFUSED
     if settings.identity is not None:
         # As with the history: nothing of it is loaded for nobody.
@@ -63,9 +64,23 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
 
         if problem := said(keys.keeper, Path(settings.identity)):
             status, sentence = problem
-            streams.say(sentence)
+            _say_unstarted(settings, "identity", sentence)
             return status
     return _Client(settings, context, keys, history).run()
+
+
+def _say_unstarted(settings: ClientSettings, code: str, sentence: str) -> None:
+    """Say why there is not even an attempt to connect; to a program in its form, too."""
+    if settings.renderer == "json":
+        json.speak_utf8(sys.stdout)
+        for event in _failure(code, sentence):
+            streams.write("".join(f"{line}\n" for line in json.Json().lines(event, local_now())))
+    streams.say(sentence)
+
+
+def _failure(code: str, sentence: str) -> tuple[events.Event, ...]:
+    """What a program is told of an end before there was a beginning."""
+    return events.Error(code, sentence), events.Disconnected(code)
 
 
 def _unsent(count: int) -> str:
@@ -308,10 +323,18 @@ class _Client:
         if self._connection.joined:
             self._console.screen.show(events.Disconnected(outcome.reason))
         status, sentence = ending(outcome, self._settings)
-        self._say_last(sentence)
+        self._say_why(sentence)
         if outcome.reason == "taken_over" and left_over:
             return ExitStatus.LOST
         return status
+
+    def _say_why(self, sentence: str) -> None:
+        """Say why it has ended; a program that was never let in is told by events as well."""
+        self._say_last(sentence)
+        if self._console.renderer == "json" and not self._connection.joined:
+            with self._console:  # it may not have been opened yet
+                for event in _failure(self._connection.outcome.reason, sentence):
+                    self._console.screen.show(event)
 
     def _give_up(self) -> int:
         """Hand back what was not sent; how many lines that were."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
+# Of the contract: another one if a key goes away, changes, or means something else.
+VERSION = 1
+
 # What a program calls a line or command of its own, told with what becomes of it.
 Tag = str | int | float | None
 
@@ -110,6 +113,7 @@ class Connected(Event):
     room: str
     members: tuple[MemberView, ...]
     proxy: str | None = None  # the host of the proxy that it goes through
+    version: int = VERSION
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,11 @@ from tests import left_behind
 from tests.surroundings import is_changing
 from tests.zygote import Forked, may_fork
 
+try:
+    from tests import event_schema
+except ImportError:  # no jsonschema: .ci/run has a few of the tests run on other Pythons
+    event_schema = None  # type: ignore[assignment]
+
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "cmd_chat.py"
 DEADLINE = 20.0  # seconds; only against hanging
@@ -241,6 +246,9 @@ class Server(Program):
 # Clients through pipes
 
 
+CHECKED_EVENTS = 100  # of a client: floods are more of the same
+
+
 class Client(Program):
     """A client with ``--renderer json``.  Events are taken in the order in which they come."""
 
@@ -269,7 +277,11 @@ class Client(Program):
 
     def took(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
-        self.events += [json.loads(line) for line in lines]
+        for line in lines:
+            event = json.loads(line)
+            if len(self.events) < CHECKED_EVENTS and event_schema is not None:
+                event_schema.check(event)
+            self.events.append(event)
 
     def say(self, *lines: str) -> None:
         """Lines for its standard input."""

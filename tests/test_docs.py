@@ -96,10 +96,14 @@ def test_modules_that_documents_name_exist() -> None:
 
 
 def test_what_is_said_of_programs_is_what_happens() -> None:
-    """`q` is a message, what is for screens is refused, and mistakes are no JSON."""
+    """`q` is a message, what is for screens is refused, and what went wrong is an event."""
     port = free_port()
     client = run_client(("127.0.0.1", port), nick="al")
-    assert (client.process.returncode, client.events) == (3, []) and client.errors
+    assert client.process.returncode == 3
+    error, end = client.events
+    assert (error["event"], error["code"]) == ("error", "refused")
+    assert client.errors == f"cmd_chat: {error['text']}\n" or error["text"] in client.errors
+    assert (end["event"], end["reason"]) == ("disconnected", "refused")
     with Server() as server:
         client = run_client(server, nick="al", text="q\n/clear\n/resend\n/notify\n/quit\nmore\n")
     assert client.process.returncode == 0
