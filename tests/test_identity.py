@@ -545,6 +545,51 @@ def test_whom_it_met_is_known_and_others_in_a_verified_place_are_loud(
     assert again.standing(mallory.fingerprint) == "new"
 
 
+def test_a_nickname_stays_with_whoever_was_verified_as_it(
+    path: Path, open_keepers: list[Keeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bob was seen as ``zoe`` before Zoe was verified as that: it does not make it his."""
+    zoe, bob = someone("zoe", 5, 5), someone("bob", 5, 5)
+    first = opened(path, open_keepers)
+    core, _ = room_of(first, member(bob, "bob", 2, 2))
+    core.verify("bob", bob.fingerprint)
+    core.renamed(10, 2, "zoe")
+    core.renamed(11, 2, "bob")
+    core.joined(12, member(zoe, "zoe", 3, 12))
+    core.verify("zoe", zoe.fingerprint)
+    assert first.close() == ""
+    tomorrow = mock.Mock(today=lambda: date.today() + timedelta(1))
+    monkeypatch.setattr(keeping, "date", tomorrow)
+    second = opened(path, open_keepers)
+    room_of(second, member(bob, "bob", 2, 2))
+    assert second.close() == ""
+    again, warned = room_of(opened(path, open_keepers), member(bob, "zoe", 2, 2))
+    assert warned == [TrustWarning("other_keys", "zoe", True)]
+    assert again.standing(bob.fingerprint) == "new"
+
+
+def test_what_others_call_a_verified_person_takes_no_place_from_its_nickname(
+    path: Path, open_keepers: list[Keeper]
+) -> None:
+    bob, mallory = someone("bob", 5, 5), someone("mallory", 5, 5)
+    first = opened(path, open_keepers)
+    core, _ = room_of(first, member(bob, "bob", 2, 2))
+    core.verify("bob", bob.fingerprint)
+    for number in range(2 * records.SIGHTINGS):
+        core.renamed(10 + number, 2, f"bob{number}")
+    assert first.close() == ""
+    again, warned = room_of(opened(path, open_keepers), member(mallory, "bob", 2, 2))
+    assert warned == [TrustWarning("other_keys", "bob", True)]
+
+
+def test_two_programs_give_a_nickname_to_one_verified_person() -> None:
+    bob, alice = key(1), key(2)
+    contents = Contents.fresh().verified(alice, 1, at("alice")).verified(bob, 1, at("bob"))
+    contents = contents.met(bob, 1, at("Alice"))  # by a program that began before
+    assert [each.sign for each in contents.called("alice")] == [alice]
+    assert [each.sign for each in contents.called("bob")] == [bob]
+
+
 def test_nicknames_are_of_one_server_and_people_of_all(
     path: Path, open_keepers: list[Keeper]
 ) -> None:

@@ -21,6 +21,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
 from client.sealed_file import FileKind, FileUnusable
@@ -50,6 +51,11 @@ class Sighting:
     nick: str
     day: date
 
+    @cached_property
+    def place(self) -> tuple[str, str]:
+        """The server, and the nickname as it is compared."""
+        return (self.server, nick_key(self.nick))
+
 
 @dataclass(frozen=True)
 class Person:
@@ -63,16 +69,45 @@ class Person:
     seen: tuple[Sighting, ...] = ()
 
     def met(self, since: int, at: Sighting) -> Person:
-        """Met once more."""
-        here = (at.server, nick_key(at.nick))
-        others = [one for one in self.seen if (one.server, nick_key(one.nick)) != here]
+        """Met once more.
+
+        Of somebody verified, other nicknames are kept only while there is room: nobody can push
+        out the one that it was verified as.
+        """
+        others = [one for one in self.seen if one.place != at.place]
+        is_kept = not self.verified or len(others) < SIGHTINGS
+        return self._met(since, at.day, (*others, at) if is_kept else self.seen)
+
+    def met_elsewhere(self, since: int, day: date) -> Person:
+        """Met once more, under a nickname that is somebody else's."""
+        return self._met(since, day, self.seen)
+
+    def compared(self, since: int, at: Sighting) -> Person:
+        """Met once more, and verified."""
+        others = [one for one in self.seen if one.place != at.place]
+        return replace(self._met(since, at.day, (*others, at)), verified=True)
+
+    def yields(self, at: Sighting) -> Person:
+        """Somebody else was verified as ``at``: this one was that at an earlier day at most."""
+        before = at.day - timedelta(1)
+        seen = (
+            replace(one, day=min(one.day, before)) if one.place == at.place else one
+            for one in self.seen
+        )
+        return replace(self, seen=tuple(seen))
+
+    def _met(self, since: int, day: date, seen: tuple[Sighting, ...]) -> Person:
         return replace(
             self,
             since=max(self.since, since),
-            first=min(self.first, at.day),
-            last=max(self.last, at.day),
-            seen=(*others, at)[-SIGHTINGS:],
+            first=min(self.first, day),
+            last=max(self.last, day),
+            seen=seen[-SIGHTINGS:],
         )
+
+    def was(self, at: Sighting) -> bool:
+        """Whether it was ever met there, under that nickname."""
+        return any(one.place == at.place for one in self.seen)
 
     def is_called(self, nick: str) -> bool:
         """Whether it was ever met under this nickname."""
@@ -128,17 +163,24 @@ class Contents:
         return tuple(one for one in self.people if one.is_called(nick))
 
     def met(self, sign: bytes, since: int, at: Sighting) -> Contents:
-        """Somebody was met; a name that no honest server gives is not kept."""
-        if len(at.server) > SERVER_CHARS or not _is_nick(at.nick):
+        """Somebody was met; a name that no honest server gives is not kept, nor one that somebody
+        else was verified as."""
+        if not _is_name(at):
             return self
-        known = self.person(sign) or Person(sign, False, since, at.day, at.day)
+        known = self.person(sign)
+        if any(one.verified and one.sign != sign and one.was(at) for one in self.people):
+            return self._with(known.met_elsewhere(since, at.day)) if known else self
+        known = known or Person(sign, False, since, at.day, at.day)
         return self._with(known.met(since, at))
 
     def verified(self, sign: bytes, since: int, at: Sighting) -> Contents:
-        """The code of whoever has this key was compared, under this nickname."""
-        kept = self.met(sign, since, at)
-        known = kept.person(sign) or Person(sign, True, since, at.day, at.day)
-        return kept._with(replace(known, verified=True))
+        """The code of whoever has this key was compared, under this nickname, which is its own
+        from now on."""
+        known = self.person(sign) or Person(sign, True, since, at.day, at.day)
+        if not _is_name(at):
+            return self._with(replace(known, verified=True))
+        others = tuple(one.yields(at) for one in self.people)
+        return replace(self, people=others)._with(known.compared(since, at))
 
     def without(self, people: Iterable[Person]) -> Contents:
         """Without these people."""
@@ -177,6 +219,10 @@ class Contents:
             return cls(sign, _count(fields["run"]), tuple(going), tuple(people))
         except (Malformed, KeyError, TypeError, ValueError):
             raise FileUnusable() from None
+
+
+def _is_name(at: Sighting) -> bool:
+    return len(at.server) <= SERVER_CHARS and _is_nick(at.nick)
 
 
 def _is_nick(nick: str) -> bool:
