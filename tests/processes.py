@@ -337,6 +337,11 @@ class Client(Program):
 
         self.wait_for(lambda: set(nicks) <= known())
 
+    @property
+    def never_in(self) -> bool:
+        """Whether all that it told is why it was not let in, or did not get there."""
+        return [event["event"] for event in self.events] == ["error", "disconnected"]
+
     def forget(self) -> None:
         """As if nothing had come so far."""
         self.events.clear()

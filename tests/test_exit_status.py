@@ -50,14 +50,14 @@ def test_a_wrong_password_is_4(server: Server) -> None:
     client = run_client(server, text="never sent\n", settings={"CLIENT_PASSWORD": "guess 1"})
     assert client.process.returncode == 4
     assert "password" in sentence(client) and "try again" in sentence(client)
-    assert client.out == b"" and b"guess 1" not in client.err
+    assert client.never_in and b"guess 1" not in client.err
 
 
 def test_a_taken_nickname_is_4(server: Server, witness: Client) -> None:
     client = run_client(server, nick=witness.nick.upper())
     assert client.process.returncode == 4
     assert "choose another" in sentence(client)
-    assert client.out == b""
+    assert client.never_in
 
 
 def test_nobody_listening_is_3() -> None:
@@ -65,7 +65,7 @@ def test_nobody_listening_is_3() -> None:
     client = run_client(("127.0.0.1", port), text="never sent\n")
     assert client.process.returncode == 3
     assert f"Nobody listens at 127.0.0.1:{port}" in sentence(client)
-    assert client.out == b""
+    assert client.never_in
 
 
 def test_a_name_that_does_not_resolve_is_3() -> None:
@@ -92,7 +92,7 @@ def test_a_server_that_speaks_something_else_is_3(answer: bytes, expected: str) 
                 peer.sendall(answer)
             assert client.end() == 3
     assert expected in sentence(client)
-    assert client.out == b""
+    assert client.never_in
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def unreachable(port: int, options: tuple[str, ...], *parts: str) -> None:
     """Client and token command end with status 3 and one sentence that has these parts."""
     client = run_client(("127.0.0.1", port), *options)
     assert client.process.returncode == 3, client.told()
-    assert client.events == []
+    assert client.never_in
     done = run_command("token", "x", "--server", "127.0.0.1", "--port", str(port), *options)
     assert (done.status, done.out) == (3, ""), done
     assert done.errors == client.errors

@@ -93,7 +93,7 @@ def holder(
 def refused(client: Client, *parts: str) -> None:
     """It was refused before it came in: status 4, one sentence, no events."""
     assert client.process.returncode == 4, client.told()
-    assert client.events == []
+    assert client.never_in
     assert client.errors.count("\n") == 1, client.errors
     for part in parts:
         assert part in client.errors
