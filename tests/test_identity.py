@@ -662,6 +662,64 @@ class Told:
             assert self._changed.wait_for(lambda: len(self.codes) >= count, 20)
 
 
+def test_what_is_removed_does_not_come_back_by_a_writing_that_had_begun(path: Path) -> None:
+    file = made(path)
+    reached, removed = threading.Event(), threading.Event()
+    ended: list[BaseException] = []
+
+    def slow(contents: Contents) -> Contents:
+        reached.set()
+        assert removed.wait(20)
+        return contents.met(key(1), 1, at("bob"))
+
+    def work() -> None:
+        try:
+            file.change(slow)
+        except FileNotFoundError as error:
+            ended.append(error)
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    assert reached.wait(20)
+    assert keeping.removed(path)
+    removed.set()
+    writer.join(20)
+    assert ended and list(path.parent.iterdir()) == []
+
+
+def test_the_lock_is_removed_when_nobody_holds_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows removes no file that is open."""
+    made(path)
+    unlink, lock = os.unlink, path.with_name(f"{path.name}.lock")
+
+    def as_windows_does(name: Path) -> None:
+        if name == lock:
+            with store._locked(path, 0.0):
+                pass
+        unlink(name)
+
+    monkeypatch.setattr(os, "unlink", as_windows_does)
+    delete(path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_crowd_keeps_no_verification_and_no_end_from_the_file(
+    path: Path, open_keepers: list[Keeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "QUEUE_STEPS", 2)
+    keeper = opened(path, open_keepers)
+    with store._locked(path):  # the disk, or another program, takes its time
+        for number in range(10):
+            keeper.met(someone(f"dave{number}", 5, 5).bundle, f"dave{number}")
+        keeper.verified(someone("bob", 5, 5).bundle, "bob")
+    assert keeper.close() == ""
+    contents = IdentityFile(path, PASSPHRASE).contents
+    assert [each.sign for each in contents.called("bob") if each.verified]
+    assert contents.going == ()
+
+
 def test_a_full_disk_is_said_once_and_nothing_is_lost(
     path: Path, open_keepers: list[Keeper], monkeypatch: pytest.MonkeyPatch
 ) -> None:

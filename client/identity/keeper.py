@@ -26,7 +26,7 @@ from protocol.keys import Bundle, Identity
 
 CLOSE_SECONDS = 5.0  # that the disk has at the end
 DELETE_SECONDS = 0.2  # that another program has to let go of a file that is to be removed
-QUEUE_STEPS = 4096  # that wait for a disk that hangs; what comes beyond is not kept
+QUEUE_STEPS = 4096  # that wait for the disk; of whom a server shows beyond it, nothing is kept
 PAUSE_SECONDS = 2.0  # between two writings: a crowd that comes costs as much as one
 RETRY_SECONDS = 30.0  # after one that failed
 ALIVE_SECONDS = 6 * 3600.0  # between two signs that this start has not ended
@@ -83,13 +83,15 @@ class Keeper:
         if self._is_own(bundle):
             return
         sighting = Sighting(self.server, nick, date.today())
-        self._put(lambda contents: contents.verified(bundle.sign, bundle.since, sighting))
+        self._put(
+            lambda contents: contents.verified(bundle.sign, bundle.since, sighting), always=True
+        )
 
     def close(self) -> str:
         """Keep nothing more, and say in the file that this run has ended; a code of
         ``messages.identity`` if that did not work, else empty.  Takes five seconds at most."""
         self.tell(lambda code: None)
-        self._put(lambda contents: contents.ended(self._run))
+        self._put(lambda contents: contents.ended(self._run), always=True)
         with self._changed:
             if self._closed:  # as was said
                 return ""
@@ -112,9 +114,10 @@ class Keeper:
         """Whether it is another program with this identity, which is none of its people."""
         return bundle.sign == self.identity.bundle.sign
 
-    def _put(self, step: Step) -> None:
+    def _put(self, step: Step, always: bool = False) -> None:
+        """``always``: however many wait, since a person did this, and no server."""
         with self._changed:
-            if not self._closed and len(self._steps) < QUEUE_STEPS:
+            if not self._closed and (always or len(self._steps) < QUEUE_STEPS):
                 self._steps.append(step)
                 self._changed.notify_all()
 

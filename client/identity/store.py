@@ -43,7 +43,7 @@ def create(path: Path, contents: Contents, passphrase: str, cost: int = COST) ->
     with _locked(path):
         if os.path.lexists(path):
             raise FileExistsError(path)
-        _replace(path, cipher.seal(contents.encode()))
+        _replace(path, cipher.seal(contents.encode()), anew=True)
 
 
 class IdentityFile:
@@ -80,12 +80,18 @@ class IdentityFile:
 
 def delete(path: Path, seconds: float = LOCK_SECONDS) -> None:
     """Remove the file, also if another program has it for longer than that.  Raises OSError."""
+    new, lock = _beside(path, _NEW), _beside(path, _LOCK)
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError, FileUnusable):
             stack.enter_context(_locked(path, seconds))
-        for name in (path, _beside(path, _NEW), _beside(path, _LOCK)):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+        _unlink(path, new, path)  # once more: whoever looked before the first may have replaced it
+    _unlink(lock)  # Windows removes nothing that is open
+
+
+def _unlink(*names: Path) -> None:
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -100,15 +106,20 @@ def _read(path: Path) -> bytes:
         return data
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Put a file into the place of what is there; whoever has the lock does."""
+def _replace(path: Path, data: bytes, anew: bool = False) -> None:
+    """Put a file into the place of what is there; whoever has the lock does.
+
+    Raises FileNotFoundError if it has been removed meanwhile, by somebody who did not wait; not
+    with ``anew``.
+    """
     new = _beside(path, _NEW)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(new)  # of a program that was killed
+    _unlink(new)  # of a program that was killed
     try:
         with _opened(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
             write(fd, data)
             os.fsync(fd)
+        if not anew:
+            os.lstat(path)
         os.replace(new, path)
     except OSError:
         with contextlib.suppress(OSError):
