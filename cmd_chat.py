@@ -1,4 +1,4 @@
-"""CMD CHAT: python cmd_chat.py serve | connect | token | history
+"""CMD CHAT: python cmd_chat.py serve (or connect, and others that --help names)
 
 Kept in words that every Python since 2.7 can read, since an old one has to get as far as the
 sentence that it is too old; everything else is in ``cli``.

@@ -25,9 +25,10 @@ CLIENT = ("client", "client.fullscreen", "client.output", "client.input", "clien
 
 PAPER, BAND, INK, QUIET, FAINT = "#1d2027", "#262b34", "#d6d9df", "#8b949e", "#4a515c"
 COLOURS = {"client": "#7fb2e5", "server": "#8fc98f", "transport": "#e0b06a"}
-WIDTH, MARGIN, GAP, PAD = 1080, 16, 6, 12
+WIDTH, MARGIN, GAP, PAD = 1240, 16, 6, 12
 TITLE, BOX, LINE, AFTER = 24, 34, 23, 8
 BOX_WIDTH = 76
+CLIENT_PART = 0.57  # of the width; its threads need more columns than the server's
 
 
 @dataclass
@@ -67,9 +68,9 @@ class Picture:
         self.takers = parts.takers()
         self.started = _started()
         whole = WIDTH - 2 * MARGIN
-        half = whole * 0.5 - GAP / 2
-        left = [Row(name, MARGIN, half) for name in self._client_packages()]
-        right = Row("server", MARGIN + half + GAP, half)
+        part = whole * CLIENT_PART - GAP / 2
+        left = [Row(name, MARGIN, part) for name in self._client_packages()]
+        right = Row("server", MARGIN + part + GAP, whole - part - GAP)
         above = [Row(name, MARGIN, whole) for name in TOP]
         below = [Row(name, MARGIN, whole) for name in BOTTOM]
         transport = Row("transport", MARGIN, whole)
@@ -80,8 +81,9 @@ class Picture:
         under = self._stack(left, y)
         right.least = under - GAP - y
         self.height = self._stack([transport, *below], max(under, y + right.height + GAP))
-        self.columns = {**self._columns(MARGIN, half, "client"),
-                        **self._columns(right.left, half, "server")}  # fmt: skip
+        self.middle = right.left - GAP / 2
+        self.columns = {**self._columns(MARGIN, part, "client"),
+                        **self._columns(right.left, right.width, "server")}  # fmt: skip
 
     def _client_packages(self) -> list[str]:
         found = {module.package for module in program() if module.side == "client"}
@@ -104,12 +106,12 @@ class Picture:
         return y
 
     def _columns(self, left: float, width: float, side: str) -> dict[str, float]:
-        """The middle of each thread's column: two share one that do not meet."""
+        """The middle of each thread's column: two share one that meet in no row."""
         columns: list[list[tuple[float, float]]] = []
         place: dict[str, int] = {}
         threads = [name for name, (package, _) in self.started.items() if self.side(name) == side]
         for name in sorted(threads, key=lambda each: not self.takers.get(each)):
-            top, bottom = self.reach(name)
+            top, bottom = self._passes(name)
             free = (
                 number
                 for number, taken in enumerate(columns)
@@ -139,6 +141,12 @@ class Picture:
         lines = [self.row_of(lock).line(lock) for lock in self.takers.get(thread, ())]
         box = self.box(thread)
         return min([box, *lines]), max([box + BOX, *lines])
+
+    def _passes(self, thread: str) -> tuple[float, float]:
+        """The top of the first and the bottom of the last row that its line is in."""
+        rows = [self.row_of(lock) for lock in self.takers.get(thread, ())]
+        rows.append(next(row for row in self.rows if thread in row.threads))
+        return min(row.top for row in rows), max(row.top + row.height for row in rows)
 
     # Drawing
 
@@ -193,7 +201,7 @@ class Picture:
 
     def _network(self) -> Iterator[str]:
         """Between the two sides, where the transport is."""
-        row, x = next(row for row in self.rows if row.name == "transport"), WIDTH / 2
+        row, x = next(row for row in self.rows if row.name == "transport"), self.middle
         y, colour = (row.line(row.locks[0]) + row.line(row.locks[-1])) / 2, COLOURS[row.name]
         yield _stroke(x - 26, y, x + 26, y, colour)
         for end, inner in ((x - 30, x - 22), (x + 30, x + 22)):
