@@ -103,6 +103,9 @@ LINES = {
     "history": "history list",
     "identity": "identity show --identity x",
     "status": "status",
+    "send": "send hello",
+    "tail": "tail",
+    "wait": "wait",
     "completion": "completion bash",
 }
 
