@@ -20,7 +20,7 @@ from client import refusals
 from client.encryption.posts import SealedPost
 from client.events import Event, Message, NotSent, Sending, Settled, Tag
 from client.own_name import OwnName
-from client.pacing import Pacing
+from client.pacing import LEAST_SECONDS, Pacing
 from protocol import frames
 from protocol.errors import Unexpected
 from protocol.frames import Keys, Post, Private, Wrap
@@ -34,6 +34,8 @@ PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 MAX_IN_FLIGHT = 64  # lines sealed and unanswered: fewer than the answers a server remembers
 MAX_QUEUED = 1000  # typed while nothing can be sent; one more has to wait its turn to be read
+MOST_LIMITED = 20  # refusals of one line as those, after which it is handed back
+LONGEST_PAUSE = 10  # after so many the least pause, which is doubled each time, grows no more
 LIMITED = ("rate_limited", "address_limited")  # refusals of a line that end by themselves
 MAX_HANDED_BACK = 100  # that can be sent again
 
@@ -50,6 +52,7 @@ class Line:
     to: str | None = None
     tag: Tag = None
     target: tuple[int, bytes] | None = None
+    limited: int = 0  # how often it was refused as over a limit
     stale: int = 0  # how often it was refused as that, and
     not_before: float = 0.0  # by the outbox's clock, to be sealed anew
     number: int = 0  # by which a screen knows it, from before it is sealed
@@ -244,11 +247,14 @@ class Outbox:
     def refused_line(self, refused: frames.Refused) -> list[Event]:
         """A line in flight has been refused.
 
-        Stale: the membership moved on, so it is sealed anew.  Over the limit: it waits.
+        Stale: the membership moved on, so it is sealed anew.  Over the limit: it waits.  Either of
+        them has an end, whatever a server says.
         """
         line = self.in_flight.pop(refused.ref or 0)
-        if refused.code in LIMITED:
-            self.pacing.refused(refused.retry_after)
+        if refused.code in LIMITED and line.limited < MOST_LIMITED:
+            least = LEAST_SECONDS * 2 ** min(line.limited, LONGEST_PAUSE)
+            line.limited += 1
+            self.pacing.refused(max(refused.retry_after or 0.0, least))
             self._put_back(line)
             return []
         if refused.code == "stale" and line.stale < len(PAUSES):

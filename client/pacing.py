@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 # Of a limit beyond it nothing is counted here: it is there for programs, and refusals say enough.
 MOST_COUNTED = 10_000
-# A refusal without a time, or with one that makes no sense, is tried again within these seconds.
+# A refusal without a time, or with one that makes no sense, is tried again within these seconds;
+# no server can be set to a longer window than the last.
 LEAST_SECONDS, MOST_SECONDS = 0.05, 86_400.0
 
 
@@ -29,7 +30,7 @@ class Pacing:
     def allow(self, limit: int, window: float) -> None:
         """The server takes ``limit`` lines in any ``window`` seconds."""
         self._limit = limit if 0 < limit <= MOST_COUNTED else 0
-        self._window = window
+        self._window = min(window, MOST_SECONDS)
 
     def taken(self) -> None:
         """The server has taken a line."""

@@ -52,6 +52,7 @@ class Token:
     prs: bytes = field(repr=False)
     binds: bool = False  # to the first identity that uses it
     holder: bytes | None = None  # that one's signing key
+    is_settled: bool = False  # it has come more than once: the first login's end changes nothing
 
     @cached_property
     def looks(self) -> frozenset[str]:
@@ -107,7 +108,10 @@ class Tokens:
         """
         with self._lock:
             token = self._tokens.get(token_id)
-            if token is None or not token.binds or token.holder == sign:
+            if token is None or not token.binds:
+                return False
+            if token.holder == sign:
+                self._tokens[token_id] = replace(token, is_settled=True)
                 return False
             if token.holder is not None:
                 raise TokenBound()
@@ -118,7 +122,7 @@ class Tokens:
         """Whoever has claimed a token was not let in, for another reason."""
         with self._lock:
             token = self._tokens.get(token_id)
-            if token is not None:
+            if token is not None and not token.is_settled:
                 self._tokens[token_id] = replace(token, holder=None)
 
     def revoke(self, token: str) -> str | None:

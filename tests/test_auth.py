@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import link, pake
-from protocol.errors import NickReserved, ServerFull
+from protocol.errors import NickReserved, ServerFull, TokenBound
 from server.auth import Password, Tokens, random_prs
 from server.client_address import address_group
 from tests.test_rate_limits import Clock
@@ -232,3 +232,12 @@ def test_no_token_looks_like_an_option() -> None:
     """One in 64 would begin with a ``-``, and ``--token`` would not take it."""
     tokens = Tokens(most=1000)
     assert not any(tokens.mint("alice", 60.0).startswith("-") for _ in range(1000))
+
+
+def test_a_bound_token_stays_its_holders_where_one_of_two_logins_at_once_fails() -> None:
+    tokens = Tokens()
+    token = tokens.mint("carol", 60, binds=True).partition(".")[0]
+    assert tokens.claim(token, b"carol") and not tokens.claim(token, b"carol")
+    tokens.release(token)  # the first one found the room full; the second one is in
+    with pytest.raises(TokenBound):
+        tokens.claim(token, b"mallory")

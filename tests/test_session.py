@@ -274,6 +274,22 @@ def test_a_line_that_is_over_the_limit_all_the_same_goes_again_in_its_place(code
     assert waits(den)[-1] == (0, 0.0)
 
 
+def test_a_line_that_is_over_the_limit_without_end_is_handed_back() -> None:
+    """Each time it waits longer than before, whatever the server says of it."""
+    den = limited(1000)
+    alice = den["alice"]
+    said, pauses = den.say("alice", "one"), []
+    while True:
+        alice.hears(frames.Refused("rate_limited", said.ref, retry_after=0.0))
+        if alice.handed_back():
+            break
+        pauses.append(round((alice.session.paused_until() or alice.now) - alice.now, 6))
+        alice.waits(pauses[-1] + 0.001)
+        said = den.taken(alice, "one")
+    assert alice.handed_back() == [("one", "rate_limited")]
+    assert pauses == sorted(pauses) and len(pauses) == 20 and 300.0 < sum(pauses) < 900.0
+
+
 def test_lines_that_wait_can_be_dropped_and_had_back_the_oldest_first() -> None:
     den = limited(1)
     alice = den["alice"]
