@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PANIC_SCREEN_SECONDS = 0.5  # for the screen: GNU screen is written some 12 KB
 PANIC_SECONDS = 0.2  # for the network's thread, and for the history's file
-ANSWERS_SECONDS = 300.0  # for the answers to lines that were piped in, whatever a server says
+ANSWERS_SECONDS = 300.0  # for each answer to lines that were piped in, once they are sent
 QUIT_SECONDS = 2.0  # for the answers to lines that are under way when somebody leaves
 _LOOK_SECONDS = 0.2  # while something else than the queue is waited for
 

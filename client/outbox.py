@@ -158,9 +158,10 @@ class Outbox:
     def kept_back(self) -> tuple[int, float]:
         """How many lines the server's limit keeps back, and the seconds until the next one goes;
         infinity while that is up to an answer."""
-        lines, now = self._queued_lines(), self._clock()
+        now = self._clock()
         left = self.pacing.ready_at(len(self.in_flight)) - now
-        return (len(lines), left) if lines and left > 0 else (0, 0.0)
+        count = len(self._queued_lines()) if left > 0 else 0
+        return (count, left) if count else (0, 0.0)
 
     # From a person to the server
 

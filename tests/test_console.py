@@ -319,7 +319,7 @@ def test_is_not_mentioned(text: str) -> None:
 # JSON
 
 KEYS = {
-    "connected": "server nick room members proxy",
+    "connected": "version server nick room members proxy",
     "message": "room from text seq self private verified kind",
     "unreadable": "room from seq reason",
     "joined": "room nick",

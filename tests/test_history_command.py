@@ -452,7 +452,8 @@ def test_a_wrong_passphrase_ends_before_anything_is_changed_or_dialled(
     wrong = {**recording, "HISTORY_PASSPHRASE": "wrong"}
     with Client(server, "eve", settings=wrong, joined=False) as eve:
         assert eve.end() == 4
-        assert (eve.out, eve.errors.count("\n")) == (b"", 1)
+        assert [event["event"] for event in eve.events] == ["error", "disconnected"]
+        assert eve.events[0]["code"] == "wrong_passphrase" and eve.errors.count("\n") == 1
         assert eve.errors.startswith("That is not the passphrase")
     assert contents(path) == before
 
