@@ -64,4 +64,5 @@ def test_spoken_lines_have_no_time_and_are_never_broken(
         assert eve.hears("between us") == [
             f"▌ bob: {long}", "▌ bob: eve, look here", "▌   bob, to you alone: between us",
         ]  # fmt: skip
+        eve.terminal.sees("between us")  # what is said may come before it is written
         assert eve.terminal.output.count(b"\a") == 2, "a mention rings, and what is private"
