@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from client import messages
 from client.connection.handshake import ATTEMPT_SECONDS
@@ -61,9 +61,17 @@ def dial(
     )
 
 
-def unreached(reason: str) -> ExitStatus:
-    """The exit status where no connection came about: a proxy that asks for a password refuses."""
-    return ExitStatus.REFUSED if reason in NOT_LET_IN else ExitStatus.UNREACHABLE
+def unreached(
+    reason: str, params: Mapping[str, Any], settings: Destination
+) -> tuple[ExitStatus, str]:
+    """The exit status where no connection came about, and the sentence about it.
+
+    A proxy that asks for a password refuses; ``params`` are the details of ``Unreachable``.
+    """
+    status = ExitStatus.REFUSED if reason in NOT_LET_IN else ExitStatus.UNREACHABLE
+    where = host_and_port(settings.server, settings.port)
+    told = {"proxy": settings.proxy and settings.proxy.server, **params}
+    return status, messages.unreachable(reason, where, told)
 
 
 def ending(outcome: Outcome, settings: ClientSettings) -> tuple[ExitStatus, str]:
@@ -71,9 +79,7 @@ def ending(outcome: Outcome, settings: ClientSettings) -> tuple[ExitStatus, str]
     if outcome.kind == "left":
         return ExitStatus.LEFT, ""
     if outcome.kind == "unreachable":
-        params = {"proxy": settings.proxy and settings.proxy.server, **outcome.params}
-        where = host_and_port(settings.server, settings.port)
-        return unreached(outcome.reason), messages.unreachable(outcome.reason, where, params)
+        return unreached(outcome.reason, outcome.params, settings)
     if outcome.reason == "taken_over":
         # Not an error: a supervisor that starts it again would throw the other one out.
         return ExitStatus.LEFT, messages.refusal(outcome.reason)

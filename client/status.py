@@ -23,9 +23,9 @@ import i18n
 from client import messages, refusals
 from client.background import StartupKeys
 from client.connection.handshake import ANSWER_SECONDS, ATTEMPT_SECONDS, ClientHandshake
-from client.connection.outcome import AdmissionRefused
+from client.connection.outcome import AdmissionRefused, outcome_of
 from client.console import is_dumb
-from client.destination import dial, tls_context, unreached, unusable
+from client.destination import dial, ending, tls_context, unreached, unusable
 from client.input.terminal import Size, is_terminal, size_of
 from client.output import streams
 from client.output.charset import Charset, is_utf8, terminal_encoding
@@ -112,9 +112,8 @@ def _look_at_server(report: Report, settings: StatusSettings) -> None:
         report.fail(ExitStatus.USAGE, title, "certificate_unusable", unusable(error))
         return
     except Unreachable as error:
-        told = {"proxy": proxy, **error.details()}
-        sentence = messages.unreachable(error.reason, where, told)
-        report.fail(unreached(error.reason), title, error.reason, sentence)
+        status, sentence = unreached(error.reason, error.details(), settings)
+        report.fail(status, title, error.reason, sentence)
         if error.reason in _OF_DATES:
             report.add(_("Clock"), _now().strftime("%Y-%m-%d %H:%M UTC"), _(_CLOCK))
         return
@@ -221,17 +220,11 @@ def _log_in_with(report: Report, settings: ClientSettings, keys: StartupKeys) ->
     title = _("Login")
     try:
         nick = _go_in(handshake, settings)
-    except AdmissionRefused as error:
-        code = error.refusal.code
-        if code == "auth_failed" and settings.token is not None:
-            code = "token_failed"
-        sentence = messages.refusal(code, refusals.params(error.refusal))
-        report.fail(ExitStatus.REFUSED, title, error.refusal.code, sentence)
-    except Unreachable as error:
-        sentence = messages.unreachable(error.reason, report.facts["server"], error.details())
-        report.fail(unreached(error.reason), title, error.reason, sentence)
     except ChatError as error:
-        report.fail(ExitStatus.LOST, title, error.code, messages.disconnected(error.code))
+        if outcome := outcome_of(error, first=True, proven=False):
+            status, sentence = ending(outcome, settings)
+            # Whose place has been taken is refused here all the same.
+            report.fail(status or ExitStatus.REFUSED, title, outcome.reason, sentence)
     else:
         report.facts["nick"] = nick
         text = _("accepted, as {nick} in {room}")

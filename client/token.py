@@ -7,13 +7,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from client import messages
 from client.destination import tls_context, unreached, unusable
 from client.output import streams
 from i18n import _
 from protocol.codec import parse
 from protocol.errors import Malformed
-from protocol.hosts import host_and_port
 from protocol.safe_text import visible
 from settings import TokenSettings
 from settings.exit_status import ExitStatus
@@ -36,9 +34,7 @@ def run(settings: TokenSettings) -> int:
     except CertificateUnusable as error:
         return _fail(ExitStatus.USAGE, unusable(error))
     except Unreachable as error:
-        where = host_and_port(settings.server, settings.port)
-        told = {"proxy": settings.proxy and settings.proxy.server, **error.details()}
-        return _fail(unreached(error.reason), messages.unreachable(error.reason, where, told))
+        return _fail(*unreached(error.reason, error.details(), settings))
     answer = _read(body)
     if status != 200:
         return _fail(ExitStatus.REFUSED, _refusal(answer.get("error")))

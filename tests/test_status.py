@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +158,22 @@ def test_a_proxy_on_the_way_is_named(server: Server) -> None:
         done = status(server, "--proxy", proxy.url())
         where = proxy.url().partition("//")[2]
         assert f"answers, through the proxy {where} (over IPv4)" in done.out
+
+
+class OnlyOnce(Proxy):
+    """Lets the first visitor through, and nobody after it."""
+
+    def _way(self, near: socket.socket) -> socket.socket | None:
+        if self.visits > 1:
+            self.answer = b"HTTP/1.1 403 Forbidden\r\n\r\n"
+        return super()._way(near)
+
+
+def test_a_login_that_the_proxy_refuses_names_the_proxy(server: Server) -> None:
+    with OnlyOnce("http") as proxy:
+        done = status(
+            server, "--proxy", proxy.url(), "--login", "--name", "dan", CLIENT_PASSWORD=PASSWORD
+        )
+    assert done.status == 3
+    where = proxy.url().partition("//")[2]
+    assert f"Login: The proxy {where} does not let this through" in done.out
