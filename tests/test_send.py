@@ -159,6 +159,9 @@ def test_no_answer_to_what_went_out_is_5() -> None:
             witness.next("joined", nick="ci")
             program.write(b"first\n")
             witness.next("message", text="first")
+            # In a room's next round the one before is over: the program has its answer.
+            witness.say("seen")
+            witness.next("message", text="seen")
             stop_process(server)
             program.write(b"second\n")
             program.end_input()
