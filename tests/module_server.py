@@ -23,18 +23,16 @@ def server_fixture() -> Iterator[Server]:
         assert running.errors == ""
 
 
-@pytest.fixture(scope="module", name="resident")
-def resident_fixture(server: Server) -> Iterator[Client]:
-    """Somebody who is in the default room all the time; tests take ``witness``."""
+@pytest.fixture(name="witness")
+def witness_fixture(server: Server) -> Iterator[Client]:
+    """Somebody who is in the default room during the test.
+
+    A new one for each: who comes and goes in ten tests of one second would be told as a crowd,
+    without names.
+    """
     with Client(server, "witness") as client:
         yield client
-
-
-@pytest.fixture(name="witness")
-def witness_fixture(resident: Client) -> Client:
-    """Somebody who is there all the time, and has heard nothing yet."""
-    resident.forget()
-    return resident
+        assert client.finish() == 0
 
 
 @pytest.fixture(name="nick")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine import needs, without_low_ports
-from tests.module_server import resident_fixture, server_fixture, witness_fixture  # noqa: F401
+from tests.module_server import server_fixture, witness_fixture  # noqa: F401
 from tests.processes import (
     PASSWORD,
     PROGRAM,

@@ -14,7 +14,6 @@ import pytest
 
 from tests.module_server import (  # noqa: F401
     nick_fixture,
-    resident_fixture,
     server_fixture,
     witness_fixture,
 )

@@ -23,7 +23,6 @@ from client.output.screen import Screen
 from tests.machine import needs
 from tests.module_server import (  # noqa: F401
     nick_fixture,
-    resident_fixture,
     server_fixture,
     witness_fixture,
 )

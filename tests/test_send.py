@@ -15,7 +15,6 @@ from client.programs.delivery import Delivery
 from settings.exit_status import ExitStatus
 from tests.module_server import (  # noqa: F401
     nick_fixture,
-    resident_fixture,
     server_fixture,
     witness_fixture,
 )

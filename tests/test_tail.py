@@ -15,7 +15,6 @@ from client.programs.printing import Printer, words
 from client.programs.wanted import TooSlow, Wanted, matches
 from tests.module_server import (  # noqa: F401
     nick_fixture,
-    resident_fixture,
     server_fixture,
     witness_fixture,
 )
