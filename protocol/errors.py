@@ -11,7 +11,7 @@ when the error ends a connection.
       Refusal          the peer asked for something that it cannot have
         AuthFailed, BadVersion, BadNick, NickPinned, BadRoom, RoomFull, ServerFull,
         TooLong, Stale, Gone, Repeated, TooManyAttempts, TimedOut, TakenOver, TokenBound,
-        NickTaken (NickReserved, NickLost), RateLimited (AddressLimited)
+        TooManyRooms, NickTaken (NickReserved, NickLost), RateLimited (AddressLimited)
       KeyUnusable      key material that does not load or a wrap that does not open
 """
 
@@ -141,6 +141,12 @@ class RoomFull(Refusal):
     """The room has as many members as wraps and rosters are bounded for."""
 
     code, close_code = "room_full", 1013
+
+
+class TooManyRooms(Refusal):
+    """The client is in as many rooms as one may be in at once."""
+
+    code = "too_many_rooms"
 
 
 class ServerFull(Refusal):

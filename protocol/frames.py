@@ -82,6 +82,26 @@ class RoomLine(Frame):
     count: int = required(COUNT)
 
 
+@dataclass(frozen=True)
+class Stay(Frame):
+    """A room that a client wants to be in; the last three say where it goes on (see Position)."""
+
+    room: str = required(ROOM)
+    log: bytes | None = optional(LOG_ID)
+    seq: int | None = optional(COUNT)
+    number: int | None = optional(COUNT)
+
+
+@dataclass(frozen=True)
+class Position(Frame):
+    """How far a client has come in the room ``at``: it has everything up to the log number
+    ``seq``, and up to ``number`` of what was for it alone."""
+
+    at: int = required(COUNT)
+    seq: int = required(COUNT)
+    number: int = required(COUNT)
+
+
 # The handshake, in clear
 
 
@@ -122,7 +142,8 @@ class Refused(Frame):
     """In clear before ``confirm`` has opened, in a record afterwards.
 
     ``ref`` names the frame that was refused, where it had one; ``retry_after`` is in seconds,
-    ``limit`` in bytes; ``nick`` is the one that a refused nickname looks like without being it.
+    ``limit`` in bytes; ``nick`` is the one that a refused nickname looks like without being it;
+    ``room`` is one of ``confirm`` that could not be entered, where others were.
     """
 
     kind = "refused"
@@ -131,6 +152,7 @@ class Refused(Frame):
     retry_after: float | None = optional(SECONDS)
     limit: int | None = optional(COUNT)
     nick: str | None = optional(NICK)
+    room: str | None = optional(ROOM)
 
 
 # From the client, in records
@@ -138,16 +160,13 @@ class Refused(Frame):
 
 @dataclass(frozen=True)
 class Confirm(Frame):
-    """``nick`` may be empty with a token; the last three say where it resumes (see Seen)."""
+    """``nick`` may be empty with a token; ``stays`` has one room at least."""
 
     kind = "confirm"
     nick: str = required(NICK)
-    room: str = required(ROOM)
+    stays: tuple[Stay, ...] = required(parts(Stay, limits.ROOMS_OF_ONE))
     bundle: keys.Bundle = required(BUNDLE)
     sig: bytes = required(SIGNATURE)
-    log: bytes | None = optional(LOG_ID)
-    seq: int | None = optional(COUNT)
-    number: int | None = optional(COUNT)
 
 
 @dataclass(frozen=True)
@@ -160,6 +179,7 @@ class Request(Frame):
 @dataclass(frozen=True)
 class Post(Request):
     kind = "post"
+    at: int = required(COUNT)
     change: int = required(COUNT)
     box: Box = required(part(Box))
 
@@ -167,12 +187,14 @@ class Post(Request):
 @dataclass(frozen=True)
 class Keys(Frame):
     kind = "keys"
+    at: int = required(COUNT)
     wraps: tuple[Wrap, ...] = required(parts(Wrap, limits.ROOM_MEMBERS))
 
 
 @dataclass(frozen=True)
 class Private(Request):
     kind = "private"
+    at: int = required(COUNT)
     change: int = required(COUNT)
     wrap: Wrap = required(part(Wrap))
     box: Box = required(part(Box))
@@ -180,14 +202,28 @@ class Private(Request):
 
 @dataclass(frozen=True)
 class Nick(Request):
+    """For all rooms; ``at`` is the one in whose log ``accepted`` says the place."""
+
     kind = "nick"
+    at: int = required(COUNT)
     nick: str = required(NICK)
 
 
 @dataclass(frozen=True)
 class Enter(Request):
+    """``leave``: the room to be left for it, once it is entered."""
+
     kind = "enter"
     room: str = required(ROOM)
+    leave: int | None = optional(COUNT)
+
+
+@dataclass(frozen=True)
+class Leave(Request):
+    """The last room is not left: see Bye."""
+
+    kind = "leave"
+    at: int = required(COUNT)
 
 
 @dataclass(frozen=True)
@@ -197,17 +233,19 @@ class ListRooms(Request):
 
 @dataclass(frozen=True)
 class Seen(Frame):
-    """The heartbeat, both ways.
-
-    From the client: the log number up to which it has everything, and the ``number`` of the
-    last frame for it alone; with ``answer`` it wants one of the server's at once.  From the
-    server: the highest ``ref`` that it has taken.
-    """
+    """The client's heartbeat; with ``answer`` it wants ``taken`` at once."""
 
     kind = "seen"
-    seq: int = required(COUNT)
-    number: int | None = optional(COUNT)
+    positions: tuple[Position, ...] = required(parts(Position, limits.ROOMS_OF_ONE))
     answer: bool | None = optional(FLAG)
+
+
+@dataclass(frozen=True)
+class Taken(Frame):
+    """The server's heartbeat: ``ref`` is the highest one that it has taken."""
+
+    kind = "taken"
+    ref: int = required(COUNT)
 
 
 @dataclass(frozen=True)
@@ -225,11 +263,13 @@ class Bye(Frame):
 class Welcome(Frame):
     """The nickname as granted, and what the client has to obey (seconds and bytes).
 
-    ``ticket`` is for the next ``hello`` of this identity.
+    ``resumed``: the client's session goes on, and what it has sent and is not answered may be sent
+    again.  ``ticket`` is for the next ``hello`` of this identity.
     """
 
     kind = "welcome"
     nick: str = required(NICK)
+    resumed: bool = required(FLAG)
     heartbeat_interval: float = required(SECONDS)
     heartbeat_timeout: float = required(SECONDS)
     max_message_size: int = required(COUNT)
@@ -259,12 +299,14 @@ class Announcement(Frame):
 class Entered(Frame):
     """Now in ``room``: after ``welcome``, after ``enter`` (``ref``), after falling behind.
 
-    ``id`` is one's own member id there, ``seq`` the number after which the log goes on.
-    Unless ``resumed``, ``members`` members follow in ``roster`` frames; ``missed`` counts the
-    shared entries that were lost to falling behind.
+    ``at`` is the number by which frames name this room from now on, ``id`` one's own member id
+    there, ``seq`` the number after which the log goes on.  Unless ``resumed``, ``members`` members
+    follow in ``roster`` frames; ``missed`` counts the shared entries that were lost to falling
+    behind.
     """
 
     kind = "entered"
+    at: int = required(COUNT)
     room: str = required(ROOM)
     log: bytes = required(LOG_ID)
     id: int = required(COUNT)
@@ -277,6 +319,8 @@ class Entered(Frame):
 
 @dataclass(frozen=True)
 class Roster(Frame):
+    """Members of the room of the last ``entered``."""
+
     kind = "roster"
     members: tuple[MemberLine, ...] = required(parts(MemberLine, limits.ROOM_MEMBERS))
 
@@ -302,9 +346,10 @@ class RoomLines(Frame):
 
 @dataclass(frozen=True)
 class KeyFor(Frame):
-    """Another member's chain, wrapped for oneself; ``number`` counts what is for oneself."""
+    """Another member's chain, wrapped for oneself; ``number`` counts what is for oneself there."""
 
     kind = "key_for"
+    at: int = required(COUNT)
     number: int = required(COUNT)
     sender: int = required(COUNT, key="from")
     wrap: Wrap = required(part(Wrap))
@@ -313,6 +358,7 @@ class KeyFor(Frame):
 @dataclass(frozen=True)
 class PrivateFor(Frame):
     kind = "private_for"
+    at: int = required(COUNT)
     number: int = required(COUNT)
     sender: int = required(COUNT, key="from")
     change: int = required(COUNT)
@@ -384,9 +430,10 @@ def _read_entries(value: Any) -> tuple[Frame, ...]:
 
 @dataclass(frozen=True)
 class Log(Frame):
-    """A slice of the room's log, complete up to ``to``."""
+    """A slice of a room's log, complete up to ``to``."""
 
     kind = "log"
+    at: int = required(COUNT)
     to: int = required(COUNT)
     entries: tuple[Frame, ...] = required(
         Codec(_read_entries, lambda items: [item.to_object() for item in items])
@@ -398,7 +445,7 @@ def _table(*kinds: type[Frame]) -> dict[str, type[Frame]]:
 
 
 CLEAR_FRAMES = _table(Greeting, Hello, Key, Refused)
-CLIENT_FRAMES = _table(Confirm, Post, Keys, Private, Nick, Enter, ListRooms, Seen, Bye)
+CLIENT_FRAMES = _table(Confirm, Post, Keys, Private, Nick, Enter, Leave, ListRooms, Seen, Bye)
 SERVER_FRAMES = _table(
     Welcome,
     Wait,
@@ -411,7 +458,7 @@ SERVER_FRAMES = _table(
     KeyFor,
     PrivateFor,
     Log,
-    Seen,
+    Taken,
     Bye,
 )
 LOG_ENTRIES = _table(Posted, OwnPosted, Joined, Left, Renamed, Rejoined)
@@ -472,6 +519,6 @@ def encode_private_for(sender: int, private: Private) -> bytes:
     )
 
 
-def encode_log(to: int, entries: Sequence[bytes]) -> bytes:
+def encode_log(at: int, to: int, entries: Sequence[bytes]) -> bytes:
     """A ``log`` frame from entries that are encoded already: what the broadcaster sends."""
-    return b'{"type":"log","to":%d,"entries":[%s]}' % (to, b",".join(entries))
+    return b'{"type":"log","at":%d,"to":%d,"entries":[%s]}' % (at, to, b",".join(entries))

@@ -18,6 +18,7 @@ SHARE_BYTES = 32  # a CPace share, and a scalar
 NICK_CHARS = 32
 ROOM_CHARS = 64
 ANNOUNCEMENT_CHARS = 1000  # a line that somebody types at the server
+ROOMS_OF_ONE = 16  # that a client is in at once
 ROOM_MEMBERS = 256  # bounds rosters and the wraps of one epoch
 
 RECORD_PAD = 256  # records are padded to a multiple of this

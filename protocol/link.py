@@ -36,6 +36,7 @@ from protocol.frames import (
     Hello,
     Key,
     Refused,
+    Stay,
     decode_clear,
     from_object,
 )
@@ -264,10 +265,9 @@ class ClientLink(_Link):
         self,
         message: str | bytes,
         nick: str,
-        room: str,
-        resume: tuple[bytes, int, int] | None = None,
+        stays: Sequence[Stay],
     ) -> bytes:
-        """Frame 2 in, frame 3 out; ``resume`` is a log id and what ``seen`` would say.
+        """Frame 2 in, frame 3 out; ``stays``: the rooms to be in, one at least.
 
         Raises RemoteError, KeyUnusable for a wrap that does not open, AuthFailed for a share
         on which CPace must end.
@@ -284,7 +284,7 @@ class ClientLink(_Link):
         self._sealer, self._opener = Sealer(sending), Opener(receiving)
         bundle: Bundle = self._identity.bundle
         signature = self._identity.sign(self._transcript.to_sign(bundle.fingerprint))
-        confirm = Confirm(nick, room, bundle, signature, *(resume or ()))
+        confirm = Confirm(nick, tuple(stays), bundle, signature)
         return self._sealer.seal([confirm.encode()])
 
 
