@@ -2,6 +2,9 @@
 
 The names and keys are a contract with programs that read ``--renderer json``; the table in
 ``docs/USING.md`` is compared with this file by a test.  ``time`` is added by the renderer.
+
+An event with a ``room`` belongs to that room's view, whichever is shown; a private one to the view
+whose key is its ``view``; all others to the view that is shown when they come.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, ClassVar
+
+from client.views import View
 
 # Of the contract: another one if a key goes away, changes, or means something else.
 VERSION = 1
@@ -25,6 +30,8 @@ class JsonObject:
 
     # Left out where there is nothing to say.
     _optional: ClassVar[tuple[str, ...]] = ()
+    # For screens, and no key of the contract.
+    _hidden: ClassVar[tuple[str, ...]] = ()
 
     def fields(self) -> dict[str, Any]:
         """The keys and JSON-safe values, without ``event`` and ``time``."""
@@ -32,7 +39,7 @@ class JsonObject:
         return {
             _RENAMED.get(name, name): _plain(value)
             for name, value in values.items()
-            if value is not None or name not in self._optional
+            if (value is not None or name not in self._optional) and name not in self._hidden
         }
 
 
@@ -107,6 +114,8 @@ class HistoryView(JsonObject):
 
 @dataclass(frozen=True)
 class Connected(Event):
+    """The first room is entered; the others that were asked for follow, each as ``RoomEntered``."""
+
     name = "connected"
     server: str
     nick: str
@@ -118,10 +127,12 @@ class Connected(Event):
 
 @dataclass(frozen=True)
 class Message(Event):
-    """``mine``: one's own, once the server has taken it.  ``seq`` is None for private ones."""
+    """``mine``: one's own, once the server has taken it.  ``seq`` is None for private ones, whose
+    ``room`` is the one that they came through, and ``view`` the key of the person's view."""
 
     name = "message"
     _optional = ("to", "id")
+    _hidden = ("view",)
     room: str
     sender: str
     text: str
@@ -132,11 +143,13 @@ class Message(Event):
     kind: str
     to: str | None = None  # of private ones
     id: Tag = None  # of one's own
+    view: str | None = None
 
 
 @dataclass(frozen=True)
 class Unreadable(Event):
-    """``reason``: name, no_key, secret, replay, damaged, bounds."""
+    """``reason``: name, no_key, secret, replay, damaged, bounds.  ``seq`` is None for private
+    ones, which may be anybody's, and belong to the room that they came through."""
 
     name = "unreadable"
     room: str
@@ -179,9 +192,37 @@ class MemberRenamed(Event):
 
 @dataclass(frozen=True)
 class RoomEntered(Event):
+    """In a room: one more, or one's own room anew (after it was lost, or had fallen behind).
+
+    It is not shown by that: see ``Shown``.
+    """
+
     name = "room"
     room: str
     members: tuple[MemberView, ...]
+
+
+@dataclass(frozen=True)
+class RoomLeft(Event):
+    """A room is closed: it was left, on purpose or for the one that was moved to, or the server
+    does not lead there any more, which an ``Error`` with this room says just before."""
+
+    name = "room_left"
+    room: str
+
+
+@dataclass(frozen=True)
+class Shown(Event):
+    """Another view is shown: the room ``room``, or the person ``to``; the other one is None.
+
+    At first that is the room of ``Connected``, without a word.  ``view`` is its key.
+    """
+
+    name = "shown"
+    _hidden = ("view",)
+    room: str | None
+    to: str | None
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -209,12 +250,14 @@ class Verification(Event):
 class NickVerified(Event):
     name = "nick_verified"
     nick: str
+    room: str
 
 
 @dataclass(frozen=True)
 class Invite(Event):
     name = "invite"
     link: str
+    room: str
 
 
 @dataclass(frozen=True)
@@ -239,36 +282,44 @@ class Notice(Event):
 
 @dataclass(frozen=True)
 class NotSent(Event):
-    """A line that was not taken, handed back; exactly one for each refused line."""
+    """A line that was not taken, handed back; exactly one for each refused line.  ``to`` and
+    ``view`` as ``Message`` has them."""
 
     name = "not_sent"
-    _optional = ("id",)
+    _optional = ("id", "to")
+    _hidden = ("view",)
     room: str
     text: str
     reason: str
     id: Tag = None
+    to: str | None = None
+    view: str | None = None
 
 
 @dataclass(frozen=True)
 class Error(Event):
-    """A refusal without a line."""
+    """A refusal without a line; ``room`` where it is about one."""
 
     name = "error"
-    _optional = ("id",)
+    _optional = ("id", "room")
     code: str
     text: str
     id: Tag = None  # of the command
+    room: str | None = None
 
 
 @dataclass(frozen=True)
 class Warning(Event):  # noqa: A001  # the contract's word
-    """``verified``: it is about somebody who is, or was, verified."""
+    """``verified``: it is about somebody who is, or was, verified.  ``room``: where it came up;
+    None for what is about no room, such as the history."""
 
     name = "warning"
+    _optional = ("room",)
     code: str
     nick: str | None
     text: str
     verified: bool = False
+    room: str | None = None
 
     @property
     def is_quiet(self) -> bool:
@@ -330,7 +381,9 @@ class Reconnecting(Event):
 
 @dataclass(frozen=True)
 class Reconnected(Event):
-    """``resumed``: the same member went on; false for a new join."""
+    """Once for each return.  ``resumed``: the same session goes on, and so do its rooms, but for
+    those that ``Missed`` and ``RoomEntered`` follow for; false for a new one, which each room does.
+    """
 
     name = "reconnected"
     resumed: bool
@@ -348,7 +401,7 @@ class Disconnected(Event):
 @dataclass(frozen=True)
 class Sending(Event):
     """A line of one's own waits or is on its way; ``ref`` is the line's for good, also when it
-    is sent again."""
+    is sent again.  ``view`` as ``Message`` has it."""
 
     name = "sending"
     ref: int
@@ -356,6 +409,7 @@ class Sending(Event):
     text: str
     kind: str
     to: str | None = None
+    view: str | None = None
 
 
 @dataclass(frozen=True)
@@ -368,12 +422,30 @@ class Settled(Event):
 
 @dataclass(frozen=True)
 class TrustSummary(Event):
-    """Who is in the room besides oneself: how many, and how many of them are verified or known."""
+    """Who is in ``room`` besides oneself: how many, and how many of them are verified or known.
+
+    Before ``Connected`` and ``RoomEntered``, and whenever it may have changed.
+    """
 
     name = "trust_summary"
     others: int
     verified: int
     known: int = 0
+    room: str = ""
+
+
+@dataclass(frozen=True)
+class Views(Event):
+    """All views, whenever one comes, goes, is called otherwise, or another one is ``shown``.
+
+    Rooms in the order in which they were opened, from before they are entered, then people as they
+    first came up.  Before ``Connected`` for the first time, and before the ``Shown`` that goes
+    with it; a view comes before what belongs to it, and goes after that.
+    """
+
+    name = "views"
+    views: tuple[View, ...]
+    shown: View
 
 
 @dataclass(frozen=True)
@@ -435,5 +507,5 @@ class Cleared(Event):
 
 
 SCREEN_ONLY = (
-    Sending, Settled, TrustSummary, Paused, Notifying, KeyHelp, Copying, Finding, Found, Cleared,
+    Sending, Settled, TrustSummary, Views, Paused, Notifying, KeyHelp, Copying, Finding, Found, Cleared,
 )  # fmt: skip

@@ -232,7 +232,8 @@ class LocalUser:
                 )
                 return [Notice(text)]
             session.secrets.give(room, secret, salt)
-        found: list[Event] = [Invite(replace(session.address, room=room, secret=secret).link())]
+        link = replace(session.address, room=room, secret=secret).link()
+        found: list[Event] = [Invite(link, room)]
         if is_loopback(session.address.host):
             text = _("The link names this machine: from another one, use its address instead.")
             found.append(Notice(text))

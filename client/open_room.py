@@ -99,7 +99,7 @@ class OpenRoom:
         """How many others are here, and how many of them are verified or known."""
         standings = [self._standing(member) for member in self.others()]
         verified, known = (standings.count(word) for word in (VERIFIED, KNOWN))
-        return events.TrustSummary(len(standings), verified, known)
+        return events.TrustSummary(len(standings), verified, known, self.name)
 
     def _standing(self, member: frames.MemberLine) -> str:
         return self._encryption.standing(member.bundle.fingerprint)
@@ -112,7 +112,9 @@ class OpenRoom:
         text = messages.warning(warning.code, warning.nick, warning.loud)
         found = None if warning.nick is None else self._encryption.find(warning.nick)
         verified = found is not None and self.is_verified(found)
-        return events.Warning(warning.code, warning.nick, text, warning.loud or verified)
+        return events.Warning(
+            warning.code, warning.nick, text, warning.loud or verified, self.name
+        )
 
     def take_own_nick(self, returning: bool) -> list[events.Event]:
         """One's nickname as the roster has it: posts are signed with that one.

@@ -75,4 +75,4 @@ class Verifier:
         except Gone:
             text = _("First compare the digits that /verify {nick} shows.").format(nick=nick)
             return [Error("not_compared", text)]
-        return [NickVerified(found.nick if found else nick), room.trust_summary()]
+        return [NickVerified(found.nick if found else nick, room.name), room.trust_summary()]

@@ -37,7 +37,7 @@ def test_text_begins_in_the_first_column_and_is_whole() -> None:
     sight.hears(f"{link}\n\tcc -o a a.c\nlast")
     sight.hears("psst", private=True, to="alice")
     sight.takes(events.MemberJoined("default", "carol"))
-    sight.takes(events.Invite("cmdchat://here:1000/default#x"))
+    sight.takes(events.Invite("cmdchat://here:1000/default#x", "default"))
     lines = bare(sight).lines()
     assert lines[:4] == ["▌ 12:01 bob:", link, "    cc -o a a.c", "last"]
     assert lines[4:7] == ["▌ 12:01 bob, to you alone:", "psst", "▌ 12:01 → carol has joined."]

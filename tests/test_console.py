@@ -26,6 +26,7 @@ from client.output.screen_queue import QUEUE_EVENTS
 from client.output.text import ALARM, INFO, is_mentioned
 from client.output.widths import pad, width
 from client.output.wrapping import Row, Span, wrap
+from client.views import room_target
 
 NOON = datetime(2026, 5, 4, 12, 1, 30, 250000, tzinfo=timezone(timedelta(hours=2)))
 DEADLINE = 20.0  # against hanging only
@@ -52,11 +53,13 @@ ALL: list[events.Event] = [
     events.Crowd("default", 34, 30),
     events.MemberRenamed("default", "bob", "bobby"),
     events.RoomEntered("dev", (ALICE,)),
+    events.RoomLeft("dev"),
+    events.Shown("default", None),
     events.RoomList((events.RoomView("default", 2), events.RoomView("dev", 1))),
     events.MemberList("default", (ALICE, BOB)),
     events.Verification("default", "123 456", (events.CodeView("bob", "654 321", False),)),
-    events.NickVerified("bob"),
-    events.Invite("cmdchat://localhost:1000/default#abc"),
+    events.NickVerified("bob", "den"),
+    events.Invite("cmdchat://localhost:1000/default#abc", "default"),
     events.Help((events.CommandView("/nick NAME", "Change your nickname."),)),
     events.HistoryList(
         (events.HistoryView(NOON, "default", "bob", None, "hello", "text", False, False),)
@@ -76,6 +79,7 @@ ALL: list[events.Event] = [
     events.Sending(1, "default", "on its way", "text"),
     events.Settled(1),
     events.TrustSummary(1, 0),
+    events.Views((room_target("default"),), room_target("default")),
     events.Paused(),
     events.Notifying("all"),
     events.KeyHelp((events.CommandView("PgUp", "older messages"),)),
@@ -327,11 +331,13 @@ KEYS = {
     "crowd": "room joined left",
     "renamed": "room old nick",
     "room": "room members",
+    "room_left": "room",
+    "shown": "room to",
     "rooms": "rooms",
     "members": "room members",
     "verify": "room room_code members",
-    "nick_verified": "nick",
-    "invite": "link",
+    "nick_verified": "nick room",
+    "invite": "link room",
     "help": "commands",
     "history": "messages",
     "notice": "text",

@@ -36,7 +36,7 @@ PURE = {
 }  # fmt: skip
 # Client code that is pure as well.
 PURE_CLIENT = {
-    "encryption", "events", "commands", "completion", "cheatsheet", "messages", "refusals",
+    "encryption", "events", "views", "commands", "completion", "cheatsheet", "messages", "refusals",
     "outbox", "open_room", "entrance", "ignored", "own_name", "pacing", "room_secrets",
     "sealed_file", "history.records", "identity.records",
 }  # fmt: skip
@@ -271,6 +271,7 @@ INNER: dict[str, str] = {
         private_file
         sealed_file messages cheatsheet own_name ignored pacing
         events
+        views
     """,
     "client.connection": """
         connection

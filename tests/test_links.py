@@ -90,7 +90,7 @@ def test_a_link_is_whole_over_several_rows() -> None:
 
 def test_an_invite_link_is_one() -> None:
     sight = Sight(60, 14).joins()
-    sight.takes(events.Invite("cmdchat://here:1000/default#secret"))
+    sight.takes(events.Invite("cmdchat://here:1000/default#secret", "default"))
     assert drawn_links(sight.draws())[0][1:] == ("cmdchat://here:1000/default#secret",) * 2
 
 

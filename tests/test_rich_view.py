@@ -598,7 +598,7 @@ NAMING = {
     "company": lambda name: events.RoomEntered("default", company(name, "bob")),
     "codes": lambda name: events.Verification(name, "1", (events.CodeView("bob", "1", False),)),
     "a code": lambda name: events.Verification("x", "1", (events.CodeView(name, "1", False),)),
-    "verified": lambda name: events.NickVerified(name),
+    "verified": lambda name: events.NickVerified(name, "den"),
     "unreadable": lambda name: events.Unreadable("default", name, 1, "secret"),
     "notice": lambda name: events.Notice(f"Ignored: {name}."),
     "warning": lambda name: events.Warning("replay", name, f"An old message of {name}"),

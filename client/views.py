@@ -1,0 +1,51 @@
+"""What a person looks at and types into: an open room, or one person, in private.
+
+Values only.  ``client.session`` keeps the list of views and which of them is shown, screens keep
+what belongs to each of them by its ``key``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol.names import room_key
+
+
+@dataclass(frozen=True)
+class RoomTarget:
+    """The view of an open room; ``room`` is its name, ``key`` the same however that is written."""
+
+    room: str = field(compare=False)
+    key: str
+
+    @property
+    def name(self) -> str:
+        """How a bar and a prompt name it."""
+        return self.room
+
+
+@dataclass(frozen=True)
+class PersonTarget:
+    """The view of one person.  It belongs to the lasting key (``bundle.sign``) that ``key`` is
+    made of, whatever the nickname: ``nick`` is the one that was seen last with it."""
+
+    nick: str = field(compare=False)
+    key: str
+
+    @property
+    def name(self) -> str:
+        """How a bar and a prompt name it."""
+        return f"@{self.nick}"
+
+
+View = RoomTarget | PersonTarget
+
+
+def room_target(room: str) -> RoomTarget:
+    """The view of ``room``."""
+    return RoomTarget(room, f"room {room_key(room)}")
+
+
+def person_target(nick: str, sign: bytes) -> PersonTarget:
+    """The view of whoever has this lasting key, and is called ``nick`` now."""
+    return PersonTarget(nick, f"person {sign.hex()}")
