@@ -13,10 +13,12 @@ from protocol.names import room_key
 
 @dataclass(frozen=True)
 class RoomTarget:
-    """The view of an open room; ``room`` is its name, ``key`` the same however that is written."""
+    """The view of an open room; ``room`` is its name, ``key`` the same however that is written.
+    ``guarded``: the room has a secret here."""
 
     room: str = field(compare=False)
     key: str
+    guarded: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -27,10 +29,12 @@ class RoomTarget:
 @dataclass(frozen=True)
 class PersonTarget:
     """The view of one person.  It belongs to the lasting key (``bundle.sign``) that ``key`` is
-    made of, whatever the nickname: ``nick`` is the one that was seen last with it."""
+    made of, whatever the nickname: ``nick`` is the one that was seen last with it. ``standing`` is
+    that of ``events.MemberView``, empty while this person is in none of one's rooms."""
 
     nick: str = field(compare=False)
     key: str
+    standing: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
