@@ -1,10 +1,7 @@
 """One frozen dataclass for each frame of the wire, whose fields are its codec.
 
 Known keys are checked for presence, type and length (``protocol.codec``); unknown keys are ignored,
-so that a later version may add some.
-
-``docs/PROTOCOL.md`` has the table of frames; a test compares it with ``CLEAR_FRAMES``,
-``CLIENT_FRAMES``, ``SERVER_FRAMES`` and ``LOG_ENTRIES``.
+so that a later version may add some.  A test compares ``docs/PROTOCOL.md`` with the tables here.
 """
 
 from __future__ import annotations
@@ -40,6 +37,7 @@ from protocol.codec import (
 )
 from protocol.codec import Frame as Frame
 from protocol.errors import BadVersion, Malformed, TooBig, UnknownType
+from protocol.names import room_key
 
 # Objects inside frames
 
@@ -92,10 +90,21 @@ class Stay(Frame):
     number: int | None = optional(COUNT)
 
 
+def _read_stays(value: Any) -> tuple[Stay, ...]:
+    """One at least, no room twice, and all of a place or none of it."""
+    stays: tuple[Stay, ...] = _STAYS.read(value)
+    halves = any((x.log, x.seq, x.number).count(None) in (1, 2) for x in stays)
+    if halves or not 0 < len(stays) == len({room_key(stay.room) for stay in stays}):
+        raise Malformed()
+    return stays
+
+
+_STAYS = parts(Stay, limits.ROOMS_OF_ONE)
+
+
 @dataclass(frozen=True)
 class Position(Frame):
-    """How far a client has come in the room ``at``: it has everything up to the log number
-    ``seq``, and up to ``number`` of what was for it alone."""
+    """In the room ``at`` one has all up to ``seq``, and to ``number`` of what is for one alone."""
 
     at: int = required(COUNT)
     seq: int = required(COUNT)
@@ -141,9 +150,9 @@ class Key(Frame):
 class Refused(Frame):
     """In clear before ``confirm`` has opened, in a record afterwards.
 
-    ``ref`` names the frame that was refused, where it had one; ``retry_after`` is in seconds,
-    ``limit`` in bytes; ``nick`` is the one that a refused nickname looks like without being it;
-    ``room`` is one of ``confirm`` that could not be entered, where others were.
+    ``ref`` names the frame that was refused, where it had one, and ``room`` a stay that one does
+    not get, though one is let in; ``retry_after`` is in seconds, ``limit`` in bytes; ``nick`` is
+    the one that a refused nickname looks like without being it.
     """
 
     kind = "refused"
@@ -160,11 +169,11 @@ class Refused(Frame):
 
 @dataclass(frozen=True)
 class Confirm(Frame):
-    """``nick`` may be empty with a token; ``stays`` has one room at least."""
+    """``nick`` may be empty with a token; each of ``stays`` is another room (``room_key``)."""
 
     kind = "confirm"
     nick: str = required(NICK)
-    stays: tuple[Stay, ...] = required(parts(Stay, limits.ROOMS_OF_ONE))
+    stays: tuple[Stay, ...] = required(Codec(_read_stays, _STAYS.write))
     bundle: keys.Bundle = required(BUNDLE)
     sig: bytes = required(SIGNATURE)
 
@@ -211,7 +220,7 @@ class Nick(Request):
 
 @dataclass(frozen=True)
 class Enter(Request):
-    """``leave``: the room to be left for it, once it is entered."""
+    """``leave`` is the room that is left for it, in the same step."""
 
     kind = "enter"
     room: str = required(ROOM)
@@ -263,8 +272,7 @@ class Bye(Frame):
 class Welcome(Frame):
     """The nickname as granted, and what the client has to obey (seconds and bytes).
 
-    ``resumed``: the client's session goes on, and what it has sent and is not answered may be sent
-    again.  ``ticket`` is for the next ``hello`` of this identity.
+    ``resumed``: the session goes on.  ``ticket`` is for the next ``hello`` of this identity.
     """
 
     kind = "welcome"
@@ -297,12 +305,12 @@ class Announcement(Frame):
 
 @dataclass(frozen=True)
 class Entered(Frame):
-    """Now in ``room``: after ``welcome``, after ``enter`` (``ref``), after falling behind.
+    """Now in ``room``: after ``welcome``, after ``enter``, after falling behind.
 
     ``at`` is the number by which frames name this room from now on, ``id`` one's own member id
     there, ``seq`` the number after which the log goes on.  Unless ``resumed``, ``members`` members
-    follow in ``roster`` frames; ``missed`` counts the shared entries that were lost to falling
-    behind.
+    follow in ``roster`` frames; ``missed`` counts the entries that were lost to falling behind.
+    ``ref`` is that of the ``enter`` that led there, but when falling behind.
     """
 
     kind = "entered"
@@ -447,20 +455,9 @@ def _table(*kinds: type[Frame]) -> dict[str, type[Frame]]:
 CLEAR_FRAMES = _table(Greeting, Hello, Key, Refused)
 CLIENT_FRAMES = _table(Confirm, Post, Keys, Private, Nick, Enter, Leave, ListRooms, Seen, Bye)
 SERVER_FRAMES = _table(
-    Welcome,
-    Wait,
-    Announcement,
-    Entered,
-    Roster,
-    Accepted,
-    Refused,
-    RoomLines,
-    KeyFor,
-    PrivateFor,
-    Log,
-    Taken,
-    Bye,
-)
+    Welcome, Wait, Announcement, Entered, Roster, Accepted, Refused, RoomLines, KeyFor, PrivateFor,
+    Log, Taken, Bye,
+)  # fmt: skip
 LOG_ENTRIES = _table(Posted, OwnPosted, Joined, Left, Renamed, Rejoined)
 
 
@@ -490,10 +487,8 @@ def encode_accepted(ref: int, seq: int) -> bytes:
 
 
 def encode_posted(sender: int, change: int, box: Box) -> bytes:
-    """As ``Posted.encode``, without its number: all after ``{"type":"posted","seq":1``.
-
-    A token has no letters that JSON would write otherwise (``_read_token``).
-    """
+    """As ``Posted.encode``, without its number: all after ``{"type":"posted","seq":1``."""
+    # A token has no letters that JSON would write otherwise (``_read_token``).
     return b',"from":%d,"change":%d,"box":{"epoch":%d,"n":%d,"data":"%s","sig":"%s"}}' % (
         sender,
         change,
