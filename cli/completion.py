@@ -13,7 +13,7 @@ import i18n
 from cli.table import COMMANDS, Subcommand, flags
 from i18n import _
 from settings import ROWS, Setting, Sources, missing, started
-from settings.types import file_path, language
+from settings.types import file_path, file_paths, language
 
 SHELLS = ROWS["<SHELL>"].choices
 
@@ -50,6 +50,10 @@ def _takes_value(row: Setting) -> bool:
     return not row.implies and not row.optional
 
 
+def _is_path(row: Setting) -> bool:
+    return row.type in (file_path, file_paths)
+
+
 def _help(row: Setting) -> str:
     return _(row.flag_help or row.help)
 
@@ -66,9 +70,13 @@ _cmd_chat() {{
     local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} words= place=0 skip= i
     # "=" is a word of its own here.
     if [[ $cur == = ]]; then
-        cur=
+        cur= i=$COMP_CWORD
     elif [[ $prev == = ]]; then
-        prev=${{COMP_WORDS[COMP_CWORD-2]}}
+        prev=${{COMP_WORDS[COMP_CWORD-2]}} i=$((COMP_CWORD-1))
+    fi
+    if [[ $i && $prev != -* ]]; then  # ROOM=PATH
+        prev=${{COMP_WORDS[i-2]}}
+        [[ $prev == = ]] && prev=${{COMP_WORDS[i-3]}}
     fi
     COMPREPLY=()
     for ((i = 2; i < COMP_CWORD; i++)); do
@@ -106,7 +114,7 @@ def _bash_case(command: Subcommand) -> str:
     for row, names in _rows(command):
         if _takes_value(row):
             words = f"words='{_choices(row)}'"
-            does = "compopt -o default; return" if row.type is file_path else words
+            does = "compopt -o default; return" if _is_path(row) else words
             arms.setdefault(does, []).extend(names)
     lines = [f"{'|'.join(names)}) {does} ;;" for does, names in arms.items()]
     options = ["--help", *(flag for _row, names in _rows(command) for flag in names)]
@@ -164,7 +172,7 @@ def _zsh_case(command: Subcommand) -> str:
     lines = ["{-h,--help}" + _quoted(f"[{shown}]")]
     for row, names in _rows(command):
         value = f":{_zsh_text(row.word)}:{_zsh_action(row)}" if _takes_value(row) else ""
-        first = f"({' '.join(names)})"
+        first = "*" if row.between and command.rooms else f"({' '.join(names)})"
         for flag in names:
             sign = ("=" if flag.startswith("--") else "+") if value else ""
             lines.append(_quoted(f"{first}{flag}{sign}[{_zsh_text(_help(row))}]{value}"))
@@ -182,6 +190,8 @@ def _zsh_text(text: str) -> str:
 def _zsh_action(row: Setting) -> str:
     if row.type is file_path:
         return "_files"
+    if row.type is file_paths:
+        return '{compset -P "*="; _files}'
     return f"({_choices(row)})" if _choices(row) else " "
 
 
@@ -224,7 +234,7 @@ def _fish_line(condition: str, rest: str) -> str:
 
 def _fish_option(row: Setting, names: Sequence[str]) -> str:
     parts = [f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in names]
-    if row.type is file_path:
+    if _is_path(row):
         parts.append("-r -F")
     elif _takes_value(row):
         parts.append(f"-x -a {_quoted(_choices(row))}")

@@ -59,9 +59,13 @@ def _add_help(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-h", "--help", action="store_true", help=text)
 
 
-def _add_option(parser: argparse.ArgumentParser, name: str, for_help: bool) -> None:
+def _add_option(
+    parser: argparse.ArgumentParser, name: str, for_help: bool, several: bool = False
+) -> None:
     row = ROWS[name]
-    more: dict[str, str] = {"help": _option_help(row) if for_help else ""}
+    more: dict[str, str] = {"help": _option_help(row, several) if for_help else ""}
+    if row.between:
+        more["action"] = "append"
     if row.implies:
         more |= {"action": "store_const", "const": row.implies}
     else:
@@ -69,12 +73,14 @@ def _add_option(parser: argparse.ArgumentParser, name: str, for_help: bool) -> N
     parser.add_argument(*flags(name), dest=name, **more)  # type: ignore[arg-type]
 
 
-def _option_help(row: Setting) -> str:
+def _option_help(row: Setting, several: bool) -> str:
     text = _(row.flag_help or row.help)
     if row.name == "CMD_CHAT_LANGUAGE":
         text += f" ({', '.join(i18n.available())})"
     elif row.default and not row.implies:
         text += " ({})".format(_("default: {value}").format(value=row.default))
+    if row.between and several:
+        text += _("; it may come several times")
     return text.replace("%", "%%")
 
 
@@ -109,7 +115,7 @@ def parser(command: Subcommand, for_help: bool) -> _Parser:
         made.add_argument(name, metavar=word, nargs="?", help=_(ROWS[name].help))
     _add_help(made)
     for name in command.options:
-        _add_option(made, name, for_help)
+        _add_option(made, name, for_help, command.rooms)
     return made
 
 
@@ -176,7 +182,9 @@ def _positionals(
     return _by_name(command.words, words)
 
 
-def _value(name: str, text: str | None) -> str | bool | None:
+def _value(name: str, text: str | list[str] | None) -> str | bool | None:
+    if isinstance(text, list):  # an empty one sets nothing, as an option that comes once
+        return ROWS[name].between.join(filter(None, text))
     # "--secret=$EMPTY" asks, too: to go on without a secret is not what it says.
     asking = text == _ASK or (text == "" and ROWS[name].optional)
     return True if asking else text

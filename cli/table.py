@@ -19,6 +19,7 @@ class Subcommand:
     words: tuple[str, ...]  # names of its positionals, all of them optional
     options: tuple[str, ...]
     examples: tuple[str, ...]
+    rooms: bool = False  # whether it can be in several at once
 
 
 # Options of every subcommand, and of those that go to a server.
@@ -64,6 +65,7 @@ CONNECT = Subcommand(
         "CLIENT_ROOM",
         "CLIENT_ROOM_SECRET",
         "CLIENT_ROOM_SECRET_FILE",
+        "--ask-secret",
         "CLIENT_INVITE",
         "CLIENT_INVITE_FILE",
         "RENDERER_MODE",
@@ -86,11 +88,13 @@ CONNECT = Subcommand(
     (
         "{run} connect localhost 1000 alice",
         "{run} connect localhost 1000 alice --room team --secret",
+        "{run} connect localhost 1000 alice --room team --room lab --secret-file lab=secret.txt",
         "{run} connect localhost 1000 alice --identity me.identity",
         "{run} connect chat.example.org 1000 --ssl --token TOKEN",
         "{run} connect 'cmdchat://chat.example.org/team#secret' alice",
         "echo hello | {run} connect localhost 1000 bob --password-file pw --renderer json",
     ),
+    rooms=True,
 )
 
 TOKEN = Subcommand(
@@ -213,11 +217,12 @@ TAIL = Subcommand(
     "tail",
     N_("Print messages as they come."),
     (),
-    ("--count", "--timeout", "--from", "--private", "--json", "--raw", *_VISIT),
+    ("--count", "--timeout", "--from", "--private", "--json", "--raw", "--ask-secret", *_VISIT),
     (
-        "{run} tail --server localhost --name log --room team",
+        "{run} tail --server localhost --name log --room team --room lab",
         "{run} tail --server localhost --name log --json --count 10 --timeout 3600",
     ),
+    rooms=True,
 )
 
 WAIT = Subcommand(

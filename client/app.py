@@ -137,8 +137,8 @@ class _Client:
             proxy=None if settings.proxy is None else settings.proxy.host,
             memory=self._keeper,
         )
-        if settings.room_secret is not None:
-            self._session.secrets.give(settings.room, settings.room_secret, keys.room_salt())
+        if secret := settings.secret_of(settings.room):
+            self._session.secrets.give(settings.room, secret, keys.room_salt(settings.room))
         self._connection = self._connect(keys)
         self._commands = commands.CommandContext(
             user := LocalUser(self._session),

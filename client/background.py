@@ -11,7 +11,8 @@ import atexit
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakSet
@@ -20,6 +21,7 @@ from protocol import pake
 from protocol.hosts import server_name
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import Credentials
+from protocol.names import room_key
 from settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ T = TypeVar("T")
 END_SECONDS = 2.0  # that the program's end waits at most; a key takes a tenth of a second
 
 _computing: WeakSet[threading.Thread] = WeakSet()
+_ending = threading.Event()
 
 
 def compute(work: Callable[[], None], *, name: str) -> threading.Thread:
@@ -50,6 +53,7 @@ def compute(work: Callable[[], None], *, name: str) -> threading.Thread:
 def _wait_for_all() -> None:
     """On whichever way out, when all that is left is Python's own clearing up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; Ctrl-C could only show a traceback
+    _ending.set()
     end = time.monotonic() + END_SECONDS
     for thread in list(_computing):
         thread.join(max(0.0, end - time.monotonic()))
@@ -77,12 +81,43 @@ class Future(Generic[T]):
         return self._made[0]
 
 
+class Series(Generic[T]):
+    """By name what ``makes`` gives, made in that order on one thread: each takes memory, which
+    all at once might not find.
+
+    Calling this with a name gives its result, or its error, as soon as that is there.
+    """
+
+    def __init__(self, name: str, makes: Mapping[str, Callable[[], T]]) -> None:
+        self._makes = dict(makes)
+        self._made: dict[str, T] = {}
+        self._errors: dict[str, Exception] = {}
+        self._done = {key: threading.Event() for key in makes}
+        if makes:
+            compute(self._run, name=name)
+
+    def _run(self) -> None:
+        for key, make in self._makes.items():
+            if _ending.is_set():
+                break  # nobody asks any more
+            try:
+                self._made[key] = make()
+            except Exception as error:  # told where the result is needed
+                self._errors[key] = error
+            self._done[key].set()
+
+    def __call__(self, key: str) -> T:
+        self._done[key].wait()
+        if key in self._errors:
+            raise self._errors[key]
+        return self._made[key]
+
+
 class StartupKeys:
     """All that one run of the client needs and that takes a moment.
 
-    ``identity()``, ``credentials()`` and ``room_salt()`` wait until it is there, the last is None
-    where the room has no secret; ``link_keys()`` gives the keys for one connection, which are fresh
-    each time.
+    ``identity()``, ``credentials()`` and ``room_salt()`` wait until it is there; ``link_keys()``
+    gives the keys for one connection, which are fresh each time.
 
     ``keeper()`` is that of an identity that lasts, and waits, too; it raises OSError or
     FileUnusable, and ``identity()`` as it does. Without such an identity it is None.
@@ -91,8 +126,8 @@ class StartupKeys:
     def __init__(self, settings: ClientSettings) -> None:
         self.credentials = Future("scrypt", lambda: credentials(settings))
         self._made = Future("identity", lambda: _identity(settings))
-        # After what the connection needs first; all that is awaited before the room is entered.
-        self.room_salt = Future("room-salt", lambda: room_salt(settings))
+        # After what the connection needs first; the first of them is that of the first room.
+        self._room_salts = Series("room-salt", _room_salts(settings))
         self._first: Future[RecipientKeys] | None = Future("link-keys", RecipientKeys)
 
     def identity(self) -> Identity:
@@ -104,6 +139,10 @@ class StartupKeys:
         """What keeps the identity and the people that it knows, if anything does."""
         made = self._made()
         return None if isinstance(made, Identity) else made
+
+    def room_salt(self, room: str) -> bytes:
+        """What the secret of ``room`` gives, which is one of the settings' that have one."""
+        return self._room_salts(room_key(room))
 
     def link_keys(self) -> RecipientKeys:
         """Keys that no other connection has used.  Whoever connects asks, one at a time."""
@@ -130,10 +169,13 @@ def credentials(settings: ClientSettings) -> Credentials:
     return Credentials(pake.password_prs(settings.password or ""))
 
 
-def room_salt(settings: ClientSettings) -> bytes | None:
-    """What the secret of the room to start in gives; takes a quarter of a second (scrypt)."""
-    if settings.room_secret is None:
-        return None
+def _room_salts(settings: ClientSettings) -> dict[str, Callable[[], bytes]]:
+    """By room key what makes the salt of its secret; takes a quarter of a second each (scrypt)."""
+    found = ((room, settings.secret_of(room)) for room in settings.rooms)
+    return {room_key(room): partial(_room_salt, text, room) for room, text in found if text}
+
+
+def _room_salt(secret: str, room: str) -> bytes:
     from client.encryption.safety_numbers import secret_salt  # more to load, and few have a secret
 
-    return secret_salt(settings.room_secret, settings.room)
+    return secret_salt(secret, room)

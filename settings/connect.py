@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from i18n import _
 from settings.proxies import Proxy, chosen_proxy
+from settings.rooms import ChosenRooms
 from settings.sources import Sources, SourceValue, conflict, missing
 from settings.table import (
     CREDENTIALS,
@@ -14,10 +16,9 @@ from settings.table import (
     IDENTITY_PASSPHRASES,
     IN_INVITE,
     INVITES,
-    ROOM_SECRETS,
     ROWS,
 )
-from settings.types import host
+from settings.types import host, room_name
 
 _WAY = ("CLIENT_PATH", "CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRINT",
         "CLIENT_TLS_NAME")  # fmt: skip
@@ -54,8 +55,9 @@ class ClientSettings(Destination):
     username: str | None
     password: str | None = field(repr=False)
     token: str | None = field(repr=False)
-    room: str
-    room_secret: str | None = field(repr=False)
+    rooms: tuple[str, ...]  # in the order in which they were named; one at least, no two the same
+    rooms_named: bool  # whether anything named one
+    room_secrets: Mapping[str, str] = field(repr=False)  # by room key
     render_time: float
     messages_to_show: int
     listen: bool
@@ -76,9 +78,20 @@ class ClientSettings(Destination):
     identity: str | None = None  # its file; None: keys that end with the program
     identity_passphrase: str | None = field(default=None, repr=False)
 
+    @property
+    def room(self) -> str:
+        """The first of the rooms."""
+        return self.rooms[0]
 
-def client_settings(sources: Sources) -> ClientSettings:
-    """The settings of ``connect``.
+    def secret_of(self, room: str) -> str | None:
+        """The secret of one of the rooms, None where it has none."""
+        from protocol.names import room_key
+
+        return self.room_secrets.get(room_key(room))
+
+
+def client_settings(sources: Sources, one_room: bool = False) -> ClientSettings:
+    """The settings of ``connect``; ``one_room``: of what is for one room, or the first of several.
 
     Raises ``SettingsError``, and ``MissingSetting`` for the first that only the user can tell.
     """
@@ -86,11 +99,13 @@ def client_settings(sources: Sources) -> ClientSettings:
     values = sources.plain("client")
     values["server"], values["port"] = address(sources)
     # A conflict is an error before anybody is asked for anything.
-    credential, _secret, invite = map(sources.choose, (CREDENTIALS, ROOM_SECRETS, INVITES))
+    chosen = ChosenRooms(sources, one_room)
+    credential, invite = map(sources.choose, (CREDENTIALS, INVITES))
     if invite is not None:
         values |= _from_invite(sources, invite)
     else:
-        values |= sources.secret(ROOM_SECRETS)
+        values |= {"rooms": chosen.rooms, "rooms_named": chosen.are_named}
+        values["room_secrets"] = chosen.secrets()
     _add_way(sources, values)
     if values["username"] is None and not (credential and credential.row.name == "CLIENT_TOKEN"):
         raise missing(("CLIENT_USERNAME",))
@@ -151,6 +166,7 @@ def _from_invite(sources: Sources, given: SourceValue) -> dict[str, Any]:
             raise conflict(given, other)
     from protocol.errors import ChatError
     from protocol.invite import parse_invite
+    from protocol.names import room_key
 
     link = sources.secret(INVITES)["invite"]
     sources.pass_over(IN_INVITE)
@@ -160,8 +176,9 @@ def _from_invite(sources: Sources, given: SourceValue) -> dict[str, Any]:
             "server": host(invite.host),
             "port": invite.port,
             "path": ROWS["CLIENT_PATH"].type(invite.path),
-            "room": ROWS["CLIENT_ROOM"].type(invite.room or ROWS["CLIENT_ROOM"].default),
-            "room_secret": invite.secret,
+            "rooms": (room := room_name(invite.room or ROWS["CLIENT_ROOM"].default),),
+            "rooms_named": invite.room is not None,
+            "room_secrets": {room_key(room): invite.secret} if invite.secret else {},
         }
     except ChatError:
         why = _("an invite link looks like cmdchat://host:port/room#secret")

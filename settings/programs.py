@@ -57,7 +57,7 @@ def send_settings(sources: Sources) -> SendSettings:
     if sender and not pattern:
         raise SettingsError(_("--from is for an answer: it needs --wait."))
     return SendSettings(
-        client=client_settings(sources),
+        client=client_settings(sources, one_room=True),
         text=text,
         file=file,
         lines=lines,
@@ -71,7 +71,7 @@ def send_settings(sources: Sources) -> SendSettings:
 
 def tail_settings(sources: Sources) -> TailSettings:
     """The settings of ``tail``.  Raises ``SettingsError``, and ``MissingSetting``."""
-    found = _listening(sources)
+    found = _listening(sources, one_room=False)
     private, count = sources.value("--private"), sources.value("--count")
     return TailSettings(**found, private=private, count=count)
 
@@ -81,7 +81,7 @@ def wait_settings(sources: Sources) -> TailSettings:
     pattern = sources.value("--match")
     if pattern is None:
         raise missing(("--match",))
-    return TailSettings(**_listening(sources), pattern=pattern, count=1)
+    return TailSettings(**_listening(sources, one_room=True), pattern=pattern, count=1)
 
 
 def _text(sources: Sources) -> str | None:
@@ -94,9 +94,9 @@ def _text(sources: Sources) -> str | None:
     return str(sources.value("<MESSAGE>"))
 
 
-def _listening(sources: Sources) -> dict[str, Any]:
+def _listening(sources: Sources, one_room: bool) -> dict[str, Any]:
     return {
-        "client": client_settings(sources),
+        "client": client_settings(sources, one_room),
         "sender": sources.value("--from"),
         "timeout": sources.value("--timeout"),
         "form": _form(sources),

@@ -29,7 +29,7 @@ from settings.table import (
 if TYPE_CHECKING:
     from configparser import ConfigParser
 
-_GROUPS = (CREDENTIALS, ROOM_SECRETS, HISTORY_PASSPHRASES, PROXIES)  # of each, one is enough
+_GROUPS = (CREDENTIALS, HISTORY_PASSPHRASES, PROXIES)  # of each, one is enough
 
 
 def _key(row: Setting) -> str:
@@ -73,7 +73,8 @@ class NamedServer:
         if "CLIENT_PORT" in self.values and port and not given.get("CLIENT_USERNAME"):
             if not port.isdecimal():
                 given |= {"CLIENT_PORT": None, "CLIENT_USERNAME": port}
-        taken = {name for name, value in given.items() if value}
+        # Secrets are of a room each, and so not taken by one of another room.
+        taken = {name for name, value in given.items() if value} - set(ROOM_SECRETS)
         for group in _GROUPS:
             if taken.intersection(group):
                 taken.update(group)

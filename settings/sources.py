@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,10 @@ class SourceValue:
         if self.source == _COMMAND:
             where += f", {self.row.flag or self.row.word}"
         return f"{self.row.name} ({where})"
+
+    def is_typed(self) -> bool:
+        """Whether it is on this very command line."""
+        return self.source == _COMMAND
 
     def parse(self) -> Any:
         """The value; raises ``SettingsError``."""
@@ -119,14 +123,22 @@ class Sources:
 
     def find(self, name: str) -> SourceValue | None:
         """The first value that is not empty, or that may not be where it is."""
+        return next(self.find_all(name), None)
+
+    def find_all(self, name: str) -> Iterator[SourceValue]:
+        """What ``find`` finds, and after it what sources of lower priority have."""
         for rank, (source, values) in enumerate(self._ranked):
             value = values.get(name)
             if value is True:
-                return SourceValue(ROWS[name], rank, source, "", ask=True)
+                yield SourceValue(ROWS[name], rank, source, "", ask=True)
             meant = source is _COMMAND and name in _NEVER_EMPTY
             if isinstance(value, str) and (value.strip() or meant):
-                return SourceValue(ROWS[name], rank, source, value)
-        return None
+                yield SourceValue(ROWS[name], rank, source, value)
+
+    def answer(self, question: str, name: str) -> SourceValue | None:
+        """What has been answered, as a value of a setting; None where nothing has been."""
+        text = self.answers.get(question, "")
+        return SourceValue(ROWS[name], 0, _PROMPT, text) if text.strip() else None
 
     def value(self, name: str) -> Any:
         """The setting's value, or its default (None where there is none)."""
@@ -172,6 +184,11 @@ class Sources:
             return texts
         if given.ask:
             raise missing((given.row.name,))
+        return {**texts, given.row.field: self.text(given)}
+
+    def text(self, given: SourceValue) -> str:
+        """The text itself, read from its file where ``given`` names one.  Raises
+        ``SettingsError``."""
         self._use(given)
         text = given.parse()
         if given.row.name.endswith(("_FILE", "-file")):
@@ -181,7 +198,7 @@ class Sources:
                 raise given.wrong(reason(error)) from None
             if not text:
                 raise given.wrong(_("the first line of that file is empty"))
-        return {**texts, given.row.field: text}
+        return str(text)
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """Value by field of these settings, each of which stands for itself alone."""

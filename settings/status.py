@@ -19,6 +19,6 @@ class StatusSettings(Destination):
 def status_settings(sources: Sources) -> StatusSettings:
     """The settings of ``status``.  Raises ``SettingsError``, and ``MissingSetting``."""
     sources.look_up_server()
-    login = client_settings(sources) if sources.value("--login") else None
+    login = client_settings(sources, one_room=True) if sources.value("--login") else None
     values = destination(sources, *address(sources))
     return StatusSettings(**values, login=login, json=sources.value("--json"))

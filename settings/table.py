@@ -15,6 +15,7 @@ from settings.types import (
     byte_size,
     choice,
     file_path,
+    file_paths,
     fingerprint,
     host,
     integer,
@@ -23,6 +24,7 @@ from settings.types import (
     nickname,
     pattern,
     room_name,
+    room_names,
     seconds,
     secret,
     token_forms,
@@ -52,8 +54,9 @@ class Setting:
     implies: str = ""
     secret: bool = False
     optional: bool = False  # the flag alone means: ask for it
-    flag_help: str = ""  # where the flag says the opposite of the setting
+    flag_help: str = ""  # where the flag does not say the same as the setting
     choices: tuple[str, ...] = ()  # of which a value must be one
+    between: str = ""  # what stands between several values, as of a flag that comes several times
 
 
 RENDERERS = ("rich", "minimal", "json")
@@ -139,13 +142,17 @@ TABLE: tuple[Setting, ...] = (
             flag="--tls-name", word="NAME"),
     Setting("CLIENT_PATH", "client", "path", url_path,
             N_("path that the server is below, such as /chat"), flag="--path", word="PATH"),
-    Setting("CLIENT_ROOM", "client", "room", room_name,
-            N_("room to join"), "default", flag="--room", short="-r", word="ROOM"),
-    Setting("CLIENT_ROOM_SECRET", "client", "room_secret", secret,
-            N_("secret that all members of the room share"),
-            flag="--secret", word="PASSPHRASE", secret=True, optional=True),
-    Setting("CLIENT_ROOM_SECRET_FILE", "client", "room_secret", file_path,
-            N_("file whose first line is the room's secret"), flag="--secret-file", word=_PATH),
+    Setting("CLIENT_ROOM", "client", "rooms", room_names,
+            N_("room to join, or several with commas between"), "default",
+            flag="--room", short="-r", word="ROOM", flag_help=N_("room to join"), between=","),
+    Setting("CLIENT_ROOM_SECRET", "client", "room_secrets", secret,
+            N_("secret that all members of the room share (of several rooms: the first)"),
+            flag="--secret", word="PASSPHRASE", secret=True, optional=True,
+            flag_help=N_("secret that all members of the room share")),
+    Setting("CLIENT_ROOM_SECRET_FILE", "client", "room_secrets", file_paths,
+            N_("file whose first line is the room's secret; ROOM=PATH, one a line, for several"),
+            flag="--secret-file", word="[ROOM=]PATH", between="\n",
+            flag_help=N_("file whose first line is the room's secret")),
     Setting("CLIENT_INVITE", "client", "invite", secret,
             N_("invite link (cmdchat://…): server, port, room and its secret in one"),
             flag="--invite", word="LINK", secret=True, optional=True),
@@ -220,6 +227,8 @@ LINE_TABLE: tuple[Setting, ...] = (
             N_("nickname that the token is for"), word="USERNAME"),
     Setting("<TOKEN>", "line", "revoke", secret,
             N_("token to revoke, or its part before the dot"), word="TOKEN", secret=True),
+    Setting("--ask-secret", "line", "", room_names,
+            N_("room whose secret is asked for"), flag="--ask-secret", word="ROOM", between=","),
     Setting("--login", "line", "", boolean,
             N_("go into the room as well, and leave it at once: the others see it"), "false",
             flag="--login", implies=_YES),
@@ -306,7 +315,8 @@ GROUPED = {
 }  # fmt: skip
 
 # What an invite link says already.
-IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_PATH", "CLIENT_ROOM", *ROOM_SECRETS)
+IN_INVITE = ("CLIENT_SERVER", "CLIENT_PORT", "CLIENT_PATH", "CLIENT_ROOM", *ROOM_SECRETS,
+             "--ask-secret")  # fmt: skip
 
 QUESTIONS = {
     "ADMIN_PASSWORD": N_("Password that people will need to connect: "),

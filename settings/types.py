@@ -34,6 +34,11 @@ def file_path(text: str) -> str:
     return text
 
 
+def file_paths(text: str) -> tuple[str, ...]:
+    """Paths of files, one a line."""
+    return tuple(file_path(line) for line in text.split("\n") if line.strip())
+
+
 def secret(text: str) -> str:
     """Any text, kept as it is."""
     return text
@@ -208,6 +213,20 @@ def room_name(text: str) -> str:
     except ChatError:
         sentence = _("a room name has 1 to 64 letters, digits, dots, dashes or underscores")
         raise ValueError(sentence) from None
+
+
+def room_names(text: str) -> tuple[str, ...]:
+    """Names of rooms with commas between, which no name can hold; those that mean the same room
+    are one."""
+    from protocol.limits import ROOMS_OF_ONE
+    from protocol.names import room_key
+
+    rooms: dict[str, str] = {}
+    for room in map(room_name, text.split(",")):
+        rooms.setdefault(room_key(room), room)
+    if len(rooms) > ROOMS_OF_ONE:
+        raise ValueError(_("it must be {limit} rooms at most").format(limit=ROOMS_OF_ONE))
+    return tuple(rooms.values())
 
 
 def language(text: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from client.background import Future
+from client.background import Future, Series
 from tests.processes import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +26,19 @@ def work():
     os.write(1, b"done")
 
 background.compute(work, name="scrypt")
+"""
+SEVERAL = """
+import os
+from client import background
+from protocol import pake
+
+def work(name):
+    while not background._ending.is_set():
+        os.sched_yield()
+    pake.password_prs("password")
+    os.write(1, name)
+
+background.Series("room-salt", {n: lambda n=n: work(n) for n in (b"1", b"2", b"3")})
 """
 FOR_EVER = """
 import threading
@@ -51,6 +66,37 @@ def test_an_error_is_told_to_who_asks() -> None:
         Future("identity", lambda: 1 // 0)()
 
 
+def test_several_are_made_one_after_another_and_each_is_there_when_it_is_made() -> None:
+    goes_on = threading.Event()
+    made: list[str] = []
+
+    def make(name: str) -> str:
+        if name == "second":
+            assert goes_on.wait(20)
+        made.append(name)
+        return name.upper()
+
+    series = Series("room-salt", {name: partial(make, name) for name in ("first", "second")})
+    assert series("first") == "FIRST" and made == ["first"]
+    goes_on.set()
+    assert series("second") == series("second") == "SECOND"
+    assert made == ["first", "second"]
+
+
+def test_an_error_among_several_is_told_to_who_asks_for_that_one() -> None:
+    series = Series("room-salt", {"wrong": lambda: 1 // 0, "right": lambda: 1})
+    assert series("right") == 1
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            series("wrong")
+
+
+def test_where_there_are_none_no_thread_is_started() -> None:
+    before = threading.active_count()
+    Series[bytes]("room-salt", {})
+    assert threading.active_count() == before
+
+
 @pytest.mark.parametrize(
     ("way_out", "status"), [("", 0), ("sys.exit(3)", 3), ("raise KeyboardInterrupt", -2)]
 )
@@ -67,6 +113,11 @@ def test_ctrl_c_while_the_end_waits_changes_nothing() -> None:
     pake."""
     done = run(COMPUTING.replace("\n    pake.", interrupted))
     assert (done.returncode, done.stdout, done.stderr) == (0, b"done", b"")
+
+
+def test_of_several_the_end_waits_for_the_one_that_is_being_made() -> None:
+    done = run(SEVERAL)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"1", b"")
 
 
 def test_the_end_is_not_held_up_for_ever() -> None:

@@ -96,6 +96,9 @@ PERSON = {"CLIENT_SERVER": "h", "CLIENT_PORT": "1000", "CLIENT_USERNAME": "al",
         ("--secret=", {"CLIENT_ROOM_SECRET": True}),
         ("--secret=a=b", {"CLIENT_ROOM_SECRET": "a=b"}),
         ("--secret-file f", {"CLIENT_ROOM_SECRET_FILE": "f"}),
+        ("--room a -r b --room= --room=c,d", {"CLIENT_ROOM": "a,b,c,d"}),
+        ("--secret-file f --secret-file=b=g=h", {"CLIENT_ROOM_SECRET_FILE": "f\nb=g=h"}),
+        ("--ask-secret a --ask-secret b", {"--ask-secret": "a,b"}),
     ],
 )
 def test_connect_takes_its_options_at_any_place(options: str, expected: dict[str, Any]) -> None:
@@ -166,7 +169,8 @@ def test_what_is_parsed_becomes_settings() -> None:
     assert args is not None
     made = settings.client_settings(settings.Sources(args, {}, {}))
     assert (made.server, made.port, made.username, made.password) == ("h", 7, "al", "pw")
-    assert (made.bell, made.renderer, made.room_secret, made.use_ssl) == (False, "json", "s", True)
+    assert (made.bell, made.renderer, made.use_ssl) == (False, "json", True)
+    assert made.room_secrets == {"default": "s"}
 
 
 def test_every_flag_of_the_settings_is_an_option_of_some_command() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from cli.table import COMMANDS, flags
 from settings.table import ROWS, SHELLS
-from settings.types import file_path
+from settings.types import file_path, file_paths
 from tests.command import run_command
 from tests.machine import needs
 from tests.processes import PROGRAM, Terminal
@@ -40,8 +40,8 @@ def test_a_setting_that_takes_a_few_words_or_a_file_says_so() -> None:
     for row in ROWS.values():
         assert all(row.type(word) == word for word in row.choices)
         assert bool(row.choices) == row.type.__qualname__.startswith("choice."), row.name
-        named = row.word == "PATH" and row.name != "CLIENT_PATH"  # which is part of a URL
-        assert (row.type is file_path) == named, row.name
+        named = row.word.endswith("PATH") and row.name != "CLIENT_PATH"  # which is part of a URL
+        assert (row.type in (file_path, file_paths)) == named, row.name
 
 
 def test_help_in_a_script_is_in_the_users_language() -> None:
@@ -68,6 +68,8 @@ TYPED = [
     ("comp\tfi\t", "<completion><fish>"),
     ("serve --ssl-ce\tcertif\t", r"<serve><--ssl-cert[>=]<?certificate\.pem>"),
     ("token al --language k\t", "<token><al><--language><ko>"),
+    ("connect --room a --room b --secret-file b=certif\t --roo\tc",
+     r"<connect><--room><a><--room><b><--secret-file><b=certificate\.pem><--room[>=]<?c>"),
     ("connect h --secret al\t --no-b\t", "<connect><h><--secret><al><--no-bell>"),
 ]
 BESIDE = "test_a_script_has_every_subcommand_option_and_choice"

@@ -211,6 +211,7 @@ INNER: dict[str, str] = {
         __init__
         token status programs
         connect
+        rooms
         serve history identity proxies
         sources
         servers

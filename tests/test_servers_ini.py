@@ -96,6 +96,18 @@ def test_the_source_that_names_it_goes_before_it_and_the_others_after_it(
     assert (by_dotenv.server, by_dotenv.room) == ("chat.example.org", "team")
 
 
+def test_an_entry_has_several_rooms_and_a_secret_of_each(environ: dict[str, str]) -> None:
+    files = "secret-file = first\n  lab = second\n  ops=third\n"
+    write(environ, WORK.replace("room = team", "room = team, lab,ops\n" + files))
+    chosen = client({"CLIENT_SERVER": "work"}, environ)
+    assert (chosen.rooms, chosen.rooms_named) == (("team", "lab", "ops"), True)
+    paths = {"team": "first", "lab": "second", "ops": "third"}
+    read = {room: f"read from {path}" for room, path in paths.items()}
+    assert chosen.room_secrets == read
+    typed = {"CLIENT_SERVER": "work", "CLIENT_ROOM_SECRET_FILE": "lab=other"}
+    assert client(typed, environ).room_secrets == read | {"lab": "read from other"}
+
+
 def test_of_ways_to_come_in_the_one_beside_the_name_is_enough(environ: dict[str, str]) -> None:
     write(environ, WORK)
     chosen = client({"CLIENT_SERVER": "work", "CLIENT_TOKEN": "abc"}, environ)
@@ -126,6 +138,8 @@ def test_an_entry_without_a_server_is_for_the_address_that_it_is_called_by(
     ("line", "words"),
     [
         ("rooom = team", "rooom in [work]: there is no such setting"),
+        ("secret-file = a\n  \x1b", "secret-file in [work]: it must not contain control"),
+        ("ask-secret = team", "ask-secret in [work]: there is no such setting"),
         ("port = many", "port in [work]: it must be a whole number"),
         ("ssl = perhaps", "ssl in [work]: it must be true or false"),
         ("token = abc", "token in [work]: what is secret stays out of this file"),

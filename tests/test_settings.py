@@ -94,8 +94,9 @@ def test_the_client_has_the_documented_defaults() -> None:
         use_ssl=False,
         ssl_ca=None,
         ssl_fingerprint=None,
-        room="default",
-        room_secret=None,
+        rooms=("default",),
+        rooms_named=False,
+        room_secrets={},
         render_time=0.1,
         messages_to_show=0,
         listen=False,
@@ -141,7 +142,7 @@ def test_every_row_reaches_its_field() -> None:
         fields = {field.name for field in dataclasses.fields(kind)}
         rows = {row.field for row in TABLE if row.side in (side, "both")}
         assert rows - fields <= {"invite"}
-        assert fields <= rows | {"history_from"}  # which tells where another came from
+        assert fields <= rows | {"history_from", "rooms_named"}  # which tell where others came from
 
 
 def test_every_default_is_allowed_by_its_own_row() -> None:
@@ -162,7 +163,7 @@ WRONG = {
     "SSL_CERT_PATH": ["a\x00b", "a\nb"],
     "CLIENT_PORT": ["0", "70000"],
     "CLIENT_USERNAME": ["a b", "x" * 33, "a\u202eb"],
-    "CLIENT_ROOM": ["a b", "x" * 65, "#room"],
+    "CLIENT_ROOM": ["a b", "x" * 65, "#room", "a,,b", "a,", ",".join(f"r{n}" for n in range(17))],
     "CLIENT_SSL_FINGERPRINT": ["ab", "z" * 64, "a" * 65],
     "CLIENT_RENDER_TIME": ["0", "11"],
     "CLIENT_MESSAGES_TO_SHOW": ["-1", "5001"],
@@ -301,7 +302,7 @@ def test_a_password_file_gives_its_first_line(tmp_path: Path, content: bytes) ->
     base = {"CLIENT_SERVER": "a", "CLIENT_USERNAME": "alice"}
     assert client({**base, "CLIENT_PASSWORD_FILE": str(path)}).password == "hunter2"
     made = client({**CLIENT, "CLIENT_ROOM_SECRET_FILE": str(path)})
-    assert made.room_secret == "hunter2"
+    assert made.room_secrets == {"default": "hunter2"}
 
 
 @pytest.mark.parametrize(
@@ -373,6 +374,147 @@ def test_password_or_token_the_source_of_higher_priority_wins() -> None:
     assert (made.token, made.password) == (None, "pw")
 
 
+# Rooms, and the secret of each
+
+
+def rooms_of(*sources: Any) -> tuple[str, ...]:
+    return client(CLIENT, *sources).rooms
+
+
+def secrets_of(
+    args: Any, environ: Any = None, dotenv: Any = None, answers: Any = None
+) -> dict[str, str]:
+    """The secrets by room, a file's being its path in capitals."""
+    made = client({**CLIENT, **args}, environ, dotenv, answers=answers, read_line=str.upper)
+    return dict(made.room_secrets)
+
+
+def test_rooms_stand_with_commas_between_and_the_first_is_the_one() -> None:
+    assert rooms_of() == ("default",)
+    assert rooms_of({"CLIENT_ROOM": "ops, lab ,Café"}) == ("ops", "lab", "Café")
+    assert client({**CLIENT, "CLIENT_ROOM": "ops,lab"}).room == "ops"
+    names = ",".join(f"r{number}" for number in range(16))
+    assert len(rooms_of({"CLIENT_ROOM": names})) == 16
+
+
+def test_names_of_one_room_are_one() -> None:
+    assert rooms_of({"CLIENT_ROOM": "Ops,ops,ＯＰＳ,lab,ops"}) == ("Ops", "lab")
+    names = ",".join(f"r{number}" for number in range(16))
+    assert len(rooms_of({"CLIENT_ROOM": f"{names},{names.upper()}"})) == 16
+    assert "16 rooms at most" in refusal(lambda: rooms_of({"CLIENT_ROOM": f"{names},r16"}))
+
+
+def test_whether_anything_named_a_room_is_told() -> None:
+    named = {"CLIENT_ROOM": "default"}
+    assert not client(CLIENT).rooms_named and not client({**CLIENT, "CLIENT_ROOM": " "}).rooms_named
+    assert client({**CLIENT, **named}).rooms_named
+    assert client(CLIENT, named).rooms_named and client(CLIENT, {}, named).rooms_named
+    assert client({**PERSON, "CLIENT_INVITE": LINK}).rooms_named
+    assert not client({**PERSON, "CLIENT_INVITE": "cmdchat://a"}, named).rooms_named
+
+
+@pytest.mark.parametrize(
+    ("files", "secrets"),
+    [
+        ("a", {"ops": "A"}),
+        ("lab=a", {"lab": "A"}),
+        ("a\nLAB=b", {"ops": "A", "lab": "B"}),
+        ("ops=a\n lab = b=c ", {"ops": "A", "lab": "B=C"}),
+        ("x=a", {"ops": "X=A"}),  # no room of these: a path
+        ("./lab=a", {"ops": "./LAB=A"}),
+        ("lab=", {"ops": "LAB="}),
+        ("=a", {"ops": "=A"}),
+    ],
+)
+def test_a_secrets_file_is_for_the_room_that_it_names_or_for_the_first(
+    files: str, secrets: dict[str, str]
+) -> None:
+    rooms = {"CLIENT_ROOM": "Ops,lab"}
+    assert secrets_of({**rooms, "CLIENT_ROOM_SECRET_FILE": files}) == secrets
+    assert secrets_of({}, {**rooms, "CLIENT_ROOM_SECRET_FILE": files}) == secrets
+
+
+def test_of_each_room_the_highest_sources_secret_counts() -> None:
+    rooms = {"CLIENT_ROOM": "ops,lab"}
+    environ = {**rooms, "CLIENT_ROOM_SECRET_FILE": "first\nlab=second"}
+    assert secrets_of({}, environ) == {"ops": "FIRST", "lab": "SECOND"}
+    over = {"CLIENT_ROOM_SECRET_FILE": "lab=third"}
+    assert secrets_of(over, environ) == {"ops": "FIRST", "lab": "THIRD"}
+    assert secrets_of({"CLIENT_ROOM_SECRET": "s"}, environ) == {"ops": "s", "lab": "SECOND"}
+    asked = {"--ask-secret": "ops", "CLIENT_ROOM_SECRET_FILE": "lab=x"}
+    typed = {"--ask-secret ops": "typed"}
+    assert secrets_of(asked, environ, answers=typed) == {"ops": "typed", "lab": "X"}
+
+
+@pytest.mark.parametrize(
+    "two",
+    [
+        {"CLIENT_ROOM_SECRET_FILE": "a\nb"},
+        {"CLIENT_ROOM_SECRET_FILE": "lab=a\nLab=b"},
+        {"CLIENT_ROOM_SECRET_FILE": "ops=a", "CLIENT_ROOM_SECRET": "b"},
+        {"CLIENT_ROOM_SECRET_FILE": "lab=a", "--ask-secret": "lab"},
+        {"CLIENT_ROOM_SECRET": "a", "--ask-secret": "ops"},
+    ],
+)
+def test_two_secrets_of_a_room_from_one_source_are_refused(two: dict[str, str]) -> None:
+    args = {"CLIENT_ROOM": "ops,lab", **two}
+    assert "are both set; keep one of them" in refusal(partial(secrets_of, args))
+    secrets_of({"CLIENT_ROOM": "ops,lab", "CLIENT_ROOM_SECRET": "a",
+                "CLIENT_ROOM_SECRET_FILE": "lab=b"})  # fmt: skip
+
+
+def test_each_secret_that_is_asked_for_names_its_room() -> None:
+    args = {"CLIENT_ROOM": "Ops,lab,den", "CLIENT_ROOM_SECRET": True, "--ask-secret": "LAB,den"}
+    answers: dict[str, str] = {}
+    asked: list[str] = []
+    for typed in ("a", " ", "b", "c"):
+        with pytest.raises(MissingSetting) as caught:
+            secrets_of(args, answers=answers)
+        missing = caught.value
+        assert missing.hidden and "--secret-file" in str(missing)
+        asked.append(missing.question)
+        answers[missing.name] = typed
+    assert asked == [f"Secret of the room {room}: " for room in ("Ops", "lab", "lab", "den")]
+    assert secrets_of(args, answers=answers) == {"ops": "a", "lab": "b", "den": "c"}
+
+
+def test_who_asks_for_one_rooms_secret_is_asked_as_ever() -> None:
+    with pytest.raises(MissingSetting) as caught:
+        secrets_of({"CLIENT_ROOM": "ops", "CLIENT_ROOM_SECRET": True})
+    assert caught.value.question == "Secret of the room: "
+
+
+def test_a_secret_is_asked_for_only_of_a_room_that_is_named() -> None:
+    args = {"CLIENT_ROOM": "ops,lab", "CLIENT_ROOM_SECRET": True, "--ask-secret": "ops2"}
+    sentence = refusal(partial(secrets_of, args))
+    assert sentence == (
+        "--ask-secret (command line) cannot be 'ops2': it is none of the rooms to join."
+    )
+
+
+def test_a_secrets_file_that_cannot_be_used_is_named_by_its_path(tmp_path: Path) -> None:
+    for path, why in ((str(tmp_path / "none"), "cannot be read"), ("a\x1b", "control characters")):
+        args = {**CLIENT, "CLIENT_ROOM": "ops,lab", "CLIENT_ROOM_SECRET_FILE": f"lab={path}"}
+        sentence = refusal(partial(client, args))
+        assert why in sentence and "--secret-file" in sentence
+
+
+def test_what_is_for_one_room_takes_the_first_but_never_leaves_out_one_that_is_typed() -> None:
+    environ = {"CLIENT_ROOM": "ops,lab", "CLIENT_ROOM_SECRET_FILE": "lab=nowhere"}
+    builds: list[Callable[[Sources], Any]] = [settings.send_settings, settings.wait_settings]
+    for make in map(builder, builds):
+        made = make({**CLIENT, "--match": "x"}, environ).client
+        assert (made.rooms, made.room_secrets) == (("ops",), {})
+        for rooms in ("ops,lab", "ops,lab,ops"):
+            args = {**CLIENT, "--match": "x", "CLIENT_ROOM": rooms}
+            assert "it must be one room here" in refusal(partial(make, args))
+        assert make({**CLIENT, "--match": "x", "CLIENT_ROOM": "ops,OPS"}).client.rooms == ("ops",)
+    login = builder(settings.status_settings)({**CLIENT, "--login": "true"}, environ).login
+    assert login is not None and login.rooms == ("ops",)
+    tail = builder(settings.tail_settings)(CLIENT, {"CLIENT_ROOM": "ops,lab"})
+    assert tail.client.rooms == ("ops", "lab")
+
+
 # What is missing
 
 
@@ -424,7 +566,7 @@ def test_answers_complete_what_is_missing() -> None:
             answers[missing.name] = typed[missing.name]
     assert sorted(asked) == sorted(typed)
     assert (made.server, made.username) == ("a", "alice")
-    assert (made.password, made.room_secret) == ("pw", "s")
+    assert (made.password, made.room_secrets) == ("pw", {"default": "s"})
 
 
 def test_a_wrong_answer_is_named_as_one() -> None:
@@ -525,7 +667,7 @@ def test_an_invite_link_says_all_of_it(tmp_path: Path) -> None:
     for given_ in ({"CLIENT_INVITE": LINK}, {"CLIENT_INVITE_FILE": str(path)}):
         made = client({**PERSON, **given_})
         assert (made.server, made.port, made.room) == ("chat.example.org", 99, "café")
-        assert (made.room_secret, made.use_ssl) == ("s e", True)
+        assert (made.room_secrets, made.use_ssl) == ({"café": "s e"}, True)
         assert made.ssl_fingerprint == "ab" * 32
 
 
@@ -535,11 +677,14 @@ def test_an_invite_goes_before_settings_of_lower_priority() -> None:
     made = client(PERSON, {"CLIENT_INVITE": LINK}, dotenv)
     assert made == client({**PERSON, "CLIENT_INVITE": LINK})
     bare = client(PERSON, {"CLIENT_INVITE": "cmdchat://a"}, dotenv)
-    assert (bare.server, bare.port, bare.room, bare.room_secret) == ("a", 1000, "default", None)
+    assert (bare.server, bare.port, bare.rooms) == ("a", 1000, ("default",))
+    assert (bare.rooms_named, bare.room_secrets) == (False, {})
 
 
 @pytest.mark.parametrize(
-    "name", ["CLIENT_ROOM", "CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE", "CLIENT_SERVER"]
+    "name",
+    ["CLIENT_ROOM", "CLIENT_ROOM_SECRET", "CLIENT_ROOM_SECRET_FILE", "CLIENT_SERVER",
+     "--ask-secret"],  # fmt: skip
 )
 def test_an_invite_and_what_it_says_already_are_refused_together(name: str) -> None:
     for invite in (LINK, True):
@@ -831,7 +976,8 @@ def test_the_example_file_sets_nothing_and_everything() -> None:
     values = parse_dotenv("\n".join(lines))
     assert values == {row.name: row.default for row in TABLE}
     assert server(SERVER, {}, values) == server(SERVER)
-    assert client(CLIENT, {}, values) == client(CLIENT)
+    named = dataclasses.replace(client(CLIENT), rooms_named=True)  # the default, but by a setting
+    assert client(CLIENT, {}, values) == named
 
 
 def test_the_groups_are_rows() -> None:

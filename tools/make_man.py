@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from cli.table import COMMANDS, DESCRIPTION, EPILOG, VERSION, Subcommand, flags
@@ -68,7 +69,13 @@ def _items(command: Subcommand) -> Iterator[tuple[str, str]]:
             written += f" Ns Op = Ns Ar {row.word}"
         elif not row.implies:
             written += f" Ar {_text(row.word)}"
-        yield f".It {written}", row.flag_help or _sentence(row)
+        yield f".It {written}", _of_option(row, command.rooms)
+
+
+def _of_option(row: Setting, several: bool) -> str:
+    """The help of an option, and whether it may come several times."""
+    text = _sentence(replace(row, help=row.flag_help)) if row.flag_help else _sentence(row)
+    return text + "; it may come several times" if row.between and several else text
 
 
 def _tables() -> Iterator[str]:

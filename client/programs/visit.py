@@ -59,8 +59,8 @@ class Visit:
             lambda: self.connection.send(),
             memory=keys.keeper(),
         )
-        if settings.room_secret is not None:
-            self.session.secrets.give(settings.room, settings.room_secret, keys.room_salt())
+        if secret := settings.secret_of(settings.room):
+            self.session.secrets.give(settings.room, secret, keys.room_salt(settings.room))
         self.user = LocalUser(self.session)
         self.connection = ClientConnection(
             lambda opened: dial(settings, context, opened),
