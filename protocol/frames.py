@@ -28,6 +28,7 @@ from protocol.codec import (
     TOKEN,
     WRAPPED,
     Codec,
+    encode,
     fixed,
     optional,
     parse,
@@ -496,6 +497,16 @@ def encode_posted(sender: int, change: int, box: Box) -> bytes:
         box.n,
         box.data,
         keys.to_text(box.sig).encode(),
+    )
+
+
+def encode_member(member_id: int, nick: str, joined: int, bundle: bytes) -> bytes:
+    """As ``MemberLine.encode``, from a bundle that is encoded already."""
+    return b'{"id":%d,"nick":%s,"joined":%d,"bundle":%s}' % (
+        member_id,
+        encode(nick),
+        joined,
+        bundle,
     )
 
 

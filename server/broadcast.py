@@ -1,9 +1,9 @@
 """Delivery: from rooms' logs to members' links.
 
-A ``SendQueue`` is the sending half of one client's link.  Anyone may ask it to ``deliver``; it
-never waits for anyone.  The ``Broadcaster`` is a few threads that go over a room's members whenever
-something was appended.  While a round is under way more posts arrive, and the next round
-carries them all: batches grow with the load by themselves.
+A ``SendQueue`` is the sending half of one client's link, for all its rooms, which take turns.
+Anyone may ask it to ``deliver``; it never waits for anyone.  The ``Broadcaster`` is a few threads
+that go over a room's members whenever something was appended.  While a round is under way more
+posts arrive, and the next round carries them all: batches grow with the load by themselves.
 
 Locks: ``SendQueue._lock``, then ``Room._lock``.  The queue's lock covers the record counter,
 sealing and handing bytes to the socket, none of which blocks.
@@ -21,7 +21,8 @@ from typing import Protocol
 from protocol import frames
 from protocol import limits as protocol_limits
 from server import limits
-from server.rooms import Member, Room, Snapshot
+from server.member import Member
+from server.rooms import Room, Snapshot
 from server.threads import tell_failure
 from transport import Closed
 from transport.websocket import WebSocket
@@ -33,22 +34,23 @@ _BESIDE_SLICE = 8 * 1024
 class Receiver(Protocol):
     """Whoever has a place in a room: its session, with or without a connection just now."""
 
-    def deliver(self) -> None: ...
+    def deliver(self, at: int) -> None: ...
 
 
 def entered(snapshot: Snapshot, ref: int | None = None) -> list[bytes]:
     """``entered`` and the roster after it, encoded, for somebody who is new in the room."""
     frame = frames.Entered(
+        snapshot.at,
         snapshot.room,
         snapshot.log_id,
         snapshot.member_id,
         snapshot.seq,
-        len(snapshot.lines),
+        len(snapshot.members),
         False,
         snapshot.missed,
         ref,
     )
-    found, lines = [frame.encode()], deque(snapshot.lines)
+    found, lines = [frame.encode()], deque(member.encode() for member in snapshot.members)
     while lines or len(found) == 1:  # an empty roster is one frame
         part = _take_first(lines, limits.ROSTER_BYTES)
         found.append(b'{"type":"roster","members":[%s]}' % b",".join(part))
@@ -65,8 +67,21 @@ def _take_first(waiting: deque[bytes], most: int) -> list[bytes]:
     return found
 
 
+class _Place:
+    """A member, as one connection sends to it.  ``due``: there may be something in its room."""
+
+    __slots__ = ("due", "member")
+
+    def __init__(self, member: Member[Receiver]) -> None:
+        self.member, self.due = member, False
+
+
 class SendQueue:
-    """The sending half of one client's link; ``deliver`` may be called by any thread."""
+    """The sending half of one client's link; ``deliver`` may be called by any thread.
+
+    Rooms in which there is something stand in ``_turns``, and get one record each in turn: one
+    that never ends keeps no other waiting for longer than that.  Nothing is asked of the others.
+    """
 
     def __init__(
         self,
@@ -77,41 +92,60 @@ class SendQueue:
         self._seal, self._websocket, self._on_rejoin = seal, websocket, on_rejoin
         self._lock = threading.Lock()  # guards all below and the link's counter; before Room._lock
         self._replies: deque[bytes] = deque()
-        self._room: Room[Receiver] | None = None
-        self._member: Member[Receiver] | None = None
-        self._held: list[bytes] = []  # taken from the room, and to go out next
-        self._rejoined: deque[Room[Receiver]] = deque()  # rooms that have to hear of it
-        self._due = False  # only ever set, or cleared by the holder of the lock: see deliver
+        self._places: dict[int, _Place] = {}  # key: the room's number; anybody may look
+        self._turns: deque[_Place] = deque()  # anybody may append: see _mark
+        self._held: list[bytes] = []  # taken from a room, and to go out next
+        self._rejoined: list[Room[Receiver]] = []  # rooms that have to hear of it
+        self._wanted = False  # only ever set, or cleared by the holder of the lock: see deliver
 
     def attach(
-        self, room: Room[Receiver], member: Member[Receiver], replies: Iterable[bytes]
+        self,
+        members: Iterable[Member[Receiver]],
+        replies: Iterable[bytes],
+        leave: Member[Receiver] | None = None,
     ) -> None:
-        """From now on send ``member``'s slices, after ``replies``; what was before is over."""
+        """From now on send the slices of ``members``, too, after ``replies``.
+
+        In the same step, none of ``leave`` any more.
+        """
         with self._lock:
-            self._room, self._member = room, member
+            if leave is not None:
+                del self._places[leave.room.number]
+            for member in members:
+                place = self._places[member.room.number] = _Place(member)
+                self._mark(place)
             self._replies.extend(replies)
 
     def detach(self) -> None:
-        """Send no more slices: the member's cursor belongs to another connection now."""
+        """Send no more slices: the members' cursors belong to another connection now."""
         with self._lock:
-            self._room = self._member = None
+            self._places.clear()
+            self._turns.clear()
             self._held = []
+
+    def forget(self, member: Member[Receiver]) -> None:
+        """Send none of its slices any more: it leaves its room."""
+        with self._lock:
+            del self._places[member.room.number]
 
     def reply(self, *encoded: bytes) -> None:
         """Put frames for this client alone, outside any log, before what comes next."""
         with self._lock:
             self._replies.extend(encoded)
 
-    def deliver(self) -> None:
-        """Send what there is, as far as the socket takes it.  Never blocks.
+    def deliver(self, at: int | None = None) -> None:
+        """Send what there is, as far as the socket takes it, in the room ``at``, too.
 
-        Whoever finds the lock taken leaves a mark and goes; the holder looks at the mark after
-        letting go, so nothing that was appended before this call stays behind.
+        Never blocks.  Whoever finds the lock taken leaves a mark and goes; the holder looks at the
+        mark after letting go, so nothing that was appended before this call stays behind.
         """
-        self._due = True
-        while self._due and self._lock.acquire(blocking=False):
+        place = self._places.get(at) if at is not None else None
+        if place is not None:
+            self._mark(place)
+        self._wanted = True
+        while self._wanted and self._lock.acquire(blocking=False):
             try:
-                self._due = False
+                self._wanted = False
                 self._send_locked()
             except Closed:
                 pass  # the member's own thread finds out by itself, and decides what it means
@@ -122,12 +156,31 @@ class SendQueue:
                 self._lock.release()
         while self._rejoined:
             with contextlib.suppress(IndexError):  # whoever is first tells them
-                self._on_rejoin(self._rejoined.popleft())
+                self._on_rejoin(self._rejoined.pop(0))
+
+    def deliver_all(self) -> None:
+        """The same in all rooms."""
+        with self._lock:
+            for place in self._places.values():
+                self._mark(place)
+        self.deliver()
 
     @property
     def has_replies(self) -> bool:
         """Whether replies wait for the socket."""
         return bool(self._replies)
+
+    def _mark(self, place: _Place) -> None:
+        """Give a place its turn, if it has none.
+
+        Without the lock, and yet no turn is lost: whoever finds ``due`` set knows that the place
+        will be looked at after this moment, since it is cleared before that and by nobody else.
+        Two at once may give it two turns, of which one comes to nothing.  What belongs to a
+        connection that is over is marked in vain: a new one has places of its own.
+        """
+        if not place.due:
+            place.due = True
+            self._turns.append(place)
 
     def _send_locked(self) -> None:
         """Records until all is sent or the socket is full."""
@@ -143,7 +196,7 @@ class SendQueue:
     def _next_locked(self) -> tuple[list[bytes], bool]:
         """The frames of the next record, and whether there may be one after it.
 
-        Replies, and beside them what is new in the room.
+        Replies, and beside them what is new in the room whose turn it is.
         """
         if self._held:
             held, self._held = self._held, []
@@ -153,17 +206,31 @@ class SendQueue:
             found = _take_first(self._replies, protocol_limits.SLICE_BYTES)
             if self._replies or sum(map(len, found)) > _BESIDE_SLICE:
                 return found, True
-        if self._room is None or self._member is None:
+        if not self._turns:
             return found, False
-        taken = self._room.take(self._member)
-        if not isinstance(taken, Snapshot):
-            if found and sum(map(len, taken)) > protocol_limits.SLICE_BYTES:
-                self._held = taken  # one large post, which goes alone
-                return found, True
-            return found + taken, self._member.more
-        self._replies.extend(entered(taken))
-        self._rejoined.append(self._room)
-        return found or _take_first(self._replies, protocol_limits.SLICE_BYTES), True
+        taken = self._take_locked(self._turns.popleft())
+        if found and sum(map(len, taken)) > protocol_limits.SLICE_BYTES:
+            self._held = taken  # one large post, which goes alone
+            return found, True
+        return found + taken, bool(self._turns or self._replies)
+
+    def _take_locked(self, place: _Place) -> list[bytes]:
+        """What a room has for its member; the place goes to the end, if there may be more."""
+        place.due = False  # before it is looked at: see _mark
+        member = place.member
+        room = member.room
+        if self._places.get(room.number) is not place:
+            return []  # it was left
+        taken = room.take(member)
+        if isinstance(taken, Snapshot):
+            # Another room's slice must not come between `entered` and its roster.
+            self._replies.extend(entered(taken))
+            self._rejoined.append(room)
+            self._mark(place)
+            return []
+        if member.more:
+            self._mark(place)
+        return taken
 
 
 class Broadcaster:
@@ -232,8 +299,9 @@ class Broadcaster:
 
         One room is in one round at a time: two at once would only make batches smaller.
         """
+        number = room.number
         for receiver in room.round():
-            receiver.deliver()
+            receiver.deliver(number)
         with self._lock:
             if room not in self._again:
                 self._queued.discard(room)

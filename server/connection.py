@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -34,6 +34,8 @@ from transport.stream import Stream
 from transport.token_bucket import TokenBucket
 from transport.websocket import WebSocket
 
+# Seconds: enough to see whether there is a place at once, where there is no time to wait for it.
+_AT_ONCE = 0.001
 _NO_PLACE = "server_full"  # why a stranger goes, who has no keys yet to be told it with
 
 
@@ -101,22 +103,37 @@ class ServerConnection:
 
     # For its own thread, or the acceptor before
 
-    def slot_to_change(
+    def patient_until(self) -> float:
+        """When the wait for rooms that change too often has to be over, if it begins now."""
+        patience = min(limits.CHANGE_PATIENCE, self._services.policy.heartbeat_timeout / 2)
+        return self._services.clock() + patience
+
+    @contextlib.contextmanager
+    def slots_to_change(
         self,
-        room: Room[Receiver] | None,
+        rooms: Sequence[Room[Receiver]],
+        until: float | None = None,
         while_waiting: AbstractContextManager[None] | None = None,
-    ) -> AbstractContextManager[float]:
-        """See ``ChurnLimiter.slot``.  Nobody waits for a room that is only made by coming in."""
-        if room is None:
-            return contextlib.nullcontext(0.0)
-        return room.churn.slot(
-            self.permit.group,
-            self.bell,
-            self.is_closing,
-            self._tell_wait,
-            min(limits.CHANGE_PATIENCE, self._services.policy.heartbeat_timeout / 2),
-            while_waiting,
-        )
+    ) -> Iterator[float]:
+        """Wait for a place in each, one after the other: see ``ChurnLimiter.slot``.
+
+        Yields the longest that one of them would have to be waited for after ``until``, if any.
+        """
+        until = self.patient_until() if until is None else until
+        late = 0.0
+        with contextlib.ExitStack() as held:
+            for room in rooms:
+                left = 0.0 if late else until - self._services.clock()
+                slot = room.churn.slot(
+                    self.permit.group,
+                    self.bell,
+                    self.is_closing,
+                    self._tell_wait,
+                    max(_AT_ONCE, left),
+                    while_waiting,
+                )
+                late = max(late, held.enter_context(slot))
+            yield late
 
     def _tell_wait(self, seconds: float) -> None:
         self.queue.reply(frames.Wait(tenths(seconds)).encode())
@@ -183,7 +200,7 @@ class ServerConnection:
 
     def _serve(self, session: ServerSession) -> None:
         policy, clock = self._services.policy, self._services.clock
-        requests = Requests(self._services, session, self.queue, self.slot_to_change)
+        requests = Requests(self._services, session, self.queue, self.slots_to_change)
         bucket = session.bucket
         assert bucket is not None  # it has been attached
         self._heard = clock()
@@ -214,7 +231,7 @@ class ServerConnection:
             if wanted or clock() >= beat:
                 beat = next_beat(beat, clock(), policy.heartbeat_interval)
                 requests.heartbeat_wanted, self._received = False, 0
-                self.queue.reply(frames.Seen(session.taken).encode())
+                self.queue.reply(frames.Taken(session.taken).encode())
                 self.queue.deliver()
 
     def _flush(self) -> bool:
@@ -260,8 +277,9 @@ class ServerConnection:
 
     def _say_why(self, session: ServerSession, reason: str) -> None:
         """Hand over what is in the log, then the reason, and nothing after it; always raises."""
-        if session.room is not None:
-            session.room.round()  # this client waits for no other
+        for room in session.rooms():
+            room.round()  # this client waits for no other
+        self.queue.deliver_all()
         self._drain(self._services.clock() + limits.STOP_POLITE_SECONDS)
         self.queue.detach()
         self.queue.reply(frames.Bye(reason).encode())

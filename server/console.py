@@ -135,14 +135,14 @@ class AdminConsole:
 
 
 def _described(session: ServerSession) -> str:
-    room = "-" if session.room is None else session.room.name
+    rooms = ", ".join(room.name for room in session.rooms()) or "-"
     came = _("token {id}").format(id=session.token_id) if session.token_id else _("password")
     state = "" if session.lost_at is None else "  " + _("connection lost")
-    return f"{session.nick}  {room}  {came}{state}"
+    return f"{session.nick}  {rooms}  {came}{state}"
 
 
 COMMANDS = (
-    AdminCommand("who", "", N_("List who is here, in which room, and how they came in."), False,
+    AdminCommand("who", "", N_("List who is here, in which rooms, and how they came in."), False,
                  AdminConsole.who),
     AdminCommand("rooms", "", N_("List the rooms and how many are in each."), False,
                  AdminConsole.rooms),

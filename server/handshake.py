@@ -2,21 +2,26 @@
 
 ``ServerHandshake`` owns what is known of a client that is not in yet: its token or ticket, and what
 it has proven.  It runs in an acceptor's thread, which has the accept slot but while it waits.
-What comes of it is a session, with a place in a room, that the connection is attached to.
+What comes of it is a session, with a place in a room or in several, that the connection is
+attached to.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from protocol import frames
 from protocol import limits as protocol_limits
 from protocol.errors import (
     AddressLimited,
+    BadRoom,
     ChatError,
     Kicked,
+    Malformed,
     NickPinned,
     RateLimited,
+    Refusal,
     RemoteError,
     TakenOver,
     TimedOut,
@@ -24,14 +29,14 @@ from protocol.errors import (
     Unexpected,
 )
 from protocol.link import TOKEN
-from protocol.names import check_nick, check_room
+from protocol.names import check_nick, check_room, room_key
 from server import limits
 from server.auth import Token, random_prs
 from server.broadcast import Receiver, entered
 from server.connection import ServerConnection
+from server.member import Member
 from server.rate_limits import tenths
 from server.requests import refusal
-from server.rooms import Room
 from server.services import Services
 from server.sessions import ServerSession
 from server.throttle import LoginQueue
@@ -171,6 +176,7 @@ class ServerHandshake:
     # Joining
 
     def _join(self, confirm: frames.Confirm) -> ServerSession:
+        _require_different(confirm.stays)
         fingerprint = confirm.bundle.fingerprint
         left = self._services.bans.left(confirm.bundle.sign, self._group)
         if left:
@@ -190,36 +196,56 @@ class ServerHandshake:
     def _join_permitted(self, confirm: frames.Confirm) -> ServerSession:
         known = self._services.sessions.find(confirm.bundle.fingerprint)
         if known is not None:
-            if confirm.log is not None and self._resume(known, confirm):
+            if self._resume(known, confirm.stays):
                 return known
             self._services.sessions.end(known, reason="replaced")
         return self._join_anew(confirm)
 
-    def _resume(self, session: ServerSession, confirm: frames.Confirm) -> bool:
-        """Take the place of the session's connection, if its log goes on where it says."""
+    def _resume(self, session: ServerSession, stays: Sequence[frames.Stay]) -> bool:
+        """Take the place of the session's connection, if the session goes on.
+
+        Not for a client that knows no log, since it has lost what it knew.  Nor if it goes on in no
+        room and has asked for nothing: it may never have heard of this session, and what it has
+        sent and is not answered was for another one.
+        """
+        if all(stay.log is None for stay in stays):
+            return False
         with session.lock:
-            room, member = session.room, session.member
-            if session.over or room is None or member is None or room.log_id != confirm.log:
-                return False
-            if session.token_id != self._token_id:
+            if session.over or session.token_id != self._token_id:
                 return False
             old, close_old = session.queue, session.close_connection
             if old is not None:
-                # Before the cursor is set back: it must not move on for the old connection.
+                # Before a cursor is set back: it must not move on for the old connection.
                 session.queue = None
                 old.detach()
                 close_old("replaced")
-            if not room.resume(member, confirm.seq or 0, confirm.number or 0):
+            returning = [(member, _stay_of(member, stays)) for member in session.members.values()]
+            resumed = {member.id for member, stay in returning if _goes_on(member, stay)}
+            if not resumed and not session.taken:
                 return False
-            resumed = frames.Entered(
-                room.name, room.log_id, member.id, confirm.seq or 0, 0, True, 0
-            )
-            self._attach(session, [resumed.encode()])
+            replies = []
+            for member, stay in returning:
+                replies += self._arrive(member, stay, resumed=member.id in resumed)
+            self._attach(session, True, replies)
         return True
+
+    def _arrive(
+        self, member: Member[Receiver], stay: frames.Stay | None, resumed: bool
+    ) -> list[bytes]:
+        """What it has to hear of a room that it was in all the time."""
+        room, ref = member.room, None
+        if stay is not None and stay.log == room.log_id:
+            if resumed:
+                return [_resumed(member, stay.seq or 0)]
+            snapshot = room.begin_anew(member, stay.seq or 0, stay.number or 0)
+        else:  # it has never heard that it is in there
+            snapshot, ref = room.begin_anew(member), member.ref
+        self._services.broadcaster.mark(room)
+        return entered(snapshot, ref)
 
     def _join_anew(self, confirm: frames.Confirm) -> ServerSession:
         nick = self._granted_nick(confirm.nick)
-        room_name = check_room(confirm.room)
+        _require_rooms(confirm.stays)
         session = ServerSession(nick, confirm.bundle, self._token_id)
         session.group = self._group
         self._count_join(self._token_id or confirm.bundle.fingerprint)
@@ -228,21 +254,61 @@ class ServerHandshake:
         self._services.sessions.let_in(session)
         session.close_connection = self._connection.close
         try:
-            with self._connection.slot_to_change(
-                self._services.rooms.find(room_name), self._services.accept_slot.released()
-            ) as late:
-                if self._connection.is_closing():
-                    raise Closed()
-                if late:
-                    raise RateLimited(retry_after=tenths(late))
-                room = self._enter_room(session, room_name)
+            self._enter_all(session, confirm.stays)
         except BaseException:
             self._services.sessions.end(session)
             raise
-        self._connection.queue.deliver()  # first of all, so that nothing is in its way
-        if room.count() > 1:  # whoever comes later hears of this one by its roster
-            self._services.broadcaster.broadcast(room)
         return session
+
+    def _enter_all(self, session: ServerSession, stays: Sequence[frames.Stay]) -> None:
+        """The session's first rooms.  Raises Closed, or the first refusal if all are refused.
+
+        ``welcome`` goes out with the first one that is entered; the waits for all are one wait.
+        """
+        until = self._connection.patient_until()
+        refusals: list[Refusal] = []
+        unsaid: list[bytes] = []
+        for stay in stays:
+            try:
+                self._enter(session, stay.room, until, unsaid)
+            except Refusal as error:
+                refusals.append(error)
+                unsaid.append(refusal(error, room=stay.room))
+            except Closed:
+                if not session.members:
+                    raise
+                return  # its own thread finds out why
+        if not session.members:
+            raise refusals[0]
+        self._connection.queue.reply(*unsaid)
+
+    def _enter(
+        self, session: ServerSession, wanted: str, until: float, unsaid: list[bytes]
+    ) -> None:
+        """One more room, and what was not said yet before it.  Raises Closed or a Refusal."""
+        services, connection = self._services, self._connection
+        name = check_room(wanted)
+        room = services.rooms.find(name)
+        with connection.slots_to_change(
+            [] if room is None else [room], until, services.accept_slot.released()
+        ) as late:
+            if connection.is_closing():
+                raise Closed()
+            if late:
+                raise RateLimited(retry_after=tenths(late))
+            with session.lock:  # who ends it now leaves all rooms that it has entered
+                if session.over or session.queue not in (None, connection.queue):
+                    raise Closed()  # its identity or token came a second time, or was revoked
+                member, snapshot = services.sessions.enter_room(session, name)
+                replies = [*unsaid, *entered(snapshot)]
+                unsaid.clear()
+                if session.queue is None:
+                    self._attach(session, False, replies)
+                else:
+                    connection.queue.attach([member], replies)
+        connection.queue.deliver()  # first of all, so that nothing is in its way
+        if member.room.count() > 1:  # whoever comes later hears of this one by its roster
+            services.broadcaster.broadcast(member.room)
 
     @property
     def _token_id(self) -> str | None:
@@ -273,20 +339,12 @@ class ServerHandshake:
                 raise RateLimited(retry_after=tenths(wait))
             self._services.expiry.schedule(self._services.policy.rate_window)
 
-    def _enter_room(self, session: ServerSession, name: str) -> Room[Receiver]:
-        """The session's first room.  Raises ServerFull or RoomFull."""
-        with session.lock:  # who ends it now finds either no room, or one that it has to leave
-            if session.over:
-                raise Closed()  # its identity or token came a second time, or was revoked
-            room, _member, snapshot = self._services.sessions.enter_room(session, name)
-            self._attach(session, entered(snapshot))
-        return room
-
-    def _attach(self, session: ServerSession, replies: list[bytes]) -> None:
+    def _attach(self, session: ServerSession, resumed: bool, replies: list[bytes]) -> None:
         """Make this connection the session's; `welcome` is the first that it carries."""
         policy = self._services.policy
         welcome = frames.Welcome(
             session.nick,
+            resumed,
             policy.heartbeat_interval,
             policy.heartbeat_timeout,
             policy.max_message_size,
@@ -295,11 +353,49 @@ class ServerHandshake:
             policy.rate_window,
             self._services.sessions.tickets.issue(session.bundle.fingerprint, self._group),
         )
-        assert session.room is not None and session.member is not None  # it has entered one
-        self._connection.queue.attach(session.room, session.member, [welcome.encode(), *replies])
+        members = session.members.values()
+        self._connection.queue.attach(members, [welcome.encode(), *replies])
         session.lost_at, session.group = None, self._group
         session.close_connection = self._connection.close
         session.queue = self._connection.queue
         if session.bucket is None:
             session.bucket = policy.work_bucket()
         self._websocket.charge_to(session.bucket)
+
+
+def _require_different(stays: Sequence[frames.Stay]) -> None:
+    """Raises Malformed for no room at all, and for one that comes twice."""
+    if not stays or len({room_key(stay.room) for stay in stays}) != len(stays):
+        raise Malformed()
+
+
+def _require_rooms(stays: Sequence[frames.Stay]) -> None:
+    """Raises BadRoom if not one of them can be the name of a room."""
+    for stay in stays:
+        with contextlib.suppress(BadRoom):
+            check_room(stay.room)
+            return
+    raise BadRoom()
+
+
+def _stay_of(member: Member[Receiver], stays: Sequence[frames.Stay]) -> frames.Stay | None:
+    """The one that is about this member's room: by its log, or by its name."""
+    room = member.room
+    for stay in stays:
+        if stay.log == room.log_id:
+            return stay
+    key = room_key(room.name)
+    return next((stay for stay in stays if room_key(stay.room) == key), None)
+
+
+def _goes_on(member: Member[Receiver], stay: frames.Stay | None) -> bool:
+    """Let it go on in its room where ``stay`` says; False if it cannot."""
+    if stay is None or stay.log != member.room.log_id:
+        return False
+    return member.room.resume(member, stay.seq or 0, stay.number or 0)
+
+
+def _resumed(member: Member[Receiver], seq: int) -> bytes:
+    room = member.room
+    frame = frames.Entered(room.number, room.name, room.log_id, member.id, seq, 0, True, 0)
+    return frame.encode()

@@ -17,26 +17,29 @@ from protocol import frames
 from protocol import limits as protocol_limits
 from protocol.errors import (
     ChatError,
+    Gone,
     NickPinned,
     RateLimited,
     Refusal,
     RemoteError,
     Repeated,
     TooLong,
+    TooManyRooms,
     Unexpected,
 )
-from protocol.names import check_nick, check_room, room_key
+from protocol.names import check_nick, check_room
 from server import limits
 from server.broadcast import Receiver, SendQueue, entered
+from server.member import Member
 from server.rate_limits import MemberRateLimiter, tenths
-from server.rooms import Member, Room
+from server.rooms import Room
 from server.services import Services
 from server.sessions import ServerSession
 from transport.token_bucket import REFUSAL_COST, VALUE_COST
 
 Sent = TypeVar("Sent")
-# Waits until a room may be changed, as ``ChurnLimiter.slot``.
-Slot = Callable[["Room[Receiver] | None"], AbstractContextManager[float]]
+# Waits until these rooms may be changed; see ``ServerConnection.slots_to_change``.
+Slots = Callable[["Sequence[Room[Receiver]]"], AbstractContextManager[float]]
 
 
 class Goodbye(Exception):
@@ -53,14 +56,15 @@ class Requests:
     """
 
     def __init__(
-        self, services: Services, session: ServerSession, queue: SendQueue, slot: Slot
+        self, services: Services, session: ServerSession, queue: SendQueue, slots: Slots
     ) -> None:
-        self._services, self._session, self._queue, self._slot = services, session, queue, slot
+        self._services, self._session, self._queue, self._slots = services, session, queue, slots
         self.heartbeat_wanted = False  # at once; cleared by whoever sends it
         self._strikes = 0
-        self._appended_to: Room[Receiver] | None = None  # by the record that is being handled
-        self._receivers: list[Receiver] = []  # to be delivered to, without the lock
-        self._late = 0.0  # how long a room that was to be changed may not be: see ChurnLimiter.slot
+        self._appended_to: set[Room[Receiver]] = set()  # by the record that is being handled
+        # To be delivered to, without the lock, and in which room.
+        self._receivers: list[tuple[Receiver, int]] = []
+        self._late = 0.0  # how long rooms that were to be changed may not be: see ChurnLimiter.slot
 
     @property
     def refused_too_often(self) -> bool:
@@ -83,11 +87,11 @@ class Requests:
                 if not self._handle_value(value) or self.refused_too_often:
                     break
         finally:
-            appended, self._appended_to = self._appended_to, None
-            if appended is not None:
-                self._services.broadcaster.mark(appended)
+            appended, self._appended_to = self._appended_to, set()
+            for room in appended:
+                self._services.broadcaster.mark(room)
         # The round of a room that it is still in brings it the answers, too, in one record.
-        if appended is None or appended is not self._session.room:
+        if not any(room.number in self._session.members for room in appended):
             self._queue.deliver()
 
     def _handle_value(self, value: Any) -> bool:
@@ -103,24 +107,24 @@ class Requests:
         except RemoteError as error:
             self.strike(error)
         receivers, self._receivers = self._receivers, []
-        for receiver in receivers:
-            receiver.deliver()
+        for receiver, at in receivers:
+            receiver.deliver(at)
         return True
 
     def _waited_for(self, frame: frames.Frame) -> AbstractContextManager[float]:
-        """What changes a room waits until it may, without ``session.lock``."""
+        """What changes rooms waits until it may, without ``session.lock``."""
         session = self._session
         if not isinstance(frame, (frames.Nick, frames.Enter)) or frame.ref <= session.taken:
             return contextlib.nullcontext(0.0)
-        room = session.room
+        rooms = session.rooms()
         if isinstance(frame, frames.Enter):
             room = self._services.rooms.find(frame.room)
-            if room is session.room:
-                return contextlib.nullcontext(0.0)
-        if room is not None and self._appended_to is not None:
-            # What came before it does not wait with it.
-            self._services.broadcaster.mark(self._appended_to)
-        return self._slot(room)
+            rooms = [room] if room is not None and room not in rooms else []
+        if not rooms:
+            return contextlib.nullcontext(0.0)
+        for room in self._appended_to:  # what came before it does not wait with it
+            self._services.broadcaster.mark(room)
+        return self._slots(rooms)
 
     def _handle(self, frame: frames.Frame) -> bytes | None:
         handler = HANDLERS[type(frame)]
@@ -164,32 +168,38 @@ class Requests:
         raise Goodbye()
 
     def _on_keys(self, wraps: frames.Keys) -> None:
-        room, member = self._place()
+        member = self._session.members.get(wraps.at)
         if len({wrap.epoch for wrap in wraps.wraps}) > 1:
             raise Unexpected()
+        if member is None:
+            return  # it has left meanwhile
         for wrap in wraps.wraps:
             with contextlib.suppress(Repeated):
-                room.hold_wrap(member, wrap)
+                member.room.hold_wrap(member, wrap)
 
     def _on_seen(self, seen: frames.Seen) -> None:
-        room, member = self._place()
-        room.confirm(member, seen.seq, seen.number or 0)
+        self._spend(VALUE_COST * len(seen.positions))
+        for position in seen.positions:
+            member = self._session.members.get(position.at)
+            if member is not None:  # or it has left meanwhile
+                member.room.confirm(member, position.seq, position.number)
         self.heartbeat_wanted = self.heartbeat_wanted or seen.answer is True
 
     def _on_post(self, post: frames.Post) -> bytes:
-        room, member = self._place()
-        seq = self._counted(post.box, partial(room.post, member, post))
-        self._appended_to = room
+        member = self._member(post.at)
+        seq = self._counted(post.box, partial(member.room.post, member, post))
+        self._appended_to.add(member.room)
         return frames.encode_accepted(post.ref, seq)
 
     def _on_private(self, private: frames.Private) -> bytes:
-        room, member = self._place()
-        send = partial(room.send_private, member, private)
-        self._receivers.append(self._counted(private.box, send))
+        member = self._member(private.at)
+        send = partial(member.room.send_private, member, private)
+        self._receivers.append((self._counted(private.box, send), private.at))
         return frames.Accepted(private.ref).encode()
 
     def _on_nick(self, wanted: frames.Nick) -> bytes:
-        room, member = self._place()
+        members = self._session.members
+        self._member(wanted.at)
         self._begin_change()
         if self._session.token_id is not None:
             raise NickPinned()
@@ -198,23 +208,40 @@ class Requests:
         if nick == self._session.nick:
             return frames.Accepted(wanted.ref).encode()
         self._services.sessions.rename(self._session, nick)
-        seq = room.rename(member, nick)
-        self._appended_to = room
-        return frames.Accepted(wanted.ref, seq).encode()
+        seqs = {at: member.room.rename(member, nick) for at, member in members.items()}
+        self._appended_to.update(member.room for member in members.values())
+        return frames.Accepted(wanted.ref, seqs[wanted.at]).encode()
 
     def _on_enter(self, wanted: frames.Enter) -> bytes:
-        room, member = self._place()
+        session, sessions = self._session, self._services.sessions
+        old = None if wanted.leave is None else self._member(wanted.leave)
         self._begin_change()
         name = check_room(wanted.room)
-        if room_key(name) != room_key(room.name):
-            # Into the new one first: if it is full, nothing has happened.
-            entering = self._services.sessions.enter_room(self._session, name)
-            new_room, new_member, snapshot = entering
-            self._queue.attach(new_room, new_member, entered(snapshot, wanted.ref))
-            self._services.rooms.leave(room, member)
-            self._services.broadcaster.mark(room)
-            self._services.broadcaster.mark(new_room)
+        room = self._services.rooms.find(name)
+        if room is not None and room.number in session.members:
+            if old is not None and old.room is not room:
+                self._leave(old)
+            return frames.Accepted(wanted.ref).encode()
+        if len(session.members) - (old is not None) >= protocol_limits.ROOMS_OF_ONE:
+            raise TooManyRooms()
+        # Into the new one first: if it is full, nothing has happened.
+        member, snapshot = sessions.enter_room(session, name, wanted.ref)
+        self._queue.attach([member], entered(snapshot, wanted.ref), leave=old)
+        if old is not None:
+            sessions.leave_room(session, old)
+        self._services.broadcaster.mark(member.room)
         return frames.Accepted(wanted.ref).encode()
+
+    def _on_leave(self, wanted: frames.Leave) -> bytes:
+        member = self._member(wanted.at)
+        if len(self._session.members) == 1:
+            raise Unexpected()  # to go is to say goodbye
+        self._leave(member)
+        return frames.Accepted(wanted.ref).encode()
+
+    def _leave(self, member: Member[Receiver]) -> None:
+        self._queue.forget(member)  # first: nothing of it comes after the answer
+        self._services.sessions.leave_room(self._session, member)
 
     def _on_list_rooms(self, wanted: frames.ListRooms) -> bytes:
         self._count(self._services.commands)
@@ -233,11 +260,12 @@ class Requests:
 
     # What handlers share
 
-    def _place(self) -> tuple[Room[Receiver], Member[Receiver]]:
-        room, member = self._session.room, self._session.member
-        if room is None or member is None:
-            raise Unexpected()
-        return room, member
+    def _member(self, at: int) -> Member[Receiver]:
+        """What this client is in the room ``at``.  Raises Gone if it is not in it."""
+        member = self._session.members.get(at)
+        if member is None:
+            raise Gone()
+        return member
 
     def _counted(self, box: frames.Box, send: Callable[[], Sent]) -> Sent:
         """What ``send`` returns, counted as a post unless it refuses.
@@ -255,7 +283,7 @@ class Requests:
             raise
 
     def _begin_change(self) -> None:
-        """Count a change of the room; raises RateLimited where there may be none just now."""
+        """Count a change of rooms; raises RateLimited where there may be none just now."""
         self._count(self._services.commands)
         if self._late:
             raise RateLimited(retry_after=tenths(self._late))
@@ -286,13 +314,14 @@ HANDLERS: dict[type[frames.Frame], Handler] = {
     frames.Private: Requests._on_private,
     frames.Nick: Requests._on_nick,
     frames.Enter: Requests._on_enter,
+    frames.Leave: Requests._on_leave,
     frames.ListRooms: Requests._on_list_rooms,
     frames.Seen: Requests._on_seen,
     frames.Bye: Requests._on_bye,
 }
 
 
-def refusal(error: ChatError, ref: int | None = None) -> bytes:
+def refusal(error: ChatError, ref: int | None = None, room: str | None = None) -> bytes:
     """The frame that says ``error``: its code and the parameters that the wire knows."""
     retry_after, limit = error.params.get("retry_after"), error.params.get("limit")
     nick = error.params.get("nick")
@@ -302,4 +331,5 @@ def refusal(error: ChatError, ref: int | None = None) -> bytes:
         float(retry_after) if retry_after is not None else None,
         int(limit) if limit is not None else None,
         str(nick) if nick is not None else None,
+        room,
     ).encode()

@@ -1,5 +1,7 @@
 """Rooms: each an append-only log in memory, with members as cursors into it.
 
+A client is in several at once: it is one ``Member`` in each, and each has its own cursor and queue.
+
 A member's slice of the log after its cursor is everything at once: what is new, the
 catch-up after a lost connection, and the batch under load.  Entries for one member alone
 (wrapped chains, private posts) wait in that member's own queue, each tagged with the place
@@ -14,7 +16,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple
 
 from protocol import frames
 from protocol import limits as protocol_limits
@@ -23,9 +25,8 @@ from protocol.keys import Bundle
 from protocol.names import room_key
 from server import limits
 from server.churn import ChurnLimiter
-from server.private import PrivateQueue
+from server.member import Member, MemberState, Owner, Wrapped
 
-Owner = TypeVar("Owner")
 # Where a burst is being carried off, members stand at as many places as it has slices.
 _SLICES_KEPT = 10
 
@@ -48,56 +49,26 @@ class Slice(NamedTuple):
     oldest: int
 
 
-class Wrapped(NamedTuple):
-    """A sender's chain: its epoch, for whom it was wrapped, and the wraps that wait for a post."""
-
-    epoch: int
-    recipients: set[int]
-    held: dict[int, bytes]  # key: recipient's id; encoded after the number
-
-
-class Member(Generic[Owner]):
-    """One client's presence in one room.  All fields are guarded by the room's lock.
-
-    ``id`` is never used again, not even by the same client coming back; ``owner`` is whatever
-    the caller wants to find again.
-    """
-
-    def __init__(self, owner: Owner, member_id: int, nick: str, bundle: Bundle) -> None:
-        self.owner, self.id, self.nick, self.bundle = owner, member_id, nick, bundle
-        self.joined = 0
-        self.cursor = 0
-        self.confirmed = 0
-        self.line = b""
-        self.own: deque[int] = deque()  # numbers of own posts after the cursor
-        self.private = PrivateQueue()
-        self.behind = False
-        self.more = False  # whether the last take has left something for the next one
-        self.wrapped = Wrapped(0, set(), {})
-        self.posted = (0, 0)  # epoch and number of the last post
-
-    def encode_line(self) -> None:
-        """Encode the member for rosters anew, after something changed."""
-        line = frames.MemberLine(self.id, self.nick, self.joined, self.bundle)
-        self.line = line.encode()
-
-
 class Snapshot(NamedTuple):
     """What somebody who comes in has to know, taken in one step."""
 
+    at: int
     room: str
     log_id: bytes
     member_id: int
     seq: int
     missed: int
-    lines: list[bytes]
+    members: list[MemberState]
 
 
 class Room(Generic[Owner]):
-    """One conversation.  Every public method is thread-safe and none performs I/O."""
+    """One conversation.  Every public method is thread-safe and none performs I/O.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    ``number`` is what frames call it, and no other room of this server, ever.
+    """
+
+    def __init__(self, name: str, number: int = 0) -> None:
+        self.name, self.number = name, number
         self.log_id = secrets.token_bytes(protocol_limits.LOG_ID_BYTES)
         self.churn = ChurnLimiter()  # whoever joins or renames has to have a place in it
         self._lock = threading.Lock()  # guards all below; after Rooms._lock
@@ -116,11 +87,11 @@ class Room(Generic[Owner]):
         with self._lock:
             if len(self._members) >= protocol_limits.ROOM_MEMBERS:
                 raise RoomFull()
+            member.room = self
             self._members[member.id] = member
             self._arrive_locked(member)
-            self._append_locked(
-                b'{"type":"joined","seq":%d,"member":%s}' % (self._seq, member.line)
-            )
+            line = member.line().encode()
+            self._append_locked(b'{"type":"joined","seq":%d,"member":%s}' % (self._seq, line))
             return self._snapshot_locked(member, missed=0)
 
     def leave(self, member: Member[Owner]) -> bool:
@@ -136,7 +107,6 @@ class Room(Generic[Owner]):
         with self._lock:
             self._require_locked(member)
             member.nick = nick
-            member.encode_line()
             self._change_locked()
             self._append_locked(frames.Renamed(self._seq, member.id, nick).encode())
             return self._seq
@@ -154,11 +124,29 @@ class Room(Generic[Owner]):
                 return False
             self._confirm_locked(member, seq, number)
             member.cursor = seq
-            member.own = deque(
+            member.own = [
                 entry.seq for entry in self._log if entry.seq > seq and entry.sender == member.id
-            )
+            ]
             member.private.send_again()
             return True
+
+    def begin_anew(
+        self, member: Member[Owner], seq: int | None = None, number: int = 0
+    ) -> Snapshot:
+        """Let ``member`` be a newcomer where ``resume`` says no, as one that fell behind.
+
+        ``seq`` and ``number`` say what it has; None: nothing at all, so it has missed nothing.
+        Raises Gone.
+        """
+        with self._lock:
+            self._require_locked(member)
+            if seq is None:
+                member.private.clear()
+            else:
+                member.private.confirm(number)
+                member.private.send_again()
+            member.cursor = self._seq if seq is None else min(seq, self._seq)
+            return self._rejoin_locked(member)
 
     def count(self) -> int:
         """How many members there are."""
@@ -189,7 +177,7 @@ class Room(Generic[Owner]):
         with self._lock:
             self._require_locked(member)
             self._require_change_locked(member, post.change)
-            if member.wrapped.epoch == box.epoch:
+            if member.wrapped is not None and member.wrapped.epoch == box.epoch:
                 self._hand_out_locked(member.wrapped.held)
             self._seq += 1
             stub = b'{"type":"own_posted","seq":%d,"ref":%d}' % (self._seq, post.ref)
@@ -211,17 +199,18 @@ class Room(Generic[Owner]):
         rest = frames.encode_key_for(member.id, wrap)
         with self._lock:
             self._require_locked(member)
-            if wrap.epoch < member.wrapped.epoch:
+            wrapped = member.wrapped
+            if wrapped is None or wrap.epoch > wrapped.epoch:
+                wrapped = member.wrapped = Wrapped(wrap.epoch, set(), {})
+            if wrap.epoch < wrapped.epoch:
                 raise Repeated()
-            if wrap.epoch > member.wrapped.epoch:
-                member.wrapped = Wrapped(wrap.epoch, set(), {})
             if (wrap.epoch, wrap.n) <= member.posted:
                 return False
             target = self._members.get(wrap.to)
-            if target is None or target is member or wrap.to in member.wrapped.recipients:
+            if target is None or target is member or wrap.to in wrapped.recipients:
                 return False
-            member.wrapped.recipients.add(wrap.to)
-            member.wrapped.held[wrap.to] = rest
+            wrapped.recipients.add(wrap.to)
+            wrapped.held[wrap.to] = rest
             return True
 
     def send_private(self, member: Member[Owner], private: frames.Private) -> Owner:
@@ -304,13 +293,13 @@ class Room(Generic[Owner]):
     def _arrive_locked(self, member: Member[Owner]) -> None:
         self._change_locked()
         member.joined = member.cursor = member.confirmed = self._seq
-        member.encode_line()
         member.own.clear()
         member.private.clear()
         member.behind = False
         for other in self._members.values():
-            other.wrapped.recipients.discard(member.id)
-            other.wrapped.held.pop(member.id, None)
+            if other.wrapped is not None:
+                other.wrapped.recipients.discard(member.id)
+                other.wrapped.held.pop(member.id, None)
 
     def _rejoin_locked(self, member: Member[Owner]) -> Snapshot:
         missed = self._seq - member.cursor + member.private.posts
@@ -319,8 +308,8 @@ class Room(Generic[Owner]):
         return self._snapshot_locked(member, missed)
 
     def _snapshot_locked(self, member: Member[Owner], missed: int) -> Snapshot:
-        lines = [other.line for other in self._members.values()]
-        return Snapshot(self.name, self.log_id, member.id, self._seq, missed, lines)
+        lines = [other.line() for other in self._members.values()]
+        return Snapshot(self.number, self.name, self.log_id, member.id, self._seq, missed, lines)
 
     def _append_locked(
         self, encoded: bytes, sender: int = 0, change: int = 0, stub: bytes = b""
@@ -366,7 +355,7 @@ class Room(Generic[Owner]):
     ) -> None:
         """Put a frame of this kind into a queue; ``rest`` is all that follows the number."""
         number = target.private.next_number()
-        encoded = b'{"type":"%s","number":%d%s' % (kind, number, rest)
+        encoded = b'{"type":"%s","at":%d,"number":%d%s' % (kind, self.number, number, rest)
         if not target.private.put(self._seq, encoded, sender):
             target.behind = True  # and its queue goes when it is next looked at
 
@@ -401,7 +390,7 @@ class Room(Generic[Owner]):
             to = entry.seq
             if entry.sender:
                 oldest = min(oldest, entry.change)
-        piece = Slice(to, frames.encode_log(to, found), oldest)
+        piece = Slice(to, frames.encode_log(self.number, to, found), oldest)
         if len(self._slices) >= _SLICES_KEPT:
             self._slices.clear()
         self._slices[start] = piece
@@ -410,15 +399,16 @@ class Room(Generic[Owner]):
     def _entries_for_locked(self, member: Member[Owner], start: int, to: int) -> bytes:
         """The same for one member: own posts as stubs, nothing sealed before it came."""
         first = start + 1 - self._first_locked()
-        found = []
+        found, own = [], 0
         for index in range(first, first + to - start):
             entry = self._log[index]
             if entry.sender == member.id:
-                member.own.popleft()
+                own += 1
                 found.append(entry.stub)
             elif not entry.sender or entry.change >= member.joined:
                 found.append(entry.encoded)
-        return frames.encode_log(to, found)
+        del member.own[:own]
+        return frames.encode_log(self.number, to, found)
 
 
 class Rooms(Generic[Owner]):
@@ -426,31 +416,34 @@ class Rooms(Generic[Owner]):
 
     def __init__(self, most: int = limits.ROOMS) -> None:
         self._most = most
-        self._lock = threading.Lock()  # guards both fields; before Room._lock
+        self._lock = threading.Lock()  # guards all below; before Room._lock
         self._rooms: dict[str, Room[Owner]] = {}  # key: room_key(name)
         self._last_id = 0
+        self._last_number = 0
 
     def enter(
-        self, name: str, owner: Owner, nick: str, bundle: Bundle
-    ) -> tuple[Room[Owner], Member[Owner], Snapshot]:
+        self, name: str, owner: Owner, nick: str, bundle: Bundle, ref: int | None = None
+    ) -> tuple[Member[Owner], Snapshot]:
         """A new member in the room called ``name``.  Raises ServerFull or RoomFull."""
         with self._lock:
             room = self._rooms.get(room_key(name))
             if room is None:
                 if len(self._rooms) >= self._most:
                     raise ServerFull()
-                room = self._rooms[room_key(name)] = Room(name)
+                self._last_number += 1
+                room = self._rooms[room_key(name)] = Room(name, self._last_number)
             self._last_id += 1
-            member = Member(owner, self._last_id, nick, bundle)
-            return room, member, room.join(member)
+            member = Member(owner, self._last_id, nick, bundle, ref)
+            return member, room.join(member)
 
     def find(self, name: str) -> Room[Owner] | None:
         """The room called ``name``, if anybody is in it."""
         with self._lock:
             return self._rooms.get(room_key(name))
 
-    def leave(self, room: Room[Owner], member: Member[Owner]) -> None:
-        """Take ``member`` out; the room goes with its last one."""
+    def leave(self, member: Member[Owner]) -> None:
+        """Take ``member`` out of its room, which goes with its last one."""
+        room = member.room
         with self._lock:
             if not room.leave(member) and self._rooms.get(room_key(room.name)) is room:
                 del self._rooms[room_key(room.name)]

@@ -1,8 +1,8 @@
 """Who is here: nicknames, and the grace after a lost connection.
 
-A ``ServerSession`` is one client's presence on the server, with a connection or, for a while,
-without one.  It outlives its connection by ``HEARTBEAT_TIMEOUT``, so that the same identity
-can take its place again and nobody else notices.
+A ``ServerSession`` is one client's presence on the server, in all its rooms, with a connection or,
+for a while, without one.  It outlives its connection by ``HEARTBEAT_TIMEOUT``, so that the same
+identity can take its place again and nobody else notices.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from protocol.names import nick_looks, resembled
 from server import limits
 from server.broadcast import Receiver, SendQueue
 from server.client_address import address_group, is_loopback
-from server.rooms import Member, Room, Rooms, Snapshot
+from server.member import Member
+from server.rooms import Room, Rooms, Snapshot
 from server.tickets import Tickets
 from transport.token_bucket import TokenBucket
 
@@ -45,8 +46,7 @@ class ServerSession:
         self.looks = nick_looks(nick)
         self.queue: SendQueue | None = None
         self.close_connection: Callable[[str], None] = _no_connection
-        self.room: Room[Receiver] | None = None
-        self.member: Member[Receiver] | None = None
+        self.members: dict[int, Member[Receiver]] = {}  # key: the room's number; anybody may look
         self.lost_at: float | None = None
         self.group = ""  # the address that its connection comes, or came, from
         self.over = False
@@ -59,11 +59,15 @@ class ServerSession:
         """Whether it comes from the server's own machine: somebody there, or a proxy."""
         return is_loopback(self.group) or self.group == _LOOPBACK_6
 
-    def deliver(self) -> None:
-        """Send what there is, if there is a connection.  Never blocks."""
+    def deliver(self, at: int) -> None:
+        """Send what there is in the room ``at``, if there is a connection.  Never blocks."""
         queue = self.queue
         if queue is not None:
-            queue.deliver()
+            queue.deliver(at)
+
+    def rooms(self) -> list[Room[Receiver]]:
+        """The rooms that it is in, the oldest first."""
+        return [member.room for _number, member in sorted(list(self.members.items()))]
 
     def answer(self, ref: int, encoded: bytes) -> None:
         """Remember the first answer to ``ref``."""
@@ -146,16 +150,19 @@ class Sessions:
             add(session)
 
     def enter_room(
-        self, session: ServerSession, name: str
-    ) -> tuple[Room[Receiver], Member[Receiver], Snapshot]:
+        self, session: ServerSession, name: str, ref: int | None = None
+    ) -> tuple[Member[Receiver], Snapshot]:
         """Give it a place in the room ``name``, for which one in its grace makes room.
 
-        The caller holds ``session.lock``, and those in their grace hold none.  Raises RoomFull, or
-        ServerFull for a room too many.
+        The caller holds ``session.lock``, and those in their grace hold none; it has seen that it
+        is not in there, and may be in one more.  Raises RoomFull, or ServerFull where there are as
+        many rooms as there may be.
         """
         while True:
             try:
-                found = self._rooms.enter(name, session, session.nick, session.bundle)
+                member, snapshot = self._rooms.enter(
+                    name, session, session.nick, session.bundle, ref
+                )
                 break
             except RoomFull:
                 room = self._rooms.find(name)
@@ -164,8 +171,14 @@ class Sessions:
             except ServerFull:
                 if not self.make_room():
                     raise
-        session.room, session.member, _snapshot = found
-        return found
+        session.members[snapshot.at] = member
+        return member, snapshot
+
+    def leave_room(self, session: ServerSession, member: Member[Receiver]) -> None:
+        """Give up one of its places, and have the room told.  The caller holds ``session.lock``."""
+        del session.members[member.room.number]
+        self._rooms.leave(member)
+        self._on_change(member.room)
 
     def is_displaced(self, fingerprint: bytes) -> bool:
         """Whether another identity has taken this one's place."""
@@ -215,7 +228,7 @@ class Sessions:
     def end(
         self, session: ServerSession, lost_at: float | None = None, reason: str | None = None
     ) -> None:
-        """Leave the room and free the nickname.  Harmless if it happened already.
+        """Leave all rooms and free the nickname.  Harmless if it happened already.
 
         With ``lost_at``, only if its connection is still the one that was lost then.  With
         ``reason``, its connection is told to say that and go.
@@ -232,10 +245,10 @@ class Sessions:
                 for look in session.looks:
                     del self._by_look[look]
                 del self._by_print[session.bundle.fingerprint]
-            room, member = session.room, session.member
-            if room is not None and member is not None:
-                self._rooms.leave(room, member)
-        if room is not None:
+            rooms = session.rooms()
+            for member in session.members.values():
+                self._rooms.leave(member)
+        for room in rooms:
             self._on_change(room)
 
     def make_room(self, room: Room[Receiver] | None = None) -> bool:
@@ -247,7 +260,8 @@ class Sessions:
         away = [
             (lost_at, session)
             for session in self.live()
-            if (lost_at := session.lost_at) is not None and room in (None, session.room)
+            if (lost_at := session.lost_at) is not None
+            and (room is None or room.number in session.members)
         ]
         if not away:
             return False

@@ -244,7 +244,7 @@ INNER: dict[str, str] = {
         sessions
         broadcast
         rooms listener http
-        admission auth banner bans churn expiry rate_limits signals throttle tickets
+        admission auth banner bans churn expiry member rate_limits signals throttle tickets
         client_address private threads limits
     """,
     "client.programs": """

@@ -11,7 +11,7 @@ import secrets
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from protocol import frames, keys, pake
@@ -65,7 +65,8 @@ class Wire:
         )
         self.waiting: deque[frames.Frame] = deque()  # received and not yet asked for
         self.welcome: frames.Welcome | None = None
-        self.entered: frames.Entered | None = None
+        self.entered: frames.Entered | None = None  # the last one
+        self.rooms: dict[str, frames.Entered] = {}  # by name, the last one of each
         self.roster: dict[str, frames.MemberLine] = {}  # of the last `entered`
         self._next_ref = 0
 
@@ -84,22 +85,38 @@ class Wire:
         """Greeting in, hello out."""
         self.peer.send(self.link.receive_greeting(self.message()))
 
-    def prove(self, nick: str, room: str = "default", resume: Resume | None = None) -> None:
-        """Key in, confirm out."""
-        self.peer.send(self.link.receive_key(self.message(), nick, room, resume))
+    def prove(
+        self,
+        nick: str,
+        room: str = "default",
+        resume: Resume | None = None,
+        stays: Sequence[str | frames.Stay] | None = None,
+    ) -> None:
+        """Key in, confirm out: into one room, or into those of ``stays``."""
+        if stays is None:
+            stays = [frames.Stay(room, *(resume or ()))]
+        named = [frames.Stay(stay) if isinstance(stay, str) else stay for stay in stays]
+        self.peer.send(self.link.receive_key(self.message(), nick, named))
 
-    def join(self, nick: str, room: str = "default", resume: Resume | None = None) -> Wire:
-        """The whole handshake up to `welcome` and the roster; returns itself."""
+    def join(
+        self,
+        nick: str,
+        room: str = "default",
+        resume: Resume | None = None,
+        stays: Sequence[str | frames.Stay] | None = None,
+    ) -> Wire:
+        """The whole handshake up to `welcome` and the rosters of all rooms; returns itself."""
         self.greet()
-        self.prove(nick, room, resume)
+        self.prove(nick, room, resume, stays)
         self.welcome = self.expect(frames.Welcome)
-        self.arrive()
+        for _ in stays or [room]:
+            self.arrive()
         return self
 
     def arrive(self) -> frames.Entered:
         """`entered`, and the roster that follows unless it is a resumption."""
         entered = self.expect(frames.Entered)
-        self.entered = entered
+        self.entered = self.rooms[entered.room] = entered
         if not entered.resumed:
             self.roster = {}
             while len(self.roster) < entered.members:
@@ -135,7 +152,7 @@ class Wire:
     def expect(self, kind: type[Frame]) -> Frame:
         """The next frame, which is a ``kind``; a heartbeat may come before it at any moment."""
         frame = self.next()
-        while isinstance(frame, frames.Seen) and kind is not frames.Seen:
+        while isinstance(frame, frames.Taken) and kind is not frames.Taken:
             frame = self.next()
         assert isinstance(frame, kind), f"{frame} instead of {kind.__name__}"
         return frame
@@ -181,25 +198,42 @@ class Wire:
 
     @property
     def id(self) -> int:
-        """The own member id."""
+        """The own member id, in the room of the last `entered`."""
         assert self.entered is not None
         return self.entered.id
+
+    @property
+    def at(self) -> int:
+        """What frames call the room of the last `entered`."""
+        assert self.entered is not None
+        return self.entered.at
 
     def ref(self) -> int:
         """The next ``ref``."""
         self._next_ref += 1
         return self._next_ref
 
-    def post(self, change: int, data: bytes = b"gAAAA", epoch: int = 1) -> int:
-        """Send a post; its ``ref``."""
+    def post(
+        self, change: int, data: bytes = b"gAAAA", epoch: int = 1, at: int | None = None
+    ) -> int:
+        """Send a post, to the room of the last `entered` unless ``at`` says which; its ``ref``."""
         ref = self.ref()
-        self.send(frames.Post(ref, change, box(data, epoch)))
+        self.send(frames.Post(ref, self.at if at is None else at, change, box(data, epoch)))
         return ref
+
+    def seen(self, seq: int, number: int = 0, answer: bool | None = None) -> frames.Seen:
+        """How far it has come in the room of the last `entered`."""
+        return frames.Seen((frames.Position(self.at, seq, number),), answer)
 
     def resume_point(self, seq: int, number: int = 0) -> Resume:
         """For ``join``: go on after ``seq`` in the log of the last `entered`."""
         assert self.entered is not None
         return self.entered.log, seq, number
+
+    def stay(self, room: str, seq: int | None = None, number: int = 0) -> frames.Stay:
+        """For ``stays``: go on in one of the rooms, where it was entered or after ``seq``."""
+        entered = self.rooms[room]
+        return frames.Stay(room, entered.log, entered.seq if seq is None else seq, number)
 
     # Ending
 
