@@ -87,7 +87,7 @@ def _handshakes(port: int, end: Connection, prove: bool, patience: float = 1e6) 
             key = peer.receive(120.0) or ""
             counted["handshakes"] += 1
             if prove:
-                peer.send(link.receive_key(key, "eve", "default"))
+                peer.send(link.receive_key(key, "eve", [frames.Stay("default")]))
             answer, until = None, time.monotonic() + patience
             while not over.is_set() and answer is None and time.monotonic() < until:
                 answer = peer.receive(min(patience, 1.0))

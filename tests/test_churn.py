@@ -228,7 +228,7 @@ def test_a_rename_and_a_change_of_rooms_wait_too(serve: Serve, wires: Wires) -> 
     alice.entries(2)
     carol = wires(server, 2).join("carol", "porch")
     clock = crowd(server)
-    alice.send(frames.Post(1, 2, box()), frames.Nick(2, "alicia"), frames.ListRooms(3))
+    alice.send(frames.Post(1, alice.at, 2, box()), frames.Nick(2, alice.at, "alicia"), frames.ListRooms(3))
     assert isinstance(bob.entries(3)[0], frames.Posted)
     assert alice.find(frames.Accepted) == frames.Accepted(1, 3)
     assert alice.find(frames.Wait).seconds == 0.2
@@ -260,7 +260,7 @@ def test_whoever_would_wait_too_long_is_sent_away(
     bob.prove("bob")
     assert bob.refusal() == frames.Refused("rate_limited", retry_after=0.2)
     for ref in range(1, 6):
-        alice.send(frames.Nick(ref, "alicia"))
+        alice.send(frames.Nick(ref, alice.at, "alicia"))
         assert alice.find(frames.Refused) == frames.Refused("rate_limited", ref, 0.2)
     alice.send(frames.ListRooms(9))
     assert alice.find(frames.RoomLines).of == 1

@@ -260,7 +260,7 @@ def test_posts_and_joins_of_one_address_are_counted(
         member = come(server, address, way).join(nick)
         member.send(frames.ListRooms(1))
         member.find(frames.RoomLines)
-        member.send(frames.Post(2, 1, box()))
+        member.send(frames.Post(2, member.at, 1, box()))
         until(lambda: len(counted) == 3)
         assert counted == [(name, address) for name in ("join", "command", "post")]
         counted.clear()

@@ -117,7 +117,7 @@ class Stranger:
         """Everything right, up to the room."""
         self.hello()
         nick = f"n{self.chance.randrange(6)}"
-        self.say(self.link.receive_key(self.message(), nick, f"room-{self.chance.randrange(3)}"))
+        self.say(self.link.receive_key(self.message(), nick, [frames.Stay(f"room-{self.chance.randrange(3)}")]))
         self.link.open(self.message())
 
     def end(self) -> None:
@@ -181,7 +181,7 @@ def hellos(peer: Stranger) -> None:
 def confirms(peer: Stranger) -> None:
     """Instead of the proof; or nothing at all after the key."""
     peer.hello()
-    confirm = peer.link.receive_key(peer.message(), "mallory", "den")
+    confirm = peer.link.receive_key(peer.message(), "mallory", [frames.Stay("den")])
     if peer.chance.random() < 0.7:
         peer.try_(spoil(confirm, peer.recipe(), (HELLO,)), 2)
 
@@ -195,10 +195,10 @@ def insiders(peer: Stranger) -> None:
         encoded = chance.choice(
             (
                 frame_tests.example(kind).encode(),
-                frames.Post(chance.randrange(9), chance.randrange(9), box()).encode(),
-                frames.Keys((wrap(chance.randrange(9), chance.randrange(5)),)).encode(),
+                frames.Post(chance.randrange(9), 1, chance.randrange(9), box()).encode(),
+                frames.Keys(1, (wrap(chance.randrange(9), chance.randrange(5)),)).encode(),
                 frames.Enter(chance.randrange(9), f"room-{chance.randrange(3)}").encode(),
-                frames.Seen(chance.randrange(40), chance.randrange(9)).encode(),
+                frames.Seen((frames.Position(chance.randrange(4), chance.randrange(40), chance.randrange(9)),)).encode(),
             )
         )
         way = chance.randrange(4)
@@ -324,8 +324,8 @@ def test_a_flood_of_messages_that_are_none(
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     most = server._services.policy.max_box_size
     for first in range(1, 8 * limits.REFUSALS, 8):
-        posts = [frames.Post(first + each, 2, box()) for each in range(3)]
-        posts.append(frames.Post(first + 3, 2, box(b"g" * (most + 1))))
+        posts = [frames.Post(first + each, 1, 2, box()) for each in range(3)]
+        posts.append(frames.Post(first + 3, 1, 2, box(b"g" * (most + 1))))
         try:
             alice.send(*posts, *posts)  # once more: what was answered is answered again
         except ChatError:
@@ -342,7 +342,7 @@ def test_a_flood_of_messages_that_are_none(
     bob.post(2)
     assert bob.find(frames.Accepted).ref == 1
     again = wires(server, 0).join("alice")  # and its window is as full as before
-    again.send(*[frames.Post(9000 + each, 2, box(b"g" * (most + 1))) for each in range(3)])
+    again.send(*[frames.Post(9000 + each, again.at, 2, box(b"g" * (most + 1))) for each in range(3)])
     assert again.ended()[-1] == frames.Bye("protocol")
 
 
@@ -360,13 +360,13 @@ def test_keys_that_nobody_needs_start_no_round(
         mark(room)
 
     monkeypatch.setattr(server._services.broadcaster, "mark", counted)
-    alice.send(frames.Keys(()), frames.Keys((wrap(999, 1),)), frames.ListRooms(1))
+    alice.send(frames.Keys(alice.at, ()), frames.Keys(alice.at, (wrap(999, 1),)), frames.ListRooms(1))
     alice.find(frames.RoomLines)
     assert marked == []
-    alice.send(frames.Keys((wrap(bob.id, 1),)), frames.ListRooms(2))
+    alice.send(frames.Keys(alice.at, (wrap(bob.id, 1),)), frames.ListRooms(2))
     alice.find(frames.RoomLines)
     assert marked == []
-    alice.send(frames.Post(3, 2, box()))
+    alice.send(frames.Post(3, alice.at, 2, box()))
     assert bob.find(frames.KeyFor).sender == alice.id
     assert len(marked) == 1
 

@@ -700,7 +700,7 @@ def test_a_token_fixes_its_nickname(server: ChatServer, wires: Callable[..., Wir
     stranger.prove("mallory")
     assert stranger.refusal().code == "nick_pinned"
     wire = wires(server, 1, token=token).join("alice")
-    wire.send(frames.Nick(wire.ref(), "mallory"))
+    wire.send(frames.Nick(wire.ref(), wire.at, "mallory"))
     refused = wire.expect(frames.Refused)
     assert (refused.code, refused.ref) == ("nick_pinned", 1)
 
@@ -715,7 +715,7 @@ def test_a_name_with_a_token_is_not_for_others(
     wire.prove("aLICE")
     assert wire.refusal().code == "nick_reserved"
     bob = wires(server, 1).join("bob")
-    bob.send(frames.Nick(bob.ref(), "ALICE"))
+    bob.send(frames.Nick(bob.ref(), bob.at, "ALICE"))
     assert bob.expect(frames.Refused).code == "nick_reserved"
 
 

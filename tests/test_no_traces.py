@@ -151,10 +151,10 @@ def test_members_never_learn_anothers_address(
         said: list[frames.Frame] = []
         bob = wires(through_it, 1).join(BOB)
         bob.post(2)
-        bob.send(frames.Nick(2, CAT), frames.ListRooms(3))
+        bob.send(frames.Nick(2, bob.at, CAT), frames.ListRooms(3))
         bob.find(frames.RoomLines)
         bob.cut()
-        ann.send(frames.ListRooms(1), frames.Nick(2, BOB), frames.Nick(3, CAT))
+        ann.send(frames.ListRooms(1), frames.Nick(2, ann.at, BOB), frames.Nick(3, ann.at, CAT))
         while not isinstance(said[-1] if said else None, frames.Refused):
             said.append(ann.next())
         told = [ann.welcome, ann.entered, *ann.roster.values(), *said]

@@ -74,7 +74,7 @@ def test_what_a_client_has_to_obey(serve: Serve, wires: Wires) -> None:
     wire = wires(server, 0).join("Alice", "Tea")
     assert wire.welcome is not None and wire.welcome.ticket is not None
     welcome = dataclasses.replace(wire.welcome, ticket=None)
-    assert welcome == frames.Welcome("Alice", 30.0, 60.0, 2048, 1 << 20, 7, 3.5)
+    assert welcome == frames.Welcome("Alice", False, 30.0, 60.0, 2048, 1 << 20, 7, 3.5)
     assert wire.entered is not None and wire.entered.room == "Tea"
     line = frames.MemberLine(wire.id, "Alice", 1, wire.identity.bundle)
     assert wire.roster == {"Alice": line}
@@ -89,7 +89,7 @@ def failed(wire: Wire, nick: str = "alice") -> tuple[list[str], list[frames.Fram
     wire.peer.send(wire.link.receive_greeting(text))
     text = wire.message()
     kinds.append(f"{json.loads(text)['type']} {len(text)}")
-    wire.peer.send(wire.link.receive_key(text, nick, "default"))
+    wire.peer.send(wire.link.receive_key(text, nick, [frames.Stay("default")]))
     text = wire.message()
     kinds.append(text)
     return kinds, wire.ended()
@@ -320,8 +320,8 @@ def test_what_is_no_confirm(server: ChatServer, wires: Wires, text: str) -> None
 @pytest.mark.parametrize(
     "sent",
     [
-        [frames.Post(1, 1, box()).encode()],
-        [frames.Seen(0).encode(), frames.Seen(0).encode()],
+        [frames.Post(1, 1, 1, box()).encode()],
+        [frames.Seen(()).encode(), frames.Seen(()).encode()],
         [],
         [b"5"],
         [b'{"type":"confirm"}'],
@@ -333,7 +333,7 @@ def test_frames_before_the_welcome(server: ChatServer, wires: Wires, sent: list[
     """Nothing but one `confirm` opens the door, also for who knows the password."""
     wire = wires(server, 0)
     wire.greet()
-    wire.link.receive_key(wire.message(), "alice", "default")
+    wire.link.receive_key(wire.message(), "alice", [frames.Stay("default")])
     assert wire.link._sealer is not None
     wire.link._sealer._next = 0  # as if it had not been made
     wire.send_raw(*sent)
@@ -378,15 +378,15 @@ def test_names_that_are_none(
     """Are refused in a record, and leave nothing behind."""
     wire = wires(server, 0)
     wire.greet()
-    confirm = json.loads(json.dumps({"nick": nick, "room": room}))
+    confirm = json.loads(json.dumps({"nick": nick, "stays": [{"room": room}]}))
     text = wire.message()
-    wire.link.receive_key(text, "x", "default")
+    wire.link.receive_key(text, "x", [frames.Stay("default")])
     identity, link = wire.identity, wire.link
     assert link._sealer is not None
     link._sealer._next = 0
     bundle = identity.bundle
     signature = identity.sign(link._transcript.to_sign(bundle.fingerprint))
-    fields = {**frames.Confirm("x", "y", bundle, signature).to_object(), **confirm}
+    fields = {**frames.Confirm("x", (frames.Stay("y"),), bundle, signature).to_object(), **confirm}
     wire.send_raw(json.dumps(fields).encode())
     assert wire.refusal().code == code
     assert wire.ended() == []
@@ -538,8 +538,8 @@ BAD = [
     (b'{"type":"nick","ref":1,"nick":["x"]}', "malformed"),
     (b'{"type":"keys","wraps":[5]}', "malformed"),
     (b'{"type":"seen","seq":"1"}', "malformed"),
-    (frames.Post(50, 99, box()).encode(), "unexpected"),
-    (frames.Keys((wrap(1, 1), wrap(2, 2))).encode(), "unexpected"),
+    (frames.Post(50, 1, 99, box()).encode(), "unexpected"),
+    (frames.Keys(1, (wrap(1, 1), wrap(2, 2))).encode(), "unexpected"),
 ]
 
 
@@ -554,7 +554,7 @@ def test_the_third_refusal_ends_it(
     assert wire.expect(frames.Refused) == frames.Refused(code, understood)
     wire.post(1)
     assert wire.find(frames.Accepted).seq == 2
-    wire.send_raw(bad, bad, frames.Post(9, 1, box()).encode())
+    wire.send_raw(bad, bad, frames.Post(9, 1, 1, box()).encode())
     ended = wire.ended()
     assert [each.code for each in ended if isinstance(each, frames.Refused)] == [code, code]
     assert ended[-1] == frames.Bye("protocol")
@@ -565,7 +565,7 @@ def test_a_second_confirm(server: ChatServer, wires: Wires) -> None:
     """Means nothing any more."""
     wire = wires(server, 0).join("alice")
     bundle = wire.identity.bundle
-    wire.send(frames.Confirm("mallory", "x", bundle, bytes(64)))
+    wire.send(frames.Confirm("mallory", (frames.Stay("x"),), bundle, bytes(64)))
     assert wire.expect(frames.Refused).code == "unexpected"
 
 
@@ -595,7 +595,7 @@ def test_a_record_without_a_list(server: ChatServer, wires: Wires, plain: bytes)
 def test_too_many_frames_in_a_record(server: ChatServer, wires: Wires) -> None:
     """Are not looked at."""
     wire = wires(server, 0).join("alice")
-    seen = frames.Seen(1).encode()
+    seen = wire.seen(1).encode()
     wire.send_raw(*[seen] * protocol_limits.FRAMES_IN_RECORD)
     wire.send_raw(*[seen] * (protocol_limits.FRAMES_IN_RECORD + 1))
     assert wire.expect(frames.Refused).code == "malformed"
@@ -605,7 +605,7 @@ def test_what_was_not_sealed_as_the_next_record(server: ChatServer, wires: Wires
     """Replayed, skipped, or in clear: the link is over, the place is kept for who can prove."""
     for number, trick in enumerate(("replay", "skip", "clear", "garbage")):
         wire = wires(server, number).join(f"n{number}")
-        record = wire.link.seal([frames.Post(1, 1, box()).encode()])
+        record = wire.link.seal([frames.Post(1, 1, 1, box()).encode()])
         if trick == "replay":
             wire.peer.send(record)
             wire.peer.send(record)
@@ -695,8 +695,9 @@ def test_resuming_in_place(server: ChatServer, wires: Wires) -> None:
     bob.find(frames.Accepted)
     back = wires(server, 0).join("ignored", "ignored", alice.resume_point(2))
     assert back.welcome is not None and back.welcome.nick == "alice"
+    assert back.welcome.resumed
     assert back.entered == frames.Entered(
-        "default", alice.entered.log, alice.id, 2, 0, True, 0  # type: ignore[union-attr]
+        1, "default", alice.entered.log, alice.id, 2, 0, True, 0  # type: ignore[union-attr]
     )
     assert [type(entry) for entry in back.entries(3)] == [frames.Posted]
     back.post(change)
@@ -726,10 +727,10 @@ def test_a_cut_at_each_point_loses_and_repeats_nothing(
             most -= 1
 
     for turn in range(3):
-        bob.send(frames.Keys((wrap(alice.id, turn + 1),)))
+        bob.send(frames.Keys(bob.at, (wrap(alice.id, turn + 1),)))
         bob.post(change, epoch=turn + 1)
         bob.find(frames.Accepted)
-        bob.send(frames.Private(bob.ref(), change, wrap(alice.id), box()))
+        bob.send(frames.Private(bob.ref(), bob.at, change, wrap(alice.id), box()))
         bob.find(frames.Accepted)
     receive(alice, records, (5, 6))
     alice.cut()
@@ -758,7 +759,7 @@ def test_a_post_around_the_cut_is_one_entry(
     back = wires(server, 0).join("alice", "default", alice.resume_point(2))
     assert back.post(change) == 1
     assert back.find(frames.Accepted) == accepted
-    back.send(frames.Post(2, change, box()))
+    back.send(frames.Post(2, back.at, change, box()))
     assert back.find(frames.Accepted) == frames.Accepted(2, 4)
     assert len(bob.entries(4)) == 1
 
@@ -768,7 +769,7 @@ def test_a_cut_before_the_post_arrived(server: ChatServer, wires: Wires) -> None
     alice, bob, change = pair(server, wires)
     alice.cut()
     back = wires(server, 0).join("alice", "default", alice.resume_point(2))
-    back.send(frames.Post(1, change, box()))
+    back.send(frames.Post(1, back.at, change, box()))
     assert back.find(frames.Accepted) == frames.Accepted(1, 3)
     assert len(bob.entries(3)) == 1
 
@@ -780,7 +781,7 @@ def test_the_server_says_what_it_has_taken(serve: Serve, wires: Wires) -> None:
     wire.post(1)
     wire.post(1)
     wire.entries(3)
-    while wire.find(frames.Seen).seq != 2:
+    while wire.find(frames.Taken).ref != 2:
         pass  # sent before
 
 
@@ -801,7 +802,7 @@ def test_a_frame_of_the_old_connection_while_it_is_replaced(
     """Comes too late, is not handled, and the old connection is still told why."""
     alice, bob, change = pair(server, wires)
     session = server._services.sessions.find(alice.identity.fingerprint)
-    assert session is not None and session.room is not None
+    assert session is not None and session.members
     received = threading.Event()
     open_ = ServerConnection._receive
 
@@ -904,14 +905,14 @@ def test_a_confirm_of_another_handshake(server: ChatServer, wires: Wires) -> Non
     first, second = wires(server, 0), wires(server, 0)
     first.greet()
     second.greet()
-    first.link.receive_key(first.message(), "alice", "default")
-    second.link.receive_key(second.message(), "alice", "default")
+    first.link.receive_key(first.message(), "alice", [frames.Stay("default")])
+    second.link.receive_key(second.message(), "alice", [frames.Stay("default")])
     signature = first.identity.sign(
         first.link._transcript.to_sign(first.identity.bundle.fingerprint)
     )
     assert second.link._sealer is not None
     second.link._sealer._next = 0
-    second.send(frames.Confirm("alice", "default", first.identity.bundle, signature))
+    second.send(frames.Confirm("alice", (frames.Stay("default"),), first.identity.bundle, signature))
     assert second.refusal().code == "auth_failed"
 
 
@@ -983,7 +984,7 @@ def test_saying_goodbye_leaves_at_once(
     """No grace, and no waiting for a polite end; what is behind it is not handled."""
     monkeypatch.setattr(limits, "STOP_POLITE_SECONDS", 2 * LONG)
     alice, bob, change = pair(server, wires)
-    alice.send(frames.Bye("left"), frames.Post(1, change, box()))
+    alice.send(frames.Bye("left"), frames.Post(1, alice.at, change, box()))
     assert bob.entries(3) == [frames.Left(3, alice.id)]
     alice.ended()
 
@@ -994,16 +995,16 @@ def test_saying_goodbye_leaves_at_once(
 def test_the_same_ref_gets_its_first_answer(server: ChatServer, wires: Wires) -> None:
     """Whatever it is, whatever comes with it the second time."""
     alice, bob, change = pair(server, wires)
-    alice.send(frames.Post(5, change, box()))
-    alice.send(frames.Post(5, change, box(b"gAAAB")))
-    alice.send(frames.Nick(5, "other"))
+    alice.send(frames.Post(5, alice.at, change, box()))
+    alice.send(frames.Post(5, alice.at, change, box(b"gAAAB")))
+    alice.send(frames.Nick(5, alice.at, "other"))
     answers = [alice.find(frames.Accepted) for _ in range(3)]
     assert answers == [frames.Accepted(5, 3)] * 3
-    alice.send(frames.Nick(6, "a b"))
-    alice.send(frames.Post(6, change, box()))
+    alice.send(frames.Nick(6, alice.at, "a b"))
+    alice.send(frames.Post(6, alice.at, change, box()))
     refusals = [alice.find(frames.Refused) for _ in range(2)]
     assert refusals == [frames.Refused("bad_nick", 6)] * 2
-    alice.send(frames.Post(7, change, box()))
+    alice.send(frames.Post(7, alice.at, change, box()))
     assert len(bob.entries(4)) == 2
 
 
@@ -1014,12 +1015,12 @@ def test_an_old_ref_is_repeated(
     monkeypatch.setattr(limits, "ANSWERS", 2)
     wire = wires(server, 0).join("alice")
     for ref in (1, 2, 5):
-        wire.send(frames.Post(ref, 1, box()))
+        wire.send(frames.Post(ref, wire.at, 1, box()))
         wire.find(frames.Accepted)
     for ref in (1, 3, 4, 0):
-        wire.send(frames.Post(ref, 1, box()))
+        wire.send(frames.Post(ref, wire.at, 1, box()))
         assert wire.find(frames.Refused) == frames.Refused("repeated", ref)
-    wire.send(frames.Post(6, 1, box()))
+    wire.send(frames.Post(6, wire.at, 1, box()))
     assert wire.find(frames.Accepted).seq == 5
 
 
@@ -1039,18 +1040,18 @@ def test_so_many_posts_in_a_window(serve: Serve, wires: Wires) -> None:
     server = serve(max_messages_per_window=3, rate_limit_window=60.0)
     alice, bob, change = pair(server, wires)
     alice.post(change)
-    alice.send(frames.Private(alice.ref(), change, wrap(bob.id), box()))
+    alice.send(frames.Private(alice.ref(), alice.at, change, wrap(bob.id), box()))
     alice.post(change)
     for _ in range(3):
         alice.find(frames.Accepted)
     alice.cut()
     back = wires(server, 0).join("alice", "default", alice.resume_point(4))
-    back.send(frames.Post(9, change, box()))
+    back.send(frames.Post(9, back.at, change, box()))
     refused = back.find(frames.Refused)
     assert (refused.code, refused.ref) == ("rate_limited", 9)
     assert refused.retry_after is not None and 0 < refused.retry_after <= 60.0
     anew = wires(server, 0).join("alice")
-    anew.send(frames.Post(1, anew.entered.seq, box()))  # type: ignore[union-attr]
+    anew.send(frames.Post(1, anew.at, anew.entered.seq, box()))  # type: ignore[union-attr]
     assert anew.find(frames.Refused).code == "rate_limited"
     bob.post(change)
     assert bob.find(frames.Accepted).ref == 1
@@ -1076,11 +1077,11 @@ def test_commands_have_a_window_of_their_own(serve: Serve, wires: Wires) -> None
     """Names, rooms and lists together; posting goes on."""
     server = serve(max_messages_per_window=3)
     wire = wires(server, 0).join("alice")
-    wire.send(frames.Nick(1, "a"), frames.Enter(2, "b"), frames.ListRooms(3))
+    wire.send(frames.Nick(1, wire.at, "a"), frames.Enter(2, "b"), frames.ListRooms(3))
     wire.send(frames.ListRooms(4))
     refused = wire.find(frames.Refused)
     assert (refused.code, refused.ref) == ("rate_limited", 4)
-    wire.send(frames.Post(5, 1, box()))
+    wire.send(frames.Post(5, wire.at, 1, box()))
     assert [wire.find(frames.Accepted).ref for _ in range(3)] == [1, 2, 5]
 
 
@@ -1138,13 +1139,13 @@ def test_what_was_not_the_senders_fault_is_not_counted(serve: Serve, wires: Wire
     bob.send(frames.Bye("left"))
     alice.entries(3)
     for ref in range(1, 10, 3):
-        alice.send(frames.Private(ref, change, wrap(bob.id), box()))
-        alice.send(frames.Post(ref + 1, 0, box()))
-        alice.send(frames.Post(ref + 2, change, box(b"g" * 10_000)))
+        alice.send(frames.Private(ref, alice.at, change, wrap(bob.id), box()))
+        alice.send(frames.Post(ref + 1, alice.at, 0, box()))
+        alice.send(frames.Post(ref + 2, alice.at, change, box(b"g" * 10_000)))
         codes = [alice.find(frames.Refused).code for _ in range(3)]
         assert codes == ["gone", "stale", "too_long"]
     for ref in (20, 21):
-        alice.send(frames.Post(ref, change, box()))
+        alice.send(frames.Post(ref, alice.at, change, box()))
         assert alice.find(frames.Accepted).ref == ref
     assert server._services.posts.shares._addresses["127.0.0.1"].used.total() == 2
 
@@ -1156,9 +1157,9 @@ def test_too_long(serve: Serve, wires: Wires) -> None:
     alice, bob, change = pair(server, wires)
     alice.post(change, b"g" * (most + 1))
     assert alice.find(frames.Refused) == frames.Refused("too_long", 1, None, 1000)
-    alice.send(frames.Private(2, change, wrap(bob.id), box(b"g" * (most + 1))))
+    alice.send(frames.Private(2, alice.at, change, wrap(bob.id), box(b"g" * (most + 1))))
     assert alice.find(frames.Refused) == frames.Refused("too_long", 2, None, 1000)
-    alice.send(frames.Post(3, change, box(b"g" * most)))
+    alice.send(frames.Post(3, alice.at, change, box(b"g" * most)))
     assert alice.find(frames.Accepted).ref == 3
 
 
@@ -1176,7 +1177,7 @@ def test_what_one_may_send_the_others_have_room_for(
     assert alice.find(frames.Accepted).ref == 1
     (posted,) = bob.entries(change + 1)
     assert isinstance(posted, frames.Posted) and posted.box.data == data
-    alice.send(frames.Private(2, change, wrap(bob.id), box(data)))
+    alice.send(frames.Private(2, alice.at, change, wrap(bob.id), box(data)))
     assert bob.find(frames.PrivateFor).box.data == data
 
 
@@ -1185,9 +1186,9 @@ def test_a_flood_of_keys(serve: Serve, wires: Wires) -> None:
     server = serve(max_messages_per_window=5)
     alice, bob, change = pair(server, wires)
     for epoch in range(1, 100):
-        alice.send(frames.Keys((wrap(bob.id, epoch),)))
+        alice.send(frames.Keys(alice.at, (wrap(bob.id, epoch),)))
     for epoch in range(100, 110):
-        alice.send(frames.Keys((wrap(bob.id, epoch),)))
+        alice.send(frames.Keys(alice.at, (wrap(bob.id, epoch),)))
         alice.post(change, epoch=epoch)
     refused = [alice.find(frames.Refused) for _ in range(5)]
     assert [each.code for each in refused] == ["rate_limited"] * 5
@@ -1204,13 +1205,13 @@ def test_whoever_seals_anew_is_not_struck_out(server: ChatServer, wires: Wires) 
     """However often the room changed meanwhile: each sealing has keys of its own."""
     alice, bob, change = pair(server, wires)
     for number in range(protocol_limits.CHANGES_BEHIND + 2):
-        bob.send(frames.Nick(number + 1, f"bob-{number}"))
+        bob.send(frames.Nick(number + 1, bob.at, f"bob-{number}"))
     while isinstance(bob.find(frames.Accepted), frames.Accepted):
         behind = server._services.rooms.find("default")._changes[-1] - change  # type: ignore[union-attr]
         if behind > protocol_limits.CHANGES_BEHIND:
             break
     for epoch in range(1, 100):
-        alice.send(frames.Keys((wrap(bob.id, epoch),)))
+        alice.send(frames.Keys(alice.at, (wrap(bob.id, epoch),)))
         alice.post(change, epoch=epoch)
         assert alice.find(frames.Refused) == frames.Refused("stale", epoch)
     assert not [frame for frame in bob.waiting if isinstance(frame, frames.KeyFor)]
@@ -1219,8 +1220,8 @@ def test_whoever_seals_anew_is_not_struck_out(server: ChatServer, wires: Wires) 
 def test_keys_of_the_past_are_passed_over(server: ChatServer, wires: Wires) -> None:
     """They come again after a lost connection; that is no offence."""
     alice, bob, change = pair(server, wires)
-    alice.send(frames.Keys((wrap(bob.id, 2),)), frames.Keys((wrap(bob.id, 1),)))
-    alice.send(frames.Keys((wrap(bob.id, 1),)), frames.Keys(()), frames.Keys((wrap(99, 2),)))
+    alice.send(frames.Keys(alice.at, (wrap(bob.id, 2),)), frames.Keys(alice.at, (wrap(bob.id, 1),)))
+    alice.send(frames.Keys(alice.at, (wrap(bob.id, 1),)), frames.Keys(alice.at, ()), frames.Keys(alice.at, (wrap(99, 2),)))
     alice.post(change, epoch=2)
     assert isinstance(alice.find(frames.Accepted), frames.Accepted)
     kinds = [type(bob.next()) for _ in range(2)]
@@ -1234,7 +1235,7 @@ def test_changing_rooms(server: ChatServer, wires: Wires) -> None:
     """`entered` with the roster there; both rooms see it, and posts go to the new one."""
     alice, bob, change = pair(server, wires)
     carol = wires(server, 2).join("carol", "other")
-    alice.send(frames.Enter(1, "OTHER"), frames.Post(2, 2, box()))
+    alice.send(frames.Enter(1, "OTHER", alice.at), frames.Post(2, carol.at, 2, box()))
     entered = alice.arrive()
     assert entered.room == "other" and entered.ref == 1 and set(alice.roster) == {"alice", "carol"}
     assert alice.find(frames.Accepted) == frames.Accepted(1)
@@ -1245,7 +1246,7 @@ def test_changing_rooms(server: ChatServer, wires: Wires) -> None:
     assert isinstance(posted, frames.Posted) and posted.sender == alice.id
     bob.post(change + 1)
     bob.find(frames.Accepted)
-    alice.send(frames.Post(3, 2, box()))
+    alice.send(frames.Post(3, alice.at, 2, box()))
     assert alice.entries(4) == [frames.OwnPosted(3, 2), frames.OwnPosted(4, 3)]
 
 
@@ -1263,7 +1264,7 @@ def test_the_answer_to_a_change_of_rooms_does_not_wait(
 
     monkeypatch.setattr(Requests, "_handle", slow)
     alice = wires(server, 0).join("alice")
-    alice.send(frames.Post(1, 1, box()), frames.Enter(2, "other"))
+    alice.send(frames.Post(1, alice.at, 1, box()), frames.Enter(2, "other", alice.at))
     assert alice.next() == frames.Accepted(1, 2)
     assert alice.arrive().ref == 2
     went_out.set()
@@ -1275,7 +1276,7 @@ def test_entering_the_room_that_one_is_in(server: ChatServer, wires: Wires) -> N
     alice, bob, change = pair(server, wires)
     alice.send(frames.Enter(1, "DEFAULT"))
     assert alice.next() == frames.Accepted(1)
-    alice.send(frames.Post(2, change, box()))
+    alice.send(frames.Post(2, alice.at, change, box()))
     assert [type(entry) for entry in bob.entries(3)] == [frames.Posted]
 
 
@@ -1291,7 +1292,7 @@ def test_rooms_that_cannot_be_entered(
         alice.send(frames.Enter(ref, room))
     codes = [alice.expect(frames.Refused).code for _ in range(3)]
     assert codes == ["bad_room", "room_full", "server_full"]
-    alice.send(frames.Post(9, change, box()))
+    alice.send(frames.Post(9, alice.at, change, box()))
     assert [type(entry) for entry in bob.entries(3)] == [frames.Posted]
 
 
@@ -1299,9 +1300,10 @@ def test_the_rooms_that_there_are(server: ChatServer, wires: Wires) -> None:
     """By name, with their members; one that became empty is gone."""
     alice, bob, _ = pair(server, wires)
     wires(server, 2).join("carol", "Attic")
-    bob.send(frames.Enter(1, "cellar"))
+    bob.send(frames.Enter(1, "cellar", bob.at))
+    assert bob.find(frames.Entered).room == "cellar"
     bob.find(frames.Accepted)
-    bob.send(frames.Enter(2, "Default"))
+    bob.send(frames.Enter(2, "Default", 3))
     bob.find(frames.Accepted)
     alice.send(frames.ListRooms(1))
     lines = frames.RoomLine("Attic", 1), frames.RoomLine("default", 2)
@@ -1329,11 +1331,11 @@ def test_a_long_list_of_rooms_is_cut(
 def test_renaming(server: ChatServer, wires: Wires) -> None:
     """Everyone sees it, oneself too; a taken or bad one is refused."""
     alice, bob, _ = pair(server, wires)
-    alice.send(frames.Nick(1, "alicia"))
+    alice.send(frames.Nick(1, alice.at, "alicia"))
     assert alice.find(frames.Accepted) == frames.Accepted(1, 3)
     assert alice.entries(3) == [frames.Renamed(3, alice.id, "alicia")]
     assert bob.entries(3) == [frames.Renamed(3, alice.id, "alicia")]
-    alice.send(frames.Nick(2, "BOB"), frames.Nick(3, "a b"), frames.Nick(4, "alicia"))
+    alice.send(frames.Nick(2, alice.at, "BOB"), frames.Nick(3, alice.at, "a b"), frames.Nick(4, alice.at, "alicia"))
     assert alice.expect(frames.Refused) == frames.Refused("nick_taken", 2)
     assert alice.expect(frames.Refused) == frames.Refused("bad_nick", 3)
     assert alice.expect(frames.Accepted) == frames.Accepted(4)
@@ -1345,12 +1347,12 @@ def test_private_posts(server: ChatServer, wires: Wires) -> None:
     """Reach one, with the wrap; the others see nothing, not even a gap."""
     alice, bob, _ = pair(server, wires)
     carol = wires(server, 2).join("carol")
-    alice.send(frames.Private(1, 3, wrap(bob.id, 7, 3), box(b"gAAAAsecret")))
+    alice.send(frames.Private(1, alice.at, 3, wrap(bob.id, 7, 3), box(b"gAAAAsecret")))
     assert alice.find(frames.Accepted) == frames.Accepted(1)
     told = bob.find(frames.PrivateFor)
-    expected = frames.PrivateFor(1, alice.id, 3, wrap(bob.id, 7, 3), box(b"gAAAAsecret"))
+    expected = frames.PrivateFor(alice.at, 1, alice.id, 3, wrap(bob.id, 7, 3), box(b"gAAAAsecret"))
     assert told == expected
-    alice.send(frames.Post(2, 3, box()))
+    alice.send(frames.Post(2, alice.at, 3, box()))
     log = carol.next()
     assert isinstance(log, frames.Log) and [type(each) for each in log.entries] == [frames.Posted]
     assert log.to == 4
@@ -1364,7 +1366,7 @@ def test_a_private_post_to_one_who_left(server: ChatServer, wires: Wires) -> Non
     until(room_is(server, 1))
     wires(server, 2).join("bob")
     alice.entries(4)
-    alice.send(frames.Private(1, 4, wrap(bob.id), box()), frames.Private(2, 4, wrap(1), box()))
+    alice.send(frames.Private(1, alice.at, 4, wrap(bob.id), box()), frames.Private(2, alice.at, 4, wrap(1), box()))
     assert alice.expect(frames.Refused) == frames.Refused("gone", 1)
     assert alice.expect(frames.Refused) == frames.Refused("gone", 2)
 
@@ -1378,8 +1380,8 @@ def test_heartbeats_keep_a_connection(serve: Serve, wires: Wires) -> None:
     wire = wires(server, 0).join("alice")
     began = time.monotonic()
     while time.monotonic() < began + 1.2:
-        assert wire.find(frames.Seen).seq == 0
-        wire.send(frames.Seen(1))
+        assert wire.find(frames.Taken).ref == 0
+        wire.send(wire.seen(1))
     wire.post(1)
     assert wire.find(frames.Accepted).seq == 2
 
@@ -1390,7 +1392,7 @@ def test_the_first_heartbeat_does_not_wait_for_a_whole_interval(
     """Or those who have come in together would beat together."""
     monkeypatch.setattr(secrets, "randbelow", lambda most: 0)
     server = serve(heartbeat_interval=3600.0, heartbeat_timeout=7200.0)
-    assert wires(server, 0).join("alice").find(frames.Seen) == frames.Seen(0)
+    assert wires(server, 0).join("alice").find(frames.Taken) == frames.Taken(0)
 
 
 def test_a_heartbeat_that_asks_is_answered_at_once_and_once_a_record(
@@ -1398,13 +1400,13 @@ def test_a_heartbeat_that_asks_is_answered_at_once_and_once_a_record(
 ) -> None:
     """However many frames of it ask: nobody makes the server write more than it reads."""
     wire = wires(serve(heartbeat_interval=3600.0, heartbeat_timeout=7200.0), 0).join("alice")
-    wire.send(frames.Seen(1), frames.Seen(1, answer=True), frames.Seen(1, answer=True))
-    assert wire.find(frames.Seen) == frames.Seen(0)
+    wire.send(wire.seen(1), wire.seen(1, answer=True), wire.seen(1, answer=True))
+    assert wire.find(frames.Taken) == frames.Taken(0)
     wire.post(1)
-    wire.send(frames.Seen(1, answer=False))
-    wire.send(frames.Seen(1, answer=True))
-    assert wire.find(frames.Seen) == frames.Seen(1)
-    assert not any(isinstance(frame, frames.Seen) for frame in wire.waiting)
+    wire.send(wire.seen(1, answer=False))
+    wire.send(wire.seen(1, answer=True))
+    assert wire.find(frames.Taken) == frames.Taken(1)
+    assert not any(isinstance(frame, frames.Taken) for frame in wire.waiting)
 
 
 def test_heartbeats_that_are_late_keep_their_time() -> None:
@@ -1421,7 +1423,7 @@ def test_silence_ends_a_connection(serve: Serve, wires: Wires) -> None:
     wire = wires(server, 0).join("alice")
     ended = wire.ended()
     assert ended[-1] == frames.Refused("timed_out")
-    assert ended[0] == frames.Seen(0) and len(ended) >= 2
+    assert ended[0] == frames.Taken(0) and len(ended) >= 2
     until(lambda: held(server._services.sessions) == 0 and held(server._services.rooms) == 0)
 
 
@@ -1453,7 +1455,7 @@ def test_much_that_was_received_is_confirmed_early(server: ChatServer, wires: Wi
     enough = protocol_limits.SEEN_BYTES // len(data)
     for _ in range(enough):
         wire.post(1, data)
-    assert wire.find(frames.Seen).seq >= enough // 2
+    assert wire.find(frames.Taken).ref >= enough // 2
 
 
 # Readers that do not read
@@ -1499,7 +1501,7 @@ def test_a_frozen_reader_is_cut_and_costs_nobody_anything(
                                for entry in log.entries)  # fmt: skip
             if log.to >= (accepted.seq or 0):
                 break
-        carol.send(frames.Seen(log.to))
+        carol.send(carol.seen(log.to))
         queue = session.queue
         assert queue is None or queue._websocket.backlog < 200_000
     assert session.over
@@ -1597,7 +1599,8 @@ def place(server: ChatServer, wire: Wire) -> tuple[Any, Any]:
     """Its room, and its member there."""
     session = server._services.sessions.find(wire.identity.fingerprint)
     assert session is not None
-    return session.room, session.member
+    (member,) = session.members.values()
+    return member.room, member
 
 
 def serve_alone(services: Services, peer: Slow) -> None:
@@ -1622,7 +1625,7 @@ def slow_member(
 
     def script(peer: Slow) -> Iterator[str | bytes]:
         yield link.receive_greeting(peer.sent.pop(0))
-        confirm = link.receive_key(peer.sent.pop(0), "slow", "default")
+        confirm = link.receive_key(peer.sent.pop(0), "slow", [frames.Stay("default")])
         peer.slow = True
         yield confirm
         yield from said(link)
@@ -1637,14 +1640,14 @@ def test_who_reads_more_slowly_than_the_room_talks_is_heard(
     room, member = place(server, wires(server, 1).join("bob"))
 
     def said(link: ClientLink) -> Iterator[bytes]:
-        yield link.seal([frames.Post(1, 2, box()).encode()])
+        yield link.seal([frames.Post(1, 1, 2, box()).encode()])
         yield link.seal([frames.Bye("left").encode()])
 
     peer = slow_member(server, pool, prs, said)
 
     def talk() -> None:
         if "accepted" not in peer.kinds():
-            room.post(member, frames.Post(1, 2, box()))
+            room.post(member, frames.Post(1, 1, 2, box()))
 
     peer.on_flush = talk
     serve_alone(server._services, peer)
@@ -1661,7 +1664,7 @@ def test_a_long_wait_for_the_socket_is_no_silence(
     services.clock = clock
 
     def said(link: ClientLink) -> Iterator[bytes]:
-        yield link.seal([frames.Post(1, 1, box()).encode()])
+        yield link.seal([frames.Post(1, 1, 1, box()).encode()])
         yield link.seal([frames.Bye("left").encode()])
 
     peer = slow_member(server, pool, prs, said)
@@ -1710,7 +1713,7 @@ def test_nothing_comes_after_the_goodbye(
 
     def talk() -> None:
         if "bye" in peer.kinds():
-            room.post(member, frames.Post(1, 2, box()))
+            room.post(member, frames.Post(1, 1, 2, box()))
 
     peer.on_send = talk
     serve_alone(server._services, peer)

@@ -154,7 +154,7 @@ def test_memory_stays_flat_while_people_come_and_go(pool: IdentityPool, prs: byt
                 wire.ended()
                 wire.cut()
                 resident.entries(joined + 2)
-                resident.send(frames.Seen(joined + 2, 0))
+                resident.send(resident.seen(joined + 2, 0))
             return memory(server)
 
         visits(60)  # what is made once, and what the allocator keeps for next time

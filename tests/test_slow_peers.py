@@ -316,7 +316,7 @@ def test_a_member_that_stops_reading_keeps_nobody_from_health(
         while not left and not pause.wait(0.005):  # talk, not a flood
             bob.post(2, b"g" * 8000)
             accepted = bob.find(frames.Accepted)
-            bob.send(frames.Seen(accepted.seq or 0))
+            bob.send(bob.seen(accepted.seq or 0))
             found = [each for each in bob.waiting if isinstance(each, frames.Log)]
             left = any(isinstance(entry, frames.Left) for log in found for entry in log.entries)
     assert frozen.id

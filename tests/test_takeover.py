@@ -131,7 +131,7 @@ def test_why_a_nickname_cannot_be_had(server: ChatServer, wires: Wires) -> None:
     assert refusal.code == "nick_lost" and refusal.retry_after is not None
     assert 50 < refusal.retry_after <= 60
     for nick, code in (("alice", "nick_lost"), ("carol", "nick_reserved")):
-        bob.send(frames.Nick(bob.ref(), nick))
+        bob.send(frames.Nick(bob.ref(), bob.at, nick))
         answer = bob.find(frames.Refused)
         assert answer.code == code
         assert (answer.retry_after is not None) == (code == "nick_lost")

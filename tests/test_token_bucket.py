@@ -75,9 +75,9 @@ def test_whoever_is_in_debt_is_not_read_and_still_told(
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)
     bucket = in_debt(server, alice)
-    alice.send(frames.Post(1, 2, box()))  # it waits for this one, and finds then that it may not
+    alice.send(frames.Post(1, alice.at, 2, box()))  # it waits for this one, and finds then that it may not
     alice.find(frames.Accepted)
-    alice.send(frames.Post(2, 2, box()))
+    alice.send(frames.Post(2, alice.at, 2, box()))
     bob.post(2)
     bob.find(frames.Accepted)
     assert [type(entry) for entry in alice.entries(4)] == [frames.OwnPosted, frames.Posted]
@@ -111,7 +111,7 @@ def test_a_flood_waits_for_itself(
     assert session is not None and session.bucket is not None
     bucket = session.bucket
     if what == "values":
-        alice.send(*[frames.Seen(2)] * 250)
+        alice.send(*[alice.seen(2)] * 250)
     else:
         part = masked(9, b"") if what == "pings" else masked(0, b"x", final=False)
         first = b"" if what == "pings" else masked(2, b"x", final=False)
@@ -122,7 +122,7 @@ def test_a_flood_waits_for_itself(
         assert time.monotonic() < deadline
         pause.wait(0.005)
     spent = bucket._spare
-    alice.send(frames.Keys((wrap(bob.id),)))  # and this is not looked at any more
+    alice.send(frames.Keys(alice.at, (wrap(bob.id),)))  # and this is not looked at any more
     bob.post(2)
     bob.entries(3)
     assert spent <= bucket._spare < 0
