@@ -137,8 +137,7 @@ class _Client:
             proxy=None if settings.proxy is None else settings.proxy.host,
             memory=self._keeper,
         )
-        if secret := settings.secret_of(settings.room):
-            self._session.secrets.give(settings.room, secret, keys.room_salt(settings.room))
+        keys.give_secrets(self._session.secrets.give)
         self._connection = self._connect(keys)
         self._commands = commands.CommandContext(
             user := LocalUser(self._session),

@@ -116,14 +116,15 @@ class Series(Generic[T]):
 class StartupKeys:
     """All that one run of the client needs and that takes a moment.
 
-    ``identity()``, ``credentials()`` and ``room_salt()`` wait until it is there; ``link_keys()``
-    gives the keys for one connection, which are fresh each time.
+    ``identity()`` and ``credentials()`` wait until it is there; ``link_keys()`` gives the keys for
+    one connection, which are fresh each time.
 
     ``keeper()`` is that of an identity that lasts, and waits, too; it raises OSError or
     FileUnusable, and ``identity()`` as it does. Without such an identity it is None.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
         self.credentials = Future("scrypt", lambda: credentials(settings))
         self._made = Future("identity", lambda: _identity(settings))
         # After what the connection needs first; the first of them is that of the first room.
@@ -140,9 +141,15 @@ class StartupKeys:
         made = self._made()
         return None if isinstance(made, Identity) else made
 
-    def room_salt(self, room: str) -> bytes:
-        """What the secret of ``room`` gives, which is one of the settings' that have one."""
-        return self._room_salts(room_key(room))
+    def give_secrets(self, give: Callable[[str, str, bytes | Callable[[], bytes]], None]) -> None:
+        """Call ``give`` with each room that has a secret, with that, and with its salt.
+
+        Waits for that of the first room; the others' are functions that wait.
+        """
+        for room in self._settings.rooms:
+            if secret := self._settings.secret_of(room):
+                salt = partial(self._room_salts, room_key(room))
+                give(room, secret, salt() if room == self._settings.room else salt)
 
     def link_keys(self) -> RecipientKeys:
         """Keys that no other connection has used.  Whoever connects asks, one at a time."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from client.encryption import safety_numbers
 from protocol.names import room_key
 
@@ -13,12 +15,14 @@ class RoomSecrets:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[str, bytes]] = {}  # key: room key; the secret, its salt
+        # Key: room key; the secret, and its salt or what gives it.
+        self._known: dict[str, tuple[str, bytes | Callable[[], bytes]]] = {}
 
-    def give(self, room: str, secret: str, salt: bytes | None = None) -> None:
+    def give(self, room: str, secret: str, salt: bytes | Callable[[], bytes] | None = None) -> None:
         """From the next time that ``room`` is entered, its messages need ``secret``.
 
-        Takes a moment (scrypt), unless its ``secret_salt`` is there.
+        Takes a moment (scrypt), unless its ``secret_salt`` is there, or is being made: then whoever
+        looks for it waits.
         """
         if salt is None:
             salt = safety_numbers.secret_salt(secret, room)
@@ -30,4 +34,5 @@ class RoomSecrets:
 
     def salt(self, room: str) -> bytes:
         """Empty if it has no secret."""
-        return self._known.get(room_key(room), ("", b""))[1]
+        salt = self._known.get(room_key(room), ("", b""))[1]
+        return salt if isinstance(salt, bytes) else salt()

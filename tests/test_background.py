@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from client.background import Future, Series
+from client.background import Future, Series, StartupKeys
+from client.encryption.safety_numbers import secret_salt
+from client.room_secrets import RoomSecrets
+from settings import Sources, client_settings
 from tests.processes import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,6 +98,19 @@ def test_where_there_are_none_no_thread_is_started() -> None:
     before = threading.active_count()
     Series[bytes]("room-salt", {})
     assert threading.active_count() == before
+
+
+def test_each_room_that_has_a_secret_gets_it_and_its_salt() -> None:
+    args = {"CLIENT_SERVER": "a", "CLIENT_TOKEN": "id.secret", "CLIENT_ROOM": "Ops,den,lab"}
+    answers = {"--ask-secret lab": "two"}
+    given = {"CLIENT_ROOM_SECRET": "one", "--ask-secret": "lab"}
+    chosen = client_settings(Sources({**args, **given}, {}, {}, answers))
+    secrets = RoomSecrets()
+    StartupKeys(chosen).give_secrets(secrets.give)
+    assert [secrets.secret(room) for room in ("ops", "den", "LAB")] == ["one", "", "two"]
+    assert [secrets.salt(room) for room in ("ops", "den", "LAB")] == [
+        secret_salt("one", "ops"), b"", secret_salt("two", "lab")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

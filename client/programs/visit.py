@@ -59,8 +59,7 @@ class Visit:
             lambda: self.connection.send(),
             memory=keys.keeper(),
         )
-        if secret := settings.secret_of(settings.room):
-            self.session.secrets.give(settings.room, secret, keys.room_salt(settings.room))
+        keys.give_secrets(self.session.secrets.give)
         self.user = LocalUser(self.session)
         self.connection = ClientConnection(
             lambda opened: dial(settings, context, opened),
