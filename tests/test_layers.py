@@ -253,7 +253,7 @@ INNER: dict[str, str] = {
     "client": """
         token status
         app programs
-        console
+        console opening
         history identity.command fullscreen
         output
         input
