@@ -21,7 +21,7 @@ from bench import sealing, tables
 from bench.members import TEXT, Member, Secrets, address
 from bench.servers import PASSWORD, ROOT, Process, chat_server, cpu_of, environment
 from bench.wire import Loop
-from client.encryption.room_encryption import RoomEncryption
+from client.encryption.encryption import Encryption
 from protocol import frames
 from protocol.frames import MemberLine
 from protocol.limits import FRAMES_IN_RECORD, SLICE_BYTES
@@ -90,9 +90,10 @@ class Speaker(Member):
             elif value["type"] == "roster":
                 self._lines += frames.Roster.from_object(value).members
         if self.entered is not None and len(self._lines) == self.entered.members:
-            self._sealing = RoomEncryption(self.identity)
-            entered = self.entered
-            self._sealing.enter(ROOM, entered.log, entered.id, self._lines, entered.seq)
+            entered, encryption = self.entered, Encryption(self.identity)
+            self._sealing = encryption.enter(
+                ROOM, entered.log, entered.id, self._lines, entered.seq
+            )
             self.inside = True
             self._step = self._forget
 

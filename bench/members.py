@@ -18,7 +18,7 @@ from itertools import cycle
 
 from bench.servers import PASSWORD, Process
 from bench.wire import Channel, Loop, frame
-from client.encryption.room_encryption import RoomEncryption
+from client.encryption.encryption import Encryption
 from protocol import frames, limits, pake
 from protocol.frames import MemberLine
 from protocol.keys import Identity, RecipientKeys
@@ -206,8 +206,8 @@ class Member(Talker):
         """
         assert self.entered is not None
         own = MemberLine(self.entered.id, self.nick, self.entered.seq, self.identity.bundle)
-        sealing = RoomEncryption(self.identity)
-        sealing.enter(self.room, self.entered.log, own.id, [own], change)
+        encryption = Encryption(self.identity)
+        sealing = encryption.enter(self.room, self.entered.log, own.id, [own], change)
         sealed = [sealing.seal("text", TEXT) for _ in range(_BOXES)]
         encoded = [frames.Post(0, change, each.box).encode() for each in sealed]
         assert all(each.startswith(b'{"type":"post","ref":0,') for each in encoded)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from bench import tables
+from client.encryption.encryption import Encryption
 from client.encryption.posts import OpenedPost, SealedPost
 from client.encryption.room_encryption import RoomEncryption
 from protocol.frames import MemberLine
@@ -51,15 +52,14 @@ def main(members: int) -> None:
         MemberLine(number, f"member{number}", number, each.bundle)
         for number, each in enumerate(identities, 1)
     ]
-    writing, reading = RoomEncryption(sender), RoomEncryption(reader)
     room = ("bench", b"l" * 16)
     rows: list[list[str]] = []
 
     def add(what: str, cpu: float, wall: float) -> None:
         rows.append([what, f"{cpu:.3f} ms", f"{wall:.3f} ms"])
 
-    writing.enter(*room, 1, lines, members)
-    _, cpu, wall = _timed(lambda: reading.enter(*room, 2, lines, members))
+    writing = Encryption(sender).enter(*room, 1, lines, members)
+    reading, cpu, wall = _timed(lambda: Encryption(reader).enter(*room, 2, lines, members))
     add("reader: the roster", cpu, wall)
     sealed, cpu, wall = _timed(lambda: writing.seal("text", TEXT))
     add(f"sender: the first post, with {members - 1} wraps", cpu, wall)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 import settings
 from cli.interrupts import as_exceptions
@@ -63,7 +63,7 @@ def ask(missing: MissingSetting) -> str:
 
 def answer(question: str, hidden: bool = False) -> str | None:
     """What is typed at a terminal; None where nobody can be asked, or nothing comes."""
-    if not is_terminal(sys.stdin):
+    if not streams.is_terminal(sys.stdin):
         return None
     try:
         with as_exceptions():  # or the terminal would go on hiding what is typed
@@ -93,11 +93,6 @@ def passphrase(names: tuple[str, ...], again: bool) -> str:
     return given
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody may be sitting at it."""
-    return stream is not None and not stream.closed and stream.isatty()
-
-
 def say(sentence: str) -> None:
     """One sentence on standard error, if there is one."""
     streams.say(f"cmd_chat: {sentence}")
@@ -107,7 +102,7 @@ def note_entry(sources: Sources) -> None:
     """Say which server an entry of ``servers.ini`` stands for: to people always, and to programs
     where a host may be called so, too."""
     entry = sources.entry
-    if entry and (is_terminal(sys.stderr) or _is_host(entry.name)):
+    if entry and (streams.is_terminal(sys.stderr) or _is_host(entry.name)):
         server, port = address(sources)
         sentence = _("{name} is {server}, as {path} has it.")
         say(sentence.format(name=entry.name, server=host_and_port(server, port), path=entry.path))
@@ -152,7 +147,7 @@ def note_exposed(args: Arguments) -> None:
 def note_exposed_text() -> None:
     """The same of a text to be sent; but only to somebody at a terminal: what runs every night
     would say it every night."""
-    if is_terminal(sys.stderr):
+    if streams.is_terminal(sys.stderr):
         sentence = _(
             "Note: others on this machine can see {words} on the command line, for example "
             "with ps. Safer: {ways}."

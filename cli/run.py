@@ -91,11 +91,11 @@ def _connect(sources: Sources) -> int:
     streams.check()
     chosen = settle(settings.client_settings, sources)
     if chosen.listen and chosen.renderer == "rich" and not chosen.spoken:
-        if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
+        if streams.is_terminal(sys.stdin) and streams.is_terminal(sys.stdout):
             sentence = _("CLIENT_LISTEN (--listen) needs --renderer minimal or json on a terminal.")
             raise SettingsError(sentence)
     if chosen.input_form != "lines" and chosen.renderer != "json":
-        if asking.is_terminal(sys.stdin) and asking.is_terminal(sys.stdout):
+        if streams.is_terminal(sys.stdin) and streams.is_terminal(sys.stdout):
             raise SettingsError(
                 _("CLIENT_INPUT (--input) is for programs: it needs --renderer json, or a pipe.")
             )

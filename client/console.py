@@ -14,7 +14,7 @@ from client.input.keys import KeyDecoder
 from client.input.pipes import open_pipe
 from client.input.signals import TerminalSignals, stop_here
 from client.input.source import LineSource
-from client.input.terminal import RawTerminal, is_terminal, size_of
+from client.input.terminal import RawTerminal, size_of
 from client.output import json, lines, streams
 from client.output.charset import Charset, terminal_encoding
 from client.output.clearing import must_fill
@@ -71,7 +71,7 @@ class Console(Display):
     ) -> None:
         stdin = sys.stdin if stdin is None else stdin
         out = _writable(sys.stdout if stdout is None else stdout)
-        both = is_terminal(stdin) and is_terminal(out)
+        both = streams.is_terminal(stdin) and streams.is_terminal(out)
         dumb = both and is_dumb(out, environ)
         linear = not both or dumb or spoken
         self.renderer = "minimal" if renderer == "rich" and linear else renderer

@@ -112,7 +112,8 @@ class LocalUser:
         """The lock is held."""
         session = self._session
         if line.to is None:
-            line.guarded = line.guarded or session.encryption.all_verified()
+            here = session.here
+            line.guarded = line.guarded or here is not None and here.encryption.all_verified()
         elif session.here is None or not session.here.address(line):
             session.show(*session.outbox.hand_back(line, "gone"))
             return
@@ -223,9 +224,9 @@ class LocalUser:
 
     def _invitation(self, room: str, secret: str, salt: bytes) -> list[Event]:
         """``salt`` is that of a secret which the room has not got yet.  The lock is held."""
-        session = self._session
+        session, here = self._session, self._session.here
         if salt:
-            if not session.encryption.guard(salt):
+            if here is None or not here.encryption.guard(salt):
                 text = _(
                     "This room has no secret, and others are here: agree on one, and let "
                     "everybody go to a new room with /room NAME SECRET."

@@ -1,7 +1,8 @@
 """One stay in one room: who is here, how far its log has come, and what each entry of it shows.
 
-The keys are ``encryption``'s, the lines on their way the ``Outbox``'s; both serve every room.  What
-is to be seen is returned as events, in order.  Not thread-safe: the session's lock covers it.
+The keys are those of its ``encryption``, which is this stay's alone; the ``Outbox``, with the lines
+on their way, serves every room.  What is to be seen is returned as events, in order.  Not
+thread-safe: the session's lock covers it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from client import events, messages
+from client.encryption.encryption import Encryption
 from client.encryption.posts import OpenedPost, SealedPost, UndecryptablePost
-from client.encryption.room_encryption import RoomEncryption
 from client.encryption.trust import KNOWN, VERIFIED, TrustWarning
 from client.ignored import Ignored
 from client.outbox import Line, Outbox
@@ -32,7 +33,8 @@ class NotSealed(Exception):
 class OpenRoom:
     """A room that this client is in, or was in when the connection was lost.
 
-    ``warnings``: what was wrong with the roster on the way in.
+    ``guarded``: in the stay before this one everybody was verified.  ``warnings``: what was wrong
+    with the roster on the way in.
     """
 
     def __init__(
@@ -40,21 +42,29 @@ class OpenRoom:
         entered: frames.Entered,
         roster: Sequence[frames.MemberLine],
         salt: bytes,
-        encryption: RoomEncryption,
+        encryption: Encryption,
         outbox: Outbox,
         own: OwnName,
         ignored: Ignored,
+        guarded: bool = False,
     ) -> None:
         self.name, self.log, self.id = entered.room, entered.log, entered.id
         self.seq = entered.seq  # of the last entry that has come
         self.number = 0  # of the last frame for this client alone
         self.awaited = 0  # the number in the log of the change that was accepted last
-        self._encryption, self._outbox, self._own, self._ignored = encryption, outbox, own, ignored
-        self.warnings = encryption.enter(self.name, self.log, self.id, roster, self.seq, salt)
+        self._outbox, self._own, self._ignored = outbox, own, ignored
+        self.encryption = encryption.enter(
+            self.name, self.log, self.id, roster, self.seq, salt, guarded
+        )
+        self.warnings = self.encryption.warnings
 
     def is_called(self, room: str) -> bool:
         """Whether ``room`` is a name of this one."""
         return room_key(self.name) == room_key(room)
+
+    def is_guarded(self, room: str) -> bool:
+        """Whether this is ``room``, and everybody in it is verified."""
+        return self.is_called(room) and self.encryption.all_verified()
 
     def is_same(self, entered: frames.Entered) -> bool:
         """Whether ``entered`` is about this very stay."""
@@ -72,7 +82,7 @@ class OpenRoom:
 
     def members(self) -> tuple[frames.MemberLine, ...]:
         """Everybody, oneself included."""
-        return self._encryption.members()
+        return self.encryption.members()
 
     def others(self) -> list[frames.MemberLine]:
         """Everybody but oneself."""
@@ -80,12 +90,12 @@ class OpenRoom:
 
     def other(self, nick: str) -> frames.MemberLine | None:
         """The other member who bears this nickname now."""
-        found = self._encryption.find(nick)
+        found = self.encryption.find(nick)
         return None if found is None or found.id == self.id else found
 
     def is_verified(self, member: frames.MemberLine) -> bool:
         """Whether this member's keys were compared, or are one's own."""
-        return self._encryption.is_verified(member.bundle.fingerprint)
+        return self.encryption.is_verified(member.bundle.fingerprint)
 
     def views(self) -> tuple[events.MemberView, ...]:
         """The member list."""
@@ -102,7 +112,7 @@ class OpenRoom:
         return events.TrustSummary(len(standings), verified, known, self.name)
 
     def _standing(self, member: frames.MemberLine) -> str:
-        return self._encryption.standing(member.bundle.fingerprint)
+        return self.encryption.standing(member.bundle.fingerprint)
 
     def told(self, warnings: Iterable[TrustWarning]) -> list[events.Event]:
         """What there is to say about ``warnings``; louder about who is verified."""
@@ -110,7 +120,7 @@ class OpenRoom:
 
     def _warning(self, warning: TrustWarning) -> events.Warning:
         text = messages.warning(warning.code, warning.nick, warning.loud)
-        found = None if warning.nick is None else self._encryption.find(warning.nick)
+        found = None if warning.nick is None else self.encryption.find(warning.nick)
         verified = found is not None and self.is_verified(found)
         return events.Warning(
             warning.code, warning.nick, text, warning.loud or verified, self.name
@@ -155,7 +165,7 @@ class OpenRoom:
             raise NotSealed("left_room")
         if line.is_longer(self._outbox.most):
             raise NotSealed("too_long")
-        encryption, text = self._encryption, line.text
+        encryption, text = self.encryption, line.text
         try:
             if line.target is None:
                 if line.guarded and not encryption.all_verified():
@@ -177,18 +187,18 @@ class OpenRoom:
 
     def _on_key(self, frame: frames.KeyFor) -> list[events.Event]:
         self.number = frame.number
-        return self.told(self._encryption.add_wrap(frame.sender, frame.wrap))
+        return self.told(self.encryption.add_wrap(frame.sender, frame.wrap))
 
     def _on_private(self, post: frames.PrivateFor) -> list[events.Event]:
         self.number = post.number
-        opened, warnings = self._encryption.open_private(
+        opened, warnings = self.encryption.open_private(
             post.sender, post.change, post.wrap, post.box
         )
         found = self.told(warnings)
         return found if opened is None else self._shown(post.sender, opened, None) + found
 
     def _on_posted(self, post: frames.Posted) -> list[events.Event]:
-        opened, warnings = self._encryption.open(post.seq, post.sender, post.change, post.box)
+        opened, warnings = self.encryption.open(post.seq, post.sender, post.change, post.box)
         return self._shown(post.sender, opened, post.seq) + self.told(warnings)
 
     def _shown(
@@ -215,22 +225,22 @@ class OpenRoom:
     def _on_own_posted(self, own: frames.OwnPosted) -> list[events.Event]:
         line, found = self._outbox.placed(own)
         if line is not None:
-            self._encryption.own(own.seq, line.change, line.signature)
+            self.encryption.own(own.seq, line.change, line.signature)
         return found
 
     def _on_joined(self, entry: frames.Joined) -> list[events.Event]:
         member = entry.member
-        return self._changed(member.id, lambda: self._encryption.joined(entry.seq, member))
+        return self._changed(member.id, lambda: self.encryption.joined(entry.seq, member))
 
     def _on_left(self, entry: frames.Left) -> list[events.Event]:
-        return self._changed(entry.id, lambda: self._encryption.left(entry.seq, entry.id))
+        return self._changed(entry.id, lambda: self.encryption.left(entry.seq, entry.id))
 
     def _on_renamed(self, entry: frames.Renamed) -> list[events.Event]:
         nick = self._own.checked(entry.nick) if entry.id == self.id else entry.nick
-        return self._changed(entry.id, lambda: self._encryption.renamed(entry.seq, entry.id, nick))
+        return self._changed(entry.id, lambda: self.encryption.renamed(entry.seq, entry.id, nick))
 
     def _on_rejoined(self, entry: frames.Rejoined) -> list[events.Event]:
-        return self.told(self._encryption.rejoined(entry.seq, entry.id))
+        return self.told(self.encryption.rejoined(entry.seq, entry.id))
 
     def _changed(self, member: int, change: Callable[[], list[TrustWarning]]) -> list[events.Event]:
         """Somebody comes, goes or is renamed; what cannot be is warned of, and is not shown."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from client import events, messages, refusals
 from client.connection.deadlines import NOTHING, Awaited
-from client.encryption.room_encryption import RoomEncryption
+from client.encryption.encryption import Encryption
 from client.encryption.trust import Memory
 from client.entrance import Arrival, Entrance
 from client.ignored import Ignored
@@ -64,11 +64,11 @@ class ClientSession:
         self.own = OwnName(nick)
         self.outbox = Outbox(self.own, clock)
         self.outgoing = self.outbox.outgoing
-        self.encryption = RoomEncryption(identity, memory)
+        self.encryption = Encryption(identity, memory)
         self.secrets = RoomSecrets()
         self.ignored = Ignored()
         self.entrance = Entrance(room)
-        self.verification = Verifier(self.encryption, emit, self._changed)
+        self.verification = Verifier(emit, self._changed)
         self.here: OpenRoom | None = None
         self._kept_back = 0  # lines, as was said last
         self.known_rooms: tuple[str, ...] = ()  # by what the server has listed
@@ -126,7 +126,7 @@ class ClientSession:
 
     def _send_queued(self) -> None:
         while self.outbox.queued and self.here is not None and self.entrance.live:
-            head = self.outbox.next(self.encryption.change)
+            head = self.outbox.next(self.here.encryption.change)
             if head is None:
                 return
             if isinstance(head, Line):
@@ -286,9 +286,10 @@ class ClientSession:
                 self.outbox.queued.append(Switch(self.room))
         elif returning:
             self.room = entered.room
+        guarded = before is not None and before.is_guarded(entered.room)
         self.here = here = OpenRoom(
             entered, arrival.roster, self.secrets.salt(entered.room), self.encryption, self.outbox,
-            self.own, self.ignored,
+            self.own, self.ignored, guarded,
         )  # fmt: skip
         shown = [*here.take_own_nick(returning), here.trust_summary()]
         views = here.views()

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -22,11 +21,12 @@ from cryptography import x509
 import i18n
 from client import messages, refusals
 from client.background import StartupKeys
-from client.connection.handshake import ANSWER_SECONDS, ATTEMPT_SECONDS, ClientHandshake
-from client.connection.outcome import AdmissionRefused, outcome_of
+from client.connection.handshake import ATTEMPT_SECONDS, ClientHandshake
+from client.connection.outcome import outcome_of
 from client.console import is_dumb
 from client.destination import dial, ending, tls_context, unreached, unusable
-from client.input.terminal import Size, is_terminal, size_of
+from client.input.terminal import Size, size_of
+from client.opening import opened_identity
 from client.output import streams
 from client.output.charset import Charset, is_utf8, terminal_encoding
 from client.output.colours import colours
@@ -48,6 +48,9 @@ _CLOCK = N_(
     "server renew it."
 )
 _OF_DATES = ("expired",)
+# Into which nobody gets. A server finds that out last of all, and binds a token only to somebody
+# whom it lets in.
+_NO_ROOM = ""
 
 
 Line = tuple[str, str, str]  # a title, what was found, and what to do about it, or nothing
@@ -197,17 +200,11 @@ def _now() -> datetime:
 def _log_in(report: Report, settings: ClientSettings) -> None:
     """Go into the room, and leave it at once."""
     keys = StartupKeys(settings)
-    if settings.identity is not None:
-        from client.identity.command import said
-
-        if problem := said(keys.keeper, Path(settings.identity)):
+    with opened_identity(settings, keys) as problem:
+        if problem:
             report.fail(problem[0], _("Identity"), "identity", problem[1])
-            return
-    try:
-        _log_in_with(report, settings, keys)
-    finally:
-        if keeper := keys.keeper():
-            keeper.close()
+        else:
+            _log_in_with(report, settings, keys)
 
 
 def _log_in_with(report: Report, settings: ClientSettings, keys: StartupKeys) -> None:
@@ -218,36 +215,42 @@ def _log_in_with(report: Report, settings: ClientSettings, keys: StartupKeys) ->
         on_slow=lambda: None,
     )  # fmt: skip
     title = _("Login")
+    only_shown = settings.token is not None and settings.identity is None
     try:
-        nick = _go_in(handshake, settings)
+        nick = _go_in(handshake, settings, _NO_ROOM if only_shown else settings.room)
     except ChatError as error:
         if outcome := outcome_of(error, first=True, proven=False):
+            if only_shown and outcome.reason == "bad_room":
+                _on_shown(report, title)
+                return
             status, sentence = ending(outcome, settings)
             # Whose place has been taken is refused here all the same.
             report.fail(status or ExitStatus.REFUSED, title, outcome.reason, sentence)
-    else:
-        report.facts["nick"] = nick
-        text = _("accepted, as {nick} in {room}")
-        report.add(title, text.format(nick=nick, room=settings.room))
+        return
+    report.facts |= {"accepted": True, "nick": nick}
+    text = _("accepted, as {nick} in {room}")
+    report.add(title, text.format(nick=nick, room=settings.room))
 
 
-def _go_in(handshake: ClientHandshake, settings: ClientSettings) -> str:
+def _on_shown(report: Report, title: str) -> None:
+    """A token was accepted, and nobody went in."""
+    report.facts["accepted"] = True
+    report.add(title, _("the token is accepted; nobody went in"), _(
+        "A token that is to be bound would have been lost to keys that end with this program: "
+        "--identity names an identity that lasts."
+    ))
+
+
+def _go_in(handshake: ClientHandshake, settings: ClientSettings, room: str) -> str:
     """The nickname that the server gives.  Raises AdmissionRefused, ChatError."""
     pending = handshake.begin(lambda _stream: None)
     try:
-        confirm = pending.confirm(settings.username or "", settings.room, None)
-        values = pending.prove(confirm)
-        frame = frames.from_object(values[0], frames.SERVER_FRAMES)
-        if isinstance(frame, frames.Wait):
-            frame = frames.from_object(pending.more(ANSWER_SECONDS)[0], frames.SERVER_FRAMES)
-        if isinstance(frame, frames.Refused):
-            raise AdmissionRefused(frame, proven=True)
-        if not isinstance(frame, frames.Welcome):
-            raise Unexpected
+        confirm = pending.confirm(settings.username or "", room, None)
+        welcome, _rest = pending.welcome(pending.prove(confirm))
         # Or the nickname would be kept for a connection that may come back.
         pending.peer.send(pending.link.seal([frames.Bye("quit").encode()]))
         pending.peer.finish(time.monotonic() + PING_SECONDS)
-        return frame.nick
+        return welcome.nick
     except BaseException:
         pending.drop()
         raise
@@ -257,7 +260,7 @@ def _go_in(handshake: ClientHandshake, settings: ClientSettings) -> str:
 
 
 def _look_around(report: Report, environ: Mapping[str, str]) -> None:
-    both = is_terminal(sys.stdin) and is_terminal(sys.stdout)
+    both = streams.is_terminal(sys.stdin) and streams.is_terminal(sys.stdout)
     encoding = terminal_encoding(environ, sys.stdout.encoding if both else "utf-8")
     size = size_of(sys.stdout) if both else None
     report.facts["terminal"] = {

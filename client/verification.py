@@ -8,7 +8,6 @@ from collections.abc import Callable
 from client import refusals
 from client.background import compute
 from client.encryption import safety_numbers
-from client.encryption.room_encryption import RoomEncryption
 from client.events import CodeView, Error, Event, NickVerified, Verification
 from client.open_room import OpenRoom
 from i18n import _
@@ -24,13 +23,8 @@ class Verifier:
     ``changed`` is a condition on the session's lock, which covers all of this.
     """
 
-    def __init__(
-        self,
-        encryption: RoomEncryption,
-        emit: Callable[[Event], None],
-        changed: threading.Condition,
-    ) -> None:
-        self._encryption, self._emit, self._changed = encryption, emit, changed
+    def __init__(self, emit: Callable[[Event], None], changed: threading.Condition) -> None:
+        self._emit, self._changed = emit, changed
         self._compared: dict[str, bytes] = {}  # key: nick key; whose code was shown, for `ok`
         self.computing = False
 
@@ -44,8 +38,8 @@ class Verifier:
         if room is None or (nick is not None and not shown):
             return [refusals.error("gone")]
         each = shown if nick is not None or len(shown) <= CODES_AT_ONCE else []
-        pairs = self._encryption.code_pairs()
-        wanted = [(member, self._encryption.code_pairs(member.nick)) for member in each]
+        pairs = room.encryption.code_pairs()
+        wanted = [(member, room.encryption.code_pairs(member.nick)) for member in each]
         self.computing = True
         name = room.name
 
@@ -70,8 +64,8 @@ class Verifier:
         try:
             if shown is None or room is None:
                 raise Gone()
-            self._encryption.verify(nick, shown)
-            found = self._encryption.find(nick)
+            room.encryption.verify(nick, shown)
+            found = room.encryption.find(nick)
         except Gone:
             text = _("First compare the digits that /verify {nick} shows.").format(nick=nick)
             return [Error("not_compared", text)]

@@ -822,8 +822,9 @@ class Group:
 
         def together() -> bool:
             starts[:] = [len(person.records) for person in self.people]
-            ids = {here.id for person in self.people if (here := person.session.here)}
-            rosters = [person.session.encryption.members() for person in self.people]
+            rooms = [person.session.here for person in self.people]
+            ids = {here.id for here in rooms if here}
+            rosters = [here.members() if here else () for here in rooms]
             known = [{(line.id, line.joined) for line in lines} for lines in rosters]
             return {line.id for line in rosters[0]} == ids and all(
                 each == known[0] for each in known

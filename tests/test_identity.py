@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from client import sealed_file
+from client.encryption.encryption import Encryption
 from client.encryption.room_encryption import RoomEncryption
 from client.encryption.trust import TrustWarning
 from client.identity import keeper as keeping
@@ -494,9 +495,10 @@ def member(who: Identity, nick: str, id: int, seq: int) -> MemberLine:
 
 
 def room_of(keeper: Keeper, *members: MemberLine) -> tuple[RoomEncryption, list[TrustWarning]]:
-    core = RoomEncryption(keeper.identity, keeper)
     own = MemberLine(1, "alice", 1, keeper.identity.bundle)
-    return core, core.enter("den", os.urandom(16), 1, [own, *members], 9)
+    client = Encryption(keeper.identity, keeper)
+    core = client.enter("den", os.urandom(16), 1, [own, *members], 9)
+    return core, core.warnings
 
 
 def test_only_the_signing_key_lasts(path: Path, open_keepers: list[Keeper]) -> None:

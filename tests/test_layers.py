@@ -31,7 +31,8 @@ BELOW: dict[str, set[str]] = {
 PURE = {
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses",
     "enum", "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re",
-    "secrets", "string", "struct", "types", "typing", "unicodedata", "urllib.parse", "cryptography",
+    "secrets", "string", "struct", "types", "typing", "unicodedata", "urllib.parse", "weakref",
+    "cryptography",
     "io.StringIO",  # memory, for all its module
 }  # fmt: skip
 # Client code that is pure as well.
@@ -254,7 +255,7 @@ INNER: dict[str, str] = {
     "client": """
         token status
         app programs
-        console
+        console opening
         history identity.command fullscreen
         output
         input
@@ -282,7 +283,9 @@ INNER: dict[str, str] = {
         deadlines backoff circuit_breakers heartbeat silence sending
     """,
     "client.encryption": """
+        encryption
         room_encryption
+        run_state
         membership posts
         trust
         roster envelope safety_numbers

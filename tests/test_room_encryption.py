@@ -18,6 +18,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from client.encryption import envelope, safety_numbers, sender_keys
+from client.encryption.encryption import Encryption
 from client.encryption.envelope import Body
 from client.encryption.membership import Recent
 from client.encryption.posts import OpenedPost, SealedPost, UndecryptablePost
@@ -60,15 +61,25 @@ class Honest:
         self.seq = len(names)
         self.ids = {name: number for number, name in enumerate(names, 1)}
         self.members = [line(name, self.ids[name], self.ids[name]) for name in names]
-        self.cores: dict[str, RoomEncryption] = {}
+        self.clients: dict[str, Encryption] = {}
+        self.cores: dict[str, RoomEncryption] = {}  # of those who are here
         self.secrets = secrets or {}
         for name in names:
             self.enter(name)
 
     def enter(self, name: str) -> list[TrustWarning]:
-        core = self.cores.setdefault(name, RoomEncryption(identity(name)))
-        salt = self.secrets.get(name, b"")
-        return core.enter("Den", LOG, self.ids[name], self.members, self.seq, salt)
+        return self.enter_log(name, LOG, self.members, self.seq)
+
+    def enter_log(
+        self, name: str, log: bytes, members: list[MemberLine], change: int, room: str = "Den"
+    ) -> list[TrustWarning]:
+        """A new membership for ``name``, in the place of the one before."""
+        client = self.clients.setdefault(name, Encryption(identity(name)))
+        before, salt = self.cores.get(name), self.secrets.get(name, b"")
+        guarded = before is not None and before.all_verified()
+        core = client.enter(room, log, self.ids[name], members, change, salt, guarded)
+        self.cores[name] = core
+        return core.warnings
 
     def others(self, *names: str) -> list[RoomEncryption]:
         return [core for name, core in self.cores.items() if name not in names]
@@ -249,14 +260,13 @@ def test_epochs_go_on_after_a_new_join_in_another_log() -> None:
     """A server that restarts must not bring an epoch back."""
     room = Honest("alice", "bob")
     room.say("alice")
-    core = room.cores["alice"]
+    alice = room.clients["alice"]
     for log in (b"another log id 1", b"another log id 2"):
-        core.enter("DEN", log, 1, room.members, 2)
-        post = core.seal("text", "again")
+        post = alice.enter("DEN", log, 1, room.members, 2).seal("text", "again")
         assert post.box.n == 0
     assert post.box.epoch == 3
-    core.enter("elsewhere", LOG, 1, room.members, 2)
-    assert core.seal("text", "a room of its own").box.epoch == 1
+    elsewhere = alice.enter("elsewhere", LOG, 1, room.members, 2)
+    assert elsewhere.seal("text", "a room of its own").box.epoch == 1
 
 
 def test_a_bundle_that_does_not_load_is_skipped_and_named_once() -> None:
@@ -299,20 +309,6 @@ def test_a_line_sealed_anew_keeps_its_id_and_takes_the_next_number() -> None:
     assert again.id == first.id
     assert again.box.n == first.box.n + 1
     assert room.open("bob", "alice", again)[0] == opened("alice", "refused", again)
-
-
-def test_before_the_first_enter_there_is_nobody_to_talk_to() -> None:
-    core = RoomEncryption(identity("alice"))
-    assert core.members() == ()
-    assert not core.all_verified()
-    for attempt in (
-        lambda: core.seal("text", "x"),
-        lambda: core.find("bob"),
-        lambda: core.left(1, 1),
-        lambda: core.change,
-    ):
-        with pytest.raises(Gone):
-            attempt()
 
 
 # Private posts
@@ -527,8 +523,8 @@ def test_verified_is_who_was_compared_and_stays_so_over_rooms_and_nicknames() ->
     core.verify("carol", identity("carol").fingerprint)
     assert core.all_verified()
     assert core.renamed(4, 2, "robert") == []
-    core.enter("elsewhere", LOG, 1, [line("alice", 1), line("bob", 2)], 9)
-    assert core.all_verified()
+    two = [line("alice", 1), line("bob", 2)]
+    assert room.clients["alice"].enter("elsewhere", LOG, 1, two, 9).all_verified()
     assert room.cores["bob"].is_verified(bob)  # oneself
     assert not room.cores["bob"].all_verified()
 
@@ -562,17 +558,21 @@ def test_a_nickname_with_other_keys_is_announced(verified: bool) -> None:
     """Whether it joins, is renamed to, or stands in the roster of a new join."""
     warning = TrustWarning("other_keys", "Bob", loud=verified)
 
-    def core() -> RoomEncryption:
-        core = Honest("alice", "bob", "carol").cores["alice"]
+    def after() -> Honest:
+        room = Honest("alice", "bob", "carol")
         if verified:
-            core.verify("bob", identity("bob").fingerprint)
-        core.left(4, 2)
-        return core
+            room.cores["alice"].verify("bob", identity("bob").fingerprint)
+        room.cores["alice"].left(4, 2)
+        return room
+
+    def core() -> RoomEncryption:
+        return after().cores["alice"]
 
     assert core().joined(5, line("Bob", 7, 5, keys="mallory")) == [warning]
     assert core().renamed(5, 3, "Bob") == [warning]
     again = [line("alice", 9), line("Bob", 8, keys="dave")]
-    assert core().enter("den", b"a new log, say 1", 9, again, 9) == [warning]
+    alice = after().clients["alice"]
+    assert alice.enter("den", b"a new log, say 1", 9, again, 9).warnings == [warning]
     assert core().joined(5, line("Bob", 7, 5, keys="bob")) == []
 
 
@@ -722,9 +722,10 @@ def test_an_unverified_member_among_verified_ones_is_announced() -> None:
     core.left(7, 5)
     core.left(8, 6)
     members = [line("alice", 9), line("bob", 10), line("carol", 11)]
-    assert core.enter("other", b"a new log, say 2", 9, members, 9) == []
-    core.enter("den", b"a new log, say 1", 9, members[:2], 9)
-    assert core.enter("den", b"a new log, say 3", 9, members, 9) == newcomer
+    alice = room.clients["alice"]
+    assert alice.enter("other", b"a new log, say 2", 9, members, 9).warnings == []
+    again = alice.enter("den", b"a new log, say 3", 9, members, 9, guarded=core.all_verified())
+    assert again.warnings == newcomer
 
 
 def test_what_is_known_of_nicknames_is_bounded_but_for_the_verified(
@@ -749,7 +750,7 @@ def test_what_is_known_of_nicknames_is_bounded_but_for_the_verified(
 
 
 def enter_with(*members: MemberLine, me: int = 1, change: int = 9) -> list[TrustWarning]:
-    return RoomEncryption(identity("alice")).enter("den", LOG, me, members, change)
+    return Encryption(identity("alice")).enter("den", LOG, me, members, change).warnings
 
 
 def test_an_honest_roster_says_nothing() -> None:
@@ -790,9 +791,8 @@ def test_a_roster_that_cannot_be_is_named(members: list[MemberLine], nick: str |
 
 
 def test_a_member_that_contradicts_the_roster_gets_no_keys() -> None:
-    core = RoomEncryption(identity("alice"))
-    doubled = line("dave", 3, keys="bob")
-    core.enter("den", LOG, 1, [line("alice", 1), line("bob", 2), doubled], 3)
+    members = [line("alice", 1), line("bob", 2), line("dave", 3, keys="bob")]
+    core = Encryption(identity("alice")).enter("den", LOG, 1, members, 3)
     assert [wrap.to for wrap in core.seal("text", "x").wraps] == [2]
 
 
@@ -806,21 +806,20 @@ def test_a_room_that_is_over_full_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_log_never_goes_back() -> None:
     """Not even in a new join: a server that plays an old log is named."""
-    core = Honest("alice", "bob").cores["alice"]
-    core.joined(7, line("carol", 3, 7))
-    members = [line("alice", 1), line("bob", 2)]
-    assert core.enter("den", LOG, 1, members, 7) == [TrustWarning("bad_roster", None)]
-    assert core.enter("den", LOG, 1, members, 8) == []
-    assert core.enter("den", b"another log id 1", 1, members, 2) == []
+    room = Honest("alice", "bob")
+    room.cores["alice"].joined(7, line("carol", 3, 7))
+    assert room.enter_log("alice", LOG, room.members, 7) == [TrustWarning("bad_roster", None)]
+    assert room.enter_log("alice", LOG, room.members, 8) == []
+    assert room.enter_log("alice", b"another log id 1", room.members, 2) == []
 
 
 def test_which_logs_went_where_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.encryption.room_encryption._LOGS", 2)
-    core = RoomEncryption(identity("alice"))
+    monkeypatch.setattr("client.encryption.run_state._LOGS", 2)
+    room = Honest("alice")
     for number in (1, 2, 3):
-        assert core.enter("den", bytes([number]) * 16, 1, [line("alice", 1)], 5) == []
-    assert core.enter("den", bytes([1]) * 16, 1, [line("alice", 1)], 5) == []  # forgotten
-    assert core.enter("den", bytes([3]) * 16, 1, [line("alice", 1)], 5) != []
+        assert room.enter_log("alice", bytes([number]) * 16, room.members, 5) == []
+    assert room.enter_log("alice", bytes([1]) * 16, room.members, 5) == []  # forgotten
+    assert room.enter_log("alice", bytes([3]) * 16, room.members, 5) != []
 
 
 @pytest.mark.parametrize(
@@ -881,7 +880,6 @@ def test_the_keys_of_who_left_are_forgotten() -> None:
     context = Context("den", LOG, ROOM_AUDIENCE, identity("bob").fingerprint)
     wrap = SenderChain.start(1).wrap(context, 1, identity("alice").bundle)
     core.add_wrap(2, wrap)
-    assert core._room is not None
     assert (set(core._room.sender_keys), core._room.unusable) == ({2}, {9})
     core.left(5, 2)
     core.left(6, 9)
@@ -963,8 +961,8 @@ def test_who_rejoined_reads_on() -> None:
 def test_swapped_keys_change_the_codes_and_open_nothing() -> None:
     """Alice is shown Mallory's keys as Bob's."""
     room = Honest("alice", "bob")
-    alice = RoomEncryption(identity("alice"))
-    alice.enter("den", LOG, 1, [line("alice", 1, 1), line("bob", 2, 2, keys="mallory")], 2)
+    members = [line("alice", 1, 1), line("bob", 2, 2, keys="mallory")]
+    alice = Encryption(identity("alice")).enter("den", LOG, 1, members, 2)
     bob = room.cores["bob"]
     assert set(alice.code_pairs()) != set(bob.code_pairs())
     sealed = alice.seal("text", "to bob")
@@ -977,9 +975,8 @@ def test_swapped_keys_change_the_codes_and_open_nothing() -> None:
 def test_nicknames_swapped_between_keys_are_named() -> None:
     """Bob and Carol stay who they are and are shown to Alice under each other's names."""
     room = Honest("alice", "bob", "carol")
-    alice = RoomEncryption(identity("alice"))
     swapped = [line("alice", 1), line("carol", 2, keys="bob"), line("bob", 3, keys="carol")]
-    alice.enter("den", LOG, 1, swapped, 3)
+    alice = Encryption(identity("alice")).enter("den", LOG, 1, swapped, 3)
     sealed = room.seal("bob")
     assert alice.open(4, 2, sealed.change, sealed.box) == shut("carol", "name", "forged")
     assert set(alice.code_pairs()) != set(room.cores["bob"].code_pairs())
@@ -1005,8 +1002,8 @@ def test_a_ghost_for_all_changes_the_code() -> None:
 def test_a_ghost_for_one_is_named_when_that_one_speaks() -> None:
     """Alice is shown Mallory among the members, and seals for her; Bob finds out."""
     room = Honest("alice", "bob")
-    alice = RoomEncryption(identity("alice"))
-    alice.enter("den", LOG, 1, [*room.members, line("mallory", 9, 1)], 2)
+    members = [*room.members, line("mallory", 9, 1)]
+    alice = Encryption(identity("alice")).enter("den", LOG, 1, members, 2)
     bob = room.cores["bob"]
     for number in range(2):
         sealed = alice.seal("text", str(number))
@@ -1038,12 +1035,10 @@ def test_an_old_roster_for_a_newcomer_is_named() -> None:
     old = list(room.members)
     room.leave("dave")
     room.join("carol")
-    carol = room.cores["carol"]
-    log = b"the same log, 2x"
-    for name, core in room.cores.items():
+    for name in room.cores:
         members = [*old, room.members[-1]] if name == "carol" else room.members
-        core.enter("den", log, room.ids[name], members, room.seq)
-    sealed = carol.seal("text", "hello")
+        room.enter_log(name, b"the same log, 2x", members, room.seq)
+    sealed = room.cores["carol"].seal("text", "hello")
     assert 3 in {wrap.to for wrap in sealed.wraps}
     room.wraps("carol", sealed)
     _, warnings = room.open("alice", "carol", sealed)
@@ -1137,7 +1132,7 @@ def test_a_line_that_was_refused_has_told_nothing() -> None:
 def test_posts_on_their_way_are_bounded_and_what_is_forgotten_is_told_again() -> None:
     room = Honest("alice", "bob")
     room.say("bob")
-    membership = room.cores["alice"]._here()
+    membership = room.cores["alice"]._room
     first, *others = [room.seal("alice") for _ in range(65)]
     assert len(membership._sealed) == 64
     for sealed, acknowledged in ((first, 0), (others[0], 1)):
@@ -1151,7 +1146,7 @@ def test_who_came_later_is_told_nothing_of_before() -> None:
     room = Honest("alice", "bob")
     room.say("alice")
     room.join("carol")
-    assert room.cores["alice"]._here().history.unacknowledged() is not None
+    assert room.cores["alice"]._room.history.unacknowledged() is not None
     room.say("alice")
     room.say("bob")
 
@@ -1223,8 +1218,8 @@ def test_an_entry_under_an_old_number_is_a_replay_and_is_not_counted() -> None:
 def test_a_whole_log_played_again_to_somebody_who_comes_back_meets_the_marks() -> None:
     room = Honest("alice", "bob")
     sealed = room.say("alice")
+    assert room.enter_log("bob", LOG, room.members, 2) == [TrustWarning("bad_roster", None)]
     bob = room.cores["bob"]
-    assert bob.enter("den", LOG, 2, room.members, 2) == [TrustWarning("bad_roster", None)]
     assert bob.add_wrap(1, sealed.wraps[0]) == [TrustWarning("bad_wrap", "alice")]
     assert bob.open(3, 1, sealed.change, sealed.box) == shut("alice", "replay", "replay")
 
@@ -1288,8 +1283,7 @@ def test_a_box_is_bound_to_room_log_and_change() -> None:
     bob = room.cores["bob"]
     assert bob.open(4, 1, 3, sealed.box) == shut("alice", "name", "forged")
     for name, log in (("other", LOG), ("den", b"another log id 1")):
-        core = RoomEncryption(identity("bob"))
-        core.enter(name, log, 2, room.members, 2)
+        core = Encryption(identity("bob")).enter(name, log, 2, room.members, 2)
         assert core.add_wrap(1, sealed.wraps[0]) == [TrustWarning("bad_wrap", "alice")]
         assert core.open(4, 1, 2, sealed.box) == shut("alice", "name", "forged")
 
@@ -1536,8 +1530,8 @@ def test_without_its_wrap_a_post_is_shown_as_unreadable() -> None:
 
 
 def test_a_roster_that_gives_me_other_keys_does_not_make_me_use_them() -> None:
-    core = RoomEncryption(identity("alice"))
-    core.enter("den", LOG, 1, [line("alice", 1, keys="mallory"), line("bob", 2)], 2)
+    members = [line("alice", 1, keys="mallory"), line("bob", 2)]
+    core = Encryption(identity("alice")).enter("den", LOG, 1, members, 2)
     bob = Honest("alice", "bob").cores["bob"]
     sealed = core.seal("text", "still me")
     bob.add_wrap(1, sealed.wraps[0])

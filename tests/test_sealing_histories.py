@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 )
 
 from client.encryption import envelope
+from client.encryption.encryption import Encryption
 from client.encryption.posts import OpenedPost, SealedPost
 from client.encryption.room_encryption import RoomEncryption
 from client.encryption.roster import RosterHistory
@@ -116,8 +117,9 @@ class Person:
     """A client and its place at the server."""
 
     name: str
-    core: RoomEncryption
+    client: Encryption
     line: MemberLine
+    core: RoomEncryption = field(init=False)
     log: Log | None = None
     cursor: int = 0
     queue: deque[tuple[int, tuple[object, ...]]] = field(default_factory=deque)
@@ -158,7 +160,7 @@ class Histories(RuleBasedStateMachine):
     def begin(self) -> None:
         for name in PEOPLE:
             line = MemberLine(0, name, 0, identity(name).bundle)
-            self.people.append(Person(name, RoomEncryption(identity(name)), line))
+            self.people.append(Person(name, Encryption(identity(name)), line))
         for person in self.people[:4]:
             self.go(person, "den")
 
@@ -195,8 +197,9 @@ class Histories(RuleBasedStateMachine):
         person.outbox.clear()
         person.refused.clear()
         room, own, salt = person.log.name, person.line, SALTS[person.log.name]
-        warnings = person.core.enter(room, person.log.log_id, own.id, roster, own.joined, salt)
-        assert warnings == []
+        log_id = person.log.log_id
+        person.core = person.client.enter(room, log_id, own.id, roster, own.joined, salt)
+        assert person.core.warnings == []
 
     def drop(self, person: Person) -> None:
         """Out of the room, as the server sees it."""

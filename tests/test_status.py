@@ -14,9 +14,10 @@ from client.identity.records import Contents
 from client.identity.store import IdentityFile, create
 from tests.command import Done, run_command
 from tests.machine import needs
-from tests.module_server import server_fixture  # noqa: F401
+from tests.module_server import nick_fixture, server_fixture  # noqa: F401
 from tests.processes import PASSWORD, Client, Server, Terminal, free_port
 from tests.proxies import Proxy
+from tests.test_tokens import form
 from tests.transport_kit import make_certificate
 from transport import tls
 
@@ -79,6 +80,27 @@ def test_a_login_is_the_identitys(server: Server, tmp_path: Path) -> None:
     assert contents.run and contents.going == ()
     facts = found(server, *own, **{**more, "IDENTITY_PASSPHRASE": "wrong"})
     assert (facts["status"], facts["error"], facts["reached"]) == (4, "identity", True)
+
+
+def test_a_token_is_not_bound_to_keys_that_end_with_the_look(
+    server: Server, nick: str, tmp_path: Path
+) -> None:
+    """Shown, accepted, and still there for whoever it was made for."""
+    token = str(form(server, "/generate_token", username=nick, ttl="600", bind="true")["token"])
+    with Client(server, f"o{nick[-8:]}") as other:
+        done = status(server, "--login", CLIENT_TOKEN=token)
+        facts = found(server, "--login", CLIENT_TOKEN=token)
+        assert not other.all("joined", nick=nick)
+    assert done.status == 0 and "Login: the token is accepted; nobody went in\n" in done.out
+    assert (facts["status"], facts["accepted"], "nick" in facts) == (0, True, False)
+    named = found(server, "--login", "--name", "somebody", CLIENT_TOKEN=token)
+    assert (named["status"], named["error"]) == (4, "nick_pinned")
+    path = tmp_path / "me"
+    create(path, Contents.fresh(), "pw", 15)
+    own = ("--login", "--identity", str(path))
+    facts = found(server, *own, CLIENT_TOKEN=token, IDENTITY_PASSPHRASE="pw")
+    assert (facts["accepted"], facts["nick"]) == (True, nick)  # bound to it from now on
+    assert found(server, "--login", CLIENT_TOKEN=token)["error"] == "token_bound"
 
 
 def test_a_login_that_is_refused_says_why(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import threading
 import time
 from datetime import datetime
 
@@ -12,6 +13,7 @@ import pytest
 
 from client import events
 from client.programs.printing import Printer, words
+from client.programs.visit import Inbox
 from client.programs.wanted import TooSlow, Wanted, matches
 from tests.module_server import (  # noqa: F401
     nick_fixture,
@@ -156,3 +158,17 @@ def test_forms_of_a_message() -> None:
     (line,) = Printer("json").lines(said, when)
     assert json.loads(line)["text"] == "a\tb\x07"
     assert words(events.Missed("default", 2)) == "You have missed 2 messages in default."
+
+
+def test_a_full_inbox_has_room_again_when_one_is_taken() -> None:
+    inbox = Inbox(2)
+    inbox.put(None)
+    assert inbox.await_room(0.0)
+    inbox.put(None)
+    assert not inbox.await_room(0.01)
+    found: list[bool] = []
+    waiting = threading.Thread(target=lambda: found.append(inbox.await_room(DEADLINE)))
+    waiting.start()
+    inbox.take(0.0)
+    waiting.join(DEADLINE / 2)
+    assert found == [True]

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from client.encryption import safety_numbers
+from client.encryption.encryption import Encryption
 from client.encryption.posts import OpenedPost, UndecryptablePost
 from client.encryption.room_encryption import RoomEncryption
 from client.encryption.sender_keys import Context, SenderChain
@@ -572,15 +573,15 @@ def do_open(vector: Vector) -> str:
             vector.header["kind"], vector.header["text"],
         )  # fmt: skip
     header = vector.header
-    core = RoomEncryption(identity(header["reader"]))
+    client = Encryption(identity(header["reader"]))
     salt = vector.raw("salt") if "salt" in header else b""
     roster = members(header["members"])
-    core.most = vector.number("most") if "most" in header else None
-    said = core.enter(
+    client.most = vector.number("most") if "most" in header else None
+    core = client.enter(
         header["room"], vector.raw("log"), vector.number("me"), roster, vector.number("change"),
         salt,
     )
-    assert said == []
+    assert core.warnings == []
     *before, last = vector.payload
     for line in before:
         play(core, line)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from client.connection.outcome import AdmissionRefused
-from protocol import limits
+from protocol import frames, limits
 from protocol.errors import TimedOut, Unexpected
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import ClientLink, Credentials, refusal_in_clear
@@ -68,6 +68,28 @@ class PendingLogin:
         if not values:
             raise Unexpected()
         return values
+
+    def welcome(
+        self,
+        values: Sequence[Any],
+        seconds: float | None = None,
+        on_wait: Callable[[frames.Wait], None] = lambda _wait: None,
+    ) -> tuple[frames.Welcome, Sequence[Any]]:
+        """`welcome`, which is the first of ``values`` as ``prove`` returns them, and the rest.
+
+        ``on_wait`` is told where the server first lets one wait for a crowd; ``seconds`` as in
+        ``prove``.  Raises AdmissionRefused, and ChatError.
+        """
+        frame = frames.from_object(values[0], frames.SERVER_FRAMES)
+        if isinstance(frame, frames.Wait):  # once
+            on_wait(frame)
+            values = self.more(seconds or ANSWER_SECONDS)
+            frame = frames.from_object(values[0], frames.SERVER_FRAMES)
+        if isinstance(frame, frames.Refused):
+            raise AdmissionRefused(frame, proven=True)
+        if not isinstance(frame, frames.Welcome):
+            raise Unexpected()
+        return frame, values[1:]
 
     def allow(self, size: int) -> None:
         """Take messages as large as the server says, within reason."""

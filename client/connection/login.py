@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 from client import events, messages
 from client.connection.circuit_breakers import Guesses
-from client.connection.handshake import ANSWER_SECONDS, PendingLogin
+from client.connection.handshake import PendingLogin
 from client.connection.outcome import AdmissionRefused
 from client.session import ClientSession
 from protocol import frames, limits
-from protocol.errors import Unexpected
 from transport import Closed
 
 _NAMES_TO_TRY = range(2, 10)
@@ -107,21 +106,18 @@ class Login:
             values = pending.prove(confirm, seconds)
             proven = self.proven = True  # whoever sealed this knows what we know
             self._guesses.proven()
-            welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
-            if isinstance(welcome, frames.Wait):  # once
-                self._emit(events.Notice(messages.crowded(welcome.seconds)))
-                if first:  # there is no screen yet
-                    self._tell("waiting")
-                values = pending.more(seconds or ANSWER_SECONDS)
-                welcome = frames.from_object(values[0], frames.SERVER_FRAMES)
-            if isinstance(welcome, frames.Refused):
-                raise AdmissionRefused(welcome, proven=True)
-            if not isinstance(welcome, frames.Welcome):
-                raise Unexpected()
+            welcome, rest = pending.welcome(
+                values, seconds, lambda wait: self._on_crowd(wait, first)
+            )
         except BaseException:
             pending.drop()
             if not first and shown and not proven and not self._leaving.is_set():
                 self._emit(events.Warning("unproven", None, messages.warning("unproven")))
             raise
         pending.allow(welcome.max_payload_size)
-        return LoggedIn(pending, welcome, values[1:])
+        return LoggedIn(pending, welcome, rest)
+
+    def _on_crowd(self, wait: frames.Wait, first: bool) -> None:
+        self._emit(events.Notice(messages.crowded(wait.seconds)))
+        if first:  # there is no screen yet
+            self._tell("waiting")

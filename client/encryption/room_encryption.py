@@ -27,78 +27,53 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
 from client.encryption import envelope
 from client.encryption.envelope import Body
-from client.encryption.membership import Membership, Recent
+from client.encryption.membership import Membership
 from client.encryption.posts import OpenedPost, SealedPost, Undecryptable, UndecryptablePost
 from client.encryption.roster import MemberSet, RosterEntry, RosterHistory
+from client.encryption.run_state import RunState
 from client.encryption.sender_keys import (
     ROOM_AUDIENCE,
     Context,
-    ReplayGuard,
     SenderChain,
     SenderKeys,
     member_audience,
     readable_number,
 )
 from client.encryption.transcript import Pair
-from client.encryption.trust import VERIFIED, Memory, Trust, TrustWarning
+from client.encryption.trust import TrustWarning
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
-from protocol.keys import Identity
 from protocol.limits import EPOCH_POSTS, POST_ID_BYTES
 from protocol.names import room_key
 
-# Bounds of what is remembered of the past; each far above what an honest room needs.
-_IDS = 8192
-_LOGS = 1024
-
 
 class RoomEncryption:
-    """The room layer of one client, for one run of the program.
+    """The room layer of one membership: from joining a room to leaving it, or being joined anew.
 
-    Epochs, high-water marks, verifications and the keys last seen behind each nickname stay as
-    long as the program; rosters and chains as long as the membership.  Everything but
-    ``enter``, ``members`` and ``all_verified`` raises Gone before the first ``enter``.
+    What outlasts it (epochs, marks, trust) is in ``run``, which the memberships of one client
+    share; there is one at a time for each room.  ``warnings``: what was wrong on the way in.
     """
 
-    def __init__(self, identity: Identity, memory: Memory | None = None) -> None:
-        """``memory`` is what lasts of whom this client knows."""
-        self._identity = identity
-        self.most: int | None = None  # bytes of a text, once a server has said it
-        self._room: Membership | None = None
-        # key: room key, audience.  Each costs somebody typing, so nothing has to bound them.
-        self._epochs: dict[tuple[str, bytes], int] = {}
-        self._replay_guard = ReplayGuard()
-        self._ids = Recent(_IDS)  # (sender's fingerprint, post id)
-        self._trust = Trust(identity.bundle, memory)
-        self._logs: OrderedDict[bytes, int] = OrderedDict()  # log id: last change seen
-
-    # Who is here
-
-    def enter(
+    def __init__(
         self,
+        run: RunState,
         room: str,
         log_id: bytes,
         me: int,
         members: Sequence[MemberLine],
         change: int,
-        salt: bytes = b"",
-    ) -> list[TrustWarning]:
-        """A new membership of ``room``: joined, or joined anew after falling behind or being lost.
-
-        ``members`` is the roster, oneself (``me``) included; ``change`` the number of the last
-        change in it, one's own joining, after which the log goes on.  ``salt`` comes from
-        ``safety_numbers.secret_salt``, or is empty.  Resuming begins no new membership.
-        """
-        before = self._room
-        guarded = before is not None and before.key == room_key(room) and self.all_verified()
+        salt: bytes,
+        guarded: bool,
+    ) -> None:
+        """As ``Encryption.enter``, which makes these, has it."""
+        self._run, self._identity, self._trust = run, run.identity, run.trust
         own, warnings = self._own_line(me, members, change)
-        if not self._moved_on(log_id, change):
+        if not run.moved_on(log_id, change):
             warnings.append(TrustWarning("bad_roster", None))
         roster = MemberSet({me: own})
         for entry in (RosterEntry(line) for line in members if line.id != me):
@@ -110,41 +85,44 @@ class RoomEncryption:
         self._trust.remember(own)
         history = RosterHistory(log_id, change, roster)
         self._room = Membership(room_key(room), log_id, me, salt, history)
-        self._set_aside(self._room)
-        return warnings
+        run.memberships[self._room.key] = self._room
+        self._set_aside()
+        self.warnings = warnings
+
+    # Who is here
 
     def joined(self, seq: int, member: MemberLine) -> list[TrustWarning]:
         """The log's entry ``seq``: a newcomer."""
-        room, entry = self._here(), RosterEntry(member)
+        room, entry = self._room, RosterEntry(member)
         known = room.history.entry(member.id)  # an id is never given again
         if not room.counts(seq) or known or not room.roster.takes(entry):
-            return self._contradiction(room, seq, entry.nick)
+            return self._contradiction(seq, entry.nick)
         warnings = self._met(entry, room.roster, self.all_verified())
-        self._move(room, seq, room.roster.with_entry(entry))
-        self._set_aside(room)
+        self._move(seq, room.roster.with_entry(entry))
+        self._set_aside()
         return warnings
 
     def left(self, seq: int, member: int) -> list[TrustWarning]:
         """The log's entry ``seq``: somebody is gone, and must not read what comes."""
-        room = self._here()
+        room = self._room
         entry = room.roster.get(member)
         if not room.counts(seq) or entry is None or member == room.me:
-            return self._contradiction(room, seq, entry.nick if entry else None)
+            return self._contradiction(seq, entry.nick if entry else None)
         if member in room.given:
             room.chain = None  # the next post starts an epoch
         room.sender_keys.pop(member, None)
         room.unusable.discard(member)
-        self._move(room, seq, room.roster.without(member))
+        self._move(seq, room.roster.without(member))
         return []
 
     def renamed(self, seq: int, member: int, nick: str) -> list[TrustWarning]:
         """The log's entry ``seq``: a member, perhaps oneself, has another nickname."""
-        room = self._here()
+        room = self._room
         before = room.roster.get(member)
         after = before.renamed(nick) if before else None
         if not room.counts(seq) or after is None or not room.roster.takes(after):
-            return self._contradiction(room, seq, before.nick if before else None)
-        self._move(room, seq, room.roster.with_entry(after))
+            return self._contradiction(seq, before.nick if before else None)
+        self._move(seq, room.roster.with_entry(after))
         if member == room.me:
             self._trust.remember(after)
             return []
@@ -156,21 +134,21 @@ class RoomEncryption:
         It is given the chain at the next number, under the keys that it always had: a server
         that invents this gains nothing by it.
         """
-        room = self._here()
+        room = self._room
         entry = room.roster.get(member)
         if not room.counts(seq) or entry is None or member == room.me:
-            return self._contradiction(room, seq, entry.nick if entry else None)
+            return self._contradiction(seq, entry.nick if entry else None)
         room.holders.discard(member)
-        self._move(room, seq, room.roster.with_entry(entry.rejoined(seq)))
+        self._move(seq, room.roster.with_entry(entry.rejoined(seq)))
         return []
 
     def members(self) -> tuple[MemberLine, ...]:
-        """Everybody in the room, oneself included; nobody before the first ``enter``."""
-        return tuple(entry.member for entry in self._room.roster) if self._room else ()
+        """Everybody in the room, oneself included."""
+        return tuple(entry.member for entry in self._room.roster)
 
     def find(self, nick: str) -> MemberLine | None:
         """The member with this nickname, if it is here."""
-        entry = self._here().roster.find(nick)
+        entry = self._room.roster.find(nick)
         return entry.member if entry else None
 
     # Trust
@@ -180,7 +158,7 @@ class RoomEncryption:
 
         Raises Gone if the nickname has other keys by now, or nobody has it.
         """
-        entry = self._here().roster.find(nick)
+        entry = self._room.roster.find(nick)
         if entry is None or entry.fingerprint != fingerprint:
             raise Gone()
         if self._trust.is_refused(fingerprint):
@@ -189,16 +167,15 @@ class RoomEncryption:
 
     def is_verified(self, fingerprint: bytes) -> bool:
         """Whether these keys are verified, or one's own."""
-        return self.standing(fingerprint) == VERIFIED
+        return self._run.is_verified(fingerprint)
 
     def standing(self, fingerprint: bytes) -> str:
         """``verified`` (these keys, or they are one's own), ``known`` or ``new``: see Trust."""
-        own = fingerprint == self._identity.fingerprint
-        return VERIFIED if own else self._trust.standing(fingerprint)
+        return self._run.standing(fingerprint)
 
     def all_verified(self) -> bool:
         """Whether somebody else is here, and everybody is verified."""
-        others = self._room.others() if self._room else []
+        others = self._room.others()
         return bool(others) and all(self.is_verified(entry.fingerprint) for entry in others)
 
     def code_pairs(self, nick: str | None = None) -> tuple[Pair, ...]:
@@ -206,7 +183,7 @@ class RoomEncryption:
 
         Raises Gone if nobody has this nickname.
         """
-        room = self._here()
+        room = self._room
         if nick is None:
             return room.roster.pairs()
         entry = room.roster.find(nick)
@@ -219,7 +196,7 @@ class RoomEncryption:
 
         They would not know it, and could not read what comes next.
         """
-        room = self._here()
+        room = self._room
         if room.others():
             return False
         room.salt = salt
@@ -230,7 +207,7 @@ class RoomEncryption:
     @property
     def change(self) -> int:
         """The last change of membership that this client knows."""
-        return self._here().history.now.change
+        return self._room.history.now.change
 
     def seal(self, kind: str, text: str, post_id: bytes | None = None) -> SealedPost:
         """A post for everybody who is here now.
@@ -239,15 +216,15 @@ class RoomEncryption:
         refused.  The wraps have to go out even if the post does not: nobody is given the same
         chain twice.  Raises Malformed if ``text`` is not text (lone surrogates).
         """
-        room = self._here()
-        body = self._body(room, kind, text, post_id)
+        room = self._room
+        body = self._body(kind, text, post_id)
         plain = body.encode()
         if room.chain is None or room.chain.n >= EPOCH_POSTS:
-            room.chain = self._new_chain(room, ROOM_AUDIENCE)
+            room.chain = self._new_chain(ROOM_AUDIENCE)
             room.holders, room.given = set(), set()
         chain, context = room.chain, room.context(ROOM_AUDIENCE, self._identity.fingerprint)
         wraps, warnings = room.wrap_for_others(chain, context)
-        box = self._box(room, chain, context, plain)
+        box = self._box(chain, context, plain)
         room.chain = chain.at(chain.n + 1)
         room.sealed(box.sig, body)
         return SealedPost(room.history.now.change, wraps, box, body.id, warnings)
@@ -260,24 +237,24 @@ class RoomEncryption:
         Raises Gone if that member with those keys is not here, KeyUnusable if its keys do not
         load or do not count, Malformed as ``seal`` does.
         """
-        room = self._here()
+        room = self._room
         entry = room.roster.get(to)
         if entry is None or entry.fingerprint != fingerprint or to == room.me:
             raise Gone()
         if self._trust.is_refused(fingerprint):
             raise KeyUnusable()
-        body = self._body(room, kind, text, post_id)
+        body = self._body(kind, text, post_id)
         plain = body.encode()
         audience = member_audience(to, fingerprint)
-        chain = self._new_chain(room, audience)
+        chain = self._new_chain(audience)
         context = room.context(audience, self._identity.fingerprint)
         wrap = chain.wrap(context, to, entry.member.bundle)
-        box = self._box(room, chain, context, plain)
+        box = self._box(chain, context, plain)
         return SealedPost(room.history.now.change, (wrap,), box, body.id)
 
     def own(self, seq: int, change: int, sig: bytes) -> None:
         """The log's entry ``seq``: one's own post, sealed for ``change`` with signature ``sig``."""
-        room = self._here()
+        room = self._room
         version = room.history.get(change)
         if room.counts(seq) and version:
             version.transcript.add(sig)
@@ -287,7 +264,7 @@ class RoomEncryption:
 
     def add_wrap(self, sender: int, wrap: Wrap) -> list[TrustWarning]:
         """A chain of ``sender``, wrapped for this client."""
-        room = self._here()
+        room = self._room
         shape = (sender, wrap.to, wrap.epoch, wrap.n, hashlib.sha256(wrap.wrapped).digest())
         if not room.delivered.add(shape):
             return []  # a resume may bring it again
@@ -295,11 +272,11 @@ class RoomEncryption:
         if entry is None:
             return [TrustWarning("bad_wrap", None)]
         context = room.context(ROOM_AUDIENCE, entry.fingerprint)
-        chain = self._unwrap(room, context, wrap)
+        chain = self._unwrap(context, wrap)
         if (
             chain is None
             or sender == room.me
-            or self._replay_guard.passed(context, chain.epoch, chain.n)
+            or self._run.replay_guard.passed(context, chain.epoch, chain.n)
             or not room.keys_of(sender).offer(chain)
         ):
             return [TrustWarning("bad_wrap", entry.nick)]
@@ -309,21 +286,21 @@ class RoomEncryption:
         self, seq: int, sender: int, change: int, box: Box
     ) -> tuple[OpenedPost | UndecryptablePost, list[TrustWarning]]:
         """The log's entry ``seq``: a public post."""
-        room = self._here()
+        room = self._room
         version = room.history.get(change)
         new = room.counts(seq)
         if new and version:
             # Whatever it turns out to be: all were given it, so all count it.
             version.transcript.add(box.sig)
         try:
-            entry, context = self._judge(room, sender, change, ROOM_AUDIENCE, box)
+            entry, context = self._judge(sender, change, ROOM_AUDIENCE, box)
             if not new:
                 raise Undecryptable(entry.nick, "replay", "replay")
             keys = room.keys_of(sender)
             chain, plain = _unseal(keys, context, room.salt, box, entry.nick)
             body = self._read_body(plain, change, entry.nick)
             keys.prove(chain)
-            accepted = self._accept(room, entry, context, change, box, body)
+            accepted = self._accept(entry, context, change, box, body)
             room.acknowledge(change, body)
             return accepted
         except Undecryptable as undecryptable:
@@ -336,31 +313,26 @@ class RoomEncryption:
 
         That is no replay: a resume may bring it again, byte for byte, and nothing is shown.
         """
-        room = self._here()
+        room = self._room
         shape = (sender, change, wrap.to, wrap.epoch, wrap.n, box.epoch, box.n, box.sig)
         content = hashlib.sha256(wrap.wrapped + box.data).digest()
         if not room.delivered.add((*shape, content)):
             return None, []
         audience = member_audience(room.me, self._identity.fingerprint)
         try:
-            entry, context = self._judge(room, sender, change, audience, box)
-            chain = self._unwrap(room, context, wrap)
+            entry, context = self._judge(sender, change, audience, box)
+            chain = self._unwrap(context, wrap)
             if chain is None or (chain.epoch, chain.n) != (box.epoch, box.n):
                 raise Undecryptable(entry.nick, "no_key", "bad_wrap")
             plain = envelope.unseal(box.data, chain, context, room.salt)
             if plain is None:
                 raise _wrong_key(room.keys_of(sender), entry.nick)
             body = self._read_body(plain, change, entry.nick)
-            return self._accept(room, entry, context, change, box, body)
+            return self._accept(entry, context, change, box, body)
         except Undecryptable as undecryptable:
             return undecryptable.post, undecryptable.warnings
 
     # Parts
-
-    def _here(self) -> Membership:
-        if self._room is None:
-            raise Gone()
-        return self._room
 
     def _own_line(
         self, me: int, members: Sequence[MemberLine], change: int
@@ -388,49 +360,39 @@ class RoomEncryption:
             warnings.append(TrustWarning("bad_roster", entry.nick))
         return warnings
 
-    def _set_aside(self, room: Membership) -> None:
+    def _set_aside(self) -> None:
         """Whose keys do not count is there like all others, but gets nothing to read."""
-        refused = self._trust.is_refused
+        room, refused = self._room, self._trust.is_refused
         room.unusable |= {entry.id for entry in room.others() if refused(entry.fingerprint)}
 
-    def _moved_on(self, log_id: bytes, change: int) -> bool:
-        """Whether ``change`` is a new one of its log: a log never goes back."""
-        last = self._logs.get(log_id)
-        self._logs[log_id] = max(change, last or 0)
-        self._logs.move_to_end(log_id)
-        if len(self._logs) > _LOGS:
-            self._logs.popitem(last=False)
-        return last is None or change > last
+    def _move(self, seq: int, roster: MemberSet) -> None:
+        self._run.moved_on(self._room.log_id, seq)
+        self._room.history.move(seq, roster)
 
-    def _move(self, room: Membership, seq: int, roster: MemberSet) -> None:
-        self._moved_on(room.log_id, seq)
-        room.history.move(seq, roster)
-
-    def _contradiction(self, room: Membership, seq: int, nick: str | None) -> list[TrustWarning]:
+    def _contradiction(self, seq: int, nick: str | None) -> list[TrustWarning]:
         """A change that cannot be: it changes nobody, but others may name its number."""
-        if seq > room.history.now.change:
-            self._move(room, seq, room.roster)
+        if seq > self._room.history.now.change:
+            self._move(seq, self._room.roster)
         return [TrustWarning("bad_roster", nick)]
 
-    def _new_chain(self, room: Membership, audience: bytes) -> SenderChain:
-        epoch = self._epochs.get((room.key, audience), 0) + 1
-        self._epochs[room.key, audience] = epoch
-        return SenderChain.start(epoch)
+    def _new_chain(self, audience: bytes) -> SenderChain:
+        return SenderChain.start(self._run.next_epoch(self._room.key, audience))
 
-    def _body(self, room: Membership, kind: str, text: str, post_id: bytes | None) -> Body:
+    def _body(self, kind: str, text: str, post_id: bytes | None) -> Body:
         new_id = secrets.token_bytes(POST_ID_BYTES)
-        history = room.history
+        history = self._room.history
         seen = history.now.transcript.seen()
         return Body(post_id or new_id, kind, text, seen, history.unacknowledged())
 
-    def _box(self, room: Membership, chain: SenderChain, context: Context, plain: bytes) -> Box:
+    def _box(self, chain: SenderChain, context: Context, plain: bytes) -> Box:
+        room = self._room
         data = envelope.seal(plain, chain, context, room.salt)
         change = room.history.now.change
         message = envelope.signed(context, room.own.key, change, chain.epoch, chain.n, data)
         return Box(chain.epoch, chain.n, data, self._identity.sign(message))
 
-    def _unwrap(self, room: Membership, context: Context, wrap: Wrap) -> SenderChain | None:
-        if wrap.to != room.me or wrap.epoch < 1 or not readable_number(wrap.n):
+    def _unwrap(self, context: Context, wrap: Wrap) -> SenderChain | None:
+        if wrap.to != self._room.me or wrap.epoch < 1 or not readable_number(wrap.n):
             return None
         info = context.wrap_info(self._identity.fingerprint, wrap.epoch, wrap.n)
         try:
@@ -446,14 +408,15 @@ class RoomEncryption:
             raise Undecryptable(nick, "damaged") from None
         if body.before and body.before.change >= change:
             raise Undecryptable(nick, "damaged")
-        if not envelope.is_fit(body.text, self.most):
+        if not envelope.is_fit(body.text, self._run.most):
             raise Undecryptable(nick, "bounds")
         return body
 
     def _judge(
-        self, room: Membership, sender: int, change: int, audience: bytes, box: Box
+        self, sender: int, change: int, audience: bytes, box: Box
     ) -> tuple[RosterEntry, Context]:
         """Who sealed ``box`` and where, if it was ``sender`` and for the first time."""
+        room = self._room
         version = room.history.get(change)
         entry = version.roster.get(sender) if version else room.history.entry(sender)
         if entry is None:
@@ -463,7 +426,7 @@ class RoomEncryption:
         genuine = entry.member.bundle.verify(box.sig, message)
         if not genuine or self._trust.is_refused(entry.fingerprint):
             raise Undecryptable(entry.nick, "name", "forged")
-        if sender == room.me or self._replay_guard.passed(context, box.epoch, box.n):
+        if sender == room.me or self._run.replay_guard.passed(context, box.epoch, box.n):
             raise Undecryptable(entry.nick, "replay", "replay")
         if version is None:
             # It is the sender's own word that there was such a change, and there was none here.
@@ -472,15 +435,15 @@ class RoomEncryption:
 
     def _accept(
         self,
-        room: Membership,
         entry: RosterEntry,
         context: Context,
         change: int,
         box: Box,
         body: Body,
     ) -> tuple[OpenedPost, list[TrustWarning]]:
-        self._replay_guard.move(context, box.epoch, box.n, room.history.fingerprints)
-        if not self._ids.add((entry.fingerprint, body.id)):
+        room = self._room
+        self._run.replay_guard.move(context, box.epoch, box.n, self._run.fingerprints)
+        if not self._run.ids.add((entry.fingerprint, body.id)):
             raise Undecryptable(entry.nick, "replay", "replay")
         claims = body.claims(change)
         differ = [at for at, seen in claims if not room.history.agrees(at, seen)]

@@ -19,7 +19,6 @@ from client.history.store import (
     open_keys,
     run_paths,
 )
-from client.input.terminal import is_terminal
 from client.output import streams
 from client.output.charset import Charset
 from client.output.json import one_line, speak_utf8
@@ -176,7 +175,7 @@ class _UnlockedHistories:
 
     def _lines(self, rows: list[Row]) -> Iterator[str]:
         """Rows as they are printed: on a terminal no text may look like one more of them."""
-        if is_terminal(sys.stdout):
+        if streams.is_terminal(sys.stdout):
             return plain_lines(rows, LinePrefix(Charset(sys.stdout.encoding)))
         return ("".join(span.text for span in row.spans).rstrip() for row in rows)
 

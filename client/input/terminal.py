@@ -25,14 +25,6 @@ class Size:
 _FALLBACK = Size(80, 24)
 
 
-def is_terminal(file: TextIO | None) -> bool:
-    """Whether a standard stream is a terminal; a closed or missing one is not."""
-    try:
-        return file is not None and file.isatty()
-    except ValueError:
-        return False
-
-
 def size_of(file: TextIO) -> Size:
     """The size of the terminal that a stream writes to; 80x24 where it cannot be told."""
     try:

@@ -18,7 +18,6 @@ from typing import TextIO
 
 from client.events import Event
 from client.input.editor import LineView
-from client.input.terminal import is_terminal
 from client.output import streams
 from client.output.crowds import Crowds, TimedEvent
 from client.output.screen_queue import HandOver, Item, Redrawn, ScreenQueue, ShownEvent, ViewKey
@@ -55,7 +54,7 @@ class Screen:
         self.failure: Exception | None = None  # an error of ours; the screen has ended
         self.unwritable = ""  # why standard output takes nothing, if it still has a reader
         self._out, self._on_gone, self._now = out, on_gone, now
-        self._on_terminal = is_terminal(out)
+        self._on_terminal = streams.is_terminal(out)
         self._queue = ScreenQueue()
         self._batch: list[Item] = []  # what is being drawn; the screen thread's
         self._vanishing = False  # nothing is drawn any more, and what was is wiped away

@@ -33,6 +33,14 @@ def reason(error: OSError | ValueError, terminal: bool = False) -> str:
     return _("it is closed")
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody may be sitting at it; at a closed or missing one nobody is."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
 def write(text: str) -> None:
     """Text on standard output.
 

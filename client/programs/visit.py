@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from client import messages
 from client.background import StartupKeys
 from client.connection.connection import ClientConnection
 from client.destination import dial, ending, tls_context, unusable
 from client.events import Event
 from client.input.signals import heed
 from client.local_user import LocalUser
+from client.opening import opened_identity
 from client.output import streams
 from client.session import ClientSession
 from protocol.invite import InviteLink
@@ -36,6 +36,42 @@ class Ended(Exception):
         self.status, self.sentence = status, sentence
 
 
+class Inbox:
+    """Events in the order in which they came; None is the end, or a signal.
+
+    Many threads, and signal handlers, put into it; one takes.
+    """
+
+    def __init__(self, most: int = _MOST_EVENTS) -> None:
+        self._most = most
+        self._events: SimpleQueue[Event | None] = SimpleQueue()  # a handler may interrupt its put
+        self._taken = threading.Event()
+
+    def put(self, event: Event | None) -> None:
+        """Never waits."""
+        self._events.put(event)
+
+    def take(self, seconds: float) -> Event | None:
+        """The next one.  Raises Empty if none comes so soon."""
+        event = self._events.get(timeout=max(0.0, seconds))
+        self._taken.set()
+        return event
+
+    def empty(self) -> bool:
+        """Whether nothing has come that was not taken."""
+        return self._events.empty()
+
+    def await_room(self, seconds: float) -> bool:
+        """Whether there is room for more, or comes to be within ``seconds``."""
+        end = time.monotonic() + seconds
+        while self._events.qsize() >= self._most:
+            self._taken.clear()
+            # Or one was taken between the two, and perhaps the last for long.
+            if self._events.qsize() >= self._most and not self._taken.wait(end - time.monotonic()):
+                return False
+        return True
+
+
 class Visit:
     """A session and its connection.  ``wants``: the events to be told of; called by any thread."""
 
@@ -47,7 +83,7 @@ class Visit:
         wants: Callable[[Event], bool],
     ) -> None:
         self._settings, self._wants = settings, wants
-        self._news: SimpleQueue[Event | None] = SimpleQueue()  # None: the end, or a signal
+        self._news = Inbox()
         self._signals: SimpleQueue[int] = SimpleQueue()  # that tell to go
         self.on_end: Callable[[], None] = lambda: None
         self.session = ClientSession(
@@ -72,7 +108,7 @@ class Visit:
             make_keys=keys.link_keys,
             may_wait=settings.wait,
             heartbeat=settings.heartbeat,
-            await_room=self._await_room,
+            await_room=self._news.await_room,
         )
 
     def __enter__(self) -> Visit:
@@ -89,7 +125,7 @@ class Visit:
         Raises Ended where nothing will come, and KeyboardInterrupt after a signal to go.
         """
         try:
-            event = self._news.get(timeout=max(0.0, seconds))
+            event = self._news.take(seconds)
         except Empty:
             return None
         if not self._signals.empty():
@@ -101,7 +137,7 @@ class Visit:
     def rest(self) -> list[Event]:
         """What has come and was not taken."""
         found = []
-        while not self._news.empty() and (event := self._news.get()) is not None:
+        while not self._news.empty() and (event := self._news.take(0.0)) is not None:
             found.append(event)
         if self.connection.over or not self._signals.empty():
             self._news.put(None)  # for ``next``
@@ -132,14 +168,6 @@ class Visit:
         self._news.put(None)
         self.on_end()
 
-    def _await_room(self, seconds: float) -> bool:
-        end = time.monotonic() + seconds
-        while self._news.qsize() >= _MOST_EVENTS:
-            if time.monotonic() >= end:
-                return False
-            time.sleep(LOOK_SECONDS / 10)
-        return True
-
 
 def run(
     settings: ClientSettings,
@@ -153,8 +181,10 @@ def run(
     """
     try:
         context = tls_context(settings)
-        _open_identity(settings, keys)
-        return stay(lambda: Visit(settings, context, keys, wants))
+        with opened_identity(settings, keys) as problem:
+            if problem:
+                raise Ended(*problem)
+            return stay(lambda: Visit(settings, context, keys, wants))
     except CertificateUnusable as error:
         streams.say(unusable(error))
         return ExitStatus.USAGE
@@ -162,24 +192,3 @@ def run(
         if ended.sentence:
             streams.say(ended.sentence)
         return ended.status
-    finally:
-        _close_identity(settings, keys)
-
-
-def _open_identity(settings: ClientSettings, keys: StartupKeys) -> None:
-    if settings.identity is not None:
-        from client.identity.command import said  # nothing of it is loaded for nobody
-
-        if problem := said(keys.keeper, Path(settings.identity)):
-            raise Ended(*problem)
-
-
-def _close_identity(settings: ClientSettings, keys: StartupKeys) -> None:
-    if settings.identity is None:
-        return
-    try:
-        keeper = keys.keeper()
-    except Exception:  # it was never opened, which has been said
-        return
-    if keeper is not None and (code := keeper.close()):
-        streams.say(messages.identity(code, {"path": settings.identity}))
