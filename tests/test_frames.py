@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ from protocol.frames import (
     encode_log,
     from_object,
 )
+from protocol.names import check_room, room_key
+from protocol.records import Sealer
 
 FEW = settings(derandomize=True, database=None, deadline=None, max_examples=8)
 SOME_MORE = settings(FEW, max_examples=60)
@@ -57,6 +60,11 @@ box = st.builds(frames.Box, count, count, token, signature)
 wrap = st.builds(frames.Wrap, count, count, count, wrapped)
 member = st.builds(frames.MemberLine, count, nick, count, bundle)
 room_line = st.builds(frames.RoomLine, room, count)
+position = st.builds(frames.Position, count, count, count)
+stay = st.builds(frames.Stay, room) | st.builds(frames.Stay, room, nonce, count, count)
+stays = st.lists(stay, min_size=1, max_size=3, unique_by=lambda stay: room_key(stay.room)).map(
+    tuple
+)
 maybe = st.none()
 
 
@@ -73,31 +81,30 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
         ),
         frames.Key: (wrapped, share),
         frames.Refused: (
-            code, maybe | count, maybe | seconds, maybe | count, maybe | nick,
+            code, maybe | count, maybe | seconds, maybe | count, maybe | nick, maybe | room,
         ),
-        frames.Confirm: (
-            nick, room, bundle, signature, maybe | nonce, maybe | count, maybe | count,
-        ),
-        frames.Post: (count, count, box),
-        frames.Keys: (some(wrap),),
-        frames.Private: (count, count, wrap, box),
-        frames.Nick: (count, nick),
-        frames.Enter: (count, room),
+        frames.Confirm: (nick, stays, bundle, signature),
+        frames.Post: (count, count, count, box),
+        frames.Keys: (count, some(wrap)),
+        frames.Private: (count, count, count, wrap, box),
+        frames.Nick: (count, count, nick),
+        frames.Enter: (count, room, maybe | count),
+        frames.Leave: (count, count),
         frames.ListRooms: (count,),
-        frames.Seen: (count, maybe | count, maybe | st.booleans()),
+        frames.Seen: (some(position), maybe | st.booleans()),
+        frames.Taken: (count,),
         frames.Bye: (code,),
         frames.Welcome: (
-            nick, seconds, seconds, count, count, count, seconds, maybe | nonce,
+            nick, flag, seconds, seconds, count, count, count, seconds, maybe | nonce,
         ),
         frames.Wait: (seconds,),
         frames.Announcement: (st.text(max_size=1000),),
-        frames.Announcement: (st.text(max_size=1000),),
-        frames.Entered: (room, nonce, count, count, count, flag, count, maybe | count),
+        frames.Entered: (count, room, nonce, count, count, count, flag, count, maybe | count),
         frames.Roster: (some(member),),
         frames.Accepted: (count, maybe | count),
         frames.RoomLines: (count, some(room_line), count),
-        frames.KeyFor: (count, count, wrap),
-        frames.PrivateFor: (count, count, count, wrap, box),
+        frames.KeyFor: (count, count, count, wrap),
+        frames.PrivateFor: (count, count, count, count, wrap, box),
         frames.Posted: (count, count, count, box),
         frames.OwnPosted: (count, count),
         frames.Joined: (count, member),
@@ -107,7 +114,7 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
     }.items()
 }  # fmt: skip
 ENTRIES = st.one_of([SAMPLES[kind] for kind in LOG_ENTRIES.values()])
-SAMPLES[frames.Log] = st.builds(frames.Log, count, some(ENTRIES))
+SAMPLES[frames.Log] = st.builds(frames.Log, count, count, some(ENTRIES))
 TABLES = {
     "clear": CLEAR_FRAMES, "client": CLIENT_FRAMES, "server": SERVER_FRAMES, "log": LOG_ENTRIES,
 }  # fmt: skip
@@ -149,12 +156,14 @@ def test_a_frame_comes_back(kind: type[Frame]) -> None:
     comes_back()
 
 
-@given(st.lists(ENTRIES, max_size=4), count)
+@given(st.lists(ENTRIES, max_size=4), count, count)
 @FEW
-def test_a_log_from_encoded_entries_is_the_same_frame(entries: list[Frame], to: int) -> None:
-    encoded = encode_log(to, [entry.encode() for entry in entries])
-    assert from_object(parse(encoded), SERVER_FRAMES) == frames.Log(to, tuple(entries))
-    assert encoded == frames.Log(to, tuple(entries)).encode()
+def test_a_log_from_encoded_entries_is_the_same_frame(
+    entries: list[Frame], at: int, to: int
+) -> None:
+    encoded = encode_log(at, to, [entry.encode() for entry in entries])
+    assert from_object(parse(encoded), SERVER_FRAMES) == frames.Log(at, to, tuple(entries))
+    assert encoded == frames.Log(at, to, tuple(entries)).encode()
 
 
 @pytest.mark.parametrize("kind", [CLEAR_FRAMES["greeting"], CLEAR_FRAMES["hello"]])
@@ -164,11 +173,13 @@ def test_a_clear_frame_comes_back_from_its_text(kind: type[Frame]) -> None:
 
 
 def test_json_is_utf8_without_spaces() -> None:
-    assert frames.Nick(1, "zoë漢").encode() == '{"type":"nick","ref":1,"nick":"zoë漢"}'.encode()
+    encoded = '{"type":"nick","ref":1,"at":2,"nick":"zoë漢"}'
+    assert frames.Nick(1, 2, "zoë漢").encode() == encoded.encode()
 
 
 def test_absent_keys_are_left_out() -> None:
-    assert frames.Seen(1).encode() == b'{"type":"seen","seq":1}'
+    assert frames.Seen(()).encode() == b'{"type":"seen","positions":[]}'
+    assert frames.Stay("den").encode() == b'{"room":"den"}'
     assert frames.Posted(1, 2, 3, SOME_BOX).to_object()["from"] == 2
 
 
@@ -178,12 +189,14 @@ SOME_BUNDLE = keys.Bundle(keys.Recipient(b"\1" * 256, b"\2" * 1216), b"\3" * 32,
 SOME_BOX = frames.Box(1, 0, Fernet(KEY).encrypt_at_time(b"", 0), b"\4" * 64)
 SOME_WRAP = frames.Wrap(2, 1, 0, b"\5" * keys.WRAP_BYTES)
 SOME_MEMBER = frames.MemberLine(1, "alice", 1, SOME_BUNDLE)
+SOME_STAY = frames.Stay("den", b"\6" * 16, 7, 7)
 SOME: dict[str, Any] = {
     "int": 7, "int | None": 7, "str": "text", "str | None": "text", "float": 1.5,
     "float | None": 1.5, "bool": True, "bool | None": True,
     "Box": SOME_BOX, "Wrap": SOME_WRAP, "MemberLine": SOME_MEMBER, "keys.Bundle": SOME_BUNDLE,
     "tuple[Wrap, ...]": (SOME_WRAP,), "tuple[MemberLine, ...]": (SOME_MEMBER,),
     "tuple[RoomLine, ...]": (frames.RoomLine("den", 1),),
+    "tuple[Stay, ...]": (SOME_STAY,), "tuple[Position, ...]": (frames.Position(1, 7, 2),),
     "tuple[Frame, ...]": (frames.Left(1, 1),),
 }  # fmt: skip
 SIZES = {
@@ -206,7 +219,10 @@ def example(kind: type[Frame]) -> Frame:
     return kind(**found)
 
 
-EVERY: list[type[Frame]] = [*SAMPLES, frames.Box, frames.Wrap, frames.MemberLine, frames.RoomLine]
+EVERY: list[type[Frame]] = [
+    *SAMPLES, frames.Box, frames.Wrap, frames.MemberLine, frames.RoomLine, frames.Stay,
+    frames.Position,
+]  # fmt: skip
 KEYS = [
     pytest.param(kind, key, optional, id=f"{kind.__name__}.{key}")
     for kind in EVERY
@@ -292,7 +308,8 @@ def test_tokens_are_letters_of_base64url(data: object) -> None:
 @pytest.mark.parametrize(
     ("kind", "key", "most"),
     [(frames.Keys, "wraps", 256), (frames.Roster, "members", 256),
-     (frames.RoomLines, "rooms", 512), (frames.Log, "entries", 4096)],
+     (frames.RoomLines, "rooms", 512), (frames.Log, "entries", 4096),
+     (frames.Seen, "positions", 16)],
 )  # fmt: skip
 def test_lists_are_bounded(kind: type[Frame], key: str, most: int) -> None:
     good = example(kind).to_object()
@@ -300,6 +317,40 @@ def test_lists_are_bounded(kind: type[Frame], key: str, most: int) -> None:
     assert len(getattr(kind.from_object({**good, key: full}), key)) == most
     with pytest.raises(Malformed):
         kind.from_object({**good, key: [*full, full[0]]})
+
+
+def confirm(*stays: Any) -> frames.Confirm:
+    found = [each.to_object() if isinstance(each, frames.Stay) else each for each in stays]
+    return frames.Confirm.from_object({**example(frames.Confirm).to_object(), "stays": found})
+
+
+def test_a_client_names_up_to_sixteen_rooms_and_none_twice() -> None:
+    most = [replace(SOME_STAY, room=f"den-{number}") for number in range(16)]
+    assert confirm(*most).stays == tuple(most)
+    for wrong in ([], [*most, frames.Stay("den")], [most[0], frames.Stay("den-0")],
+                  [frames.Stay("Stra\u00dfe"), most[3], frames.Stay("STRASSE")]):  # fmt: skip
+        with pytest.raises(Malformed):
+            confirm(*wrong)
+
+
+@pytest.mark.parametrize("key", ["log", "seq", "number"])
+def test_where_a_room_goes_on_is_said_wholly_or_not_at_all(key: str) -> None:
+    whole = SOME_STAY.to_object()
+    for half in ({name: whole[name] for name in whole if name != key},
+                 {"room": "den", key: whole[key]}, {**whole, key: None}):  # fmt: skip
+        with pytest.raises(Malformed):
+            confirm(half)
+
+
+def test_the_largest_first_record_is_let_in() -> None:
+    """Sixteen rooms with the longest names that there may be, and the longest numbers."""
+    places = [
+        frames.Stay(f"{number:x}" + "\U00020000" * 63, b"\6" * 16, 2**53 - 1, 2**53 - 1)
+        for number in range(16)
+    ]
+    largest = replace(example(frames.Confirm), nick="\U00020000" * 32, stays=tuple(places))  # type: ignore[type-var]
+    assert [check_room(stay.room) for stay in places] == [stay.room for stay in places]
+    assert len(Sealer(bytes(32)).seal([largest.encode()])) <= limits.HANDSHAKE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -337,7 +388,9 @@ def test_what_is_no_frame(value: object) -> None:
 
 def test_unknown_log_entries_are_not_skipped() -> None:
     with pytest.raises(BadVersion):
-        from_object({"type": "log", "to": 1, "entries": [{"type": "later"}]}, SERVER_FRAMES)
+        from_object(
+            {"type": "log", "at": 1, "to": 1, "entries": [{"type": "later"}]}, SERVER_FRAMES
+        )
 
 
 # JSON

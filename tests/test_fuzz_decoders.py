@@ -50,7 +50,7 @@ from settings.dotenv_file import read_dotenv
 from settings.table import ROWS
 from tests import test_frames as frame_tests
 from tests.fuzzing import SEED, SOAK, spoil, spoil_json
-from tests.test_link import PRS, client_of, live, sealed
+from tests.test_link import PRS, STAYS, client_of, live, sealed
 from tests.vector_files import identity, recipient_keys
 from transport import Closed, Unreachable, client_websocket, http_client, server_websocket
 from transport.stream import RequestFile
@@ -120,7 +120,7 @@ def shaken() -> tuple[ClientLink, ServerLink, list[str], bytes]:
     said.append(client.receive_greeting(said[0]))
     server.receive_hello(said[1])
     said.append(server.key(PRS))
-    return client, server, said, again(client).receive_key(said[2], "alice", "den")
+    return client, server, said, again(client).receive_key(said[2], "alice", STAYS)
 
 
 def again(end: Any) -> Any:
@@ -136,7 +136,7 @@ def again(end: Any) -> Any:
 
 
 def read_key(raw: bytes) -> object:
-    return again(shaken()[0]).receive_key(text_of(raw), "alice", "den")
+    return again(shaken()[0]).receive_key(text_of(raw), "alice", STAYS)
 
 
 def read_confirm(raw: bytes) -> object:
@@ -147,7 +147,7 @@ def read_first_record(raw: bytes) -> object:
     """What a client that knows the password puts into its first record."""
     client, server, said, _ = shaken()
     twin = again(client)
-    twin.receive_key(said[2], "alice", "den")
+    twin.receive_key(said[2], "alice", STAYS)
     twin._sealer._next = 0
     return again(server).receive_confirm(twin._sealer.seal([raw]))
 
@@ -739,7 +739,7 @@ def test_a_link_that_looks_like_tls_is_tls() -> None:
 
 def test_records_are_bounded_by_their_message() -> None:
     """A record that opens and is a megabyte of frames is refused as one, not frame by frame."""
-    inside = b"[" + b",".join([b'{"type":"seen","seq":1}'] * 40_000) + b"]"
+    inside = b"[" + b",".join([b'{"type":"taken","ref":1}'] * 40_000) + b"]"
     with pytest.raises(Malformed):
         Opener(bytes(32)).open(sealed(bytes(8) + inside))
 

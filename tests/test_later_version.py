@@ -11,7 +11,7 @@ from protocol import frames, pake
 from protocol.limits import STRIKES
 from protocol.link import ServerLink
 from server.app import ChatServer
-from tests.malicious import LOG, ROOM, Impostor, bundle, connected, prove, received, stay, welcome
+from tests.malicious import AT, LOG, ROOM, Impostor, bundle, connected, prove, received, stay, welcome
 from tests.processes import PASSWORD, Client
 from tests.wire import Wire, box
 from transport.websocket import WebSocket
@@ -34,17 +34,17 @@ def more(frame: frames.Frame | bytes) -> bytes:
 
 def slice_of(*entries: dict[str, Any]) -> bytes:
     """A `log` frame that ends with number 3."""
-    return json.dumps({"type": "log", "to": 3, "entries": entries}).encode()
+    return json.dumps({"type": "log", "at": AT, "to": 3, "entries": entries}).encode()
 
 
 def test_a_client_passes_over_keys_frames_and_codes_of_a_later_version() -> None:
     """Everything goes on as if they were not there; a strange goodbye is shown by its code."""
-    joined = frames.Log(2, (frames.Joined(2, GHOST),))
+    joined = frames.Log(AT, 2, (frames.Joined(2, GHOST),))
 
     def script(peer: WebSocket, link: ServerLink) -> None:
         prove(peer, link, bytes(range(32)))
         peer.send(link.seal([more(frame) for frame in stay()]))
-        peer.send(link.seal([b'{"type":"news","ref":1}', more(joined), more(frames.Seen(0))]))
+        peer.send(link.seal([b'{"type":"news","ref":1}', more(joined), more(frames.Taken(0))]))
         peer.send(link.seal([more(frames.Refused("sold_out")), more(frames.Bye("lunch"))]))
 
     connection, shown = connected(script)
@@ -60,7 +60,7 @@ def test_a_log_entry_of_a_later_version_ends_a_client() -> None:
     def script(peer: WebSocket, link: ServerLink) -> None:
         confirm = prove(peer, link, pake.password_prs(PASSWORD))
         line = frames.MemberLine(1, "alice", 1, confirm.bundle)
-        entered = frames.Entered(ROOM, LOG, 1, 1, 1, False, 0)
+        entered = frames.Entered(AT, ROOM, LOG, 1, 1, 1, False, 0)
         strange = slice_of(frames.Joined(2, GHOST).to_object(), {"type": "zork", "seq": 3})
         said = [welcome("alice"), entered, frames.Roster((line,))]
         peer.send(link.seal([frame.encode() for frame in said]))
@@ -81,7 +81,8 @@ def test_a_server_passes_over_keys_of_a_later_version(
     server: ChatServer, wires: Callable[..., Wire]
 ) -> None:
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
-    alice.send_raw(more(frames.Seen(1)), more(frames.Post(alice.ref(), 2, box(b"gAAAAA"))))
+    seen = frames.Seen((frames.Position(alice.at, 1, 0),))
+    alice.send_raw(more(seen), more(frames.Post(alice.ref(), alice.at, 2, box(b"gAAAAA"))))
     assert alice.find(frames.Accepted).seq == 3
     (posted,) = bob.entries(3)
     assert isinstance(posted, frames.Posted) and posted.box == box(b"gAAAAA")
@@ -98,7 +99,7 @@ def test_a_server_refuses_frames_of_a_later_version_as_strikes(
     for _ in range(STRIKES - 1):
         alice.send_raw(b'{"type":"edit","ref":2}')
     *refused, bye = alice.ended()
-    assert [each for each in refused if not isinstance(each, frames.Seen)] == [
+    assert [each for each in refused if not isinstance(each, frames.Taken)] == [
         frames.Refused("unknown_type")
     ] * (STRIKES - 1)
     assert bye == frames.Bye("protocol")

@@ -35,7 +35,7 @@ from protocol.errors import (
     Unexpected,
     UnknownType,
 )
-from protocol.frames import CLIENT_FRAMES, Bye, Confirm, Refused, Seen, from_object
+from protocol.frames import CLIENT_FRAMES, Bye, Confirm, Refused, Stay, Taken, from_object
 from protocol.keys import KEM_BYTES, Identity, digest, from_text, to_text
 from protocol.limits import FRAMES_IN_RECORD, HANDSHAKE_BYTES, RECORD_PAD
 from protocol.link import ClientLink, Credentials, ServerLink, refusal_in_clear
@@ -53,8 +53,9 @@ LOW_ORDER = [
     bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
     bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
 ]
-FRAME = Seen(7).encode()
-SEEN = {"type": "seen", "seq": 7}
+FRAME = Taken(7).encode()
+TAKEN = {"type": "taken", "ref": 7}
+STAYS = (Stay("den"),)
 
 
 def client_of(
@@ -94,7 +95,7 @@ class Wire:
         self.sent.append(self.client.receive_greeting(self.greeting(self.sent[0])))
         self.server.receive_hello(self.hello(self.sent[1]))
         self.sent.append(self.server.key(self.prs))
-        self.record = self.client.receive_key(self.key(self.sent[2]), "alice", "den")
+        self.record = self.client.receive_key(self.key(self.sent[2]), "alice", STAYS)
         return self.server.receive_confirm(self.confirm(self.record))
 
 
@@ -132,14 +133,13 @@ def with_fields(**fields: Any) -> Change:
 def test_a_handshake_and_records_both_ways(token: str | None) -> None:
     made = wire(client_of(token=token))
     confirm = made.run()
-    assert (confirm.nick, confirm.room) == ("alice", "den")
+    assert (confirm.nick, confirm.stays) == ("alice", STAYS)
     assert confirm.bundle == identity("alice").bundle
-    assert (confirm.log, confirm.seq, confirm.number) == (None, None, None)
     for _ in range(3):
         assert made.client.open(made.server.seal([FRAME, Bye("x").encode()])) == [
-            SEEN, {"type": "bye", "reason": "x"},
+            TAKEN, {"type": "bye", "reason": "x"},
         ]  # fmt: skip
-        assert made.server.open(made.client.seal([FRAME])) == [SEEN]
+        assert made.server.open(made.client.seal([FRAME])) == [TAKEN]
         assert made.server.open(made.client.seal([])) == []
 
 
@@ -155,9 +155,9 @@ def test_hello_says_what_is_proven() -> None:
 def test_where_a_client_resumes_is_under_the_seal() -> None:
     made = wire()
     made.server.receive_hello(made.client.receive_greeting(made.server.greeting()))
-    text = made.client.receive_key(made.server.key(PRS), "alice", "den", (b"l" * 16, 5, 2))
-    confirm = made.server.receive_confirm(text)
-    assert (confirm.log, confirm.seq, confirm.number) == (b"l" * 16, 5, 2)
+    stays = (Stay("den", b"l" * 16, 5, 2), Stay("lair"))
+    text = made.client.receive_key(made.server.key(PRS), "alice", stays)
+    assert made.server.receive_confirm(text).stays == stays
 
 
 def test_no_two_handshakes_are_alike() -> None:
@@ -368,7 +368,7 @@ def test_a_signature_is_of_one_handshake_and_one_bundle() -> None:
     alices = first.run()
     second = wire(client_of(who=identity("mallory")))
     second.server.receive_hello(second.client.receive_greeting(second.server.greeting()))
-    second.client.receive_key(second.server.key(PRS), "alice", "den")
+    second.client.receive_key(second.server.key(PRS), "alice", STAYS)
     sealer = second.client._sealer
     assert sealer is not None
     sealer._next = 0
@@ -385,7 +385,7 @@ def test_a_sign_key_that_does_not_load_proves_nothing() -> None:
         wire(client_of(who=who)).run()
 
 
-@pytest.mark.parametrize("change", [{"nick": "bob"}, {"room": "other"}])
+@pytest.mark.parametrize("change", [{"nick": "bob"}, {"stays": [{"room": "other"}]}])
 def test_confirm_is_under_the_seal(change: dict[str, Any]) -> None:
     """Nothing in it can be changed without the key: any other record is refused."""
     made = wire(confirm=lambda _: Sealer(bytes(32)).seal([json.dumps(change).encode()]))
@@ -495,7 +495,7 @@ def test_the_clients_steps_have_one_order() -> None:
     server.receive_hello(hello)
     key = server.key(PRS)
     fresh = client_of()
-    for step in (lambda: fresh.receive_key(key, "a", "b"), lambda: fresh.seal([]),
+    for step in (lambda: fresh.receive_key(key, "a", STAYS), lambda: fresh.seal([]),
                  lambda: fresh.open("x")):  # fmt: skip
         with pytest.raises(Unexpected):
             step()
@@ -503,9 +503,9 @@ def test_the_clients_steps_have_one_order() -> None:
         client.receive_greeting(greeting)
     with pytest.raises(Unexpected):
         client.open("x")
-    confirm = client.receive_key(key, "a", "b")
+    confirm = client.receive_key(key, "a", STAYS)
     with pytest.raises(Unexpected):
-        client.receive_key(key, "a", "b")
+        client.receive_key(key, "a", STAYS)
     assert server.receive_confirm(confirm).nick == "a"
 
 
@@ -520,9 +520,9 @@ def test_a_wrong_step_changes_nothing() -> None:
     with pytest.raises(Unexpected):
         client.receive_greeting(greeting)
     with pytest.raises(Unexpected):
-        client.receive_key(hello, "a", "b")
+        client.receive_key(hello, "a", STAYS)
     server.receive_hello(hello)
-    assert server.receive_confirm(client.receive_key(server.key(PRS), "a", "b")).nick == "a"
+    assert server.receive_confirm(client.receive_key(server.key(PRS), "a", STAYS)).nick == "a"
 
 
 def test_a_key_frame_is_tried_once() -> None:
@@ -530,9 +530,9 @@ def test_a_key_frame_is_tried_once() -> None:
     server.receive_hello(hello)
     key = server.key(PRS)
     with pytest.raises(AuthFailed):
-        client.receive_key(with_fields(share=to_text(bytes(32)))(key), "a", "b")
+        client.receive_key(with_fields(share=to_text(bytes(32)))(key), "a", STAYS)
     with pytest.raises(Unexpected):
-        client.receive_key(key, "a", "b")
+        client.receive_key(key, "a", STAYS)
 
 
 @pytest.mark.parametrize("reader", ["receive_hello", "receive_greeting", "receive_key"])
@@ -548,7 +548,7 @@ def test_each_step_takes_its_own_frame_only(reader: str) -> None:
         steps: dict[str, Callable[[str], object]] = {
             "receive_hello": server.receive_hello,
             "receive_greeting": client.receive_greeting,
-            "receive_key": lambda text, client=client: client.receive_key(text, "a", "b"),  # type: ignore[misc]
+            "receive_key": lambda text, client=client: client.receive_key(text, "a", STAYS),  # type: ignore[misc]
         }
         if name != reader:
             with pytest.raises(Unexpected):
@@ -561,7 +561,7 @@ def test_each_step_takes_its_own_frame_only(reader: str) -> None:
 def test_what_is_no_frame_in_clear(text: str) -> None:
     server, client, _, _ = started()
     for step in (server.receive_hello, client_of().receive_greeting,
-                 lambda text: client.receive_key(text, "a", "b")):  # fmt: skip
+                 lambda text: client.receive_key(text, "a", STAYS)):  # fmt: skip
         with pytest.raises((Malformed, UnknownType)):
             step(text)
 
@@ -575,7 +575,7 @@ def test_frames_in_clear_are_texts() -> None:
     with pytest.raises(Malformed):
         server.receive_hello(made.sent[1].encode())
     with pytest.raises(Malformed):
-        client.receive_key(made.sent[2].encode(), "a", "b")
+        client.receive_key(made.sent[2].encode(), "a", STAYS)
 
 
 def test_frames_in_clear_are_bounded() -> None:
@@ -583,16 +583,18 @@ def test_frames_in_clear_are_bounded() -> None:
     with pytest.raises(TooBig):
         server.receive_hello("x" * (HANDSHAKE_BYTES + 1))
     with pytest.raises(TooBig):
-        client.receive_key("x" * (HANDSHAKE_BYTES + 1), "a", "b")
+        client.receive_key("x" * (HANDSHAKE_BYTES + 1), "a", STAYS)
 
 
+NOWHERE = Confirm("a", (), identity("alice").bundle, bytes(64))
 FIRST_RECORDS: dict[str, tuple[list[bytes], type[ChatError]]] = {
     "nothing": ([], AuthFailed),
     "two frames": ([FRAME, FRAME], AuthFailed),
-    "another frame": ([FRAME], Unexpected),
+    "another frame": ([Bye("x").encode()], Unexpected),
     "a frame of the server's": ([b'{"type":"accepted","ref":1}'], UnknownType),
     "no frame": ([b"7"], Malformed),
     "half a confirm": ([b'{"type":"confirm","nick":"a"}'], Malformed),
+    "a confirm for no room": ([NOWHERE.encode()], Malformed),
 }
 
 
@@ -600,7 +602,7 @@ FIRST_RECORDS: dict[str, tuple[list[bytes], type[ChatError]]] = {
 def test_the_first_record_is_confirm(frames: list[bytes], error: type[ChatError]) -> None:
     made = wire()
     made.server.receive_hello(made.client.receive_greeting(made.server.greeting()))
-    made.client.receive_key(made.server.key(PRS), "a", "b")
+    made.client.receive_key(made.server.key(PRS), "a", STAYS)
     sealer = made.client._sealer
     assert sealer is not None
     sealer._next = 0
@@ -719,7 +721,7 @@ def test_every_flipped_bit_of_a_record_breaks_the_link() -> None:
         damaged[at] ^= 1 << at % 8
         with pytest.raises(LinkBroken):
             opener.open(bytes(damaged))
-    assert opener.open(record) == [SEEN]
+    assert opener.open(record) == [TAKEN]
 
 
 def test_a_cut_record_breaks_the_link() -> None:
@@ -821,7 +823,7 @@ def test_a_record_that_does_not_open_leaves_the_counter_where_it_was() -> None:
 
 def test_frames_of_a_record_are_read_one_by_one() -> None:
     made = live()
-    good, bad = made.server.open(made.client.seal([FRAME, b'{"type":"later"}']))
-    assert from_object(good, CLIENT_FRAMES) == Seen(7)
+    good, bad = made.server.open(made.client.seal([Bye("x").encode(), b'{"type":"later"}']))
+    assert from_object(good, CLIENT_FRAMES) == Bye("x")
     with pytest.raises(UnknownType):
         from_object(bad, CLIENT_FRAMES)

@@ -66,6 +66,8 @@ PARTS = {
     frames.Wrap: "wrap",
     frames.MemberLine: "member",
     frames.RoomLine: "room line",
+    frames.Stay: "stay",
+    frames.Position: "position",
 }
 HINTS: dict[Any, str] = {
     **PARTS,
@@ -218,7 +220,11 @@ def test_how_long_each_side_waits() -> None:
         ("client", "connecting, TLS, the upgrade and `greeting`"): greeted,
         ("client", "`key`, from `hello` on"): answered,
         ("client", "the first record, from `confirm` on"): answered,
-        ("client", "its room, from `welcome`, and from each member of a roster on"): "30",
+        (
+            "client",
+            "each of its rooms, from `welcome` or the one before, and from each member of a "
+            "roster on",
+        ): "30",
         ("client", "the answer to the oldest `ref` that has none"): "60",
         ("client", "the next `log`, for a post that was accepted and has not come by"): "60",
         ("both", "a record"): "`heartbeat_timeout`",
