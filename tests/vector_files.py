@@ -27,7 +27,7 @@ RUNS = {"carol": (20_787_002, 20_787_001)}  # whose signing key lasts: run, and 
 
 _ALWAYS = frozenset({"expect", "do", "why"})
 _HANDSHAKE = (
-    "connection identity proof password token ticket nick room client-nonce client-scalar prs sid "
+    "connection identity proof password token ticket nick stays client-nonce client-scalar prs sid "
     "generator k0 isk transcript client-key server-key"
 )
 _PLACE = "room log audience sender epoch n"

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from unittest import mock
 
@@ -26,7 +26,7 @@ from client.encryption.roster import RosterEntry
 from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain, member_audience
 from client.encryption.transcript import Claim, Transcript, TranscriptHash
 from protocol import frames, link, pake
-from protocol.frames import Box, Frame, KeyFor, Posted, PrivateFor, Renamed, Wrap
+from protocol.frames import Box, Frame, KeyFor, Posted, PrivateFor, Renamed, Stay, Wrap
 from protocol.keys import Bundle, to_text
 from protocol.link import ClientLink, Credentials, ServerLink
 from protocol.names import nick_key, room_key
@@ -35,7 +35,7 @@ from tests.vector_files import FOLDER, PEOPLE, identity, members, pairs, recipie
 
 ROOM, PASSWORD, TOKEN = "Den", "correct horse", "dG9rZW4taWQtMDAx"  # noqa: S105  # examples
 TOKEN_SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I"  # noqa: S105  # an example
-LOG = b"vectors' log id!"
+LOG, AT = b"vectors' log id!", 1
 ROSTER = "1 alice alice 1; 2 Bob bob 2; 3 carol carol 3"
 
 
@@ -79,52 +79,103 @@ def make_people() -> None:
 # Frames
 
 
+# A box by its form; nothing has signed it.
+BOX = compact({"epoch": 1, "n": 0, "data": "gAAAAA==", "sig": to_text(bytes(64))})
+
+
 FRAMES: dict[str, tuple[str, str, str, str]] = {
     # name: table, expect, why, payload
-    "seen": ("client", "ok", "a frame as it should be", '{"type":"seen","seq":7,"number":2}'),
+    "taken": ("server", "ok", "a frame as it should be", '{"type":"taken","ref":7}'),
+    "seen": (
+        "client", "ok", "how far a client has come, in each room",
+        '{"type":"seen","positions":[{"at":1,"seq":7,"number":2},{"at":4,"seq":90,"number":0}]}',
+    ),
     "seen-answer": (
-        "client", "ok", "a heartbeat that wants an answer", '{"type":"seen","seq":7,"answer":true}',
+        "client", "ok", "a heartbeat that wants an answer, before there is a room",
+        '{"type":"seen","positions":[],"answer":true}',
+    ),
+    "seen-many": (
+        "client", "malformed", "nobody is in 17 rooms", '{"type":"seen","positions":['
+        + ",".join(f'{{"at":{at},"seq":1,"number":0}}' for at in range(17)) + "]}",
+    ),
+    "seen-half": (
+        "client", "malformed", "a position has three numbers",
+        '{"type":"seen","positions":[{"at":1,"seq":7}]}',
+    ),
+    "enter-beside": (
+        "client", "ok", "one room more", '{"type":"enter","ref":4,"room":"Straße"}',
+    ),
+    "enter-move": (
+        "client", "ok", "one room in the place of another",
+        '{"type":"enter","ref":4,"room":"Straße","leave":1}',
+    ),
+    "leave": ("client", "ok", "a room is left", '{"type":"leave","ref":5,"at":1}'),
+    "leave-name": (
+        "client", "malformed", "rooms have numbers here", '{"type":"leave","ref":5,"at":"den"}',
+    ),
+    "nick": (
+        "client", "ok", "a nickname for all rooms", '{"type":"nick","ref":6,"at":1,"nick":"zoë"}',
+    ),
+    "post-nowhere": (
+        "client", "malformed", "what is said is said in some room",
+        '{"type":"post","ref":1,"change":2,"box":' + BOX + "}",
+    ),
+    "post": (
+        "client", "ok", "and with its number it is a post",
+        '{"type":"post","ref":1,"at":1,"change":2,"box":' + BOX + "}",
     ),
     "spaces": (
-        "client", "ok", "JSON's own spaces mean nothing", ' { "type" : "seen", "seq" : 7 } ',
+        "client", "ok", "JSON's own spaces mean nothing", ' { "type" : "list_rooms", "ref" : 7 } ',
     ),
-    "order": ("client", "ok", "keys come in any order", '{"seq":7,"type":"seen"}'),
+    "order": ("client", "ok", "keys come in any order", '{"ref":7,"type":"list_rooms"}'),
     "unknown-key": (
-        "client", "ok", "unknown keys are ignored", '{"type":"seen","seq":7,"later":[1,{}]}',
+        "client", "ok", "unknown keys are ignored", '{"type":"list_rooms","ref":7,"later":[1,{}]}',
     ),
     "optional-null": (
         "client", "ok", "null is as good as absent where a key may be absent",
-        '{"type":"seen","seq":7,"number":null}',
+        '{"type":"enter","ref":7,"room":"den","leave":null}',
     ),
     "largest-number": (
-        "client", "ok", "numbers go up to 2^53 - 1", '{"type":"seen","seq":9007199254740991}',
+        "client", "ok", "numbers go up to 2^53 - 1",
+        '{"type":"list_rooms","ref":9007199254740991}',
     ),
     "too-large-number": (
         "client", "malformed", "2^53 is not exact in every language",
-        '{"type":"seen","seq":9007199254740992}',
+        '{"type":"list_rooms","ref":9007199254740992}',
     ),
-    "negative": ("client", "malformed", "no count is negative", '{"type":"seen","seq":-1}'),
-    "fraction": ("client", "malformed", "7.0 is not 7", '{"type":"seen","seq":7.0}'),
-    "exponent": ("client", "malformed", "7e0 is not 7", '{"type":"seen","seq":7e0}'),
-    "flag-for-number": ("client", "malformed", "true is not 1", '{"type":"seen","seq":true}'),
+    "negative": ("client", "malformed", "no count is negative", '{"type":"list_rooms","ref":-1}'),
+    "fraction": ("client", "malformed", "7.0 is not 7", '{"type":"list_rooms","ref":7.0}'),
+    "exponent": ("client", "malformed", "7e0 is not 7", '{"type":"list_rooms","ref":7e0}'),
+    "flag-for-number": (
+        "client", "malformed", "true is not 1", '{"type":"list_rooms","ref":true}',
+    ),
     "number-for-text": ("client", "malformed", "7 is not a text", '{"type":"bye","reason":7}'),
-    "text-for-number": ("client", "malformed", '"7" is not 7', '{"type":"seen","seq":"7"}'),
-    "required-null": ("client", "malformed", "seq must be there", '{"type":"seen","seq":null}'),
-    "missing-key": ("client", "malformed", "seq must be there", '{"type":"seen"}'),
+    "text-for-number": ("client", "malformed", '"7" is not 7', '{"type":"list_rooms","ref":"7"}'),
+    "required-null": (
+        "client", "malformed", "ref must be there", '{"type":"list_rooms","ref":null}',
+    ),
+    "missing-key": ("client", "malformed", "ref must be there", '{"type":"list_rooms"}'),
     "duplicate-key": (
-        "client", "malformed", "two readers could disagree", '{"type":"seen","seq":7,"seq":7}',
+        "client", "malformed", "two readers could disagree",
+        '{"type":"list_rooms","ref":7,"ref":7}',
     ),
     "duplicate-key-inside": (
         "client", "malformed", "also where nobody looks",
-        '{"type":"seen","seq":7,"later":{"a":1,"a":1}}',
+        '{"type":"list_rooms","ref":7,"later":{"a":1,"a":1}}',
     ),
-    "nan": ("client", "malformed", "NaN is not JSON", '{"type":"seen","seq":7,"later":NaN}'),
-    "infinity": ("client", "malformed", "nor this", '{"type":"seen","seq":7,"later":-Infinity}'),
-    "trailing": ("client", "malformed", "one value and no more", '{"type":"seen","seq":7}{}'),
-    "list": ("client", "malformed", "a frame is an object", '["seen",7]'),
-    "no-type": ("client", "malformed", "a frame has a type", '{"seq":7}'),
-    "type-not-text": ("client", "malformed", "and it is a text", '{"type":["seen"],"seq":7}'),
-    "unknown-type": ("client", "unknown_type", "there is none such", '{"type":"later","seq":7}'),
+    "nan": (
+        "client", "malformed", "NaN is not JSON", '{"type":"list_rooms","ref":7,"later":NaN}',
+    ),
+    "infinity": (
+        "client", "malformed", "nor this", '{"type":"list_rooms","ref":7,"later":-Infinity}',
+    ),
+    "trailing": ("client", "malformed", "one value and no more", '{"type":"list_rooms","ref":7}{}'),
+    "list": ("client", "malformed", "a frame is an object", '["list_rooms",7]'),
+    "no-type": ("client", "malformed", "a frame has a type", '{"ref":7}'),
+    "type-not-text": (
+        "client", "malformed", "and it is a text", '{"type":["list_rooms"],"ref":7}',
+    ),
+    "unknown-type": ("client", "unknown_type", "there is none such", '{"type":"later","ref":7}'),
     "other-direction": (
         "client", "unknown_type", "only the server sends this", '{"type":"accepted","ref":1}',
     ),
@@ -134,7 +185,7 @@ FRAMES: dict[str, tuple[str, str, str, str]] = {
     ),
     "unknown-entry": (
         "server", "bad_version", "unknown entries cannot be skipped: they may be changes",
-        '{"type":"log","to":7,"entries":[{"type":"later","seq":7}]}',
+        '{"type":"log","at":1,"to":7,"entries":[{"type":"later","seq":7}]}',
     ),
     "seconds": (
         "server", "ok", "seconds may have a fraction",
@@ -143,6 +194,15 @@ FRAMES: dict[str, tuple[str, str, str, str]] = {
     "seconds-endless": (
         "server", "malformed", "1e999 is infinite for many readers",
         '{"type":"refused","code":"rate_limited","retry_after":1e999}',
+    ),
+    "stay-refused": (
+        "server", "ok", "a room that one does not get, though one is let in",
+        '{"type":"refused","code":"room_full","room":"Straße"}',
+    ),
+    "entered-nowhere": (
+        "server", "malformed", "a room has a number",
+        '{"type":"entered","room":"den","log":"AAAAAAAAAAAAAAAAAAAAAA","id":1,"seq":1,"members":1,'
+        '"resumed":false,"missed":0}',
     ),
     "nick-lost": (
         "server", "ok", "free in so many seconds, unless its holder comes back",
@@ -195,8 +255,27 @@ FRAMES: dict[str, tuple[str, str, str, str]] = {
 }  # fmt: skip
 
 
+def confirms() -> Iterator[tuple[str, tuple[str, str, str, str]]]:
+    """Which rooms a client may ask for."""
+    whole = {"room": "Den", "log": to_text(LOG), "seq": 7, "number": 2}
+    rooms = [{"room": f"den-{number}"} for number in range(17)]
+    rows: dict[str, tuple[str, str, list[dict[str, object]]]] = {
+        "": ("ok", "one room that goes on, and one more", [whole, {"room": "lair"}]),
+        "-most": ("ok", "as many as one may be in", rooms[:16]),
+        "-many": ("malformed", "and one more", rooms),
+        "-none": ("malformed", "one has to be somewhere", []),
+        "-twice": ("malformed", "two names of one room", [{"room": "Straße"}, {"room": "STRASSE"}]),
+        "-half": ("malformed", "where it goes on takes three", [{**whole, "number": None}]),
+        "-number-alone": ("malformed", "or none", [{"room": "den", "seq": 7}]),
+    }
+    who = {"nick": "alice", "bundle": identity("alice").bundle.to_fields()}
+    for name, (expect, why, stays) in rows.items():
+        frame = {"type": "confirm", **who, "stays": stays, "sig": to_text(bytes(64))}
+        yield f"confirm{name}", ("client", expect, why, compact(frame))
+
+
 def make_frames() -> None:
-    for name, (table, expect, why, payload) in FRAMES.items():
+    for name, (table, expect, why, payload) in {**FRAMES, **dict(confirms())}.items():
         header = {"expect": expect, "do": "frame", "why": why, "table": table}
         write(FOLDER / "frames" / f"{name}.txt", header, (payload,))
 
@@ -213,6 +292,7 @@ def handshake(
     server_prs: bytes | None = None,
     show: bool = True,
     ticket: bytes | None = None,
+    stays: Sequence[Stay] = (Stay(ROOM),),
 ) -> None:
     """One handshake with everything fixed but what wrapping and sealing draw themselves.
 
@@ -247,15 +327,11 @@ def handshake(
         server.receive_hello(hello)
         key = server.key(server_prs or prs)
         (transcript, client_key), (_, server_key) = keys
-    confirm = client.receive_key(key, "alice", ROOM)
+    confirm = client.receive_key(key, "alice", stays)
     if server_prs is None:
         server.receive_confirm(confirm)
     following = fixed("following ticket", 16)
-    welcome = frames.Welcome("alice", 30.0, 60.0, 10240, 1048576, 10, 60.0, following)
-    entered = frames.Entered(ROOM, LOG, 1, 1, 1, False, 0)
-    line = frames.MemberLine(1, "alice", 1, who.bundle)
-    roster = frames.Roster((line,))
-    record = server.seal([each.encode() for each in (welcome, entered, roster)])
+    record = server.seal(each.encode() for each in first_frames(who.bundle, stays, following))
     texts = [greeting, hello, key, to_text(confirm), to_text(record)]
     if change is not None:
         change(texts)
@@ -263,7 +339,8 @@ def handshake(
     header = {
         "expect": expect, "do": "handshake", "why": why,
         "connection": "connection", "identity": "alice",
-        "proof": "token" if token else "password", **proof, "nick": "alice", "room": ROOM,
+        "proof": "token" if token else "password", **proof, "nick": "alice",
+        "stays": compact([stay.to_object() for stay in stays]),
         "client-nonce": to_text(nonces[0]), "client-scalar": to_text(nonces[1]),
         **({"ticket": to_text(ticket)} if ticket is not None else {}),
     }  # fmt: skip
@@ -279,6 +356,20 @@ def handshake(
     write(FOLDER / "link" / f"{name}.txt", header, payload)
 
 
+def first_frames(bundle: Bundle, stays: Sequence[Stay], ticket: bytes) -> list[Frame]:
+    """What a server answers: it knows the first room, and where the client goes on there."""
+    resumed = stays[0].log is not None
+    found: list[Frame] = [
+        frames.Welcome("alice", resumed, 30.0, 60.0, 10240, 1048576, 10, 60.0, ticket)
+    ]
+    if resumed:
+        found.append(frames.Entered(AT, ROOM, LOG, 1, stays[0].seq or 0, 0, True, 0))
+    else:
+        found.append(frames.Entered(AT, ROOM, LOG, 1, 1, 1, False, 0))
+        found.append(frames.Roster((frames.MemberLine(1, "alice", 1, bundle),)))
+    return found + [frames.Refused("gone", room=stay.room) for stay in stays[1:]]
+
+
 def spoil(place: int, **fields: object) -> Callable[[list[str]], None]:
     def change(texts: list[str]) -> None:
         texts[place] = compact({**json.loads(texts[place]), **fields})
@@ -292,6 +383,10 @@ def make_link() -> None:
     handshake(
         "ticket", "ok", "a handshake of one that comes back, with a ticket",
         ticket=fixed("ticket", 16),
+    )  # fmt: skip
+    handshake(
+        "rooms", "ok", "one that comes back to two rooms, and is no more in the second",
+        stays=(Stay("DEN", LOG, 7, 2), Stay("Straße", fixed("other log", 16), 90, 0)),
     )  # fmt: skip
     handshake(
         "wrong-password", "record", "the server knows another password: nothing of it opens",
@@ -321,11 +416,11 @@ def make_link() -> None:
     )  # fmt: skip
     key = fixed("record key")
     sealer = Sealer(key)
-    sealed = [sealer.seal(each) for each in ([b'{"type":"seen","seq":7}'], [], [b"7", b"[]"])]
+    sealed = [sealer.seal(each) for each in ([b'{"type":"taken","ref":7}'], [], [b"7", b"[]"])]
     damaged = sealed[1][:60] + bytes((sealed[1][60] ^ 1,)) + sealed[1][61:]
     odd = {
-        "not-a-list": b'{"type":"seen","seq":7}',
-        "duplicate-key": b'[{"type":"seen","seq":7,"seq":7}]',
+        "not-a-list": b'{"type":"taken","ref":7}',
+        "duplicate-key": b'[{"type":"taken","ref":7,"ref":7}]',
         "not-utf8": b'[{"type":"bye","reason":"\xff"}]',
         "empty": b"",
     }
@@ -397,7 +492,7 @@ class Scene:
 
     def key_for(self, wrap: Wrap, sender: int = 1) -> None:
         self.numbers += 1
-        self.lines.append(text_of(KeyFor(self.numbers, sender, wrap)))
+        self.lines.append(text_of(KeyFor(AT, self.numbers, sender, wrap)))
 
     def body(self, text: str = "hello", kind: str = "text", post_id: bytes = b"") -> Body:
         post_id = post_id or fixed(f"id {self.seq}", 16)
@@ -783,7 +878,7 @@ def make_private() -> None:
 
     def add(scene: Scene, wrap: Wrap, box: Box) -> None:
         scene.numbers += 1
-        scene.lines.append(text_of(PrivateFor(scene.numbers, 1, scene.change, wrap, box)))
+        scene.lines.append(text_of(PrivateFor(AT, scene.numbers, 1, scene.change, wrap, box)))
 
     scene, chain = scene_of()
     add(scene, scene.wrap(chain), scene.box(chain, scene.body().encode()))
