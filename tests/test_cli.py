@@ -344,6 +344,14 @@ def test_help_of_each_command_has_examples_and_every_option(
         assert "{" not in out.replace("{rich,minimal,json}", "").replace("{lines,text,json}", "")
 
 
+def test_help_says_what_may_come_several_times_where_it_may(
+    started: Started, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, times in (("connect", 3), ("tail", 3), ("send", 0), ("status", 0)):
+        assert program.main([name, "--help"]) == 0
+        assert " ".join(capsys.readouterr().out.split()).count("may come several times") == times
+
+
 def test_the_examples_in_help_can_be_parsed() -> None:
     for command in table.COMMANDS.values():
         for example in command.examples:
@@ -446,6 +454,22 @@ def test_what_is_missing_is_asked_and_secrets_are_hidden(
     out, err = capsys.readouterr()
     assert out == ""  # among the events of json a prompt would be noise
     assert err == "Server address: Server address: Your nickname: "
+
+
+def test_each_rooms_secret_is_asked_for_by_its_name_and_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal(monkeypatch, "one", " ", "two", "pw")
+    line = "h 1 al -r Ops -r den -r lab --secret --ask-secret LAB"
+    args = parse(CONNECT, line.split())
+    assert args is not None
+    made = asking.settle(settings.client_settings, settings.Sources(args, {}, {}))
+    assert made.room_secrets == {"ops": "one", "lab": "two"}
+    rooms = ("Ops", "lab", "lab")
+    assert terminal.asked == [
+        *(f"hidden Secret of the room {room}: " for room in rooms),
+        "hidden Password of the server: ",
+    ]
 
 
 @pytest.mark.parametrize("answer", [EOFError])
