@@ -432,7 +432,7 @@ class Terminal:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: str | type[Exception]) -> None:
         self._answers = list(answers)
         self.asked: list[str] = []
-        monkeypatch.setattr(asking, "is_terminal", lambda stream: True)
+        monkeypatch.setattr(streams, "is_terminal", lambda stream: True)
         monkeypatch.setattr(getpass, "getpass", lambda prompt: self._answer(f"hidden {prompt}"))
         monkeypatch.setattr(builtins, "input", lambda: self._answer("seen"))
 
@@ -482,13 +482,13 @@ def test_no_answer_is_the_sentence_that_nobody_could_be_asked(
 
 
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "is_terminal", lambda stream: False)
+    monkeypatch.setattr(streams, "is_terminal", lambda stream: False)
     with pytest.raises(settings.MissingSetting, match="CLIENT_SERVER"):
         asking.settle(settings.client_settings, settings.Sources({}, {}, {}))
 
 
 def test_listening_with_rich_on_a_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(streams, "is_terminal", lambda stream: True)
     args = parse(CONNECT, "h 1 al pw --listen".split())
     assert args is not None
     with pytest.raises(settings.SettingsError, match="--listen"):
