@@ -102,13 +102,15 @@ class Speaker(Member):
 
     def post(self, *texts: str) -> None:
         """Say these, in as few records as a client would."""
+        assert self.entered is not None
+        at = self.entered.at
         encoded: list[bytes] = []
         for text in texts:
             sealed = self._sealing.seal("text", text)
             if sealed.wraps:
-                encoded.append(frames.Keys(sealed.wraps).encode())
+                encoded.append(frames.Keys(at, sealed.wraps).encode())
             self._ref += 1
-            encoded.append(frames.Post(self._ref, sealed.change, sealed.box).encode())
+            encoded.append(frames.Post(self._ref, at, sealed.change, sealed.box).encode())
         most = min(SLICE_BYTES // max(map(len, encoded)), FRAMES_IN_RECORD)
         for start in range(0, len(encoded), most):
             self._write(*encoded[start : start + most])

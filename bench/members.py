@@ -26,7 +26,7 @@ from protocol.link import ClientLink, Credentials
 
 TEXT = "x" * 300
 _BOXES = 64  # sealed ahead by each sender, and said again and again
-_LOG = re.compile(rb'"type":"log","to":(\d+)')
+_LOG = re.compile(rb'"type":"log","at":\d+,"to":(\d+)')
 _KEPT = 8  # records; one of the last so many has a part of the log, the others are answers
 
 
@@ -132,12 +132,15 @@ class Member(Talker):
 
     # Coming in
 
+    def _stays(self) -> list[frames.Stay]:
+        return [frames.Stay(self.room)]
+
     def _greeted_us(self, message: str | bytes) -> None:
         self.write(frame(self._link.receive_greeting(message)))
         self._step = self._given_key
 
     def _given_key(self, message: str | bytes) -> None:
-        self.write(frame(self._link.receive_key(message, self.nick, self.room)))
+        self.write(frame(self._link.receive_key(message, self.nick, self._stays())))
         self._step = self._let_in
 
     def _let_in(self, message: str | bytes) -> None:
@@ -171,7 +174,9 @@ class Member(Talker):
     def beat(self) -> None:
         """`seen`; what the witness has is near enough to what this member has."""
         self._unseen = 0
-        self._write(frames.Seen(self.witness.to, 0).encode())
+        assert self.entered is not None
+        position = frames.Position(self.entered.at, self.witness.to, 0)
+        self._write(frames.Seen((position,)).encode())
 
     def _open(self, record: bytes) -> bytes:
         """A record's plaintext; notes how far the log has come."""
@@ -209,7 +214,8 @@ class Member(Talker):
         encryption = Encryption(self.identity)
         sealing = encryption.enter(self.room, self.entered.log, own.id, [own], change)
         sealed = [sealing.seal("text", TEXT) for _ in range(_BOXES)]
-        encoded = [frames.Post(0, change, each.box).encode() for each in sealed]
+        at = self.entered.at
+        encoded = [frames.Post(0, at, change, each.box).encode() for each in sealed]
         assert all(each.startswith(b'{"type":"post","ref":0,') for each in encoded)
         self._boxes = cycle([each.partition(b'"ref":0')[2] for each in encoded])
 

@@ -65,6 +65,7 @@ class ServerConnection:
         self.idle = threading.Event()  # nothing more is accepted from this client
         self._reason: str | None = None  # set by close: why this connection is to end
         self._reading_stopped = False  # set by stop_reading: nothing more is read
+        self._wait_told = False  # before it is in
         self._received = 0
         self._heard = 0.0
 
@@ -136,6 +137,10 @@ class ServerConnection:
             yield late
 
     def _tell_wait(self, seconds: float) -> None:
+        if self.session is None:  # the way in is one wait, and told once
+            if self._wait_told:
+                return
+            self._wait_told = True
         self.queue.reply(frames.Wait(tenths(seconds)).encode())
         self.queue.deliver()
 

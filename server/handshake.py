@@ -9,7 +9,8 @@ attached to.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from protocol import frames
 from protocol import limits as protocol_limits
@@ -17,8 +18,8 @@ from protocol.errors import (
     AddressLimited,
     BadRoom,
     ChatError,
+    Gone,
     Kicked,
-    Malformed,
     NickPinned,
     RateLimited,
     Refusal,
@@ -37,6 +38,7 @@ from server.connection import ServerConnection
 from server.member import Member
 from server.rate_limits import tenths
 from server.requests import refusal
+from server.rooms import Room
 from server.services import Services
 from server.sessions import ServerSession
 from server.throttle import LoginQueue
@@ -176,7 +178,6 @@ class ServerHandshake:
     # Joining
 
     def _join(self, confirm: frames.Confirm) -> ServerSession:
-        _require_different(confirm.stays)
         fingerprint = confirm.bundle.fingerprint
         left = self._services.bans.left(confirm.bundle.sign, self._group)
         if left:
@@ -204,44 +205,59 @@ class ServerHandshake:
     def _resume(self, session: ServerSession, stays: Sequence[frames.Stay]) -> bool:
         """Take the place of the session's connection, if the session goes on.
 
-        Not for a client that knows no log, since it has lost what it knew.  Nor if it goes on in no
-        room and has asked for nothing: it may never have heard of this session, and what it has
-        sent and is not answered was for another one.
+        Not for a client that knows no log, since it has lost what it knew.  Where it cannot go on
+        in a room it comes in anew, and waits until it may as anybody does.
         """
         if all(stay.log is None for stay in stays):
             return False
-        with session.lock:
-            if session.over or session.token_id != self._token_id:
-                return False
-            old, close_old = session.queue, session.close_connection
-            if old is not None:
-                # Before a cursor is set back: it must not move on for the old connection.
-                session.queue = None
-                old.detach()
-                close_old("replaced")
-            returning = [(member, _stay_of(member, stays)) for member in session.members.values()]
-            resumed = {member.id for member, stay in returning if _goes_on(member, stay)}
-            if not resumed and not session.taken:
-                return False
-            replies = []
-            for member, stay in returning:
-                replies += self._arrive(member, stay, resumed=member.id in resumed)
-            self._attach(session, True, replies)
-        return True
+        lost = [
+            member.room
+            for _room, member, seq, _number in _match(session, stays)
+            if member is not None and not member.room.has(member, seq)
+        ]
+        if not self._is_same(session, len(lost)):
+            return False
+        if lost:
+            self._count_join(self._token_id or session.bundle.fingerprint)
+        with self._slots_to_change(lost, self._connection.patient_until()), session.lock:
+            return self._resume_locked(session, stays)
 
-    def _arrive(
-        self, member: Member[Receiver], stay: frames.Stay | None, resumed: bool
-    ) -> list[bytes]:
-        """What it has to hear of a room that it was in all the time."""
-        room, ref = member.room, None
-        if stay is not None and stay.log == room.log_id:
-            if resumed:
-                return [_resumed(member, stay.seq or 0)]
-            snapshot = room.begin_anew(member, stay.seq or 0, stay.number or 0)
-        else:  # it has never heard that it is in there
-            snapshot, ref = room.begin_anew(member), member.ref
-        self._services.broadcaster.mark(room)
-        return entered(snapshot, ref)
+    def _is_same(self, session: ServerSession, lost: int) -> bool:
+        """Whether the session is one that this client has heard of.
+
+        If it goes on in no room and has asked for nothing, it may not: ``welcome`` was lost, and
+        what it has sent and is not answered was for an earlier session.
+        """
+        if session.over or session.token_id != self._token_id:
+            return False
+        return lost < len(session.members) or session.taken > 0
+
+    def _resume_locked(self, session: ServerSession, stays: Sequence[frames.Stay]) -> bool:
+        old, close_old = session.queue, session.close_connection
+        if old is not None:
+            # Before a cursor is set back: it must not move on for the old connection.
+            session.queue = None
+            old.detach()
+            close_old("replaced")
+        returning = _match(session, stays)
+        lost = {
+            member.id
+            for _room, member, seq, number in returning
+            if member is not None and not member.room.resume(member, seq, number)
+        }
+        if not self._is_same(session, len(lost)):
+            return False
+        replies: list[bytes] = []
+        for room, member, seq, number in returning:
+            if member is None:
+                replies.append(refusal(Gone(), room=room))
+            elif member.id not in lost:
+                replies.append(_resumed(member, seq or 0))
+            else:
+                replies += entered(member.room.begin_anew(member, seq, number), member.ref)
+                self._services.broadcaster.mark(member.room)
+        self._attach(session, True, replies)
+        return True
 
     def _join_anew(self, confirm: frames.Confirm) -> ServerSession:
         nick = self._granted_nick(confirm.nick)
@@ -289,26 +305,31 @@ class ServerHandshake:
         services, connection = self._services, self._connection
         name = check_room(wanted)
         room = services.rooms.find(name)
-        with connection.slots_to_change(
-            [] if room is None else [room], until, services.accept_slot.released()
-        ) as late:
-            if connection.is_closing():
-                raise Closed()
-            if late:
-                raise RateLimited(retry_after=tenths(late))
-            with session.lock:  # who ends it now leaves all rooms that it has entered
-                if session.over or session.queue not in (None, connection.queue):
-                    raise Closed()  # its identity or token came a second time, or was revoked
-                member, snapshot = services.sessions.enter_room(session, name)
-                replies = [*unsaid, *entered(snapshot)]
-                unsaid.clear()
-                if session.queue is None:
-                    self._attach(session, False, replies)
-                else:
-                    connection.queue.attach([member], replies)
+        with self._slots_to_change([] if room is None else [room], until), session.lock:
+            # Who ends it after this leaves all rooms that it has entered.
+            if session.over or session.queue not in (None, connection.queue):
+                raise Closed()  # its identity or token came a second time, or was revoked
+            member, snapshot = services.sessions.enter_room(session, name)
+            replies = [*unsaid, *entered(snapshot)]
+            unsaid.clear()
+            if session.queue is None:
+                self._attach(session, False, replies)
+            else:
+                connection.queue.attach([member], replies)
         connection.queue.deliver()  # first of all, so that nothing is in its way
         if member.room.count() > 1:  # whoever comes later hears of this one by its roster
             services.broadcaster.broadcast(member.room)
+
+    @contextlib.contextmanager
+    def _slots_to_change(self, rooms: Sequence[Room[Receiver]], until: float) -> Iterator[None]:
+        """Wait until they may be changed.  Raises Closed or RateLimited."""
+        released = self._services.accept_slot.released()
+        with self._connection.slots_to_change(rooms, until, released) as late:
+            if self._connection.is_closing():
+                raise Closed()
+            if late:
+                raise RateLimited(retry_after=tenths(late))
+            yield
 
     @property
     def _token_id(self) -> str | None:
@@ -363,12 +384,6 @@ class ServerHandshake:
         self._websocket.charge_to(session.bucket)
 
 
-def _require_different(stays: Sequence[frames.Stay]) -> None:
-    """Raises Malformed for no room at all, and for one that comes twice."""
-    if not stays or len({room_key(stay.room) for stay in stays}) != len(stays):
-        raise Malformed()
-
-
 def _require_rooms(stays: Sequence[frames.Stay]) -> None:
     """Raises BadRoom if not one of them can be the name of a room."""
     for stay in stays:
@@ -378,21 +393,27 @@ def _require_rooms(stays: Sequence[frames.Stay]) -> None:
     raise BadRoom()
 
 
-def _stay_of(member: Member[Receiver], stays: Sequence[frames.Stay]) -> frames.Stay | None:
-    """The one that is about this member's room: by its log, or by its name."""
-    room = member.room
+class _Return(NamedTuple):
+    """A stay of a session that goes on; ``member`` is the session's place there, if it has one.
+
+    ``seq`` is None for a client that does not know the log, ``room`` empty where no stay names it.
+    """
+
+    room: str
+    member: Member[Receiver] | None
+    seq: int | None
+    number: int
+
+
+def _match(session: ServerSession, stays: Sequence[frames.Stay]) -> list[_Return]:
+    """Each stay, and then the places that none names."""
+    places = {room_key(room.name): session.members[room.number] for room in session.rooms()}
+    found = []
     for stay in stays:
-        if stay.log == room.log_id:
-            return stay
-    key = room_key(room.name)
-    return next((stay for stay in stays if room_key(stay.room) == key), None)
-
-
-def _goes_on(member: Member[Receiver], stay: frames.Stay | None) -> bool:
-    """Let it go on in its room where ``stay`` says; False if it cannot."""
-    if stay is None or stay.log != member.room.log_id:
-        return False
-    return member.room.resume(member, stay.seq or 0, stay.number or 0)
+        member = places.pop(room_key(stay.room), None)
+        known = member is not None and member.room.log_id == stay.log
+        found.append(_Return(stay.room, member, stay.seq if known else None, stay.number or 0))
+    return [*found, *(_Return("", member, None, 0) for member in places.values())]
 
 
 def _resumed(member: Member[Receiver], seq: int) -> bytes:

@@ -5,6 +5,8 @@ Sizes are in bytes, times in seconds.  Whatever a stranger can make grow has a l
 
 from __future__ import annotations
 
+from protocol.limits import ROOMS_OF_ONE
+
 # One thread and some 50 KB for each: what one process is meant for (docs/PERFORMANCE.md).
 CONNECTIONS = 4096
 # Of each connection its socket and what wakes its thread (two more where there is no eventfd),
@@ -68,7 +70,8 @@ ADDRESSES = 16384
 # Members and their nicknames, those included that may come back: somebody who comes again and
 # again under other keys leaves one each time, until its grace is over.
 SESSIONS = 2 * CONNECTIONS
-ROOMS = 4096
+# Four addresses' worth: each of 512 connections may be in 16. An empty one takes some 3 KB.
+ROOMS = 4 * ROOMS_OF_ONE * CONNECTIONS_OF_ADDRESS
 TOKENS = 1024
 # Identities whose place another one has taken with the same token, and that must not take it
 # back by themselves: more than come back at once. Of more, the oldest is forgotten first.

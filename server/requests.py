@@ -248,15 +248,15 @@ class Requests:
         return self._list_rooms(wanted)
 
     def _list_rooms(self, wanted: frames.ListRooms) -> bytes:
-        rooms = self._services.rooms.listing()
+        rooms = self._services.rooms
         listed: list[frames.RoomLine] = []
         size = 0
-        for line in rooms[: limits.ROOMS_LISTED]:
+        for line in rooms.listing(limits.ROOMS_LISTED):
             size += len(line.encode())
             if size > limits.ROSTER_BYTES:  # as large as a record should be
                 break
             listed.append(line)
-        return frames.RoomLines(wanted.ref, tuple(listed), len(rooms)).encode()
+        return frames.RoomLines(wanted.ref, tuple(listed), rooms.count()).encode()
 
     # What handlers share
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
+from heapq import nsmallest
 from typing import Generic, NamedTuple
 
 from protocol import frames
@@ -92,6 +93,7 @@ class Room(Generic[Owner]):
             self._arrive_locked(member)
             line = member.line().encode()
             self._append_locked(b'{"type":"joined","seq":%d,"member":%s}' % (self._seq, line))
+            self._trim_locked()  # whoever is the first needs no news of itself
             return self._snapshot_locked(member, missed=0)
 
     def leave(self, member: Member[Owner]) -> bool:
@@ -111,16 +113,14 @@ class Room(Generic[Owner]):
             self._append_locked(frames.Renamed(self._seq, member.id, nick).encode())
             return self._seq
 
-    def resume(self, member: Member[Owner], seq: int, number: int) -> bool:
+    def resume(self, member: Member[Owner], seq: int | None, number: int) -> bool:
         """Go on after ``seq`` and private ``number``; False if that is not there any more.
 
         Nor can anybody go on from before its join: it fell behind, or changed rooms, and what
         told it so was lost with the connection.
         """
         with self._lock:
-            if member.id not in self._members or member.behind:
-                return False
-            if not max(self._first_locked() - 1, member.joined) <= seq <= self._seq:
+            if seq is None or not self._has_locked(member, seq):
                 return False
             self._confirm_locked(member, seq, number)
             member.cursor = seq
@@ -129,6 +129,11 @@ class Room(Generic[Owner]):
             ]
             member.private.send_again()
             return True
+
+    def has(self, member: Member[Owner], seq: int | None) -> bool:
+        """Whether ``resume`` would say yes at this moment."""
+        with self._lock:
+            return seq is not None and self._has_locked(member, seq)
 
     def begin_anew(
         self, member: Member[Owner], seq: int | None = None, number: int = 0
@@ -269,6 +274,11 @@ class Room(Generic[Owner]):
         if place > member.cursor:
             return self._take_slice_locked(member, min(place, self._horizon))
         return member.private.take(member.cursor)
+
+    def _has_locked(self, member: Member[Owner], seq: int) -> bool:
+        if member.id not in self._members or member.behind:
+            return False
+        return max(self._first_locked() - 1, member.joined) <= seq <= self._seq
 
     def _require_locked(self, member: Member[Owner]) -> None:
         if member.id not in self._members:
@@ -448,8 +458,14 @@ class Rooms(Generic[Owner]):
             if not room.leave(member) and self._rooms.get(room_key(room.name)) is room:
                 del self._rooms[room_key(room.name)]
 
-    def listing(self) -> list[frames.RoomLine]:
-        """All rooms by name, with the number of their members."""
+    def listing(self, most: int | None = None) -> list[frames.RoomLine]:
+        """The first ``most`` rooms by name, or all, with the number of their members."""
         with self._lock:
-            lines = [frames.RoomLine(room.name, room.count()) for room in self._rooms.values()]
-        return sorted(lines, key=lambda line: room_key(line.room))
+            keys = sorted(self._rooms) if most is None else nsmallest(most, self._rooms)
+            rooms = [self._rooms[key] for key in keys]
+            return [frames.RoomLine(room.name, room.count()) for room in rooms]
+
+    def count(self) -> int:
+        """How many rooms there are."""
+        with self._lock:
+            return len(self._rooms)

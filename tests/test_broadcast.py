@@ -17,7 +17,8 @@ from protocol.keys import Bundle, Recipient
 from protocol.records import Sealer
 from server import limits
 from server.broadcast import Broadcaster, Receiver, SendQueue, entered
-from server.rooms import Member, Room, Rooms, Snapshot
+from server.member import Member
+from server.rooms import Room, Rooms, Snapshot
 from tests.stub_websocket import StubWebSocket
 from tests.wire import LONG, box, wrap
 from transport import Closed
@@ -85,26 +86,26 @@ class Someone:
         self.member: Member[Receiver] = Member(self, next(_ids), "someone", BUNDLE)
         self.snapshot = room.join(self.member)
 
-    def deliver(self) -> None:
+    def deliver(self, at: int = 1) -> None:
         """As a session with a connection, in a round of its own."""
         self.room.round()
-        self.queue.deliver()
+        self.queue.deliver(at)
 
-    def attach(self, room: Room[Receiver], *replies: bytes) -> Someone:
+    def attach(self, *replies: bytes) -> Someone:
         """Its own thread has come so far."""
-        self.queue.attach(room, self.member, replies)
+        self.queue.attach([self.member], replies)
         return self
 
 
 def post(someone: Someone, change: int, size: int = 5, ref: int = 1) -> frames.Post:
     """A post of ``size`` bytes."""
-    return frames.Post(ref, change, box(b"g" * size))
+    return frames.Post(ref, 1, change, box(b"g" * size))
 
 
 @pytest.fixture
 def room() -> Room[Receiver]:
     """An empty room."""
-    return Room("tea")
+    return Room("tea", 1)
 
 
 @pytest.fixture
@@ -130,14 +131,14 @@ def test_nothing_is_sent_before_it_is_attached(room: Room[Receiver]) -> None:
     room.post(alice.member, post(alice, 1))
     alice.deliver()
     assert alice.peer.records == []
-    alice.attach(room, b'{"type":"welcome"}')
+    alice.attach(b'{"type":"welcome"}')
     alice.deliver()
     assert [frame["type"] for frame in alice.peer.frames()] == ["welcome", "log"]
 
 
 def test_replies_come_before_slices(room: Room[Receiver]) -> None:
     """In the order in which they were given."""
-    alice = Someone(room).attach(room, reply(1))
+    alice = Someone(room).attach(reply(1))
     room.post(alice.member, post(alice, 1))
     alice.queue.reply(reply(2), reply(3))
     alice.deliver()
@@ -148,7 +149,7 @@ def test_replies_come_before_slices(room: Room[Receiver]) -> None:
 
 def test_nothing_new_sends_nothing(room: Room[Receiver]) -> None:
     """No empty records."""
-    alice = Someone(room).attach(room)
+    alice = Someone(room).attach()
     alice.deliver()
     alice.deliver()
     assert alice.peer.records == [] and alice.peer.wakes == 0
@@ -156,7 +157,7 @@ def test_nothing_new_sends_nothing(room: Room[Receiver]) -> None:
 
 def test_a_full_socket_is_left_to_its_own_thread(room: Room[Receiver]) -> None:
     """Nothing more is sealed; that thread is woken, and goes on where it was."""
-    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    alice, bob = Someone(room).attach(), Someone(room).attach()
     alice.deliver()
     bob.peer.full_after = 1
     change = bob.member.joined
@@ -174,7 +175,7 @@ def test_a_full_socket_is_left_to_its_own_thread(room: Room[Receiver]) -> None:
 
 def test_a_closed_peer_hurts_nobody(room: Room[Receiver]) -> None:
     """Its own thread finds out; it can come back and gets all again."""
-    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    alice, bob = Someone(room).attach(), Someone(room).attach()
     bob.peer.closed = True
     seq = room.post(alice.member, post(alice, 2))
     bob.deliver()
@@ -188,7 +189,7 @@ def test_a_closed_peer_hurts_nobody(room: Room[Receiver]) -> None:
 
 def test_after_detaching_no_slice_goes_out(room: Room[Receiver]) -> None:
     """The cursor belongs to another connection; what was said to this one still goes."""
-    alice = Someone(room).attach(room)
+    alice = Someone(room).attach()
     room.post(alice.member, post(alice, 1))
     alice.queue.detach()
     alice.queue.reply(reply(1))
@@ -199,8 +200,8 @@ def test_after_detaching_no_slice_goes_out(room: Room[Receiver]) -> None:
 
 def test_detaching_forgets_what_waits_to_be_sealed(room: Room[Receiver]) -> None:
     """A large post that was taken for the old connection is not sent on it."""
-    alice = Someone(room).attach(room)
-    bob = Someone(room).attach(room)
+    alice = Someone(room).attach()
+    bob = Someone(room).attach()
     alice.deliver()
     alice.peer.full_after = 1
     alice.queue.reply(reply(1))
@@ -212,19 +213,19 @@ def test_detaching_forgets_what_waits_to_be_sealed(room: Room[Receiver]) -> None
     alice.deliver()
     assert "posted" not in json.dumps(alice.peer.records)
     assert room.resume(alice.member, 2, 0)
-    alice.attach(room)
+    alice.attach()
     alice.deliver()
     assert alice.peer.numbers() == [2, 3]
 
 
 def test_changing_rooms(room: Room[Receiver]) -> None:
     """What the old room still had to say is over; the new one begins with its replies."""
-    other: Room[Receiver] = Room("coffee")
-    alice = Someone(room).attach(room)
+    other: Room[Receiver] = Room("coffee", 2)
+    alice = Someone(room).attach()
     room.post(alice.member, post(alice, 1))
     second: Member[Receiver] = Member(alice, next(_ids), "alice", BUNDLE)
     snapshot = other.join(second)
-    alice.queue.attach(other, second, entered(snapshot, 7))
+    alice.queue.attach([second], entered(snapshot, 7), leave=alice.member)
     alice.room = other
     other.post(second, post(alice, 1, ref=9))
     alice.deliver()
@@ -239,7 +240,7 @@ def test_falling_behind_is_told_with_a_roster(
 ) -> None:
     """`entered` with what was missed, the roster, then the log goes on; the others hear."""
     monkeypatch.setattr(protocol_limits, "LOG_ENTRIES", 4)
-    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    alice, bob = Someone(room).attach(), Someone(room).attach()
     for _ in range(10):
         room.post(alice.member, post(alice, 2))
         alice.deliver()
@@ -258,7 +259,7 @@ def test_the_others_hear_of_a_rejoin_though_its_connection_breaks(
 ) -> None:
     """The entry is in the log: the room is marked whatever became of the snapshot."""
     monkeypatch.setattr(protocol_limits, "LOG_ENTRIES", 4)
-    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    alice, bob = Someone(room).attach(), Someone(room).attach()
     for _ in range(10):
         room.post(alice.member, post(alice, 2))
     bob.peer.closed = True
@@ -281,7 +282,7 @@ def test_a_roster_is_split(room: Room[Receiver]) -> None:
 
 def test_an_empty_roster_is_one_frame() -> None:
     """Whoever counts frames is not left waiting."""
-    found = entered(Snapshot("tea", bytes(16), 1, 1, 0, []))
+    found = entered(Snapshot(1, "tea", bytes(16), 1, 1, 0, []))
     assert [json.loads(each)["type"] for each in found] == ["entered", "roster"]
 
 
@@ -295,8 +296,8 @@ def test_an_empty_roster_is_one_frame() -> None:
 )  # fmt: skip
 def test_records_stay_under_their_size(steps: list[tuple[str, int]]) -> None:
     """Whatever is mixed: under 64 KB sealed, or one frame with one post in it."""
-    room: Room[Receiver] = Room("tea")
-    alice, bob = Someone(room).attach(room), Someone(room).attach(room)
+    room: Room[Receiver] = Room("tea", 1)
+    alice, bob = Someone(room).attach(), Someone(room).attach()
     sealer = Sealer(bytes(32))
     sealed: list[tuple[int, list[bytes]]] = []
 
@@ -314,9 +315,9 @@ def test_records_stay_under_their_size(steps: list[tuple[str, int]]) -> None:
             room.post(alice.member, post(alice, change, size))
         elif step == "wrap":
             room.hold_wrap(bob.member, wrap(alice.member.id, number))
-            room.post(bob.member, frames.Post(1, change, box(epoch=number)))
+            room.post(bob.member, frames.Post(1, 1, change, box(epoch=number)))
         elif step == "private":
-            told = frames.Private(1, change, wrap(alice.member.id), box(b"g" * size))
+            told = frames.Private(1, 1, change, wrap(alice.member.id), box(b"g" * size))
             room.send_private(bob.member, told)
         elif step == "reply":
             alice.queue.reply(*[reply(1)] * (size // 100))
@@ -331,10 +332,10 @@ def test_records_stay_under_their_size(steps: list[tuple[str, int]]) -> None:
 
 def test_many_replies_and_a_slice_are_two_records(room: Room[Receiver]) -> None:
     """Each of them may be as large as a record should be."""
-    alice = Someone(room).attach(room)
+    alice = Someone(room).attach()
     for _ in range(2):
         room.post(alice.member, post(alice, 1))
-    bob = Someone(room).attach(room)
+    bob = Someone(room).attach()
     bob.deliver()
     room.post(alice.member, post(alice, bob.member.joined, size=39_000))
     bob.queue.reply(*[reply(1)] * 1000)
@@ -396,7 +397,7 @@ def test_no_wake_up_is_lost(room: Room[Receiver], point: str) -> None:
 
     The second thread never waits: it finds the lock taken, leaves its mark and goes.
     """
-    alice = Someone(room).attach(room)
+    alice = Someone(room).attach()
     pause = Pause()
     nothing = lambda: None  # noqa: E731
     if point == "sending":
@@ -427,8 +428,8 @@ def test_no_wake_up_is_lost(room: Room[Receiver], point: str) -> None:
 
 def test_many_threads_deliver_one_order(room: Room[Receiver]) -> None:
     """Posting and delivering from everywhere at once: each entry once, in order."""
-    alice = Someone(room).attach(room)
-    others = [Someone(room).attach(room) for _ in range(3)]
+    alice = Someone(room).attach()
+    others = [Someone(room).attach() for _ in range(3)]
     change = others[-1].member.joined
 
     def work(someone: Someone) -> None:
@@ -450,6 +451,8 @@ def test_many_threads_deliver_one_order(room: Room[Receiver]) -> None:
 class Crowd:
     """A room as the broadcaster sees it: whoever is there, and what happens when one is served."""
 
+    number = 1
+
     def __init__(self, *served: Callable[[], None]) -> None:
         self.rounds = 0
         self._served = served
@@ -461,13 +464,18 @@ class Crowd:
 
 
 class _Served:
-    def __init__(self, deliver: Callable[[], None]) -> None:
-        self.deliver = deliver
+    def __init__(self, serve: Callable[[], None]) -> None:
+        self._serve = serve
+
+    def deliver(self, at: int) -> None:
+        """Its turn."""
+        assert at == Crowd.number
+        self._serve()
 
 
 def test_the_pump_delivers_to_everyone(room: Room[Receiver], broadcaster: Broadcaster) -> None:
     """Also past one whose socket is full, and past one that has gone."""
-    people = [Someone(room).attach(room) for _ in range(5)]
+    people = [Someone(room).attach() for _ in range(5)]
     change = people[-1].member.joined
     for someone in people:
         someone.deliver()
@@ -592,8 +600,8 @@ def test_a_rejoin_reaches_the_others_through_the_pump(
 ) -> None:
     """It finds itself that somebody fell behind, and tells those it had served before."""
     monkeypatch.setattr(protocol_limits, "LOG_ENTRIES", 4)
-    alice = Someone(room, broadcaster.mark).attach(room)
-    bob = Someone(room, broadcaster.mark).attach(room)
+    alice = Someone(room, broadcaster.mark).attach()
+    bob = Someone(room, broadcaster.mark).attach()
     bob.peer.backlog = 1
     for _ in range(10):
         room.post(alice.member, post(alice, 2))
@@ -614,20 +622,20 @@ def test_a_failing_member_does_not_end_the_pump(monkeypatch: pytest.MonkeyPatch)
         def __init__(self) -> None:
             self.failed = False
 
-        def deliver(self) -> None:
+        def deliver(self, at: int) -> None:
             if not self.failed:
                 self.failed = True
                 raise ZeroDivisionError
             delivered.release()
 
     rooms: Rooms[Receiver] = Rooms()
-    room, _, _ = rooms.enter("a", Failing(), "alice", BUNDLE)
+    room = rooms.enter("a", Failing(), "alice", BUNDLE)[0].room
     broadcaster = Broadcaster(1)
     broadcaster.start()
     broadcaster.mark(room)
     other = Failing()
     other.failed = True
-    second, _, _ = rooms.enter("b", other, "bob", BUNDLE)
+    second = rooms.enter("b", other, "bob", BUNDLE)[0].room
     broadcaster.mark(second)
     assert delivered.acquire(timeout=10)
     broadcaster.mark(room)

@@ -228,7 +228,8 @@ def test_a_rename_and_a_change_of_rooms_wait_too(serve: Serve, wires: Wires) -> 
     alice.entries(2)
     carol = wires(server, 2).join("carol", "porch")
     clock = crowd(server)
-    alice.send(frames.Post(1, alice.at, 2, box()), frames.Nick(2, alice.at, "alicia"), frames.ListRooms(3))
+    at = alice.at
+    alice.send(frames.Post(1, at, 2, box()), frames.Nick(2, at, "alicia"), frames.ListRooms(3))
     assert isinstance(bob.entries(3)[0], frames.Posted)
     assert alice.find(frames.Accepted) == frames.Accepted(1, 3)
     assert alice.find(frames.Wait).seconds == 0.2
@@ -236,12 +237,12 @@ def test_a_rename_and_a_change_of_rooms_wait_too(serve: Serve, wires: Wires) -> 
     assert alice.find(frames.Accepted) == frames.Accepted(2, 4)
     assert alice.find(frames.RoomLines).ref == 3
     clock = crowd(server)
-    carol.send(frames.Enter(1, "default"))
+    carol.send(frames.Enter(1, "default", carol.at))
     carol.expect(frames.Wait)
     clock.now += 1.0
     assert carol.arrive().room == "default"
     crowd(server)
-    bob.send(frames.Enter(1, "attic"), frames.Enter(2, "Attic"))
+    bob.send(frames.Enter(1, "attic", bob.at), frames.Enter(2, "Attic"))
     assert bob.find(frames.Entered).room == "attic"
     assert [bob.find(frames.Accepted).ref for _ in range(2)] == [1, 2]
 

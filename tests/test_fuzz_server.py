@@ -212,7 +212,7 @@ def insiders(peer: Stranger) -> None:
 def records(peer: Stranger) -> None:
     """Who knows the password: records that do not open, or come again."""
     peer.join()
-    record = peer.link.seal([frames.Seen(1).encode()])
+    record = peer.link.seal([frames.Seen((frames.Position(1, 1, 0),)).encode()])
     peer.say(record)
     peer.try_(spoil(record, peer.recipe(), (HELLO,)), 2)
     peer.say(record)

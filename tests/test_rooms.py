@@ -25,7 +25,8 @@ from protocol.errors import (
     Unexpected,
 )
 from protocol.keys import Bundle, Recipient
-from server.rooms import Entry, Member, Room, Rooms, Snapshot
+from server.member import Member
+from server.rooms import Entry, Room, Rooms, Snapshot
 from tests.held import held
 from tests.wire import box, wrap
 
@@ -36,7 +37,7 @@ Frames = list[dict[str, Any]]
 @pytest.fixture
 def room() -> Room[str]:
     """An empty room."""
-    return Room("tea")
+    return Room("tea", 1)
 
 
 _ids = iter(range(1, 1 << 30))
@@ -51,7 +52,7 @@ def join(room: Room[str], nick: str = "someone") -> Member[str]:
 
 def post(change: int, ref: int = 1, size: int = 5) -> frames.Post:
     """A post with ``size`` bytes of something sealed."""
-    return frames.Post(ref, change, box(b"g" * size))
+    return frames.Post(ref, 1, change, box(b"g" * size))
 
 
 def give(
@@ -60,13 +61,13 @@ def give(
     """A wrap for ``to`` and the post that brings it; whether it was brought."""
     before = to.private.number
     room.hold_wrap(sender, wrap(to.id, epoch, n))
-    room.post(sender, frames.Post(1, room._changes[-1], box(epoch=epoch, n=n)))
+    room.post(sender, frames.Post(1, 1, room._changes[-1], box(epoch=epoch, n=n)))
     return to.private.number > before
 
 
 def private(to: Member[str], change: int, ref: int = 1, size: int = 5) -> frames.Private:
     """A private post, likewise."""
-    return frames.Private(ref, change, wrap(to.id), box(b"g" * size))
+    return frames.Private(ref, 1, change, wrap(to.id), box(b"g" * size))
 
 
 def take(room: Room[str], member: Member[str]) -> Frames:
@@ -133,7 +134,7 @@ def test_a_slice_names_how_far_it_reaches(room: Room[str]) -> None:
     bob = join(room, "bob")
     room.post(alice, post(before))
     (log,) = take(room, bob)
-    assert log == {"type": "log", "to": 3, "entries": []}
+    assert log == {"type": "log", "at": 1, "to": 3, "entries": []}
 
 
 def test_changes_of_membership_are_entries(room: Room[str]) -> None:
@@ -167,8 +168,8 @@ def test_a_newcomer_starts_at_the_end(room: Room[str]) -> None:
     bob = Member("bob", next(_ids), "bob", BUNDLE)
     snapshot = room.join(bob)
     assert snapshot.seq == 3 and snapshot.member_id == bob.id and snapshot.missed == 0
-    assert [json.loads(line)["nick"] for line in snapshot.lines] == ["alice", "bob"]
-    assert [json.loads(line)["joined"] for line in snapshot.lines] == [1, 3]
+    assert [line.nick for line in snapshot.members] == ["alice", "bob"]
+    assert [line.joined for line in snapshot.members] == [1, 3]
     assert take(room, bob) == []
 
 
@@ -186,7 +187,7 @@ def test_what_was_sealed_before_a_join_does_not_reach_the_newcomer(room: Room[st
 def test_a_shared_slice_does_not_leak_what_is_not_for_all(room: Room[str]) -> None:
     """Whoever asks first: the slice that is kept is not handed to whom it is not for."""
     for newcomer_first in (True, False):
-        room = Room("tea")
+        room = Room("tea", 1)
         alice = join(room, "alice")
         take(room, alice)
         bob = join(room, "bob")
@@ -212,9 +213,9 @@ def test_slices_are_encoded_once_for_all(
     made = []
     encode = frames.encode_log
 
-    def counted(to: int, found: Sequence[bytes]) -> bytes:
+    def counted(at: int, to: int, found: Sequence[bytes]) -> bytes:
         made.append(to)
-        return encode(to, found)
+        return encode(at, to, found)
 
     monkeypatch.setattr(frames, "encode_log", counted)
     room.round()
@@ -284,8 +285,8 @@ def test_private_frames_are_of_the_specification(room: Room[str]) -> None:
     give(room, bob, alice, 3, 9)
     assert room.send_private(bob, private(alice, bob.joined)) == "alice"
     _, key, _, told = (frames.from_object(each, frames.SERVER_FRAMES) for each in take(room, alice))
-    assert key == frames.KeyFor(1, bob.id, wrap(alice.id, 3, 9))
-    assert told == frames.PrivateFor(2, bob.id, 2, wrap(alice.id), box(b"g" * 5))
+    assert key == frames.KeyFor(1, 1, bob.id, wrap(alice.id, 3, 9))
+    assert told == frames.PrivateFor(1, 2, bob.id, 2, wrap(alice.id), box(b"g" * 5))
 
 
 def test_private_ones_are_for_one_alone(room: Room[str]) -> None:
@@ -303,11 +304,11 @@ def test_wraps_wait_for_a_post_of_their_epoch_that_is_taken(room: Room[str]) -> 
     alice, bob = join(room, "alice"), join(room, "bob")
     room.hold_wrap(alice, wrap(bob.id, epoch=1))
     with pytest.raises(Unexpected):
-        room.post(alice, frames.Post(1, 99, box(epoch=1)))
+        room.post(alice, frames.Post(1, 1, 99, box(epoch=1)))
     room.hold_wrap(alice, wrap(bob.id, epoch=2))  # sealed anew; what was for the first is gone
-    room.post(alice, frames.Post(2, bob.joined, box(epoch=3)))
+    room.post(alice, frames.Post(2, 1, bob.joined, box(epoch=3)))
     assert [each["type"] for each in take(room, bob)] == ["log"]
-    room.post(alice, frames.Post(3, bob.joined, box(epoch=2, n=4)))
+    room.post(alice, frames.Post(3, 1, bob.joined, box(epoch=2, n=4)))
     key, log = take(room, bob)
     assert key["wrap"]["epoch"] == 2 and log["type"] == "log"
 
@@ -497,7 +498,7 @@ def test_falling_off_the_end(room: Room[str], monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(snapshot, Snapshot)
     assert snapshot.missed == 20
     assert snapshot.seq == bob.joined == last(room) == 23
-    assert [json.loads(line)["joined"] for line in snapshot.lines] == [1, 23]
+    assert [line.joined for line in snapshot.members] == [1, 23]
     (entry,) = entries(take(room, alice))
     assert entry == {"type": "rejoined", "seq": 23, "id": bob.id}
     assert take(room, bob) == []
@@ -612,7 +613,7 @@ def test_rejoining_makes_everyone_count_it_as_lacking_their_keys(
         room.post(alice, post(bob.joined))
     assert room.hold_wrap(alice, wrap(bob.id, epoch=2))  # and this one is dropped with his place
     assert isinstance(room.take(bob), Snapshot)
-    room.post(alice, frames.Post(1, bob.joined, box(epoch=2)))
+    room.post(alice, frames.Post(1, 1, bob.joined, box(epoch=2)))
     assert not bob.private
     # What comes again with a post that was taken leads back to what he may have opened, and the
     # next one is for what follows.
@@ -705,7 +706,7 @@ class History:
     """A room, its members as clients see it, and what each of them must have got."""
 
     def __init__(self) -> None:
-        self.room: Room[str] = Room("tea")
+        self.room: Room[str] = Room("tea", 1)
         self.readers: list[Reader] = []
         self.log: dict[int, tuple[str, int, int]] = {}  # kind, sender, change
         self.refs = 0
@@ -738,13 +739,14 @@ class History:
         before = [each.member.private.number for each in self.readers]
         place = self.room._seq
         change = changes[-1 - amount % len(changes)]
-        self.room.post(reader.member, frames.Post(self.refs, change, sealed))
+        self.room.post(reader.member, frames.Post(self.refs, 1, change, sealed))
         for each, number in zip(self.readers, before, strict=True):
             each.expect_private(number, place)
 
     def do_wrap(self, reader: Reader, amount: int) -> None:
         other = self.readers[amount % len(self.readers)]
-        epoch = reader.member.wrapped.epoch + amount % 2
+        wrapped = reader.member.wrapped
+        epoch = (0 if wrapped is None else wrapped.epoch) + amount % 2
         before = other.member.private.number
         self.room.hold_wrap(reader.member, wrap(other.member.id, epoch, self.refs + 1))
         assert other.member.private.number == before
@@ -941,16 +943,17 @@ def test_a_room_is_full(room: Room[str], monkeypatch: pytest.MonkeyPatch) -> Non
 def test_rooms_come_and_go() -> None:
     """The first makes it, the last takes it along; a new one of that name has a new log."""
     rooms: Rooms[str] = Rooms()
-    room, alice, snapshot = rooms.enter("Tea", "a", "alice", BUNDLE)
-    same, bob, _ = rooms.enter("tEA", "b", "bob", BUNDLE)
-    assert same is room and snapshot.room == "Tea" and held(rooms) == 1
-    rooms.leave(room, alice)
+    alice, snapshot = rooms.enter("Tea", "a", "alice", BUNDLE)
+    bob, _ = rooms.enter("tEA", "b", "bob", BUNDLE)
+    assert bob.room is alice.room and snapshot.room == "Tea" and held(rooms) == 1
+    rooms.leave(alice)
     assert held(rooms) == 1
-    rooms.leave(room, bob)
+    rooms.leave(bob)
     assert held(rooms) == 0
-    other, _, _ = rooms.enter("tea", "a", "alice", BUNDLE)
-    rooms.leave(room, bob)  # again, by mistake
-    assert held(rooms) == 1 and other.log_id != room.log_id
+    other, anew = rooms.enter("tea", "a", "alice", BUNDLE)
+    rooms.leave(bob)  # again, by mistake
+    assert held(rooms) == 1 and other.room.log_id != bob.room.log_id
+    assert anew.at != snapshot.at
 
 
 def test_ids_are_never_used_again() -> None:
@@ -959,24 +962,24 @@ def test_ids_are_never_used_again() -> None:
     seen = set()
     for name in "abab":
         for _ in range(3):
-            room, member, _ = rooms.enter(name, "a", "alice", BUNDLE)
+            member, _ = rooms.enter(name, "a", "alice", BUNDLE)
             assert member.id not in seen
             seen.add(member.id)
-            rooms.leave(room, member)
+            rooms.leave(member)
 
 
 def test_rooms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is refused; going into one that is there is not."""
     rooms: Rooms[str] = Rooms(most=2)
     rooms.enter("a", "1", "x", BUNDLE)
-    room, member, _ = rooms.enter("b", "2", "y", BUNDLE)
+    member, _ = rooms.enter("b", "2", "y", BUNDLE)
     with pytest.raises(ServerFull):
         rooms.enter("c", "3", "z", BUNDLE)
     rooms.enter("a", "3", "z", BUNDLE)
     monkeypatch.setattr(limits, "ROOM_MEMBERS", 2)
     with pytest.raises(RoomFull):
         rooms.enter("a", "4", "w", BUNDLE)
-    rooms.leave(room, member)
+    rooms.leave(member)
     rooms.enter("c", "3", "z", BUNDLE)
     assert held(rooms) == 2
 
@@ -1017,7 +1020,7 @@ def test_posting_and_taking_at_once(room: Room[str], monkeypatch: pytest.MonkeyP
     def write(number: int) -> None:
         for ref in range(1, 101):
             room.hold_wrap(writers[number], wrap(readers[ref % 3].id, ref))
-            sealed = frames.Post(ref, change, box(epoch=ref))
+            sealed = frames.Post(ref, 1, change, box(epoch=ref))
             seqs[number].append(room.post(writers[number], sealed))
 
     def read(number: int) -> None:
@@ -1053,12 +1056,13 @@ def test_coming_and_going_at_once() -> None:
         try:
             for turn in range(60):
                 name = f"room-{turn % 2}"
-                room, member, snapshot = rooms.enter(name, "x", f"n{number}", BUNDLE)
+                member, snapshot = rooms.enter(name, "x", f"n{number}", BUNDLE)
+                room = member.room
                 assert snapshot.seq == member.joined
                 room.post(member, post(member.joined))
                 taken = take(room, member)
                 assert all(seq > member.joined for seq in numbers(taken))
-                rooms.leave(room, member)
+                rooms.leave(member)
         except BaseException as error:
             failures.append(error)
 

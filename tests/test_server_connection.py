@@ -693,7 +693,7 @@ def test_resuming_in_place(server: ChatServer, wires: Wires) -> None:
     alice.cut()
     bob.post(change)
     bob.find(frames.Accepted)
-    back = wires(server, 0).join("ignored", "ignored", alice.resume_point(2))
+    back = wires(server, 0).join("ignored", "DEFAULT", alice.resume_point(2))
     assert back.welcome is not None and back.welcome.nick == "alice"
     assert back.welcome.resumed
     assert back.entered == frames.Entered(
@@ -932,13 +932,14 @@ def test_coming_back_after_changing_rooms_twice(server: ChatServer, wires: Wires
     """In the same room as another member: what it knows of itself is not true any more."""
     alice, _, _ = pair(server, wires)
     known = alice.resume_point(2)
-    alice.send(frames.Enter(1, "other"), frames.Enter(2, "default"))
+    alice.send(frames.Enter(1, "other", 1), frames.Enter(2, "default", 2))
     until(room_is(server, 2))
     assert alice.find(frames.Accepted).ref == 1
     assert alice.find(frames.Accepted).ref == 2
     alice.cut()
     again = wires(server, 0).join("alice", "default", known)
     assert again.entered is not None and not again.entered.resumed
+    assert again.entered.ref == 2 and again.entered.id == 4
 
 
 def test_one_identity_twice_at_once(
@@ -1128,7 +1129,7 @@ def test_joins_of_an_address(
     assert again.ended() == []
     bob = wires(server, 1).join("bob")
     bob.cut()  # coming back is no join
-    back = wires(server, 1).join("bob", "", bob.resume_point(1))
+    back = wires(server, 1).join("bob", "default", bob.resume_point(1))
     assert back.entered is not None and back.entered.resumed
 
 
@@ -1315,7 +1316,8 @@ def test_a_long_list_of_rooms_is_cut(
 ) -> None:
     """It fits a record, whatever the rooms are called."""
     names = [frames.RoomLine("\U00020000" * 64, 1)] * 2000
-    monkeypatch.setattr(server._services.rooms, "listing", lambda: names)
+    monkeypatch.setattr(server._services.rooms, "listing", lambda most: names[:most])
+    monkeypatch.setattr(server._services.rooms, "count", lambda: len(names))
     wire = wires(server, 0).join("alice")
     wire.send(frames.ListRooms(1))
     text = wire.message()
@@ -1323,7 +1325,7 @@ def test_a_long_list_of_rooms_is_cut(
     wire._open(text)
     listed = wire.find(frames.RoomLines)
     assert listed.of == 2000 and 100 < len(listed.rooms) < 200
-    monkeypatch.setattr(server._services.rooms, "listing", lambda: [frames.RoomLine("x", 1)] * 600)
+    names[:] = [frames.RoomLine("x", 1)] * 600
     wire.send(frames.ListRooms(2))
     assert len(wire.find(frames.RoomLines).rooms) == limits.ROOMS_LISTED
 

@@ -13,6 +13,7 @@ from protocol.errors import NickLost, NickTaken
 from protocol.keys import Bundle, Recipient
 from server import limits
 from server.broadcast import Receiver, SendQueue
+from server.member import Member
 from server.rooms import Room, Rooms
 from server.sessions import ServerSession, Sessions
 from tests.held import held
@@ -50,11 +51,9 @@ class House:
         """One in the room and with a connection."""
         session, peer = self.session(nick, number), Peer()
         with session.lock:
-            session.room, session.member, _ = self.rooms.enter(
-                "tea", session, nick, session.bundle
-            )
+            member, _ = self.sessions.enter_room(session, "tea")
             session.queue = SendQueue(peer.seal, peer, self.changed.append)
-            session.queue.attach(session.room, session.member, [])
+            session.queue.attach([member], [])
         return session, peer
 
     def lose(self, session: ServerSession) -> SendQueue:
@@ -63,6 +62,12 @@ class House:
         assert queue is not None
         assert self.sessions.lose(session, queue)
         return queue
+
+
+def place(session: ServerSession) -> Member[Receiver]:
+    """Its one place."""
+    (member,) = session.members.values()
+    return member
 
 
 @pytest.fixture
@@ -177,13 +182,12 @@ def test_ending_leaves_the_room(house: House) -> None:
     """Once, and the room hears of it."""
     alice, _ = house.connected("alice")
     bob, peer = house.connected("bob")
-    room = alice.room
+    room = place(alice).room
     house.sessions.end(alice)
     house.sessions.end(alice)
     assert alice.over and house.changed == [room]
-    assert room is not None
     room.round()
-    bob.deliver()
+    bob.deliver(room.number)
     left = json.dumps(peer.records).count('"left"')
     assert left == 1
     house.sessions.end(bob)
@@ -223,7 +227,7 @@ def test_many_ends_at_once_are_one(house: House) -> None:
     for thread in threads:
         thread.join()
     assert len(house.changed) == 1
-    assert alice.room is not None and alice.room.count() == 1
+    assert place(alice).room.count() == 1
 
 
 # Grace
@@ -314,7 +318,7 @@ def test_a_grace_makes_room_for_the_living(house: House) -> None:
     living.group = "a"
     assert not house.sessions.make_room(Room("another"))
     gone = []
-    while house.sessions.make_room(living.room):
+    while house.sessions.make_room(place(living).room):
         left = {session.nick for session in house.sessions.live()}
         gone.append({f"ghost-{number}" for number in range(4)} - left)
     assert [sorted(each)[-1] for each in gone] == ["ghost-1", "ghost-1", "ghost-2", "ghost-3"]
@@ -327,13 +331,13 @@ def test_what_is_said_during_a_grace_waits(house: House) -> None:
     alice, _ = house.connected("alice")
     bob, _ = house.connected("bob")
     house.lose(bob)
-    assert alice.room is not None and alice.member is not None and bob.member is not None
-    seq = alice.room.post(alice.member, frames.Post(1, 2, box()))
-    alice.room.round()
-    bob.deliver()
-    assert bob.member.cursor == 2
-    assert alice.room.resume(bob.member, 2, 0)
-    taken = alice.room.take(bob.member)
+    room, member = place(bob).room, place(bob)
+    seq = room.post(place(alice), frames.Post(1, 1, 2, box()))
+    room.round()
+    bob.deliver(room.number)
+    assert member.cursor == 2
+    assert room.resume(member, 2, 0)
+    taken = room.take(member)
     assert isinstance(taken, list) and json.loads(taken[0])["to"] == seq
 
 
@@ -343,17 +347,16 @@ def test_a_pump_that_comes_late_takes_nothing_from_who_came_back(house: House) -
     bob, _ = house.connected("bob")
     late = bob.queue  # the broadcaster has got this far
     house.lose(bob)
-    room, member = bob.room, bob.member
-    assert late is not None and room is not None and member is not None
-    assert alice.member is not None
+    room, member = place(bob).room, place(bob)
+    assert late is not None
     assert room.resume(member, 2, 0)
     peer = Peer()
     bob.queue = SendQueue(peer.seal, peer, house.changed.append)
-    bob.queue.attach(room, member, [])
-    seq = room.post(alice.member, frames.Post(1, 2, box()))
+    bob.queue.attach([member], [])
+    seq = room.post(place(alice), frames.Post(1, 1, 2, box()))
     room.round()
-    late.deliver()
-    bob.deliver()
+    late.deliver(room.number)
+    bob.deliver(room.number)
     assert peer.numbers() == [seq]
 
 
@@ -395,8 +398,7 @@ def test_a_token_takes_its_own_place(house: House, lost: bool) -> None:
     old.token_id = "t"
     told: list[str] = []
     old.close_connection = told.append
-    room, member = old.room, old.member
-    assert room is not None and member is not None
+    room = place(old).room
     if lost:
         house.lose(old)
         old.close_connection = told.append

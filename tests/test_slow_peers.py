@@ -222,7 +222,7 @@ def test_a_member_whose_record_never_ends(
     wire = wires(server, 0).join("alice")
     library: Any = wire.peer
     with Asking(server.port):
-        record = wire.link.seal([frames.Seen(1).encode()])
+        record = wire.link.seal([wire.seen(1).encode()])
         frames_of_it = [masked(2, record[:1], final=False)]
         frames_of_it += [masked(0, record[at : at + 1], final=False) for at in range(1, 300)]
         pause = threading.Event()
