@@ -5,30 +5,28 @@ whatever one of the two changes without the other, and without the document, is 
 the real server and with real clients in every feature.  It is also what attacks are made with
 (``tests/attacks``), since nothing keeps it from saying what an honest client never would.
 
-``second_socket`` has the WebSocket, ``second_crypto`` the primitives, ``second_room`` what members
-say to each other.  One thread: whoever asks for something reads until it is there.
+``second_socket`` has the WebSocket, ``second_crypto`` the primitives, ``second_link`` the handshake
+and records, ``second_rooms`` which rooms it is in, ``second_room`` what members of one say to each
+other.  One thread: whoever asks for something reads until it is there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
-import secrets
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from cryptography.fernet import InvalidToken
-
 from tests import second_crypto as crypto
+from tests.second_crypto import name_key
+from tests.second_link import Broken, Link, Refusal, compact, parse, raise_refused
 from tests.second_room import Post, Room, Unreadable
-from tests.second_schema import CLEAR, ENTRIES, SERVER, Malformed, read
+from tests.second_rooms import Rooms
+from tests.second_schema import ENTRIES, SERVER, Malformed, read
 from tests.second_socket import Ended, WebSocket
 
-VERSION = 2
-RECORD_PAD = 256
 SEEN_BYTES = 524_288
 ANSWER_SECONDS = 75.0  # for each of `key` and the first record
 STALE_TRIES = 7
@@ -36,109 +34,17 @@ STALE_TRIES = 7
 Frame = dict[str, Any]
 
 
-class Refusal(Exception):
-    """The server refused to let in; ``clear``: anybody in between may have said so."""
-
-    def __init__(self, frame: Frame, clear: bool) -> None:
-        super().__init__(frame["code"])
-        self.code, self.frame, self.clear = frame["code"], frame, clear
-
-
-class Broken(Exception):
-    """The server did what it must not; the connection is over."""
-
-
 class Event(NamedTuple):
-    """What happened: ``post`` (of anybody), ``joined``, ``warning``, …, and about what."""
+    """What happened: ``post`` (of anybody), ``joined``, ``warning``, …, about what, and where."""
 
     kind: str
     what: Any
-
-
-class Link:
-    """The client's half of the handshake, and the records after it."""
-
-    def __init__(self, prs: bytes, keys: crypto.Keys | None = None) -> None:
-        self.keys = keys or crypto.Keys()
-        self._prs = prs
-        self._spoken: list[bytes] = []  # the frames in clear, as they were on the wire
-        self.agreed = False
-
-    def hello(self, greeting: str, token: str | None, ticket: bytes | None) -> str:
-        """The answer to `greeting`.  Raises Broken."""
-        frame = read_clear(greeting, "greeting")
-        if frame["version"] != VERSION:
-            raise Broken("another version")
-        nonce = secrets.token_bytes(16)
-        self.sid = crypto.from_text(frame["nonce"], 16) + nonce
-        self.cpace = crypto.Cpace(self._prs, self.sid)
-        hello: Frame = {
-            "type": "hello",
-            "version": VERSION,
-            "nonce": crypto.to_text(nonce),
-            "proof": "password" if token is None else "token",
-            "rsa": crypto.to_text(self.keys.rsa),
-            "kem": crypto.to_text(self.keys.kem),
-            "share": crypto.to_text(self.cpace.share),
-        }
-        if token is not None:
-            name = token.split(".")[0].encode("ascii")
-            hello["token"] = crypto.to_text(crypto.digest("cmdchat token name 1", self.sid, name))
-        if ticket is not None:
-            name = crypto.digest("cmdchat ticket name 1", self.sid, ticket)
-            hello["ticket"] = crypto.to_text(name)
-        text = compact(hello)
-        self._spoken = [greeting.encode(), text.encode()]
-        return text
-
-    def agree(self, key: str) -> None:
-        """Take the server's `key`.  Raises Broken."""
-        frame = read_clear(key, "key")
-        wrapped = crypto.from_text(frame["wrapped"], 1392)
-        info = crypto.labelled("cmdchat link key 1", hashlib.sha256(self._spoken[1]).digest())
-        own = crypto.labelled("cmdchat link recipient 1", self.keys.rsa, self.keys.kem)
-        try:
-            k0 = self.keys.unwrap(wrapped, info)
-            isk = self.cpace.as_initiator(crypto.from_text(frame["share"], 32), own, wrapped)
-        except ValueError:
-            raise Broken("key") from None
-        self._spoken.append(key.encode())
-        salt = crypto.digest("cmdchat transcript 1", *self._spoken)
-        self._sending = crypto.hkdf(k0 + isk, salt, crypto.labelled("cmdchat link client 1"))
-        self._receiving = crypto.hkdf(k0 + isk, salt, crypto.labelled("cmdchat link server 1"))
-        self._sent = self._received = 0
-        self.agreed = True
-
-    def to_sign(self, fingerprint: bytes) -> bytes:
-        return crypto.labelled("cmdchat confirm 1", *self._spoken, fingerprint)
-
-    def seal(self, *frames: Frame | bytes) -> bytes:
-        """A record; a frame that is bytes already goes into it as it is."""
-        encoded = (x if isinstance(x, bytes) else compact(x).encode() for x in frames)
-        plain = crypto.u64(self._sent) + b"[" + b",".join(encoded) + b"]"
-        plain += b" " * (-len(plain) % RECORD_PAD)
-        self._sent += 1
-        return crypto.unpadded(crypto.seal(self._sending, plain))
-
-    def open(self, record: str | bytes) -> list[Any]:
-        """The frames in a record.  Raises Broken."""
-        if isinstance(record, str):
-            raise Broken("a text")
-        try:
-            plain = crypto.unseal(self._receiving, crypto.padded(record))
-            values = parse(plain[8:])
-        except (InvalidToken, ValueError):
-            raise Broken("a record that does not open") from None
-        if plain[:8] != crypto.u64(self._received) or len(plain) % RECORD_PAD:
-            raise Broken("not the next record")
-        self._received += 1
-        if not isinstance(values, list) or len(values) > 1024:
-            raise Broken("no list of frames")
-        return values
+    room: str
 
 
 class Client:
-    """One member.  ``identity`` and ``keys``: made already (keys are for one connection only)."""
+    """One member, in one room or more: ``room`` is the one that is talked to unless another is
+    named.  ``identity`` and ``keys``: made already (keys are for one connection only)."""
 
     def __init__(
         self,
@@ -150,30 +56,43 @@ class Client:
         prs: bytes | None = None,
         token: str | None = None,
         room: str = "default",
+        rooms: Sequence[str] = (),
         secret: str | None = None,
         identity: crypto.Identity | None = None,
         keys: crypto.Keys | None = None,
         **network: Any,
     ) -> None:
+        """``rooms``: more of them; ``secret``: of ``room``."""
         self._where, self._network, self._keys = (host, port), network, keys
         if prs is None:
             prs = crypto.token_prs(token) if token else crypto.password_prs(password or "")
         self._prs, self._token = prs, token
-        self.nick, self._wanted, self._asked = nick, room, room
+        self.nick = nick
+        self._nicks: dict[int, str] = {}  # that were asked for, and not refused; key: ref
         self.identity = identity or crypto.Identity()
-        self.room = Room(self.identity, self._warn)
+        self.rooms = Rooms(self.identity, [room, *rooms], self._warn)
+        self._shown = name_key(room)
         self.events: list[Event] = []
         self.answers: dict[int, Frame] = {}
         self.unknown: set[str] = set()  # keys and types that the document does not have
         self.goodbye: str | None = None
         self.ticket: bytes | None = None
         self.last_ref = 0
-        self._open: dict[int, bytes] = {}  # requests without an answer, as they were sealed
-        self._posts: set[int] = set()  # those of them that are posts, all sealed for one change
-        self._sealed_for = 0
+        self._open: dict[int, list[bytes]] = {}  # requests without an answer, as they were sealed
+        self._sealed_in: dict[int, Room] = {}  # those of them that are posts
         self._secrets: dict[bytes, bytes] = {}
         if secret is not None:
             self.know_secret(room, secret)
+
+    @property
+    def room(self) -> Room:
+        """The one that is talked to: shown last, or any where that one is gone."""
+        return self.rooms.open.get(self._shown) or next(iter(self.rooms.open.values()))
+
+    def show(self, name: str) -> Room:
+        """Talk to this room from now on."""
+        self._shown = name_key(name)
+        return self.rooms.open[self._shown]
 
     # Coming in
 
@@ -185,7 +104,7 @@ class Client:
             if frames and self._is_wait(frames[0]):
                 frames = self.link.open(self._first_record())
             self._enter_live(frames)
-            self.read(lambda: not self._arriving and self.room.ready, "the roster", 30.0)
+            self.read(lambda: self.rooms.arrived, "the rosters", 30.0)
         except (Refusal, Broken, Ended):
             self.socket.cut()
             raise
@@ -207,26 +126,23 @@ class Client:
         confirm: Frame = {
             "type": "confirm",
             "nick": self.nick,
-            "room": self._wanted,
+            "stays": self.rooms.stays(resume),
             "bundle": self.identity.bundle,
             "sig": crypto.to_text(signature),
         }
-        if resume:
-            place = {"seq": self.room.seq, "number": self.room.number}
-            confirm.update(log=crypto.to_text(self.room.log_id), **place)
         self.socket.send(self.link.seal(confirm))
 
     def resume(self) -> Client:
         """Come back after the connection was lost, and say again what was not answered."""
         self.join(resume=True)
         if self.resumed:
-            for _, frame in sorted(self._open.items()):
-                self.send(frame)
+            for _, frames in sorted(self._open.items()):
+                self.send(*frames)
         else:
             for ref in list(self._open):
                 self._note("handed back", ref)
             self._open.clear()
-            self._posts.clear()
+            self._sealed_in.clear()
         return self
 
     def _clear(self, seconds: float) -> str:
@@ -235,7 +151,7 @@ class Client:
             raise Broken("silence")
         if not isinstance(message, str):
             raise Broken("a record before its time")
-        _raise_refused(parse(message.encode()), clear=True)
+        raise_refused(parse(message.encode()), clear=True)
         return message
 
     def _first_record(self) -> bytes:
@@ -243,7 +159,7 @@ class Client:
         if message is None:
             raise Broken("silence")
         if isinstance(message, str):
-            _raise_refused(parse(message.encode()), clear=True)
+            raise_refused(parse(message.encode()), clear=True)
             raise Broken("a text")
         return message
 
@@ -258,17 +174,15 @@ class Client:
     def _enter_live(self, frames: list[Any]) -> None:
         if not frames:
             raise Broken("an empty first record")
-        _raise_refused(frames[0], clear=False)
+        raise_refused(frames[0], clear=False)
         welcome = self._checked(frames[0], SERVER)
         if welcome is None or welcome["type"] != "welcome":
             raise Broken("no welcome")
         self.nick = welcome["nick"]
-        self.welcome = welcome
-        self.room.most = welcome["max_message_size"]
+        self.welcome, self.resumed = welcome, welcome["resumed"]
+        self.rooms.welcomed(self.resumed, welcome["max_message_size"])
         if welcome.get("ticket") is not None:
             self.ticket = crypto.from_text(welcome["ticket"], 16)
-        self.resumed = False
-        self._arriving = True
         self._beat_at = time.monotonic() + welcome["heartbeat_interval"]
         self._since_beat = self.socket.received
         for value in frames[1:]:
@@ -286,9 +200,11 @@ class Client:
 
     def _request(self, before: list[Frame], kind: str, fields: Frame) -> int:
         self.last_ref += 1
-        encoded = compact({"type": kind, "ref": self.last_ref, **fields}).encode()
+        frame = {"type": kind, "ref": self.last_ref, **fields}
+        encoded = [compact(each).encode() for each in (*before, frame)]
         self._open[self.last_ref] = encoded
-        self.send(*before, encoded)
+        self.rooms.asked(self.last_ref, kind, fields)
+        self.send(*encoded)
         return self.last_ref
 
     def answer(self, ref: int) -> Frame:
@@ -296,57 +212,76 @@ class Client:
         self.read(lambda: ref in self.answers, f"an answer to {ref}")
         return self.answers[ref]
 
-    def post(self, text: str, kind: str = "text") -> int:
-        """Say something to the room, without waiting; for what was said before somebody came or
-        went, since the lines keep their order."""
-        self.read(lambda: self._sealed_for == self.room.change or not self._posts, "answers")
-        self._sealed_for = self.room.change
-        return self.post_box(*self.room.seal(text, kind, self.welcome["max_message_size"]))
+    def post(self, text: str, kind: str = "text", room: Room | None = None) -> int:
+        """Say something to a room, without waiting; for what was said before somebody came or
+        went there, since the lines keep their order."""
+        room = room or self.room
+        self.read(lambda: room.sealed_for == room.change or not room.posts, "answers")
+        room.sealed_for = room.change
+        return self.post_box(*room.seal(text, kind, self.welcome["max_message_size"]), room)
 
-    def post_box(self, wraps: list[Frame], box: Frame) -> int:
+    def post_box(self, wraps: list[Frame], box: Frame, room: Room | None = None) -> int:
         """Send a box that was made last, and the keys that it needs."""
-        keys: list[Frame] = [{"type": "keys", "wraps": wraps}] if wraps else []
-        ref = self._request(keys, "post", {"change": self.room.change, "box": box})
-        self.room.sealed(ref)
-        self._posts.add(ref)
-        return ref
+        room = room or self.room
+        keys: list[Frame] = [{"type": "keys", "at": room.at, "wraps": wraps}] if wraps else []
+        fields = {"at": room.at, "change": room.change, "box": box}
+        room.sealed(self.last_ref + 1)
+        room.posts.add(self.last_ref + 1)
+        self._sealed_in[self.last_ref + 1] = room
+        return self._request(keys, "post", fields)
 
-    def say(self, text: str, kind: str = "text") -> Frame:
+    def say(self, text: str, kind: str = "text", room: Room | None = None) -> Frame:
         """``post``, sealed anew some times while it is `stale`; the last answer."""
+        room = room or self.room
         for attempt in range(STALE_TRIES):
-            answer = self.answer(self.post(text, kind))
+            answer = self.answer(self.post(text, kind, room))
             if answer.get("code") != "stale":
                 break
             pause = time.monotonic() + 0.1 * 2**attempt
             while time.monotonic() < pause:
                 self.hear(pause)
-            self.read(lambda: self.room.change > self._sealed_for, "changes")
+            self.read(lambda: room.change > room.sealed_for, "changes")
         return answer
 
-    def tell(self, nick: str, text: str) -> Frame:
-        """Say something to one member alone."""
-        wrap, box = self.room.seal_for(nick, text)
-        fields = {"change": self.room.change, "wrap": wrap, "box": box}
+    def tell(self, nick: str, text: str, room: Room | None = None) -> Frame:
+        """Say something to one member alone, through a room that both are in."""
+        key = name_key(nick)
+        shared = [x for x in self.rooms.whole if key in {name_key(each) for each in x.nicks}]
+        room = room or (self.room if self.room in shared else shared[0])
+        wrap, box = room.seal_for(nick, text)
+        fields = {"at": room.at, "change": room.change, "wrap": wrap, "box": box}
         return self.answer(self.request("private", **fields))
 
-    def enter(self, room: str, secret: str | None = None) -> Frame:
-        """Go to another room."""
+    def enter(self, room: str, secret: str | None = None, leave: Room | None = None) -> Frame:
+        """Be in another room as well, or in the place of ``leave``; it is shown then."""
         if secret is not None:
             self.know_secret(room, secret)
-        self._asked = room
-        ref = self.request("enter", room=room)
-        return self.answer(ref)
+        left = {} if leave is None else {"leave": leave.at}
+        answer = self.answer(self.request("enter", room=room, **left))
+        if answer["type"] == "accepted":
+            self.show(room)
+        return answer
+
+    def move(self, room: str, secret: str | None = None) -> Frame:
+        """Go to another room."""
+        return self.enter(room, secret, self.room)
+
+    def leave_room(self, room: Room | None = None) -> Frame:
+        """Be no more in one room, but in others."""
+        return self.answer(self.request("leave", at=(room or self.room).at))
 
     def rename(self, nick: str) -> Frame:
-        return self.answer(self.request("nick", nick=nick))
+        """Have another nickname in all rooms."""
+        self._nicks[self.last_ref + 1] = nick
+        return self.answer(self.request("nick", at=self.room.at, nick=nick))
 
-    def rooms(self) -> dict[str, int]:
+    def list_rooms(self) -> dict[str, int]:
         answer = self.answer(self.request("list_rooms"))
         return {line["room"]: line["count"] for line in answer["rooms"]}
 
     def beat(self, answer: bool = False) -> None:
         """A heartbeat; the server's own comes at once if it is asked for."""
-        beat: Frame = {"type": "seen", "seq": self.room.seq, "number": self.room.number}
+        beat: Frame = {"type": "seen", "positions": self.rooms.positions()}
         self.send({**beat, "answer": True} if answer else beat)
         self._since_beat = self.socket.received
 
@@ -361,7 +296,7 @@ class Client:
 
     def know_secret(self, room: str, secret: str) -> None:
         """What ``room`` is sealed with from the next time that it is entered."""
-        key = crypto.name_key(room)
+        key = name_key(room)
         salt = crypto.labelled("cmdchat room secret 1", key)
         self._secrets[key] = crypto.scrypt(crypto.nfc(secret), salt, 17)
 
@@ -389,21 +324,32 @@ class Client:
             self.beat()
         return True
 
-    def next(self, kind: str, found: Callable[[Any], bool] = lambda what: True) -> Any:
-        """What the first event of this kind was about, once it is there; it is forgotten."""
+    def next(
+        self, kind: str, found: Callable[[Any], bool] = lambda what: True, room: Room | None = None
+    ) -> Any:
+        """What the first event of this kind was about, once it is there; it is forgotten.
+
+        ``room``: only there.
+        """
         at: list[int] = []
 
+        def fits(event: Event) -> bool:
+            there = room is None or event.room == room.name
+            return event.kind == kind and there and found(event.what)
+
         def is_there() -> bool:
-            at[:] = [i for i, each in enumerate(self.events) if each.kind == kind
-                     and found(each.what)][:1]  # fmt: skip
+            at[:] = [i for i, each in enumerate(self.events) if fits(each)][:1]
             return bool(at)
 
         self.read(is_there, f"{kind} (of {self.nick})")
         return self.events.pop(at[0]).what
 
-    def hears(self, nick: str, text: str, kind: str = "text", private: bool = False) -> Post:
-        """Wait for a post, which has to be the next of all."""
-        post = self.next("post")
+    def hears(
+        self, nick: str, text: str, kind: str = "text", private: bool = False,
+        room: Room | None = None,
+    ) -> Post:  # fmt: skip
+        """Wait for a post, which has to be the next of all, or of that room."""
+        post = self.next("post", room=room)
         assert (post.nick, post.text, post.kind, post.private) == (nick, text, kind, private)
         found: Post = post
         return found
@@ -412,8 +358,8 @@ class Client:
         """What all events of a kind were about."""
         return [event.what for event in self.events if event.kind == kind]
 
-    def _note(self, kind: str, what: Any) -> None:
-        self.events.append(Event(kind, what))
+    def _note(self, kind: str, what: Any, room: str = "") -> None:
+        self.events.append(Event(kind, what, room))
 
     def _warn(self, text: str) -> None:
         self._note("warning", text)
@@ -430,80 +376,83 @@ class Client:
     def _take(self, value: Any) -> None:
         frame = self._checked(value, SERVER)
         if frame is not None:
+            if self.rooms.coming is not None and frame["type"] not in ("roster", "entered"):
+                raise Broken("something between `entered` and its roster")
             getattr(self, "_on_" + frame["type"])(frame)
 
     def _on_welcome(self, frame: Frame) -> None:
         raise Broken("a second welcome")
 
     def _on_entered(self, frame: Frame) -> None:
-        self.resumed = frame["resumed"]
-        if frame["resumed"]:
-            if not self._arriving or frame["members"]:
-                raise Broken("resumed, and no place to resume")
-            self._arriving = False
-            self.room.resumed(frame)
-            return
-        expected = self._asked if frame.get("ref") is not None else self._wanted
-        if crypto.name_key(frame["room"]) != crypto.name_key(expected):
-            raise Broken("another room than the one that was asked for")
-        if not 1 <= frame["members"] <= 256:
-            raise Broken("no such number of members")
-        again = not self._arriving and frame.get("ref") is None
-        if again and not self.room.is_same(frame):
-            raise Broken("led elsewhere")
-        self._arriving, self._wanted = False, frame["room"]
-        salt = self._secrets.get(crypto.name_key(frame["room"]), b"")
-        self.room.enter(frame, self.nick, salt, again)
-        self._note("entered", frame)
+        salt = self._secrets.get(name_key(frame["room"]), b"")
+        self.rooms.entered(frame, [self.nick, *self._nicks.values()], salt)
+        self._note("resumed" if frame["resumed"] else "entered", frame, frame["room"])
 
     def _on_roster(self, frame: Frame) -> None:
-        self.room.roster(frame["members"])
+        self.rooms.roster(frame["members"])
 
     def _on_accepted(self, frame: Frame) -> None:
+        if frame["ref"] in self._open:
+            self.rooms.accepted(frame["ref"])
+            self.nick = self._nicks.get(frame["ref"], self.nick)
         self._answered(frame)
 
     def _on_rooms(self, frame: Frame) -> None:
         self._answered(frame)
 
     def _on_refused(self, frame: Frame) -> None:
-        if frame.get("ref") is not None:
-            self.room.refused(frame["ref"])
+        ref = frame.get("ref")
+        if frame.get("room") is not None:
+            self.rooms.stay_refused(frame["room"])
+        if ref is not None:
+            self.rooms.refused(ref)
+            self._nicks.pop(ref, None)
+            if ref in self._sealed_in:
+                self._sealed_in[ref].refused(ref)
         self._note("refused", frame)
         self._answered(frame)
 
     def _answered(self, frame: Frame) -> None:
-        if frame.get("ref") in self._open:
-            del self._open[frame["ref"]]
-            self._posts.discard(frame["ref"])
-            self.answers[frame["ref"]] = frame
+        ref = frame.get("ref")
+        if ref in self._open:
+            del self._open[ref]
+            room = self._sealed_in.pop(ref, None)
+            if room is not None:
+                room.posts.discard(ref)
+            self.answers[ref] = frame
 
     def _on_key_for(self, frame: Frame) -> None:
-        self.room.take_key(frame)
+        self.rooms.at(frame["at"]).take_key(frame)
 
     def _on_private_for(self, frame: Frame) -> None:
-        self._show(self.room.take_private(frame))
+        room = self.rooms.at(frame["at"])
+        self._show(room.take_private(frame), room)
 
     def _on_log(self, frame: Frame) -> None:
+        room = self.rooms.at(frame["at"])
         entries = [self._checked(value, ENTRIES) for value in frame["entries"]]
         if None in entries:  # it may be a change: nothing of the frame is taken
             self.send({"type": "bye", "reason": "bad_version"})
             raise Broken("a log entry of unknown type")
         for entry in filter(None, entries):
             if entry["type"] in ("posted", "own_posted"):
-                self._show(self.room.take_post(entry))
+                self._show(room.take_post(entry), room)
                 continue
-            told = self.room.take_change(entry)
+            told = room.take_change(entry)
             if told is not None:
-                self._note(entry["type"], told)
-            self.nick = self.room.own_nick
-        self.room.reached(frame["to"])
+                self._note(entry["type"], told, room.name)
+            asked = {name_key(nick) for nick in (self.nick, *self._nicks.values())}
+            if entry["type"] == "renamed" and entry["id"] == room.id:  # by each room
+                if name_key(room.own_nick) not in asked:
+                    self._warn("a nickname that was not asked for")
+        room.reached(frame["to"])
 
-    def _show(self, taken: Post | Unreadable | None) -> None:
+    def _show(self, taken: Post | Unreadable | None, room: Room) -> None:
         if taken is not None:
-            self._note("post" if isinstance(taken, Post) else "unreadable", taken)
+            self._note("post" if isinstance(taken, Post) else "unreadable", taken, room.name)
 
-    def _on_seen(self, frame: Frame) -> None:
-        self._note("seen", frame["seq"])
+    def _on_taken(self, frame: Frame) -> None:
+        self._note("taken", frame["ref"])
 
     def _on_wait(self, frame: Frame) -> None:
         self._note("wait", frame["seconds"])
@@ -522,44 +471,6 @@ class Client:
         except Ended:
             return self.goodbye
         raise AssertionError("unreachable")
-
-
-# Texts
-
-
-def compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def parse(raw: bytes) -> Any:
-    """JSON as the document has it.  Raises ValueError."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> Frame:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key that comes twice")
-        return found
-
-    def refuse(name: str) -> Any:
-        raise ValueError(name)
-
-    return json.loads(raw.decode(), object_pairs_hook=unique, parse_constant=refuse)
-
-
-def read_clear(text: str, kind: str) -> Frame:
-    """The frame in clear that has to be ``kind``.  Raises Broken."""
-    try:
-        frame, _ = read(parse(text.encode()), CLEAR)
-    except ValueError:
-        raise Broken("no frame") from None
-    if frame is None or frame["type"] != kind:
-        raise Broken(f"no {kind}")
-    return frame
-
-
-def _raise_refused(value: Any, clear: bool) -> None:
-    if isinstance(value, dict) and value.get("type") == "refused":
-        raise Refusal(value, clear)
 
 
 # Invite links and forms

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -139,27 +139,36 @@ class Own(NamedTuple):
     body: Frame
 
 
-class Room:
-    """The room that a client is in, and what it remembers of those that it was in.
+class Memory:
+    """What a client remembers of all rooms, as long as the program runs: numbers of epochs, the
+    highest that was opened, who had which keys, posts' ids, changes of logs."""
 
-    ``warn`` hears what has to be said besides.
+    def __init__(self) -> None:
+        self.epochs: dict[tuple[bytes, bytes], int] = {}
+        self.marks: dict[tuple[bytes, bytes, bytes], tuple[int, int]] = {}
+        self.known: dict[bytes, bytes] = {}
+        self.since: dict[bytes, int] = {}  # key: signing key; lower runs are over
+        self.refused: set[bytes] = set()  # fingerprints of keys that do not count
+        self.ids: set[tuple[bytes, str]] = set()
+        self.opened_ever: set[bytes] = set()
+        self.changes: dict[bytes, int] = {}  # key: log id; the last change of it
+
+
+class Room:
+    """One room that a client is in, from its `entered` on.
+
+    ``warn`` hears what has to be said besides; ``most``: bytes of a text, as `welcome` says.
     """
 
-    def __init__(self, identity: crypto.Identity, warn: Callable[[str], None]) -> None:
-        self._me, self._warn = identity, warn
-        # As long as the program runs: numbers of epochs, the highest that was opened, who had
-        # which keys, posts' ids.
-        self._epochs: dict[tuple[bytes, bytes], int] = {}
-        self._marks: dict[tuple[bytes, bytes, bytes], tuple[int, int]] = {}
-        self._known: dict[bytes, bytes] = {}
-        self._since: dict[bytes, int] = {}  # key: signing key; lower runs are over
-        self._refused: set[bytes] = set()  # fingerprints of keys that do not count
-        self._ids: set[tuple[bytes, str]] = set()
-        self._opened_ever: set[bytes] = set()
+    def __init__(
+        self, identity: crypto.Identity, memory: Memory, warn: Callable[[str], None], most: int
+    ) -> None:
+        self._me, self._memory, self._warn, self.most = identity, memory, warn, most
         self._missing = 1  # members that the roster still lacks
-        self.seq = self.number = self.change = 0
+        self.at = self.seq = self.number = self.change = 0
         self.log_id, self.own_nick = b"", ""
-        self.most = 0  # bytes of a text, as `welcome` says
+        self.posts: set[int] = set()  # those without an answer, all sealed for one change
+        self.sealed_for = 0
 
     # Who is here
 
@@ -167,14 +176,21 @@ class Room:
     def ready(self) -> bool:
         return not self._missing
 
-    def enter(self, entered: Frame, own_nick: str, salt: bytes, again: bool) -> None:
-        """The beginning of a stay; ``again``: of the same one, after falling behind."""
+    def enter(self, entered: Frame, nicks: Sequence[str], salt: bytes, again: bool) -> None:
+        """The beginning of a stay; ``again``: of the same one, after falling behind.
+
+        ``nicks``: one's own, and those that one has asked for and may have by now.
+        """
+        self.at = entered["at"]
         self.name, self.key = entered["room"], crypto.name_key(entered["room"])
         self.log_id = from_text(entered["log"], 16)
-        self.id, self.salt, self.own_nick = entered["id"], salt, own_nick
+        self.id, self.salt, self.own_nick = entered["id"], salt, nicks[0]
+        self._nicks = {crypto.name_key(nick) for nick in nicks}
         self.seq = self.change = entered["seq"]
         self.number = self.number if again else 0
         self._missing = entered["members"]
+        if self.seq <= self._memory.changes.get(self.log_id, 0):
+            self._warn("a log that has gone back")
         self.members: dict[int, Member] = {}
         self._then: dict[int, dict[int, Member]] = {}  # who was here, by change
         self._told: dict[int, Told] = {}
@@ -186,11 +202,14 @@ class Room:
         self._privates: set[str] = set()
 
     def is_same(self, entered: Frame) -> bool:
-        return (from_text(entered["log"], 16), entered["id"]) == (self.log_id, self.id)
+        """Whether it is this very stay."""
+        found = entered["at"], from_text(entered["log"], 16), entered["id"]
+        return found == (self.at, self.log_id, self.id)
 
-    def resumed(self, entered: Frame) -> None:
-        if not self.is_same(entered):
-            self._warn("resumed elsewhere")
+    @property
+    def position(self) -> Frame:
+        """How far this client has come here."""
+        return {"seq": self.seq, "number": self.number}
 
     def roster(self, lines: Iterable[Frame]) -> None:
         for line in lines:
@@ -203,9 +222,12 @@ class Room:
         if self._missing < 0:
             self._warn("too many members")
         if not self._missing:
-            me = [each for each in self.members.values() if each.flat == self._self.flat]
-            if [each.id for each in me] != [self.id]:
+            me = [x for x in self.members.values() if x.fingerprint == self._me.fingerprint]
+            names = {crypto.name_key(each.nick) for each in me}
+            if [each.id for each in me] != [self.id] or not names <= self._nicks:
                 self._warn("the roster has another one as oneself")
+            else:
+                self.own_nick = me[0].nick
             self._changed()
 
     @property
@@ -226,18 +248,19 @@ class Room:
 
     def _meet(self, member: Member) -> None:
         key = crypto.name_key(member.nick)
-        since = self._since.get(member.sign, 0)
+        since = self._memory.since.get(member.sign, 0)
         if not member.is_genuine or member.run < since:
-            self._refused.add(member.fingerprint)
+            self._memory.refused.add(member.fingerprint)
             self._warn(f"{member.nick} has keys that do not count")
             return
-        self._since[member.sign] = max(since, member.since)
-        if self._known.setdefault(key, member.sign) != member.sign:
+        self._memory.since[member.sign] = max(since, member.since)
+        if self._memory.known.setdefault(key, member.sign) != member.sign:
             self._warn(f"{member.nick} has other keys than before")
-            self._known[key] = member.sign
+            self._memory.known[key] = member.sign
 
     def _changed(self) -> None:
         """The membership is another one from ``change`` on."""
+        self._memory.changes[self.log_id] = self.change
         self._then[self.change] = dict(self.members)
         for change in sorted(self._then)[:-CHANGES_BEHIND]:
             del self._then[change]
@@ -311,8 +334,9 @@ class Room:
         return self.key, self.log_id, audience, sender
 
     def _new_chain(self, audience: bytes) -> Chain:
-        epoch = self._epochs[self.key, audience] = self._epochs.get((self.key, audience), 0) + 1
-        return Chain(epoch, 0, secrets.token_bytes(32))
+        epochs, place = self._memory.epochs, (self.key, audience)
+        epochs[place] = epochs.get(place, 0) + 1
+        return Chain(epochs[place], 0, secrets.token_bytes(32))
 
     def seal(self, text: str, kind: str, most: int) -> tuple[list[Frame], Frame]:
         """Wraps for those who lack the chain, and the box."""
@@ -339,7 +363,7 @@ class Room:
         return wrap, self._box(chain, audience, text, "text")
 
     def _wrap(self, chain: Chain, member: Member, audience: bytes) -> Frame:
-        if member.fingerprint in self._refused:
+        if member.fingerprint in self._memory.refused:
             raise ValueError("keys that do not count")
         place = self._place(audience, self._me.fingerprint)
         info = wrap_info(place, member.fingerprint, chain.epoch, chain.n)
@@ -398,7 +422,7 @@ class Room:
             return
         place = self._place(ROOM_AUDIENCE, sender.fingerprint)
         heard = self._heard.setdefault(sender.fingerprint, Heard())
-        mark = self._marks.get(_marked(place), (0, 0))
+        mark = self._memory.marks.get(_marked(place), (0, 0))
         if (wrap["epoch"], wrap["n"]) <= mark:
             return  # behind what was opened: it changes nothing
         chain = self._unwrapped(wrap, place)
@@ -426,7 +450,7 @@ class Room:
         if sender is None or not self._is_signed(sender, audience, frame["change"], box):
             return Unreadable(nick, "name")
         place = self._place(audience, sender.fingerprint)
-        if (box["epoch"], box["n"]) <= self._marks.get(_marked(place), (-1, -1)):
+        if (box["epoch"], box["n"]) <= self._memory.marks.get(_marked(place), (-1, -1)):
             return Unreadable(nick, "replay")
         chain = self._unwrapped(wrap, place)
         if chain is None or (wrap["epoch"], wrap["n"]) != (box["epoch"], box["n"]):
@@ -473,7 +497,7 @@ class Room:
         if sender is None or not self._is_signed(sender, ROOM_AUDIENCE, change, box):
             return Unreadable(nick, "name")
         place = self._place(ROOM_AUDIENCE, sender.fingerprint)
-        mark = self._marks.get(_marked(place), (-1, -1))
+        mark = self._memory.marks.get(_marked(place), (-1, -1))
         if (box["epoch"], box["n"]) <= mark or not follows:
             return Unreadable(nick, "replay")
         heard = self._heard.setdefault(sender.fingerprint, Heard())
@@ -503,7 +527,7 @@ class Room:
                 continue
             break
         else:
-            if sender.fingerprint not in self._opened_ever:
+            if sender.fingerprint not in self._memory.opened_ever:
                 return Unreadable(sender.nick, "secret")
             proven = heard.proven in chains
             return Unreadable(sender.nick, "damaged" if proven else "no_key")
@@ -515,11 +539,11 @@ class Room:
         moved.step()
         heard.proven = moved
         heard.wrapped = [chain for chain in heard.wrapped if chain.epoch > epoch]
-        self._marks[_marked(place)] = (epoch, n)
-        self._opened_ever.add(sender.fingerprint)
-        if (sender.fingerprint, body["id"]) in self._ids:
+        self._memory.marks[_marked(place)] = (epoch, n)
+        self._memory.opened_ever.add(sender.fingerprint)
+        if (sender.fingerprint, body["id"]) in self._memory.ids:
             return Unreadable(sender.nick, "replay")
-        self._ids.add((sender.fingerprint, body["id"]))
+        self._memory.ids.add((sender.fingerprint, body["id"]))
         self._compare(sender.nick, change, body, public)
         return Post(sender.nick, body["text"], body["kind"], private=not public)
 

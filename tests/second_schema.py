@@ -15,26 +15,26 @@ class Malformed(ValueError):
     """A frame is not what the document says."""
 
 
-REFUSED = "code code, ref? count, retry_after? seconds, limit? count, nick? nick"
+REFUSED = "code code, ref? count, retry_after? seconds, limit? count, nick? nick, room? room"
 _CLEAR = {
     "greeting": "version count, nonce nonce",
     "key": "wrapped wrapped, share share",
     "refused": REFUSED,
 }
 _SERVER = {
-    "welcome": "nick nick, heartbeat_interval seconds, heartbeat_timeout seconds, "
+    "welcome": "nick nick, resumed flag, heartbeat_interval seconds, heartbeat_timeout seconds, "
     "max_message_size count, max_payload_size count, rate_limit count, rate_window seconds, "
     "ticket? nonce",
-    "entered": "room room, log nonce, id count, seq count, members count, resumed flag, "
-    "missed count, ref? count",
+    "entered": "at count, room room, log nonce, id count, seq count, members count, "
+    "resumed flag, missed count, ref? count",
     "roster": "members [member",
     "accepted": "ref count, seq? count",
     "refused": REFUSED,
     "rooms": "ref count, rooms [line, of count",
-    "key_for": "number count, from count, wrap wrap",
-    "private_for": "number count, from count, change count, wrap wrap, box box",
-    "log": "to count, entries [any",
-    "seen": "seq count, number? count, answer? flag",
+    "key_for": "at count, number count, from count, wrap wrap",
+    "private_for": "at count, number count, from count, change count, wrap wrap, box box",
+    "log": "at count, to count, entries [any",
+    "taken": "ref count",
     "bye": "reason code",
     "wait": "seconds seconds",
     "announcement": "text announcement",

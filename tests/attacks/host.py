@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests import second_crypto as crypto
-from tests.second_client import compact, parse
+from tests.second_link import compact, parse
 from tests.second_socket import BINARY, TEXT
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
