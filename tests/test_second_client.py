@@ -29,7 +29,8 @@ from tests import second_crypto as crypto
 from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import PASSWORD, Client, Server
 from tests.second_client import Client as Second
-from tests.second_client import Refusal, form, read_invite
+from tests.second_client import form, read_invite
+from tests.second_link import Broken, Refusal
 from tests.second_room import Chain, Unreadable
 from tests.second_socket import Ended
 from tests.transport_kit import make_certificate
@@ -171,7 +172,7 @@ def test_they_talk(server: Server, join: Join, room: str) -> None:
         assert texts == [("two\nlines and a\ttab", "text", False), ("nods", "action", False),
                          ("hey", "text", True)]  # fmt: skip
         assert [post.text for post in bob.of("post")] == ["two\nlines and a\ttab", "nods"]
-        assert bob.rooms()[room] == 2
+        assert bob.list_rooms()[room] == 2
         bob.leave()
         alice.next("left", nick="bob")
 
@@ -261,7 +262,7 @@ def test_from_room_to_room(server: Server, join: Join, room: str) -> None:
         alice.next("message", text="here")
         alice.say(f"/room {other} three little words")
         assert bob.next("left") == alice.nick
-        assert bob.enter(other.upper(), "three little words")["type"] == "accepted"
+        assert bob.move(other.upper(), "three little words")["type"] == "accepted"
         assert bob.room.name == other and bob.room.nicks == [alice.nick, "bob-3"]
         alice.meets("bob-3")
         bob.say("there")
@@ -455,18 +456,18 @@ def test_what_is_refused(server: Server, join: Join) -> None:
     assert alice.rename("bob-7")["code"] == "nick_taken"
     assert alice.rename("B0b-7")["nick"] == "bob-7"
     assert alice.rename("a\x1bb")["code"] == "bad_nick"
-    assert alice.enter("a b")["code"] == "bad_room"
+    assert alice.move("a b")["code"] == "bad_room"
     wraps, box = alice.room.seal("x" * 70_000, "text", 10**6)
     refused = alice.answer(alice.post_box(wraps, box))
     assert (refused["code"], refused["limit"]) == ("too_long", alice.welcome["max_message_size"])
     wrap, box = alice.room.seal_for("bob-7", "psst")
     wrap["to"] = 10**6
-    fields = {"change": alice.room.change, "wrap": wrap, "box": box}
+    fields = {"at": alice.room.at, "change": alice.room.change, "wrap": wrap, "box": box}
     assert alice.answer(alice.request("private", **fields))["code"] == "gone"
     bob.socket.cut()
     first = alice.answer(1)
-    alice.send({"type": "nick", "ref": 1, "nick": "bob-7"})  # again: the same answer
-    alice.send({"type": "nick", "ref": 0, "nick": "bob-7"})
+    again = {"type": "nick", "at": alice.room.at, "nick": "bob-7"}
+    alice.send({**again, "ref": 1}, {**again, "ref": 0})
     assert [alice.next("refused", lambda each: each["ref"] == 1) for _ in range(2)] == [first] * 2
     assert alice.next("refused", lambda each: each["ref"] == 0)["code"] == "repeated"
 
@@ -474,12 +475,12 @@ def test_what_is_refused(server: Server, join: Join) -> None:
 def test_three_strikes(server: Server, join: Join) -> None:
     """A frame of no type, one that is malformed, and one that is unexpected; that one is named."""
     alice = join(server, "alice-8")
-    alice.send({"type": "zork"}, {"type": "seen", "seq": "1"})
+    alice.send({"type": "zork"}, {"type": "list_rooms", "ref": "1"})
     assert alice.next("refused") == {"type": "refused", "code": "unknown_type"}
     assert alice.next("refused") == {"type": "refused", "code": "malformed"}
     assert alice.say("still here")["type"] == "accepted"
     _, box = alice.room.seal("for a change that is none", "text", 10_000)
-    ref = alice.request("post", change=2, box=box)
+    ref = alice.request("post", at=alice.room.at, change=2, box=box)
     assert alice.ended() == "protocol"
     assert alice.answers[ref]["code"] == "unexpected"
 
@@ -497,7 +498,7 @@ def test_what_does_not_belong_ends_a_handshake(server: Server, join: Join, ends:
     elif ends == "confirm":
         client.greet()
         client.link.agree(client._clear(10.0))
-        client.socket.send(client.link.seal({"type": "seen", "seq": 0}))
+        client.socket.send(client.link.seal({"type": "seen", "positions": []}))
         with pytest.raises(Refusal) as refused:
             client._enter_live(client.link.open(client._first_record()))
         assert (refused.value.code, refused.value.clear) == ("unexpected", False)
@@ -603,10 +604,10 @@ def test_heartbeats(make: Make, join: Join) -> None:
     server = make(heartbeat_interval=0.2, heartbeat_timeout=0.8)
     alice, mute = join(server, "alice"), join(server, "mute")
     alice.beat(answer=True)
-    assert alice.next("seen") == 0
+    assert alice.next("taken") == 0
     alice.say("one")
     alice.beat(answer=True)
-    assert alice.next("seen", lambda ref: ref) == alice.last_ref
+    assert alice.next("taken", lambda ref: ref) == alice.last_ref
     mute._beat_at = time.monotonic() + 60.0
     with pytest.raises(Ended):
         while True:  # alice's own go on meanwhile
@@ -658,7 +659,7 @@ def test_a_thousand_posts(make: Make, join: Join) -> None:
     wraps, _ = alice.room.seal("begin", "text", 10_000)
     own = alice.room._own
     assert own is not None and own.epoch == 1
-    alice.send({"type": "keys", "wraps": wraps})
+    alice.send({"type": "keys", "at": alice.room.at, "wraps": wraps})
     alice.room._own = own.at(protocol_limits.EPOCH_POSTS - 1)  # as if as many had been said
     alice.say("the last"), alice.say("the first")
     bob.hears("alice", "the last"), bob.hears("alice", "the first")
