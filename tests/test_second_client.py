@@ -7,15 +7,11 @@ What fails here was changed on one side only: in the program, in the document, o
 from __future__ import annotations
 
 import ast
-import contextlib
-import functools
 import secrets
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,102 +20,30 @@ from cryptography.hazmat.primitives import hashes
 
 from protocol import limits as protocol_limits
 from server import limits
-from server.app import ChatServer
 from tests import second_crypto as crypto
 from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import PASSWORD, Client, Server
 from tests.second_client import Client as Second
 from tests.second_client import form, read_invite
-from tests.second_link import Broken, Refusal
+from tests.second_link import Refusal
 from tests.second_room import Chain, Unreadable
 from tests.second_socket import Ended
 from tests.transport_kit import make_certificate
+from tests.two_clients import (  # noqa: F401
+    Join,
+    Make,
+    identity,
+    join_fixture,
+    keys,
+    make_fixture,
+    prs,
+    real,
+    refusal,
+    room_fixture,
+    start,
+)
 
 FOLDER = Path(__file__).parent
-_NUMBERS = count(1)
-
-
-@functools.cache
-def prs() -> bytes:
-    return crypto.password_prs(PASSWORD)
-
-
-@functools.cache
-def keys() -> crypto.Keys:
-    """For all connections, though each should have its own: to make them takes a while."""
-    return crypto.Keys()
-
-
-_free = [crypto.Identity() for _ in range(3)]
-
-
-def identity() -> crypto.Identity:
-    """Somebody else each time, whose keys for wraps are one of a few."""
-    found = _free[next(_NUMBERS) % len(_free)]
-    made = crypto.Identity.__new__(crypto.Identity)
-    made.__dict__.update(found.__dict__)
-    made.new_signature()
-    return made
-
-
-@pytest.fixture
-def room() -> str:
-    """Of the test's own: all share the server."""
-    return f"den-{next(_NUMBERS)}"
-
-
-Join = Callable[..., Second]
-
-
-@pytest.fixture
-def join(room: str) -> Iterator[Join]:
-    """``join(server, NICK)`` is one who has come in.  In the end each has understood everything
-    that it was sent, and was never warned unless it says that it was (``Second.events``)."""
-    made: list[Second] = []
-
-    def come(
-        server: Server | ChatServer, nick: str, joined: bool = True, **options: Any
-    ) -> Second:
-        options = {"room": room, "keys": keys(), "identity": identity(), **options}
-        if not {"password", "token"} & set(options):
-            options["prs"] = prs()
-        client = Second(server.port, nick, **options)
-        made.append(client)
-        return client.join() if joined else client
-
-    yield come
-    for client in made:
-        if hasattr(client, "link"):  # else it had not even begun
-            client.leave()
-        assert client.unknown == set(), "the document lacks these"
-        assert client.of("warning") == []
-
-
-Make = Callable[..., ChatServer]
-
-
-@pytest.fixture
-def make(serve: Make) -> Make:
-    """``serve``, with the password of the other servers here."""
-    return functools.partial(serve, password=PASSWORD)
-
-
-@contextlib.contextmanager
-def real(server: Server, room: str, *options: str, nick: str = "anna") -> Iterator[Client]:
-    """A real client, which in the end has had nothing to complain of."""
-    name = f"{nick}-{next(_NUMBERS)}"
-    with Client(server, name, "--room", room, *options) as client:
-        yield client
-        wrong = [each for each in client.events if each["event"] in ("warning", "error")]
-        assert wrong == []
-
-
-def refusal(server: Server | ChatServer, nick: str, **options: Any) -> str:
-    client = Second(server.port, nick, keys=keys(), identity=identity(), **options)
-    with pytest.raises(Refusal) as refused:
-        client.join()
-    assert refused.value.clear == (refused.value.code == "auth_failed")
-    return str(refused.value.code)
 
 
 # That it is another one
@@ -546,19 +470,6 @@ def test_a_person_has_many_starts_and_none_that_is_over(
         assert bob.next("warning") == "the keys of zoe-19 do not load"
         alice.next("message", text="for alice")
         assert old.next("unreadable") == Unreadable("bob-19", "no_key")
-
-
-@functools.cache
-def lasting() -> crypto.Identity:
-    return identity()
-
-
-def start(run: int, since: int) -> crypto.Identity:
-    """A start of one and the same person."""
-    made = crypto.Identity.__new__(crypto.Identity)
-    made.__dict__.update(lasting().__dict__)
-    made.start(run, since)
-    return made
 
 
 def test_a_bundle_that_nobody_has_signed_proves_nothing(server: Server, join: Join) -> None:
