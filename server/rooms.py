@@ -140,17 +140,14 @@ class Room(Generic[Owner]):
     ) -> Snapshot:
         """Let ``member`` be a newcomer where ``resume`` says no, as one that fell behind.
 
-        ``seq`` and ``number`` say what it has; None: nothing at all, so it has missed nothing.
-        Raises Gone.
+        ``seq`` and ``number`` say what it has; None: nothing since it came.  Raises Gone.
         """
         with self._lock:
             self._require_locked(member)
-            if seq is None:
-                member.private.clear()
-            else:
+            if seq is not None:
                 member.private.confirm(number)
-                member.private.send_again()
-            member.cursor = self._seq if seq is None else min(seq, self._seq)
+            member.private.send_again()
+            member.cursor = min(member.joined if seq is None else seq, self._seq)
             return self._rejoin_locked(member)
 
     def count(self) -> int:

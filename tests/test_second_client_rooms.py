@@ -267,10 +267,11 @@ def test_an_enter_whose_answer_was_lost(server: Server, join: Join, room: str) -
     ref = anna.request("enter", room=lab)
     assert ben.next("joined") == "anna-33"
     anna.socket.cut()
-    ben.say("psst")
+    ben.say("psst"), ben.tell("anna-33", "for you alone")
     anna.resume()
     assert anna.answer(ref)["type"] == "accepted" and names(anna) == sorted([room, lab])
-    assert (anna.of("entered")[-1]["room"], anna.of("entered")[-1]["ref"]) == (lab, ref)
+    entered = anna.of("entered")[-1]
+    assert (entered["room"], entered["ref"], entered["missed"]) == (lab, ref, 2)
     assert [each["room"] for each in anna.of("resumed")] == [room]
     assert ben.next("rejoined") == "anna-33"
     ben.say("here?"), anna.hears("ben-33", "here?", room=of(anna, lab))
