@@ -155,7 +155,7 @@ class Room:
         self._since: dict[bytes, int] = {}  # key: signing key; lower runs are over
         self._refused: set[bytes] = set()  # fingerprints of keys that do not count
         self._ids: set[tuple[bytes, str]] = set()
-        self._opened_ever: set[bytes] = set()
+        self._share: set[bytes] = set()  # who has this room's secret, as far as is known
         self._missing = 1  # members that the roster still lacks
         self.seq = self.number = self.change = 0
         self.log_id, self.own_nick = b"", ""
@@ -175,6 +175,7 @@ class Room:
         self.seq = self.change = entered["seq"]
         self.number = self.number if again else 0
         self._missing = entered["members"]
+        self._share.clear()
         self.members: dict[int, Member] = {}
         self._then: dict[int, dict[int, Member]] = {}  # who was here, by change
         self._told: dict[int, Told] = {}
@@ -503,10 +504,10 @@ class Room:
                 continue
             break
         else:
-            if sender.fingerprint not in self._opened_ever:
-                return Unreadable(sender.nick, "secret")
-            proven = heard.proven in chains
-            return Unreadable(sender.nick, "damaged" if proven else "no_key")
+            if heard.proven in chains:
+                self._share.discard(sender.fingerprint)
+            same = sender.fingerprint in self._share
+            return Unreadable(sender.nick, "no_key" if same else "secret")
         body = _body(plain, change)
         if body is None:
             return Unreadable(sender.nick, "damaged")
@@ -516,7 +517,7 @@ class Room:
         heard.proven = moved
         heard.wrapped = [chain for chain in heard.wrapped if chain.epoch > epoch]
         self._marks[_marked(place)] = (epoch, n)
-        self._opened_ever.add(sender.fingerprint)
+        self._share.add(sender.fingerprint)
         if (sender.fingerprint, body["id"]) in self._ids:
             return Unreadable(sender.nick, "replay")
         self._ids.add((sender.fingerprint, body["id"]))

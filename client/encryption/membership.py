@@ -72,6 +72,13 @@ class Membership:
     def context(self, audience: bytes, sender: bytes) -> Context:
         return Context(self.key, self.log_id, audience, sender)
 
+    def set_aside(self, *refused: bytes) -> None:
+        """Whoever has these fingerprints is there like all others, but gets nothing to read."""
+        ids = {entry.id for entry in self.others() if entry.fingerprint in refused}
+        if ids & self.given - self.unusable:
+            self.chain = None  # the next post starts an epoch
+        self.unusable |= ids
+
     def sealed(self, sig: bytes, body: Body) -> None:
         """A post of one's own is on its way.  What a forgotten one claims is claimed again."""
         self._sealed[sig] = body
@@ -94,6 +101,12 @@ class Membership:
         grows = seq > self.seq
         self.seq = max(seq, self.seq)
         return grows
+
+    def resalt(self, salt: bytes) -> None:
+        """The room has another secret from now on: of nobody is it known who has the same."""
+        self.salt = salt
+        for keys in self.sender_keys.values():
+            keys.shared = False
 
     def wrap_for_others(
         self, chain: SenderChain, context: Context
