@@ -1020,6 +1020,37 @@ def test_an_unverified_member_among_verified_ones_is_announced() -> None:
     assert again.warnings == newcomer
 
 
+def test_who_was_there_before_the_server_restarted_is_not_announced_again() -> None:
+    """Until something is said to the verified alone; and only who did not leave by themselves."""
+    core = Honest("alice", "bob").cores["alice"]
+    alice = Encryption(identity("alice"))
+    newcomer = [TrustWarning("unverified_member", "carol")]
+    members = [line("alice", 1), line("bob", 2)]
+
+    def enter(log: bytes) -> RoomEncryption:
+        return alice.enter("den", log.ljust(16), 1, members, 2, guarded=core.all_verified())
+
+    core = enter(b"first")
+    core.verify("bob", identity("bob").fingerprint)
+    assert core.joined(3, line("carol", 3, 3)) == newcomer
+    for log in (b"second", b"third"):  # nobody was back before the next one
+        core = enter(log)
+    assert core.joined(3, line("dave", 3, 3)) == [TrustWarning("unverified_member", "dave")]
+    core.left(4, 3)
+    assert core.joined(5, line("carol", 5, 5)) == []
+    core.left(6, 5)
+    assert core.joined(7, line("carol", 7, 7)) == newcomer
+    core = enter(b"fourth")
+    core.seal("text", "to you alone")
+    assert core.joined(3, line("carol", 3, 3)) == newcomer
+    core = enter(b"fifth")
+    assert newcomer[0] in core.joined(3, line("carol", 3, 3, keys="mallory"))
+    stranger = [TrustWarning("unverified_member", "eve")]
+    for seq in (3, 5):  # fell behind: the log went on, and she has left and come in it
+        core = enter(b"sixth")
+        assert core.joined(seq, line("eve", seq, seq)) == stranger
+
+
 def test_what_is_known_of_nicknames_is_bounded_but_for_the_verified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

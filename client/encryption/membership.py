@@ -50,6 +50,8 @@ class Membership:
         self.unusable: set[int] = set()  # ids of members whose keys do not load
         self.sender_keys: dict[int, SenderKeys] = {}  # key: sender's id
         self.delivered = Recent(DELIVERED)  # wraps, and signatures of private posts
+        # Fingerprints of those who were here when the server forgot the room, and are not back yet.
+        self.expected: set[bytes] = set()
         self._differing: set[tuple[int, int]] = set()  # (sender's id, change) already named
         self._sealed: dict[bytes, Body] = {}  # key: signature of a post that is on its way
 
@@ -65,6 +67,14 @@ class Membership:
 
     def others(self) -> list[RosterEntry]:
         return [entry for entry in self.roster if entry.id != self.me]
+
+    def comes_after(self, before: Membership | None) -> None:
+        """``before`` is the membership whose place this one takes: whoever was in it, and is not
+        back since the server started anew, was not kept from anybody when it comes."""
+        if before is not None and before.log_id != self.log_id:
+            here = {entry.fingerprint for entry in self.others()}
+            there = {entry.fingerprint for entry in before.others()}
+            self.expected = (there | before.expected) - here
 
     def keys_of(self, sender: int) -> SenderKeys:
         return self.sender_keys.setdefault(sender, SenderKeys())

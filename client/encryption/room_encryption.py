@@ -85,6 +85,7 @@ class RoomEncryption:
         self._trust.remember(own)
         history = RosterHistory(log_id, change, roster)
         self._room = Membership(room_key(room), log_id, me, salt, history)
+        self._room.comes_after(run.memberships.get(self._room.key))
         run.memberships[self._room.key] = self._room
         self._set_aside()
         self.warnings = warnings
@@ -97,7 +98,9 @@ class RoomEncryption:
         known = room.history.entry(member.id)  # an id is never given again
         if not room.counts(seq) or known or not room.roster.takes(entry):
             return self._contradiction(seq, entry.nick)
-        warnings = self._met(entry, room.roster, self.all_verified())
+        is_back = entry.fingerprint in room.expected
+        warnings = self._met(entry, room.roster, self.all_verified() and not is_back)
+        room.expected.discard(entry.fingerprint)
         self._move(seq, room.roster.with_entry(entry))
         self._set_aside()
         return warnings
@@ -235,6 +238,7 @@ class RoomEncryption:
         chain twice.  Raises Malformed if ``text`` is not text (lone surrogates).
         """
         room = self._room
+        room.expected.clear()  # it was said to those who are here: whoever comes now is told of
         body = self._body(kind, text, post_id)
         plain = body.encode()
         if room.chain is None or room.chain.n >= EPOCH_POSTS:
