@@ -814,7 +814,11 @@ def test_verified_is_who_was_compared_and_stays_so_over_rooms_and_nicknames() ->
     assert not core.all_verified()
     core.verify("carol", identity("carol").fingerprint)
     assert core.all_verified()
+    assert core.compared_as(line("Bob", 2)) is None
     assert core.renamed(4, 2, "robert") == []
+    assert core.compared_as(line("robert", 2, keys="bob")) == "bob"
+    assert core.compared_as(line("rob", 2, keys="dave")) is None  # verified as nobody
+    assert core.compared_as(line("al", 1, keys="alice")) is None  # oneself
     two = [line("alice", 1), line("bob", 2)]
     assert room.clients["alice"].enter("elsewhere", LOG, 1, two, 9).all_verified()
     assert room.cores["bob"].is_verified(bob)  # oneself

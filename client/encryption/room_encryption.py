@@ -49,7 +49,7 @@ from client.encryption.trust import VERIFIED, TrustWarning
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.limits import EPOCH_POSTS, POST_ID_BYTES
-from protocol.names import room_key
+from protocol.names import nick_key, room_key
 
 
 class RoomEncryption:
@@ -179,6 +179,13 @@ class RoomEncryption:
 
     def _is_verified(self, entry: RosterEntry) -> bool:
         return self._run.standing(entry.fingerprint, entry.key) == VERIFIED
+
+    def compared_as(self, member: MemberLine) -> str | None:
+        """The nickname under which this member was verified, if it has another one now."""
+        bundle = member.bundle
+        if bundle == self._identity.bundle or not self.is_verified(bundle.fingerprint):
+            return None
+        return self._trust.compared_as(nick_key(member.nick), bundle.sign)
 
     def all_verified(self) -> bool:
         """Whether somebody else is here, and everybody is verified."""

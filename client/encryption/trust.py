@@ -72,6 +72,7 @@ class Trust:
         self._own, self._memory = own, memory
         self._verified: set[bytes] = set()  # signing keys
         self._compared: dict[str, bytes] = {}  # key: nick_key; the signing key verified as it
+        self._names: dict[bytes, str] = {}  # key: signing key; the nickname compared last
         self._last: OrderedDict[str, bytes] = OrderedDict()  # key: nick_key; its last signing key
         self._since: OrderedDict[bytes, int] = OrderedDict()  # key: signing key; the lowest run
         self._met: OrderedDict[bytes, _Meeting] = OrderedDict()  # key: fingerprint
@@ -83,10 +84,13 @@ class Trust:
         self._verified |= {person.sign for person in people if person.verified}
         for person in people:
             self._is_over_below(person.sign, person.since)
+        self._names = {person.sign: at.nick for person in people if person.verified
+                       for at in sorted(person.seen, key=lambda at: at.day)}  # fmt: skip
         seen = [(at, person.sign) for person in people for at in person.seen if at.server == server]
         for at, sign in sorted(seen, key=lambda one: one[0].day):
             if sign in self._verified:
                 self._compared[nick_key(at.nick)] = sign
+                self._names[sign] = at.nick
             self._is_called(nick_key(at.nick), sign)
 
     def standing(self, fingerprint: bytes, nick: str | None = None) -> str:
@@ -116,9 +120,20 @@ class Trust:
         sign = entry.member.bundle.sign
         self._verified.add(sign)
         self._compared[entry.key] = sign
+        self._names[sign] = entry.nick
         self._is_called(entry.key, sign)
         if self._memory:
             self._memory.verified(entry.member.bundle, entry.nick)
+
+    def compared_as(self, nick: str, sign: bytes) -> str | None:
+        """The nickname under which ``sign`` was compared, None if ``nick`` (a key) is one.
+
+        Of earlier runs all count under which it was seen here, or, if it was not, the last one
+        anywhere: which one it was is not kept.
+        """
+        name = self._names.get(sign)
+        same = name is None or nick_key(name) == nick or self._compared.get(nick) == sign
+        return None if same else name
 
     def meet(self, entry: RosterEntry) -> list[TrustWarning]:
         """Another member appears: what there is to say about it."""
