@@ -23,20 +23,30 @@ from settings import (
     address,
 )
 
+_LOOK_UP_SECONDS = 2.0  # that a person waits for the name service before the first question
+
 Chosen = TypeVar("Chosen")
+
+
+class UnknownServer(Exception):
+    """Nobody is called as the server that is wanted; the text is one sentence (exit status 3)."""
 
 
 def settle(build: Callable[[Sources], Chosen], sources: Sources, new: str = "") -> Chosen:
     """The settings; what is missing is asked for if somebody is at a terminal.
 
     ``new`` is a setting that is about to be set: nobody could tell that it was mistyped, so it is
-    asked for twice.
+    asked for twice.  Raises ``SettingsError``, and ``UnknownServer`` before it asks in vain.
     """
+    checked = None
     while True:
         try:
             chosen = build(sources)
             break
         except MissingSetting as missing:
+            if sources.dials != checked:
+                checked = sources.dials
+                check_name(checked)
             given = ask(missing)
             if missing.name == new and given.strip() and _once_more() != given:
                 sentence = _("The two passwords differ: start again and type the same twice.")
@@ -71,6 +81,23 @@ def answer(question: str, hidden: bool = False) -> str | None:
     except (EOFError, UnicodeDecodeError):
         print(file=sys.stderr)
         return None
+
+
+def check_name(server: tuple[str, int] | None) -> None:
+    """Before somebody is asked for what only this server needs; None: it is a proxy's to look up.
+
+    Raises UnknownServer if the name service does not know its name.
+    """
+    if server is None or not streams.is_terminal(sys.stdin):
+        return
+    from transport.resolver import is_unknown
+
+    host, port = server
+    if is_unknown(host, port, _LOOK_UP_SECONDS):
+        from client import messages
+
+        sentence = messages.unreachable("name", host_and_port(host, port))
+        raise UnknownServer(sentence + settings.entry_hint(host, settings.environment()))
 
 
 def _typed(question: str, hidden: bool) -> str:

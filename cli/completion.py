@@ -18,6 +18,10 @@ from settings.types import file_path, language
 SHELLS = ROWS["<SHELL>"].choices
 
 _NAMES = ("cmd-chat", "cmd_chat.py", "cmd_chat.pyz")
+# Whose values are names in servers.ini. Those are read by the shell itself, at each completion, and
+# only if they hold nothing that it would expand.
+_SERVERS = ("CLIENT_SERVER", "<SERVER>", "<TEXT>")  # a server, where nothing is searched for
+_ENTRIES = r"/^\[DEFAULT\]/d;s/^[[:space:]]*\[\([A-Za-z0-9._-]*\)\].*/\1/p"
 _EVERYWHERE = ("--help", "--version", *flags("CMD_CHAT_LANGUAGE"))
 
 
@@ -60,9 +64,15 @@ def _rows(command: Subcommand) -> list[tuple[Setting, list[str]]]:
 
 # bash
 
+_READ_ENTRIES = """\
+_cmd_chat_servers() {{
+    sed -n '{entries}' "${{XDG_CONFIG_HOME:-$HOME/.config}}/cmd-chat/servers.ini" 2>/dev/null
+}}
+"""
+
 _BASH = """\
 # Completion of CMD CHAT for bash: source <({name} completion bash)
-_cmd_chat() {{
+{servers}_cmd_chat() {{
     local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} words= place=0 skip= i
     # "=" is a word of its own here.
     if [[ $cur == = ]]; then
@@ -94,6 +104,7 @@ def _bash() -> str:
     names = _names()
     return _BASH.format(
         name=names.split()[0],
+        servers=_READ_ENTRIES.format(entries=_ENTRIES),
         names=names,
         values="|".join(values),
         commands=" ".join([*COMMANDS, *_EVERYWHERE]),
@@ -105,18 +116,22 @@ def _bash_case(command: Subcommand) -> str:
     arms: dict[str, list[str]] = {}
     for row, names in _rows(command):
         if _takes_value(row):
-            words = f"words='{_choices(row)}'"
+            words = f"words={_bash_words(row)}"
             does = "compopt -o default; return" if row.type is file_path else words
             arms.setdefault(does, []).extend(names)
     lines = [f"{'|'.join(names)}) {does} ;;" for does, names in arms.items()]
     options = ["--help", *(flag for _row, names in _rows(command) for flag in names)]
     lines.append(f"*) if [[ $cur == -* ]]; then words='{' '.join(options)}'")
     for place, name in enumerate(command.words):
-        if words := _choices(ROWS[name]):
-            lines.append(f"   elif ((place == {place})); then words='{words}'")
+        if (words := _bash_words(ROWS[name])) != "''":
+            lines.append(f"   elif ((place == {place})); then words={words}")
     lines.append("   fi ;;")
     inside = "".join(f"                {line}\n" for line in lines)
     return f"        *:{command.name})\n            case $prev in\n{inside}            esac ;;\n"
+
+
+def _bash_words(row: Setting) -> str:
+    return "$(_cmd_chat_servers)" if row.name in _SERVERS else f"'{_choices(row)}'"
 
 
 # zsh
@@ -125,7 +140,7 @@ _ZSH = """\
 #compdef {names}
 # Completion of CMD CHAT for zsh: a file _cmd_chat in a folder of $fpath, or, after compinit,
 # source <({name} completion zsh)
-_cmd_chat() {{
+{servers}_cmd_chat() {{
     if ((CURRENT == 2)); then
         local -a commands=({commands})
         _describe -t commands command commands
@@ -152,6 +167,7 @@ def _zsh() -> str:
     spoken = (_quoted(f"{each.name}:{_zsh_text(_(each.summary))}") for each in commands)
     return _ZSH.format(
         name=names.split()[0],
+        servers=_READ_ENTRIES.format(entries=_ENTRIES),
         names=names,
         commands=" ".join(spoken),
         everywhere=" ".join(_EVERYWHERE),
@@ -170,7 +186,8 @@ def _zsh_case(command: Subcommand) -> str:
             lines.append(_quoted(f"{first}{flag}{sign}[{_zsh_text(_help(row))}]{value}"))
     for place, name in enumerate(command.words, 1):
         # "()" offers nothing; a message, as of options, would keep other options from being found.
-        lines.append(_quoted(f"{place}:{_zsh_text(ROWS[name].word)}:({_choices(ROWS[name])})"))
+        action = _zsh_action(ROWS[name]).strip() or "()"
+        lines.append(_quoted(f"{place}:{_zsh_text(ROWS[name].word)}:{action}"))
     arms = "".join(f" \\\n                {line}" for line in lines)
     return f"        {command.name})\n            _arguments -S{arms} ;;\n"
 
@@ -182,6 +199,8 @@ def _zsh_text(text: str) -> str:
 def _zsh_action(row: Setting) -> str:
     if row.type is file_path:
         return "_files"
+    if row.name in _SERVERS:
+        return '{compadd -- ${(f)"$(_cmd_chat_servers)"}}'
     return f"({_choices(row)})" if _choices(row) else " "
 
 
@@ -189,6 +208,10 @@ def _zsh_action(row: Setting) -> str:
 
 _FISH = """\
 # Completion of CMD CHAT for fish: {name} completion fish | source
+function __cmd_chat_servers
+    set -q XDG_CONFIG_HOME; or set -l XDG_CONFIG_HOME ~/.config
+    sed -n '{entries}' $XDG_CONFIG_HOME/cmd-chat/servers.ini 2>/dev/null
+end
 function __cmd_chat_in
     set -l words (commandline -opc)
     test (count $words) -gt 1; and test $words[2] = $argv[1]
@@ -211,15 +234,26 @@ def _fish() -> str:
         inside = f"__cmd_chat_in {command.name}"
         lines.append(_fish_line(inside, "-s h -l help"))
         lines += [_fish_line(inside, _fish_option(*pair)) for pair in _rows(command)]
-        for name in command.words:
-            if words := _choices(ROWS[name]):
-                first = f"{inside}; and not __fish_seen_subcommand_from {words}"
-                lines.append(_fish_line(first, f"-a {_quoted(words)}"))
-    return _FISH.format(name=names.split()[0], names=names, lines="".join(lines))
+        for place, name in enumerate(command.words):
+            if words := _fish_words(ROWS[name]):
+                first = f"not __fish_seen_subcommand_from {words}"
+                if name in _SERVERS:
+                    first = f"test (count (commandline -opc)) -eq {place + 2}"
+                lines.append(_fish_line(f"{inside}; and {first}", f"-a {_quoted(words)}"))
+    return _FISH.format(
+        name=names.split()[0],
+        names=names,
+        entries=_ENTRIES.replace("\\", "\\\\"),
+        lines="".join(lines),
+    )
 
 
 def _fish_line(condition: str, rest: str) -> str:
     return f"    complete -c $name -n {_quoted(condition)} {rest}\n"
+
+
+def _fish_words(row: Setting) -> str:
+    return "(__cmd_chat_servers)" if row.name in _SERVERS else _choices(row)
 
 
 def _fish_option(row: Setting, names: Sequence[str]) -> str:
@@ -227,7 +261,7 @@ def _fish_option(row: Setting, names: Sequence[str]) -> str:
     if row.type is file_path:
         parts.append("-r -F")
     elif _takes_value(row):
-        parts.append(f"-x -a {_quoted(_choices(row))}")
+        parts.append(f"-x -a {_quoted(_fish_words(row))}")
     return " ".join([*parts, "-d", _quoted(_help(row))])
 
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from io import TextIOWrapper
 
@@ -33,6 +33,7 @@ from cli.table import (
     TOKEN,
     VERSION,
     WAIT,
+    Subcommand,
     flags,
 )
 from client.output import streams
@@ -113,10 +114,16 @@ def _connect(sources: Sources) -> int:
     return run(chosen, keys)
 
 
+def _check_name(chosen: ClientSettings) -> None:
+    """Raises ``UnknownServer``, if somebody is about to be asked for a passphrase in vain."""
+    asking.check_name((chosen.server, chosen.port) if chosen.proxy is None else None)
+
+
 def _with_passphrase(chosen: ClientSettings) -> ClientSettings:
     """The same with that of the identity, which is asked for where nothing sets it."""
     if chosen.identity is None or chosen.identity_passphrase is not None:
         return chosen
+    _check_name(chosen)
     given = asking.passphrase(IDENTITY_PASSPHRASES, again=False)
     return replace(chosen, identity_passphrase=given)
 
@@ -170,9 +177,13 @@ def _identity(sources: Sources) -> int:
 
 
 def _status(sources: Sources) -> int:
-    chosen = settle(settings.status_settings, sources)
-    if chosen.login:
-        chosen = replace(chosen, login=_with_passphrase(chosen.login))
+    try:
+        chosen = settle(settings.status_settings, sources)
+        if chosen.login:
+            chosen = replace(chosen, login=_with_passphrase(chosen.login))
+    except asking.UnknownServer:  # the report says so, and the rest besides
+        args = {**sources.args, "--login": None}
+        chosen = settle(settings.status_settings, Sources(args, sources.environ, sources.dotenv))
     from client.status import run
 
     return run(chosen)
@@ -263,7 +274,7 @@ def _run(argv: Sequence[str]) -> int:
         return _without_command(argv)
     args = parse(command, argv[1:], Sources({}, environ, dotenv).has_invite())
     if args is None:
-        _show(parser(command, for_help=True).format_help())
+        _show(parser(command, for_help=True).format_help() + _named_servers(command, environ))
         return ExitStatus.LEFT
     if wrong := packages.lacking():
         say(wrong)
@@ -275,6 +286,14 @@ def _run(argv: Sequence[str]) -> int:
     asking.note_exposed(args)
     _harden()
     return _STARTS[command.name](Sources(args, environ, dotenv))
+
+
+def _named_servers(command: Subcommand, environ: Mapping[str, str]) -> str:
+    """What help adds for those who have given names to servers."""
+    if not {"CLIENT_SERVER", "<SERVER>"} & {*command.words, *command.options}:
+        return ""
+    path, names = settings.server_names(environ)
+    return f"\n{settings.named_servers(path, names)}\n" if names else ""
 
 
 def _without_command(argv: Sequence[str]) -> int:
@@ -341,6 +360,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         say(str(error))
         return ExitStatus.USAGE
+    except asking.UnknownServer as error:
+        say(str(error))
+        return ExitStatus.UNREACHABLE
     except KeyboardInterrupt:  # at a question, or twice where it had been asked to leave
         return ExitStatus.INTERRUPTED
     except ImportError as error:  # a package for another machine, or half of one

@@ -11,7 +11,7 @@ from client.connection.outcome import Outcome
 from i18n import _
 from protocol import limits
 from protocol.hosts import host_and_port
-from settings import ClientSettings, Destination
+from settings import ClientSettings, Destination, entry_hint, environment
 from settings.exit_status import ExitStatus
 from transport import NOT_LET_IN, CertificateUnusable, tls
 from transport.stream import Stream
@@ -71,7 +71,10 @@ def unreached(
     status = ExitStatus.REFUSED if reason in NOT_LET_IN else ExitStatus.UNREACHABLE
     where = host_and_port(settings.server, settings.port)
     told = {"proxy": settings.proxy and settings.proxy.server, **params}
-    return status, messages.unreachable(reason, where, told)
+    sentence = messages.unreachable(reason, where, told)
+    if reason == "name":  # perhaps of an entry of servers.ini
+        sentence += entry_hint(settings.server, environment())
+    return status, sentence
 
 
 def ending(outcome: Outcome, settings: ClientSettings) -> tuple[ExitStatus, str]:

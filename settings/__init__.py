@@ -25,6 +25,7 @@ from settings.programs import (
 )
 from settings.proxies import holds_password
 from settings.serve import ServerSettings, server_settings
+from settings.servers import entry_hint, named_servers, server_names
 from settings.sources import Sources, missing
 from settings.status import StatusSettings, status_settings
 from settings.table import HISTORY_PASSPHRASES, IDENTITY_PASSPHRASES, QUESTIONS, ROWS, Setting
@@ -51,15 +52,18 @@ __all__ = [
     "TokenSettings",
     "address",
     "client_settings",
+    "entry_hint",
     "environment",
     "history_folder",
     "history_settings",
     "holds_password",
     "identity_settings",
     "missing",
+    "named_servers",
     "near_misses",
     "read_dotenv",
     "send_settings",
+    "server_names",
     "server_settings",
     "status_settings",
     "tail_settings",

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from i18n import _
+from settings.errors import SettingsError
 from settings.proxies import Proxy, chosen_proxy
+from settings.servers import entry_hint
 from settings.sources import Sources, SourceValue, conflict, missing
 from settings.table import (
     CREDENTIALS,
@@ -83,8 +85,8 @@ def client_settings(sources: Sources) -> ClientSettings:
     Raises ``SettingsError``, and ``MissingSetting`` for the first that only the user can tell.
     """
     sources.look_up_server()
-    values = sources.plain("client")
-    values["server"], values["port"] = address(sources)
+    server, port = address(sources)
+    values = sources.plain("client") | {"server": server, "port": port}
     # A conflict is an error before anybody is asked for anything.
     credential, _secret, invite = map(sources.choose, (CREDENTIALS, ROOM_SECRETS, INVITES))
     if invite is not None:
@@ -109,12 +111,22 @@ def address(sources: Sources) -> tuple[Any, int]:
     server, other = sources.find("CLIENT_SERVER"), sources.find("CLIENT_PORT")
     host, port = server.parse() if server else (None, None)
     if server is None or port is None:
-        return host, sources.value("CLIENT_PORT")
+        return host, _port(sources, host)
     if other is None or other.rank > server.rank or other.parse() == port:
         return host, port
     if other.rank == server.rank:
         raise conflict(server, other)
     return host, other.parse()
+
+
+def _port(sources: Sources, host: Any) -> int:
+    """Raises ``SettingsError``; ``connect wrok bob`` may mean an entry that has the port."""
+    try:
+        port: int = sources.value("CLIENT_PORT")
+    except SettingsError as error:
+        more = "" if sources.entry or host is None else entry_hint(host, sources.environ)
+        raise SettingsError(f"{error}{more}") from None
+    return port
 
 
 def destination(sources: Sources, host: Any, port: int, path: str | None = None) -> dict[str, Any]:
@@ -140,7 +152,9 @@ def _add_way(sources: Sources, values: dict[str, Any]) -> None:
         sources.check_withheld("CLIENT_SSL_FINGERPRINT", "CLIENT_SSL_CA")
     if values["server"] is None:
         raise missing(("CLIENT_SERVER",))
-    values["proxy"] = chosen_proxy(sources, values["server"], values["port"], values["use_ssl"])
+    server, port = values["server"], values["port"]
+    values["proxy"] = chosen_proxy(sources, server, port, values["use_ssl"])
+    sources.dials = None if values["proxy"] else (server, port)  # names are a proxy's to look up
 
 
 def _from_invite(sources: Sources, given: SourceValue) -> dict[str, Any]:

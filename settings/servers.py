@@ -7,7 +7,7 @@ name files. The file is believed by the rule of ``.env`` (``dotenv_file``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from settings.table import (
 if TYPE_CHECKING:
     from configparser import ConfigParser
 
+_SHOWN = 20  # entries that are named at most
 _GROUPS = (CREDENTIALS, ROOM_SECRETS, HISTORY_PASSPHRASES, PROXIES)  # of each, one is enough
 
 
@@ -100,6 +101,36 @@ def named_server(name: str, environ: Mapping[str, str]) -> NamedServer | None:
             sentence = _("{path} cannot be used: {key} in [{name}]: {why}.")
             raise SettingsError(sentence.format(path=path, name=name, key=key, why=why))
     return NamedServer(name, path, {KEYS[key].name: value for key, value in values.items()})
+
+
+def server_names(environ: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The file, and the names of its entries; none where it cannot be believed or read, which is
+    said as soon as one is named."""
+    path = CONFIG.path(environ, "servers.ini") or ""
+    try:
+        text = read_trusted(path) if path else None
+        return path, [] if text is None else _parsed(path, text).sections()
+    except SettingsError:
+        return path, []
+
+
+def entry_hint(name: str, environ: Mapping[str, str]) -> str:
+    """What follows a sentence that says that ``name`` is no server: the entry that was meant, if
+    one looks like it, else all of them.  Empty where there are none."""
+    from difflib import get_close_matches
+
+    path, names = server_names(environ)
+    if not names:
+        return ""
+    if close := get_close_matches(name, names, 1):
+        return " " + _("Did you mean {word}?").format(word=close[0])
+    return " " + named_servers(path, names)
+
+
+def named_servers(path: str, names: Sequence[str]) -> str:
+    """The sentence that names the entries of the file at ``path``, or the first of very many."""
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    return _("{path} has these servers: {names}.").format(path=path, names=shown)
 
 
 def _parsed(path: str, text: str) -> ConfigParser:

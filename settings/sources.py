@@ -99,6 +99,7 @@ class Sources:
         ]
         self._read_line = read_line
         self.entry: NamedServer | None = None
+        self.dials: tuple[str, int] | None = None  # whose name this machine looks up, if any
 
     def with_answer(self, name: str, text: str) -> Sources:
         """These and one more answer, before anything is looked up."""

@@ -108,7 +108,7 @@ TABLE: tuple[Setting, ...] = (
             N_("forms for tokens: on, off, proxied (through trusted proxies, too), or ADDRESS:PORT"
                " of their own"), "on"),
     Setting("CLIENT_SERVER", "client", "server", address,
-            N_("address of the server"), word="SERVER"),
+            N_("address of the server, or its name in servers.ini"), word="SERVER"),
     Setting("CLIENT_PORT", "client", "port", integer(1, 65535),
             N_("port of the server"), "1000", word="PORT"),
     Setting("CLIENT_USERNAME", "client", "username", nickname,

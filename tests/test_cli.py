@@ -23,6 +23,7 @@ from cli import run as program
 from cli.parsing import UsageError, parse
 from cli.table import CONNECT, SERVE, TOKEN
 from client.output import streams
+from transport import resolver
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 60  # only against hanging
@@ -420,7 +421,7 @@ class Terminal:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: str | type[Exception]) -> None:
         self._answers = list(answers)
         self.asked: list[str] = []
-        monkeypatch.setattr(asking, "is_terminal", lambda stream: True)
+        monkeypatch.setattr(streams, "is_terminal", lambda stream: True)
         monkeypatch.setattr(getpass, "getpass", lambda prompt: self._answer(f"hidden {prompt}"))
         monkeypatch.setattr(builtins, "input", lambda: self._answer("seen"))
 
@@ -435,6 +436,7 @@ class Terminal:
 def test_what_is_missing_is_asked_and_secrets_are_hidden(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(resolver, "is_unknown", lambda *_args: False)
     terminal = Terminal(monkeypatch, "", "h", "al", "pw")
     made = asking.settle(settings.client_settings, settings.Sources({}, {}, {}))
     assert (made.server, made.username, made.password) == ("h", "al", "pw")
@@ -454,17 +456,43 @@ def test_no_answer_is_the_sentence_that_nobody_could_be_asked(
 
 
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "is_terminal", lambda stream: False)
+    monkeypatch.setattr(streams, "is_terminal", lambda stream: False)
     with pytest.raises(settings.MissingSetting, match="CLIENT_SERVER"):
         asking.settle(settings.client_settings, settings.Sources({}, {}, {}))
 
 
 def test_listening_with_rich_on_a_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(streams, "is_terminal", lambda stream: True)
     args = parse(CONNECT, "h 1 al pw --listen".split())
     assert args is not None
     with pytest.raises(settings.SettingsError, match="--listen"):
         program._connect(settings.Sources(args, {}, {}))
+
+
+def test_nobody_is_asked_for_the_sake_of_a_name_that_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before the first question, once, and not where a proxy is to look it up."""
+    looked: list[str] = []
+
+    def is_unknown(host: str, _port: int, _seconds: float) -> bool:
+        looked.append(host)
+        return host == "wrok"
+
+    monkeypatch.setattr(resolver, "is_unknown", is_unknown)
+    terminal = Terminal(monkeypatch, "al", "pw", "al", "pw", "pw")
+    sources = settings.Sources({"CLIENT_SERVER": "wrok"}, {}, {})
+    with pytest.raises(asking.UnknownServer, match="The name in wrok:1000 is not known"):
+        asking.settle(settings.client_settings, sources)
+    assert terminal.asked == []
+    asking.settle(settings.client_settings, settings.Sources({"CLIENT_SERVER": "work"}, {}, {}))
+    by_proxy = {"CLIENT_SERVER": "wrok", "CLIENT_PROXY": "socks5h://127.0.0.1:9"}
+    asking.settle(settings.client_settings, settings.Sources(by_proxy, {}, {}))
+    assert looked == ["wrok", "work"]
+    # A passphrase is a question, too.
+    words = ["connect", "wrok", "1000", "al", "pw", "--identity", str(tmp_path / "me")]
+    assert program.main(words) == 3
+    assert len(terminal.asked) == 4
 
 
 # The real process

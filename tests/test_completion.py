@@ -69,7 +69,11 @@ TYPED = [
     ("serve --ssl-ce\tcertif\t", r"<serve><--ssl-cert[>=]<?certificate\.pem>"),
     ("token al --language k\t", "<token><al><--language><ko>"),
     ("connect h --secret al\t --no-b\t", "<connect><h><--secret><al><--no-bell>"),
+    ("connect wo\t al --no-b\t", "<connect><work><al><--no-bell>"),
+    ("history show lab\t", r"<history><show><lab\.lan>"),
+    ("send --server wo\thello", "<send><--server[>=]<?work><hello>"),
 ]
+SERVERS = "[DEFAULT]\nport = 1000\n[work]\n[wo$(touch expanded)]\n[wo;touch expanded]\n [lab.lan]\n"
 BESIDE = "test_a_script_has_every_subcommand_option_and_choice"
 PROMPT = "READY> "
 POSIX = """\
@@ -107,6 +111,8 @@ def shell_command(shell: str, folder: Path) -> list[str]:
 )
 def test_a_real_shell_completes_what_is_typed(shell: str, tmp_path: Path) -> None:
     (tmp_path / "certificate.pem").touch()
+    (tmp_path / "cmd-chat").mkdir()
+    (tmp_path / "cmd-chat" / "servers.ini").write_text(SERVERS)
     env = {"HOME": str(tmp_path), "ZDOTDIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path),
            "XDG_DATA_HOME": str(tmp_path)}  # fmt: skip
     command = shell_command(shell, tmp_path)
@@ -116,3 +122,4 @@ def test_a_real_shell_completes_what_is_typed(shell: str, tmp_path: Path) -> Non
         for typed, got in TYPED:
             terminal.type(f"cmd-chat {typed}\n")
             terminal.sees(got)
+    assert not (tmp_path / "expanded").exists()

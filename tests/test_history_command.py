@@ -351,8 +351,10 @@ def test_the_passphrase_of_a_new_history_is_judged(state: dict[str, str]) -> Non
     line = ("connect", "127.0.0.1", port, "al", "--history")
     weak = {**state, "HISTORY_PASSPHRASE": "Secret1!", "CLIENT_PASSWORD": "x"}
     done = run_command(*line, env=weak)
-    assert done.status == 3 and GUESSABLE in done.errors  # it is begun before it connects
-    assert GUESSABLE not in run_command(*line, env=weak).errors
+    assert done.status == 3 and GUESSABLE in done.errors
+    history_of(state, "127.0.0.2", int(port), passphrase="Secret1!")
+    there = ("connect", "127.0.0.2", port, "al", "--history")
+    assert GUESSABLE not in run_command(*there, env=weak).errors
 
 
 def test_a_passphrase_that_is_typed_differently_changes_nothing(state: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import settings
+from client.destination import unreached
 from settings import SettingsError, Sources
 from settings.servers import KEYS, NamedServer, named_server
 from tests.command import run_command
@@ -178,6 +179,41 @@ def test_every_key_is_an_option_of_connect_and_none_is_a_secret_in_clear() -> No
     assert not {"invite", "language", "env-file"} & set(KEYS)
     entry = NamedServer("work", "file", {"CLIENT_SERVER": "::1", "CLIENT_PORT": "2000"})
     assert entry.address == "[::1]:2000"
+
+
+def test_a_name_that_is_no_entry_brings_the_one_that_was_meant(environ: dict[str, str]) -> None:
+    assert settings.entry_hint("wrok", environ) == ""  # there is no file
+    path = write(environ, WORK + "\n[home]\nserver = ::1\n")
+    assert settings.entry_hint("wrok", environ) == " Did you mean work?"
+    assert settings.entry_hint("elsewhere", environ) == f" {path} has these servers: work, home."
+    # A nickname is no port, and the entry that has one was mistyped.
+    args = {"CLIENT_SERVER": "wrok", "CLIENT_PORT": "alice"}
+    with pytest.raises(SettingsError, match=r"whole number.*\. Did you mean work\?"):
+        client(args, environ)
+    write(environ, "\n".join(f"[s{number}]" for number in range(30)))
+    assert settings.entry_hint("zzzz", environ).endswith(", s19, ….")
+    path.chmod(0o646)  # what is wrong is said when an entry is named
+    assert settings.entry_hint("s1", environ) == ""
+
+
+def test_help_names_the_entries_where_a_server_may_stand(environ: dict[str, str]) -> None:
+    path = write(environ, WORK)
+    line = f"\n{path} has these servers: work.\n"
+    for command in ("connect", "send", "history"):
+        assert run_command(command, "--help", env=environ).out.endswith(line)
+    assert line not in run_command("serve", "--help", env=environ).out
+
+
+def test_a_host_that_is_not_known_brings_the_entry(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(environ, WORK)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    chosen = client({"CLIENT_SERVER": "wrok", "CLIENT_TOKEN": "a.b"}, environ)
+    status, sentence = unreached("name", {}, chosen)
+    assert status == 3 and sentence.endswith("IP address. Did you mean work?")
+    assert "Did you mean" not in unreached("timeout", {}, chosen)[1]
 
 
 def test_people_connect_and_ask_for_tokens_by_a_name(environ: dict[str, str]) -> None:

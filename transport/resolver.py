@@ -103,6 +103,13 @@ def look_up(host: str, port: int) -> Addresses:
     return interleaved([(entry[0], entry[4]) for entry in found])
 
 
+def is_unknown(host: str, port: int, seconds: float) -> bool:
+    """Whether the name service says within ``seconds`` that nobody is called so."""
+    lookup = _Lookup(host, port)
+    lookup.done.wait(seconds)
+    return lookup.error is not None and lookup.error.reason == "name"
+
+
 def _numeric(host: str, port: int) -> Addresses:
     """The address that ``host`` is; empty if it is a name."""
     try:
