@@ -10,7 +10,7 @@ import settings
 from cli.interrupts import as_exceptions
 from cli.parsing import Arguments
 from client.output import streams
-from i18n import _
+from i18n import N_, _
 from protocol.hosts import host_and_port, is_loopback
 from protocol.safe_text import visible
 from settings import (
@@ -115,6 +115,8 @@ def passphrase(names: tuple[str, ...], again: bool) -> str:
     missing = settings.missing(names)
     while not (given := ask(missing)).strip():
         pass
+    if again:
+        note_guessable_passphrase(given)
     if again and _once_more() != given:
         raise SettingsError(_("The two passphrases differ: start again and type the same twice."))
     return given
@@ -142,15 +144,27 @@ def _is_host(name: str) -> bool:
 
 def note_guessable(password: str) -> None:
     """Say so if ``password`` is one that is guessed quickly; it is never shown."""
+    sentence = N_(
+        "This password can be guessed quickly; better are four words that have nothing to "
+        "do with each other."
+    )
+    _say_if_guessable(password, sentence)
+
+
+def note_guessable_passphrase(passphrase: str) -> None:
+    """The same of a passphrase that is about to be set: whoever has the file guesses at leisure."""
+    sentence = N_(
+        "This passphrase can be guessed quickly; better are four words that have nothing to "
+        "do with each other."
+    )
+    _say_if_guessable(passphrase, sentence)
+
+
+def _say_if_guessable(secret: str, sentence: str) -> None:
     from cli.strength import is_guessable
 
-    if is_guessable(password):
-        say(
-            _(
-                "This password can be guessed quickly; better are four words that have nothing to "
-                "do with each other."
-            )
-        )
+    if is_guessable(secret):
+        say(_(sentence))
 
 
 def note_exposed(args: Arguments) -> None:

@@ -101,15 +101,8 @@ def _connect(sources: Sources) -> int:
                 _("CLIENT_INPUT (--input) is for programs: it needs --renderer json, or a pipe.")
             )
     chosen = _with_passphrase(chosen)
-    if chosen.history and chosen.history_passphrase is None:
-        from pathlib import Path
-
-        from client.history.recorder import is_new
-
-        folder = Path(settings.history_folder(sources.environ))
-        _check_name(chosen)
-        again = is_new(folder, chosen.server, chosen.port)
-        chosen = replace(chosen, history_passphrase=asking.passphrase(HISTORY_PASSPHRASES, again))
+    if chosen.history:
+        chosen = _with_history_passphrase(chosen, sources)
     if chosen.history and "ENABLE_LOCAL_HISTORY" in sources.dotenv.taken:
         chosen = replace(chosen, history_from=sources.dotenv.name)
     from client.background import StartupKeys
@@ -135,6 +128,23 @@ def _with_passphrase(chosen: ClientSettings) -> ClientSettings:
     return replace(chosen, identity_passphrase=given)
 
 
+def _with_history_passphrase(chosen: ClientSettings, sources: Sources) -> ClientSettings:
+    """The same with that of the history, asked for where nothing sets it, and judged if it is to
+    be the passphrase of a new one."""
+    from pathlib import Path
+
+    from client.history.recorder import is_new
+
+    folder = Path(settings.history_folder(sources.environ))
+    new = is_new(folder, chosen.server, chosen.port)
+    if chosen.history_passphrase is not None:
+        if new:
+            asking.note_guessable_passphrase(chosen.history_passphrase)
+        return chosen
+    _check_name(chosen)
+    return replace(chosen, history_passphrase=asking.passphrase(HISTORY_PASSPHRASES, new))
+
+
 def _token(sources: Sources) -> int:
     chosen = settle(settings.token_settings, sources)
     from client.token import run
@@ -149,12 +159,17 @@ def _history(sources: Sources) -> int:
     from client.history.command import run
 
     folder = Path(settings.history_folder(sources.environ))
+    if chosen.action == "passphrase" and chosen.new_passphrase:
+        asking.note_guessable_passphrase(chosen.new_passphrase)
     with as_exceptions():  # whatever file it is changing is then put in order
         return run(chosen, folder, asking.passphrase, asking.answer)
 
 
 def _identity(sources: Sources) -> int:
     chosen = settle(settings.identity_settings, sources)
+    set_by = {"new": chosen.passphrase, "passphrase": chosen.new_passphrase}
+    if to_be_set := set_by.get(chosen.action):
+        asking.note_guessable_passphrase(to_be_set)
     from client.identity.command import run
 
     with as_exceptions():

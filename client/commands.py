@@ -317,7 +317,7 @@ COMMANDS = (
     ),
     Command(
         "time", "", (), N_("time and zone"),
-        N_("Show your time and time zone, for others elsewhere."),
+        N_("Show the time and your time zone, to you alone."),
         _time, elsewhere=("date", "timezone", "clock"),
     ),
     Command(

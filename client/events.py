@@ -66,11 +66,14 @@ def rfc3339(when: datetime) -> str:
 @dataclass(frozen=True)
 class MemberView(JsonObject):
     """One line of a member list; ``standing`` is ``verified``, ``known`` (the nickname had the same
-    keys before) or ``new``."""
+    keys before) or ``new``; ``compared_as`` the nickname under which a verified member was
+    compared, if that is another one."""
 
+    _optional = ("compared_as",)
     nick: str
     verified: bool
     standing: str = "new"
+    compared_as: str | None = None
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,10 @@ class OpenRoom:
         """The member list."""
         members = sorted(self.members(), key=lambda member: nick_key(member.nick))
         return tuple(
-            events.MemberView(member.nick, self.is_verified(member), self._standing(member))
+            events.MemberView(
+                member.nick, self.is_verified(member), self._standing(member),
+                self.encryption.compared_as(member),
+            )  # fmt: skip
             for member in members
         )
 

@@ -54,6 +54,11 @@ class Token:
     holder: bytes | None = None  # that one's signing key
     is_settled: bool = False  # it has come more than once: the first login's end changes nothing
 
+    @property
+    def bound(self) -> bool | None:
+        """Whether it is bound already; None if it is not to be."""
+        return self.holder is not None if self.binds else None
+
     @cached_property
     def looks(self) -> frozenset[str]:
         """What its nickname looks like."""

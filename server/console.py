@@ -70,8 +70,10 @@ class AdminConsole:
 
     def tokens(self, _rest: str) -> None:
         """List the live tokens."""
+        words = {True: "  " + _("bound"), False: "  " + _("to be bound"), None: ""}
         lines = [
-            f"{token.id}  {token.nick}  " + _("{count} s left").format(count=left)
+            f"{token.id}  {token.nick}  {_('{count} s left').format(count=left)}"
+            f"{words[token.bound]}"
             for token, left in self._services.tokens.remaining()
         ]
         self._tell("\n".join(lines) or _("There are no tokens."))

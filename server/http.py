@@ -327,7 +327,7 @@ class Handler(BaseHTTPRequestHandler):
                 "id": token.id,
                 "username": token.nick,
                 "expires_in": seconds,
-                "bound": token.holder is not None if token.binds else None,
+                "bound": token.bound,
             }
             for token, seconds in self._face.tokens.remaining()
         ]

@@ -160,10 +160,16 @@ def _distrust(path: str, status: os.stat_result) -> str | None:
     if status.st_uid not in trusted or link.st_uid not in trusted:
         return _("it belongs to somebody else")
     if status.st_mode & stat.S_IWOTH:
-        return _("everybody may write to it")
+        return _chmod(_("everybody may write to it"), path)
     if status.st_mode & stat.S_IWGRP and not _is_private(status.st_gid, status.st_uid):
-        return _("others in its group may write to it")
+        return _chmod(_("others in its group may write to it"), path)
     return None
+
+
+def _chmod(why: str, path: str) -> str:
+    import shlex
+
+    return _("{why} (chmod go-w {path} changes that)").format(why=why, path=shlex.quote(path))
 
 
 def _is_private(group: int, owner: int) -> bool:

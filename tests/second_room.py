@@ -150,7 +150,6 @@ class Memory:
         self.since: dict[bytes, int] = {}  # key: signing key; lower runs are over
         self.refused: set[bytes] = set()  # fingerprints of keys that do not count
         self.ids: set[tuple[bytes, str]] = set()
-        self.opened_ever: set[bytes] = set()
         self.changes: dict[bytes, int] = {}  # key: log id; the last change of it
 
 
@@ -164,6 +163,7 @@ class Room:
         self, identity: crypto.Identity, memory: Memory, warn: Callable[[str], None], most: int
     ) -> None:
         self._me, self._memory, self._warn, self.most = identity, memory, warn, most
+        self._share: set[bytes] = set()  # who has this room's secret, as far as is known
         self._missing = 1  # members that the roster still lacks
         self.at = self.seq = self.number = self.change = 0
         self.log_id, self.own_nick = b"", ""
@@ -191,6 +191,7 @@ class Room:
         self._missing = entered["members"]
         if self.seq <= self._memory.changes.get(self.log_id, 0):
             self._warn("a log that has gone back")
+        self._share.clear()
         self.members: dict[int, Member] = {}
         self._then: dict[int, dict[int, Member]] = {}  # who was here, by change
         self._told: dict[int, Told] = {}
@@ -527,10 +528,10 @@ class Room:
                 continue
             break
         else:
-            if sender.fingerprint not in self._memory.opened_ever:
-                return Unreadable(sender.nick, "secret")
-            proven = heard.proven in chains
-            return Unreadable(sender.nick, "damaged" if proven else "no_key")
+            if heard.proven in chains:
+                self._share.discard(sender.fingerprint)
+            same = sender.fingerprint in self._share
+            return Unreadable(sender.nick, "no_key" if same else "secret")
         body = _body(plain, change)
         if body is None:
             return Unreadable(sender.nick, "damaged")
@@ -540,7 +541,7 @@ class Room:
         heard.proven = moved
         heard.wrapped = [chain for chain in heard.wrapped if chain.epoch > epoch]
         self._memory.marks[_marked(place)] = (epoch, n)
-        self._memory.opened_ever.add(sender.fingerprint)
+        self._share.add(sender.fingerprint)
         if (sender.fingerprint, body["id"]) in self._memory.ids:
             return Unreadable(sender.nick, "replay")
         self._memory.ids.add((sender.fingerprint, body["id"]))

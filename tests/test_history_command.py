@@ -38,11 +38,13 @@ from tests.processes import (
     Program,
     Server,
     Terminal,
+    free_port,
     terminal_client,
 )
 from tests.transport_kit import until
 
 PASSPHRASE, OTHER = "open sesame", "close sesame"
+GUESSABLE = "This passphrase can be guessed quickly"
 NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=timezone.utc)
 
 
@@ -334,10 +336,25 @@ def test_the_passphrase_is_changed(state: dict[str, str], tmp_path: Path) -> Non
     done = run(state, "passphrase", "--new-passphrase-file", str(new))
     assert (done.status, done.out) == (0, "")
     assert done.errors.endswith("1 history has the new passphrase.\n")
+    assert GUESSABLE not in done.errors
     assert run(state, "show").status == 4
     state = {**state, "HISTORY_PASSPHRASE": "another one"}
     assert len(run(state, "show").out.splitlines()) == 2
     assert contents(history_path(folder(state), "b:1")) == before
+    new.write_text("Secret1!\n")
+    done = run(state, "passphrase", "--new-passphrase-file", str(new))
+    assert done.status == 0 and GUESSABLE in done.errors
+
+
+def test_the_passphrase_of_a_new_history_is_judged(state: dict[str, str]) -> None:
+    port = str(free_port())
+    line = ("connect", "127.0.0.1", port, "al", "--history")
+    weak = {**state, "HISTORY_PASSPHRASE": "Secret1!", "CLIENT_PASSWORD": "x"}
+    done = run_command(*line, env=weak)
+    assert done.status == 3 and GUESSABLE in done.errors
+    history_of(state, "127.0.0.2", int(port), passphrase="Secret1!")
+    there = ("connect", "127.0.0.2", port, "al", "--history")
+    assert GUESSABLE not in run_command(*there, env=weak).errors
 
 
 def test_a_passphrase_that_is_typed_differently_changes_nothing(state: dict[str, str]) -> None:

@@ -519,7 +519,11 @@ def test_who_was_verified_is_verified_after_a_restart_of_both(
     assert first.close() == ""
     again, warned = room_of(opened(path, open_keepers), member(someone("bob", 6, 6), "bob", 2, 2))
     assert warned == [] and again.all_verified()
-    old, stranger = again.joined(10, member(bob, "bob2", 3, 10))
+    now = someone("bob", 6, 6)
+    assert again.renamed(10, 2, "rob") == []
+    assert again.compared_as(member(now, "rob", 2, 2)) == "bob"
+    assert again.compared_as(member(now, "BOB", 2, 2)) is None
+    old, stranger = again.joined(11, member(bob, "bob2", 3, 11))
     assert old == TrustWarning("old_run", "bob2", True)
     assert stranger == TrustWarning("unverified_member", "bob2")
 

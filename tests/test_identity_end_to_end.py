@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cli import asking
 from cli.parsing import parse
 from cli.table import IDENTITY
 from client.identity.records import Contents
@@ -436,6 +437,31 @@ def test_the_passphrase_is_changed(tmp_path: Path) -> None:
     assert run("show", "--identity", str(path)).status == 4
     env = {"IDENTITY_PASSPHRASE": "", "IDENTITY_PASSPHRASE_FILE": str(new)}
     assert run("show", "--identity", str(path), env=env).status == 0
+
+
+GUESSABLE = "This passphrase can be guessed quickly"
+
+
+def test_a_passphrase_that_is_set_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it is set, however, and at no other time; it is never shown."""
+    path, new = tmp_path / "me", tmp_path / "new"
+    own = ("--identity", str(path))
+    made = run("new", *own, env={"IDENTITY_PASSPHRASE": "Secret1!"})
+    assert made.status == 0 and GUESSABLE in made.errors and "Secret1" not in made.errors
+    assert GUESSABLE not in run("show", *own, env={"IDENTITY_PASSPHRASE": "Secret1!"}).errors
+    change = ("passphrase", *own, "--new-passphrase-file", str(new))
+    new.write_text("swordfish\n")
+    changed = run(*change, env={"IDENTITY_PASSPHRASE": "Secret1!"})
+    assert changed.status == 0 and GUESSABLE in changed.errors
+    new.write_text("one of four words\n")
+    changed = run(*change, env={"IDENTITY_PASSPHRASE": "swordfish"})
+    assert changed.status == 0 and GUESSABLE not in changed.errors
+    typed = iter(["Secret1!", "Secret1!"])
+    monkeypatch.setattr(asking, "answer", lambda question, hidden=False: next(typed))
+    other = run("new", "--identity", str(tmp_path / "other"), env={"IDENTITY_PASSPHRASE": ""})
+    assert other.status == 0 and GUESSABLE in other.errors
 
 
 @needs("chown", beside="test_identity.py::test_what_is_another_users_is_not_used")

@@ -176,13 +176,18 @@ def test_a_question_is_asked_whole_on_a_narrow_screen() -> None:
 
 def test_tables_stand_in_the_text_column() -> None:
     sight = Sight(70, 24).joins()
-    views = (events.MemberView("alice", True), events.MemberView("日本", False))
+    views = (
+        events.MemberView("alice", True),
+        events.MemberView("日本", False),
+        events.MemberView("rob", True, "verified", "bob"),
+    )
     sight.takes(events.MemberList("default", views))
     sight.takes(events.RoomList((events.RoomView("default", 2), events.RoomView("dev", 1))))
     sight.takes(events.Verification("default", "123 456", (events.CodeView("bob", "7 8", True),)))
     sight.takes(events.Help((events.CommandView("/nick NAME", "Change " * 12),)))
-    assert sight.texts()[:6] == [
-        "Room default, 2 members:", "alice  you", "日本   new, not verified",
+    assert sight.texts()[:7] == [
+        "Room default, 3 members:", "alice  you", "日本   new, not verified",
+        "rob    verified as bob",
         "2 rooms:", "default  2 members", "dev      1 member",
     ]  # fmt: skip
     assert "Code of room default:" in sight.texts() and "bob  7 8  verified" in sight.texts()

@@ -1,7 +1,8 @@
-"""Random histories of a room with an honest server, over the real sealing cores.
+"""Random histories of two rooms with an honest server, over the real sealing cores.
 
 People join, leave, change rooms and nicknames, fall behind, are told of it late, and talk all
-the while; frames wait on their way in both directions.  Whatever happens:
+the while, some in both rooms at once; frames wait on their way in both directions.  Whatever
+happens:
 
 * a post is opened by exactly those who were there at its ``change`` and still are;
 * nobody else ever held a key that opens it;
@@ -43,6 +44,7 @@ from protocol.keys import Identity
 SOAK = int(os.environ.get("CMD_CHAT_SOAK") or 0)
 
 PEOPLE = ("ann", "ben", "cat", "dan", "eve")
+TWICE = ("ann", "ben", "cat")  # in up to two rooms at once
 ROOMS = ("den", "attic")
 SALTS = {"den": b"", "attic": bytes(range(32))}
 
@@ -114,7 +116,7 @@ class Log:
 
 @dataclass
 class Person:
-    """A client and its place at the server."""
+    """A client and a place that it has at the server; another one may be of the same client."""
 
     name: str
     client: Encryption
@@ -158,15 +160,18 @@ class Histories(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        for name in PEOPLE:
+        clients = {name: Encryption(identity(name)) for name in PEOPLE}
+        for name in (*PEOPLE, *TWICE):
             line = MemberLine(0, name, 0, identity(name).bundle)
-            self.people.append(Person(name, Encryption(identity(name)), line))
+            self.people.append(Person(name, clients[name], line))
         for person in self.people[:4]:
             self.go(person, "den")
+        for person in self.people[len(PEOPLE) :][:2]:
+            self.go(person, "attic")
 
     @rule(
         what=st.sampled_from(HAPPENS),
-        who=st.integers(0, len(PEOPLE) - 1),
+        who=st.integers(0, len(PEOPLE) + len(TWICE) - 1),
         number=st.integers(0, 11),
     )
     def happens(self, what: str, who: int, number: int) -> None:
@@ -227,7 +232,14 @@ class Histories(RuleBasedStateMachine):
         person.fresh = None
 
     def come(self, person: Person, room: str) -> None:
-        """Join, change rooms, or lose the connection and join the same room anew."""
+        """Join, change rooms, or lose the connection and join the same room anew.
+
+        A room that the same client is in by its other place is not entered twice.
+        """
+        log = self.logs.get(room)
+        inside = log.members.values() if log else ()
+        if any(other.client is person.client and other is not person for other in inside):
+            return
         if person.log is not None:
             self.drop(person)
         self.go(person, room)
@@ -485,7 +497,7 @@ def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=SOAK or 18,
+            max_examples=SOAK or 30,
             stateful_step_count=60,
             derandomize=not SOAK,
             database=None,

@@ -16,7 +16,7 @@ from server.sessions import ServerSession
 from tests.fronts import speaking_for
 from tests.processes import Client, Server, run_client
 from tests.test_sessions import bundle
-from tests.test_tokens import mint
+from tests.test_tokens import form, mint
 
 
 @pytest.fixture
@@ -60,6 +60,13 @@ def test_tokens_are_listed_and_revoked(server: Server) -> None:
         assert "no such token" in asked(server, "revoke nothing", "token")
         assert asked(server, f"revoke {told[:16]}", "revoked") == "The token is revoked.\n"
         assert bob.end() == 4
+
+
+def test_tokens_say_whether_they_are_bound(server: Server) -> None:
+    token = str(form(server, "/generate_token", username="bo", ttl="600", bind="true")["token"])
+    assert asked(server, "tokens", "left").endswith(" s left  to be bound\n")
+    with Client(server, "bo", "--token", token):
+        assert asked(server, "tokens", "left").endswith(" s left  bound\n")
 
 
 def test_somebody_is_thrown_out_and_kept_out(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,11 @@ def test_another_entrys_mistake_is_in_nobodys_way(environ: dict[str, str]) -> No
 def test_a_file_that_others_may_write_to_is_refused_whatever_is_asked_for(
     environ: dict[str, str],
 ) -> None:
-    write(environ, WORK).chmod(0o646)
-    assert "everybody may write to it" in refusal(environ, "not-there")
+    path = write(environ, WORK)
+    path.chmod(0o646)
+    said = refusal(environ, "not-there")
+    assert f"everybody may write to it (chmod go-w {path} changes that)" in said
+    assert shlex.split(said.partition("(")[2])[:3] == ["chmod", "go-w", str(path)]
 
 
 def test_what_is_no_readable_file_is_refused(environ: dict[str, str]) -> None:

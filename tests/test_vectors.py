@@ -611,7 +611,7 @@ REASONS = {
     "number": {"replay"},
     "wrap": {"no_key"},
     "key": {"no_key", "damaged"},
-    "token": {"secret", "no_key", "damaged"},
+    "token": {"secret", "no_key"},
     "body": {"damaged"},
     "text": {"bounds"},
     "id": {"replay"},

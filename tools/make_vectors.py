@@ -703,7 +703,7 @@ def make_boxes() -> None:
     token = envelope.seal(scene.body().encode(), scene.chain.at(1), scene.place, b"")
     bad = token[:40] + (b"A" if token[40:41] != b"A" else b"B") + token[41:]
     scene.posted(scene.box(scene.chain.at(1), b"", data=bad))
-    scene.write("box-damaged-token", "token", "signed so, but no token", reason="damaged")
+    scene.write("box-damaged-token", "token", "signed so, but no token", reason="secret")
 
     scene = ready()
     scene.say(0, post_id=fixed("the id", 16))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from client.encryption.room_encryption import RoomEncryption
 from client.encryption.run_state import RunState
-from client.encryption.trust import Memory
+from client.encryption.trust import VERIFIED, Memory
 from protocol.frames import MemberLine
 from protocol.keys import Identity
 
@@ -54,8 +54,11 @@ class Encryption:
 
     def is_verified(self, fingerprint: bytes) -> bool:
         """Whether these keys are verified, or one's own."""
-        return self._run.is_verified(fingerprint)
+        return self.standing(fingerprint) == VERIFIED
 
     def standing(self, fingerprint: bytes) -> str:
-        """``verified`` (these keys, or they are one's own), ``known`` or ``new``: see Trust."""
+        """``verified`` (these keys, or they are one's own), ``known`` or ``new``: see Trust.
+
+        Of the nickname that they were met under last; a room's ``standing`` is of the one there.
+        """
         return self._run.standing(fingerprint)

@@ -50,6 +50,8 @@ class Membership:
         self.unusable: set[int] = set()  # ids of members whose keys do not load
         self.sender_keys: dict[int, SenderKeys] = {}  # key: sender's id
         self.delivered = Recent(DELIVERED)  # wraps, and signatures of private posts
+        # Fingerprints of those who were here when the server forgot the room, and are not back yet.
+        self.expected: set[bytes] = set()
         self._differing: set[tuple[int, int]] = set()  # (sender's id, change) already named
         self._sealed: dict[bytes, Body] = {}  # key: signature of a post that is on its way
 
@@ -66,11 +68,26 @@ class Membership:
     def others(self) -> list[RosterEntry]:
         return [entry for entry in self.roster if entry.id != self.me]
 
+    def comes_after(self, before: Membership | None) -> None:
+        """``before`` is the membership whose place this one takes: whoever was in it, and is not
+        back since the server started anew, was not kept from anybody when it comes."""
+        if before is not None and before.log_id != self.log_id:
+            here = {entry.fingerprint for entry in self.others()}
+            there = {entry.fingerprint for entry in before.others()}
+            self.expected = (there | before.expected) - here
+
     def keys_of(self, sender: int) -> SenderKeys:
         return self.sender_keys.setdefault(sender, SenderKeys())
 
     def context(self, audience: bytes, sender: bytes) -> Context:
         return Context(self.key, self.log_id, audience, sender)
+
+    def set_aside(self, *refused: bytes) -> None:
+        """Whoever has these fingerprints is there like all others, but gets nothing to read."""
+        ids = {entry.id for entry in self.others() if entry.fingerprint in refused}
+        if ids & self.given - self.unusable:
+            self.chain = None  # the next post starts an epoch
+        self.unusable |= ids
 
     def sealed(self, sig: bytes, body: Body) -> None:
         """A post of one's own is on its way.  What a forgotten one claims is claimed again."""
@@ -94,6 +111,12 @@ class Membership:
         grows = seq > self.seq
         self.seq = max(seq, self.seq)
         return grows
+
+    def resalt(self, salt: bytes) -> None:
+        """The room has another secret from now on: of nobody is it known who has the same."""
+        self.salt = salt
+        for keys in self.sender_keys.values():
+            keys.shared = False
 
     def wrap_for_others(
         self, chain: SenderChain, context: Context

@@ -11,7 +11,7 @@ How a post is judged, in this order, and the reason under which it stays unreada
     mark     (epoch, n) is above all that was opened of this sender       replay
     number   its place in the log is a new one                            replay
     key      a chain that leads to it was wrapped for this client         no_key
-    token    it opens under that chain and the room secret                secret, no_key, damaged
+    token    it opens under that chain and the room secret                secret, no_key
     body     it says something that the specification allows              damaged
     text     it is not blank, nor longer than the server allows           bounds
     id       it is the first post of this sender with its id              replay
@@ -45,11 +45,11 @@ from client.encryption.sender_keys import (
     readable_number,
 )
 from client.encryption.transcript import Pair
-from client.encryption.trust import TrustWarning
+from client.encryption.trust import VERIFIED, TrustWarning
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.limits import EPOCH_POSTS, POST_ID_BYTES
-from protocol.names import room_key
+from protocol.names import nick_key, room_key
 
 
 class RoomEncryption:
@@ -85,6 +85,7 @@ class RoomEncryption:
         self._trust.remember(own)
         history = RosterHistory(log_id, change, roster)
         self._room = Membership(room_key(room), log_id, me, salt, history)
+        self._room.comes_after(run.memberships.get(self._room.key))
         run.memberships[self._room.key] = self._room
         self._set_aside()
         self.warnings = warnings
@@ -97,7 +98,9 @@ class RoomEncryption:
         known = room.history.entry(member.id)  # an id is never given again
         if not room.counts(seq) or known or not room.roster.takes(entry):
             return self._contradiction(seq, entry.nick)
-        warnings = self._met(entry, room.roster, self.all_verified())
+        is_back = entry.fingerprint in room.expected
+        warnings = self._met(entry, room.roster, self.all_verified() and not is_back)
+        room.expected.discard(entry.fingerprint)
         self._move(seq, room.roster.with_entry(entry))
         self._set_aside()
         return warnings
@@ -120,13 +123,13 @@ class RoomEncryption:
         room = self._room
         before = room.roster.get(member)
         after = before.renamed(nick) if before else None
-        if not room.counts(seq) or after is None or not room.roster.takes(after):
+        if not room.counts(seq) or not before or not after or not room.roster.takes(after):
             return self._contradiction(seq, before.nick if before else None)
         self._move(seq, room.roster.with_entry(after))
         if member == room.me:
             self._trust.remember(after)
             return []
-        return self._alike(after, room.roster, self._trust.renamed(after))
+        return self._alike(after, room.roster, self._trust.renamed(before, after))
 
     def rejoined(self, seq: int, member: int) -> list[TrustWarning]:
         """The log's entry ``seq``: another member lost its keys, and needs ours again.
@@ -167,16 +170,27 @@ class RoomEncryption:
 
     def is_verified(self, fingerprint: bytes) -> bool:
         """Whether these keys are verified, or one's own."""
-        return self._run.is_verified(fingerprint)
+        return self.standing(fingerprint) == VERIFIED
 
     def standing(self, fingerprint: bytes) -> str:
         """``verified`` (these keys, or they are one's own), ``known`` or ``new``: see Trust."""
-        return self._run.standing(fingerprint)
+        holder = self._room.roster.holder(fingerprint)
+        return self._run.standing(fingerprint, holder.key if holder else None)
+
+    def _is_verified(self, entry: RosterEntry) -> bool:
+        return self._run.standing(entry.fingerprint, entry.key) == VERIFIED
+
+    def compared_as(self, member: MemberLine) -> str | None:
+        """The nickname under which this member was verified, if it has another one now."""
+        bundle = member.bundle
+        if bundle == self._identity.bundle or not self.is_verified(bundle.fingerprint):
+            return None
+        return self._trust.compared_as(nick_key(member.nick), bundle.sign)
 
     def all_verified(self) -> bool:
         """Whether somebody else is here, and everybody is verified."""
         others = self._room.others()
-        return bool(others) and all(self.is_verified(entry.fingerprint) for entry in others)
+        return bool(others) and all(map(self._is_verified, others))
 
     def code_pairs(self, nick: str | None = None) -> tuple[Pair, ...]:
         """What ``safety_numbers.room_code`` takes: for all members, or oneself and ``nick``.
@@ -196,11 +210,25 @@ class RoomEncryption:
 
         They would not know it, and could not read what comes next.
         """
-        room = self._room
-        if room.others():
+        if self._room.others():
             return False
-        room.salt = salt
+        self.resalt(salt)
         return True
+
+    def resalt(self, salt: bytes) -> None:
+        """The room has another secret from now on, by its ``secret_salt``; whoever is here stays.
+
+        One's own posts are sealed with it from the next one on, and others' are opened with it;
+        one that was sealed under another secret stays shut, even if it was under way.
+
+        Chains go on, one's own too: each of its numbers is sealed once, so no key is used with two
+        salts, and the salt enters every key, so whoever was given the chain reads on with the new
+        secret and nobody without.  What did not open has moved nothing: with the right secret, all
+        opens that comes from then on, whenever it was sealed.  A proven chain is its sender's as
+        before, but no longer says that they have the same secret: until something of theirs opens,
+        what does not open is put down to that.
+        """
+        self._room.resalt(salt)
 
     # Sealing
 
@@ -217,6 +245,7 @@ class RoomEncryption:
         chain twice.  Raises Malformed if ``text`` is not text (lone surrogates).
         """
         room = self._room
+        room.expected.clear()  # it was said to those who are here: whoever comes now is told of
         body = self._body(kind, text, post_id)
         plain = body.encode()
         if room.chain is None or room.chain.n >= EPOCH_POSTS:
@@ -347,8 +376,8 @@ class RoomEncryption:
 
     def _met(self, entry: RosterEntry, others: MemberSet, guarded: bool) -> list[TrustWarning]:
         """``entry`` appears; ``guarded``: everybody else was verified until now."""
-        warnings = self._alike(entry, others, self._trust.meet(entry))
-        if guarded and not self.is_verified(entry.fingerprint):
+        warnings = self._alike(entry, others, self._run.meet(entry))
+        if guarded and not self._is_verified(entry):
             warnings.append(TrustWarning("unverified_member", entry.nick))
         return warnings
 
@@ -361,9 +390,8 @@ class RoomEncryption:
         return warnings
 
     def _set_aside(self) -> None:
-        """Whose keys do not count is there like all others, but gets nothing to read."""
-        room, refused = self._room, self._trust.is_refused
-        room.unusable |= {entry.id for entry in room.others() if refused(entry.fingerprint)}
+        prints = (entry.fingerprint for entry in self._room.others())
+        self._room.set_aside(*filter(self._trust.is_refused, prints))
 
     def _move(self, seq: int, roster: MemberSet) -> None:
         self._run.moved_on(self._room.log_id, seq)
@@ -448,7 +476,7 @@ class RoomEncryption:
         claims = body.claims(change)
         differ = [at for at, seen in claims if not room.history.agrees(at, seen)]
         codes = room.differs(entry.id, *differ)
-        verified = self.is_verified(entry.fingerprint)
+        verified = self._is_verified(entry)
         opened = OpenedPost(entry.nick, body.kind, body.text, body.id, verified)
         return opened, [TrustWarning(code, entry.nick) for code in codes]
 
@@ -467,16 +495,16 @@ def _unseal(
     if not reaching:
         raise Undecryptable(nick, "no_key")
     if keys.proven in reaching:
-        raise Undecryptable(nick, "damaged")
+        keys.shared = False  # the key is its sender's, so the secret is another one
     raise _wrong_key(keys, nick)
 
 
 def _wrong_key(keys: SenderKeys, nick: str) -> Undecryptable:
     """A genuine box does not open under a key that never opened anything.
 
-    Who was read before has the same room secret, so the key was not its sender's.  Of who was
-    not, the secret is the likelier reason.
+    Of who has the same room secret, the key was not the sender's.  Of who is not known to have it,
+    the secret is the likelier reason.
     """
-    if keys.proven is None:
+    if not keys.shared:
         return Undecryptable(nick, "secret")
     return Undecryptable(nick, "no_key", "bad_wrap")

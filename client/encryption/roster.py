@@ -79,6 +79,14 @@ class MemberSet:
         wanted = nick_key(nick)
         return next((entry for entry in self if entry.key == wanted), None)
 
+    def holder(self, fingerprint: bytes) -> RosterEntry | None:
+        """The member with these keys, if it is there."""
+        return self._by_fingerprint.get(fingerprint)
+
+    @cached_property
+    def _by_fingerprint(self) -> dict[bytes, RosterEntry]:
+        return {entry.fingerprint: entry for entry in self}
+
     def pairs(self) -> tuple[Pair, ...]:
         """What codes and transcripts are made of."""
         return tuple(entry.pair for entry in self)

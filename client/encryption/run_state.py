@@ -6,8 +6,9 @@ from collections import OrderedDict
 from weakref import WeakValueDictionary
 
 from client.encryption.membership import Membership, Recent
+from client.encryption.roster import RosterEntry
 from client.encryption.sender_keys import ReplayGuard
-from client.encryption.trust import VERIFIED, Memory, Trust
+from client.encryption.trust import VERIFIED, Memory, Trust, TrustWarning
 from protocol.keys import Identity
 
 # Bounds of what is remembered of the past; each far above what honest rooms need.
@@ -54,11 +55,18 @@ class RunState:
         here = [membership.history.fingerprints() for membership in self.memberships.values()]
         return set().union(*here)
 
-    def is_verified(self, fingerprint: bytes) -> bool:
-        """Whether these keys are verified, or one's own."""
-        return self.standing(fingerprint) == VERIFIED
+    def meet(self, entry: RosterEntry) -> list[TrustWarning]:
+        """Another member appears in a room: what there is to say about it.
 
-    def standing(self, fingerprint: bytes) -> str:
+        Whose keys turn out not to count gets nothing more to read in any other room, either.
+        """
+        warnings = self.trust.meet(entry)
+        if self.trust.is_refused(entry.fingerprint):
+            for membership in self.memberships.values():
+                membership.set_aside(entry.fingerprint)
+        return warnings
+
+    def standing(self, fingerprint: bytes, nick: str | None = None) -> str:
         """``verified`` (these keys, or they are one's own), ``known`` or ``new``: see Trust."""
         own = fingerprint == self.identity.fingerprint
-        return VERIFIED if own else self.trust.standing(fingerprint)
+        return VERIFIED if own else self.trust.standing(fingerprint, nick)

@@ -133,6 +133,7 @@ class SenderKeys:
 
     def __init__(self) -> None:
         self.proven: SenderChain | None = None  # at its next number
+        self.shared = False  # the sender is known to have the reader's room secret
         self._offered: list[SenderChain] = []
 
     def offer(self, chain: SenderChain) -> bool:
@@ -150,7 +151,7 @@ class SenderKeys:
 
     def prove(self, chain: SenderChain) -> None:
         """A signed box has opened under ``chain``: go on from there, forget what is older."""
-        self.proven = chain.at(chain.n + 1)
+        self.proven, self.shared = chain.at(chain.n + 1), True
         self._offered = [other for other in self._offered if other.epoch > chain.epoch]
 
     def _all(self) -> list[SenderChain]:

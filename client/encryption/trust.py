@@ -21,6 +21,7 @@ from protocol.names import check_nick, nick_key
 VERIFIED, KNOWN, NEW = "verified", "known", "new"
 
 _REMEMBERED = 8192  # bounds what the nicknames and keys of a hostile server can take
+_NICKS = 16  # of one holder of keys; an honest server lets it have the same one in all rooms
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ class Memory(Protocol):
 
 @dataclass(frozen=True)
 class _Meeting:
-    """Somebody as it was met last: ``known`` says whether it had the nickname before."""
+    """Somebody as it was met last, in whichever room."""
 
     nick: str  # its key
     sign: bytes
-    known: bool
+    known: tuple[str, ...]  # keys of nicknames that it has and had before
     refused: bool
 
 
@@ -71,6 +72,7 @@ class Trust:
         self._own, self._memory = own, memory
         self._verified: set[bytes] = set()  # signing keys
         self._compared: dict[str, bytes] = {}  # key: nick_key; the signing key verified as it
+        self._names: dict[bytes, str] = {}  # key: signing key; the nickname compared last
         self._last: OrderedDict[str, bytes] = OrderedDict()  # key: nick_key; its last signing key
         self._since: OrderedDict[bytes, int] = OrderedDict()  # key: signing key; the lowest run
         self._met: OrderedDict[bytes, _Meeting] = OrderedDict()  # key: fingerprint
@@ -82,27 +84,31 @@ class Trust:
         self._verified |= {person.sign for person in people if person.verified}
         for person in people:
             self._is_over_below(person.sign, person.since)
+        self._names = {person.sign: at.nick for person in people if person.verified
+                       for at in sorted(person.seen, key=lambda at: at.day)}  # fmt: skip
         seen = [(at, person.sign) for person in people for at in person.seen if at.server == server]
         for at, sign in sorted(seen, key=lambda one: one[0].day):
             if sign in self._verified:
                 self._compared[nick_key(at.nick)] = sign
+                self._names[sign] = at.nick
             self._is_called(nick_key(at.nick), sign)
 
-    def standing(self, fingerprint: bytes) -> str:
+    def standing(self, fingerprint: bytes, nick: str | None = None) -> str:
         """``verified``: the code of this person was compared; ``known``: the nickname had the same
-        keys before; ``new``."""
+        keys before; ``new``.
+
+        ``nick`` is the key of the nickname that is meant, None the one it was met under last: a
+        server may show the same keys under another one in each room.
+        """
         met = self._met.get(fingerprint)
         if met is None or met.refused:
             return NEW
-        if self._owner(met.nick) not in (None, met.sign):
+        nick = met.nick if nick is None else nick
+        if self._owner(nick) not in (None, met.sign):
             return NEW
         if met.sign in self._verified or met.sign == self._own.sign:
             return VERIFIED
-        return KNOWN if met.known else NEW
-
-    def is_verified(self, fingerprint: bytes) -> bool:
-        """Whether the code of the person with these keys was compared."""
-        return self.standing(fingerprint) == VERIFIED
+        return KNOWN if nick in met.known else NEW
 
     def is_refused(self, fingerprint: bytes) -> bool:
         """Whether these keys do not count, whoever signs with them."""
@@ -114,9 +120,20 @@ class Trust:
         sign = entry.member.bundle.sign
         self._verified.add(sign)
         self._compared[entry.key] = sign
+        self._names[sign] = entry.nick
         self._is_called(entry.key, sign)
         if self._memory:
             self._memory.verified(entry.member.bundle, entry.nick)
+
+    def compared_as(self, nick: str, sign: bytes) -> str | None:
+        """The nickname under which ``sign`` was compared, None if ``nick`` (a key) is one.
+
+        Of earlier runs all count under which it was seen here, or, if it was not, the last one
+        anywhere: which one it was is not kept.
+        """
+        name = self._names.get(sign)
+        same = name is None or nick_key(name) == nick or self._compared.get(nick) == sign
+        return None if same else name
 
     def meet(self, entry: RosterEntry) -> list[TrustWarning]:
         """Another member appears: what there is to say about it."""
@@ -129,13 +146,13 @@ class Trust:
         self._is_over_below(bundle.sign, bundle.since)
         return self._under_nick(entry, known=False)
 
-    def renamed(self, entry: RosterEntry) -> list[TrustWarning]:
+    def renamed(self, before: RosterEntry, after: RosterEntry) -> list[TrustWarning]:
         """A member that was met has another nickname: what there is to say about it."""
-        before = self._met.get(entry.fingerprint)
-        if before is not None and before.refused:
-            self._note(entry, known=False, refused=True)
-            return _misnamed(entry)
-        return self._under_nick(entry, known=before is not None and before.known)
+        met = self._met.get(after.fingerprint)
+        if met is not None and met.refused:
+            self._note(after, known=False, refused=True)
+            return _misnamed(after)
+        return self._under_nick(after, known=met is not None and before.key in met.known)
 
     def _refuse(self, entry: RosterEntry, warning: TrustWarning) -> list[TrustWarning]:
         self._note(entry, known=False, refused=True)
@@ -181,7 +198,11 @@ class Trust:
             del self._since[next(strangers, next(iter(self._since)))]
 
     def _note(self, entry: RosterEntry, known: bool, refused: bool) -> None:
-        self._met[entry.fingerprint] = _Meeting(entry.key, entry.member.bundle.sign, known, refused)
+        met = self._met.get(entry.fingerprint)
+        before = [nick for nick in met.known if nick != entry.key] if met else []
+        nicks = tuple([*before, *([entry.key] if known else [])][-_NICKS:])
+        sign = entry.member.bundle.sign
+        self._met[entry.fingerprint] = _Meeting(entry.key, sign, nicks, refused)
         self._met.move_to_end(entry.fingerprint)
         if len(self._met) > _REMEMBERED:
             self._met.popitem(last=False)

@@ -211,6 +211,8 @@ class EventText:
     def _member_standing(self, view: events.MemberView) -> str:
         if nick_key(view.nick) == nick_key(self.nick):
             return _("you")
+        if view.verified and view.compared_as is not None:
+            return _("verified as {nick}").format(nick=view.compared_as)
         if view.verified:
             return _("verified")
         known = view.standing == "known"
