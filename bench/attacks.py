@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 
 from bench.flood import UPGRADE
 from bench.members import Person
+from protocol import frames
 from protocol.errors import ChatError
 from protocol.keys import RecipientKeys
 from protocol.link import ClientLink, Credentials

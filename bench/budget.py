@@ -33,7 +33,8 @@ SECONDS = 12.0
 SETTLE = 3.0  # seconds of a flood before it is measured: what is allowed at once is over then
 MOST_RATIO, OR_MS = 3.0, 30.0
 SOURCE = "127.9.0.1"
-_SEEN = b'{"type":"seen","seq":0}'
+_PLACE = b'{"at":1,"seq":0,"number":0}'
+_SEEN = b'{"type":"seen","positions":[%s]}'
 _MASK = bytes(4)
 
 
@@ -65,7 +66,8 @@ class Flooder(Member):
 
     def crumbs(self, size: int) -> bytes:
         """A record of about ``size`` bytes, in fragments of one."""
-        record = self._link.seal([b'{"type":"seen","seq":0,"x":"%s"}' % bytes(size).hex().encode()])
+        filling = bytes(size).hex().encode()
+        record = self._link.seal([b'{"type":"seen","positions":[],"x":"%s"}' % filling])
         last = len(record) - 1
         return b"".join(
             bytes(((0x80 if at == last else 0) | (0 if at else 2), 0x81)) + _MASK + bytes((byte,))
@@ -91,16 +93,20 @@ def _crumbs(size: int, flooder: Flooder) -> bytes:
 
 
 def _lists(flooder: Flooder) -> bytes:
-    return flooder.sealed(b'{"type":"seen","seq":0,"x":[%s]}' % b",".join([b"[]"] * 250_000))
+    return flooder.sealed(b'{"type":"seen","positions":[],"x":[%s]}' % b",".join([b"[]"] * 250_000))
 
 
 def _values(flooder: Flooder) -> bytes:
-    lists = b",".join([b"{}"] * 16_000)
-    return flooder.sealed(b'{"type":"seen","seq":0,"x":[%s],"y":"%s"}' % (lists, b"y" * 200_000))
+    filling = (b",".join([b"{}"] * 16_000), b"y" * 200_000)
+    return flooder.sealed(b'{"type":"seen","positions":[],"x":[%s],"y":"%s"}' % filling)
 
 
 def _seen(flooder: Flooder) -> bytes:
-    return flooder.sealed(*[_SEEN] * 1024)
+    return flooder.sealed(*[_SEEN % _PLACE] * 1024)
+
+
+def _places(flooder: Flooder) -> bytes:
+    return flooder.sealed(*[_SEEN % b",".join([_PLACE] * 16)] * 600)
 
 
 def _empty(flooder: Flooder) -> bytes:
@@ -113,7 +119,7 @@ _epochs = iter(range(1, 1 << 40))
 def _keys(flooder: Flooder) -> bytes:
     epoch = next(_epochs)
     wraps = tuple(Wrap(1 << 40, epoch, 0, bytes(keys.WRAP_BYTES)) for _ in range(256))
-    return flooder.sealed(frames.Keys(wraps).encode())
+    return flooder.sealed(frames.Keys(1, wraps).encode())
 
 
 def _repeated(flooder: Flooder) -> bytes:
@@ -132,6 +138,7 @@ FLOODS = [
     Flood("a quarter million lists, 1", 1, _lists),
     Flood("as many values as a record may have, 8", 8, _values),
     Flood("1,024 seen in a record, 8", 8, _seen),
+    Flood("600 seen of 16 positions in a record, 8", 8, _places),
     Flood("pings, 8", 8, _pings),
     Flood("pings, 1", 1, _pings),
     Flood("records that hold nothing, 8", 8, _empty),

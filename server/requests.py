@@ -178,7 +178,7 @@ class Requests:
                 member.room.hold_wrap(member, wrap)
 
     def _on_seen(self, seen: frames.Seen) -> None:
-        self._spend(VALUE_COST * len(seen.positions))
+        self._spend(VALUE_COST * max(0, len(seen.positions) - 1))  # the first came with the frame
         for position in seen.positions:
             member = self._session.members.get(position.at)
             if member is not None:  # or it has left meanwhile

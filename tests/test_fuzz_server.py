@@ -117,7 +117,9 @@ class Stranger:
         """Everything right, up to the room."""
         self.hello()
         nick = f"n{self.chance.randrange(6)}"
-        self.say(self.link.receive_key(self.message(), nick, [frames.Stay(f"room-{self.chance.randrange(3)}")]))
+        names = self.chance.sample(range(4), self.chance.randrange(1, 4))
+        stays = [frames.Stay(f"room-{name}") for name in names]
+        self.say(self.link.receive_key(self.message(), nick, stays))
         self.link.open(self.message())
 
     def end(self) -> None:
@@ -190,15 +192,18 @@ def insiders(peer: Stranger) -> None:
     """Who knows the password: frames that are nearly right, in records that are."""
     peer.join()
     chance = peer.chance
+    some = chance.randrange
     for _ in range(chance.randrange(1, 5)):
         kind = chance.choice(list(frames.CLIENT_FRAMES.values()))
         encoded = chance.choice(
             (
                 frame_tests.example(kind).encode(),
-                frames.Post(chance.randrange(9), 1, chance.randrange(9), box()).encode(),
-                frames.Keys(1, (wrap(chance.randrange(9), chance.randrange(5)),)).encode(),
-                frames.Enter(chance.randrange(9), f"room-{chance.randrange(3)}").encode(),
-                frames.Seen((frames.Position(chance.randrange(4), chance.randrange(40), chance.randrange(9)),)).encode(),
+                frames.Post(some(9), some(4), some(9), box()).encode(),
+                frames.Keys(some(4), (wrap(some(9), some(5)),)).encode(),
+                frames.Enter(some(9), f"room-{some(4)}", chance.choice((None, some(4)))).encode(),
+                frames.Leave(some(9), some(4)).encode(),
+                frames.Nick(some(9), some(4), f"n{some(6)}").encode(),
+                frames.Seen((frames.Position(some(4), some(40), some(9)),) * some(3)).encode(),
             )
         )
         way = chance.randrange(4)
@@ -342,7 +347,8 @@ def test_a_flood_of_messages_that_are_none(
     bob.post(2)
     assert bob.find(frames.Accepted).ref == 1
     again = wires(server, 0).join("alice")  # and its window is as full as before
-    again.send(*[frames.Post(9000 + each, again.at, 2, box(b"g" * (most + 1))) for each in range(3)])
+    large = box(b"g" * (most + 1))
+    again.send(*[frames.Post(9000 + each, again.at, 2, large) for each in range(3)])
     assert again.ended()[-1] == frames.Bye("protocol")
 
 
@@ -360,7 +366,8 @@ def test_keys_that_nobody_needs_start_no_round(
         mark(room)
 
     monkeypatch.setattr(server._services.broadcaster, "mark", counted)
-    alice.send(frames.Keys(alice.at, ()), frames.Keys(alice.at, (wrap(999, 1),)), frames.ListRooms(1))
+    at = alice.at
+    alice.send(frames.Keys(at, ()), frames.Keys(at, (wrap(999, 1),)), frames.ListRooms(1))
     alice.find(frames.RoomLines)
     assert marked == []
     alice.send(frames.Keys(alice.at, (wrap(bob.id, 1),)), frames.ListRooms(2))

@@ -912,7 +912,8 @@ def test_a_confirm_of_another_handshake(server: ChatServer, wires: Wires) -> Non
     )
     assert second.link._sealer is not None
     second.link._sealer._next = 0
-    second.send(frames.Confirm("alice", (frames.Stay("default"),), first.identity.bundle, signature))
+    stays = (frames.Stay("default"),)
+    second.send(frames.Confirm("alice", stays, first.identity.bundle, signature))
     assert second.refusal().code == "auth_failed"
 
 
@@ -1221,8 +1222,9 @@ def test_whoever_seals_anew_is_not_struck_out(server: ChatServer, wires: Wires) 
 def test_keys_of_the_past_are_passed_over(server: ChatServer, wires: Wires) -> None:
     """They come again after a lost connection; that is no offence."""
     alice, bob, change = pair(server, wires)
-    alice.send(frames.Keys(alice.at, (wrap(bob.id, 2),)), frames.Keys(alice.at, (wrap(bob.id, 1),)))
-    alice.send(frames.Keys(alice.at, (wrap(bob.id, 1),)), frames.Keys(alice.at, ()), frames.Keys(alice.at, (wrap(99, 2),)))
+    at = alice.at
+    alice.send(frames.Keys(at, (wrap(bob.id, 2),)), frames.Keys(at, (wrap(bob.id, 1),)))
+    alice.send(*[frames.Keys(at, wraps) for wraps in ((wrap(bob.id, 1),), (), (wrap(99, 2),))])
     alice.post(change, epoch=2)
     assert isinstance(alice.find(frames.Accepted), frames.Accepted)
     kinds = [type(bob.next()) for _ in range(2)]
@@ -1337,7 +1339,8 @@ def test_renaming(server: ChatServer, wires: Wires) -> None:
     assert alice.find(frames.Accepted) == frames.Accepted(1, 3)
     assert alice.entries(3) == [frames.Renamed(3, alice.id, "alicia")]
     assert bob.entries(3) == [frames.Renamed(3, alice.id, "alicia")]
-    alice.send(frames.Nick(2, alice.at, "BOB"), frames.Nick(3, alice.at, "a b"), frames.Nick(4, alice.at, "alicia"))
+    wanted = ("BOB", "a b", "alicia")
+    alice.send(*[frames.Nick(ref, alice.at, nick) for ref, nick in enumerate(wanted, 2)])
     assert alice.expect(frames.Refused) == frames.Refused("nick_taken", 2)
     assert alice.expect(frames.Refused) == frames.Refused("bad_nick", 3)
     assert alice.expect(frames.Accepted) == frames.Accepted(4)
@@ -1368,7 +1371,8 @@ def test_a_private_post_to_one_who_left(server: ChatServer, wires: Wires) -> Non
     until(room_is(server, 1))
     wires(server, 2).join("bob")
     alice.entries(4)
-    alice.send(frames.Private(1, alice.at, 4, wrap(bob.id), box()), frames.Private(2, alice.at, 4, wrap(1), box()))
+    for ref, to in ((1, bob.id), (2, alice.id)):
+        alice.send(frames.Private(ref, alice.at, 4, wrap(to), box()))
     assert alice.expect(frames.Refused) == frames.Refused("gone", 1)
     assert alice.expect(frames.Refused) == frames.Refused("gone", 2)
 

@@ -75,7 +75,8 @@ def test_whoever_is_in_debt_is_not_read_and_still_told(
     alice, bob = wires(server, 0).join("alice"), wires(server, 1).join("bob")
     alice.entries(2)
     bucket = in_debt(server, alice)
-    alice.send(frames.Post(1, alice.at, 2, box()))  # it waits for this one, and finds then that it may not
+    # It waits for this one, and finds then that it may not.
+    alice.send(frames.Post(1, alice.at, 2, box()))
     alice.find(frames.Accepted)
     alice.send(frames.Post(2, alice.at, 2, box()))
     bob.post(2)
