@@ -11,7 +11,18 @@ from protocol import frames, pake
 from protocol.limits import STRIKES
 from protocol.link import ServerLink
 from server.app import ChatServer
-from tests.malicious import AT, LOG, ROOM, Impostor, bundle, connected, prove, received, stay, welcome
+from tests.malicious import (
+    AT,
+    LOG,
+    ROOM,
+    Impostor,
+    bundle,
+    connected,
+    prove,
+    received,
+    stay,
+    welcome,
+)
 from tests.processes import PASSWORD, Client
 from tests.wire import Wire, box
 from transport.websocket import WebSocket

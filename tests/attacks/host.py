@@ -20,7 +20,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 Frame = dict[str, Any]
 
 WELCOME: Frame = {
-    "type": "welcome", "heartbeat_interval": 30, "heartbeat_timeout": 60,
+    "type": "welcome", "resumed": False, "heartbeat_interval": 30, "heartbeat_timeout": 60,
     "max_message_size": 10240, "max_payload_size": 1048576, "rate_limit": 1000, "rate_window": 60,
 }  # fmt: skip
 
@@ -78,15 +78,17 @@ class Visit:
         self._frame(BINARY, crypto.unpadded(token))
 
     def welcome(self, *frames: Frame, nick: str | None = None, members: int = 1) -> Frame:
-        """Let it in, as the first member; gives its `confirm`."""
+        """Let it into its first room, as the first member, and no other; gives its `confirm`."""
         confirm = self.confirm()
         log = crypto.to_text(secrets.token_bytes(16))
         granted = confirm["nick"] if nick is None else nick
         me = {"id": 1, "nick": granted, "joined": 1, "bundle": confirm["bundle"]}
-        entered = {"type": "entered", "room": confirm["room"], "log": log, "id": 1, "seq": 1,
+        first, *others = (stay["room"] for stay in confirm["stays"])
+        entered = {"type": "entered", "at": 1, "room": first, "log": log, "id": 1, "seq": 1,
                    "members": members, "resumed": False, "missed": 0}  # fmt: skip
         roster = {"type": "roster", "members": [me]}
-        self.send({**WELCOME, "nick": granted}, entered, roster, *frames)
+        refused = [{"type": "refused", "code": "room_full", "room": each} for each in others]
+        self.send({**WELCOME, "nick": granted}, *refused, entered, roster, *frames)
         return confirm
 
     # The socket

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from tests import second_crypto as crypto
 from tests.processes import PASSWORD, PROGRAM, Client, Server
-from tests.second_client import Broken, Refusal
 from tests.second_client import Client as Second
+from tests.second_link import Broken, Refusal
 from tests.second_socket import Ended, Refused
 
 HONEST, HOSTILE = "127.1.0.{}", "127.2.0.1"  # where they come from; each honest one is at home

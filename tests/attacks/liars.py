@@ -73,27 +73,27 @@ def _listen(visit: Visit) -> None:
 
 @attack("endless-roster")
 def run_endless_roster(program: Path, seconds: float) -> Measured:
-    """200 members are announced, one comes, and `seen` each second keeps the connection alive"""
+    """200 members are announced, one comes, and `taken` each second keeps the connection alive"""
 
     def lie(visit: Visit) -> None:
         visit.welcome(members=200)
         while True:
             time.sleep(1.0)
-            visit.send({"type": "seen", "seq": 0})
+            visit.send({"type": "taken", "ref": 0})
 
     return _meet(program, lie, PATIENCE, until="disconnected")
 
 
 @attack("no-room")
 def run_no_room(program: Path, seconds: float) -> Measured:
-    """`welcome` alone, and then `seen` each second"""
+    """`welcome` alone, and then `taken` each second"""
 
     def lie(visit: Visit) -> None:
         confirm = visit.confirm()
         visit.send({**WELCOME, "nick": confirm["nick"]})
         while True:
             time.sleep(1.0)
-            visit.send({"type": "seen", "seq": 0})
+            visit.send({"type": "taken", "ref": 0})
 
     return _meet(program, lie, PATIENCE, until="disconnected")
 
@@ -136,9 +136,9 @@ def run_unknown_entry(program: Path, seconds: float) -> Measured:
         mallory = {"id": 2, "nick": "mallory", "joined": 2, "bundle": identity().bundle}
         ghost = {"type": "joined", "seq": 2, "member": mallory}
         visit.welcome()
-        visit.send({"type": "log", "to": 2, "entries": [ghost]})
+        visit.send({"type": "log", "at": 1, "to": 2, "entries": [ghost]})
         entries = [{"type": "zork", "seq": 3}, {"type": "left", "seq": 4, "id": 2}]
-        visit.send({"type": "log", "to": 4, "entries": entries})
+        visit.send({"type": "log", "at": 1, "to": 4, "entries": entries})
         _listen(visit)
 
     return _meet(program, lie, 6.0, until="disconnected")

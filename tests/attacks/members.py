@@ -31,7 +31,7 @@ from tests.attacks.kit import (
     target,
 )
 from tests.second_client import Client as Second
-from tests.second_client import Refusal
+from tests.second_link import Refusal
 from tests.second_socket import BINARY, PING, Ended, frame
 
 # Coming and going
@@ -285,7 +285,7 @@ def run_epochs(program: Path, seconds: float) -> Measured:
             for last in range(1, 101):
                 hostile.room._own = None
                 wraps, _ = hostile.room.seal("never sent", "text", 10_000)
-                hostile.send({"type": "keys", "wraps": wraps})
+                hostile.send({"type": "keys", "at": hostile.room.at, "wraps": wraps})
                 hostile.beat()
                 while hostile.hear(time.monotonic() + 0.02):
                     pass
@@ -333,7 +333,7 @@ def run_false_alarm(program: Path, seconds: float) -> Measured:
             for epoch in range(2, 22):
                 wrap = {"to": hostile.room.named("reader").id, "epoch": epoch, "n": 0,
                         "wrapped": crypto.to_text(os.urandom(1392))}  # fmt: skip
-                hostile.send({"type": "keys", "wraps": [wrap]})
+                hostile.send({"type": "keys", "at": hostile.room.at, "wraps": [wrap]})
             hostile.say("after it")
             reader.next("message", text="after it")
             told = [each["text"] for each in reader.all("warning")]
@@ -411,13 +411,19 @@ def _sealed(*frames: Any, times: int = 1) -> Callable[[Second, int], bytes]:
 
 
 def _lists() -> bytes:
-    return b'{"type":"seen","seq":0,"x":[' + b",".join([b"[]"] * 250_000) + b"]}"
+    return b'{"type":"seen","positions":[],"x":[' + b",".join([b"[]"] * 250_000) + b"]}"
 
 
 def _keys(client: Second, number: int) -> bytes:
     wrap = {"epoch": 1, "n": 0, "wrapped": crypto.to_text(bytes(1392))}
     wraps = [{"to": 10**9 + number * 256 + each, **wrap} for each in range(256)]
-    return frame(BINARY, client.link.seal({"type": "keys", "wraps": wraps}))
+    keys = {"type": "keys", "at": client.room.at, "wraps": wraps}
+    return frame(BINARY, client.link.seal(keys))
+
+
+def _positions(client: Second, _: int) -> bytes:
+    seen = {"type": "seen", "positions": [{"at": client.room.at, **client.room.position}] * 16}
+    return frame(BINARY, client.link.seal(*[seen] * 400))
 
 
 FLOODS: dict[str, tuple[str, int, Callable[[Second, int], bytes]]] = {
@@ -425,13 +431,14 @@ FLOODS: dict[str, tuple[str, int, Callable[[Second, int], bytes]]] = {
     "slow-fragments": ("the same, 0.55 MB/s in all", 8, _slow_fragments),
     "lists": ("`seen` with 250,000 empty lists in a key that nobody knows", 8, _sealed(_lists())),
     "lists-of-one": ("the same by one member", 1, _sealed(_lists())),
-    "seen": ("1,024 `seen` in a record", 8, _sealed(*[b'{"type":"seen","seq":0}'] * 1024)),
+    "seen": ("1,024 `seen` in a record", 8, _sealed(*[b'{"type":"seen","positions":[]}'] * 1024)),
+    "positions": ("400 `seen` with 16 positions in a record", 8, _positions),
     "empty-records": ("records that hold nothing", 8, _sealed(times=200)),
     "pings": ("WebSocket pings", 8, lambda client, _: frame(PING, b"") * 500),
     "pings-of-one": ("the same by one member", 1, lambda client, _: frame(PING, b"") * 500),
     "keys": ("keys for nobody, 256 in a frame, by one member", 1, _keys),
     "repeats": ("requests that are refused, and come again", 1,
-                _sealed(*[{"type": "nick", "ref": 1, "nick": "a b"}] * 100)),
+                _sealed(*[{"type": "nick", "ref": 1, "at": 1, "nick": "a b"}] * 100)),
 }  # fmt: skip
 
 
