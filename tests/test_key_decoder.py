@@ -75,6 +75,10 @@ SEQUENCES = [
     (b"\x1b[115;3u", "alt-s"), (b"\x1b[115;33u", "alt-s"), (b"\x1b[27;3;115~", "alt-s"),
     (b"\x1bs", "alt-s"), (b"\x1bd", "delete-word"), (b"\x1by", "alt-y"), (b"\x1f", "ctrl-_"),
     (b"\x1b[95;5u", "ctrl-_"), (b"\x07", "ctrl-g"), (b"\x1b[1;3:1D", "word-left"),
+    (b"\x1b1", "alt-1"), (b"\x1b9", "alt-9"), (b"\x1b[50;3u", "alt-2"), (b"\x1b[27;3;57~", "alt-9"),
+    (b"\x1b[50;33u", "alt-2"), (b"\x1ba", "alt-a"), (b"\x1b[114;3u", "alt-r"),
+    (b"\x0e", "ctrl-n"), (b"\x10", "ctrl-p"), (b"\x1b[110;5u", "ctrl-n"),
+    (b"\x1b[27;5;112~", "ctrl-p"),
     (b"\x1b[<64;10;5M", "wheel-up"), (b"\x1b[<65;10;5M", "wheel-down"),
 ]  # fmt: skip
 
@@ -132,7 +136,7 @@ def test_letters_by_their_numbers(data: bytes, text: str) -> None:
     "data",
     [
         b"\x1b[1I", b"\x1b[99~", b"\x1b[?1;2c", b"\x1b]0;title\x07", b"\x1b]11;rgb\x1b\\",
-        b"\x1bP1$r\x1b\\", b"\x1b8", b"\x1bOR", b"\xc2\x9b", b"\x00", b"\x1c", b"\x1b[<0;1;1M",
+        b"\x1bP1$r\x1b\\", b"\x1b0", b"\x1bOR", b"\xc2\x9b", b"\x00", b"\x1c", b"\x1b[<0;1;1M",
         b"\x1b[<64;1;1m", b"\x1b[57358u", b"\x1b[13;2:3u", b"\x1b[99;13u",
         b"\x1b[u", b"\x1b[;u", b"\x1b[27;5~", b"\x1b[999999999999;5u", b"\x1b[55296u", b"\x1b[201~",
         b"\x1b[1;1R",

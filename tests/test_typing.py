@@ -48,8 +48,8 @@ class Typist:
         self._take()
 
     def _take(self) -> None:
-        while self._input._lines:
-            self.lines.append(self._input._lines.popleft())
+        while (line := self._input._typed()) is not None:
+            self.lines.append(line)
         self.view = self._editor.view()
 
     def close(self) -> None:

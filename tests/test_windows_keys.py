@@ -98,6 +98,13 @@ def keys(*reads: Iterable[KeyRecord]) -> list[KeyPress]:
         ((ord("C"), "\u0441", LEFT_CTRL), "ctrl-c"),  # a Russian layout
         ((ord("X"), "\0", RIGHT_CTRL), "ctrl-x"),
         ((ord("B"), "b", LEFT_ALT), "word-left"),
+        ((ord("1"), "1", LEFT_ALT), "alt-1"),
+        ((ord("2"), "é", LEFT_ALT), "alt-2"),  # a French layout, where a digit needs Shift
+        ((ord("9"), "\0", LEFT_ALT), "alt-9"),
+        ((ord("A"), "a", LEFT_ALT), "alt-a"),
+        ((ord("R"), "r", LEFT_ALT), "alt-r"),
+        ((ord("N"), "\x0e", LEFT_CTRL), "ctrl-n"),
+        ((ord("P"), "\x10", LEFT_CTRL), "ctrl-p"),
     ],
 )
 def test_a_key(record: tuple[int, str, int], name: str) -> None:
@@ -147,7 +154,7 @@ def test_the_halves_of_a_character_may_come_apart() -> None:
 
 def test_a_character_by_its_number() -> None:
     """Alt, digits of the number pad, and the character when Alt is let go."""
-    digits = [*pressed(NUMPAD_4, state=LEFT_ALT), *pressed(LEFT, state=LEFT_ALT)]
+    digits = [*pressed(NUMPAD_4, "4", LEFT_ALT), *pressed(LEFT, state=LEFT_ALT)]
     assert keys([KeyRecord(True, MENU, state=LEFT_ALT), *digits]) == []
     assert keys([*digits, KeyRecord(False, MENU, "à")]) == [KeyPress("text", "à")]
 
@@ -335,7 +342,7 @@ def test_lines_typed_on_a_console() -> None:
 def test_a_paste_that_comes_in_parts_is_one_message() -> None:
     lines, watcher = opened(letters("one\rt"), letters("wo\r"), letters("three\r"))
     lines._read()
-    assert watcher.view.text == "one\ntwo\nthree"
+    assert lines._typed() is None and watcher.view.text == "one\ntwo\nthree"
 
 
 def test_what_waits_for_keys_can_be_stopped() -> None:

@@ -29,6 +29,10 @@ class EditBuffer:
         """Put another text in its place."""
         self.text, self.cursor = text, cursor
 
+    def take_over(self, other: EditBuffer) -> None:
+        """What was killed there can be yanked here."""
+        self._killed = other._killed
+
     def insert(self, text: str) -> None:
         """At the cursor, which moves behind it."""
         text = text[: MOST_CHARS - len(self.text)]

@@ -18,7 +18,7 @@ _META, _LOCKS, _RELEASED = 32, 64 | 128, 3  # Caps Lock and Num Lock change noth
 class KeyPress:
     """One key. ``name``: ``text`` or ``paste`` (with the ``text``), ``paste-asks`` (a paste that
     would have sent lines, or may have, without its last line end), a word such as ``enter``,
-    ``left``, ``word-left``, or ``ctrl-`` or ``alt-`` and a letter."""
+    ``left``, ``word-left``, ``ctrl-`` or ``alt-`` and a letter, or ``alt-`` and a digit but 0."""
 
     name: str
     text: str = ""
@@ -65,7 +65,7 @@ def with_alt(character: str) -> KeyPress | None:
     """The key that a character with an escape character before it is."""
     lower = character.lower()
     name = _ALT.get(lower)
-    if name is None and "a" <= lower <= "z":
+    if name is None and ("a" <= lower <= "z" or "1" <= lower <= "9"):
         name = "alt-" + lower
     return None if name is None else KeyPress(name)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _VIEW_KEYS = ("page-up", "page-down", "wheel-up", "wheel-down", "focus-in", "focus-out")
 _ANSWERS = "mode-"  # the terminal's, of its modes
 _COMMANDS = {"alt-s": "/resend"}  # keys that stand for a line
-
+_PANIC = ["ctrl-x", "ctrl-x"]
 
 Clock = Callable[[], float]  # monotonic, in seconds
 
@@ -44,6 +44,9 @@ class Display:
         """Whether the view takes this key for itself, whatever it means elsewhere."""
         return False
 
+    def show_view(self, name: str) -> None:
+        """A key was pressed that asks for another view: its name."""
+
     def escape(self) -> bool:
         """Esc was pressed, where it means nothing else: whether that has closed a search of the
         view's; if there is none, lines that wait are not sent after all."""
@@ -58,7 +61,11 @@ class Display:
 
 
 class KeyInput(LineSource):
-    """What keyboards have in common. ``clock`` is the editor's, too."""
+    """What keyboards have in common. ``clock`` is the editor's, too.
+
+    Keys that came at once are pressed one by one, and a line is handed out before the next key: it
+    may lead to another view, for which what comes after it is meant.
+    """
 
     def __init__(
         self,
@@ -74,11 +81,14 @@ class KeyInput(LineSource):
         self._display = display
         self._decoder = decoder
         self._clock = clock
-        self._lines: deque[str] = deque()
+        self._waiting: deque[KeyPress] = deque()  # that have come and are not pressed yet
+        self._read_just_now = False  # they were, and have not waited for anything
+        self._line: str | None = None  # that they have finished
         self._left = False  # what was entered before is still handed out
 
     def next_line(self) -> str | None:
-        while self._needs_keys():
+        line = self._typed()
+        while line is None and self._needs_keys():
             ready = self._keyboard.wait(self._patience())
             if ready is None:
                 break
@@ -88,10 +98,11 @@ class KeyInput(LineSource):
                 self._expire()
             elif not self._read():
                 self.ended = END
+            line = self._typed()
         if self._keyboard.stopped:  # what was typed ahead is not handed out any more
-            self._lines.clear()
-            self.ended = STOPPED
-        return self._lines.popleft() if self._lines else None
+            self._waiting.clear()
+            line, self.ended = None, STOPPED
+        return line
 
     def stop(self) -> None:
         self._keyboard.stop()
@@ -100,10 +111,19 @@ class KeyInput(LineSource):
         self._keyboard.close()
 
     def _needs_keys(self) -> bool:
-        """Whether keys are needed before there is something to return."""
-        if not self._lines and self._left and not self.ended:
+        """Whether there is anything to wait for."""
+        if self._left and not self.ended:
             self.ended = QUIT
-        return not self._lines and not self.ended
+        return not self.ended
+
+    def _typed(self) -> str | None:
+        """Press the keys that have come, up to the end of a line; None if they end none."""
+        while self._line is None and self._waiting:
+            self._press(self._waiting.popleft())
+            if not self._waiting:
+                self._pressed()
+        line, self._line = self._line, None
+        return line
 
     def _read(self) -> bool:
         """Take the keys that are there; False if the terminal has gone."""
@@ -114,11 +134,11 @@ class KeyInput(LineSource):
         return False
 
     def _feed(self, data: bytes) -> None:
-        self._press(self._decoder.feed(data, self._clock()))
-        self._decoder.handled(self._clock())
+        self._read_just_now = True
+        self._take(self._decoder.feed(data, self._clock()))
 
     def _expire(self) -> None:
-        self._press(self._decoder.expire(self._clock()))
+        self._take(self._decoder.expire(self._clock()))
 
     def _patience(self) -> float | None:
         """Seconds until something changes by itself; None: nothing does."""
@@ -126,31 +146,48 @@ class KeyInput(LineSource):
         nearest = min((moment for moment in moments if moment is not None), default=None)
         return None if nearest is None else max(0.0, nearest - self._clock())
 
-    def _press(self, keys: list[KeyPress]) -> None:
-        for key in keys:
-            if key.name in _VIEW_KEYS or key.name.startswith(_ANSWERS):
-                self._display.view_key(key.name)
-                continue
-            if self._display.intercepts(key.name):
-                continue
-            if key.name in _COMMANDS:
-                self._lines.append(_COMMANDS[key.name])
-                continue
-            if key.name == "enter":
-                self._display.show_line(self._editor.view())  # whole, also if all came at once
-            outcome = self._editor.press(key)
-            if outcome is Action.PANIC:  # before anything that was typed ahead
-                self._lines = deque(["/panic"])
-                return
-            self._did(outcome)
+    def _take(self, keys: list[KeyPress]) -> None:
+        """Keys that came at once, to be pressed now."""
+        names = [key.name for key in keys]
+        # Before anything that was typed ahead.
+        panic = next((n for n in range(len(names) - 1) if names[n : n + 2] == _PANIC), 0)
+        self._waiting.extend(keys[panic:])
+        if not self._waiting:
+            self._pressed()
+
+    def _pressed(self) -> None:
+        """All that came at once has been dealt with."""
+        if self._read_just_now:
+            self._decoder.handled(self._clock())
+        self._read_just_now = False
         self._display.show_line(self._editor.view())
+
+    def _press(self, key: KeyPress) -> None:
+        if key.name in _VIEW_KEYS or key.name.startswith(_ANSWERS):
+            self._display.view_key(key.name)
+            return
+        if self._display.intercepts(key.name):
+            return
+        if key.name in _COMMANDS:
+            self._line = _COMMANDS[key.name]
+            return
+        if key.name == "enter":
+            self._display.show_line(self._editor.view())  # whole, also if all came at once
+        outcome = self._editor.press(key)
+        if outcome is Action.SHOW:
+            self._display.show_view(key.name)
+        else:
+            self._did(outcome)
 
     def _did(self, outcome: str | Action | None) -> None:
         if isinstance(outcome, str):
-            self._lines.append(outcome)
-            self._display.show_line(LineView(entered=True))
+            self._line = outcome
+            self._display.show_line(self._editor.entered())
         elif outcome is Action.LEAVE:
             self._left = True
+        elif outcome is Action.PANIC:
+            self._line = "/panic"
+            self._waiting.clear()
         elif outcome is Action.ESCAPE:
             if self._display.escape():
                 self._editor.note_closed()

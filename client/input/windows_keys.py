@@ -20,7 +20,8 @@ RIGHT_ALT, LEFT_ALT, RIGHT_CTRL, LEFT_CTRL, SHIFT, ENHANCED = 0x1, 0x2, 0x4, 0x8
 _ALT, _CTRL = RIGHT_ALT | LEFT_ALT, RIGHT_CTRL | LEFT_CTRL
 
 # Virtual key codes (Microsoft: Virtual-Key Codes).
-_A, _Z = ord("A"), ord("Z")
+_A, _Z, _1, _9 = ord("A"), ord("Z"), ord("1"), ord("9")
+_KEYPAD = range(0x60, 0x6A)  # its digits, where Num Lock is on
 _BACKSPACE, _TAB, _ENTER, _MENU, _ESCAPE = 0x08, 0x09, 0x0D, 0x12, 0x1B
 _NAMED = (_BACKSPACE, _TAB, _ENTER, _ESCAPE)
 _CURSOR = {0x23: "F", 0x24: "H", 0x25: "D", 0x26: "A", 0x27: "C", 0x28: "B"}  # End to Down
@@ -109,6 +110,10 @@ def _sequence(record: KeyRecord) -> str:
         return _named(record)
     if ctrl and not alt and _A <= record.key <= _Z:  # whatever letter the layout has there
         return chr(record.key - _A + 1)
+    if alt and not ctrl and _1 <= record.key <= _9:  # also where a digit needs Shift
+        return f"\x1b{chr(record.key)}"
+    if alt and not ctrl and record.key in _KEYPAD:  # a digit of a character's number
+        return ""
     if char == "\0":  # Shift and its like; a dead key, before the letter that it goes with
         return ""
     if char == "\x1b" and record.key:  # Ctrl-[, and not the console's own sequences
