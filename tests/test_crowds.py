@@ -18,6 +18,7 @@ from client.output.crowds import LONGEST_SPAN, ONE_BY_ONE, Crowds
 from client.output.json import Json
 from client.output.line_screen import LineScreen, Renderer
 from client.output.lines import Minimal
+from client.views import room_target
 from tests.console_kit import NOON
 from tests.test_console import message
 from tests.test_repeats import came, seen, went
@@ -52,7 +53,7 @@ def newcomers(count: int, first: int = 0) -> list[Event]:
 
 
 def warning(nick: str | None, verified: bool = False, code: str = "other_keys") -> events.Warning:
-    return events.Warning(code, nick, messages.warning(code, nick), verified)
+    return events.Warning(code, nick, messages.warning(code, nick), verified, ROOM)
 
 
 def test_ten_in_a_second_are_told_one_by_one(told: TimedEvent) -> None:
@@ -89,8 +90,33 @@ def test_what_happens_then_is_told_after_them(told: TimedEvent) -> None:
 
 def test_each_room_is_counted_for_itself(told: TimedEvent) -> None:
     told.happens(*newcomers(10))
-    entered = events.RoomEntered("dev", ())
-    assert told.happens(went(), entered, *newcomers(10)) == [went(), entered, *newcomers(10)]
+    others = [events.MemberJoined("dev", f"n{number}") for number in range(12)]
+    assert told.happens(went(), *others) == others[:10], "so many are not too many for that one"
+    assert told.happens(events.MemberList("dev", ())) == [
+        events.Crowd("dev", 2, 0), events.MemberList("dev", ()),
+    ], "what is of one room waits for nothing of another one"  # fmt: skip
+    assert told.later(1.0) == [went()]
+
+
+def test_a_room_that_was_left_is_told_to_its_end_and_begins_anew(told: TimedEvent) -> None:
+    told.happens(*newcomers(12))
+    left = events.RoomLeft(ROOM)
+    assert told.happens(left) == [events.Crowd(ROOM, 2, 0), left]
+    assert told.happens(events.RoomEntered(ROOM, ()), *newcomers(10))[1:] == newcomers(10)
+    assert told.crowds.left is None
+
+
+def test_what_is_of_no_room_comes_after_all_that_was_before_it(told: TimedEvent) -> None:
+    told.happens(*newcomers(10), *(events.MemberJoined("dev", f"n{n}") for n in range(11)), went())
+    notice = events.Notice("hello")
+    assert told.happens(notice) == [went(), events.MemberJoined("dev", "n10"), notice]
+
+
+def test_which_views_there_are_is_no_reason_to_tell_anything(told: TimedEvent) -> None:
+    views = events.Views((room_target(ROOM),), room_target(ROOM))
+    told.happens(*newcomers(10))
+    assert told.happens(went("a"), views, went("b")) == [views]
+    assert told.later(1.0) == [events.Crowd(ROOM, 0, 2)]
 
 
 def test_the_number_of_members_is_right_at_each_moment(told: TimedEvent) -> None:

@@ -1,8 +1,9 @@
 """Those who come and go, one by one while they are few, and together where they are many.
 
 Pure, with a clock from elsewhere: no thread, no output. One for each screen, whatever the renderer:
-what a single connection can make happen would else be most of what they show. Nothing that is held
-back is passed by anything else: whatever happens after it is told after it.
+what a single connection can make happen would else be most of what they show. Each room is counted
+for itself. Nothing that is held back is passed by anything else of that room, nor by what is of
+none: whatever happens after it is told after it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime
 
 from client import events, messages
 from client.events import Event
+from protocol.names import room_key
 
 ONE_BY_ONE, SECOND = 10, 1.0  # so many changes in a second are told one by one
 SPAN, LONGEST_SPAN = 1.0, 8.0  # seconds told together: at first, and where it goes on and on
@@ -22,6 +24,9 @@ _ALARMED = 256  # verified people: as many as a room has
 # Warnings that come with each newcomer, before it.
 _OF_COMING = ("other_keys", "unverified_member")
 
+# Of a screen's state: they stand in no order.
+_STATE = (events.TrustSummary, events.Views)
+
 TimedEvent = tuple[Event, datetime]
 
 
@@ -29,6 +34,46 @@ class Crowds:
     """Decides what is told when. ``clock`` is monotonic, in seconds; for one thread at a time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rooms: dict[str, RoomCrowd] = {}  # key: room_key; those that one is in
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until ``due`` has something to tell; None while nothing is held back."""
+        lefts = [room.left for room in self._rooms.values()]
+        return min((left for left in lefts if left is not None), default=None)
+
+    def take(self, event: Event, when: datetime) -> list[TimedEvent]:
+        """What is to be shown now that ``event`` has happened, in order."""
+        if isinstance(event, _STATE):
+            return [(event, when)]
+        name = getattr(event, "room", None)
+        if name is None:
+            return [*self.flush(), (event, when)]
+        key = room_key(name)
+        if isinstance(event, events.RoomEntered):  # nothing has been told of this stay yet
+            gone = self._rooms.pop(key, None)
+            return [*(gone.flush() if gone is not None else ()), (event, when)]
+        if key not in self._rooms:
+            self._rooms[key] = RoomCrowd(self._clock)
+        room = self._rooms[key]
+        if isinstance(event, events.RoomLeft):
+            del self._rooms[key]
+        return room.take(event, when)
+
+    def due(self) -> list[TimedEvent]:
+        """What has been held back for long enough."""
+        return [told for room in self._rooms.values() for told in room.due()]
+
+    def flush(self) -> list[TimedEvent]:
+        """All that is held back."""
+        return [told for room in self._rooms.values() for told in room.flush()]
+
+
+class RoomCrowd:
+    """The same of one room's events."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._recent: deque[float] = deque(maxlen=ONE_BY_ONE)  # when the last changes came
         # What is held back: how many came and went, the last of them, and what was warned of.
@@ -48,14 +93,10 @@ class Crowds:
         """What is to be shown now that ``event`` has happened, in order."""
         if isinstance(event, events.MemberJoined | events.MemberLeft):
             return self._change(event, when)
-        if isinstance(event, events.TrustSummary):  # of the screen's state; it stands in no order
-            return [(event, when)]
         if isinstance(event, events.Warning) and self._waits(event):
             self._begin()
             self._warn(event, when)
             return []
-        if isinstance(event, events.RoomEntered):  # of another room nothing has been told yet
-            self._recent.clear()
         return [*self.flush(), (event, when)]
 
     def due(self) -> list[TimedEvent]:
@@ -125,5 +166,6 @@ class Crowds:
         key = (event.code, event.nick if event.verified else None)
         known = self._warnings.get(key)
         if known is not None and known[0] != event:
-            event = events.Warning(event.code, None, messages.warning(event.code))
+            text = messages.warning(event.code)
+            event = events.Warning(event.code, None, text, room=event.room)
         self._warnings[key] = event, when
