@@ -122,6 +122,7 @@ class _Client:
             type_ahead=settings.type_ahead,
             mouse=settings.mouse,
             complete=self._complete,
+            views=lambda: self._commands.user,
             on_gone=self._on_gone,
             on_drop=lambda: self._commands.user.drop(),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from client import commands, completion, events
 from client.input.editor import Complete, LineEditor, LineView
@@ -23,16 +23,40 @@ from client.output.input_line import AnsiInputLine, DumbInputLine
 from client.output.line_prefix import LinePrefix
 from client.output.line_screen import LineScreen
 from client.output.screen import CLOSE_TIME, Now, Screen, local_now
+from client.output.shown_views import next_with_news
+from client.views import View
 from i18n import N_, _
 
 if TYPE_CHECKING:
     from client.input.windows import WindowsConsole
 
 _HIT_KEYS = ("alt-p", "alt-n")
+_STEPS = {"ctrl-n": 1, "ctrl-p": -1}
 _PLAIN = N_(
     "This console knows no escape sequences, so the chat goes on plainly and without colours: "
     "Windows Terminal shows it in full, and so does a console without the legacy mode."
 )
+
+
+class ViewChooser(Protocol):
+    """Whoever knows which views there are, and shows another one; for the thread that reads what is
+    typed (``LocalUser``)."""
+
+    @property
+    def shown_key(self) -> str:
+        """The key of the view that is shown; may be asked at any moment."""
+
+    def show(self, view: View) -> None:
+        """Show this one, if there is such a view."""
+
+    def show_number(self, number: int) -> None:
+        """Show the one with this number, from 1 on."""
+
+    def show_next(self, step: int) -> None:
+        """Show the next one (1), or the one before (-1)."""
+
+    def show_last_private(self) -> None:
+        """Show whoever wrote privately last."""
 
 
 class Console(Display):
@@ -44,7 +68,8 @@ class Console(Display):
     by a screen reader. ``environ`` tells about the terminal
     (``TERM``, ``COLORTERM``, ``NO_COLOR``, the locale). ``render_time`` and ``messages_to_show``
     are the settings of that name, like ``type_ahead`` and ``mouse``. ``complete`` gets the line up
-    to the cursor (``editor.Complete``).
+    to the cursor (``editor.Complete``). ``views`` gives what keys change that show another view;
+    None: there is only one.
     """
 
     input: LineSource
@@ -63,6 +88,7 @@ class Console(Display):
         type_ahead: bool = False,
         mouse: bool = False,
         complete: Complete = completion.complete,
+        views: Callable[[], ViewChooser] | None = None,
         on_gone: Callable[[], None] | None = None,
         on_drop: Callable[[], None] = lambda: None,
         stdin: TextIO | None = None,
@@ -79,7 +105,7 @@ class Console(Display):
         if dumb and interactive and sys.platform == "win32":
             streams.say(_(_PLAIN))
         self._raw_terminal = _raw_terminal(stdin) if interactive else None
-        self._on_gone, self._on_drop = on_gone, on_drop
+        self._on_gone, self._on_drop, self._views = on_gone, on_drop, views
         self._signals: TerminalSignals | None = None
         self._started = self._closed = False
         self._bare = self._finding = False  # the frame is off the view; Esc ends a search
@@ -196,6 +222,26 @@ class Console(Display):
     def view_key(self, name: str) -> None:
         self.screen.view_key(name)
 
+    def show_view(self, name: str) -> None:
+        """Alt and a digit: the view with that number; Ctrl-N and Ctrl-P: the next one and the one
+        before; Alt-A: the next with something new; Alt-R: whoever wrote privately last."""
+        if self._views is None:
+            return
+        views = self._views()
+        if name in _STEPS:
+            views.show_next(_STEPS[name])
+        elif name == "alt-r":
+            views.show_last_private()
+        elif name == "alt-a":
+            news = next_with_news(self.screen.summaries, views.shown_key)
+            if news is not None:
+                views.show(news)
+        else:
+            views.show_number(int(name.removeprefix("alt-")))
+
+    def _shown(self) -> str:
+        return "" if self._views is None else self._views().shown_key
+
     def escape(self) -> bool:
         """Esc was pressed: a search is over, or whoever has lines that wait takes them back."""
         was_finding, self._finding = self._finding, False
@@ -230,7 +276,9 @@ class Console(Display):
         rich = self.renderer == "rich"
         # For st, a notch of the mouse wheel is Ctrl-Y.
         yank = not environ.get("TERM", "").startswith("st-")
-        editor = LineEditor(complete, commands.may_remember, leave_twice=rich, yank=yank)
+        editor = LineEditor(
+            complete, commands.may_remember, leave_twice=rich, yank=yank, shown=self._shown
+        )
         if sys.platform == "win32":
             from client.input.windows import WindowsConsole
             from client.input.windows_keyboard import ConsoleInput

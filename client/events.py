@@ -510,5 +510,6 @@ class Cleared(Event):
 
 
 SCREEN_ONLY = (
-    Sending, Settled, TrustSummary, Views, Paused, Notifying, KeyHelp, Copying, Finding, Found, Cleared,
+    Sending, Settled, TrustSummary, Views, Paused, Notifying, KeyHelp, Copying, Finding, Found,
+    Cleared,
 )  # fmt: skip

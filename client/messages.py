@@ -114,7 +114,9 @@ _NOT_TAKEN = N_("it was refused ({code}); change it, or send it again later")
 _UNREADABLE: dict[str, str] = {
     "name": N_("it was signed under another nickname, so it may be forged; ask by another way"),
     "no_key": N_("its key has not arrived; ask for it to be sent again"),
-    "secret": N_("its sender uses another room secret; agree on one and give it with /room"),
+    "secret": N_(
+        "its sender uses another room secret; agree on one and give it with /room {room} SECRET"
+    ),
     "replay": N_("it is an old message sent once more; you need not do anything"),
     "damaged": N_("it was damaged on the way; ask for it to be sent again"),
     "bounds": N_(
@@ -411,9 +413,14 @@ def not_sent(reason: str) -> str:
     return _sentence(_NOT_SENT, _NOT_TAKEN, reason)
 
 
-def unreadable(reason: str) -> str:
-    """Why a message cannot be read, as the end of "cannot be read: …"."""
-    return _sentence(_UNREADABLE, _CLOSED_BOX, reason)
+def unreadable(reason: str, room: str) -> str:
+    """Why a message in ``room`` cannot be read, as the end of "cannot be read: …"."""
+    return _sentence(_UNREADABLE, _CLOSED_BOX, reason, {"room": room})
+
+
+def shut_out() -> str:
+    """What is said of a line of one's own, where others in the room use a secret."""
+    return _("those who have the room's secret cannot read this")
 
 
 def warning(code: str, nick: str | None = None, loud: bool = False) -> str:

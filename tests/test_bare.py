@@ -111,7 +111,6 @@ def test_what_is_shown_and_what_is_not_make_the_whole(
         sight.settles(1, events.NotSent("default", text, "too_long"))
     else:
         sight.hears(text)
-    sight.view.page(-1)
     seen: list[str] = []
     for _page in range(400):
         seen = list(dict.fromkeys([*sight.texts(), *seen]))

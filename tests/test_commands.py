@@ -399,8 +399,8 @@ def test_every_code_of_the_error_tree_has_a_sentence() -> None:
 
 
 WORDINGS = [
-    messages.refusal, messages.not_sent, messages.unreadable, messages.warning,
-    messages.disconnected,
+    messages.refusal, messages.not_sent, messages.warning, messages.disconnected,
+    lambda code: messages.unreadable(code, "default"),
     lambda code: messages.unreachable(code, "chat.example:1000"),
 ]  # fmt: skip
 

@@ -316,13 +316,14 @@ INNER: dict[str, str] = {
         text links line_screen finding
         input_line wrapping
         screen line_prefix widths
-        charset clearing clipboard crowds json screen_queue streams width_table
+        charset clearing clipboard crowds drafts json screen_queue streams width_table
+        secret_rooms shown_views
     """,
     "client.fullscreen": """
         screen
         canvas
         view
-        header
+        header bar
         model own_lines scroll bare finder
         scrollback
         entry_text prompt diff

@@ -15,7 +15,7 @@ import pytest
 from client import events
 from client.cheatsheet import KEYS
 from client.commands import COMMANDS, run_line, usage
-from client.fullscreen import canvas, scrollback
+from client.fullscreen import canvas
 from client.fullscreen.canvas import Canvas
 from client.fullscreen.model import Alert, Model
 from client.fullscreen.view import View, cropped
@@ -75,7 +75,7 @@ class Sight:
         return self.takes(message(text, sender, **other), after)
 
     def says(self, ref: int, text: str, kind: str = "text", to: str | None = None) -> None:
-        self.takes(events.Sending(ref, self.model.room, text, kind, to))
+        self.takes(events.Sending(ref, self.model.views.room, text, kind, to))
 
     def settles(self, ref: int, event: events.Event) -> None:
         self.takes(events.Settled(ref))
@@ -386,7 +386,7 @@ def test_paging_where_there_is_nothing() -> None:
     assert sight.body() == []
     sight.hears("one")
     sight.view.page(-1)
-    assert sight.texts() == ["one"] and sight.model.at_end
+    assert sight.texts() == ["one"] and sight.model.log.at_end
 
 
 def test_each_room_has_its_own_past() -> None:
@@ -399,23 +399,6 @@ def test_each_room_has_its_own_past() -> None:
     assert sight.texts()[0] == "in the first" and "in the second" not in sight.texts()
     sight.takes(events.Cleared())
     assert sight.body() == []
-
-
-def test_what_is_kept_is_bounded() -> None:
-    logs = scrollback.Scrollbacks(most=10, characters=1000)
-    sight = Sight(60, 40).joins()
-    sight.model.scrollbacks = logs
-    logs.enter("default")
-    for number in range(25):
-        sight.hears(str(number))
-    assert numbered(sight) == list(range(15, 25))
-    logs.enter("dev")
-    for number in range(6):
-        sight.hears(str(number), room="dev")
-    assert len(logs.current.settled) == 6 and len(logs.log("default").settled) == 4
-    sight.hears("x" * 1000)
-    assert len(logs.current.settled) == 1 and not logs.log("default").settled
-    assert scrollback.ENTRIES == 5000
 
 
 # Who is called
@@ -582,7 +565,6 @@ def test_where_the_locale_is_not_utf8_everything_is_ascii() -> None:
     sight.hears("日本 e\u0301 … \x1b[2J")
     sight.takes(events.MemberJoined("default", "carol"))
     sight.says(1, "on its way")
-    sight.view.page(-1)
     lines = sight.lines()
     assert "".join(lines).isascii() and sight.written.isascii()
     assert lines[0].startswith(" default - 3 members - end-to-end, new 2")

@@ -29,6 +29,9 @@ from client.output.wrapping import INDENT, Row, Span
 from i18n import _
 from protocol.names import nick_key
 
+# Of another room than the one that is shown, where they do not say that themselves.
+_UNNAMED = (events.Error, events.Invite, events.NickVerified)
+
 
 @dataclass(frozen=True)
 class EntryText:
@@ -60,7 +63,6 @@ class EntryTexts:
     def __init__(self, event_text: EventText) -> None:
         self._event_text = event_text
         self._shapes: dict[type[events.Event], Callable[..., EntryText]] = {
-            events.Message: self._message,
             events.Reconnecting: self._reconnecting,
         }
 
@@ -76,31 +78,35 @@ class EntryTexts:
         rows = self._event_text.bare_rows(event)
         if not rows:
             return None
-        beside = (row._replace(indent=max(0, row.indent - INDENT)) for row in rows)
+        beside = [row._replace(indent=max(0, row.indent - INDENT)) for row in rows]
+        if isinstance(event, _UNNAMED) and self._event_text.views.is_elsewhere(event):
+            room = (Span("["), Span(one_line(event.room or ""), names=True), Span("] "))
+            beside[0] = beside[0]._replace(spans=(*room, *beside[0].spans))
         return EntryText(_mark(mark_of(event)), tuple(map(linked, beside)))
 
-    def own(self, text: str, kind: str, to: str | None) -> EntryText:
-        """A line of this client's person that the server has not taken yet."""
-        return self._said(self._event_text.nick, text, kind, "", to)
+    def own(self, text: str, kind: str, to: str | None, alone: bool) -> EntryText:
+        """A line of this client's person that the server has not taken yet. ``alone``: as in
+        ``message``."""
+        return self._said(self._event_text.nick, text, kind, "", to, alone=alone)
 
-    def _message(self, event: events.Message) -> EntryText:
+    def message(self, event: events.Message, alone: bool) -> EntryText:
+        """A message; ``alone``: it is shown among others that all are between these two."""
         style = "mention" if self._event_text.mentions(event) and not event.private else ""
         if not event.private:
             return self._said(event.sender, event.text, event.kind, style)
-        if event.mine:
-            return self._said(event.sender, event.text, event.kind, style, event.to or "")
-        return self._said(event.sender, event.text, event.kind, style, None, True)
+        to = (event.to or "") if event.mine else None
+        return self._said(event.sender, event.text, event.kind, style, to, True, alone)
 
     def _said(
         self, sender: str, text: str, kind: str, style: str, to: str | None = None,
-        private: bool = False,
+        private: bool = False, alone: bool = False,
     ) -> EntryText:  # fmt: skip
         nick = _nick(sender)
         before: tuple[Span, ...] = ()
-        if to is not None:
+        if to is not None and not alone:
             first, _gap, last = _("to {nick} alone:").partition("{nick}")
             before = (Span(first, "private"), _nick(to), Span(last, "private"), Span(" "))
-        elif private:
+        elif private and not alone:
             before = (Span(_("to you alone:"), "private"), Span(" "))
         elif kind == "action":
             nick, before = _mark(DID), (nick, Span(" "))

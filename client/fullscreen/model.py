@@ -1,7 +1,7 @@
 """What the full-screen view shows, folded together from events.
 
-Pure: no output, and the time comes with each event. ``Model`` knows the rooms' logs, who is
-there, how the connection is, and whether somebody is looking.
+Pure: no output, and the time comes with each event. ``Model`` knows the views and their logs, who
+is there, how the connection is, and whether somebody is looking.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from client.events import Event
 from client.fullscreen.connection_status import CHANGES, ConnectionStatus
 from client.fullscreen.entry_text import EntryTexts
 from client.fullscreen.repeats import gone_on, repeat_of
-from client.fullscreen.scrollback import REFUSED, SENDING, ScrollbackEntry, Scrollbacks
+from client.fullscreen.scrollback import (
+    REFUSED,
+    SENDING,
+    SHUT_OUT,
+    Scrollback,
+    ScrollbackEntry,
+    Scrollbacks,
+)
+from client.output.secret_rooms import SecretRooms
+from client.output.shown_views import ViewSummary
 from client.output.text import EventText, one_line
 from client.output.widths import cut
 from i18n import _
@@ -32,23 +41,26 @@ class Alert:
 
 class Model:
     """The state that the view draws. ``take`` is the only way in, but for what keys change:
-    ``focused`` (None: the terminal does not tell) and ``at_end`` (the newest entry is seen).
-    ``to_copy`` is taken away by whoever draws."""
+    ``focused`` (None: the terminal does not tell) and a log's ``at_end`` (its newest entry is
+    seen). ``to_copy`` is taken away by whoever draws."""
 
     def __init__(self) -> None:
         self.scrollbacks = Scrollbacks()
         self.connection = ConnectionStatus()
-        self.others = self.verified = self.known = 0
         self.notify = "mention"
         self.focused: bool | None = None
-        self.at_end = True
         self.to_copy: str | None = None  # whoever draws puts it on the clipboard
         self._event_text = EventText()
+        self.views = self._event_text.views
         self._texts = EntryTexts(self._event_text)
+        self._secrets = SecretRooms()
         self._settling = 0  # the own line that the next answer is about
+        # What was said last of a room's end, and in which view (its key).
+        self._parting: list[tuple[Event, datetime, str]] = []
         self._special: dict[type[Event], Callable[..., Alert | None]] = {
             **dict.fromkeys(CHANGES, self._connection_changed),
             events.LinesWaiting: self.connection.keep_back,
+            events.Views: self._views_changed,
             events.Message: self._message,
             events.Sending: self._sending,
             events.Settled: self._settled,
@@ -57,17 +69,22 @@ class Model:
             events.MemberJoined: self._repeated,
             events.MemberLeft: self._repeated,
             events.Crowd: self._repeated,
-            events.Warning: self._repeated,
+            events.Warning: self._warning,
+            events.Missed: self._missed,
             events.Notifying: self._notifying,
             events.Copying: self._copying,
             events.Cleared: self._cleared,
-            events.Connected: self._entered,
-            events.RoomEntered: self._entered,
         }
 
     @property
-    def room(self) -> str:
-        return one_line(self._event_text.room)
+    def name(self) -> str:
+        """How the view that is shown is called."""
+        return one_line(self.views.name)
+
+    @property
+    def log(self) -> Scrollback:
+        """What is in it."""
+        return self.scrollbacks.current
 
     @property
     def nick(self) -> str:
@@ -77,36 +94,75 @@ class Model:
     def proxy(self) -> str:
         return one_line(self._event_text.proxy)
 
+    @property
+    def summaries(self) -> tuple[ViewSummary, ...]:
+        """The views, and what is new in each of them."""
+        views = enumerate(self.views.views, 1)
+        logs = ((number, view, self.scrollbacks.log(view.key)) for number, view in views)
+        return tuple(ViewSummary(number, view, log.unread, log.calls) for number, view, log in logs)
+
     def take(self, event: Event, when: datetime) -> Alert | None:
         """Fold one event in; what is to be noticed of it, if nobody looks."""
+        before = self.views.key
+        self.views.take(event)
+        self._secrets.take(event)
+        if self.views.key != before or isinstance(event, events.Views):
+            self._turn()
         special = self._special.get(type(event))
         if special is not None:
-            return special(event, when)
-        self._show(event, when)
-        return None
+            alert = special(event, when)
+        else:
+            alert = None
+            self._show(event, when)
+        self._note_parting(event, when)
+        return alert
 
     def say(self, text: str, when: datetime) -> None:
         """Show a sentence of the program's own."""
         self._show(events.Notice(text), when)
 
     def looked(self) -> None:
-        """Somebody looks at the end of the room: nothing in it is unread any more."""
-        log = self.scrollbacks.current
-        if self._away():
+        """Somebody looks at the end of the view: nothing in it is unread any more."""
+        log = self.log
+        if self._away(log):
             return
         log.unread = log.calls = 0
         log.new_is_old = True
 
     def unread(self) -> int:
         """Messages that nobody has seen, for the window's title."""
-        return self.scrollbacks.current.unread
+        return sum(summary.new for summary in self.summaries)
 
-    def _away(self) -> bool:
-        return self.focused is False or not self.at_end
+    def _turn(self) -> None:
+        """Show the view that is shown by now."""
+        if self.views.shown is not None:
+            self.scrollbacks.open(self.views.views, self.views.shown)
+            self.looked()
+
+    def _away(self, log: Scrollback) -> bool:
+        """Whether nobody sees what comes at the end of a log."""
+        return log is not self.log or self.focused is False or not log.at_end
+
+    def _views_changed(self, event: events.Views, _when: datetime) -> None:
+        """What was said of the end of the room that was shown is read in another one."""
+        kept = {view.key for view in event.views}
+        for said, when, key in self._parting:
+            if key not in kept:
+                self._show(said, when)
+
+    def _note_parting(self, event: Event, when: datetime) -> None:
+        about = isinstance(event, events.RoomLeft | events.Error) and event.room is not None
+        if about:
+            self._parting.append((event, when, self.log.key))
+        elif not isinstance(event, events.TrustSummary):
+            self._parting.clear()
+
+    def _log_of(self, event: Event) -> Scrollback:
+        return self.scrollbacks.log(self.views.place(event))
 
     def _repeated(self, event: Event, when: datetime) -> None:
         """Show what may come again and again: since the last message, it has one line."""
-        log, repeat = self.scrollbacks.current, repeat_of(event)
+        log, repeat = self._log_of(event), repeat_of(event)
         before = None if repeat is None else log.earlier(repeat)
         if repeat is not None and before is not None and before.repeat is not None:
             repeat = gone_on(before.repeat, repeat)
@@ -119,36 +175,51 @@ class Model:
         else:
             self.scrollbacks.go_on(log, before, entry)
 
-    def _show(
-        self, event: Event, when: datetime, counts: bool = False, calls: bool = False
-    ) -> None:
+    def _show(self, event: Event, when: datetime) -> None:
+        log = self._log_of(event)
         content = self._texts.content(event)
         if content is not None:
-            entry = ScrollbackEntry(self.scrollbacks.number(), when, content, counts, calls)
-            self.scrollbacks.settle(self.scrollbacks.current, entry)
+            entry = ScrollbackEntry(self.scrollbacks.number(), when, content)
+            self.scrollbacks.settle(log, entry)
+
+    def _warning(self, event: events.Warning, when: datetime) -> None:
+        self._repeated(event, when)
+        if not event.is_quiet:
+            self._count_elsewhere(self._log_of(event), calls=True)
+
+    def _missed(self, event: events.Missed, when: datetime) -> None:
+        self._show(event, when)
+        self._count_elsewhere(self._log_of(event), calls=False)
 
     def _message(self, event: events.Message, when: datetime) -> Alert | None:
         if event.mine:
             self._take_settling()
-            self._show(event, when, counts=True)
+        log, calls = self._log_of(event), self._event_text.mentions(event)
+        content = self._texts.message(event, log.is_private)
+        state = SHUT_OUT if self._secrets.is_shut_out(event) else ""
+        number = self.scrollbacks.number()
+        entry = ScrollbackEntry(number, when, content, True, calls, state=state)
+        self.scrollbacks.settle(log, entry)
+        if event.mine:
             return None
-        calls = self._event_text.mentions(event)
-        self._show(event, when, counts=True, calls=calls)
-        self._count_unread(calls)
-        return self._alert(event, calls)
+        if self._away(log):
+            self._count(log, calls)
+        return self._alert(event, log, calls)
 
-    def _count_unread(self, calls: bool) -> None:
-        if not self._away():
-            return
-        log = self.scrollbacks.current
-        if log.first_new is None or log.new_is_old:
+    def _count_elsewhere(self, log: Scrollback, calls: bool) -> None:
+        """Something of that log is to be seen that is no message, if it is not looked at."""
+        if log is not self.log:
+            self._count(log, calls)
+
+    def _count(self, log: Scrollback, calls: bool) -> None:
+        if log.settled and (log.first_new is None or log.new_is_old):
             log.first_new, log.new_is_old = log.settled[-1].number, False
         log.unread += 1
         log.calls += calls
 
-    def _alert(self, event: events.Message, calls: bool) -> Alert | None:
+    def _alert(self, event: events.Message, log: Scrollback, calls: bool) -> Alert | None:
         wanted = self.notify == "all" or (self.notify == "mention" and calls)
-        if not wanted or self.focused:
+        if not wanted or (self.focused and log is self.log):
             return None
         if event.private:
             text = _("{nick} has written to you alone")
@@ -156,16 +227,16 @@ class Model:
             text = _("{nick} has mentioned you in {room}")
         else:
             text = _("{nick} has written in {room}")
-        return Alert(text.format(nick=one_line(event.sender), room=self.room))
+        return Alert(text.format(nick=one_line(event.sender), room=one_line(event.room)))
 
     def _sending(self, event: events.Sending, when: datetime) -> None:
-        log = self.scrollbacks.log(event.room)
+        log = self._log_of(event)
         self.scrollbacks.take_back(event.ref)
-        content = self._texts.own(event.text, event.kind, event.to)
+        content = self._texts.own(event.text, event.kind, event.to, log.is_private)
         log.sending[event.ref] = ScrollbackEntry(
             self.scrollbacks.number(), when, content, counts=True, ref=event.ref, state=SENDING
         )
-        if not self._away():
+        if not self._away(log):
             log.first_new = None
 
     def _settled(self, event: events.Settled, _when: datetime) -> None:
@@ -177,18 +248,19 @@ class Model:
 
     def _not_sent(self, event: events.NotSent, when: datetime) -> None:
         ref = self._settling
-        entry = self._take_settling()
+        entry, log = self._take_settling(), self._log_of(event)
         if entry is None:
-            content = self._texts.own(event.text, "text", None)
+            content = self._texts.own(event.text, "text", event.to, log.is_private)
             entry = ScrollbackEntry(0, when, content, counts=True)
         refused = replace(
             entry, number=self.scrollbacks.number(), ref=ref, state=REFUSED, reason=event.reason
         )
-        self.scrollbacks.settle(self.scrollbacks.log(event.room), refused)
+        self.scrollbacks.settle(log, refused)
+        self._count_elsewhere(log, calls=True)
 
     def _trust_summary(self, event: events.TrustSummary, _when: datetime) -> None:
-        self.others, self.verified = event.others, event.verified
-        self.known = event.known
+        log = self._log_of(event)
+        log.others, log.verified, log.known = event.others, event.verified, event.known
 
     def _notifying(self, event: events.Notifying, when: datetime) -> None:
         if event.mode is not None:
@@ -201,7 +273,7 @@ class Model:
         self.say(sentences[self.notify], when)
 
     def _copying(self, event: events.Copying, when: datetime) -> None:
-        countable = [entry for entry in self.scrollbacks.current.entries() if entry.counts]
+        countable = [entry for entry in self.log.entries() if entry.counts]
         if event.place > len(countable):
             self.say(_("There is no such message in this room."), when)
             return
@@ -212,10 +284,6 @@ class Model:
 
     def _cleared(self, _event: events.Cleared, _when: datetime) -> None:
         self.scrollbacks.clear()
-
-    def _entered(self, event: events.Connected | events.RoomEntered, when: datetime) -> None:
-        self.scrollbacks.enter(event.room)
-        self._connection_changed(event, when)
 
     def _connection_changed(self, event: Event, when: datetime) -> None:
         if self.connection.take(event, when):

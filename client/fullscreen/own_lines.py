@@ -1,10 +1,11 @@
-"""What is said about one's own lines until the server has taken them, or because it has not. Pure.
+"""What is said about one's own lines until the server has taken them, because it has not, or because
+not everybody can read them. Pure.
 """
 
 from __future__ import annotations
 
 from client import messages
-from client.fullscreen.scrollback import REFUSED, SENDING, ScrollbackEntry
+from client.fullscreen.scrollback import REFUSED, SENDING, SHUT_OUT, ScrollbackEntry
 from client.output.wrapping import Row, Span
 from i18n import _
 
@@ -12,9 +13,11 @@ _HOPELESS = ("too_long", "not_text")  # the same line would be refused again
 
 
 def state_of(entry: ScrollbackEntry, connected: bool) -> str:
-    """What is to be said about an entry: nothing once the server has taken it."""
+    """What is to be said about an entry: nothing once the server has taken it for everybody."""
     if entry.state == SENDING:
         return _("sending…") if connected else _("waits for the connection")
+    if entry.state == SHUT_OUT:
+        return messages.shut_out()
     if entry.state != REFUSED:
         return ""
     reason = messages.not_sent(entry.reason)

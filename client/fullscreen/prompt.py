@@ -29,8 +29,8 @@ class Prompt:
     free: int
 
 
-def prompt(room: str, view: LineView, columns: int, rows: int, charset: Charset) -> Prompt:
-    """The typed line on a screen of ``columns`` x ``rows``."""
+def prompt(name: str, view: LineView, columns: int, rows: int, charset: Charset) -> Prompt:
+    """The typed line on a screen of ``columns`` x ``rows``; ``name``: of the view it is for."""
     if view.question:
         asked = Row((Span(charset.shown(view.question), "alarm"),), indent=0)
         folded = wrap(asked, columns - 2)[: _most(rows)]
@@ -38,7 +38,7 @@ def prompt(room: str, view: LineView, columns: int, rows: int, charset: Charset)
         question: list[ScreenLine] = [(Piece(1, tuple(row)),) for row in folded]
         return Prompt(question, len(question) - 1, ends[-1], ends[0])
     most_name = max(4, columns // 3)
-    before = cut(charset.name(view.prompt or room), most_name, charset.shown("…")) + "> "
+    before = cut(charset.name(view.prompt or name), most_name, charset.shown("…")) + "> "
     start = 1 + width(before)
     room_for = max(2, columns - start - 1)
     *above, row = _rows(view.text[: view.cursor], room_for, charset)

@@ -24,6 +24,7 @@ from client.input.terminal import Size
 from client.output import clipboard
 from client.output.charset import Charset
 from client.output.clearing import wiped
+from client.output.drafts import Drafts
 from client.output.screen import Now, Screen, local_now, nothing
 from client.output.screen_queue import HandOver, Item, Redrawn, ShownEvent, ViewKey
 
@@ -73,7 +74,7 @@ class FullScreen(Screen):
         self._model = Model()
         self._view = View(self._model, look.show, look.charset)
         self._canvas = Canvas(look.colours, not look.passed_on)
-        self._typed = LineView()
+        self._drafts = Drafts()
         self._frame: ScreenFrame | None = None
         self._alert: Alert | None = None
         self._modes: set[str] = set()  # what the terminal has answered about them
@@ -117,7 +118,8 @@ class FullScreen(Screen):
         typed = False
         for item in items:
             if isinstance(item, LineView):
-                typed, self._typed = True, item
+                typed = True
+                self._drafts.keep(item, self._model.log.key)
                 if item.entered:
                     self._view.entered()
                     self._stale = True
@@ -150,7 +152,10 @@ class FullScreen(Screen):
     def _take_event(self, item: ShownEvent) -> None:
         alert = self._model.take(item.event, item.when)
         self._alert = alert or self._alert
-        if isinstance(item.event, events.Finding):
+        self.summaries = self._model.summaries
+        if isinstance(item.event, events.Views):
+            self._drafts.limit(view.key for view in item.event.views)
+        elif isinstance(item.event, events.Finding):
             self._view.find(item.event.text)
         elif isinstance(item.event, events.Cleared):
             self._view.forget()
@@ -181,7 +186,7 @@ class FullScreen(Screen):
             self._frame_again()
             return
         self._bare = bare
-        self._model.at_end = False  # what comes now is not seen
+        self._model.log.at_end = False  # what comes now is not seen
         self._write(canvas.bare(bare.lines(), bare.foot, self._size().rows))
 
     def _frame_again(self) -> None:
@@ -208,7 +213,13 @@ class FullScreen(Screen):
         self._stale = False
         size = self._size()
         self._frame = self._view.frame(self._typed, size, self._now())
+        self.summaries = self._model.summaries  # what was looked at is not new any more
         self._write(self._called() + self._canvas.change(cropped(self._frame, size)))
+
+    @property
+    def _typed(self) -> LineView:
+        """The line that is typed for the view that is shown."""
+        return self._drafts.of(self._model.log.key)
 
     def _draw_typed(self) -> None:
         if self._frame is None:
@@ -229,7 +240,7 @@ class FullScreen(Screen):
             shown = self._look.charset.name(alert.text)
             text = canvas.alert(shown, self._look.bell, unfocused)
         unread = self._model.unread()
-        title = f"({unread}) {self._model.room} - CMD CHAT" if unread else ""
+        title = f"({unread}) {self._model.name} - CMD CHAT" if unread else ""
         return text + self._canvas.title(self._look.charset.name(title)) + self._copied_now()
 
     def _copied_now(self) -> str:

@@ -1,24 +1,26 @@
-"""What the full-screen view remembers of each room, and how much of it.
+"""What the full-screen view remembers of each view, and how much of it.
 
-Pure. Rooms that one comes back to show again what was there; what was shown longest ago goes
-first when there is too much.
+Pure. What one comes back to shows again what was there. When there is too much, what is no view any
+more goes first, and then the oldest of the view that has most: none takes what others have.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from client.fullscreen.entry_text import EntryText
 from client.fullscreen.repeats import Repeat
-from protocol.names import room_key
+from client.views import PersonTarget, View
 
-ENTRIES = 5000  # in all rooms together
+ENTRIES = 5000  # in all views together
 CHARACTERS = 8_000_000  # of their texts
+CLOSED = 32  # views that are none any more, and are remembered
 
 _LOOKED_AT = 200  # entries, from the last one upwards
 
-SENDING, REFUSED = "sending", "refused"
+SENDING, REFUSED, SHUT_OUT = "sending", "refused", "shut out"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class ScrollbackEntry:
 
     ``number`` grows from entry to entry. ``counts``: it is a message, which a hint counts and
     of which only some may be shown; ``calls``: it calls this client's person. One's own lines have
-    a ``ref`` and a ``state``: sending, refused (with its ``reason``), or empty.
+    a ``ref`` and a ``state``: sending, refused (with its ``reason``), shut out (others in the room
+    cannot read it), or empty.
     """
 
     number: int
@@ -43,15 +46,23 @@ class ScrollbackEntry:
 
 @dataclass
 class Scrollback:
-    """One room: what has happened in order, and one's own lines that are still on their way."""
+    """One view: what has happened in order, and one's own lines that are still on their way.
+    ``is_private``: it is a person's. ``others``: who is in the room besides oneself, and how many
+    of them are verified or known."""
 
-    room: str
+    key: str
+    is_private: bool = False
     settled: list[ScrollbackEntry] = field(default_factory=list)
     sending: dict[int, ScrollbackEntry] = field(default_factory=dict)  # key: ref
+    size: int = 0  # characters of what is settled
     first_new: int | None = None  # the number of the entry above which "new" is drawn
     new_is_old: bool = False  # that one has been seen since
     unread: int = 0  # messages that came while nobody looked
     calls: int = 0  # of these, the ones that call this client's person
+    at_end: bool = True  # its newest entry is seen, where it is shown
+    others: int = 0
+    verified: int = 0
+    known: int = 0
 
     def entries(self) -> list[ScrollbackEntry]:
         """All in the order in which they are shown."""
@@ -70,41 +81,52 @@ class Scrollback:
 
 
 class Scrollbacks:
-    """The logs of all rooms; ``current`` is the one that is shown."""
+    """The logs of all views; ``current`` is the one that is shown."""
 
     def __init__(self, most: int = ENTRIES, characters: int = CHARACTERS) -> None:
         self._most, self._characters = most, characters
-        # In the order in which they were left.
-        self._rooms: dict[str, Scrollback] = {"": Scrollback("")}
+        # By the key of the view; in the order in which they were left.
+        self._logs: dict[str, Scrollback] = {"": Scrollback("")}
+        self._views: set[str] = set()  # keys of those that there are
         self._count = self._size = 0
         self._last = 0
-        self.current = self._rooms[""]
+        self.current = self._logs[""]
 
     def number(self) -> int:
         """The next entry's number."""
         self._last += 1
         return self._last
 
-    def enter(self, room: str) -> None:
-        """Show that room from now on."""
-        key = room_key(room)
-        log = self._rooms.pop(key, None)
-        if log is None:
-            # What came before the first room was known belongs to it.
-            first = self._rooms.pop("", None)
-            log = Scrollback(room) if first is None else first
-        log.room = room
-        self._rooms[key] = self.current = log
+    def open(self, views: Sequence[View], shown: View) -> None:
+        """There are these views, of which one is shown from now on."""
+        self._views = {view.key for view in views} | {shown.key}
+        if "" in self._logs:  # what came before there was any belongs to the first one
+            first = self._logs.pop("")
+            first.key, first.is_private = shown.key, isinstance(shown, PersonTarget)
+            self._logs[first.key] = first
+        for view in (*views, shown):
+            if view.key not in self._logs:
+                self._logs[view.key] = Scrollback(view.key, isinstance(view, PersonTarget))
+        if self.current.key != shown.key and self.current.new_is_old:
+            self.current.first_new = None
+        # It is left later than all others.
+        self.current = self._logs[shown.key] = self._logs.pop(shown.key)
+        closed = [key for key in self._logs if key not in self._views]
+        for key in closed[: max(0, len(closed) - CLOSED)]:
+            self._forget(key)
 
-    def log(self, room: str) -> Scrollback:
-        """The log of a room; the current one for a room that is not known."""
-        return self._rooms.get(room_key(room), self.current)
+    def log(self, key: str) -> Scrollback:
+        """The log of a view; the current one for a view that is not known."""
+        return self._logs.get(key, self.current)
+
+    def has(self, key: str) -> bool:
+        """Whether anything is remembered of a view."""
+        return key in self._logs
 
     def settle(self, log: Scrollback, entry: ScrollbackEntry) -> None:
         """Add an entry, and forget the oldest ones if that makes too many."""
         log.settled.append(entry)
-        self._count += 1
-        self._size += entry.content.size
+        self._grow(log, 1, entry.content.size)
         while self._count > self._most or (self._size > self._characters and self._count > 1):
             self._forget_oldest()
 
@@ -116,7 +138,7 @@ class Scrollbacks:
 
     def take_back(self, ref: int) -> ScrollbackEntry | None:
         """Remove the entry of one's own line ``ref``, on its way or refused, wherever it is."""
-        for log in self._rooms.values():
+        for log in self._logs.values():
             if ref in log.sending:
                 return log.sending.pop(ref)
             for place in range(len(log.settled) - 1, -1, -1):
@@ -126,18 +148,33 @@ class Scrollbacks:
 
     def clear(self) -> None:
         """Forget everything but what is still on its way."""
-        for log in self._rooms.values():
+        for log in self._logs.values():
             log.settled.clear()
-            log.first_new = None
+            log.size, log.first_new = 0, None
             log.unread = log.calls = 0
         self._count = self._size = 0
 
+    def _grow(self, log: Scrollback, count: int, size: int) -> None:
+        self._count += count
+        self._size += size
+        log.size += size
+
     def _remove(self, log: Scrollback, place: int) -> ScrollbackEntry:
         entry = log.settled.pop(place)
-        self._count -= 1
-        self._size -= entry.content.size
+        self._grow(log, -1, -entry.content.size)
         return entry
 
+    def _forget(self, key: str) -> None:
+        log = self._logs.pop(key)
+        self._grow(log, -len(log.settled), -log.size)
+
     def _forget_oldest(self) -> None:
-        oldest = next(log for log in self._rooms.values() if log.settled)
-        self._remove(oldest, 0)
+        filled = [log for log in self._logs.values() if log.settled]
+        closed = [log for log in filled if self._views and log.key not in self._views]
+        if closed:
+            fullest = closed[0]
+        elif self._count > self._most:
+            fullest = max(filled, key=lambda log: len(log.settled))
+        else:
+            fullest = max(filled, key=lambda log: log.size)
+        self._remove(fullest, 0)

@@ -1,7 +1,7 @@
 """The full-screen view: from the model to the lines of the screen.
 
-Pure but for what it remembers of itself: how far up somebody has paged, how wide the names'
-column is, and the lines of entries that it has drawn.
+Pure but for what it remembers of itself: how far up somebody has paged in each view and what was
+looked for there, how wide the names' column is, and the lines of entries that it has drawn.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from client import commands
+from client.fullscreen.bar import bar
 from client.fullscreen.bare import BareView
 from client.fullscreen.columns import (
     BAR,
@@ -60,102 +61,116 @@ class ScreenFrame:
     ticks: bool
 
 
+class _Place:
+    """Where somebody is in one view: how far up, what is looked for, and from where that was."""
+
+    def __init__(self, scroll: Scroll) -> None:
+        self.scroll = scroll
+        self.finder = Finder()
+        self.follows = False  # what is looked at stays on the screen
+        self.left: tuple[int | None, bool] = (None, False)
+
+
 class View:
     """Draws ``model``. ``show``: how many messages at once, 0 for as many as fit."""
 
     def __init__(self, model: Model, show: int = 0, charset: Charset | None = None) -> None:
-        self._model = model
+        self._model, self._show = model, show
         self._charset = charset or Charset()
-        self._scroll = Scroll(self._lines_of, show)
-        self._room = ""
+        self._places: dict[str, _Place] = {}  # key: that of a view
         self._columns = Columns(80)
         self._now = datetime.min
         self._rows = 1  # for entries, the last time
         self._kept: dict[object, list[ScreenLine]] = {}
         self._hint = ""
-        self._finder = Finder()
-        self._follows = False  # what is looked at stays on the screen
-        self._left: tuple[int | None, bool] = (None, False)
+
+    @property
+    def _at(self) -> _Place:
+        """The place in the view that is shown."""
+        key = self._model.log.key
+        if key not in self._places:
+            logs = self._model.scrollbacks
+            self._places = {each: at for each, at in self._places.items() if logs.has(each)}
+            self._places[key] = _Place(Scroll(self._lines_of, self._show))
+        return self._places[key]
 
     def entered(self) -> None:
         """A line was entered, whose answer is at the end: go there, but know from where."""
-        self._left = self._scroll.foot, self._finder.is_open
+        self._at.left = self._at.scroll.foot, self._at.finder.is_open
         self.to_end()
 
     def find(self, text: str | None) -> None:
         """Look for ``text``, upwards from what was seen before that was entered. None: for the
         next older hit, if there was a search, or from there for the same as last time."""
-        entries, (foot, was_open) = self._model.scrollbacks.current.entries(), self._left
-        at = self._finder.place(entries)
+        entries, (foot, was_open) = self._model.log.entries(), self._at.left
+        at = self._at.finder.place(entries)
         if text is None and was_open and at is not None:
-            self._finder.go_on()
-            self._finder.step(entries, -1, at, at)
+            self._at.finder.go_on()
+            self._at.finder.step(entries, -1, at, at)
         else:
             self._open(None if text is None else Query(text))
-            self._finder.start(entries, place_of(entries, foot))
-        self._follows = True
+            self._at.finder.start(entries, place_of(entries, foot))
+        self._at.follows = True
 
     def step(self, step: int) -> None:
         """Look at the next older hit (-1) or newer one (1); of mentions, if there is no search."""
-        entries = self._model.scrollbacks.current.entries()
-        at = self._finder.place(entries) if self._follows else None
-        last = len(self._scroll.seen(entries)) - 1
-        seen = len(self._scroll.viewport(entries, self._rows).entries)
+        entries = self._model.log.entries()
+        at = self._at.finder.place(entries) if self._at.follows else None
+        last = len(self._at.scroll.seen(entries)) - 1
+        seen = len(self._at.scroll.viewport(entries, self._rows).entries)
         first = last - seen + 1
         if at is not None:
             first = last = at
-        elif not self._finder.is_open:
+        elif not self._at.finder.is_open:
             self._kept.clear()
-            self._finder.open(None)
+            self._at.finder.open(None)
             first = last + 1 if step < 0 else first
-        self._finder.step(entries, step, first, last)
-        self._follows = True
+        self._at.finder.step(entries, step, first, last)
+        self._at.follows = True
 
     def forget(self) -> None:
         """Keep nothing of what was shown or looked for."""
         self._kept.clear()
-        self._finder.forget()
+        for place in self._places.values():
+            place.finder.forget()
 
     def page(self, step: int, by_lines: bool = False) -> None:
         """Go a page up (-1) or down (1), or so many lines."""
-        self._follows = False
-        self._scroll.page(step, self._model.scrollbacks.current.entries(), self._rows, by_lines)
-        self._model.at_end = self._scroll.at_end
+        self._at.follows = False
+        self._at.scroll.page(step, self._model.log.entries(), self._rows, by_lines)
+        self._model.log.at_end = self._at.scroll.at_end
         self._model.looked()
 
     def to_end(self) -> None:
         """Show the newest entries again; a search is over."""
-        self._finder.close()
-        self._follows = False
-        self._scroll.to_end()
-        self._model.at_end = True
+        self._at.finder.close()
+        self._at.follows = False
+        self._at.scroll.to_end()
+        self._model.log.at_end = True
         self._model.looked()
 
     def bare(self, size: Size) -> BareView:
         """What is seen, and all before it, without frame and columns."""
-        entries = self._scroll.seen(self._model.scrollbacks.current.entries())
+        entries = self._at.scroll.seen(self._model.log.entries())
         return BareView(entries, LinePrefix(self._charset), size)
 
     def frame(self, typed: LineView, size: Size, now: datetime) -> ScreenFrame:
         """The whole screen."""
         size = Size(max(size.columns, _LEAST.columns), max(size.rows, _LEAST.rows))
-        if self._model.room != self._room:
-            self._room = self._model.room
-            self.to_end()
-        entries = self._model.scrollbacks.current.entries()
+        entries = self._model.log.entries()
         self._now = now
         self._measure(entries, size)
         typing = self._prompt(typed, size)
         self._rows = size.rows - 3 - len(typing.lines)
-        if self._follows:
+        if self._at.follows:
             self._follow(entries, size)
-        seen = self._scroll.viewport(entries, self._rows)
-        self._model.at_end = self._scroll.at_end
-        found = self._finder.said(entries, size.columns)
+        seen = self._at.scroll.viewport(entries, self._rows)
+        self._model.log.at_end = self._at.scroll.at_end
+        found = self._at.finder.said(entries, size.columns)
         self._hint = self._hinted(seen, now, found)
         above = [
             header(self._model, size.columns, self._charset),
-            rule(size.columns, self._charset),
+            bar(self._model.summaries, self._model.log.key, size.columns, self._charset),
             *[()] * (self._rows - len(seen.lines)),
             *seen.lines,
         ]
@@ -169,7 +184,7 @@ class View:
         return self._with_foot(frame.lines[: frame.foot], typed, typing, frame.size, frame.ticks)
 
     def _prompt(self, typed: LineView, size: Size) -> Prompt:
-        return prompt(self._model.room, typed, size.columns, size.rows, self._charset)
+        return prompt(self._model.name, typed, size.columns, size.rows, self._charset)
 
     def _with_foot(
         self, above: list[ScreenLine], typed: LineView, typing: Prompt, size: Size, ticks: bool
@@ -202,26 +217,26 @@ class View:
         """Begin a search; None: the last one."""
         self._kept.clear()
         if query is None:
-            self._finder.repeat()
+            self._at.finder.repeat()
         else:
-            self._finder.open(query)
+            self._at.finder.open(query)
 
     def _follow(self, entries: Sequence[ScrollbackEntry], size: Size) -> None:
         """Let the hit that is looked at be on the screen, moving nothing if it is."""
-        place = self._finder.place(entries)
+        place = self._at.finder.place(entries)
         if place is None:
             return
-        self._scroll.stay(entries)
+        self._at.scroll.stay(entries)
         for _attempt in range(_ATTEMPTS):
-            if line_found(self._scroll.viewport(entries, self._rows).lines) is not None:
+            if line_found(self._at.scroll.viewport(entries, self._rows).lines) is not None:
                 return
             line = line_found(self._lines_of(entries, place)) or 0
-            self._scroll.reveal(entries, place, line, self._rows)
+            self._at.scroll.reveal(entries, place, line, self._rows)
             self._measure(entries, size)
 
     def _measure(self, entries: Sequence[ScrollbackEntry], size: Size) -> None:
         """Make the names' column as wide as those need who are seen, or were a moment ago."""
-        near = self._scroll.near(entries, _MEASURED * size.rows)
+        near = self._at.scroll.near(entries, _MEASURED * size.rows)
         names = {entry.content.mark.text for entry in near}
         widest = max((width(self._charset.name(name)) for name in names), default=0)
         self._columns = Columns(size.columns).widened(widest)
@@ -230,13 +245,13 @@ class View:
         """The lines of one entry, with what stands above it: a new day, and "new"."""
         entry = entries[place]
         state = state_of(entry, self._model.connection.takes_lines)
-        look = self._finder.look(entry)
+        look = self._at.finder.look(entry)
         key = (entry.number, self._columns, state, look)
         lines = self._kept.get(key)
         if lines is None:
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
-            mark, rows = self._finder.marked(entry, rows_of(entry, state), look)
+            mark, rows = self._at.finder.marked(entry, rows_of(entry, state), look)
             clock = f"{entry.when:%H:%M}"
             lines = entry_lines(clock, mark, rows, self._columns, self._charset, _bar(entry))
             self._kept[key] = lines
@@ -266,7 +281,7 @@ class View:
         day = entry.when.date()
         if place and entries[place - 1].when.date() != day:
             rules.append(rule(self._columns.columns, self._charset, day.isoformat()))
-        if entry.number == self._model.scrollbacks.current.first_new:
+        if entry.number == self._model.log.first_new:
             rules.append(rule(self._columns.columns, self._charset, _("new"), "title"))
         return rules
 

@@ -55,6 +55,10 @@ class InputLine:
         """Show prompt and line again, because somebody wants to read them."""
         return ""
 
+    def exchange(self, prompt: str, view: LineView, size: Size) -> str:
+        """Show another prompt and line in place of those that stand there."""
+        return ""
+
     def clear_screen(self, size: Size) -> str:
         """Empty the screen and what has scrolled away, as far as that is possible."""
         return ""
@@ -121,6 +125,11 @@ class DumbInputLine(InputLine):
     def repaint(self, prompt: str, view: LineView, size: Size) -> str:
         self._bare = False
         return self._paint(prompt, view, size)
+
+    def exchange(self, prompt: str, view: LineView, size: Size) -> str:
+        left = self.leave(size)
+        self._typed = view.question or view.prompt + view.text
+        return left + self.repaint(f"{view.prompt}> " if view.prompt else prompt, view, size)
 
     def _enter(self, typed: str, prompt: str, size: Size) -> str:
         """Enter was pressed: what was typed stands there until something is written over it."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from client.events import SCREEN_ONLY, Event, rfc3339
+from client.output.shown_views import ViewSummary
 from protocol.safe_text import escaped
 
 
@@ -17,6 +18,9 @@ class Json:
         if isinstance(event, SCREEN_ONLY):
             return []
         return [one_line({"event": event.name, "time": rfc3339(when), **event.fields()})]
+
+    shown = ""
+    summaries: tuple[ViewSummary, ...] = ()
 
     def prompt(self) -> str:
         return ""

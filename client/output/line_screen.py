@@ -20,12 +20,15 @@ from client.events import (
     MemberLeft,
     Message,
     RoomEntered,
+    Views,
 )
 from client.input.editor import LineView
 from client.input.terminal import Size
+from client.output.drafts import Drafts
 from client.output.input_line import InputLine
 from client.output.screen import Now, Screen, local_now, nothing
 from client.output.screen_queue import QUEUE_EVENTS, HandOver, Item, Redrawn, ShownEvent
+from client.output.shown_views import ViewSummary
 
 
 class Renderer(Protocol):
@@ -39,6 +42,14 @@ class Renderer(Protocol):
 
     def prompt(self) -> str:
         """What stands before the line being typed."""
+
+    @property
+    def shown(self) -> str:
+        """The key of the view that is shown; empty where there are none."""
+
+    @property
+    def summaries(self) -> tuple[ViewSummary, ...]:
+        """The views, and what is new in each of them."""
 
     def rings(self, event: Event) -> bool:
         """Whether the terminal's bell should ring for this event."""
@@ -67,7 +78,8 @@ class LineScreen(Screen):
         self._line = line or InputLine()
         self._size = size
         # Used by the screen thread only, like _line and _renderer.
-        self._view = LineView()
+        self._drafts = Drafts()
+        self._shown = self._prompt = ""  # the view whose prompt stands there (its key), and that
         self._held: deque[ShownEvent] = deque(maxlen=QUEUE_EVENTS)
         self._drawn = Size(0, 0)  # the terminal's size, the last time it was asked for
         self._expects = 1  # lines that were entered (or the chat was) and nothing came of yet
@@ -104,8 +116,18 @@ class LineScreen(Screen):
                 self._hand(item, "" if self._away else self._line.leave(size))
         self._write(text + self._prompted())
 
+    @property
+    def _view(self) -> LineView:
+        """The line that is typed for the view that is shown."""
+        return self._drafts.of(self._shown)
+
     def _type(self, view: LineView, size: Size) -> str:
-        prompted, self._view = self._prompted(), view
+        self._shown = self._shown or view.view
+        if view.view not in ("", self._shown):  # another one is shown by now
+            self._drafts.keep(view, self._shown)
+            return ""
+        prompted = self._prompted()
+        self._drafts.keep(view, self._shown)
         self._expects += view.entered
         return prompted + self._line.update(self._renderer.prompt(), view, size)
 
@@ -120,7 +142,7 @@ class LineScreen(Screen):
     def _hold(self, item: LineView | ShownEvent | Redrawn) -> None:
         """Keep for later what the terminal, which is somebody else's, does not get now."""
         if isinstance(item, LineView):
-            self._view = item
+            self._drafts.keep(item, self._shown)
         elif isinstance(item, ShownEvent):
             self._held.append(item)
 
@@ -141,6 +163,9 @@ class LineScreen(Screen):
     def _lines(self, item: ShownEvent, size: Size) -> str:
         columns = None if self._size is None else size.columns - 1
         lines = self._renderer.lines(item.event, item.when, columns)
+        self.summaries = self._renderer.summaries
+        if isinstance(item.event, Views):
+            return self._turn(item.event, size)
         if isinstance(item.event, Cleared) and (wipe := self._line.clear_screen(size)):
             self._answered()
             return wipe
@@ -148,6 +173,17 @@ class LineScreen(Screen):
             self._answered()
         bell = "\a" if self._renderer.rings(item.event) else ""
         return bell + self._line.print_above(lines, size)
+
+    def _turn(self, event: Views, size: Size) -> str:
+        """Show the prompt and the draft of the view that is shown, if it is another one, or is
+        called otherwise."""
+        self._drafts.limit(view.key for view in event.views)
+        before, self._shown = self._shown, self._renderer.shown
+        prompt, self._prompt = self._prompt, self._renderer.prompt()
+        if not before or (before, prompt) == (self._shown, self._prompt):
+            return ""
+        self._asks = False
+        return self._line.exchange(self._prompt, self._view, size)
 
     def _is_answer(self, event: Event) -> bool:
         """Whether this is what came of a line, after which another one can be typed."""

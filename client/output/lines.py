@@ -11,16 +11,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from client import events
+from client import events, messages
 from client.events import Event
 from client.output.finding import FOUND_MOST, RecentMessages
 from client.output.line_prefix import LinePrefix
-from client.output.text import ALARM, INFO, EventText, mark_of
+from client.output.secret_rooms import SecretRooms
+from client.output.shown_views import ViewSummary
+from client.output.text import ALARM, INFO, EventText, mark_of, one_line
 from client.output.widths import JOINER, LEFT_TO_RIGHT, leads_left, width
 from client.output.wrapping import Row, Span, wrap
 from i18n import _
 
 _PRIVATE = "@"
+# They name their room themselves.
+_NAMING = (
+    events.Connected, events.RoomEntered, events.RoomLeft, events.Missed, events.MemberList,
+    events.Verification,
+)  # fmt: skip
 
 
 class Minimal:
@@ -36,27 +43,46 @@ class Minimal:
         self._notify = "mention"
         self._recent = RecentMessages()
         self._waiting = 0  # lines, because of the server's limit
+        self._views = self._event_text.views
+        self._secrets = SecretRooms()
+        self._news: dict[str, tuple[int, int]] = {}  # key: a view's; messages and mentions there
+
+    @property
+    def shown(self) -> str:
+        return self._views.key
+
+    @property
+    def summaries(self) -> tuple[ViewSummary, ...]:
+        return tuple(
+            ViewSummary(number, view, *self._news.get(view.key, (0, 0)))
+            for number, view in enumerate(self._views.views, 1)
+        )
 
     def lines(self, event: Event, when: datetime, columns: int | None) -> list[str]:
+        self._views.take(event)
+        self._secrets.take(event)
+        if isinstance(event, events.Views):
+            kept = {view.key for view in event.views} - {event.shown.key}
+            self._news = {key: news for key, news in self._news.items() if key in kept}
         if isinstance(event, events.Reconnecting) and not _is_said(event.attempt):
             return []
         if isinstance(event, events.LinesWaiting):
             before, self._waiting = self._waiting, event.lines
             if event.lines <= before:  # they go, one by one, and that is seen
                 return []
-        told, mark = self._told(event), _mark(event)
+        told = self._told(event)
         self._remember(told, when)
-        rows = self._rows(told, when)
-        if rows and mark:
+        rows, lead = self._rows(told, when), self._lead(event)
+        if rows and lead:
             clock = rows[0].spans[: 0 if self._spoken else 1]
-            spans = (*clock, Span(f"{mark} "), *rows[0].spans[len(clock) :])
+            spans = (*clock, *lead, *rows[0].spans[len(clock) :])
             rows[0] = rows[0]._replace(spans=spans)
         return list(plain_lines(rows, self._prefix, None if self._spoken else columns))
 
     def prompt(self) -> str:
         """Nothing before there is a room."""
         named = self._prefix.charset.name(self._event_text.prompt())
-        return self._prefix.shown(named) if self._event_text.room else ""
+        return self._prefix.shown(named) if self._event_text.nick else ""
 
     def rings(self, event: Event) -> bool:
         if not self._bell or not isinstance(event, events.Message) or event.mine:
@@ -64,7 +90,23 @@ class Minimal:
         mentioned = self._notify == "mention" and self._event_text.mentions(event)
         return mentioned or self._notify == "all"
 
+    def _lead(self, event: Event) -> list[Span]:
+        """What stands before the words: the room, if it is another one than is shown, and a mark.
+        No nickname can look like that."""
+        lead, mark = [], _mark(event)
+        named = isinstance(event, _NAMING) or getattr(event, "view", None)  # a person's
+        if self._views.is_elsewhere(event) and not named:
+            room = one_line(str(getattr(event, "room", "")))
+            lead = [Span("["), Span(room, names=True), Span("] ")]
+        return [*lead, Span(f"{mark} ")] if mark else lead
+
     def _rows(self, event: Event, when: datetime) -> list[Row]:
+        rows = self._timed_rows(event, when)
+        if isinstance(event, events.Message) and self._secrets.is_shut_out(event):
+            rows[-1] = rows[-1]._replace(spans=(*rows[-1].spans, Span(f" ({messages.shut_out()})")))
+        return rows
+
+    def _timed_rows(self, event: Event, when: datetime) -> list[Row]:
         if self._spoken:
             return self._event_text.bare_rows(event)
         rows = self._event_text.rows(event, when)
@@ -78,14 +120,19 @@ class Minimal:
                 when, event.room, event.sender, event.to, event.text, event.kind, event.private,
                 event.mine,
             )  # fmt: skip
-            self._recent.add(view, self._event_text.mentions(event))
+            calls = self._event_text.mentions(event)
+            self._recent.add(view, calls)
+            place = self._views.place(event)
+            if not event.mine and place != self._views.key:
+                new, mentions = self._news.get(place, (0, 0))
+                self._news[place] = (new + 1, mentions + calls)
         elif isinstance(event, events.Cleared):
             self._recent.clear()
 
     def _told(self, event: Event) -> Event:
         """The event as it is put into words here."""
         if isinstance(event, events.Finding):
-            found = self._recent.find(event.text, self._event_text.room)
+            found = self._recent.find(event.text, self._views.room)
             return events.Found(len(found), tuple(found[-FOUND_MOST:]))
         if isinstance(event, events.Notifying):
             return self._notifying(event)

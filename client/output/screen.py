@@ -21,6 +21,7 @@ from client.input.editor import LineView
 from client.output import streams
 from client.output.crowds import Crowds, TimedEvent
 from client.output.screen_queue import HandOver, Item, Redrawn, ScreenQueue, ShownEvent, ViewKey
+from client.output.shown_views import ViewSummary
 
 CLOSE_TIME = 3.0  # seconds that what waits has to be written in
 
@@ -53,6 +54,8 @@ class Screen:
         self.gone = False
         self.failure: Exception | None = None  # an error of ours; the screen has ended
         self.unwritable = ""  # why standard output takes nothing, if it still has a reader
+        # What the views are, and what is new in them; whole at each moment, for any thread.
+        self.summaries: tuple[ViewSummary, ...] = ()
         self._out, self._on_gone, self._now = out, on_gone, now
         self._on_terminal = streams.is_terminal(out)
         self._queue = ScreenQueue()

@@ -69,10 +69,10 @@ class ScreenQueue:
                 self._append_locked(item)
 
     def put_line(self, view: LineView) -> None:
-        """Add the line being typed, in place of what it was before."""
+        """Add the line being typed, in place of what it was before for the same view."""
         with self._changed:
             last = self._items[-1] if self._items else None
-            if isinstance(last, LineView) and not last.entered:
+            if isinstance(last, LineView) and not last.entered and last.view == view.view:
                 self._items.pop()
                 # Where lines cannot be erased, an entered one is written whole first.
                 if view.entered:

@@ -1,9 +1,9 @@
 """Events in words: what a person reads of each, as rows of styled spans.
 
-Pure: an ``EventText`` remembers only which room and nickname are shown. Text from elsewhere passes
-``visible`` here, on the one way by which it can reach a terminal. The line breaks of a message
-become rows of their own that begin under its text, so that no message can look like a line of
-somebody else's.
+Pure: an ``EventText`` remembers only which views there are, and which nickname is shown. Text from
+elsewhere passes ``visible`` here, on the one way by which it can reach a terminal. The line breaks
+of a message become rows of their own that begin under its text, so that no message can look like a
+line of somebody else's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import datetime
 from string import Formatter
 
 from client import events, messages
+from client.output.shown_views import ShownViews
 from client.output.widths import pad, width
 from client.output.wrapping import INDENT, Row, Span
 from i18n import _, plural
@@ -47,7 +48,7 @@ class EventText:
 
     def __init__(self, aligned: bool = True) -> None:
         self._aligned = aligned
-        self.room = ""
+        self.views = ShownViews()
         self.nick = ""
         self.proxy = ""
         self._greeted = False
@@ -60,6 +61,7 @@ class EventText:
             events.Crowd: self._crowd,
             events.MemberRenamed: self._renamed,
             events.RoomEntered: self._room_entered,
+            events.RoomLeft: self._room_left,
             events.RoomList: self._room_list,
             events.MemberList: self._member_list,
             events.Verification: self._verification,
@@ -99,6 +101,7 @@ class EventText:
 
     def bare_rows(self, event: events.Event) -> list[Row]:
         """The same without the time; what goes on does so under the first word."""
+        self.views.take(event)
         shape = self._shapes.get(type(event))
         return [] if shape is None else shape(event)
 
@@ -110,12 +113,12 @@ class EventText:
 
     def prompt(self) -> str:
         """What stands before the line being typed."""
-        return f"{one_line(self.room)}> "
+        return f"{one_line(self.views.name)}> "
 
     # How each event reads. Every method returns at least one row.
 
     def _connected(self, event: events.Connected) -> list[Row]:
-        self.room, self.nick, self.proxy = event.room, event.nick, event.proxy or ""
+        self.nick, self.proxy = event.nick, event.proxy or ""
         rows = [
             _row(
                 _("Connected to {server} as {nick}. You are in room {room}: {members}."),
@@ -158,7 +161,8 @@ class EventText:
 
     def _unreadable(self, event: events.Unreadable) -> list[Row]:
         text = _("A message from {nick} cannot be read: {reason}.")
-        return [_row(text, "quiet", nick=event.sender, reason=messages.unreadable(event.reason))]
+        reason = messages.unreadable(event.reason, event.room)
+        return [_row(text, "quiet", nick=event.sender, reason=reason)]
 
     def _joined(self, event: events.MemberJoined) -> list[Row]:
         return [_row(_("{nick} has joined."), "quiet", nick=event.nick)]
@@ -170,17 +174,20 @@ class EventText:
         return [_row("{text}", "quiet", text=messages.crowd(event.joined, event.left))]
 
     def _renamed(self, event: events.MemberRenamed) -> list[Row]:
-        if nick_key(event.old) == nick_key(self.nick):
+        if nick_key(self.nick) in (nick_key(event.old), nick_key(event.nick)):
+            # One's own, told once in each room.
             self.nick = event.nick
             return [_row(_("You are now known as {nick}."), "quiet", nick=event.nick)]
         text = _("{old} is now known as {nick}.")
         return [_row(text, "quiet", old=event.old, nick=event.nick)]
 
     def _room_entered(self, event: events.RoomEntered) -> list[Row]:
-        self.room = event.room
         count = messages.members(len(event.members))
         text = _("You are now in room {room}: {members}.")
         return [_row(text, room=event.room, members=count), self._company(event.members)]
+
+    def _room_left(self, event: events.RoomLeft) -> list[Row]:
+        return [_row(_("You have left room {room}."), "quiet", room=event.room)]
 
     def _company(self, members: Sequence[events.MemberView]) -> Row:
         """Who is in the room besides oneself: the first ones by name."""
@@ -348,6 +355,8 @@ class EventText:
     def _reconnected(self, event: events.Reconnected) -> list[Row]:
         if event.resumed:
             return [_row(_("The connection is back; nothing was lost."))]
+        if self.views.rooms > 1:
+            return [_row(_("The connection is back; you have rejoined your rooms."))]
         return [_row(_("The connection is back; you have rejoined the room."))]
 
     def _disconnected(self, event: events.Disconnected) -> list[Row]:
