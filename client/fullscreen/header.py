@@ -1,5 +1,5 @@
-"""The first line of the full-screen view: room or person, members, how safe it is, by which way, and
-who one is."""
+"""The first line of the full-screen view: room or person, members, how safe it is, by which way,
+and who one is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said about one's own lines until the server has taken them, because it has not, or because
+"""What is said about one's own lines: until the server has taken them, because it has not, or where
 not everybody can read them. Pure.
 """
 

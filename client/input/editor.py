@@ -92,8 +92,8 @@ class LineEditor:
     """The lines being typed; ``buffer`` is the text of the one for the view that is shown.
 
     ``shown`` tells that view's key; it is asked before each key, and each time that the line is
-    looked at. ``complete``: as for ``Completion``. ``remember`` decides whether a finished line enters the
-    history. ``leave_twice``: Ctrl-C on an empty line has to be pressed twice, within
+    looked at. ``complete``: as for ``Completion``. ``remember`` decides whether a finished line
+    enters the history. ``leave_twice``: Ctrl-C on an empty line has to be pressed twice, within
     ``LEAVE_TIME`` of ``clock``, which is monotonic. ``yank``: Ctrl-Y puts back what was killed;
     Alt-Y always does.
     """

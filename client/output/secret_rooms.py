@@ -1,4 +1,4 @@
-"""Rooms in which others use a secret that this client has not got, as far as messages tell. Pure."""
+"""Rooms in which others use a secret that this client has not got, as messages tell. Pure."""
 
 from __future__ import annotations
 
