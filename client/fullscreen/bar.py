@@ -19,6 +19,7 @@ from client.output.wrapping import Span
 
 _NAMES = (24, 12, 8, 0)  # columns of a name, as there is room; 0: the number alone
 _START, _GAP = 1, 2  # the first column, and those between two views
+_OTHERS = 4  # the weight of a view in which nothing is new, and which is not next to the shown one
 
 
 @dataclass(frozen=True)
@@ -51,39 +52,40 @@ def bar(
 def _fitting(
     summaries: Sequence[ViewSummary], shown: str, columns: int, charset: Charset
 ) -> list[_Label]:
-    """As many as have room, in their order: all with the longest names that allow it, or else those
-    that matter, and the others as numbers as far as there is room."""
+    """As many as have room, in their order: all with the longest names that allow it, or else
+    numbers for those that matter, then their names, then the same for the others."""
     for most in _NAMES[:-1]:
         labels = [_label(each, shown, most, charset) for each in summaries]
         if _width(labels) <= columns:
             return labels
+    at = next((n for n, each in enumerate(summaries) if each.view.key == shown), 0)
+    weights = {place: _weight(each, place - at) for place, each in enumerate(summaries)}
+    places = sorted(weights, key=lambda place: (weights[place], place))
+    matter = [place for place in places if weights[place] < _OTHERS]
     chosen: dict[int, _Label] = {}
     more = _Label(charset.shown("…"), "quiet", False)
-    for place in _by_weight(summaries, shown):
-        for most in _NAMES[-2:]:
+
+    def choose(wanted: Sequence[int], most: int) -> None:
+        for place in wanted:
             label = _label(summaries[place], shown, most, charset)
-            if _width([*chosen.values(), label, more]) <= columns:
-                chosen[place] = label
-                break
+            if _width([*{**chosen, place: label}.values(), more]) > columns:
+                return  # nor any that matters less
+            chosen[place] = label
+
+    for group in (matter, places[len(matter) :]):
+        choose(sorted(group, key=lambda place: place != at), _NAMES[-1])
+        choose([place for place in group if place in chosen], _NAMES[-2])
     labels = [chosen[place] for place in sorted(chosen)]
     return labels if len(labels) == len(summaries) else [*labels, more]
 
 
-def _by_weight(summaries: Sequence[ViewSummary], shown: str) -> list[int]:
-    """The places of the views, those that matter most first."""
-    at = next((n for n, each in enumerate(summaries) if each.view.key == shown), 0)
-
-    def weight(place: int) -> tuple[int, int]:
-        each, distance = summaries[place], abs(place - at)
-        if place == at:
-            return 0, 0
-        if each.mentions:
-            return 1, place
-        if each.new:
-            return 2, place
-        return (3, distance) if distance == 1 else (4, place)
-
-    return sorted(range(len(summaries)), key=weight)
+def _weight(summary: ViewSummary, distance: int) -> int:
+    """The less, the longer a name stays; the one that is shown is named elsewhere, too."""
+    if summary.mentions:
+        return 0
+    if summary.new:
+        return 1
+    return {0: 2, 1: 3, -1: 3}.get(distance, _OTHERS)
 
 
 def _label(summary: ViewSummary, shown: str, most: int, charset: Charset) -> _Label:

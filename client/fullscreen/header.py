@@ -67,6 +67,8 @@ def _of_room(name: str, room: RoomTarget, log: Scrollback) -> list[str]:
 def _of_person(name: str, person: PersonTarget) -> list[str]:
     """What is said of a person that one talks to alone, the longest first."""
     standing = {"verified": _("verified"), "known": _("known"), "new": _("new, not verified")}
-    how = standing.get(person.standing, _("not here now"))
+    if person.standing not in standing:
+        return [f"{name} · {_('not here now')}", name]
+    how = standing[person.standing]
     parts = [f"{name} · {_('to one alone')} · {_('end-to-end')}, {how}", f"{name} · {how}"]
     return [*parts, name]

@@ -175,6 +175,7 @@ class KeyInput(LineSource):
             self._display.show_line(self._editor.view())  # whole, also if all came at once
         outcome = self._editor.press(key)
         if outcome is Action.SHOW:
+            self._display.show_line(self._editor.view())  # as it is left
             self._display.show_view(key.name)
         else:
             self._did(outcome)
