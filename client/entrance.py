@@ -1,11 +1,12 @@
-"""The way into rooms: what was asked for, what has come of it, and that nobody is led elsewhere.
+"""One open room, and the way into it: what was asked for, and what has come of it.
 
-Where a server leads people elsewhere, their room's secret would not count, and what they type would
-reach whoever it puts there.
+    away      no connection, or not asked for on this one    `confirm` or `enter`: asked
+    asked     the server is to lead there                    `entered` resumes: here; else arriving
+    arriving  `entered` has come, not the whole roster       the rest of the roster: here
+    here      in the room; lines can be sent                 `entered` again, fallen behind: arriving
 
-    away      no connection, or not let in yet             `entered` resumes: here; else arriving
-    here      in a room; lines can be sent                 `entered` (after /room, or fallen behind)
-    arriving  `entered` has come, not the whole roster     the rest of the roster: here
+A lost connection leads from anywhere to ``away``.  Which room is arriving, of all of them, is known
+to ``OpenRooms``: a roster says no room's name.
 """
 
 from __future__ import annotations
@@ -14,95 +15,64 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from client.open_room import OpenRoom
+from client.views import room_target
 from protocol import frames
-from protocol.errors import Unexpected
-from protocol.limits import ROOM_MEMBERS
 from protocol.names import room_key
 
 
 class Place(Enum):
-    """Where this client is, while it is not arriving anywhere."""
+    """How far one has come into a room."""
 
     AWAY = "away"
+    ASKED = "asked"
+    ARRIVING = "arriving"
     HERE = "here"
+
+
+class Entrance:
+    """A room that is open: in the list of rooms, whether one is in it just now or not.
+
+    ``stay`` is the one that one has there, or had when the connection was lost; None before the
+    first.  ``key`` is that of its view.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.key = room_target(name).key
+        self.place = Place.AWAY
+        self.stay: OpenRoom | None = None
+        # The room that one is going there from, in one step: until then it is not entered alone.
+        self.origin: Entrance | None = None
+        self.is_departing = False  # `enter` is under way that leads from here somewhere else
+        self.retry_at: float | None = None  # by the clock: when it is asked for again
+        self.tries = 0  # in which the server had no place there just now
+
+    @property
+    def here(self) -> OpenRoom | None:
+        """The stay, if lines can be sent there."""
+        return self.stay if self.place is Place.HERE and not self.is_departing else None
+
+    def is_called(self, room: str) -> bool:
+        """Whether ``room`` is a name of this one."""
+        return room_key(self.name) == room_key(room)
+
+    def stay_to_ask(self) -> frames.Stay:
+        """What a handshake asks for: to go on where one is, or to come in."""
+        stay = self.stay
+        if stay is None:
+            return frames.Stay(self.name)
+        return frames.Stay(stay.name, stay.log, stay.seq, stay.number)
+
+    def goes_on(self, entered: frames.Entered) -> bool:
+        """Whether ``entered`` is about the very stay that one has here."""
+        return self.stay is not None and self.stay.is_same(entered)
 
 
 @dataclass
 class Arrival:
-    """``entered`` has come, and not yet the whole roster.  ``returning``: from being away."""
+    """``entered`` has come, and not yet the whole roster.  ``entrance`` is None for a room that is
+    not open any more: it is left at once."""
 
     entered: frames.Entered
-    returning: bool
+    entrance: Entrance | None
     roster: list[frames.MemberLine] = field(default_factory=list)
-
-
-class Entrance:
-    """Judges `entered` and `roster`.  Not thread-safe: the session's lock covers it.
-
-    ``asked`` is the room that the last handshake has asked for.
-    """
-
-    def __init__(self, asked: str) -> None:
-        self.asked = asked
-        self.state: Place | Arrival = Place.AWAY
-
-    @property
-    def live(self) -> bool:
-        """Whether lines can be sent: it is so in the room that one is about to leave, too."""
-        if isinstance(self.state, Arrival):
-            return not self.state.returning
-        return self.state is Place.HERE
-
-    @property
-    def steps(self) -> int | None:
-        """How many members of the room to come are known; None if none is to come."""
-        if isinstance(self.state, Arrival):
-            return len(self.state.roster)
-        return 0 if self.state is Place.AWAY else None
-
-    def lost(self) -> None:
-        """The connection is gone."""
-        self.state = Place.AWAY
-
-    def entered(
-        self, entered: frames.Entered, room: OpenRoom | None, request: frames.Request | None
-    ) -> None:
-        """``room``: where one was last; ``request``: what is under way and has the frame's ref.
-
-        Raises Unexpected if nobody has asked for that, and it is not this very stay going on.
-        """
-        if isinstance(self.state, Arrival) or not self._expects(entered, room, request):
-            raise Unexpected()
-        self.state = Place.HERE if entered.resumed else Arrival(entered, not self.live)
-
-    def _expects(
-        self, entered: frames.Entered, room: OpenRoom | None, request: frames.Request | None
-    ) -> bool:
-        same = room is not None and room.is_same(entered)
-        if entered.resumed:
-            return same and not self.live
-        if not 1 <= entered.members <= ROOM_MEMBERS:
-            return False
-        if entered.ref is not None:
-            if not self.live or not isinstance(request, frames.Enter):
-                return False
-            wanted = request.room
-        elif self.live:  # it has fallen behind
-            return same and room is not None and room.is_called(entered.room)
-        else:
-            wanted = self.asked
-        return room_key(entered.room) == room_key(wanted)
-
-    def roster(self, roster: frames.Roster) -> Arrival | None:
-        """The arrival that is complete with these members.  Raises Unexpected if they are too many,
-        or nobody is arriving."""
-        arrival = self.state
-        if not isinstance(arrival, Arrival):
-            raise Unexpected()
-        arrival.roster.extend(roster.members)
-        if len(arrival.roster) > arrival.entered.members:
-            raise Unexpected()
-        if len(arrival.roster) < arrival.entered.members:
-            return None
-        self.state = Place.HERE
-        return arrival

@@ -1,0 +1,236 @@
+"""The rooms that are open, in the order in which they were opened: which `entered`, `roster` or
+frame of a log belongs to which of them, and that nobody is led elsewhere.
+
+Where a server leads people elsewhere, their room's secret would not count, and what they type would
+reach whoever it puts there.  Not thread-safe: the session's lock covers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from client.entrance import Arrival, Entrance, Place
+from client.open_room import OpenRoom
+from protocol import frames
+from protocol.errors import Unexpected
+from protocol.limits import ROOM_MEMBERS, ROOMS_OF_ONE
+from protocol.names import room_key
+
+
+class OpenRooms:
+    """``rooms``: those to begin with, one at least; ``roams``: the first of them goes elsewhere
+    with `/room`, and so does the one that takes its place."""
+
+    def __init__(self, rooms: Sequence[str], roams: bool) -> None:
+        self._list = [Entrance(room) for room in rooms[:ROOMS_OF_ONE]]
+        self.roaming = self._list[0] if roams else None
+        self.steps = 0  # of the ways in; it grows
+        self._resumed = False  # the session goes on, as `welcome` had it
+        self._asked: list[Entrance] = []  # by the last `confirm`, and not answered
+        self._arrival: Arrival | None = None
+        # key: number of a room that one is leaving, or has left; the request that says so
+        self._leaving: dict[int, int] = {}
+
+    def __iter__(self) -> Iterator[Entrance]:
+        return iter(tuple(self._list))
+
+    def __contains__(self, entrance: Entrance) -> bool:
+        return entrance in self._list
+
+    def find(self, room: str) -> Entrance | None:
+        """The open room of this name."""
+        return next((each for each in self._list if each.is_called(room)), None)
+
+    def by_key(self, key: str) -> Entrance | None:
+        """The open room with this view."""
+        return next((each for each in self._list if each.key == key), None)
+
+    def names(self) -> list[str]:
+        """Their names, in order."""
+        return [each.name for each in self._list]
+
+    @property
+    def full(self) -> bool:
+        """Whether one may be in no more rooms."""
+        return len(self._list) >= ROOMS_OF_ONE
+
+    @property
+    def live(self) -> bool:
+        """Whether one is in any room just now."""
+        return any(each.place is Place.HERE for each in self._list)
+
+    @property
+    def entered_any(self) -> bool:
+        """Whether one was ever in one of them."""
+        return any(each.stay is not None for each in self._list)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the server has yet to lead into a room, or to say who is there."""
+        if self._arrival is not None:
+            return True
+        return any(each.place is Place.ASKED for each in self._asked)
+
+    # Opening and closing
+
+    def open(self, room: str, origin: Entrance | None = None) -> Entrance:
+        """One more, at the end, or in the place of the one that one goes there from."""
+        entrance = Entrance(room)
+        place = len(self._list) if origin is None else self._list.index(origin)
+        self._list.insert(place, entrance)
+        entrance.origin = origin
+        return entrance
+
+    def close(self, entrance: Entrance) -> None:
+        """It is open no more; who was to go elsewhere from there, goes there all the same."""
+        self._list.remove(entrance)
+        if self.roaming is entrance:
+            self.roaming = None
+        if self._arrival is not None and self._arrival.entrance is entrance:
+            self._arrival.entrance = None
+        for other in self._list:
+            if other.origin is entrance:
+                other.origin = None
+
+    def leaves(self, at: int, ref: int) -> None:
+        """The request ``ref`` leads out of room ``at``: what comes of it is nothing to anybody."""
+        self._leaving[at] = ref
+
+    def is_leaving(self, at: int) -> bool:
+        """Whether ``at`` is a room that one is leaving."""
+        return at in self._leaving
+
+    def has_left(self, ref: int) -> None:
+        """The request ``ref`` is answered: nothing more can come of the room."""
+        self._leaving = {at: each for at, each in self._leaving.items() if each != ref}
+
+    # Connections
+
+    def stays(self, is_asked_for: Callable[[Entrance], bool]) -> tuple[frames.Stay, ...]:
+        """What a handshake asks for: all but those that a request under way asks for, or that one
+        goes to from another."""
+        wanted = [each for each in self._list if each.origin is None]
+        self._asked = [each for each in wanted if each.stay or not is_asked_for(each)] or wanted
+        return tuple(each.stay_to_ask() for each in self._asked)
+
+    def begin(self, resumed: bool, under_way: Callable[[int], bool]) -> None:
+        """The server has let this client in; ``under_way`` says whether a request still is."""
+        self._resumed = resumed
+        self._leaving = {at: ref for at, ref in self._leaving.items() if resumed and under_way(ref)}
+        for each in self._asked:
+            each.place = Place.ASKED
+        for each in [] if resumed else self._list:
+            each.is_departing = False
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._arrival = None
+        self._asked = []
+        for each in self._list:
+            each.place = Place.AWAY
+
+    def positions(self) -> tuple[frames.Position, ...]:
+        """How far one has come in each."""
+        stays = [each.stay for each in self._list if each.place is Place.HERE and each.stay]
+        return tuple(frames.Position(stay.at, stay.seq, stay.number) for stay in stays)
+
+    # Frames.  Each raises Unexpected for what nobody has asked for.
+
+    def entered(self, entered: frames.Entered, request: frames.Request | None) -> Entrance | None:
+        """``request``: what is under way and has the frame's ref.  The room that goes on with it,
+        None if members follow, or if it is not open any more."""
+        if self._arrival is not None:
+            raise Unexpected()
+        self.steps += 1
+        entrance = self._expected(entered, request)
+        if entered.resumed:
+            if entrance is not None:
+                entrance.place = Place.HERE
+            return entrance
+        if not 1 <= entered.members <= ROOM_MEMBERS:
+            raise Unexpected()
+        self._arrival = Arrival(entered, entrance)
+        if entrance is not None:
+            entrance.place = Place.ARRIVING
+        return None
+
+    def _expected(
+        self, entered: frames.Entered, request: frames.Request | None
+    ) -> Entrance | None:
+        """The open room that it is about; None for one that is not open any more."""
+        entrance = self.find(entered.room)
+        holder = self._holder(entered.at)
+        if holder is not None and holder is not entrance:
+            raise Unexpected()
+        if entered.ref is not None and isinstance(request, frames.Enter):
+            if entered.resumed or room_key(request.room) != room_key(entered.room):
+                raise Unexpected()
+            if entrance is not None and entrance.place is Place.HERE:
+                raise Unexpected()
+            return entrance
+        asked = next((each for each in self._asked if each.is_called(entered.room)), None)
+        if asked is not None and entered.ref is None:
+            return self._returned(entered, asked)
+        if entered.resumed:
+            raise Unexpected()
+        if self.is_leaving(entered.at):
+            return None
+        if entered.ref is not None or entrance is None or entrance.place is not Place.HERE:
+            raise Unexpected()
+        if not entrance.goes_on(entered):
+            raise Unexpected()
+        return entrance  # it has fallen behind
+
+    def _returned(self, entered: frames.Entered, asked: Entrance) -> Entrance | None:
+        """``confirm`` has asked for it."""
+        if entered.resumed and not (self._resumed and asked.goes_on(entered)):
+            raise Unexpected()
+        if self._resumed and asked.stay is not None and not asked.goes_on(entered):
+            raise Unexpected()
+        self._asked.remove(asked)
+        if asked in self._list:
+            return asked
+        again = self.find(entered.room)  # closed, and opened again since
+        return None if again is None or again.stay is not None or entered.resumed else again
+
+    def roster(self, roster: frames.Roster) -> Arrival | None:
+        """The arrival that is complete with these members."""
+        arrival = self._arrival
+        if arrival is None:
+            raise Unexpected()
+        self.steps += 1
+        arrival.roster.extend(roster.members)
+        if len(arrival.roster) > arrival.entered.members:
+            raise Unexpected()
+        if len(arrival.roster) < arrival.entered.members:
+            return None
+        self._arrival = None
+        return arrival
+
+    def refused(self, room: str) -> Entrance | None:
+        """The server does not lead into a room that `confirm` has asked for; None if it is not
+        open any more."""
+        asked = next((each for each in self._asked if each.is_called(room)), None)
+        if asked is None or self._arrival is not None:
+            raise Unexpected()
+        self._asked.remove(asked)
+        asked.place = Place.AWAY
+        self.steps += 1
+        return asked if asked in self._list else None
+
+    def taking(self, at: int) -> OpenRoom | None:
+        """The stay that a frame for the room ``at`` belongs to; None for one that one leaves."""
+        if self._arrival is not None:
+            raise Unexpected()
+        holder = self._holder(at)
+        if holder is not None:
+            return holder.stay
+        if self.is_leaving(at):
+            return None
+        raise Unexpected()
+
+    def _holder(self, at: int) -> Entrance | None:
+        for each in self._list:
+            if each.place is Place.HERE and each.stay is not None and each.stay.at == at:
+                return each
+        return None
