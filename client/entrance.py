@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from client.events import Tag
 from client.open_room import OpenRoom
 from client.views import room_target
 from protocol import frames
@@ -45,6 +46,7 @@ class Entrance:
         self.origin: Entrance | None = None
         self.is_departing = False  # `enter` is under way that leads from here somewhere else
         self.retry_at: float | None = None  # by the clock: when it is asked for again
+        self.tag: Tag = None  # of the command that has opened it
         self.tries = 0  # in which the server had no place there just now
 
     @property
@@ -63,6 +65,13 @@ class Entrance:
             return frames.Stay(self.name)
         return frames.Stay(stay.name, stay.log, stay.seq, stay.number)
 
+    def is_at(self, entered: frames.Entered) -> bool:
+        """Whether this is the room that ``entered`` says the number or the log of."""
+        stay = self.stay
+        if stay is None:
+            return False
+        return stay.log == entered.log or (self.place is Place.HERE and stay.at == entered.at)
+
     def goes_on(self, entered: frames.Entered) -> bool:
         """Whether ``entered`` is about the very stay that one has here."""
         return self.stay is not None and self.stay.is_same(entered)
@@ -71,8 +80,9 @@ class Entrance:
 @dataclass
 class Arrival:
     """``entered`` has come, and not yet the whole roster.  ``entrance`` is None for a room that is
-    not open any more: it is left at once."""
+    not open any more: it is left at once.  ``returning``: it is the answer to `confirm`."""
 
     entered: frames.Entered
     entrance: Entrance | None
+    returning: bool = False
     roster: list[frames.MemberLine] = field(default_factory=list)

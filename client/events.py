@@ -187,10 +187,14 @@ class Crowd(Event):
 
 @dataclass(frozen=True)
 class MemberRenamed(Event):
+    """``own``: it is oneself, which each room tells of, one after the other."""
+
     name = "renamed"
+    _hidden = ("own",)
     room: str
     old: str
     nick: str
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -279,8 +283,12 @@ class HistoryList(Event):
 
 @dataclass(frozen=True)
 class Notice(Event):
+    """``room`` where it is about one."""
+
     name = "notice"
+    _optional = ("room",)
     text: str
+    room: str | None = None
 
 
 @dataclass(frozen=True)

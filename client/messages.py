@@ -68,6 +68,7 @@ _REFUSALS: dict[str, str] = {
     ),
     "room_full": N_("That room is full; try another room, or later."),
     "server_full": N_("The server is full; try again later."),
+    "too_many_rooms": N_("You are in as many rooms as one may be in; leave one with /leave."),
     "rate_limited": N_("Too many at once; try again in {wait}."),
     "address_limited": N_(
         "Too many at once from your address, which others may share; try again in {wait}."
@@ -99,6 +100,9 @@ _NOT_SENT: dict[str, str] = {
     "too_long": N_("it is longer than this server takes; make it shorter"),
     "disconnected": N_("the connection was lost; send it again when it is back"),
     "gone": N_("nobody here has that nickname; /who shows who is here"),
+    "other_keys": N_(
+        "that nickname has other keys now, so it may be somebody else; /query NICK writes to them"
+    ),
     "left_room": N_("you are not in that room; go there and send it again"),
     "unverified": N_(
         "somebody who is not verified has come in since; look with /who and send it again"

@@ -7,7 +7,7 @@ thread-safe: the session's lock covers it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from client import events, messages
@@ -17,6 +17,8 @@ from client.encryption.trust import KNOWN, VERIFIED, TrustWarning
 from client.ignored import Ignored
 from client.outbox import Line, Outbox
 from client.own_name import OwnName
+from client.view_list import ViewList
+from client.views import PersonTarget, person_target
 from protocol import frames
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.names import nick_key, room_key
@@ -46,13 +48,15 @@ class OpenRoom:
         outbox: Outbox,
         own: OwnName,
         ignored: Ignored,
+        views: ViewList,
         guarded: bool = False,
     ) -> None:
-        self.name, self.log, self.id = entered.room, entered.log, entered.id
+        self.name, self.at, self.log, self.id = entered.room, entered.at, entered.log, entered.id
         self.seq = entered.seq  # of the last entry that has come
         self.number = 0  # of the last frame for this client alone
         self.awaited = 0  # the number in the log of the change that was accepted last
-        self._outbox, self._own, self._ignored = outbox, own, ignored
+        self._named = own.current  # what the log has told of last, of one's own nicknames
+        self._outbox, self._own, self._ignored, self._views = outbox, own, ignored, views
         self.encryption = encryption.enter(
             self.name, self.log, self.id, roster, self.seq, salt, guarded
         )
@@ -62,18 +66,12 @@ class OpenRoom:
         """Whether ``room`` is a name of this one."""
         return room_key(self.name) == room_key(room)
 
-    def is_guarded(self, room: str) -> bool:
-        """Whether this is ``room``, and everybody in it is verified."""
-        return self.is_called(room) and self.encryption.all_verified()
-
     def is_same(self, entered: frames.Entered) -> bool:
         """Whether ``entered`` is about this very stay."""
-        return entered.log == self.log and entered.id == self.id
+        return (entered.at, entered.log, entered.id) == (self.at, self.log, self.id)
 
     def missed(self, entered: frames.Entered) -> int | None:
         """How many entries of its log a new join comes after; None where it is another log."""
-        if not self.is_called(entered.room):
-            return 0  # on the way to another room
         if entered.log != self.log:
             return None
         return max(0, entered.seq - self.seq - 2)  # one's own leaving and coming are not news
@@ -130,42 +128,52 @@ class OpenRoom:
         )
 
     def take_own_nick(self, returning: bool) -> list[events.Event]:
-        """One's nickname as the roster has it: posts are signed with that one.
+        """One's nickname as the roster has it: posts here are signed with that one.
 
-        It may have changed unseen only while one was here: on the way to another room.
+        It may have changed unseen only while one was connected.
         """
         own, before = self._member(self.id), self._own.nick
         if own is None or not own.nick or nick_key(own.nick) == nick_key(before):
             return []
-        wanted = self._own.renamed(own.nick)
+        found = self._own.found(own.nick)
         if returning:
             self.warnings.append(TrustWarning("bad_roster", self._own.nick))
             return []
-        if not wanted:
+        if found is None:
             self.warnings.append(TrustWarning("renamed", self._own.nick))
-        return [events.MemberRenamed(self.name, before, self._own.nick)]
+        else:
+            self._named = found
+        if self._own.nick == before:
+            return []  # it has an older one yet
+        return [events.MemberRenamed(self.name, before, self._own.nick, True)]
 
     def _member(self, member: int) -> frames.MemberLine | None:
         return next((line for line in self.members() if line.id == member), None)
 
     # Lines of one's own
 
-    def address(self, line: Line) -> bool:
-        """Have ``line`` go to whoever bears the nickname now, and to nobody else later.
+    def find_person(self, sign: bytes, nick: str) -> frames.MemberLine | None:
+        """The other member with this lasting key; of several, the one who bears the nickname."""
+        found = [member for member in self.others() if member.bundle.sign == sign]
+        named = [member for member in found if nick_key(member.nick) == nick_key(nick)]
+        return next(iter([*named, *found]), None)
 
-        False if nobody does, or whoever it was for already has other keys.
-        """
-        found = self.other(line.to or "")
-        if found is None or line.target and line.target[1] != found.bundle.fingerprint:
-            return False
-        line.to, line.target = found.nick, (found.id, found.bundle.fingerprint)
-        line.guarded = self.is_verified(found)
-        return True
+    def meet(self, member: frames.MemberLine, wrote: bool = False) -> PersonTarget:
+        """The view of another member, who is written to, or ``wrote``, in private."""
+        return self._views.meet(member.nick, member.bundle.sign, self._standing(member), wrote)
+
+    def persons(self) -> Iterator[PersonTarget]:
+        """The others, as a view of each would be."""
+        for member in self.others():
+            yield person_target(member.nick, member.bundle.sign, self._standing(member))
+
+    def target(self, line: Line) -> frames.MemberLine | None:
+        """The member whom a line is for, by its keys."""
+        members = (member for member in self.others())
+        return next((one for one in members if one.bundle.fingerprint == line.target), None)
 
     def seal(self, line: Line) -> SealedPost:
         """``line`` for who is here now.  Raises NotSealed, also where it was not meant for them."""
-        if not self.is_called(line.room):
-            raise NotSealed("left_room")
         if line.is_longer(self._outbox.most):
             raise NotSealed("too_long")
         encryption, text = self.encryption, line.text
@@ -174,9 +182,12 @@ class OpenRoom:
                 if line.guarded and not encryption.all_verified():
                     raise NotSealed("unverified")
                 return encryption.seal(line.kind, text, line.post_id)
-            if line.guarded and not encryption.is_verified(line.target[1]):
+            if line.guarded and not encryption.is_verified(line.target):
                 raise NotSealed("unverified")
-            return encryption.seal_private(*line.target, line.kind, text, line.post_id)
+            member = self.target(line)
+            if member is None:
+                raise NotSealed("gone")
+            return encryption.seal_private(member.id, line.target, line.kind, text, line.post_id)
         except (Gone, KeyUnusable):
             raise NotSealed("gone") from None
         except Malformed:
@@ -212,11 +223,15 @@ class OpenRoom:
             return []
         if isinstance(post, UndecryptablePost):
             return [events.Unreadable(self.name, post.nick, seq, post.reason)]
-        to = self._own.nick if seq is None else None
+        to = view = None
+        if seq is None:
+            to, member = self._own.nick, self._member(sender)
+            view = None if member is None else self.meet(member, wrote=True).key
         message = events.Message(
-            self.name, post.nick, post.text, seq, False, seq is None, post.verified, post.kind, to
-        )
-        return [message]
+            self.name, post.nick, post.text, seq, False, seq is None, post.verified, post.kind, to,
+            view=view,
+        )  # fmt: skip
+        return [*self._views.news(), message]
 
     def _ignores(self, sender: int, nick: str) -> bool:
         """Whether ``sender`` is ignored, under the present name or the one it signed with."""
@@ -226,7 +241,7 @@ class OpenRoom:
         return (nick if member is None else member.nick) in self._ignored
 
     def _on_own_posted(self, own: frames.OwnPosted) -> list[events.Event]:
-        line, found = self._outbox.placed(own)
+        line, found = self._outbox.placed(own, self.at)
         if line is not None:
             self.encryption.own(own.seq, line.change, line.signature)
         return found
@@ -256,11 +271,19 @@ class OpenRoom:
         elif before is not None and after is None:
             found.append(events.MemberLeft(self.name, before.nick))
         elif before is not None and after is not None and before.nick != after.nick:
-            unasked = member == self.id and not self._own.renamed(after.nick)
+            own = member == self.id
+            unasked = own and not self._is_asked(after.nick)
             self._ignored.renamed(before.nick, after.nick)
-            found.append(events.MemberRenamed(self.name, before.nick, after.nick))
+            found.append(events.MemberRenamed(self.name, before.nick, after.nick, own))
             found += self.told([TrustWarning("renamed", after.nick)] if unasked else [])
         return [*found, self.trust_summary()]
+
+
+    def _is_asked(self, nick: str) -> bool:
+        """Whether it is by one's own wish that one is called so here now."""
+        found = self._own.renamed(nick, self._named)
+        self._named = self._named if found is None else found
+        return found is not None
 
 
 HANDLERS: dict[type[frames.Frame], Callable[[OpenRoom, Any], list[events.Event]]] = {

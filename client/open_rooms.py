@@ -25,6 +25,7 @@ class OpenRooms:
         self._list = [Entrance(room) for room in rooms[:ROOMS_OF_ONE]]
         self.roaming = self._list[0] if roams else None
         self.steps = 0  # of the ways in; it grows
+        self.connected = False  # whether the server has let this client in
         self._resumed = False  # the session goes on, as `welcome` had it
         self._asked: list[Entrance] = []  # by the last `confirm`, and not answered
         self._arrival: Arrival | None = None
@@ -115,7 +116,7 @@ class OpenRooms:
 
     def begin(self, resumed: bool, under_way: Callable[[int], bool]) -> None:
         """The server has let this client in; ``under_way`` says whether a request still is."""
-        self._resumed = resumed
+        self.connected, self._resumed = True, resumed
         self._leaving = {at: ref for at, ref in self._leaving.items() if resumed and under_way(ref)}
         for each in self._asked:
             each.place = Place.ASKED
@@ -124,6 +125,7 @@ class OpenRooms:
 
     def lost(self) -> None:
         """The connection is gone."""
+        self.connected = False
         self._arrival = None
         self._asked = []
         for each in self._list:
@@ -149,7 +151,8 @@ class OpenRooms:
             return entrance
         if not 1 <= entered.members <= ROOM_MEMBERS:
             raise Unexpected()
-        self._arrival = Arrival(entered, entrance)
+        returning = entrance is not None and entrance.place is Place.ASKED and request is None
+        self._arrival = Arrival(entered, entrance, returning)
         if entrance is not None:
             entrance.place = Place.ARRIVING
         return None
@@ -159,25 +162,24 @@ class OpenRooms:
     ) -> Entrance | None:
         """The open room that it is about; None for one that is not open any more."""
         entrance = self.find(entered.room)
-        holder = self._holder(entered.at)
-        if holder is not None and holder is not entrance:
+        if any(each is not entrance and each.is_at(entered) for each in self._list):
             raise Unexpected()
-        if entered.ref is not None and isinstance(request, frames.Enter):
-            if entered.resumed or room_key(request.room) != room_key(entered.room):
+        if isinstance(request, frames.Enter):
+            wanted = room_key(request.room) == room_key(entered.room)
+            if entered.resumed or not wanted or (entrance and entrance.place is Place.HERE):
                 raise Unexpected()
-            if entrance is not None and entrance.place is Place.HERE:
-                raise Unexpected()
+            self._asked = [each for each in self._asked if each is not entrance]
             return entrance
+        if entered.ref is not None and not self._resumed:
+            raise Unexpected()  # where a session goes on, it may be that of an old request
         asked = next((each for each in self._asked if each.is_called(entered.room)), None)
-        if asked is not None and entered.ref is None:
+        if asked is not None:
             return self._returned(entered, asked)
-        if entered.resumed:
-            raise Unexpected()
-        if self.is_leaving(entered.at):
+        if not entered.resumed and self.is_leaving(entered.at):
             return None
-        if entered.ref is not None or entrance is None or entrance.place is not Place.HERE:
+        if entered.resumed or entered.ref is not None or entrance is None:
             raise Unexpected()
-        if not entrance.goes_on(entered):
+        if entrance.place is not Place.HERE or not entrance.goes_on(entered):
             raise Unexpected()
         return entrance  # it has fallen behind
 

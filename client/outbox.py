@@ -2,18 +2,19 @@
 
 A line is sealed when it is sent, not when it is typed.  After a lost connection what was
 sealed goes again byte for byte; what a server has not acknowledged by the time there is
-another room to talk to is handed back, never sent to whoever is there now.
+another session is handed back, never sent to whoever is there now.
 
-Each connection has one outbox, whichever room a line is for: the server answers in one series, and
-how fast lines may go is decided here alone (``pacing``).  A line beyond the server's limit waits
-instead of being refused.
+Each connection has one outbox: the server answers in one series, and how fast lines may go is
+decided here alone (``pacing``).  A line beyond the server's limit waits instead of being refused.
+In it each view has a queue: lines of one view go in order, and where one has to wait, nobody
+else's do.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from client import refusals
@@ -24,7 +25,6 @@ from client.pacing import LEAST_SECONDS, Pacing
 from protocol import frames
 from protocol.errors import Unexpected
 from protocol.frames import Keys, Post, Private, Wrap
-from protocol.names import room_key
 
 _WRAPS_IN_FRAME = 20  # a wrap takes 1.9 KB of JSON: a frame of them stays under SLICE_BYTES
 
@@ -42,8 +42,9 @@ MAX_HANDED_BACK = 100  # that can be sent again
 
 @dataclass
 class Line:
-    """One line of a person's.  ``to`` and ``target`` (id and fingerprint): for one member.
-    ``tag``: what the program that brought it calls it."""
+    """One line of a person's.  ``to`` and ``target`` (a fingerprint): for one member, through
+    ``room`` or whichever is shared.  ``tag``: what the program that brought it calls it.  ``view``:
+    the key of the view that it belongs to; ``at``: the room that it was sealed for."""
 
     room: str
     text: str
@@ -51,7 +52,9 @@ class Line:
     guarded: bool = False  # everybody was verified when Enter was pressed
     to: str | None = None
     tag: Tag = None
-    target: tuple[int, bytes] | None = None
+    target: bytes | None = None
+    view: str = ""
+    at: int = 0
     limited: int = 0  # how often it was refused as over a limit
     stale: int = 0  # how often it was refused as that, and
     not_before: float = 0.0  # by the outbox's clock, to be sealed anew
@@ -66,6 +69,11 @@ class Line:
     refusal: str | None = None  # a code
 
     @property
+    def person(self) -> str | None:
+        """The view that it belongs to, if that is a person's."""
+        return self.view if self.to is not None and self.view else None
+
+    @property
     def is_public(self) -> bool:
         """Whether its place is in the room's log, unless it was refused."""
         return self.target is None and self.refusal is None
@@ -75,28 +83,31 @@ class Line:
         # A lone surrogate is refused later, with a better reason.
         return most is not None and len(self.text.encode(errors="surrogatepass")) > most
 
-    def seal(self, ref: int, sealed: SealedPost) -> None:
-        """Take the frames that carry the line: wraps first, then the post."""
-        self.ref, self.post_id = ref, sealed.id
+    def seal(self, ref: int, at: int, sealed: SealedPost) -> None:
+        """Take the frames that carry the line to the room ``at``: wraps first, then the post."""
+        self.ref, self.at, self.post_id = ref, at, sealed.id
         self.change, self.signature = sealed.change, sealed.box.sig
         if self.target is not None:
-            post: frames.Frame = Private(ref, sealed.change, sealed.wraps[0], sealed.box)
+            post: frames.Frame = Private(ref, at, sealed.change, sealed.wraps[0], sealed.box)
             self.encoded = (post.encode(),)
         else:
-            post = Post(ref, sealed.change, sealed.box)
-            self.encoded = (*_keys(sealed.wraps), post.encode())
+            post = Post(ref, at, sealed.change, sealed.box)
+            self.encoded = (*_keys(at, sealed.wraps), post.encode())
 
 
-def _keys(wraps: tuple[Wrap, ...]) -> list[bytes]:
+def _keys(at: int, wraps: tuple[Wrap, ...]) -> list[bytes]:
     starts = range(0, len(wraps), _WRAPS_IN_FRAME)
-    return [Keys(wraps[start : start + _WRAPS_IN_FRAME]).encode() for start in starts]
+    return [Keys(at, wraps[start : start + _WRAPS_IN_FRAME]).encode() for start in starts]
 
 
 @dataclass(frozen=True)
-class Switch:
-    """Go to another room, once the lines before it are answered."""
+class Departure:
+    """Leave the room of the view ``view``, once the lines before it are answered; for the room of
+    the view ``to``, if there is one."""
 
-    room: str
+    view: str
+    order: int
+    to: str | None = None
     tag: Tag = None
 
 
@@ -112,7 +123,7 @@ class Outbox:
         self.pacing = Pacing(clock)
         self.most: int | None = None
         self.outgoing: deque[bytes] = deque()
-        self.queued: deque[Line | Switch] = deque()
+        self._queues: dict[str, deque[Line | Departure]] = {}  # key: a view's; none is empty
         self.in_flight: dict[int, Line] = {}  # key: ref; sealed, no answer yet
         self.answered: dict[int, Line] = {}  # key: ref; to be shown in its place
         self.requests: dict[int, frames.Request] = {}  # key: ref, of the same series; not answered
@@ -124,91 +135,124 @@ class Outbox:
     # How far things have come
 
     @property
+    def queued(self) -> list[Line | Departure]:
+        """What waits, in the order in which it was typed."""
+        return sorted(
+            (entry for queue in self._queues.values() for entry in queue),
+            key=lambda entry: entry.order,
+        )
+
+    @property
     def empty(self) -> bool:
         """Whether each line has been answered, and seen in its place."""
-        return not (self.queued or self.in_flight or self.answered or self.requests)
+        return not (self._queues or self.in_flight or self.answered or self.requests)
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is queued."""
+        return bool(self._queues)
 
     @property
     def full(self) -> bool:
         """Whether one more line would be handed back."""
-        return len(self.queued) >= MAX_QUEUED
-
-    @property
-    def switching(self) -> bool:
-        """Whether another room was asked for, and the server has not answered."""
-        return any(isinstance(request, frames.Enter) for request in self.requests.values())
+        return sum(map(len, self._queues.values())) >= MAX_QUEUED
 
     def unanswered(self) -> int | None:
         """The oldest ``ref`` without a first answer; they are answered in order."""
         return min([*self.in_flight, *self.requests], default=None)
 
-    @property
-    def unplaced(self) -> list[Line]:
-        """The lines that were accepted for the log and have not come by there."""
-        return [line for line in self.answered.values() if line.is_public]
+    def unplaced(self) -> Line | None:
+        """The oldest line that was accepted for a log and has not come by there."""
+        return next((line for line in self.answered.values() if line.is_public), None)
 
     def paused_until(self) -> float | None:
         """When the next line may be sealed; None: now, after an answer, or there is none."""
-        head = self.queued[0] if self.queued else None
-        if not isinstance(head, Line):
-            return None
-        ready = max(head.not_before, self.pacing.ready_at(len(self.in_flight)))
-        return ready if self._clock() < ready < math.inf else None
+        now, ready = self._clock(), self.pacing.ready_at(len(self.in_flight))
+        heads = [head for head in self.heads() if isinstance(head, Line)]
+        times = [max(head.not_before, ready) for head in heads]
+        return min((each for each in times if now < each < math.inf), default=None)
 
     def kept_back(self) -> tuple[int, float]:
         """How many lines the server's limit keeps back, and the seconds until the next one goes;
         infinity while that is up to an answer."""
         now = self._clock()
         left = self.pacing.ready_at(len(self.in_flight)) - now
-        count = len(self._queued_lines()) if left > 0 else 0
+        count = sum(1 for _line in self._lines()) if left > 0 else 0
         return (count, left) if count else (0, 0.0)
 
     # From a person to the server
 
     def add(self, line: Line) -> list[Event]:
-        """``line`` waits behind all others."""
+        """``line`` waits behind all others of its view."""
         if line.is_longer(self.most):
             return self.hand_back(line, "too_long")
         if self.full:
             return self.hand_back(line, "too_many" if self.kept_back()[0] else "disconnected")
-        self._orders += 1
-        line.order = self._orders
-        self.queued.append(line)
+        line.order = self._next_order()
+        self._queues.setdefault(line.view, deque()).append(line)
         self._number(line)
-        return [Sending(line.number, line.room, line.text, line.kind, line.to)]
+        return [Sending(line.number, line.room, line.text, line.kind, line.to, line.person)]
 
-    def next(self, change: int) -> Line | Switch | None:
-        """Take what may go out now: lines in order, a switch when all before it is answered.
+    def depart(self, view: str, to: str | None = None, tag: Tag = None) -> None:
+        """Leave the room of ``view`` after the lines that are there; see Departure."""
+        entry = Departure(view, self._next_order(), to, tag)
+        self._queues.setdefault(view, deque()).append(entry)
 
-        What is under way was all sealed for one membership, which is that of ``change`` now.  If it
-        is refused as stale, nothing that was said later has passed it by.
+    def departures(self, view: str) -> list[Departure]:
+        """Those that wait in the room of ``view``."""
+        return [each for each in self._queues.get(view, ()) if isinstance(each, Departure)]
+
+    def heads(self) -> list[Line | Departure]:
+        """What may be next of each view, in the order in which it was typed."""
+        return sorted((queue[0] for queue in self._queues.values()), key=lambda head: head.order)
+
+    def has_gone(self, departure: Departure, at: int | None) -> bool:
+        """Whether all that was typed before ``departure`` is answered, as far as it needs the room
+        ``at``; lines to one member may."""
+        if any(line.at == at or line.target is not None for line in self.in_flight.values()):
+            return False
+        lines = (line for line in self._lines() if line.target is not None)
+        return not any(line.order < departure.order for line in lines)
+
+    def may_go(self, line: Line, at: int, change: int) -> bool:
+        """Whether ``line`` may be sealed now for the room ``at``, whose membership is that of
+        ``change``.
+
+        What is under way there was all sealed for one membership.  If it is refused as stale,
+        nothing that was said later has passed it by.
         """
-        if not self.queued or self.switching:
-            return None
-        if isinstance(self.queued[0], Switch):
-            waits = bool(self.in_flight)
-        else:
-            waits = (
-                len(self.in_flight) >= MAX_IN_FLIGHT
-                or any(line.change != change for line in self.in_flight.values())
-                or self.pacing.ready_at(len(self.in_flight)) > self._clock()
-                or self.paused_until() is not None
-            )
-        return None if waits else self.queued.popleft()
+        flying = self.in_flight.values()
+        return not (
+            len(self.in_flight) >= MAX_IN_FLIGHT
+            or any(other.at == at and other.change != change for other in flying)
+            or max(line.not_before, self.pacing.ready_at(len(self.in_flight))) > self._clock()
+        )
 
-    def send(self, line: Line, sealed: SealedPost) -> None:
+    def take(self, head: Line | Departure) -> None:
+        """``head``, which is one of those, waits no longer."""
+        queue = self._queues[head.view]
+        queue.popleft()
+        if not queue:
+            del self._queues[head.view]
+
+    def send(self, line: Line, at: int, sealed: SealedPost) -> None:
         """``line`` goes out as it was sealed."""
-        line.seal(self._next_ref(), sealed)
+        line.seal(self._next_ref(), at, sealed)
         self.in_flight[line.ref] = line
         self.outgoing.extend(line.encoded)
 
     def ask(self, make: Callable[[int], frames.Request], tag: Tag = None) -> int:
         """Ask the server for something; the ``ref`` under which it will answer."""
+        ref = self.prepare(make, tag)
+        self.outgoing.append(self.requests[ref].encode())
+        return ref
+
+    def prepare(self, make: Callable[[int], frames.Request], tag: Tag = None) -> int:
+        """As ``ask``, for when there is no connection: if the session goes on."""
         ref = self._next_ref()
         self.requests[ref] = make(ref)
         if tag is not None:
             self.tags[ref] = tag
-        self.outgoing.append(self.requests[ref].encode())
         return ref
 
     def send_again(self) -> None:
@@ -222,6 +266,10 @@ class Outbox:
         self._refs += 1
         return self._refs
 
+    def _next_order(self) -> int:
+        self._orders += 1
+        return self._orders
+
     def _number(self, line: Line) -> None:
         if line.number == 0:
             self._numbers += 1
@@ -233,7 +281,7 @@ class Outbox:
         """A request has been answered: what it was, and its tag; None if it is none."""
         return self.requests.pop(ref or 0, None), self.tags.pop(ref or 0, None)
 
-    def accepted(self, accepted: frames.Accepted, seen: int) -> list[Event]:
+    def accepted(self, accepted: frames.Accepted, seen: float) -> list[Event]:
         """A line in flight has been accepted; of its room's log, ``seen`` has come."""
         line = self.in_flight.pop(accepted.ref)
         self.pacing.taken()
@@ -243,7 +291,7 @@ class Outbox:
             # Fallen behind meanwhile, past its place in the log: nothing more will come of it.
             return self._shown(line)
         self.answered[line.ref] = line
-        return self._conclude_next()
+        return self._conclude_next(line.view)
 
     def refused_line(self, refused: frames.Refused) -> list[Event]:
         """A line in flight has been refused.
@@ -265,67 +313,73 @@ class Outbox:
             return []
         line.refusal = refused.code
         self.answered[line.ref] = line
-        return self._conclude_next()
+        return self._conclude_next(line.view)
 
     def _put_back(self, line: Line) -> None:
         """``line`` has to be sealed again: it waits where it did before."""
         line.encoded = ()  # the server has refused that
-        place = 0
-        for other in self.queued:
-            if isinstance(other, Switch) or other.order > line.order:
-                break
-            place += 1
-        self.queued.insert(place, line)
+        queue = self._queues.setdefault(line.view, deque())
+        queue.insert(sum(other.order < line.order for other in queue), line)
 
     def drop(self) -> list[Event]:
         """Hand back the lines that the limit keeps back; they can be sent again."""
         if not self.kept_back()[0]:
             return []
-        lines = self._queued_lines()
-        self.queued = deque(entry for entry in self.queued if not isinstance(entry, Line))
-        return [event for line in lines for event in self.hand_back(line, "dropped")]
+        return self._all_back(self._take_queued(lambda line: True), "dropped")
 
-    def placed(self, own: frames.OwnPosted) -> tuple[Line | None, list[Event]]:
-        """The line that the log has there; None if it is shown already, since the answer came
-        before a new stay.  Raises Unexpected for one that is in no log."""
-        line = self.in_flight.pop(own.ref, None)
-        if line is not None:
-            self.pacing.taken()
-        else:
-            line = self.answered.pop(own.ref, None)
+    def placed(self, own: frames.OwnPosted, at: int) -> tuple[Line | None, list[Event]]:
+        """The line that the log of the room ``at`` has there; None if it is shown already, since
+        the answer came before a new stay.  Raises Unexpected for one that is not in that log."""
+        line = self.in_flight.get(own.ref) or self.answered.get(own.ref)
         if line is None:
             return None, []
-        if not line.is_public:
+        if not line.is_public or line.at != at:
             raise Unexpected()
+        if self.in_flight.pop(own.ref, None) is not None:
+            self.pacing.taken()
+        self.answered.pop(own.ref, None)
         line.seq = own.seq
-        return line, [*self._shown(line), *self._conclude_next()]
+        return line, [*self._shown(line), *self._conclude_next(line.view)]
 
-    def _conclude_next(self) -> list[Event]:
+    def _conclude_next(self, view: str) -> list[Event]:
         """What was answered outside the log, and waited only for lines written before it."""
-        found = []
-        while self.answered:
-            line = next(iter(self.answered.values()))
+        found: list[Event] = []
+        for line in [line for line in self.answered.values() if line.view == view]:
             if line.is_public:
                 break
             found += self._concluded(self.answered.pop(line.ref))
         return found
 
-    def settle(self, anew: bool) -> list[Event]:
-        """There is another stay in a room: what was accepted is shown.
+    def settle(self, view: str) -> list[Event]:
+        """There is another stay in a room, or none any more: what was accepted is shown."""
+        lines = [line for line in self.answered.values() if line.view == view]
+        return [event for line in lines for event in self._concluded(self.answered.pop(line.ref))]
 
-        ``anew``: on a new connection; what no server has acknowledged is handed back.
-        """
-        found = [event for line in self.answered.values() for event in self._concluded(line)]
-        self.answered.clear()
-        if anew:
-            lines = [*self._queued_lines(), *self.in_flight.values()]
-            found += self._all_back(lines, "disconnected")
-            for ref, request in self.requests.items():
-                if not isinstance(request, frames.Enter):  # it shows by the room that was entered
-                    found.append(refusals.error("disconnected", self.tags.get(ref)))
-            self.requests.clear()
-            self.tags.clear()
-            self._own.forget()
+    def empty_view(self, view: str, reason: str) -> list[Event]:
+        """Hand back what waits in a view."""
+        return self._all_back(self._take_queued(lambda line: line.view == view), reason)
+
+    def stay_there(self, view: str) -> list[Departure]:
+        """Take away what leads out of the room of ``view``."""
+        found = self.departures(view)
+        left = deque(entry for entry in self._queues.get(view, ()) if isinstance(entry, Line))
+        self._queues[view] = left
+        if not left:
+            del self._queues[view]
+        return found
+
+    def begin_anew(self) -> list[Event]:
+        """Another session: what the old one has not acknowledged is handed back, and so is what
+        waits for one member."""
+        lines = [*self.in_flight.values(), *self._take_queued(lambda line: line.target is not None)]
+        self.in_flight.clear()
+        found = self._all_back(lines, "disconnected")
+        for ref, request in self.requests.items():
+            # What room one is in shows by what is entered.
+            if not isinstance(request, (frames.Enter, frames.Leave)):
+                found.append(refusals.error("disconnected", self.tags.get(ref)))
+        self.requests.clear()
+        self.tags.clear()
         return found
 
     def give_up(self, reason: str) -> tuple[int, list[Event]]:
@@ -333,20 +387,36 @@ class Outbox:
 
         There is no more to come of the log, so what waited only for that waits no longer.
         """
-        found = []
+        found: list[Event] = []
         for line in list(self.answered.values()):
             if not line.is_public:
                 found += self._concluded(self.answered.pop(line.ref))
         lines = [*self._queued_lines(), *self.in_flight.values(), *self.answered.values()]
         self.answered.clear()
+        self.in_flight.clear()
+        self._queues.clear()
         return len(lines), found + self._all_back(lines, reason)
 
+    def _lines(self) -> Iterator[Line]:
+        """All that are queued, in no order."""
+        for queue in self._queues.values():
+            yield from (entry for entry in queue if isinstance(entry, Line))
+
     def _queued_lines(self) -> list[Line]:
-        return [line for line in self.queued if isinstance(line, Line)]
+        return sorted(self._lines(), key=lambda line: line.order)
+
+    def _take_queued(self, is_wanted: Callable[[Line], bool]) -> list[Line]:
+        """The queued lines that are; they wait no longer."""
+        found = [line for line in self._queued_lines() if is_wanted(line)]
+        gone = {id(line) for line in found}
+        left = {
+            view: deque(entry for entry in queue if id(entry) not in gone)
+            for view, queue in self._queues.items()
+        }
+        self._queues = {view: queue for view, queue in left.items() if queue}
+        return found
 
     def _all_back(self, lines: Iterable[Line], reason: str) -> list[Event]:
-        self.in_flight.clear()
-        self.queued.clear()
         return [
             event
             for line in sorted(lines, key=lambda line: line.order)
@@ -359,7 +429,7 @@ class Outbox:
     def _shown(self, line: Line) -> list[Event]:
         message = Message(
             line.room, self._own.nick, line.text, line.seq, True, line.target is not None, True,
-            line.kind, line.to, line.tag,
+            line.kind, line.to, line.tag, line.person,
         )  # fmt: skip
         return [Settled(line.number), message]
 
@@ -370,17 +440,18 @@ class Outbox:
         self.refused += 1
         self._number(line)
         self._handed_back.append(line)
-        return [Settled(line.number), NotSent(line.room, line.text, reason, line.tag)]
+        not_sent = NotSent(line.room, line.text, reason, line.tag, line.to, line.person)
+        return [Settled(line.number), not_sent]
 
-    def take_back(self, room: str, most: int) -> list[Line]:
-        """So many of the lines that were handed back in ``room``, as when they were typed; the
+    def take_back(self, view: str, most: int) -> list[Line]:
+        """So many of the lines that were handed back in a view, as when they were typed; the
         oldest first."""
-        here = [line for line in self._handed_back if room_key(line.room) == room_key(room)]
+        here = [line for line in self._handed_back if line.view == view]
         for line in here[:most]:
             self._handed_back.remove(line)
         return [
             Line(back.room, back.text, back.kind, to=back.to, tag=back.tag, target=back.target,
-                 number=back.number)
+                 view=back.view, number=back.number)
             for back in here[:most]
         ]  # fmt: skip
 

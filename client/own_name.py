@@ -25,12 +25,12 @@ class OwnName:
     the ref of the last one that it has told of, from ``found`` or ``renamed``.
 
     Not thread-safe: the session's lock covers it.  ``nick`` is empty until a token has brought
-    one.
+    one; ``current`` is the ref that has brought it.
     """
 
     def __init__(self, wanted: str) -> None:
         self.nick = wanted
-        self._current = 0  # the ref under which it was asked for; 0: as it was granted
+        self.current = 0  # 0: it was granted
         self._asked: dict[int, str] = {}  # key: ref, of a request that was not refused
         self._first = wanted  # as it was granted
 
@@ -47,7 +47,7 @@ class OwnName:
     def begin(self) -> None:
         """This is a new session: what an old one has asked for is nothing to it."""
         self._asked.clear()
-        self._current, self._first = 0, self.nick
+        self.current, self._first = 0, self.nick
 
     def granted(self, nick: str, wanted: str | None) -> None:
         """`welcome` says ``nick``; `confirm` had said ``wanted``.  Raises Misnamed.
@@ -55,7 +55,7 @@ class OwnName:
         It may also be the one that an old session has, or has asked for: where that goes on,
         what `confirm` says does not count.
         """
-        coming = [each for ref, each in self._asked.items() if ref > self._current]
+        coming = [each for ref, each in self._asked.items() if ref > self.current]
         known = {self.nick if wanted is None else wanted, self.nick, *coming} - {""}
         if (_composed(nick) not in map(_composed, known)) if known else not _permitted(nick):
             raise Misnamed()
@@ -79,7 +79,7 @@ class OwnName:
         nick = self.checked(nick)
         refs = [ref for ref, each in self._asked.items() if each == nick]
         if nick == self.nick:
-            return self._current
+            return self.current
         if not refs:
             return 0 if nick == self._first else self._take(nick, None)
         return self._take(nick, refs[-1])
@@ -96,8 +96,8 @@ class OwnName:
     def _take(self, nick: str, ref: int | None) -> int | None:
         if ref is None:
             self.nick = nick
-        elif ref >= self._current:
-            self.nick, self._current = nick, ref
+        elif ref >= self.current:
+            self.nick, self.current = nick, ref
         return ref
 
 

@@ -13,9 +13,11 @@ def error(code: str, tag: events.Tag = None) -> events.Error:
     return events.Error(code, messages.refusal(code), tag)
 
 
-def refused(frame: frames.Refused, tag: events.Tag = None) -> events.Error:
-    """What the server has refused, and which is no line."""
-    return events.Error(frame.code, messages.refusal(frame.code, params(frame)), tag)
+def refused(
+    frame: frames.Refused, tag: events.Tag = None, room: str | None = None
+) -> events.Error:
+    """What the server has refused, and which is no line; ``room``: that it was about."""
+    return events.Error(frame.code, messages.refusal(frame.code, params(frame)), tag, room)
 
 
 def params(refused: frames.Refused) -> dict[str, int | float | str]:

@@ -1,12 +1,15 @@
 """The views that there are, in order, and the one that is shown: rooms first, then people.
 
-Not thread-safe: the session's lock covers it.  ``shown`` may be read at any moment.
+Not thread-safe: the session's lock covers it.  ``shown`` may be read at any moment.  What changes
+is told by ``news``, which whoever changes something emits, before what belongs to a new view.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from client.events import Event, Shown, Views
 from client.views import PersonTarget, RoomTarget, View, person_target, room_target
 from protocol.names import nick_key
 
@@ -18,6 +21,7 @@ class ViewList:
 
     def __init__(self, room: str) -> None:
         first = room_target(room)
+        self._told: tuple[View, list[object]] | None = None  # shown, and labels; None: nothing yet
         self.shown: View = first
         self.room: RoomTarget = first  # shown, or shown last
         self.writer: str | None = None  # key: who has written privately last
@@ -40,40 +44,63 @@ class ViewList:
         wanted = nick_key(nick)
         return next((one for one in reversed(self._people) if nick_key(one.nick) == wanted), None)
 
-    # Each of these says whether something has changed.
+    def people_keys(self) -> set[str]:
+        """The keys of all people's views."""
+        return {one.key for one in self._people}
 
-    def show(self, view: View) -> bool:
+    def news(self) -> list[Event]:
+        """What has changed since the last time; nothing before ``start``."""
+        if self._told is None:
+            return []
+        views = self.all()
+        shown, labels = self._told
+        found: list[Event] = []
+        labels_now = _labels(views)
+        if labels != labels_now or shown.key != self.shown.key:
+            found.append(Views(views, self.shown))
+        if shown.key != self.shown.key:
+            found.append(shown_event(self.shown))
+        self._told = self.shown, labels_now
+        return found
+
+    def start(self, room: str) -> list[Event]:
+        """The first room is entered, which everybody takes for the one that is shown."""
+        self._told = room_target(room), _labels(self.all())
+        return [Views(self.all(), self.shown)]
+
+    def show(self, view: View) -> None:
         """Show one of them."""
-        before, self.shown = self.shown, view
+        self.shown = view
         self._use(view)
         self._unread.discard(view.key)
         if isinstance(view, RoomTarget):
             self.room = view
-        return before.key != view.key
 
-    def take_rooms(self, names: Iterable[str]) -> bool:
-        """These rooms are open now.  If the one that is shown is none of them any more, another
-        one is shown: the room that was last."""
-        before = self._rooms
-        self._rooms = [room_target(name) for name in names]
+    def take_rooms(self, rooms: Sequence[RoomTarget]) -> None:
+        """These rooms are open now, one at least.  If the one that is shown is none of them any
+        more, another one is shown: the room that was last."""
+        self._rooms = list(rooms)
         self._forget_gone()
-        left = {view.key for view in self._rooms}
-        if self._rooms and self.room.key not in left:
-            self.room = max(self._rooms, key=lambda view: self._used.get(view.key, -1))
-        if self.find(self.shown.key) is None:
+        found = self.find(self.room.key)
+        if not isinstance(found, RoomTarget):
+            found = max(self._rooms, key=lambda view: self._used.get(view.key, -1))
+        self.room = found
+        shown = self.find(self.shown.key)
+        if shown is None:
             self.show(self.room)
-        return [view.room for view in before] != [view.room for view in self._rooms]
+        else:
+            self.shown = shown
 
-    def meet(self, nick: str, sign: bytes, wrote: bool = False) -> tuple[PersonTarget, bool]:
+    def meet(
+        self, nick: str, sign: bytes, standing: str, wrote: bool = False
+    ) -> PersonTarget:
         """The view of a person, who has a message in it, or is written to."""
-        found = person_target(nick, sign)
+        found = person_target(nick, sign, standing)
         place = next((at for at, one in enumerate(self._people) if one.key == found.key), None)
-        changed = True
         if place is None:
             self._make_room()
             self._people.append(found)
         else:
-            changed = self._people[place].nick != nick
             self._people[place] = found
             if self.shown.key == found.key:
                 self.shown = found
@@ -82,16 +109,20 @@ class ViewList:
             self.writer = found.key
             if self.shown.key != found.key:
                 self._unread.add(found.key)
-        return found, changed
+        return found
 
-    def close(self, person: PersonTarget) -> bool:
+    def judge(self, known: Mapping[str, PersonTarget]) -> None:
+        """``known``: by their keys, those people who are in one of one's rooms now."""
+        away = (replace(one, standing="") for one in self._people)
+        self._people = [known.get(one.key, one) for one in away]
+        self.shown = self.find(self.shown.key) or self.shown
+
+    def close(self, person: View) -> None:
         """The view of a person goes; if it was shown, the room is that was shown last."""
-        before = len(self._people)
         self._people = [one for one in self._people if one.key != person.key]
         self._forget_gone()
         if self.shown.key == person.key:
             self.show(self.room)
-        return len(self._people) != before
 
     def _use(self, view: View) -> None:
         self._uses += 1
@@ -111,3 +142,18 @@ class ViewList:
         self._unread &= left
         if self.writer not in left:
             self.writer = None
+
+
+def _labels(views: Sequence[View]) -> list[object]:
+    """All that there is to see of them."""
+    return [
+        (view.key, view.name, view.guarded if isinstance(view, RoomTarget) else view.standing)
+        for view in views
+    ]
+
+
+def shown_event(view: View) -> Shown:
+    """That ``view`` is shown now."""
+    if isinstance(view, RoomTarget):
+        return Shown(view.room, None, view.key)
+    return Shown(None, view.nick, view.key)

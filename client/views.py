@@ -45,11 +45,11 @@ class PersonTarget:
 View = RoomTarget | PersonTarget
 
 
-def room_target(room: str) -> RoomTarget:
+def room_target(room: str, guarded: bool = False) -> RoomTarget:
     """The view of ``room``."""
-    return RoomTarget(room, f"room {room_key(room)}")
+    return RoomTarget(room, f"room {room_key(room)}", guarded)
 
 
-def person_target(nick: str, sign: bytes) -> PersonTarget:
+def person_target(nick: str, sign: bytes, standing: str = "") -> PersonTarget:
     """The view of whoever has this lasting key, and is called ``nick`` now."""
-    return PersonTarget(nick, f"person {sign.hex()}")
+    return PersonTarget(nick, f"person {sign.hex()}", standing)

@@ -253,6 +253,7 @@ class ClientConnection:
         self._session.welcome(welcome, pending.nick)
         self._sender.open(pending.link)
         self._take(rest)
+        self._sender.send()  # where the session goes on, what was under way goes again
 
     def _say_slow(self, what: str) -> None:
         """Tell a person what is waited for; before there is a room, there is no screen yet."""
@@ -315,12 +316,12 @@ class ClientConnection:
                 continue  # of a later version; what matters has a version of its own
             if isinstance(frame, frames.Bye):
                 raise ServerGoodbye(frame.reason)
-            if isinstance(frame, frames.Seen):
+            if isinstance(frame, frames.Taken):
                 self._liveness.answered()
             elif isinstance(frame, frames.Wait):
                 self._liveness.excuse(frame.seconds)
             self._session.receive(frame)
-        if not self.joined and self._session.resume_point() is not None:
+        if not self.joined and self._session.joined:
             self.joined = True
             self._tell("joined")
 

@@ -14,6 +14,7 @@ from typing import Any
 from client.connection.outcome import AdmissionRefused
 from protocol import frames, limits
 from protocol.errors import TimedOut, Unexpected
+from protocol.frames import Stay
 from protocol.keys import Identity, RecipientKeys
 from protocol.link import ClientLink, Credentials, refusal_in_clear
 from transport import Closed
@@ -48,10 +49,13 @@ class PendingLogin:
         """Whether the server may have hung up: proving anything to it would look like a guess."""
         return time.monotonic() - self.came > _STALE_SECONDS
 
-    def confirm(self, nick: str, room: str, resume: tuple[bytes, int, int] | None) -> bytes:
-        """The record that proves what this client knows.  Raises ChatError for a wrong `key`."""
+    def confirm(self, nick: str, stays: Sequence[Stay]) -> bytes:
+        """The record that proves what this client knows, and says what rooms it wants to be in.
+
+        Raises ChatError for a wrong `key`.
+        """
         self.nick = nick
-        return self.link.receive_key(self._key, nick, room, resume)
+        return self.link.receive_key(self._key, nick, stays)
 
     def prove(self, confirm: bytes, seconds: float | None = None) -> Sequence[Any]:
         """Send it; the frames of the server's first record, as JSON has them, which prove it.

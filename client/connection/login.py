@@ -99,8 +99,7 @@ class Login:
             raise Closed()
         proven = shown = False
         try:
-            room, resume = self._session.room_to_join(), self._session.resume_point()
-            confirm = pending.confirm(nick, room, resume)
+            confirm = pending.confirm(nick, self._session.stays_to_join())
             self._guesses.begin()
             shown = True
             values = pending.prove(confirm, seconds)

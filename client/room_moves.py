@@ -1,0 +1,263 @@
+"""Opening, changing and leaving rooms: as a person wants it, and as the server lets one.
+
+    /join R       opens R beside the others
+    /room R       shows R if it is open; else the room that roams is left for it, in one step
+    /leave R      closes R, after the lines that were typed there before
+
+A room is in the list from the moment on that somebody wants it, and lines that are typed for it
+wait; where the server does not lead there, it is closed, and they are handed back.  Not
+thread-safe: the session's lock covers it.  What is to be seen is returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from client import messages, refusals
+from client.entrance import Entrance, Place
+from client.events import Error, Event, Notice, RoomLeft, Tag
+from client.open_rooms import OpenRooms
+from client.outbox import LIMITED, Departure, Outbox
+from client.room_secrets import RoomSecrets
+from client.view_list import ViewList
+from client.views import room_target
+from i18n import _
+from protocol import frames
+from protocol.errors import Unexpected
+from protocol.limits import ROOMS_OF_ONE
+from protocol.safe_text import visible
+
+MOST_TRIES = 20  # of a room into which too many come just now
+MOST_OPEN = 2 * ROOMS_OF_ONE  # with those that are to be left for another one
+
+
+class RoomMoves:
+    """Changes ``rooms``, and with them ``views`` and what waits in the ``outbox``."""
+
+    def __init__(
+        self,
+        rooms: OpenRooms,
+        outbox: Outbox,
+        views: ViewList,
+        secrets: RoomSecrets,
+        clock: Callable[[], float],
+    ) -> None:
+        self._rooms, self._outbox, self._views = rooms, outbox, views
+        self._secrets, self._clock = secrets, clock
+
+    # By a person
+
+    def go(self, room: str, tag: Tag) -> list[Event]:
+        """Show ``room``; if it is not open, go there from the room that roams, or open it."""
+        rooms, known = self._rooms, self._rooms.find(room)
+        if known is not None:
+            return self._show(known)
+        origin = rooms.roaming
+        if len(list(rooms)) >= MOST_OPEN or (origin is None and rooms.full):
+            return [refusals.error("too_many_rooms", tag)]
+        rooms.roaming = entrance = rooms.open(room, origin)
+        entrance.tag = tag
+        if origin is not None:
+            self._outbox.depart(origin.key, entrance.key, tag)
+        return self._show(entrance)
+
+    def join(self, room: str, tag: Tag) -> list[Event]:
+        """Show ``room``, which is opened beside the others if it is not open; it stays."""
+        rooms, entrance = self._rooms, self._rooms.find(room)
+        if entrance is None:
+            if rooms.full:
+                return [refusals.error("too_many_rooms", tag)]
+            entrance = rooms.open(room)
+            entrance.tag = tag
+        elif rooms.roaming is entrance:
+            rooms.roaming = None
+        return self._show(entrance)
+
+    def leave(self, entrance: Entrance, tag: Tag) -> None:
+        """Close a room, once the lines that were typed there are answered."""
+        if not self._is_leaving(entrance):
+            self._outbox.depart(entrance.key, None, tag)
+
+    def is_last(self, entrance: Entrance) -> bool:
+        """Whether no other room is open, or none that stays."""
+        others = (each for each in self._rooms if each is not entrance)
+        return all(map(self._is_leaving, others))
+
+    def _is_leaving(self, entrance: Entrance) -> bool:
+        if any(other.origin is entrance for other in self._rooms):
+            return True
+        return any(each.to is None for each in self._outbox.departures(entrance.key))
+
+    def _show(self, entrance: Entrance) -> list[Event]:
+        if self._views.shown.key == entrance.key:
+            return [Notice(_("You are in this room already."))]
+        self.refresh()
+        self._views.show(self._views.find(entrance.key) or room_target(entrance.name))
+        return self._views.news()
+
+    def refresh(self) -> None:
+        """Have the views be those of the rooms that are open."""
+        self._views.take_rooms(
+            [
+                room_target(each.name, bool(self._secrets.secret(each.name)))
+                for each in self._rooms
+            ]
+        )
+
+    # As things allow
+
+    def enter_open(self) -> None:
+        """Ask for each room that nobody has asked for on this connection."""
+        now = self._clock()
+        for each in self._rooms:
+            if each.place is not Place.AWAY or each.origin is not None or each.is_departing:
+                continue
+            if each.retry_at is not None and each.retry_at > now:
+                continue
+            each.place, each.retry_at = Place.ASKED, None
+            if not self.is_asked_for(each):
+                self._outbox.ask(partial(frames.Enter, room=each.name), each.tag)
+
+    def is_asked_for(self, entrance: Entrance) -> bool:
+        """Whether a request under way leads there."""
+        requests = self._outbox.requests.values()
+        return any(
+            isinstance(each, frames.Enter) and entrance.is_called(each.room) for each in requests
+        )
+
+    def retry_at(self) -> float | None:
+        """When a room is asked for again, by the clock."""
+        times = [each.retry_at for each in self._rooms if each.retry_at is not None]
+        return min(times, default=None)
+
+    def depart(self, departure: Departure) -> list[Event] | None:
+        """Leave a room, or the list of rooms; None: not yet."""
+        origin = self._rooms.by_key(departure.view)
+        target = None if departure.to is None else self._rooms.by_key(departure.to)
+        if origin is None or (departure.to is not None and target is None):
+            self._outbox.take(departure)
+            return []
+        stay = origin.stay if origin.place is Place.HERE else None
+        at = None if stay is None else stay.at
+        if origin.place in (Place.ASKED, Place.ARRIVING) or origin.is_departing:
+            return None
+        if not self._outbox.has_gone(departure, at):
+            return None
+        if target is not None and at is not None:
+            self._outbox.take(departure)
+            origin.is_departing, target.place = True, Place.ASKED
+            self._outbox.ask(partial(frames.Enter, room=target.name, leave=at), departure.tag)
+            return []
+        others = [each for each in self._rooms if each is not origin]
+        if at is not None and others and not any(each.here for each in others):
+            return None  # the last one that one is in is not left before there is another
+        self._outbox.take(departure)
+        if not others:
+            return []
+        return self._leave(origin)
+
+    def _leave(self, origin: Entrance) -> list[Event]:
+        """Close a room, and tell the server, at the latest when the session goes on."""
+        stay = origin.stay
+        if stay is not None:
+            is_in = origin.place is Place.HERE
+            tell = self._outbox.ask if is_in else self._outbox.prepare
+            if is_in or not self._rooms.connected:
+                self._rooms.leaves(stay.at, tell(partial(frames.Leave, at=stay.at)))
+        return self.close(origin)
+
+    def close(self, entrance: Entrance) -> list[Event]:
+        """It is open no more; lines that wait there are handed back."""
+        outbox, rooms = self._outbox, self._rooms
+        found = [*outbox.settle(entrance.key), *outbox.empty_view(entrance.key, "left_room")]
+        outbox.stay_there(entrance.key)
+        origin = entrance.origin
+        if rooms.roaming is entrance and origin is not None:
+            rooms.roaming = origin
+        rooms.close(entrance)
+        if origin is not None and self._views.shown.key == entrance.key:
+            self._views.show(room_target(origin.name))
+        self.refresh()
+        return [*found, RoomLeft(entrance.name), *self._views.news()]
+
+    # By the server
+
+    def begin_anew(self) -> None:
+        """Another session: what was asked for is asked for again, after what was typed before."""
+        for each in self._rooms:
+            origin = each.origin
+            if origin is None:
+                continue
+            if all(other.to != each.key for other in self._outbox.departures(origin.key)):
+                self._outbox.depart(origin.key, each.key, each.tag)
+
+    def arrived(self, request: frames.Request | None) -> list[Event]:
+        """A room is entered by ``request``, which may have led out of another one."""
+        if not isinstance(request, frames.Enter) or request.leave is None:
+            return []
+        self._rooms.leaves(request.leave, request.ref)
+        for each in self._rooms:
+            if each.is_departing and each.stay is not None and each.stay.at == request.leave:
+                return self.close(each)
+        return []
+
+    def refused(
+        self, refused: frames.Refused, request: frames.Enter, tag: Tag
+    ) -> list[Event]:
+        """A request that was to lead into a room is refused."""
+        entrance = self._rooms.find(request.room)
+        for each in self._rooms:
+            if each.stay is not None and each.stay.at == request.leave:
+                each.is_departing = False
+        if entrance is None or entrance.place is not Place.ASKED:
+            return [refusals.refused(refused, tag, request.room)]
+        if (entrance.stay or entrance.tries) and self._may_retry(entrance, refused):
+            return self._retry(entrance, refused)
+        return self._closed(entrance, refusals.refused(refused, tag, request.room))
+
+    def not_let_in(self, refused: frames.Refused) -> list[Event]:
+        """A room that the handshake has asked for is refused."""
+        entrance = self._rooms.refused(refused.room or "")
+        if entrance is None:
+            return []
+        requests = self._outbox.requests.values()
+        moved = entrance.stay is not None and any(
+            isinstance(each, frames.Enter) and each.leave == entrance.stay.at for each in requests
+        )
+        if refused.code == "gone" and moved:
+            return []  # the answer of that request was lost, and comes again
+        if self._may_retry(entrance, refused):
+            return self._retry(entrance, refused)
+        error = refusals.refused(refused, None, entrance.name)
+        if refused.code == "gone":
+            text = _("You are no longer in {room}; /join {room} goes there again.")
+            error = Error("gone", text.format(room=visible(entrance.name)), room=entrance.name)
+        return self._closed(entrance, error)
+
+    def _may_retry(self, entrance: Entrance, refused: frames.Refused) -> bool:
+        return refused.code in LIMITED and entrance.tries < MOST_TRIES
+
+    def _retry(self, entrance: Entrance, refused: frames.Refused) -> list[Event]:
+        entrance.tries += 1
+        wait = max(refused.retry_after or 0.0, 1.0)
+        entrance.place, entrance.retry_at = Place.AWAY, self._clock() + wait
+        text = _("Too many come and go in {room} just now: it is entered in {wait}.")
+        shown = {"room": visible(entrance.name), "wait": messages.seconds(round(wait))}
+        return [Notice(text.format(**shown), entrance.name)]
+
+    def _closed(self, entrance: Entrance, error: Error) -> list[Event]:
+        """``entrance`` is closed for ``error``; who wanted to go on from there, goes on.
+
+        Raises Unexpected if it is the only one: then it is the connection that ends.
+        """
+        if len(list(self._rooms)) == 1:
+            raise Unexpected()
+        origin = entrance.origin
+        followers = [each for each in self._rooms if each.origin is entrance]
+        tags = {each.to: each.tag for each in self._outbox.departures(entrance.key)}
+        found: list[Event] = [error, *self.close(entrance)]
+        for each in followers if origin is not None else []:
+            each.origin = origin
+            self._outbox.depart(origin.key, each.key, tags.get(each.key))
+        return found
