@@ -409,4 +409,4 @@ class _Client:
 
     def _complete(self, before: str) -> tuple[int, list[str]]:
         user = self._commands.user
-        return completion.complete(before, user.nicks(), user.known_rooms())
+        return completion.complete(before, user.nicks(), user.known_rooms(), user.open_rooms())

@@ -26,7 +26,7 @@ RENDERERS = ("rich", "minimal", "json")
 PEOPLE = ("rich", "minimal")  # renderers that somebody looks at
 
 # Kinds of arguments. The last two take the rest of the line.
-COMMAND, NICK, ROOM, OK, WHEN = "command", "nick", "room", "ok", "when"
+COMMAND, NICK, ROOM, OPEN, OK, WHEN = "command", "nick", "room", "open", "ok", "when"
 LANGUAGE, DELETE, IDENTITY = "language", "delete", "identity"
 PLACE, ALL = "place", "all"
 TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secret
@@ -224,6 +224,11 @@ def _resend(call: Call) -> None:
     call.user.resend(wanted == ALL)
 
 
+def _leave(call: Call) -> None:
+    if call.user.leave(call.argument(0)):
+        call.context.quit()
+
+
 def _panic(call: Call) -> None:
     wanted = [word.casefold() for word in call.arguments]
     if wanted != [DELETE, IDENTITY][: len(wanted)]:
@@ -242,10 +247,21 @@ COMMANDS = (
         lambda call: call.user.rename(call.arguments[0]),
     ),
     Command(
-        "room", "NAME [secret]", (ROOM, SECRET), N_("another room"),
-        N_("Go to another room, which begins to exist when you enter it."),
-        lambda call: call.user.switch(call.arguments[0], call.argument(1)),
-        aliases=("join",), elsewhere=("channel", "switch", "topic"),
+        "room", "NAME [secret]", (ROOM, SECRET), N_("show or go"),
+        N_("Show a room. If it is not open, go there: from the room that you came into without "
+           "naming one, else beside the others."),
+        lambda call: call.user.go(call.arguments[0], call.argument(1)),
+        elsewhere=("channel", "switch", "topic"),
+    ),
+    Command(
+        "join", "NAME [secret]", (ROOM, SECRET), N_("open a room"),
+        N_("Open a room beside the others; it stays until you /leave it."),
+        lambda call: call.user.join(call.arguments[0], call.argument(1)), elsewhere=("j",),
+    ),
+    Command(
+        "leave", "[ROOM]", (OPEN,), N_("close a room"),
+        N_("Close a room, or the view of one person; the last one leaves the chat."),
+        _leave, aliases=("part",), elsewhere=("close", "wc"),
     ),
     Command(
         "rooms", "", (), N_("list of rooms"), N_("List the rooms and how many are in each."),
@@ -263,7 +279,17 @@ COMMANDS = (
     Command(
         "msg", "NICK TEXT", (NICK, TEXT), N_("to one alone"), N_("Write to one member alone."),
         lambda call: call.user.private(call.arguments[0], call.arguments[1]),
-        elsewhere=("dm", "pm", "query", "w", "whisper", "tell"),
+        elsewhere=("dm", "pm", "w", "whisper", "tell"),
+    ),
+    Command(
+        "query", "[NICK]", (NICK,), N_("view of one"),
+        N_("Show what is between you and one member alone; without NICK, the room again."),
+        lambda call: call.user.query(call.argument(0)), elsewhere=("q", "chat"),
+    ),
+    Command(
+        "reply", "TEXT", (TEXT,), N_("answer alone"),
+        N_("Answer whoever wrote to you alone last."),
+        lambda call: call.user.reply(call.arguments[0]), aliases=("r",), may_be_guessed=False,
     ),
     Command(
         "verify", "[NICK [ok]]", (NICK, OK), N_("compare digits"),
@@ -336,7 +362,7 @@ COMMANDS = (
     ),
     Command(
         "quit", "", (), N_("leave"), N_("Leave the chat."), lambda call: call.context.quit(),
-        aliases=("exit",), elsewhere=("close", "leave", "part", "bye", "disconnect"),
+        aliases=("exit",), elsewhere=("bye", "disconnect"),
     ),
 )  # fmt: skip
 
@@ -369,6 +395,7 @@ def run_line(line: str, context: CommandContext) -> None:
     """
     if not line.strip():
         return
+    context.user.begin()
     if _LONE_SURROGATE.search(line):  # bytes of a pipe that are not UTF-8
         context.user.refuse(line, "not_text")
     elif line.startswith("//"):

@@ -17,6 +17,7 @@ from client.commands import (
     NICK,
     NOTIFY,
     OK,
+    OPEN,
     REST,
     ROOM,
     TEXT,
@@ -26,17 +27,21 @@ from client.commands import (
 
 
 def complete(
-    before: str, nicks: Iterable[str] = (), rooms: Iterable[str] = ()
+    before: str,
+    nicks: Iterable[str] = (),
+    rooms: Iterable[str] = (),
+    opened: Iterable[str] = (),
 ) -> tuple[int, list[str]]:
     """What could stand where the word under the cursor begins.
 
     ``before`` is the line up to the cursor. Returns the index where the word starts and what
-    may replace it from there to the cursor, in the order in which Tab offers them.
+    may replace it from there to the cursor, in the order in which Tab offers them. ``opened``: of
+    the ``rooms``, those that are open.
     """
     start = max((place.end() for place in re.finditer(r"\s", before)), default=0)
     word = before[start:]
     if before.startswith("/") and not before.startswith("//"):
-        return start, _complete_command(before[:start], word, nicks, rooms)
+        return start, _complete_command(before[:start], word, nicks, rooms, opened)
     ending = ": " if start == 0 else " "
     mark = "@" if word.startswith("@") else ""
     if not word:
@@ -45,7 +50,7 @@ def complete(
 
 
 def _complete_command(
-    earlier: str, word: str, nicks: Iterable[str], rooms: Iterable[str]
+    earlier: str, word: str, nicks: Iterable[str], rooms: Iterable[str], opened: Iterable[str]
 ) -> list[str]:
     if not earlier:
         if word == "/":  # in the order of the list, which begins with the harmless
@@ -60,7 +65,7 @@ def _complete_command(
         return []
     choices = {
         COMMAND: [ABOUT_KEYS, *(row.name for row in COMMANDS)], NICK: nicks, ROOM: rooms,
-        OK: ["ok"], TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE],
+        OPEN: opened, OK: ["ok"], TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE],
         ALL: [ALL],
         IDENTITY: [IDENTITY],
     }  # fmt: skip

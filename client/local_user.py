@@ -6,21 +6,25 @@ is shown as events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
 from client import refusals
 from client.encryption import safety_numbers
+from client.entrance import Entrance
 from client.events import Error, Event, Invite, MemberList, Notice, Tag
-from client.outbox import MAX_HANDED_BACK, Line, Switch
+from client.open_room import OpenRoom
+from client.outbox import MAX_HANDED_BACK, Line
 from client.session import ClientSession
+from client.views import PersonTarget, RoomTarget, View, is_person, room_target
 from i18n import _
 from protocol import frames
 from protocol.errors import BadNick, BadRoom
+from protocol.frames import MemberLine
 from protocol.hosts import is_loopback
-from protocol.names import check_nick, check_room, room_key
+from protocol.names import check_nick, check_room
 from protocol.safe_text import visible
 
 
@@ -30,6 +34,8 @@ class LocalUser:
     def __init__(self, session: ClientSession) -> None:
         self._session = session
         self._tag: Tag = None  # of the line that is being acted on
+        self._seen: View | None = None  # the view that whoever types has seen to be shown
+        self._is_asked = self._is_sure = False  # whether to leave the last room: by now, before
 
     @contextmanager
     def answering(self, tag: Tag) -> Iterator[None]:
@@ -57,34 +63,135 @@ class LocalUser:
 
     @property
     def room(self) -> str:
-        """The room that is shown."""
+        """The room that is shown, or was shown last."""
         return self._session.room
+
+    @property
+    def shown(self) -> View:
+        """The view that is shown: lines without a word of where to go are for it.
+
+        Whoever has seen it there and types for it never gets into another one that has taken its
+        place since: see ``say``.
+        """
+        self._seen = shown = self._session.views.shown
+        return shown
+
+    @property
+    def shown_key(self) -> str:
+        """Its key."""
+        return self.shown.key
 
     @property
     def is_connected(self) -> bool:
         """Whether lines can be sent now."""
-        return self._session.entrance.live
+        return self._session.rooms.live
+
+    # Views
+
+    def show(self, view: View) -> None:
+        """Show another view, if it is still there."""
+        with self._session.acting() as session:
+            found = session.views.find(view.key)
+            if found is not None:
+                self._show(found)
+
+    def show_number(self, number: int) -> None:
+        """Show the view with this number, from 1 on."""
+        with self._session.acting() as session:
+            views = session.views.all()
+            if 1 <= number <= len(views):
+                self._show(views[number - 1])
+
+    def show_next(self, step: int) -> None:
+        """Show the view so many places further, round and round."""
+        with self._session.acting() as session:
+            views = session.views.all()
+            keys = [view.key for view in views]
+            place = keys.index(session.views.shown.key)
+            self._show(views[(place + step) % len(views)])
+
+    def show_last_private(self) -> None:
+        """Show the view of whoever wrote privately last."""
+        with self._session.acting() as session:
+            found = session.views.find(session.views.writer or "")
+            if found is None:
+                session.show(self._tagged(_nobody_wrote()))
+            else:
+                self._show(found)
+
+    def query(self, nick: str | None) -> None:
+        """Show the view of a member; without one, that of the room that was shown last."""
+        with self._session.acting() as session:
+            if nick is None:
+                self._show(session.views.room)
+                return
+            found = self._find(nick)
+            view: View | None = session.views.person(nick)
+            if found is not None:
+                view = found[0].meet(found[1])
+            if view is None:
+                session.show(self._tagged(_nobody(nick)))
+            else:
+                self._show(view)
+
+    def _show(self, view: View) -> None:
+        """The lock is held."""
+        views = self._session.views
+        views.show(view)
+        self._seen = None
+        self._session.show(*views.news())
+
+    def _find(self, nick: str) -> tuple[OpenRoom, MemberLine] | None:
+        """The other member who bears this nickname: in the room that is shown, or in another."""
+        for stay in self._session.stays():
+            member = stay.other(nick)
+            if member is not None:
+                return stay, member
+        return None
 
     # Lines
 
     def say(
         self, text: str, kind: str = "text", to: str | None = None, room: str | None = None
     ) -> None:
-        """Post to the room that is shown; ``kind`` is ``text`` or ``action``.
+        """Post to the view that is shown, or was seen to be; ``kind`` is ``text`` or ``action``.
 
         ``to`` one member: to whoever bears the nickname now, and to nobody else later.  ``room``:
-        only if that is the one.
+        to that room, if it is open, or to a member of it.
         """
         with self._session.acting() as session:
-            line = Line(room or session.room, text, kind, to=to, tag=self._tag)
-            if room is None or room_key(room) == room_key(session.room):
+            view = session.views.shown if self._seen is None else self._seen
+            entrance = None if room is None else session.rooms.find(room)
+            if room is not None:
+                gone = entrance is None
+            else:
+                gone = to is None and session.views.find(view.key) is None
+            name = entrance.name if entrance is not None else room or session.room
+            line = Line(name, text, kind, to=to, tag=self._tag)
+            if gone:
+                line.view = view.key
+                session.show(*session.outbox.hand_back(line, "left_room"))
+            elif to is None and room is None and isinstance(view, PersonTarget):
+                line.to, line.view = view.nick, view.key
                 self._post(line)
             else:
-                session.show(*session.outbox.hand_back(line, "left_room"))
+                if room is None and isinstance(view, RoomTarget):
+                    line.room = view.room
+                self._post(line, entrance)
 
     def private(self, nick: str, text: str) -> None:
         """Post to one member."""
         self.say(text, to=nick)
+
+    def reply(self, text: str) -> None:
+        """Post to whoever wrote privately last."""
+        with self._session.acting() as session:
+            found = session.views.find(session.views.writer or "")
+            if not isinstance(found, PersonTarget):
+                session.show(self._tagged(_nobody_wrote()))
+                return
+            line = Line(session.room, text, "text", to=found.nick, tag=self._tag, view=found.key)
+            self._post(line)
 
     def post(self, line: Line) -> None:
         """Post a line that the caller keeps, to see how far it comes.
@@ -95,11 +202,12 @@ class LocalUser:
             self._post(line)
 
     def resend(self, everything: bool = False) -> None:
-        """Send again what was handed back in the room that is shown: the oldest line, or all."""
+        """Send again what was handed back in the view that is shown: the oldest line, or all."""
         with self._session.acting() as session:
-            lines = session.outbox.take_back(session.room, MAX_HANDED_BACK if everything else 1)
+            most = MAX_HANDED_BACK if everything else 1
+            lines = session.outbox.take_back(session.views.shown.key, most)
             if not lines:
-                session.show(Notice(_("There is no unsent line in this room.")))
+                session.show(Notice(_("There is no unsent line here.")))
             for line in lines:
                 self._post(line)
 
@@ -108,21 +216,51 @@ class LocalUser:
         with self._session.acting() as session:
             session.show(*session.outbox.drop())
 
-    def _post(self, line: Line) -> None:
-        """The lock is held."""
+    def _post(self, line: Line, within: Entrance | None = None) -> None:
+        """``within``: the room that it is for, or that whoever it is for is in.  The lock is held.
+        """
         session = self._session
+        entrance = within or session.rooms.find(line.room)
         if line.to is None:
-            here = session.here
-            line.guarded = line.guarded or here is not None and here.encryption.all_verified()
-        elif session.here is None or not session.here.address(line):
-            session.show(*session.outbox.hand_back(line, "gone"))
+            stay = None if entrance is None else entrance.stay
+            line.view = room_target(line.room).key
+            line.guarded = line.guarded or (stay is not None and stay.encryption.all_verified())
+            reason = "left_room" if entrance is None else ""
+        else:
+            reason = self._address(line, within)
+        if reason:
+            line.view = line.view or session.views.shown.key
+            session.show(*session.outbox.hand_back(line, reason))
             return
-        session.show(*session.outbox.add(line))
+        session.show(*session.views.news(), *session.outbox.add(line))
+
+    def _address(self, line: Line, within: Entrance | None) -> str:
+        """Have ``line`` go to whoever bears the nickname now, and to nobody else later; in the view
+        of a person, to nobody with another lasting key.
+
+        Why not, if there is nobody.
+        """
+        stays = self._session.stays() if within is None else [within.stay] if within.stay else []
+        nick = line.to or ""
+        if line.view and is_person(line.view):
+            known = [(stay, stay.find_person(line.view, nick)) for stay in stays]
+        else:
+            known = [(stay, stay.other(nick)) for stay in stays]
+        found = next(((stay, member) for stay, member in known if member is not None), None)
+        if found is None:
+            others = any(stay.other(nick) is not None for stay in stays)
+            return "other_keys" if line.view and others else "gone"
+        stay, member = found
+        if line.target is not None and line.target != member.bundle.fingerprint:
+            return "gone"
+        line.to, line.room, line.target = member.nick, stay.name, member.bundle.fingerprint
+        line.guarded, line.view = stay.is_verified(member), stay.meet(member).key
+        return ""
 
     def refuse(self, text: str, reason: str) -> None:
         """Hand a line back that cannot be sent as it is."""
         with self._session.acting() as session:
-            line = Line(session.room, text, "text", tag=self._tag)
+            line = Line(session.room, text, "text", tag=self._tag, view=session.views.shown.key)
             session.show(*session.outbox.hand_back(line, reason))
 
     def forget_lines(self) -> None:
@@ -132,11 +270,21 @@ class LocalUser:
 
     # Rooms and members
 
-    def switch(self, room: str, secret: str | None) -> None:
-        """Go to another room, after the lines that are under way.
+    def go(self, room: str, secret: str | None) -> None:
+        """Show a room: if it is not open, the one that roams is left for it, after the lines that
+        are under way there, or it is opened.
 
         Without a secret, the one that was given for it before is used.
         """
+        self._open(room, secret, self._session.moves.go)
+
+    def join(self, room: str, secret: str | None) -> None:
+        """As ``go``; a room that is not open is opened beside the others, and stays."""
+        self._open(room, secret, self._session.moves.join)
+
+    def _open(
+        self, room: str, secret: str | None, move: Callable[[str, Tag], list[Event]]
+    ) -> None:
         session = self._session
         try:
             wanted = check_room(room)
@@ -144,13 +292,48 @@ class LocalUser:
             self.emit(refusals.error("bad_room"))
             return
         if secret is not None:
-            session.secrets.give(wanted, secret)
+            session.secrets.give(wanted, secret)  # takes a moment: without the lock
         with session.acting():
-            if room_key(wanted) == room_key(session.room):
-                session.show(Notice(_("You are in this room already.")))
+            entrance = session.rooms.find(wanted)
+            if secret is not None and entrance is not None and entrance.stay is not None:
+                entrance.stay.encryption.resalt(session.secrets.salt(wanted))
+                text = _("What is said in {room} is sealed with that secret from now on.")
+                session.show(Notice(text.format(room=visible(wanted)), entrance.stay.name))
+                session.moves.refresh()
+                if session.views.shown.key == entrance.key:
+                    session.show(*session.views.news())
+                    return
+            session.show(*map(self._tagged, move(wanted, self._tag)))
+            self._seen = None
+
+    def leave(self, room: str | None) -> bool:
+        """Close a room, or the view of a person that is shown; whether that is to leave the chat:
+        the last room, for the second time in a row."""
+        with self._session.acting() as session:
+            shown = session.views.shown
+            if room is None and isinstance(shown, PersonTarget):
+                session.views.close(shown)
+                session.show(*session.views.news())
+                self._seen = None
+                return False
+            entrance = session.rooms.find(session.room if room is None else room)
+            if entrance is None:
+                text = _("The room {room} is not open.").format(room=visible(room or ""))
+                session.show(self._tagged(Error("not_open", text)))
+            elif session.moves.is_last(entrance):
+                if self._is_sure:
+                    return True
+                self._is_asked = True
+                text = _("{room} is the last room: the same again leaves the chat.")
+                session.show(Notice(text.format(room=visible(entrance.name)), entrance.name))
             else:
-                session.outbox.queued.append(Switch(wanted, self._tag))
-                session.room = wanted
+                session.moves.leave(entrance, self._tag)
+        self._seen = None
+        return False
+
+    def begin(self) -> None:
+        """Another line is acted on: what the one before has asked is sure with this one only."""
+        self._is_sure, self._is_asked = self._is_asked, False
 
     def rooms(self) -> None:
         """Ask which rooms there are."""
@@ -166,7 +349,8 @@ class LocalUser:
             self.emit(refusals.error("bad_nick"))
             return
         with session.acting():
-            ref = session.ask(partial(frames.Nick, nick=wanted), self._tag)
+            at = next((stay.at for stay in session.stays_here()), 0)
+            ref = session.ask(partial(frames.Nick, at=at, nick=wanted), self._tag)
             if ref is not None:
                 session.own.ask(ref, wanted)
 
@@ -200,11 +384,18 @@ class LocalUser:
     def verify(self, nick: str | None, confirm: bool) -> None:
         """Show the digits to compare, or take it that they were equal."""
         with self._session.acting() as session:
+            shown, here = session.views.shown, session.here
+            if nick is None and isinstance(shown, PersonTarget):
+                nick = shown.nick
+            found = None if nick is None else self._find(nick)
+            stay = here if found is None else found[0]
             if confirm and nick is not None:
-                found = session.verification.confirm(session.here, nick)
+                told = session.verification.confirm(stay, nick)
+                told += [each.trust_summary() for each in session.stays() if each is not stay]
+                told += session.judge_people()
             else:
-                found = session.verification.show(session.here, nick)
-            session.show(*map(self._tagged, found))
+                told = session.verification.show(stay, nick)
+            session.show(*map(self._tagged, told))
 
     def invite(self) -> None:
         """Make a link into this room; where one is alone, with a new secret if it has none."""
@@ -233,6 +424,8 @@ class LocalUser:
                 )
                 return [Notice(text)]
             session.secrets.give(room, secret, salt)
+            session.moves.refresh()
+            session.show(*session.views.news())
         link = replace(session.address, room=room, secret=secret).link()
         found: list[Event] = [Invite(link, room)]
         if is_loopback(session.address.host):
@@ -243,13 +436,23 @@ class LocalUser:
     # For completion
 
     def nicks(self) -> list[str]:
-        """Who is in the room."""
+        """Who is in any of one's rooms; first those in the one that is shown."""
         with self._session.acting() as session:
-            here = session.here
-            return [] if here is None else [member.nick for member in here.members()]
+            found = [member.nick for stay in session.stays() for member in stay.members()]
+            return list(dict.fromkeys(found))
+
+    def open_rooms(self) -> list[str]:
+        """The rooms that are open."""
+        return self._session.rooms.names()
 
     def known_rooms(self) -> list[str]:
         """Rooms that this client has heard of."""
-        with self._session.acting() as session:
-            here = session.here
-            return sorted({session.room if here is None else here.name, *session.known_rooms})
+        return sorted({*self._session.rooms.names(), *self._session.known_rooms})
+
+
+def _nobody(nick: str) -> Error:
+    return Error("gone", _("Nobody here is called {nick}.").format(nick=visible(nick)))
+
+
+def _nobody_wrote() -> Error:
+    return Error("no_private", _("Nobody has written to you alone yet."))

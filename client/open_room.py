@@ -152,9 +152,13 @@ class OpenRoom:
 
     # Lines of one's own
 
-    def find_person(self, sign: bytes, nick: str) -> frames.MemberLine | None:
-        """The other member with this lasting key; of several, the one who bears the nickname."""
-        found = [member for member in self.others() if member.bundle.sign == sign]
+    def find_person(self, view: str, nick: str) -> frames.MemberLine | None:
+        """The other member with the view of this key; of several, who bears the nickname."""
+        found = [
+            member
+            for member in self.others()
+            if person_target(member.nick, member.bundle.sign).key == view
+        ]
         named = [member for member in found if nick_key(member.nick) == nick_key(nick)]
         return next(iter([*named, *found]), None)
 

@@ -362,9 +362,9 @@ class Outbox:
     def stay_there(self, view: str) -> list[Departure]:
         """Take away what leads out of the room of ``view``."""
         found = self.departures(view)
-        left = deque(entry for entry in self._queues.get(view, ()) if isinstance(entry, Line))
-        self._queues[view] = left
-        if not left:
+        for departure in found:
+            self._queues[view].remove(departure)
+        if found and not self._queues[view]:
             del self._queues[view]
         return found
 

@@ -257,7 +257,8 @@ class RoomMoves:
         followers = [each for each in self._rooms if each.origin is entrance]
         tags = {each.to: each.tag for each in self._outbox.departures(entrance.key)}
         found: list[Event] = [error, *self.close(entrance)]
-        for each in followers if origin is not None else []:
-            each.origin = origin
-            self._outbox.depart(origin.key, each.key, tags.get(each.key))
+        if origin is not None:
+            for each in followers:
+                each.origin = origin
+                self._outbox.depart(origin.key, each.key, tags.get(each.key))
         return found

@@ -139,7 +139,7 @@ class ClientSession:
         found = [each.stay for each in self.rooms if each.stay is not None]
         return sorted(found, key=lambda stay: stay is not self.here)
 
-    def _stays_here(self) -> list[OpenRoom]:
+    def stays_here(self) -> list[OpenRoom]:
         """Those of them in which lines can be sent."""
         here = [each.here for each in self.rooms]
         return [stay for stay in self.stays() if stay in here]
@@ -188,7 +188,7 @@ class ClientSession:
         if line.target is None:
             entrance = self.rooms.by_key(line.view)
             return None if entrance is None else entrance.here
-        stays = self._stays_here()
+        stays = self.stays_here()
         shared = next((stay for stay in stays if stay.target(line) is not None), None)
         if shared is None and all(each.here for each in self.rooms):
             return next(iter(stays), None)
@@ -267,7 +267,7 @@ class ClientSession:
             if oldest is not None:
                 return Awaited("answer", oldest)
             line = self.outbox.unplaced()
-            for stay in self._stays_here():
+            for stay in self.stays_here():
                 if stay.seq < stay.awaited or (line is not None and line.at == stay.at):
                     return Awaited("place", stay.seq)
             return NOTHING
@@ -278,7 +278,7 @@ class ClientSession:
             return self._changed.wait_for(self._is_answered, seconds)
 
     def _is_answered(self) -> bool:
-        placed = all(stay.seq >= stay.awaited for stay in self._stays_here())
+        placed = all(stay.seq >= stay.awaited for stay in self.stays_here())
         return placed and self.outbox.empty and not self.verification.computing
 
     def keeps_back(self) -> bool:

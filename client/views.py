@@ -53,3 +53,8 @@ def room_target(room: str, guarded: bool = False) -> RoomTarget:
 def person_target(nick: str, sign: bytes, standing: str = "") -> PersonTarget:
     """The view of whoever has this lasting key, and is called ``nick`` now."""
     return PersonTarget(nick, f"person {sign.hex()}", standing)
+
+
+def is_person(key: str) -> bool:
+    """Whether this is the key of a person's view."""
+    return key.startswith("person ")
