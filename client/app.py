@@ -137,6 +137,8 @@ class _Client:
             lambda: self._connection.send(),
             proxy=None if settings.proxy is None else settings.proxy.host,
             memory=self._keeper,
+            others=settings.rooms[1:],
+            roams=not settings.rooms_named,
         )
         keys.give_secrets(self._session.secrets.give)
         self._connection = self._connect(keys)

@@ -220,6 +220,7 @@ class LocalUser:
         """``within``: the room that it is for, or that whoever it is for is in.  The lock is held.
         """
         session = self._session
+        line.typed = line.typed or session.views.shown.key
         entrance = within or session.rooms.find(line.room)
         if line.to is None:
             stay = None if entrance is None else entrance.stay

@@ -114,6 +114,10 @@ class OpenRooms:
         self._asked = [each for each in wanted if each.stay or not is_asked_for(each)] or wanted
         return tuple(each.stay_to_ask() for each in self._asked)
 
+    def is_named(self, entrance: Entrance) -> bool:
+        """Whether a `confirm` that is under way, or was answered last, asks for it."""
+        return entrance in self._asked
+
     def begin(self, resumed: bool, under_way: Callable[[int], bool]) -> None:
         """The server has let this client in; ``under_way`` says whether a request still is."""
         self.connected, self._resumed = True, resumed
@@ -177,11 +181,13 @@ class OpenRooms:
             return self._returned(entered, asked)
         if not entered.resumed and self.is_leaving(entered.at):
             return None
-        if entered.resumed or entered.ref is not None or entrance is None:
+        if entered.resumed or entrance is None or not entrance.goes_on(entered):
             raise Unexpected()
-        if entrance.place is not Place.HERE or not entrance.goes_on(entered):
+        # It has fallen behind; or it was entered while `confirm` was under way.
+        behind = entrance.place is Place.HERE and entered.ref is None
+        if not behind and not (self._resumed and entrance.place is Place.AWAY):
             raise Unexpected()
-        return entrance  # it has fallen behind
+        return entrance
 
     def _returned(self, entered: frames.Entered, asked: Entrance) -> Entrance | None:
         """``confirm`` has asked for it."""

@@ -44,7 +44,8 @@ MAX_HANDED_BACK = 100  # that can be sent again
 class Line:
     """One line of a person's.  ``to`` and ``target`` (a fingerprint): for one member, through
     ``room`` or whichever is shared.  ``tag``: what the program that brought it calls it.  ``view``:
-    the key of the view that it belongs to; ``at``: the room that it was sealed for."""
+    the key of the view that it belongs to; ``typed``: of that in which it was typed; ``at``: the
+    room that it was sealed for."""
 
     room: str
     text: str
@@ -54,6 +55,7 @@ class Line:
     tag: Tag = None
     target: bytes | None = None
     view: str = ""
+    typed: str = ""
     at: int = 0
     limited: int = 0  # how often it was refused as over a limit
     stale: int = 0  # how often it was refused as that, and
@@ -444,14 +446,14 @@ class Outbox:
         return [Settled(line.number), not_sent]
 
     def take_back(self, view: str, most: int) -> list[Line]:
-        """So many of the lines that were handed back in a view, as when they were typed; the
-        oldest first."""
-        here = [line for line in self._handed_back if line.view == view]
+        """So many of the lines that were handed back, and belong to a view or were typed there, as
+        when they were typed; the oldest first."""
+        here = [line for line in self._handed_back if view in (line.view, line.typed)]
         for line in here[:most]:
             self._handed_back.remove(line)
         return [
             Line(back.room, back.text, back.kind, to=back.to, tag=back.tag, target=back.target,
-                 view=back.view, number=back.number)
+                 view=back.view, typed=back.typed, number=back.number)
             for back in here[:most]
         ]  # fmt: skip
 

@@ -142,6 +142,8 @@ class RoomMoves:
         at = None if stay is None else stay.at
         if origin.place in (Place.ASKED, Place.ARRIVING) or origin.is_departing:
             return None
+        if stay is None and self._rooms.is_named(origin):
+            return None  # the server may be about to lead there
         if not self._outbox.has_gone(departure, at):
             return None
         if target is not None and at is not None:

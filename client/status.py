@@ -245,7 +245,7 @@ def _go_in(handshake: ClientHandshake, settings: ClientSettings, room: str) -> s
     """The nickname that the server gives.  Raises AdmissionRefused, ChatError."""
     pending = handshake.begin(lambda _stream: None)
     try:
-        confirm = pending.confirm(settings.username or "", room, None)
+        confirm = pending.confirm(settings.username or "", [frames.Stay(room)])
         welcome, _rest = pending.welcome(pending.prove(confirm))
         # Or the nickname would be kept for a connection that may come back.
         pending.peer.send(pending.link.seal([frames.Bye("quit").encode()]))

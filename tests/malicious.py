@@ -33,6 +33,7 @@ from transport.stream import Stream
 from transport.websocket import WebSocket
 
 ROOM = "den"
+AT = 1  # its number
 LOG = b"log id, 16 bytes"
 OTHER_LOG = b"another log id 1"
 DEADLINE = 20.0  # seconds; only against hanging
@@ -62,9 +63,9 @@ def signed_by(who: Identity, recipient: Recipient, run: int = 0, since: int = 0)
     return Identity(who._sign, run, since, keys).bundle
 
 
-def welcome(nick: str) -> frames.Welcome:
+def welcome(nick: str, resumed: bool = False) -> frames.Welcome:
     """What an honest server welcomes with."""
-    return frames.Welcome(nick, 30.0, 60.0, 10 * 1024, 1024 * 1024, 1000, 60.0)
+    return frames.Welcome(nick, resumed, 30.0, 60.0, 10 * 1024, 1024 * 1024, 1000, 60.0)
 
 
 def as_received(frame: frames.Frame) -> frames.Frame:
@@ -206,7 +207,7 @@ class Private(NamedTuple):
     def frame_for(self, number: int, sender: int | None = None) -> frames.PrivateFor:
         """What its reader gets; by default, what an honest server makes of it."""
         sent = self.frame
-        return frames.PrivateFor(number, sender or self.sender.id, sent.change, sent.wrap, sent.box)
+        return frames.PrivateFor(sent.at, number, sender or self.sender.id, sent.change, sent.wrap, sent.box)
 
 
 class Den:
@@ -271,9 +272,7 @@ class Den:
         seq: int | None = None,
     ) -> None:
         """A new stay on a new connection: the handshake's end, `entered` and the roster."""
-        person.session.lose()
-        person.session.room_to_join()
-        person.session.welcome(welcome(person.session.nick))
+        self.let_in(person)
         person.number = 0
         person.hears(*self.entering(person, roster, log=log, seq=seq))
 
@@ -286,19 +285,24 @@ class Den:
         seq: int | None = None,
         ref: int | None = None,
         room: str = ROOM,
+        at: int = AT,
     ) -> list[frames.Frame]:
         """The frames of a new stay."""
         lines = tuple(self.lines.values() if roster is None else roster)
         number = self.seq if seq is None else seq
-        entered = frames.Entered(room, log, person.id, number, len(lines), False, 0, ref)
+        entered = frames.Entered(at, room, log, person.id, number, len(lines), False, 0, ref)
         return [entered, frames.Roster(lines)]
+
+    def let_in(self, person: Person, resumed: bool = False) -> None:
+        """A new connection, on which the same session goes on, or another one."""
+        person.session.lose()
+        person.session.stays_to_join()
+        person.session.welcome(welcome(person.session.nick, resumed))
 
     def resumed(self, person: Person, log: bytes = LOG, member: int | None = None) -> None:
         """The same stay on a new connection."""
-        person.session.lose()
-        person.session.room_to_join()
-        person.session.welcome(welcome(person.session.nick))
-        person.hears(frames.Entered(ROOM, log, member or person.id, self.seq, 0, True, 0))
+        self.let_in(person, resumed=True)
+        person.hears(frames.Entered(AT, ROOM, log, member or person.id, self.seq, 0, True, 0))
 
     def leave(self, name: str) -> Person:
         """``name`` goes."""
@@ -314,7 +318,7 @@ class Den:
 
     def log(self, person: Person, *entries: frames.Frame) -> None:
         """Log entries for one person."""
-        person.hears(frames.Log(self.seq, entries))
+        person.hears(frames.Log(AT, self.seq, entries))
 
     # Lines
 
@@ -349,7 +353,7 @@ class Den:
     def key(self, person: Person, sender: int, wrap: Wrap) -> None:
         """One key for one person."""
         person.number += 1
-        person.hears(frames.KeyFor(person.number, sender, wrap))
+        person.hears(frames.KeyFor(AT, person.number, sender, wrap))
 
     def private(self, person: Person, private: Private, sender: int | None = None) -> None:
         """A private line for one person."""
@@ -515,7 +519,7 @@ def stay() -> list[bytes]:
     line = MemberLine(1, "alice", 1, bundle("alice"))
     said = [
         welcome("alice"),
-        frames.Entered(ROOM, LOG, 1, 1, 1, False, 0),
+        frames.Entered(AT, ROOM, LOG, 1, 1, 1, False, 0),
         frames.Roster((line,)),
     ]
     return [frame.encode() for frame in said]

@@ -38,7 +38,8 @@ PURE = {
 # Client code that is pure as well.
 PURE_CLIENT = {
     "encryption", "events", "views", "commands", "completion", "cheatsheet", "messages", "refusals",
-    "outbox", "open_room", "entrance", "ignored", "own_name", "pacing", "room_secrets",
+    "outbox", "open_room", "entrance", "open_rooms", "room_moves", "view_list",
+    "ignored", "own_name", "pacing", "room_secrets",
     "sealed_file", "history.records", "identity.records",
 }  # fmt: skip
 
@@ -263,10 +264,11 @@ INNER: dict[str, str] = {
         local_user destination
         connection
         session
-        connection.deadlines
-        entrance verification
+        connection.deadlines room_moves
+        open_rooms verification
+        entrance
         open_room room_secrets background
-        outbox completion input_forms
+        view_list outbox completion input_forms
         commands refusals
         encryption
         identity

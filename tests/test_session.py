@@ -9,7 +9,7 @@ from client.outbox import MAX_QUEUED, Line
 from protocol import frames
 from protocol.errors import Unexpected
 from protocol.frames import MemberLine
-from tests.malicious import OTHER_LOG, Den, Said, bundle, welcome
+from tests.malicious import AT, OTHER_LOG, Den, Said, bundle, welcome
 
 
 def refused_whisper() -> Den:
@@ -84,7 +84,7 @@ def test_lines_that_have_to_be_sealed_anew_keep_their_order() -> None:
     refs = [frame.ref for frame in alice.sent() if isinstance(frame, frames.Post)]
     assert len(refs) == 3
     for seq, ref in enumerate(refs, den.seq + 1):
-        alice.hears(frames.Accepted(ref, seq), frames.Log(seq, (frames.OwnPosted(seq, ref),)))
+        alice.hears(frames.Accepted(ref, seq), frames.Log(AT, seq, (frames.OwnPosted(seq, ref),)))
     assert alice.own() == ["one", "two", "three"]
 
 
@@ -104,7 +104,7 @@ def test_lines_that_are_sealed_anew_more_than_once_keep_their_order() -> None:
     alice.waits(0.1)
     refs = [frame.ref for frame in alice.sent() if isinstance(frame, frames.Post)]
     for seq, ref in enumerate(refs, den.seq + 1):
-        alice.hears(frames.Accepted(ref, seq), frames.Log(seq, (frames.OwnPosted(seq, ref),)))
+        alice.hears(frames.Accepted(ref, seq), frames.Log(AT, seq, (frames.OwnPosted(seq, ref),)))
     assert alice.own() == ["one", "two"]
 
 
@@ -125,14 +125,14 @@ def test_a_room_that_is_wanted_while_another_one_is_being_entered() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
     alice.session.lose()
-    assert alice.session.room_to_join() == "den"
-    alice.user.switch("attic", None)
+    assert [stay.room for stay in alice.session.stays_to_join()] == ["den"]
+    alice.user.go("attic", None)
     alice.user.say("for the attic")
     alice.session.welcome(welcome("alice"))
     alice.hears(*den.entering(alice, seq=den.next()))
-    assert alice.handed_back() == [("for the attic", "disconnected")]
     (enter,) = alice.sent()
     assert isinstance(enter, frames.Enter) and enter.room == alice.session.room == "attic"
+    assert enter.leave == AT and alice.handed_back() == []
 
 
 def test_an_answer_that_comes_after_falling_behind_shows_the_line() -> None:
@@ -149,7 +149,10 @@ def test_an_answer_that_comes_after_falling_behind_shows_the_line() -> None:
 
 
 def answered_at_once() -> tuple[Den, Said]:
-    """A post, a whisper and a post that is refused: all answered before the log has the first."""
+    """A post, a whisper and a post that is refused: all answered before the log has the first.
+
+    The whisper stands alone, in another view.
+    """
     den = Den("alice", "bob")
     alice = den["alice"]
     first = den.say("alice", "one")
@@ -160,7 +163,7 @@ def answered_at_once() -> tuple[Den, Said]:
         frames.Accepted(whisper.frame.ref),
         frames.Refused("too_long", third.ref),
     )
-    assert alice.own() == [] and alice.handed_back() == []
+    assert alice.own() == ["two"] and alice.handed_back() == []
     return den, first
 
 
@@ -169,9 +172,9 @@ def test_own_lines_are_shown_in_the_order_in_which_they_were_typed() -> None:
     den, first = answered_at_once()
     alice = den["alice"]
     seq = den.next()
-    alice.hears(frames.Log(seq, (frames.OwnPosted(seq, first.ref),)))
+    alice.hears(frames.Log(AT, seq, (frames.OwnPosted(seq, first.ref),)))
     shown = [each for each in alice.events if isinstance(each, events.Message | events.NotSent)]
-    assert [each.text for each in shown] == ["one", "two", "three"]
+    assert [each.text for each in shown] == ["two", "one", "three"]
     assert isinstance(shown[2], events.NotSent) and alice.session.wait_answered(0)
 
 
@@ -180,7 +183,7 @@ def test_what_was_answered_is_told_when_the_place_is_lost() -> None:
     den, _ = answered_at_once()
     alice = den["alice"]
     den.enter(alice, list(den.lines.values()), log=OTHER_LOG)
-    assert alice.own() == ["one", "two"]
+    assert alice.own() == ["two", "one"]
     assert alice.handed_back() == [("three", "too_long")]
 
 
@@ -200,7 +203,7 @@ def test_a_refused_line_that_the_log_has_all_the_same_is_a_lie() -> None:
     alice = den["alice"]
     seq = den.next()
     third = first.ref + 2
-    lie = frames.Log(seq, (frames.OwnPosted(seq, third),))
+    lie = frames.Log(AT, seq, (frames.OwnPosted(seq, third),))
     with pytest.raises(Unexpected):
         alice.hears(lie)
 
@@ -229,7 +232,7 @@ def accept(den: Den, *said: Said) -> None:
     for each in said:
         seq = den.next()
         den["alice"].hears(
-            frames.Accepted(each.ref, seq), frames.Log(seq, (frames.OwnPosted(seq, each.ref),))
+            frames.Accepted(each.ref, seq), frames.Log(AT, seq, (frames.OwnPosted(seq, each.ref),))
         )
 
 
