@@ -34,11 +34,12 @@ class Entrance:
     """A room that is open: in the list of rooms, whether one is in it just now or not.
 
     ``stay`` is the one that one has there, or had when the connection was lost; None before the
-    first.  ``key`` is that of its view.
+    first.  ``key`` is that of its view, ``number`` its own: who leaves a room and comes back to it
+    has both at once for a moment.  ``guarded``: everybody was verified where it was opened from.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, number: int, guarded: bool = False) -> None:
+        self.name, self.number, self._guarded = name, number, guarded
         self.key = room_target(name).key
         self.place = Place.AWAY
         self.stay: OpenRoom | None = None
@@ -53,6 +54,11 @@ class Entrance:
     def here(self) -> OpenRoom | None:
         """The stay, if lines can be sent there."""
         return self.stay if self.place is Place.HERE and not self.is_departing else None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether whoever types here takes it that everybody is verified."""
+        return self._guarded if self.stay is None else self.stay.encryption.all_verified()
 
     def is_called(self, room: str) -> bool:
         """Whether ``room`` is a name of this one."""

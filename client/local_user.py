@@ -223,9 +223,8 @@ class LocalUser:
         line.typed = line.typed or session.views.shown.key
         entrance = within or session.rooms.find(line.room)
         if line.to is None:
-            stay = None if entrance is None else entrance.stay
             line.view = room_target(line.room).key
-            line.guarded = line.guarded or (stay is not None and stay.encryption.all_verified())
+            line.guarded = line.guarded or (entrance is not None and entrance.guarded)
             reason = "left_room" if entrance is None else ""
         else:
             reason = self._address(line, within)
@@ -360,9 +359,17 @@ class LocalUser:
         with self._session.acting() as session:
             here = session.here
             if here is None:
-                session.show(self._tagged(refusals.error("disconnected")))
+                session.show(self._tagged(self._not_entered()))
             else:
                 session.show(MemberList(here.name, here.views()))
+
+    def _not_entered(self) -> Error:
+        """Why nothing can be said of the room that is shown."""
+        session = self._session
+        if not session.rooms.live:
+            return refusals.error("disconnected")
+        text = _("The server has not led into {room} yet; try again in a moment.")
+        return Error("not_entered", text.format(room=visible(session.room)), room=session.room)
 
     def ignore(self, nick: str | None) -> None:
         """Show nothing more that this nickname says; without one, say who is ignored."""
@@ -403,7 +410,7 @@ class LocalUser:
         with self._session.acting() as session:
             here = session.here
         if here is None:
-            self.emit(refusals.error("disconnected"))
+            self.emit(self._not_entered())
             return
         secret, salt = session.secrets.secret(here.name), b""
         if not secret:

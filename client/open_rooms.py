@@ -7,7 +7,7 @@ reach whoever it puts there.  Not thread-safe: the session's lock covers it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from client.entrance import Arrival, Entrance, Place
 from client.open_room import OpenRoom
@@ -22,7 +22,10 @@ class OpenRooms:
     with `/room`, and so does the one that takes its place."""
 
     def __init__(self, rooms: Sequence[str], roams: bool) -> None:
-        self._list = [Entrance(room) for room in rooms[:ROOMS_OF_ONE]]
+        self._numbers = 0
+        self._list: list[Entrance] = []
+        for room in rooms[:ROOMS_OF_ONE]:
+            self.open(room)
         self.roaming = self._list[0] if roams else None
         self.steps = 0  # of the ways in; it grows
         self.connected = False  # whether the server has let this client in
@@ -39,21 +42,32 @@ class OpenRooms:
         return entrance in self._list
 
     def find(self, room: str) -> Entrance | None:
-        """The open room of this name."""
-        return next((each for each in self._list if each.is_called(room)), None)
+        """The open room of this name; that which one comes to, if it is left as well."""
+        return self._newest(each for each in self._list if each.is_called(room))
 
     def by_key(self, key: str) -> Entrance | None:
-        """The open room with this view."""
-        return next((each for each in self._list if each.key == key), None)
+        """The open room with this view, likewise."""
+        return self._newest(each for each in self._list if each.key == key)
+
+    def _newest(self, found: Iterable[Entrance]) -> Entrance | None:
+        return max(found, key=lambda each: each.number, default=None)
+
+    def numbered(self, number: int | None) -> Entrance | None:
+        """The one with this number."""
+        return next((each for each in self._list if each.number == number), None)
+
+    def is_left(self, entrance: Entrance) -> bool:
+        """Whether one goes from there to another room."""
+        return any(each.origin is entrance for each in self._list)
 
     def names(self) -> list[str]:
         """Their names, in order."""
-        return [each.name for each in self._list]
+        return list({each.key: each.name for each in self._list}.values())
 
     @property
     def full(self) -> bool:
         """Whether one may be in no more rooms."""
-        return len(self._list) >= ROOMS_OF_ONE
+        return sum(each.origin is None for each in self._list) >= ROOMS_OF_ONE
 
     @property
     def live(self) -> bool:
@@ -74,9 +88,12 @@ class OpenRooms:
 
     # Opening and closing
 
-    def open(self, room: str, origin: Entrance | None = None) -> Entrance:
+    def open(
+        self, room: str, origin: Entrance | None = None, guarded: bool = False
+    ) -> Entrance:
         """One more, at the end, or in the place of the one that one goes there from."""
-        entrance = Entrance(room)
+        self._numbers += 1
+        entrance = Entrance(room, self._numbers, guarded)
         place = len(self._list) if origin is None else self._list.index(origin)
         self._list.insert(place, entrance)
         entrance.origin = origin

@@ -104,12 +104,13 @@ def _keys(at: int, wraps: tuple[Wrap, ...]) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Departure:
-    """Leave the room of the view ``view``, once the lines before it are answered; for the room of
-    the view ``to``, if there is one."""
+    """Leave the room of the view ``view``, once the lines before it are answered; for another one,
+    if there is one: ``origin`` and ``to`` are the numbers of entrances."""
 
     view: str
     order: int
-    to: str | None = None
+    origin: int
+    to: int | None = None
     tag: Tag = None
 
 
@@ -195,14 +196,15 @@ class Outbox:
         self._number(line)
         return [Sending(line.number, line.room, line.text, line.kind, line.to, line.person)]
 
-    def depart(self, view: str, to: str | None = None, tag: Tag = None) -> None:
-        """Leave the room of ``view`` after the lines that are there; see Departure."""
-        entry = Departure(view, self._next_order(), to, tag)
+    def depart(self, view: str, origin: int, to: int | None = None, tag: Tag = None) -> None:
+        """Leave a room after the lines that are there; see Departure."""
+        entry = Departure(view, self._next_order(), origin, to, tag)
         self._queues.setdefault(view, deque()).append(entry)
 
-    def departures(self, view: str) -> list[Departure]:
-        """Those that wait in the room of ``view``."""
-        return [each for each in self._queues.get(view, ()) if isinstance(each, Departure)]
+    def departures(self, view: str, origin: int) -> list[Departure]:
+        """Those of one entrance."""
+        waiting = self._queues.get(view, ())
+        return [each for each in waiting if isinstance(each, Departure) and each.origin == origin]
 
     def heads(self) -> list[Line | Departure]:
         """What may be next of each view, in the order in which it was typed."""
@@ -361,14 +363,12 @@ class Outbox:
         """Hand back what waits in a view."""
         return self._all_back(self._take_queued(lambda line: line.view == view), reason)
 
-    def stay_there(self, view: str) -> list[Departure]:
-        """Take away what leads out of the room of ``view``."""
-        found = self.departures(view)
-        for departure in found:
-            self._queues[view].remove(departure)
-        if found and not self._queues[view]:
-            del self._queues[view]
-        return found
+    def cancel(self, departures: Iterable[Departure]) -> None:
+        """Take these away."""
+        for each in departures:
+            self._queues[each.view].remove(each)
+            if not self._queues[each.view]:
+                del self._queues[each.view]
 
     def begin_anew(self) -> list[Event]:
         """Another session: what the old one has not acknowledged is handed back, and so is what

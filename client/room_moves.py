@@ -51,33 +51,34 @@ class RoomMoves:
     def go(self, room: str, tag: Tag) -> list[Event]:
         """Show ``room``; if it is not open, go there from the room that roams, or open it."""
         rooms, known = self._rooms, self._rooms.find(room)
-        if known is not None:
-            return self._show(known)
+        if known is not None and not rooms.is_left(known):
+            return self._stay(known)
         origin = rooms.roaming
         if len(list(rooms)) >= MOST_OPEN or (origin is None and rooms.full):
             return [refusals.error("too_many_rooms", tag)]
-        rooms.roaming = entrance = rooms.open(room, origin)
+        rooms.roaming = entrance = rooms.open(room, origin, self._is_guarded())
         entrance.tag = tag
         if origin is not None:
-            self._outbox.depart(origin.key, entrance.key, tag)
+            self._outbox.depart(origin.key, origin.number, entrance.number, tag)
         return self._show(entrance)
 
     def join(self, room: str, tag: Tag) -> list[Event]:
         """Show ``room``, which is opened beside the others if it is not open; it stays."""
         rooms, entrance = self._rooms, self._rooms.find(room)
-        if entrance is None:
-            if rooms.full:
-                return [refusals.error("too_many_rooms", tag)]
-            entrance = rooms.open(room)
-            entrance.tag = tag
-        elif rooms.roaming is entrance:
-            rooms.roaming = None
+        if entrance is not None and not rooms.is_left(entrance):
+            if rooms.roaming is entrance:
+                rooms.roaming = None
+            return self._stay(entrance)
+        if rooms.full or len(list(rooms)) >= MOST_OPEN:
+            return [refusals.error("too_many_rooms", tag)]
+        entrance = rooms.open(room, guarded=self._is_guarded())
+        entrance.tag = tag
         return self._show(entrance)
 
     def leave(self, entrance: Entrance, tag: Tag) -> None:
         """Close a room, once the lines that were typed there are answered."""
         if not self._is_leaving(entrance):
-            self._outbox.depart(entrance.key, None, tag)
+            self._outbox.depart(entrance.key, entrance.number, None, tag)
 
     def is_last(self, entrance: Entrance) -> bool:
         """Whether no other room is open, or none that stays."""
@@ -85,9 +86,21 @@ class RoomMoves:
         return all(map(self._is_leaving, others))
 
     def _is_leaving(self, entrance: Entrance) -> bool:
-        if any(other.origin is entrance for other in self._rooms):
-            return True
-        return any(each.to is None for each in self._outbox.departures(entrance.key))
+        return self._rooms.is_left(entrance) or bool(self._leaves(entrance))
+
+    def _leaves(self, entrance: Entrance) -> list[Departure]:
+        """What waits to close it."""
+        departures = self._outbox.departures(entrance.key, entrance.number)
+        return [each for each in departures if each.to is None]
+
+    def _is_guarded(self) -> bool:
+        entrance = self._rooms.by_key(self._views.room.key)
+        return entrance is not None and entrance.guarded
+
+    def _stay(self, entrance: Entrance) -> list[Event]:
+        """Show a room that is open, and was perhaps to be closed."""
+        self._outbox.cancel(self._leaves(entrance))
+        return self._show(entrance)
 
     def _show(self, entrance: Entrance) -> list[Event]:
         if self._views.shown.key == entrance.key:
@@ -98,11 +111,9 @@ class RoomMoves:
 
     def refresh(self) -> None:
         """Have the views be those of the rooms that are open."""
+        names = self._rooms.names()
         self._views.take_rooms(
-            [
-                room_target(each.name, bool(self._secrets.secret(each.name)))
-                for each in self._rooms
-            ]
+            [room_target(name, bool(self._secrets.secret(name))) for name in names]
         )
 
     # As things allow
@@ -115,6 +126,8 @@ class RoomMoves:
                 continue
             if each.retry_at is not None and each.retry_at > now:
                 continue
+            if any(other.key == each.key for other in self._rooms if other is not each):
+                continue  # it is left first
             each.place, each.retry_at = Place.ASKED, None
             if not self.is_asked_for(each):
                 self._outbox.ask(partial(frames.Enter, room=each.name), each.tag)
@@ -133,8 +146,8 @@ class RoomMoves:
 
     def depart(self, departure: Departure) -> list[Event] | None:
         """Leave a room, or the list of rooms; None: not yet."""
-        origin = self._rooms.by_key(departure.view)
-        target = None if departure.to is None else self._rooms.by_key(departure.to)
+        origin = self._rooms.numbered(departure.origin)
+        target = self._rooms.numbered(departure.to)
         if origin is None or (departure.to is not None and target is None):
             self._outbox.take(departure)
             return []
@@ -172,8 +185,10 @@ class RoomMoves:
     def close(self, entrance: Entrance) -> list[Event]:
         """It is open no more; lines that wait there are handed back."""
         outbox, rooms = self._outbox, self._rooms
-        found = [*outbox.settle(entrance.key), *outbox.empty_view(entrance.key, "left_room")]
-        outbox.stay_there(entrance.key)
+        found = outbox.settle(entrance.key)
+        outbox.cancel(outbox.departures(entrance.key, entrance.number))
+        if all(each is entrance or each.key != entrance.key for each in rooms):
+            found += outbox.empty_view(entrance.key, "left_room")
         origin = entrance.origin
         if rooms.roaming is entrance and origin is not None:
             rooms.roaming = origin
@@ -191,8 +206,9 @@ class RoomMoves:
             origin = each.origin
             if origin is None:
                 continue
-            if all(other.to != each.key for other in self._outbox.departures(origin.key)):
-                self._outbox.depart(origin.key, each.key, each.tag)
+            waiting = self._outbox.departures(origin.key, origin.number)
+            if all(other.to != each.number for other in waiting):
+                self._outbox.depart(origin.key, origin.number, each.number, each.tag)
 
     def arrived(self, request: frames.Request | None) -> list[Event]:
         """A room is entered by ``request``, which may have led out of another one."""
@@ -257,10 +273,9 @@ class RoomMoves:
             raise Unexpected()
         origin = entrance.origin
         followers = [each for each in self._rooms if each.origin is entrance]
-        tags = {each.to: each.tag for each in self._outbox.departures(entrance.key)}
         found: list[Event] = [error, *self.close(entrance)]
         if origin is not None:
             for each in followers:
                 each.origin = origin
-                self._outbox.depart(origin.key, each.key, tags.get(each.key))
+                self._outbox.depart(origin.key, origin.number, each.number, each.tag)
         return found

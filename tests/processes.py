@@ -359,11 +359,13 @@ class Client(Program):
 def people(
     server: Server, room: str, *names: str, settings: Mapping[str, str] | None = None
 ) -> Iterator[list[Client]]:
-    """Clients that start at once, and know of each other in a room."""
+    """Clients that start at once, and know of each other in a room; in ``default`` they are without
+    a word of theirs, and `/room` leads them somewhere else from there."""
+    words = [] if room == "default" else ["--room", room]
     with contextlib.ExitStack() as stack:
         clients = [
             stack.enter_context(
-                Client(server, name, "--room", room, settings=settings, joined=False)
+                Client(server, name, *words, settings=settings, joined=False)
             )
             for name in names
         ]

@@ -28,7 +28,7 @@ Trio = tuple[Client, Client, Client]
 
 @pytest.fixture(scope="module")
 def residents(server: Server) -> Iterator[Trio]:
-    with people(server, "hall", "ann", "ben", "cyd") as (ann, ben, cyd):
+    with people(server, "default", "ann", "ben", "cyd") as (ann, ben, cyd):
         yield ann, ben, cyd
 
 

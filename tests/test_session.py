@@ -38,7 +38,7 @@ def test_a_private_line_sent_again_never_reaches_the_nicknames_next_owner() -> N
     den.log(alice, frames.Joined(den.seq, other))
     alice.user.resend()
     assert alice.sent() == []
-    assert alice.handed_back() == [("psst", "too_long"), ("psst", "gone")]
+    assert alice.handed_back() == [("psst", "too_long"), ("psst", "other_keys")]
 
 
 @pytest.mark.parametrize(
