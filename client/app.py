@@ -136,10 +136,8 @@ class _Client:
             show if history is None else history.before(show),
             lambda: self._connection.send(),
             proxy=None if settings.proxy is None else settings.proxy.host,
-            memory=self._keeper,
-            others=settings.rooms[1:],
-            roams=not settings.rooms_named,
-        )
+            memory=self._keeper, others=settings.rooms[1:], roams=not settings.rooms_named,
+        )  # fmt: skip
         keys.give_secrets(self._session.secrets.give)
         self._connection = self._connect(keys)
         self._commands = commands.CommandContext(

@@ -248,8 +248,8 @@ COMMANDS = (
     ),
     Command(
         "room", "NAME [secret]", (ROOM, SECRET), N_("show or go"),
-        N_("Show a room. If it is not open, go there: from the room that you came into without "
-           "naming one, else beside the others."),
+        N_("Show a room. If it is not open, go there: from the room that you were in without "
+           "naming it, else beside the others, as with /join."),
         lambda call: call.user.go(call.arguments[0], call.argument(1)),
         elsewhere=("channel", "switch", "topic"),
     ),
@@ -284,7 +284,7 @@ COMMANDS = (
     Command(
         "query", "[NICK]", (NICK,), N_("view of one"),
         N_("Show what is between you and one member alone; without NICK, the room again."),
-        lambda call: call.user.query(call.argument(0)), elsewhere=("q", "chat"),
+        lambda call: call.user.query(call.argument(0)),
     ),
     Command(
         "reply", "TEXT", (TEXT,), N_("answer alone"),

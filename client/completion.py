@@ -65,9 +65,8 @@ def _complete_command(
         return []
     choices = {
         COMMAND: [ABOUT_KEYS, *(row.name for row in COMMANDS)], NICK: nicks, ROOM: rooms,
-        OPEN: opened, OK: ["ok"], TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(), DELETE: [DELETE],
-        ALL: [ALL],
-        IDENTITY: [IDENTITY],
+        OPEN: opened, OK: ["ok"], TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(),
+        DELETE: [DELETE], ALL: [ALL], IDENTITY: [IDENTITY],
     }  # fmt: skip
     if kind == TEXT and not word:
         return []

@@ -3,7 +3,7 @@
     away      no connection, or not asked for on this one    `confirm` or `enter`: asked
     asked     the server is to lead there                    `entered` resumes: here; else arriving
     arriving  `entered` has come, not the whole roster       the rest of the roster: here
-    here      in the room; lines can be sent                 `entered` again, fallen behind: arriving
+    here      in the room; lines can be sent                 `entered`, fallen behind: arriving
 
 A lost connection leads from anywhere to ``away``.  Which room is arriving, of all of them, is known
 to ``OpenRooms``: a roster says no room's name.

@@ -211,8 +211,8 @@ class RoomEntered(Event):
 
 @dataclass(frozen=True)
 class RoomLeft(Event):
-    """A room is closed: it was left, on purpose or for the one that was moved to, or the server
-    does not lead there any more, which an ``Error`` with this room says just before."""
+    """A room is closed: it was left, for another one or alone, or the server does not lead there,
+    which an ``Error`` with this room says before."""
 
     name = "room_left"
     room: str
@@ -392,9 +392,8 @@ class Reconnecting(Event):
 
 @dataclass(frozen=True)
 class Reconnected(Event):
-    """Once for each return.  ``resumed``: the same session goes on, and so do its rooms, but for
-    those that ``Missed`` and ``RoomEntered`` follow for; false for a new one, which each room does.
-    """
+    """Once for each return.  ``resumed``: the same session goes on, and with it the rooms that no
+    ``RoomEntered`` follows for; it does for each room of a new one."""
 
     name = "reconnected"
     resumed: bool
@@ -433,10 +432,8 @@ class Settled(Event):
 
 @dataclass(frozen=True)
 class TrustSummary(Event):
-    """Who is in ``room`` besides oneself: how many, and how many of them are verified or known.
-
-    Before ``Connected`` and ``RoomEntered``, and whenever it may have changed.
-    """
+    """Who is in ``room`` besides oneself: how many, and how many of them are verified or known;
+    before ``Connected`` and ``RoomEntered``, and whenever it may have changed."""
 
     name = "trust_summary"
     others: int
@@ -447,11 +444,10 @@ class TrustSummary(Event):
 
 @dataclass(frozen=True)
 class Views(Event):
-    """All views, whenever one comes, goes, is called otherwise, or another one is ``shown``.
+    """All views, whenever one comes, goes or changes, or another one is ``shown``: for the first
+    time before ``Connected``, always before ``Shown``, and before what belongs to a new one.
 
-    Rooms in the order in which they were opened, from before they are entered, then people as they
-    first came up.  Before ``Connected`` for the first time, and before the ``Shown`` that goes
-    with it; a view comes before what belongs to it, and goes after that.
+    Rooms as they were opened, be they entered or not, then people as they first came up.
     """
 
     name = "views"

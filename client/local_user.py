@@ -397,10 +397,13 @@ class LocalUser:
                 nick = shown.nick
             found = None if nick is None else self._find(nick)
             stay = here if found is None else found[0]
+            told: list[Event]
             if confirm and nick is not None:
                 told = session.verification.confirm(stay, nick)
                 told += [each.trust_summary() for each in session.stays() if each is not stay]
                 told += session.judge_people()
+            elif stay is None:
+                told = [self._not_entered()]
             else:
                 told = session.verification.show(stay, nick)
             session.show(*map(self._tagged, told))

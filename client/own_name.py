@@ -7,7 +7,6 @@ import unicodedata
 from protocol.errors import BadNick, ChatError
 from protocol.names import check_nick
 
-
 MOST_ASKED = 256  # names of which it is remembered that they were asked for
 
 

@@ -245,6 +245,8 @@ class RoomMoves:
         )
         if refused.code == "gone" and moved:
             return []  # the answer of that request was lost, and comes again
+        if refused.code == "gone" and entrance.stay is None:
+            return []  # one was not in there yet, and asks for it now
         if self._may_retry(entrance, refused):
             return self._retry(entrance, refused)
         error = refusals.refused(refused, None, entrance.name)

@@ -28,14 +28,14 @@ class Verifier:
         self._compared: dict[str, bytes] = {}  # key: nick key; whose code was shown, for `ok`
         self.computing = False
 
-    def show(self, room: OpenRoom | None, nick: str | None) -> list[Event]:
+    def show(self, room: OpenRoom, nick: str | None) -> list[Event]:
         """Have the digits to compare with ``nick``, or with everybody, computed and shown."""
         if self.computing:
             return []  # the answer is on its way
-        others = [] if room is None else room.others()
+        others = room.others()
         wants = None if nick is None else nick_key(nick)
         shown = [one for one in others if wants in (None, nick_key(one.nick))]
-        if room is None or (nick is not None and not shown):
+        if nick is not None and not shown:
             return [refusals.error("gone")]
         each = shown if nick is not None or len(shown) <= CODES_AT_ONCE else []
         pairs = room.encryption.code_pairs()

@@ -207,7 +207,8 @@ class Private(NamedTuple):
     def frame_for(self, number: int, sender: int | None = None) -> frames.PrivateFor:
         """What its reader gets; by default, what an honest server makes of it."""
         sent = self.frame
-        return frames.PrivateFor(sent.at, number, sender or self.sender.id, sent.change, sent.wrap, sent.box)
+        who = sender or self.sender.id
+        return frames.PrivateFor(sent.at, number, who, sent.change, sent.wrap, sent.box)
 
 
 class Den:

@@ -192,9 +192,9 @@ def test_what_the_server_refuses_a_command_comes_back_with_its_id(
     assert ann.next("error")["id"] == "nick"
     told(ann, command=f"/room {room}-2", id="room")
     told(ann, text="for the new one", room=f"{room}-2", id="there")
-    told(ann, text="too late", room=room, id="here")
+    told(ann, text="nowhere", room=f"{room}-3", id="nowhere")
     assert ann.next("message")["id"] == "there"
-    assert [event["id"] for event in ann.all("not_sent")] == ["here"]
+    assert [event["id"] for event in ann.all("not_sent")] == ["nowhere"]
     told(ann, command="/me waves", id="me")
     assert ann.next("message", kind="action")["id"] == "me"
     assert not ben.all("message")
