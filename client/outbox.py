@@ -295,7 +295,7 @@ class Outbox:
             # Fallen behind meanwhile, past its place in the log: nothing more will come of it.
             return self._shown(line)
         self.answered[line.ref] = line
-        return self._conclude_next(line.view)
+        return self._conclude_next(line.at)
 
     def refused_line(self, refused: frames.Refused) -> list[Event]:
         """A line in flight has been refused.
@@ -317,7 +317,7 @@ class Outbox:
             return []
         line.refusal = refused.code
         self.answered[line.ref] = line
-        return self._conclude_next(line.view)
+        return self._conclude_next(line.at)
 
     def _put_back(self, line: Line) -> None:
         """``line`` has to be sealed again: it waits where it did before."""
@@ -343,20 +343,20 @@ class Outbox:
             self.pacing.taken()
         self.answered.pop(own.ref, None)
         line.seq = own.seq
-        return line, [*self._shown(line), *self._conclude_next(line.view)]
+        return line, [*self._shown(line), *self._conclude_next(at)]
 
-    def _conclude_next(self, view: str) -> list[Event]:
-        """What was answered outside the log, and waited only for lines written before it."""
+    def _conclude_next(self, at: int) -> list[Event]:
+        """What was answered outside the log of a room, and waited only for lines before it."""
         found: list[Event] = []
-        for line in [line for line in self.answered.values() if line.view == view]:
+        for line in [line for line in self.answered.values() if line.at == at]:
             if line.is_public:
                 break
             found += self._concluded(self.answered.pop(line.ref))
         return found
 
-    def settle(self, view: str) -> list[Event]:
+    def settle(self, at: int) -> list[Event]:
         """There is another stay in a room, or none any more: what was accepted is shown."""
-        lines = [line for line in self.answered.values() if line.view == view]
+        lines = [line for line in self.answered.values() if line.at == at]
         return [event for line in lines for event in self._concluded(self.answered.pop(line.ref))]
 
     def empty_view(self, view: str, reason: str) -> list[Event]:

@@ -185,7 +185,7 @@ class RoomMoves:
     def close(self, entrance: Entrance) -> list[Event]:
         """It is open no more; lines that wait there are handed back."""
         outbox, rooms = self._outbox, self._rooms
-        found = outbox.settle(entrance.key)
+        found = [] if entrance.stay is None else outbox.settle(entrance.stay.at)
         outbox.cancel(outbox.departures(entrance.key, entrance.number))
         if all(each is entrance or each.key != entrance.key for each in rooms):
             found += outbox.empty_view(entrance.key, "left_room")

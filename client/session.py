@@ -358,7 +358,8 @@ class ClientSession:
             return self.moves.arrived(request)
         before = entrance.stay
         anew = before is not None and not before.is_same(entered)
-        self.show(*self.outbox.settle(entrance.key))
+        if before is not None:
+            self.show(*self.outbox.settle(before.at))
         if anew:
             self.show(*self.outbox.empty_view(entrance.key, "disconnected"))
         stay = self._begin_stay(entrance, arrival)
