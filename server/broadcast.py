@@ -119,8 +119,7 @@ class SendQueue:
     def detach(self) -> None:
         """Send no more slices: the members' cursors belong to another connection now."""
         with self._lock:
-            self._places.clear()
-            self._turns.clear()
+            self._places.clear()  # whose turns come to nothing now
             self._held = []
 
     def forget(self, member: Member[Receiver]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -443,6 +444,324 @@ def test_many_threads_deliver_one_order(room: Room[Receiver]) -> None:
     for thread in threads:
         thread.join()
     assert alice.peer.numbers() == list(range(2, change + 301))
+
+
+# Several rooms on one link
+
+
+class Guest:
+    """Somebody in several rooms, by one queue; ``deliver`` is a session's."""
+
+    def __init__(self, rooms: Sequence[Room[Receiver]], peer: Peer | None = None) -> None:
+        self.peer = peer or Peer()
+        self.queue = SendQueue(self.peer.seal, self.peer, lambda room: None)
+        self.members: list[Member[Receiver]] = []
+        self.come_into(*rooms)
+
+    def come_into(self, *rooms: Room[Receiver]) -> None:
+        """Be in these, too."""
+        members = [Member[Receiver](self, next(_ids), "guest", BUNDLE) for _ in rooms]
+        for room, member in zip(rooms, members, strict=True):
+            room.join(member)
+        self.members += members
+        self.queue.attach(members, [])
+
+    def deliver(self, at: int) -> None:
+        """As a session with a connection."""
+        self.queue.deliver(at)
+
+
+def house(count: int) -> list[Room[Receiver]]:
+    """So many rooms, with numbers from 1 on."""
+    return [Room(f"room-{number}", number) for number in range(1, count + 1)]
+
+
+def say(room: Room[Receiver], size: int = 5) -> int:
+    """Somebody else posts something there, and a round begins; its number."""
+    writer: Member[Receiver] = Member(None, next(_ids), "writer", BUNDLE)  # type: ignore[arg-type]
+    room.join(writer)
+    seq = room.post(writer, frames.Post(1, room.number, writer.joined, box(b"g" * size)))
+    room.leave(writer)
+    room.round()
+    return seq
+
+
+def places(records: Iterable[list[Any]]) -> list[int]:
+    """The rooms that these records are of."""
+    return [frame["at"] for record in records for frame in record if frame["type"] == "log"]
+
+
+def test_rooms_take_turns() -> None:
+    """One in which there is no end of talk gets a record, and then the others have one."""
+    noisy, *quiet = house(4)
+    guest = Guest([noisy, *quiet])
+    guest.queue.deliver()
+    guest.peer.records.clear()
+    guest.peer.full_after = 1
+    for _ in range(12):
+        say(noisy, size=30_000)
+    guest.deliver(noisy.number)
+    for room in quiet:
+        say(room)
+        guest.deliver(room.number)
+    while guest.peer.backlog:
+        guest.peer.flush()
+        guest.peer.full_after = 1
+        guest.queue.deliver()
+    found = places(guest.peer.records)
+    assert found[:5] == [1, 1, 2, 3, 4]  # the second before anything was said in the others
+    assert found.count(noisy.number) == 12 and len(found) == 15
+
+
+def test_two_noisy_rooms_share() -> None:
+    """Record by record."""
+    rooms = house(2)
+    guest = Guest(rooms)
+    guest.queue.deliver()
+    guest.peer.records.clear()
+    for room in rooms:
+        for _ in range(5):
+            say(room, size=30_000)
+    guest.peer.backlog = 1
+    for room in rooms:
+        guest.deliver(room.number)
+    guest.peer.flush()
+    guest.queue.deliver()
+    assert places(guest.peer.records) == [1, 2] * 5
+
+
+def test_idle_rooms_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, a delivery looks into the room that it is for, and no other."""
+    rooms = house(16)
+    guest = Guest(rooms)
+    guest.queue.deliver()
+    looked: list[int] = []
+    take = Room.take
+
+    def counted(self: Room[Receiver], member: Member[Receiver]) -> list[bytes] | Snapshot:
+        looked.append(self.number)
+        return take(self, member)
+
+    monkeypatch.setattr(Room, "take", counted)
+    say(rooms[7])
+    guest.deliver(8)
+    assert looked == [8]
+    guest.queue.reply(reply(1))
+    guest.queue.deliver()
+    assert looked == [8] and guest.peer.records[-1][0]["ref"] == 1
+
+
+def test_marks_do_not_gather_while_nothing_is_taken() -> None:
+    """A full socket has each room once in its turns, whatever is posted meanwhile."""
+    rooms = house(3)
+    guest = Guest(rooms)
+    guest.queue.deliver()
+    guest.peer.backlog = 1
+    for _ in range(100):
+        for room in rooms:
+            guest.deliver(room.number)
+    assert len(guest.queue._turns) == 3
+
+
+def test_nothing_comes_between_entered_and_its_roster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the roster takes several records and another room is talking."""
+    monkeypatch.setattr(protocol_limits, "LOG_ENTRIES", 12)
+    rooms = house(2)
+    for _ in range(60):
+        rooms[0].join(Member(None, next(_ids), "someone", BUNDLE))  # type: ignore[arg-type]
+    guest = Guest(rooms)
+    guest.queue.deliver()
+    guest.peer.records.clear()
+    for _ in range(5):
+        say(rooms[0])
+    for _ in range(3):
+        say(rooms[1], size=30_000)
+        guest.peer.backlog = 1
+        guest.deliver(1)
+        guest.deliver(2)
+        guest.peer.flush()
+        guest.peer.full_after = 1
+        guest.queue.deliver()
+    guest.peer.flush()
+    guest.queue.deliver()
+    came = iter(guest.peer.frames())
+    rosters = 0
+    for frame in came:
+        left = frame["members"] if frame["type"] == "entered" else 0
+        while left:
+            left -= len(next(came)["members"])  # a KeyError if it is no roster
+            rosters += 1
+    assert rosters > 3 and 2 in places(guest.peer.records)
+
+
+def test_a_room_that_was_left_is_over() -> None:
+    """What it still had to say does not come; one that is entered again begins anew."""
+    rooms = house(2)
+    guest = Guest(rooms)
+    guest.queue.deliver()
+    guest.peer.records.clear()
+    guest.peer.backlog = 1
+    for room in rooms:
+        say(room)
+        guest.deliver(room.number)
+    guest.queue.forget(guest.members[0])
+    guest.queue.reply(reply(1))
+    guest.peer.flush()
+    guest.queue.deliver()
+    assert [frame["type"] for frame in guest.peer.frames()] == ["accepted", "log"]
+    assert places(guest.peer.records) == [2]
+    guest.deliver(1)  # a round of it that had begun before
+    rooms[0].leave(guest.members[0])
+    guest.come_into(rooms[0])
+    seq = say(rooms[0])
+    guest.deliver(1)
+    assert guest.peer.frames()[-1]["to"] >= seq
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("point", ["looking", "nothing left", "sending", "letting go", "let go"])
+def test_no_wake_up_of_another_room_is_lost(point: str, same: bool) -> None:
+    """Wherever the holder stands when something is posted in its room, or in another one."""
+    rooms = house(2)
+    guest = Guest(rooms)
+    guest.queue.deliver()
+    guest.peer.records.clear()
+    pause, nothing = Pause(), lambda: None
+    if point in ("looking", "nothing left"):
+        look = rooms[0].take
+
+        def looked(member: Member[Receiver]) -> list[bytes] | Snapshot:
+            if point == "looking":
+                pause()
+                return look(member)
+            taken = look(member)
+            pause()
+            return taken
+
+        rooms[0].take = looked  # type: ignore[method-assign]
+    elif point == "sending":
+        guest.peer.on_send = pause
+    else:
+        points = (pause, nothing) if point == "letting go" else (nothing, pause)
+        guest.queue._lock = PausingLock(*points)  # type: ignore[assignment]
+    first = say(rooms[0])
+    holder = threading.Thread(target=guest.deliver, args=(1,))
+    holder.start()
+    pause.wait()
+    other = rooms[0] if same else rooms[1]
+    second = say(other)
+    guest.deliver(other.number)  # returns at once, though the holder stands still
+    pause.go_on()
+    holder.join()
+    reached = {frame["at"]: frame["to"] for frame in guest.peer.frames()}
+    assert reached[1] >= first and reached[other.number] >= second
+
+
+class Moody(Peer):
+    """A socket that is full now and then, and whose own thread then has to go on."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self._chance = chance
+        self.woken = threading.Event()
+
+    def send(self, data: str | bytes) -> None:
+        """Take a record, and perhaps no more."""
+        super().send(data)
+        if self._chance.random() < 0.3:
+            self.backlog = 1
+
+    def wake(self) -> None:
+        """Its own thread is to flush."""
+        self.woken.set()
+
+
+class Traveller(Guest):
+    """A guest whose connection breaks now and then, and who goes on in all rooms then."""
+
+    def __init__(self, rooms: Sequence[Room[Receiver]], seed: int) -> None:
+        self._chance = random.Random(seed)
+        self.got: dict[int, list[int]] = {room.number: [] for room in rooms}
+        self.current: SendQueue | None = None
+        super().__init__(rooms, Moody(self._chance))
+        self.current = self.queue
+        self.over = False
+
+    def deliver(self, at: int) -> None:
+        """As a session: there may be no connection just now."""
+        queue = self.current
+        if queue is not None:
+            queue.deliver(at)
+
+    def live(self) -> None:
+        """Its own thread: what the socket did not take, and now and then a new connection."""
+        while not self.over:
+            assert isinstance(self.peer, Moody)
+            if self.peer.woken.wait(0.001):
+                self.peer.woken.clear()
+                self.peer.flush()
+                self.queue.deliver()
+            if self._chance.random() < 0.02:
+                self.come_back()
+
+    def come_back(self) -> None:
+        """The connection breaks; a new one goes on where this one had come to."""
+        self.current = None
+        self.queue.detach()
+        self.keep()
+        for member in self.members:
+            got = self.got[member.room.number]
+            assert member.room.resume(member, got[-1] if got else member.joined, 0)
+        self.peer = Moody(self._chance)
+        self.queue = SendQueue(self.peer.seal, self.peer, lambda room: None)
+        self.queue.attach(self.members, [])
+        self.current = self.queue
+        self.queue.deliver()
+
+    def keep(self) -> None:
+        """Remember what has come on this connection."""
+        for frame in self.peer.frames():
+            self.got[frame["at"]] += [entry["seq"] for entry in frame["entries"]]
+        self.peer.records.clear()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_everything_comes_once_and_in_order_whatever_threads_do(
+    broadcaster: Broadcaster, seed: int
+) -> None:
+    """Posts, rounds, full sockets and lost connections at once; nobody asks again at the end."""
+    rooms = house(4)
+    travellers = [Traveller(rooms, seed * 10 + number) for number in range(3)]
+    starts = {room.number: room._seq for room in rooms}
+
+    def write(number: int) -> None:
+        chance = random.Random(seed * 10 + 5 + number)
+        for ref in range(1, 1001):
+            room = chance.choice(rooms)
+            member = travellers[number].members[room.number - 1]
+            room.post(member, frames.Post(ref, room.number, starts[room.number], box()))
+            broadcaster.mark(room)
+
+    threads = [threading.Thread(target=traveller.live) for traveller in travellers]
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for thread in (*threads, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    try:
+        for traveller in travellers:
+            for member in traveller.members:
+                until(lambda who=member: who.cursor == who.room._seq)  # type: ignore[misc]
+    finally:
+        for traveller in travellers:
+            traveller.over = True
+        for thread in threads:
+            thread.join()
+    for traveller in travellers:
+        traveller.keep()
+        for member in traveller.members:
+            last = member.room._seq
+            assert traveller.got[member.room.number] == list(range(member.joined + 1, last + 1))
 
 
 # The broadcaster

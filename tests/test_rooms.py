@@ -150,6 +150,14 @@ def test_changes_of_membership_are_entries(room: Room[str]) -> None:
     assert third == {"type": "left", "seq": 4, "id": bob.id}
 
 
+def test_whoever_is_alone_leaves_nothing_in_the_log(room: Room[str]) -> None:
+    """Nobody needs to hear of it; the next one's coming is for the first."""
+    join(room, "alice")
+    assert not room._log and room._bytes == 0
+    join(room, "bob")
+    assert [entry.seq for entry in room._log] == [2]
+
+
 def test_every_entry_is_a_frame_of_the_specification(room: Room[str]) -> None:
     """The decoder reads what is encoded by hand for speed."""
     alice, bob = join(room, "alice"), join(room, "bob\u00e9")
@@ -702,6 +710,31 @@ def test_resuming_after_overrunning_the_queue(
     assert not room.resume(alice, 1, 0)
 
 
+@pytest.mark.parametrize(("seq", "number", "missed"), [
+    (2, 1, 6), (4, 2, 3), (None, 0, 8), (99, 9, 0), (0, 0, 9),
+])  # fmt: skip
+def test_beginning_anew_instead_of_resuming(
+    room: Room[str], seq: int | None, number: int, missed: int
+) -> None:
+    """The same member as a newcomer; it hears how much it has missed, by what it says it has."""
+    alice, bob = join(room, "alice"), join(room, "bob")
+    for ref in (1, 2):
+        room.send_private(bob, private(alice, bob.joined, ref))
+    for _ in range(5):
+        room.post(bob, post(bob.joined))
+    take(room, alice)
+    assert room.has(alice, 2) and not room.has(alice, None) and not room.has(alice, 0)
+    snapshot = room.begin_anew(alice, seq, number)
+    assert (snapshot.at, snapshot.member_id, snapshot.seq) == (1, alice.id, 8)
+    assert snapshot.missed == missed
+    assert [(line.nick, line.joined) for line in snapshot.members] == [("alice", 8), ("bob", 2)]
+    assert entries(take(room, bob))[-1] == {"type": "rejoined", "seq": 8, "id": alice.id}
+    assert take(room, alice) == []
+    room.leave(alice)
+    with pytest.raises(Gone):
+        room.begin_anew(alice, seq, number)
+
+
 class History:
     """A room, its members as clients see it, and what each of them must have got."""
 
@@ -1000,6 +1033,16 @@ def test_owners_are_who_is_there(room: Room[str]) -> None:
     join(room, "bob")
     room.leave(alice)
     assert room.round() == ["bob"]
+
+
+def test_the_first_rooms_of_a_list() -> None:
+    """By their keys, whoever came first; and how many there are in all."""
+    rooms: Rooms[str] = Rooms()
+    for name in ("delta", "Charlie", "alpha", "BRAVO"):
+        rooms.enter(name, "x", "n", BUNDLE)
+    assert [line.room for line in rooms.listing(3)] == ["alpha", "BRAVO", "Charlie"]
+    assert [line.room for line in rooms.listing(9)] == ["alpha", "BRAVO", "Charlie", "delta"]
+    assert rooms.count() == 4
 
 
 # Threads

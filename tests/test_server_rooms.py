@@ -177,7 +177,9 @@ def test_a_move_is_one_step(
     assert answer(alice, frames.Enter(3, "Coffee", coffee)) == frames.Accepted(3)
     assert set(session_of(server, alice).members) == {coffee, alice.at}
     assert answer(alice, frames.Enter(4, "Coffee", alice.at)) == frames.Accepted(4)
-    assert set(session_of(server, alice).members) == {coffee}
+    session = session_of(server, alice)
+    assert set(session.members) == {coffee}
+    assert session.queue is not None and set(session.queue._places) == {coffee}
 
 
 def test_as_many_rooms_as_one_may_be_in(serve: Serve, wires: Wires) -> None:
@@ -262,6 +264,7 @@ def test_the_waits_of_all_stays_are_one_wait(
     clock.now += 0.5
     assert alice.expect(frames.Welcome)
     assert alice.arrive().room == "tea"
+    until(lambda: room_of(server, "coffee").churn._waiting)
     clock.now += 1.5  # the second of them, which is not told any more
     assert alice.arrive().room == "coffee"
     assert alice.expect(frames.Refused) == frames.Refused(
@@ -309,6 +312,26 @@ def test_whoever_is_replaced_while_it_comes_in(server: ChatServer, wires: Wires)
     assert [room.name for room in session_of(server, again).rooms()] == ["tea"]
     again.send(frames.ListRooms(1))
     assert [line.count for line in again.find(frames.RoomLines).rooms] == [1, 1]
+
+
+def test_whoever_is_replaced_at_the_last_moment(server: ChatServer, wires: Wires) -> None:
+    """The room may be entered, and it has not heard yet: the same."""
+    wires(server, 1).join("bob", "coffee")
+    clock = congest(server, "coffee", 0.7)
+    first = wires(server, 0)
+    first.greet()
+    first.prove("alice", stays=["tea", "coffee"])
+    first.expect(frames.Welcome)
+    first.arrive()
+    session, told = session_of(server, first), []
+    close, session.close_connection = session.close_connection, told.append
+    wires(server, 0).join("alice", stays=[first.stay("tea")])
+    clock.now += 1.0
+    until(lambda: not room_of(server, "coffee").churn._waiting)
+    close(told[0])
+    assert first.ended()[-1] == frames.Bye("replaced")
+    assert [room.name for room in session.rooms()] == ["tea"]
+    assert room_of(server, "coffee").count() == 1
 
 
 # Coming back
@@ -575,7 +598,7 @@ def test_a_nickname_waits_for_each_room(
     """And is refused with the longest time, if that is too long; in no room has it changed."""
     monkeypatch.setattr(limits, "CHANGE_PATIENCE", 0.2)
     alice = wires(server, 0).join("alice", stays=THREE)
-    for name, wait in zip(THREE, (3.0, 0.0, 8.0), strict=True):
+    for name, wait in zip(THREE, (3.0, 0.1, 8.0), strict=True):
         congest(server, name, wait)
     assert answer(alice, frames.Nick(1, 1, "b")) == frames.Refused("rate_limited", 1, 8.0)
     assert {member.nick for member in session_of(server, alice).members.values()} == {"alice"}
@@ -627,8 +650,8 @@ def test_positions_are_paid_for(server: ChatServer, wires: Wires) -> None:
     alice = wires(server, 0).join("alice")
     bucket = session_of(server, alice).bucket
     assert bucket is not None
-    bucket._clock = Clock()
-    bucket._at = bucket._clock.now  # type: ignore[attr-defined]
+    clock = bucket._clock = Clock()
+    bucket._at = clock.now
     spent = []
     for count in (1, 16):
         before = bucket._spare
@@ -683,11 +706,11 @@ def test_stopping_hands_over_what_is_in_all_rooms(
     """Before `bye`, whatever the rounds of the rooms have come to."""
     alice = wires(server, 0).join("alice", stays=THREE)
     bob = wires(server, 1).join("bob", stays=THREE)
-    monkeypatch.setattr(server._services.broadcaster, "mark", lambda room: None)
-    for at in (1, 2, 3):
-        bob.post(2, at=at)
-    until(lambda: session_of(server, bob).taken == 3)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(server._services.broadcaster, "mark", lambda room: None)
+        for at in (1, 2, 3):
+            bob.post(2, at=at)
+        until(lambda: session_of(server, bob).taken == 3)
     server.stop()
     ended = alice.ended()
     seen = {frame.at: frame.to for frame in ended if isinstance(frame, frames.Log)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -47,13 +48,15 @@ class House:
         self.sessions.add(session)
         return session
 
-    def connected(self, nick: str, number: int = 0) -> tuple[ServerSession, Peer]:
-        """One in the room and with a connection."""
+    def connected(
+        self, nick: str, number: int = 0, rooms: Sequence[str] = ("tea",)
+    ) -> tuple[ServerSession, Peer]:
+        """One in these rooms and with a connection."""
         session, peer = self.session(nick, number), Peer()
         with session.lock:
-            member, _ = self.sessions.enter_room(session, "tea")
+            members = [self.sessions.enter_room(session, room)[0] for room in rooms]
             session.queue = SendQueue(peer.seal, peer, self.changed.append)
-            session.queue.attach([member], [])
+            session.queue.attach(members, [])
         return session, peer
 
     def lose(self, session: ServerSession) -> SendQueue:
@@ -194,6 +197,31 @@ def test_ending_leaves_the_room(house: House) -> None:
     assert held(house.rooms) == 0 and held(house.sessions) == 0
 
 
+def test_ending_leaves_all_rooms(house: House) -> None:
+    """Each hears of it; those that nobody else is in are gone."""
+    alice, _ = house.connected("alice", rooms=["tea", "coffee", "lab"])
+    bob, peer = house.connected("bob", rooms=["lab", "tea"])
+    assert [room.name for room in alice.rooms()] == ["tea", "coffee", "lab"]
+    assert [room.name for room in bob.rooms()] == ["tea", "lab"]  # by their age
+    house.sessions.end(alice)
+    assert [room.name for room in house.changed] == ["tea", "coffee", "lab"]
+    assert held(house.rooms) == 2
+    for room in bob.rooms():
+        room.round()
+        bob.deliver(room.number)
+    assert json.dumps(peer.records).count('"left"') == 2
+    assert {frame["at"] for frame in peer.frames()} == {1, 3}
+
+
+def test_leaving_one_room(house: House) -> None:
+    """The session, and its other rooms, go on."""
+    alice, _ = house.connected("alice", rooms=["tea", "coffee"])
+    with alice.lock:
+        house.sessions.leave_room(alice, alice.members[1])
+    assert [room.name for room in house.changed] == ["tea"] and not alice.over
+    assert [room.name for room in alice.rooms()] == ["coffee"] and held(house.rooms) == 1
+
+
 def test_ending_before_there_is_a_room(house: House) -> None:
     """Frees the name all the same."""
     session = house.session("alice")
@@ -324,6 +352,17 @@ def test_a_grace_makes_room_for_the_living(house: House) -> None:
     assert [sorted(each)[-1] for each in gone] == ["ghost-1", "ghost-1", "ghost-2", "ghost-3"]
     assert [len(each) for each in gone] == [1, 2, 3, 4]
     assert [session.nick for session in house.sessions.live()] == ["living"]
+
+
+def test_whoever_is_away_makes_room_in_any_of_its_rooms(house: House) -> None:
+    """Not in one that it is not in; and it gives up the others, too."""
+    ghost, _ = house.connected("ghost", rooms=["tea", "coffee", "lab"])
+    house.connected("living", rooms=["coffee", "porch"])
+    house.lose(ghost)
+    porch, lab = house.rooms.find("porch"), house.rooms.find("lab")
+    assert not house.sessions.make_room(porch)
+    assert house.sessions.make_room(lab)
+    assert ghost.over and house.rooms.find("lab") is None and house.rooms.find("tea") is None
 
 
 def test_what_is_said_during_a_grace_waits(house: House) -> None:
