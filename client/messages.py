@@ -422,8 +422,11 @@ def unreadable(reason: str, room: str) -> str:
     return _sentence(_UNREADABLE, _CLOSED_BOX, reason, {"room": room})
 
 
-def shut_out() -> str:
-    """What is said of a line of one's own, where others in the room use a secret."""
+def shut_out(guarded: bool) -> str:
+    """What is said of a line of one's own, where others in the room use another secret, or one at
+    all; ``guarded``: this client has one there."""
+    if guarded:
+        return _("those who use another secret, or none, cannot read this")
     return _("those who have the room's secret cannot read this")
 
 

@@ -385,6 +385,13 @@ def test_own_lines_that_others_cannot_read_are_marked(sight: Watched) -> None:
     assert sight.texts()[-1] == "mine again"
 
 
+def test_so_are_those_of_who_has_a_secret(sight: Watched) -> None:
+    sight.shows("ops*")
+    sight.takes(events.Unreadable("ops", "carol", 7, "secret"))
+    sight.hears("mine", "alice", room="ops", mine=True)
+    assert sight.texts()[-1] == "! those who use another secret, or none, cannot read this"
+
+
 @pytest.mark.parametrize(
     "event",
     [

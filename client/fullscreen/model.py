@@ -16,6 +16,7 @@ from client.fullscreen.connection_status import CHANGES, ConnectionStatus
 from client.fullscreen.entry_text import EntryTexts
 from client.fullscreen.repeats import gone_on, repeat_of
 from client.fullscreen.scrollback import (
+    GUARDED,
     REFUSED,
     SENDING,
     SHUT_OUT,
@@ -196,9 +197,10 @@ class Model:
             self._take_settling()
         log, calls = self._log_of(event), self._event_text.mentions(event)
         content = self._texts.message(event, log.is_private)
-        state = SHUT_OUT if self._secrets.is_shut_out(event) else ""
-        number = self.scrollbacks.number()
-        entry = ScrollbackEntry(number, when, content, True, calls, state=state)
+        entry = ScrollbackEntry(self.scrollbacks.number(), when, content, True, calls)
+        if self._secrets.is_shut_out(event):
+            reason = GUARDED if self._secrets.is_guarded(event.room) else ""
+            entry = replace(entry, state=SHUT_OUT, reason=reason)
         self.scrollbacks.settle(log, entry)
         if event.mine:
             return None

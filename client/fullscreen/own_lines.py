@@ -5,7 +5,7 @@ not everybody can read them. Pure.
 from __future__ import annotations
 
 from client import messages
-from client.fullscreen.scrollback import REFUSED, SENDING, SHUT_OUT, ScrollbackEntry
+from client.fullscreen.scrollback import GUARDED, REFUSED, SENDING, SHUT_OUT, ScrollbackEntry
 from client.output.wrapping import Row, Span
 from i18n import _
 
@@ -17,7 +17,7 @@ def state_of(entry: ScrollbackEntry, connected: bool) -> str:
     if entry.state == SENDING:
         return _("sending…") if connected else _("waits for the connection")
     if entry.state == SHUT_OUT:
-        return messages.shut_out()
+        return messages.shut_out(entry.reason == GUARDED)
     if entry.state != REFUSED:
         return ""
     reason = messages.not_sent(entry.reason)

@@ -21,6 +21,7 @@ CLOSED = 32  # views that are none any more, and are remembered
 _LOOKED_AT = 200  # entries, from the last one upwards
 
 SENDING, REFUSED, SHUT_OUT = "sending", "refused", "shut out"
+GUARDED = "guarded"  # the reason of the last one, where this client has a secret
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ScrollbackEntry:
     ``number`` grows from entry to entry. ``counts``: it is a message, which a hint counts and
     of which only some may be shown; ``calls``: it calls this client's person. One's own lines have
     a ``ref`` and a ``state``: sending, refused (with its ``reason``), shut out (others in the room
-    cannot read it), or empty.
+    cannot read it; ``reason``: GUARDED or empty), or empty.
     """
 
     number: int

@@ -103,7 +103,8 @@ class Minimal:
     def _rows(self, event: Event, when: datetime) -> list[Row]:
         rows = self._timed_rows(event, when)
         if isinstance(event, events.Message) and self._secrets.is_shut_out(event):
-            rows[-1] = rows[-1]._replace(spans=(*rows[-1].spans, Span(f" ({messages.shut_out()})")))
+            said = messages.shut_out(self._secrets.is_guarded(event.room))
+            rows[-1] = rows[-1]._replace(spans=(*rows[-1].spans, Span(f" ({said})")))
         return rows
 
     def _timed_rows(self, event: Event, when: datetime) -> list[Row]:

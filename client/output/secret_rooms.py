@@ -35,3 +35,7 @@ class SecretRooms:
     def is_shut_out(self, event: events.Message) -> bool:
         """Whether a line of one's own is for people who cannot read it."""
         return event.mine and not event.private and room_target(event.room).key in self._shut
+
+    def is_guarded(self, room: str) -> bool:
+        """Whether this client has a secret there."""
+        return self._guarded.get(room_target(room).key, False)
