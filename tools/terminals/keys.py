@@ -14,6 +14,8 @@ KEYS = {
     "KP_Enter": "keypad Enter", "Up": "↑", "Left": "←", "Home": "Home", "End": "End",
     "ctrl+Left": "Ctrl-←", "ctrl+Right": "Ctrl-→", "alt+Left": "Alt-←", "alt+b": "Alt-B",
     "alt+f": "Alt-F", "alt+s": "Alt-S", "alt+p": "Alt-P", "alt+n": "Alt-N", "alt+d": "Alt-D",
+    "alt+1": "Alt-1", "alt+9": "Alt-9", "ctrl+n": "Ctrl-N", "ctrl+p": "Ctrl-P", "alt+a": "Alt-A",
+    "alt+r": "Alt-R",
     "Delete": "Delete",
     "BackSpace": "Backspace", "ctrl+BackSpace": "Ctrl-Backspace",
     "alt+BackSpace": "Alt-Backspace",
