@@ -220,3 +220,17 @@ def test_a_new_size_keeps_every_view(person: Person, chats: Chats) -> None:
     person.waits(lambda: "[2 lab]" in "\n".join(shown(person.screen)))
     person.types("\x10")
     person.sees(" default> for default")
+
+
+def test_plain_lines_say_no_prompt_for_what_others_do(person: Person, chats: Chats) -> None:
+    """Another view is there, or a person is called otherwise: nothing of that is typed for."""
+    chat = chats("minimal")
+    person.sees("default>")
+    person.types("half")
+    person.sees("default> half")
+    person.raw = b""
+    chat.tells(views(*NAMES, "@carol", shown="default"), events.Notice("end"))
+    person.sees("default> half", "▌ 12:01 · end")
+    assert b"default" not in person.raw
+    chat.tells(views("default*", *NAMES[1:], shown="default*"))
+    person.sees("▌ 12:01 · end", "default*> half")

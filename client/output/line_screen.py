@@ -179,8 +179,9 @@ class LineScreen(Screen):
         called otherwise."""
         self._drafts.limit(view.key for view in event.views)
         before, self._shown = self._shown, self._renderer.shown
-        prompt, self._prompt = self._prompt, self._renderer.prompt()
-        if not before or (before, prompt) == (self._shown, self._prompt):
+        called, self._prompt = self._prompt, self._renderer.prompt()
+        same = before == self._shown and called in ("", self._prompt)  # "": not said yet
+        if not before or same:
             return ""
         self._asks = False
         return self._line.exchange(self._prompt, self._view, size)
