@@ -435,6 +435,8 @@ class Client:
             self.send({"type": "bye", "reason": "bad_version"})
             raise Broken("a log entry of unknown type")
         for entry in filter(None, entries):
+            if entry["type"] == "own_posted":
+                self._require_own(entry["ref"], room)
             if entry["type"] in ("posted", "own_posted"):
                 self._show(room.take_post(entry), room)
                 continue
@@ -446,6 +448,11 @@ class Client:
                 if name_key(room.own_nick) not in asked:
                     self._warn("a nickname that was not asked for")
         room.reached(frame["to"])
+
+    def _require_own(self, ref: int, room: Room) -> None:
+        """Raises Broken for a post that was sealed for another room."""
+        if any(each.has_sealed(ref) for each in self.rooms.whole if each is not room):
+            raise Broken("a post of one's own in another room")
 
     def _show(self, taken: Post | Unreadable | None, room: Room) -> None:
         if taken is not None:

@@ -412,6 +412,10 @@ class Room:
     def refused(self, ref: int) -> None:
         self._sealed.pop(ref, None)
 
+    def has_sealed(self, ref: int) -> bool:
+        """Whether a box of this room went out under ``ref``, and is not in the log yet."""
+        return ref in self._sealed
+
     # Opening
 
     def take_key(self, frame: Frame) -> None:

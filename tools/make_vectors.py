@@ -258,7 +258,7 @@ FRAMES: dict[str, tuple[str, str, str, str]] = {
 def confirms() -> Iterator[tuple[str, tuple[str, str, str, str]]]:
     """Which rooms a client may ask for."""
     whole = {"room": "Den", "log": to_text(LOG), "seq": 7, "number": 2}
-    rooms = [{"room": f"den-{number}"} for number in range(17)]
+    rooms: list[dict[str, object]] = [{"room": f"den-{number}"} for number in range(17)]
     rows: dict[str, tuple[str, str, list[dict[str, object]]]] = {
         "": ("ok", "one room that goes on, and one more", [whole, {"room": "lair"}]),
         "-most": ("ok", "as many as one may be in", rooms[:16]),
