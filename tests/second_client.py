@@ -143,6 +143,7 @@ class Client:
                 self._note("handed back", ref)
             self._open.clear()
             self._sealed_in.clear()
+            self._nicks.clear()
         return self
 
     def _clear(self, seconds: float) -> str:

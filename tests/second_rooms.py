@@ -17,10 +17,10 @@ Frame = dict[str, Any]
 
 
 class Way(NamedTuple):
-    """An `enter` that is not answered: the room that was asked for, and the one that is left."""
+    """An `enter` that is not answered: the room that was asked for, and the stay that it ends."""
 
     room: str
-    leave: int | None
+    leave: Room | None
 
 
 class Rooms:
@@ -36,7 +36,7 @@ class Rooms:
         self._wanted = {name_key(name): name for name in wanted}
         self._stays: dict[bytes, bool] = {}  # of `confirm`, not answered: whether with `log`
         self._entering: dict[int, Way] = {}  # key: ref
-        self._leaving: dict[int, int] = {}  # key: ref; the room's `at`
+        self._leaving: dict[int, Room | None] = {}  # key: ref; the stay that it ends
         self._resumed = False
         self.coming: Room | None = None  # whose roster is to come next
 
@@ -59,8 +59,8 @@ class Rooms:
 
     def positions(self) -> list[Frame]:
         """What `seen` says."""
-        leaving = {*self._leaving.values(), *(way.leave for way in self._entering.values())}
-        return [{"at": x.at, **x.position} for x in self.whole if x.at not in leaving]
+        leaving = [*self._leaving.values(), *(way.leave for way in self._entering.values())]
+        return [{"at": x.at, **x.position} for x in self.whole if x not in leaving]
 
     # On a new connection
 
@@ -89,21 +89,20 @@ class Rooms:
     # Requests
 
     def asked(self, ref: int, kind: str, fields: Frame) -> None:
+        """What leaves a room means the stay of that moment: a later one may have its number."""
+        left = fields.get("leave" if kind == "enter" else "at")
+        stay = next((room for room in self.whole if room.at == left), None)
         if kind == "enter":
-            self._entering[ref] = Way(fields["room"], fields.get("leave"))
+            self._entering[ref] = Way(fields["room"], stay)
         elif kind == "leave":
-            self._leaving[ref] = fields["at"]
+            self._leaving[ref] = stay
 
     def accepted(self, ref: int) -> None:
-        """The answer to a request.  Raises Broken."""
-        way, at = self._entering.pop(ref, None), self._leaving.pop(ref, None)
-        if way is not None:
-            entered = self.open.get(name_key(way.room))
-            if entered is None or not entered.ready:
-                raise Broken("accepted, and no room")
-            self._wanted[entered.key] = entered.name
-            at = way.leave if way.leave != entered.at else None
-        for key in [key for key, room in self.open.items() if room.at == at]:
+        """The answer to a request."""
+        way, left = self._entering.pop(ref, None), self._leaving.pop(ref, None)
+        if way is not None and way.leave is not self.open.get(name_key(way.room)):
+            left = way.leave
+        for key in [key for key, room in self.open.items() if room is left]:
             self._drop(key)
 
     def refused(self, ref: int) -> None:
@@ -138,6 +137,7 @@ class Rooms:
         if any(each.at == room.at or each.log_id == room.log_id for each in others):
             raise Broken("two rooms in one")
         self.open[key] = self.coming = room
+        self._wanted[key] = room.name
         return room
 
     def _go_on(self, frame: Frame, key: bytes) -> Room:
@@ -157,9 +157,6 @@ class Rooms:
         if way is not None:
             if name_key(way.room) != key or (room is not None and not self._resumed):
                 raise Broken("another room than the one that was asked for")
-            # One that was left and entered again: what has left the old one is over.
-            old = room.at if room is not None else None
-            self._leaving = {x: at for x, at in self._leaving.items() if at != old}
             return self._new(), False
         if stay is None and (room is None or ref is not None):
             raise Broken("a room that was not asked for")

@@ -185,14 +185,17 @@ def test_from_room_to_room(server: Server, join: Join, room: str) -> None:
         bob.say("here"), bob.hears("bob-3", "here")
         alice.next("message", text="here")
         alice.say(f"/room {other} three little words")
-        assert bob.next("left") == alice.nick
+        alice.next("room", room=other)
         assert bob.move(other.upper(), "three little words")["type"] == "accepted"
+        alice.next("left", room=room, nick="bob-3")
         assert bob.room.name == other and bob.room.nicks == [alice.nick, "bob-3"]
         alice.meets("bob-3")
         bob.say("there")
         alice.next("message", room=other, text="there")
         alice.say("yes")
         bob.hears("bob-3", "there"), bob.hears(alice.nick, "yes")
+        alice.say(f"/leave {other}")
+        assert bob.next("left") == alice.nick
 
 
 def test_cut_and_back(server: Server, join: Join, room: str) -> None:

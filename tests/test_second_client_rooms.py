@@ -15,7 +15,7 @@ from protocol import limits as protocol_limits
 from server import limits
 from tests import second_crypto as crypto
 from tests.module_server import server_fixture  # noqa: F401
-from tests.processes import Server
+from tests.processes import Client, Relay, Server
 from tests.second_client import Client as Second
 from tests.second_link import Refusal
 from tests.second_room import Unreadable
@@ -24,6 +24,7 @@ from tests.two_clients import (  # noqa: F401
     Make,
     join_fixture,
     make_fixture,
+    real,
     room_fixture,
 )
 
@@ -112,6 +113,63 @@ def test_a_nickname_is_of_all_rooms(server: Server, join: Join, room: str) -> No
         other.hears("hanna-24", "after")
     assert answer["seq"] == of(anna, lab).change  # the place in the log of the one that was named
     assert ben.of("unreadable") == cleo.of("unreadable") == []
+
+
+# With a real client
+
+
+def test_with_a_real_client_in_two_rooms(server: Server, join: Join, room: str) -> None:
+    lab = f"{room}-lab"
+    cleo = join(server, "cleo-29", room=lab)
+    with real(server, room, "--room", lab) as anna:
+        assert cleo.next("joined") == anna.nick
+        ben = join(server, "ben-29", rooms=[lab])
+        assert of(ben, lab).nicks == [anna.nick, "ben-29", "cleo-29"]
+        anna.next("joined", nick="ben-29"), anna.next("joined", nick="ben-29")
+        cleo.next("joined")
+        for name in (room, lab):
+            ben.say(f"to the {name}", room=of(ben, name))
+            anna.next("message", room=name, text=f"to the {name}")
+            anna.say(f"/room {name}", f"from the {name}", f"/msg ben-29 psst in the {name}")
+            ben.hears("ben-29", f"to the {name}", room=of(ben, name))
+            ben.hears(anna.nick, f"from the {name}", room=of(ben, name))
+            ben.hears(anna.nick, f"psst in the {name}", private=True, room=of(ben, name))
+            ben.tell(anna.nick, f"hush in the {name}", of(ben, name))
+            anna.next("message", text=f"hush in the {name}", private=True)
+        cleo.hears("ben-29", f"to the {lab}"), cleo.hears(anna.nick, f"from the {lab}")
+        anna.say(f"/nick {anna.nick}-2")
+        for name in (room, lab):
+            renamed = ben.next("renamed", room=of(ben, name))
+            assert renamed == (anna.nick, f"{anna.nick}-2")
+        anna.say("said anew")
+        ben.hears(f"{anna.nick}-2", "said anew", room=of(ben, lab))
+        anna.say(f"/leave {room}")
+        assert ben.next("left", room=of(ben, room)) == f"{anna.nick}-2"
+        anna.say("/msg ben-29 through what is left")
+        ben.hears(f"{anna.nick}-2", "through what is left", private=True, room=of(ben, lab))
+        assert ben.of("unreadable") == cleo.of("unreadable") == []
+
+
+def test_a_real_client_comes_back_to_two_rooms(server: Server, join: Join, room: str) -> None:
+    """In place in both, while nobody there sees it go."""
+    lab = f"{room}-lab"
+    ben = join(server, "ben-30", rooms=[lab])
+    with Relay(server.port) as relay:
+        with Client(relay.address, "anna-30", "--room", room, "--room", lab) as anna:
+            ben.next("joined"), ben.next("joined")
+            relay.cut(closed=True)
+            for name in (room, lab):
+                ben.say(f"meanwhile in the {name}", room=of(ben, name))
+            anna.say(f"/room {room}", "said to nobody yet", f"/room {lab}", "nor this")
+            relay.open()
+            anna.next("reconnected")
+            for name in (room, lab):
+                anna.wait_for(lambda name=name: anna.texts(room=name, self_=False))  # type: ignore[misc]
+                assert anna.texts(room=name, self_=False) == [f"meanwhile in the {name}"]
+                ben.hears("ben-30", f"meanwhile in the {name}", room=of(ben, name))
+            ben.hears("anna-30", "said to nobody yet", room=of(ben, room))
+            ben.hears("anna-30", "nor this", room=of(ben, lab))
+            assert ben.of("left") == ben.of("rejoined") == anna.all("missed") == []
 
 
 # To and fro
