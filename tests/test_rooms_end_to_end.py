@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -307,3 +309,85 @@ def test_who_records_the_network_finds_no_text_and_no_password(
     for wanted in (*texts, PASSWORD, secret, "conspiracy", *names):
         for form in forms(wanted):
             assert form not in found, (wanted, form)
+
+
+# Rooms side by side
+
+
+def test_several_rooms_at_the_start_each_with_its_secret(server: Server, tmp_path: Path) -> None:
+    """Of three that are named one twice: two outsiders hear what is said where they are, if they
+    know its secret, and nothing else."""
+    number = next(_NUMBERS)
+    open_room, lab, den = (f"{name}-{number}" for name in ("open", "Lab", "den"))
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2\n")
+    options = ("--room", open_room, "--room", f"{lab},{den}", "--room", lab.upper(),
+               "--secret-file", f"{lab.lower()}={secret}", "--input", "json")  # fmt: skip
+    knowing = {"CLIENT_ROOM_SECRET": "hunter2"}
+    with (
+        Client(server, f"bob-{number}", "--room", lab, settings=knowing) as bob,
+        Client(server, f"eve-{number}", "--room", lab) as eve,
+        Client(server, f"zoe-{number}", "--room", den) as zoe,
+        Client(server, f"alice-{number}", *options) as alice,
+    ):
+        assert alice.events[0]["room"] == open_room
+        for room in (lab, den):
+            alice.next("room", room=room)
+        for client in (bob, eve, zoe):
+            client.meets(alice.nick)
+        places = (("one", {}), ("two", {"room": lab.upper()}), ("three", {"room": den}))
+        for text, where in places:
+            alice.say(json.dumps({"text": text, **where}))
+        for text, room in (("one", open_room), ("two", lab), ("three", den)):  # each when it is
+            alice.wait_for(lambda: text in alice.texts(room=room))  # noqa: B023
+        bob.next("message", text="two", room=lab)
+        eve.next("unreadable", reason="secret")
+        zoe.next("message", text="three", room=den)
+        eve.say("let me in")
+        assert alice.next("unreadable", from_=eve.nick)["room"] == lab
+        bob.say("heard")
+        alice.next("message", text="heard", room=lab)
+        bob.hears("two", "heard")
+        eve.hears("let me in")
+        zoe.hears("three")
+        assert alice.errors == ""
+
+
+def test_all_rooms_are_back_after_the_connection_was_lost(server: Server) -> None:
+    number = next(_NUMBERS)
+    rooms = [f"{name}-{number}" for name in ("one", "two", "three")]
+    with (
+        Relay(server.port) as relay,
+        Client(server, f"bob-{number}", "--room", ",".join(rooms), "--input", "json") as bob,
+        Client(relay.address, f"alice-{number}", "--room", ",".join(rooms)) as alice,
+    ):
+        for room in rooms[1:]:
+            alice.next("room", room=room)
+            bob.next("room", room=room)
+        for room in rooms:
+            bob.next("joined", room=room, nick=alice.nick)
+        relay.cut()
+        alice.next("reconnecting")
+        for room in rooms:
+            bob.say(json.dumps({"text": f"in {room}", "room": room}))
+        assert alice.next("reconnected")["resumed"] is True
+        for room in rooms:
+            alice.wait_for(lambda: f"in {room}" in alice.texts(room=room))  # noqa: B023
+        assert not alice.all("missed") and not bob.all("left")
+
+
+def test_the_first_room_roams_if_none_was_named_and_stays_if_it_was(server: Server) -> None:
+    number = next(_NUMBERS)
+    elsewhere = f"cave-{number}"
+    with Client(server, f"alice-{number}") as alice:
+        alice.say(f"/room {elsewhere}")
+        alice.next("room_left", room="default")
+        alice.next("room", room=elsewhere)
+    with Client(server, f"bob-{number}", "--room", "default") as bob:
+        bob.say(f"/room {elsewhere}")
+        bob.next("room", room=elsewhere)
+        bob.say(f"/room den-{number}")  # it is the new one that roams
+        assert bob.next("room_left")["room"] == elsewhere
+        bob.next("room", room=f"den-{number}")
+        bob.say("/room default", "still here")
+        bob.next("message", text="still here", room="default")

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,65 @@ def test_json_is_that_of_connect(server: Server, witness: Client, nick: str) -> 
         assert tail.end() == 0
     found = json.loads(tail.out)
     assert (found["event"], found["from"], found["text"]) == ("message", "witness", "hello")
+
+
+def test_what_is_said_in_several_rooms_is_printed_each_with_its_room(
+    server: Server, witness: Client, nick: str, tmp_path: Path
+) -> None:
+    lab, den = f"{nick}-lab", f"{nick}-den"
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2\n")
+    rooms = ("--room", "default", "--room", lab, "--room", den)
+    options = (*rooms, "--secret-file", f"{lab}={secret}")
+    known = {"CLIENT_ROOM_SECRET": "hunter2"}
+    with (
+        Client(server, f"{nick}-b", "--room", lab, settings=known) as one,
+        Client(server, f"{nick}-c", "--room", lab) as other,
+        ready(server, witness, nick, *options, "--count", "3") as tail,
+    ):
+        one.next("joined", nick=nick)
+        other.next("joined", nick=nick)
+        other.say("nobody reads this")
+        tail.wait_for(lambda: b"cannot be read" in tail.err)
+        one.say("from the lab", f"/msg {nick} for you")
+        tail.wait_for(lambda: tail.out.count(b"\n") == 2)
+        witness.say("from here")
+        assert tail.end() == 0
+    lines = tail.out.decode().splitlines()
+    assert re.fullmatch(rf"▌ \d\d:\d\d \[{lab}\] {nick}-b: from the lab", lines[0])
+    assert f"@ {nick}-b, to you alone: for you" in lines[1]
+    assert re.fullmatch(r"▌ \d\d:\d\d \[default\] witness: from here", lines[2])
+    assert tail.errors.startswith(f"[{lab}] A message from {nick}-c cannot be read")
+    assert tail.errors.count("\n") == 1
+
+
+def test_json_names_the_room_of_each_message(server: Server, witness: Client, nick: str) -> None:
+    lab = f"{nick}-lab"
+    with Client(server, f"{nick}-b", "--room", lab) as other:
+        rooms = ("--room", f"default,{lab}", "--room", lab.upper())
+        with ready(server, witness, nick, *rooms, "--json", "--count", "2") as tail:
+            other.next("joined", nick=nick)
+            other.say("one")
+            tail.wait_for(lambda: bool(tail.out))
+            witness.say("two")
+            assert tail.end() == 0
+    found = [json.loads(line) for line in tail.out.splitlines()]
+    assert [(each["room"], each["text"]) for each in found] == [(lab, "one"), ("default", "two")]
+
+
+def test_one_that_waits_is_in_the_first_room_alone(
+    server: Server, witness: Client, nick: str
+) -> None:
+    lab = f"{nick}-lab"
+    rooms = {"CLIENT_ROOM": f"default,{lab}"}
+    with Client(server, f"{nick}-b", "--room", lab) as other:
+        with visitor("wait", server, nick, "--match", "go", "--raw", **rooms) as wait:
+            witness.next("joined", nick=nick)
+            witness.say("go now")
+            assert wait.end() == 0 and wait.out == b"go now\n"
+        assert other.all("joined", nick=nick) == []
+    with visitor("wait", server, nick, "--match", "go", "--room", "a", "--room", "b") as wait:
+        assert wait.end() == 2 and "it must be one room here" in wait.errors
 
 
 def test_only_what_is_asked_for_is_printed(server: Server, witness: Client, nick: str) -> None:
@@ -153,9 +213,11 @@ def test_who_is_wanted() -> None:
 def test_forms_of_a_message() -> None:
     when = datetime(2026, 1, 2, 3, 4).astimezone()
     said = message("a\tb\x07")
-    assert Printer("text").lines(said, when) == ["▌ 03:04 bob: a   b␇"]
-    assert Printer("raw").lines(said, when) == ["a\tb\x07"]
-    (line,) = Printer("json").lines(said, when)
+    assert Printer("text", ["Default"]).lines(said, when) == ["▌ 03:04 bob: a   b␇"]
+    rooms = ["default", "lab"]
+    assert Printer("text", rooms).lines(said, when) == ["▌ 03:04 [default] bob: a   b␇"]
+    assert Printer("raw", rooms).lines(said, when) == ["a\tb\x07"]
+    (line,) = Printer("json", rooms).lines(said, when)
     assert json.loads(line)["text"] == "a\tb\x07"
     assert words(events.Missed("default", 2)) == "You have missed 2 messages in default."
 

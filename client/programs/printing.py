@@ -5,24 +5,27 @@ from __future__ import annotations
 import selectors
 import stat
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from os import fstat
 
-from client.events import Event, Message
+from client.events import Event, Message, Unreadable, Views, Warning
 from client.output import streams
 from client.output.charset import Charset, terminal_encoding
 from client.output.json import Json, speak_utf8
 from client.output.line_prefix import LinePrefix
 from client.output.lines import Minimal
 from client.output.text import EventText
+from client.views import room_target
+from protocol.safe_text import visible
 from settings import environment
 
 
 class Printer:
     """Prints messages at once.  ``form``: ``text``, safe for a terminal; ``raw``, the text alone
-    as it was sent; ``json``."""
+    as it was sent; ``json``.  Of several ``rooms`` a text says in which one it was said."""
 
-    def __init__(self, form: str) -> None:
+    def __init__(self, form: str, rooms: Sequence[str]) -> None:
         streams.check()
         self._form = form
         if form != "text":
@@ -31,6 +34,17 @@ class Printer:
         if sys.stdout.isatty():
             encoding = terminal_encoding(environment(), encoding)
         self._plain = Minimal(LinePrefix(Charset(encoding)))
+        self._several = len(rooms) > 1
+        if not self._several:  # as if it were shown: then nobody needs to be told
+            shown = room_target(rooms[0])
+            self._plain.lines(Views((shown,), shown), datetime.now(), None)
+
+    def say(self, event: Event) -> None:
+        """What there is to say of an event, on standard error."""
+        text = words(event)
+        if self._several and isinstance(event, Unreadable | Warning) and event.room is not None:
+            text = f"[{visible(event.room)}] {text}"  # they do not name it themselves
+        streams.say(text)
 
     def print(self, message: Message) -> None:
         """Write it, and let it go out.  Raises Unwritable and BrokenPipeError."""
@@ -47,7 +61,7 @@ class Printer:
 
 
 def words(event: Event) -> str:
-    """What there is to say of an event, on standard error."""
+    """What there is to say of an event."""
     rows = EventText(aligned=False).bare_rows(event)
     return "\n".join("".join(span.text for span in row.spans) for row in rows)
 

@@ -239,4 +239,4 @@ class _Send:
                 if ended.status == ExitStatus.TIMED_OUT:
                     raise Ended(ended.status, _("No answer came in time.")) from None
                 raise
-        Printer(self._settings.form).print(self._answer)
+        Printer(self._settings.form, self._settings.client.rooms).print(self._answer)

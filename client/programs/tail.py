@@ -9,9 +9,8 @@ import time
 
 from client import events
 from client.background import StartupKeys
-from client.output import streams
 from client.programs import visit as visits
-from client.programs.printing import OutputReader, Printer, words
+from client.programs.printing import OutputReader, Printer
 from client.programs.visit import LOOK_SECONDS, Ended, Make, Visit
 from client.programs.wanted import Wanted
 from i18n import _
@@ -30,7 +29,8 @@ class _Tail:
 
     def __init__(self, settings: TailSettings) -> None:
         self._settings = settings
-        self._printer, self._reader = Printer(settings.form), OutputReader()
+        self._printer = Printer(settings.form, settings.client.rooms)
+        self._reader = OutputReader()
         self._wanted = Wanted(settings.sender, settings.pattern, settings.private)
         self._left = math.inf if settings.count is None else settings.count  # to be printed
 
@@ -38,6 +38,8 @@ class _Tail:
         """Whether an event is to be printed, or said."""
         if isinstance(event, events.Warning):
             return event.verified
+        if isinstance(event, events.Error):
+            return event.room is not None  # which is closed; there are others
         if isinstance(event, events.Unreadable):
             return self._wanted.is_from(event.sender)
         return isinstance(event, events.Message | events.Missed)
@@ -64,4 +66,4 @@ class _Tail:
                 self._printer.print(event)
                 self._left -= 1
         elif event is not None:
-            streams.say(words(event))
+            self._printer.say(event)

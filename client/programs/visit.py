@@ -94,6 +94,8 @@ class Visit:
             self._emit,
             lambda: self.connection.send(),
             memory=keys.keeper(),
+            others=settings.rooms[1:],
+            roams=False,
         )
         keys.give_secrets(self.session.secrets.give)
         self.user = LocalUser(self.session)
