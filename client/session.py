@@ -238,6 +238,8 @@ class ClientSession:
         handler = HANDLERS.get(type(frame))
         if handler is None:
             raise Unexpected()
+        if isinstance(frame, frames.Entered):
+            self.secrets.salt(frame.room)  # which may be being made: without the lock
         with self._lock:  # as in ``acting``, which takes longer
             for event in handler(self, frame):
                 self._emit(event)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from client import events, open_room, session
@@ -118,6 +120,34 @@ def test_lines_that_wait_to_be_sealed_anew_are_handed_back_in_order() -> None:
     alice.user.say("three")
     alice.session.give_up("disconnected")
     assert [text for text, _ in alice.handed_back()] == ["one", "two", "three"]
+
+
+def test_while_a_rooms_secret_is_still_being_stretched_nothing_else_waits() -> None:
+    """Whoever types, and whoever looks whether the server answers, need the session's lock."""
+    asked, made = threading.Event(), threading.Event()
+
+    def salt() -> bytes:
+        asked.set()
+        assert made.wait(20)
+        return b"salt" * 8
+
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.session.secrets.give("den", "hunter2", salt)
+    alice.session.lose()
+    alice.session.stays_to_join()
+    alice.session.welcome(welcome("alice"))
+    thread = threading.Thread(target=alice.hears, args=den.entering(alice, seq=den.next()))
+    thread.start()
+    try:
+        assert asked.wait(20)
+        assert alice.session._lock.acquire(timeout=10)
+        alice.session._lock.release()
+    finally:
+        made.set()
+        thread.join(20)
+    assert not thread.is_alive()
+    assert alice.session.rooms.live
 
 
 def test_a_room_that_is_wanted_while_another_one_is_being_entered() -> None:

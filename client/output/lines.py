@@ -32,14 +32,20 @@ _NAMING = (
 
 class Minimal:
     """Renders without colours. ``spoken``, for those who hear the lines: no time in front, and a
-    message is one line, however long it is. ``bell``: whether anything may ring."""
+    message is one line, however long it is. ``bell``: whether anything may ring. ``names_rooms``:
+    each line says its room, where else only those of other rooms than the one shown do."""
 
     def __init__(
-        self, prefix: LinePrefix | None = None, *, spoken: bool = False, bell: bool = False
+        self,
+        prefix: LinePrefix | None = None,
+        *,
+        spoken: bool = False,
+        bell: bool = False,
+        names_rooms: bool = False,
     ) -> None:
         self._event_text = EventText(aligned=False)
         self._prefix = prefix or LinePrefix()
-        self._spoken, self._bell = spoken, bell
+        self._spoken, self._bell, self._names_rooms = spoken, bell, names_rooms
         self._notify = "mention"
         self._recent = RecentMessages()
         self._waiting = 0  # lines, because of the server's limit
@@ -91,11 +97,12 @@ class Minimal:
         return mentioned or self._notify == "all"
 
     def _lead(self, event: Event) -> list[Span]:
-        """What stands before the words: the room, if it is another one than is shown, and a mark.
-        No nickname can look like that."""
+        """What stands before the words: the room, if it is to be named, and a mark.  No nickname
+        can look like that."""
         lead, mark = [], _mark(event)
         named = isinstance(event, _NAMING) or getattr(event, "view", None)  # a person's
-        if self._views.is_elsewhere(event) and not named:
+        meant = self._views.home(event) if self._names_rooms else self._views.is_elsewhere(event)
+        if meant and not named:
             room = one_line(str(getattr(event, "room", "")))
             lead = [Span("["), Span(room, names=True), Span("] ")]
         return [*lead, Span(f"{mark} ")] if mark else lead

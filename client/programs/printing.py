@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from os import fstat
 
-from client.events import Event, Message, Unreadable, Views, Warning
+from client.events import Event, Message, Unreadable, Warning
 from client.output import streams
 from client.output.charset import Charset, terminal_encoding
 from client.output.json import Json, speak_utf8
 from client.output.line_prefix import LinePrefix
 from client.output.lines import Minimal
 from client.output.text import EventText
-from client.views import room_target
 from protocol.safe_text import visible
 from settings import environment
 
@@ -33,11 +32,8 @@ class Printer:
         encoding = sys.stdout.encoding or "utf-8"
         if sys.stdout.isatty():
             encoding = terminal_encoding(environment(), encoding)
-        self._plain = Minimal(LinePrefix(Charset(encoding)))
         self._several = len(rooms) > 1
-        if not self._several:  # as if it were shown: then nobody needs to be told
-            shown = room_target(rooms[0])
-            self._plain.lines(Views((shown,), shown), datetime.now(), None)
+        self._plain = Minimal(LinePrefix(Charset(encoding)), names_rooms=self._several)
 
     def say(self, event: Event) -> None:
         """What there is to say of an event, on standard error."""
