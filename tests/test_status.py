@@ -45,7 +45,7 @@ def test_a_server_that_answers_is_described_without_going_in(server: Server) -> 
         assert alice.all("joined") == []
     assert done.status == 0 and done.errors == ""
     assert f"Server: {server.host}:{server.port} answers, over IPv4.\n" in done.out
-    assert re.search(r"^Protocol: version 2\nRound trip: \d+\.\d ms$", done.out, re.MULTILINE)
+    assert re.search(r"^Protocol: version 3\nRound trip: \d+\.\d ms$", done.out, re.MULTILINE)
     assert (facts["reached"], facts["family"], facts["tls"]) == (True, "ipv4", None)
     assert facts["protocol"] == 2 and 0 < facts["round_trip"] < 5
     assert "nick" not in facts and facts["proxy"] is None
