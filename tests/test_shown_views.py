@@ -533,6 +533,19 @@ def test_another_nickname_is_ones_own_in_each_room() -> None:
     assert told == ["· You are now known as ann.", "[lab] · You are now known as ann."]
 
 
+def test_another_nickname_is_said_in_the_view_of_a_person_too(sight: Watched) -> None:
+    sight.shows("@bob", "default", "lab", "ops*", "@bob")
+    for room in ("default", "lab"):
+        sight.takes(events.MemberRenamed(room, "alice", "ann"))
+    assert sight.texts() == ["You are now known as ann."]
+    bob = view("@bob")
+    sight.takes(events.Views((view("default"), bob), bob))
+    rob = PersonTarget("rob", bob.key)
+    sight.takes(events.Views((view("default"), rob), rob))
+    assert sight.texts()[1:] == ["bob is now known as rob."] and sight.lines()[-1] == " @rob>"
+    assert sight.shows("default", "default", "@bob") == ["You are now known as ann."]
+
+
 def test_a_return_to_several_rooms(sight: Watched) -> None:
     sight.takes(events.Reconnected(False))
     assert sight.texts() == ["The connection is back; you have rejoined your rooms."]

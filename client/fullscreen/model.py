@@ -13,7 +13,7 @@ from datetime import datetime
 from client import events
 from client.events import Event
 from client.fullscreen.connection_status import CHANGES, ConnectionStatus
-from client.fullscreen.entry_text import EntryTexts
+from client.fullscreen.entry_text import EntryText, EntryTexts
 from client.fullscreen.repeats import gone_on, repeat_of
 from client.fullscreen.scrollback import (
     GUARDED,
@@ -28,6 +28,7 @@ from client.output.secret_rooms import SecretRooms
 from client.output.shown_views import ViewSummary
 from client.output.text import EventText, one_line
 from client.output.widths import cut
+from client.views import PersonTarget
 from i18n import _
 
 _SHOWN_COLUMNS = 30  # of what was copied
@@ -56,6 +57,7 @@ class Model:
         self._texts = EntryTexts(self._event_text)
         self._secrets = SecretRooms()
         self._settling = 0  # the own line that the next answer is about
+        self._called: dict[str, str] = {}  # key: a person's view; the nickname that it has
         # What was said last of a room's end, and in which view (its key).
         self._parting: list[tuple[Event, datetime, str]] = []
         self._special: dict[type[Event], Callable[..., Alert | None]] = {
@@ -69,6 +71,7 @@ class Model:
             events.TrustSummary: self._trust_summary,
             events.MemberJoined: self._repeated,
             events.MemberLeft: self._repeated,
+            events.MemberRenamed: self._renamed,
             events.Crowd: self._repeated,
             events.Warning: self._warning,
             events.Missed: self._missed,
@@ -144,12 +147,19 @@ class Model:
         """Whether nobody sees what comes at the end of a log."""
         return log is not self.log or self.focused is False or not log.at_end
 
-    def _views_changed(self, event: events.Views, _when: datetime) -> None:
-        """What was said of the end of the room that was shown is read in another one."""
+    def _views_changed(self, event: events.Views, when: datetime) -> None:
+        """What was said of the end of the room that was shown is read in another one; and people
+        have other nicknames."""
         kept = {view.key for view in event.views}
-        for said, when, key in self._parting:
+        for said, then, key in self._parting:
             if key not in kept:
-                self._show(said, when)
+                self._show(said, then)
+        called, people = self._called, [v for v in event.views if isinstance(v, PersonTarget)]
+        self._called = {view.key: view.nick for view in people}
+        for key, nick in self._called.items():
+            if (before := called.get(key, nick)) != nick:
+                renamed = events.MemberRenamed("", before, nick)
+                self._settle(self.scrollbacks.log(key), self._texts.content(renamed), when)
 
     def _note_parting(self, event: Event, when: datetime) -> None:
         about = isinstance(event, events.RoomLeft | events.Error) and event.room is not None
@@ -177,11 +187,19 @@ class Model:
             self.scrollbacks.go_on(log, before, entry)
 
     def _show(self, event: Event, when: datetime) -> None:
-        log = self._log_of(event)
-        content = self._texts.content(event)
+        self._settle(self._log_of(event), self._texts.content(event), when)
+
+    def _settle(self, log: Scrollback, content: EntryText | None, when: datetime) -> None:
         if content is not None:
             entry = ScrollbackEntry(self.scrollbacks.number(), when, content)
             self.scrollbacks.settle(log, entry)
+
+    def _renamed(self, event: events.MemberRenamed, when: datetime) -> None:
+        """Each room tells it; a person with whom one talks has no room to say one's own."""
+        before = self.nick
+        self._show(event, when)
+        if before != self.nick and self.log.is_private:
+            self._settle(self.log, self._texts.content(event), when)
 
     def _warning(self, event: events.Warning, when: datetime) -> None:
         self._repeated(event, when)
