@@ -68,7 +68,7 @@ def _of_person(name: str, person: PersonTarget) -> list[str]:
     """What is said of a person that one talks to alone, the longest first."""
     standing = {"verified": _("verified"), "known": _("known"), "new": _("new, not verified")}
     if person.standing not in standing:
-        return [f"{name} · {_('not here now')}", name]
-    how = standing[person.standing]
-    parts = [f"{name} · {_('to one alone')} · {_('end-to-end')}, {how}", f"{name} · {how}"]
-    return [*parts, name]
+        away = _("not here now")
+        return [f"{name} · {away}", name]
+    how, alone, sealed = standing[person.standing], _("to one alone"), _("end-to-end")
+    return [f"{name} · {alone} · {sealed}, {how}", f"{name} · {how}", name]

@@ -61,7 +61,7 @@ class ScreenFrame:
     ticks: bool
 
 
-class _Place:
+class _Spot:
     """Where somebody is in one view: how far up, what is looked for, and from where that was."""
 
     def __init__(self, scroll: Scroll) -> None:
@@ -77,7 +77,7 @@ class View:
     def __init__(self, model: Model, show: int = 0, charset: Charset | None = None) -> None:
         self._model, self._show = model, show
         self._charset = charset or Charset()
-        self._places: dict[str, _Place] = {}  # key: that of a view
+        self._places: dict[str, _Spot] = {}  # key: that of a view
         self._columns = Columns(80)
         self._now = datetime.min
         self._rows = 1  # for entries, the last time
@@ -85,13 +85,13 @@ class View:
         self._hint = ""
 
     @property
-    def _at(self) -> _Place:
+    def _at(self) -> _Spot:
         """The place in the view that is shown."""
         key = self._model.log.key
         if key not in self._places:
             logs = self._model.scrollbacks
             self._places = {each: at for each, at in self._places.items() if logs.has(each)}
-            self._places[key] = _Place(Scroll(self._lines_of, self._show))
+            self._places[key] = _Spot(Scroll(self._lines_of, self._show))
         return self._places[key]
 
     def entered(self) -> None:

@@ -100,7 +100,8 @@ class Minimal:
         """What stands before the words: the room, if it is to be named, and a mark.  No nickname
         can look like that."""
         lead, mark = [], _mark(event)
-        named = isinstance(event, _NAMING) or getattr(event, "view", None)  # a person's
+        of_one = getattr(event, "private", False) or getattr(event, "to", None)
+        named = isinstance(event, _NAMING) or of_one
         meant = self._views.home(event) if self._names_rooms else self._views.is_elsewhere(event)
         if meant and not named:
             room = one_line(str(getattr(event, "room", "")))
