@@ -170,9 +170,36 @@ def test_a_line_is_run_before_the_next_key_is_pressed(
     at.shown = "two"  # what that line does
     assert keyboard.next_line() == "to two"
     assert keyboard.next_line() == "half!"
-    assert at.pressed == ["ctrl-p", "ctrl-n"] and at.seen == LineView(view="two")
+    assert at.pressed == ["ctrl-p", "ctrl-n"] and at.seen == LineView(entered=True, view="two")
     person.types("\x10\r")
     assert keyboard.next_line() == "back" and at.shown == "one"
+
+
+def test_what_is_shown_is_not_asked_for_between_enter_and_the_line(
+    desk: tuple[Desk, KeyboardInput], person: Person
+) -> None:
+    """Else a line may be taken for one of a view that has come in between, by the network."""
+    at, keyboard = desk
+    asked: list[str] = []
+
+    def shown() -> str:
+        asked.append(at.shown)
+        return at.shown
+
+    at.editor._shown = shown
+    show_line = at.show_line
+
+    def watched(view: LineView) -> None:
+        show_line(view)
+        if view.entered:
+            asked.clear()
+            at.shown = "two"
+
+    at.show_line = watched  # type: ignore[method-assign]
+    person.types("for one\r")
+    assert keyboard.next_line() == "for one" and asked == []
+    person.types("x\r")
+    assert keyboard.next_line() == "x" and at.seen.view == "two"
 
 
 def test_panic_passes_by_what_was_typed_ahead(

@@ -83,6 +83,7 @@ class KeyInput(LineSource):
         self._clock = clock
         self._waiting: deque[KeyPress] = deque()  # that have come and are not pressed yet
         self._read_just_now = False  # they were, and have not waited for anything
+        self._changed = False  # the typed line perhaps, since it was shown
         self._line: str | None = None  # that they have finished
         self._left = False  # what was entered before is still handed out
 
@@ -117,10 +118,15 @@ class KeyInput(LineSource):
         return not self.ended
 
     def _typed(self) -> str | None:
-        """Press the keys that have come, up to the end of a line; None if they end none."""
-        while self._line is None and self._waiting:
-            self._press(self._waiting.popleft())
-            if not self._waiting:
+        """Press the keys that have come, up to the end of a line; None if they end none.
+
+        What is shown is not asked for between Enter and what is done with the line.
+        """
+        while self._line is None and (self._waiting or self._changed):
+            self._changed = bool(self._waiting)
+            if self._waiting:
+                self._press(self._waiting.popleft())
+            else:
                 self._pressed()
         line, self._line = self._line, None
         return line
@@ -152,8 +158,7 @@ class KeyInput(LineSource):
         # Before anything that was typed ahead.
         panic = next((n for n in range(len(names) - 1) if names[n : n + 2] == _PANIC), 0)
         self._waiting.extend(keys[panic:])
-        if not self._waiting:
-            self._pressed()
+        self._changed = True
 
     def _pressed(self) -> None:
         """All that came at once has been dealt with."""
