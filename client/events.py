@@ -6,7 +6,7 @@ The names and keys are a contract with programs that read ``--renderer json``; t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
@@ -25,6 +25,8 @@ class JsonObject:
 
     # Left out where there is nothing to say.
     _optional: ClassVar[tuple[str, ...]] = ()
+    # For the rest of this program, and no key of the contract.
+    _hidden: ClassVar[tuple[str, ...]] = ()
 
     def fields(self) -> dict[str, Any]:
         """The keys and JSON-safe values, without ``event`` and ``time``."""
@@ -32,7 +34,7 @@ class JsonObject:
         return {
             _RENAMED.get(name, name): _plain(value)
             for name, value in values.items()
-            if value is not None or name not in self._optional
+            if (value is not None or name not in self._optional) and name not in self._hidden
         }
 
 
@@ -121,10 +123,12 @@ class Connected(Event):
 
 @dataclass(frozen=True)
 class Message(Event):
-    """``mine``: one's own, once the server has taken it.  ``seq`` is None for private ones."""
+    """``mine``: one's own, once the server has taken it.  ``seq`` is None for private ones.
+    ``bot``: a program answers, and says so; ``keys``: the sender's fingerprint, of others."""
 
     name = "message"
     _optional = ("to", "id")
+    _hidden = ("keys",)
     room: str
     sender: str
     text: str
@@ -135,6 +139,8 @@ class Message(Event):
     kind: str
     to: str | None = None  # of private ones
     id: Tag = None  # of one's own
+    bot: bool = False
+    keys: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -68,15 +68,20 @@ class LocalUser:
     # Lines
 
     def say(
-        self, text: str, kind: str = "text", to: str | None = None, room: str | None = None
+        self,
+        text: str,
+        kind: str = "text",
+        to: str | None = None,
+        room: str | None = None,
+        bot: bool = False,
     ) -> None:
         """Post to the room that is shown; ``kind`` is ``text`` or ``action``.
 
         ``to`` one member: to whoever bears the nickname now, and to nobody else later.  ``room``:
-        only if that is the one.
+        only if that is the one.  ``bot``: a program says so of itself.
         """
         with self._session.acting() as session:
-            line = Line(room or session.room, text, kind, to=to, tag=self._tag)
+            line = Line(room or session.room, text, kind, to=to, tag=self._tag, bot=bot)
             if room is None or room_key(room) == room_key(session.room):
                 self._post(line)
             else:

@@ -171,10 +171,10 @@ class OpenRoom:
             if line.target is None:
                 if line.guarded and not encryption.all_verified():
                     raise NotSealed("unverified")
-                return encryption.seal(line.kind, text, line.post_id)
+                return encryption.seal(line.kind, text, line.post_id, line.bot)
             if line.guarded and not encryption.is_verified(line.target[1]):
                 raise NotSealed("unverified")
-            return encryption.seal_private(*line.target, line.kind, text, line.post_id)
+            return encryption.seal_private(*line.target, line.kind, text, line.post_id, line.bot)
         except (Gone, KeyUnusable):
             raise NotSealed("gone") from None
         except Malformed:
@@ -212,8 +212,9 @@ class OpenRoom:
             return [events.Unreadable(self.name, post.nick, seq, post.reason)]
         to = self._own.nick if seq is None else None
         message = events.Message(
-            self.name, post.nick, post.text, seq, False, seq is None, post.verified, post.kind, to
-        )
+            self.name, post.nick, post.text, seq, False, seq is None, post.verified, post.kind, to,
+            bot=post.bot, keys=post.keys,
+        )  # fmt: skip
         return [message]
 
     def _ignores(self, sender: int, nick: str) -> bool:

@@ -43,7 +43,7 @@ MAX_HANDED_BACK = 100  # that can be sent again
 @dataclass
 class Line:
     """One line of a person's.  ``to`` and ``target`` (id and fingerprint): for one member.
-    ``tag``: what the program that brought it calls it."""
+    ``tag``: what the program that brought it calls it.  ``bot``: a program's answer."""
 
     room: str
     text: str
@@ -51,6 +51,7 @@ class Line:
     guarded: bool = False  # everybody was verified when Enter was pressed
     to: str | None = None
     tag: Tag = None
+    bot: bool = False
     target: tuple[int, bytes] | None = None
     limited: int = 0  # how often it was refused as over a limit
     stale: int = 0  # how often it was refused as that, and
@@ -359,7 +360,7 @@ class Outbox:
     def _shown(self, line: Line) -> list[Event]:
         message = Message(
             line.room, self._own.nick, line.text, line.seq, True, line.target is not None, True,
-            line.kind, line.to, line.tag,
+            line.kind, line.to, line.tag, line.bot,
         )  # fmt: skip
         return [Settled(line.number), message]
 
@@ -380,7 +381,7 @@ class Outbox:
             self._handed_back.remove(line)
         return [
             Line(back.room, back.text, back.kind, to=back.to, tag=back.tag, target=back.target,
-                 number=back.number)
+                 number=back.number, bot=back.bot)
             for back in here[:most]
         ]  # fmt: skip
 

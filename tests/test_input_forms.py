@@ -35,8 +35,10 @@ class Acting(Recorder):
         self.tags.append(tag)
         return _Nothing()
 
-    def say(self, text: str, kind: str = "text", to: Any = None, room: Any = None) -> None:
-        self._note("say", text, kind, to, room)
+    def say(
+        self, text: str, kind: str = "text", to: Any = None, room: Any = None, bot: bool = False
+    ) -> None:
+        self._note("say", text, kind, to, room, *["bot"] * bot)
 
     def reject(self, error: Event) -> None:
         self.events.append(error)
@@ -71,6 +73,8 @@ def test_a_text_is_never_a_command(line: str) -> None:
         ({"text": "x", "to": "bob"}, ("say", "x", "text", "bob", None)),
         ({"text": "x", "room": "lab"}, ("say", "x", "text", None, "lab")),
         ({"text": "x", "kind": "action", "id": 7}, ("say", "x", "action", None, None)),
+        ({"text": "x", "bot": True}, ("say", "x", "text", None, None, "bot")),
+        ({"text": "x", "bot": False}, ("say", "x", "text", None, None)),
         ({"command": "/who"}, ("who",)),
         ({"command": "/quit", "id": ""}, ("quit",)),
     ],
@@ -107,6 +111,8 @@ LONG = "x" * (NAME_CHARS + 1)
         ('{"text": "x", "to": "' + LONG + '"}', "bad_value", "to"),
         ('{"text": "x", "kind": "shout"}', "bad_value", "kind"),
         ('{"text": "x", "kind": ["text"]}', "bad_value", "kind"),
+        ('{"text": "x", "bot": 1}', "bad_value", "bot"),
+        ('{"text": "x", "bot": null}', "bad_value", "bot"),
         ('{"text": "x", "id": true}', "bad_value", "id"),
         ('{"text": "x", "id": 1e999}', "bad_value", "id"),
         ('{"text": "x", "id": 9007199254740992}', "bad_value", "id"),

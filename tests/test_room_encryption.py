@@ -1950,6 +1950,8 @@ def test_a_body_reads_back() -> None:
     assert Body.decode(past.encode()) == past
     absent = padded(json.dumps(body(before=None)))
     assert Body.decode(absent).before is None
+    marked = replace(written, bot=True)
+    assert Body.decode(marked.encode()) == marked and b'"bot"' not in written.encode()
 
 
 def test_an_ordinary_text_stays_in_its_bucket_with_all_that_is_told() -> None:

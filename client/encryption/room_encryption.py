@@ -33,7 +33,7 @@ from dataclasses import replace
 from client.encryption import envelope
 from client.encryption.envelope import Body
 from client.encryption.membership import Membership
-from client.encryption.posts import OpenedPost, SealedPost, Undecryptable, UndecryptablePost
+from client.encryption.posts import OpenedPost, PostId, SealedPost, Undecryptable, UndecryptablePost
 from client.encryption.roster import MemberSet, RosterEntry, RosterHistory
 from client.encryption.run_state import RunState
 from client.encryption.sender_keys import (
@@ -237,16 +237,16 @@ class RoomEncryption:
         """The last change of membership that this client knows."""
         return self._room.history.now.change
 
-    def seal(self, kind: str, text: str, post_id: bytes | None = None) -> SealedPost:
+    def seal(self, kind: str, text: str, post_id: PostId = None, bot: bool = False) -> SealedPost:
         """A post for everybody who is here now.
 
-        ``kind`` is ``text`` or ``action``; ``post_id`` that of an earlier sealing, if it was
-        refused.  The wraps have to go out even if the post does not: nobody is given the same
-        chain twice.  Raises Malformed if ``text`` is not text (lone surrogates).
+        ``kind`` is ``text`` or ``action``; ``post_id`` that of a sealing that was refused; ``bot``:
+        a program answers.  The wraps have to go out even if the post does not: nobody is given the
+        same chain twice.  Raises Malformed if ``text`` is not text (lone surrogates).
         """
         room = self._room
         room.expected.clear()  # it was said to those who are here: whoever comes now is told of
-        body = self._body(kind, text, post_id)
+        body = self._body(kind, text, post_id, bot)
         plain = body.encode()
         if room.chain is None or room.chain.n >= EPOCH_POSTS:
             room.chain = self._new_chain(ROOM_AUDIENCE)
@@ -259,7 +259,8 @@ class RoomEncryption:
         return SealedPost(room.history.now.change, wraps, box, body.id, warnings)
 
     def seal_private(
-        self, to: int, fingerprint: bytes, kind: str, text: str, post_id: bytes | None = None
+        self, to: int, fingerprint: bytes, kind: str, text: str, post_id: PostId = None,
+        bot: bool = False,
     ) -> SealedPost:
         """A post for one other member, by id and keys, with a chain of its own.
 
@@ -272,7 +273,7 @@ class RoomEncryption:
             raise Gone()
         if self._trust.is_refused(fingerprint):
             raise KeyUnusable()
-        body = self._body(kind, text, post_id)
+        body = self._body(kind, text, post_id, bot)
         plain = body.encode()
         audience = member_audience(to, fingerprint)
         chain = self._new_chain(audience)
@@ -406,11 +407,11 @@ class RoomEncryption:
     def _new_chain(self, audience: bytes) -> SenderChain:
         return SenderChain.start(self._run.next_epoch(self._room.key, audience))
 
-    def _body(self, kind: str, text: str, post_id: bytes | None) -> Body:
+    def _body(self, kind: str, text: str, post_id: PostId, bot: bool) -> Body:
         new_id = secrets.token_bytes(POST_ID_BYTES)
         history = self._room.history
         seen = history.now.transcript.seen()
-        return Body(post_id or new_id, kind, text, seen, history.unacknowledged())
+        return Body(post_id or new_id, kind, text, seen, history.unacknowledged(), bot)
 
     def _box(self, chain: SenderChain, context: Context, plain: bytes) -> Box:
         room = self._room
@@ -471,13 +472,14 @@ class RoomEncryption:
     ) -> tuple[OpenedPost, list[TrustWarning]]:
         room = self._room
         self._run.replay_guard.move(context, box.epoch, box.n, self._run.fingerprints)
-        if not self._run.ids.add((entry.fingerprint, body.id)):
+        keys = entry.fingerprint
+        if not self._run.ids.add((keys, body.id)):
             raise Undecryptable(entry.nick, "replay", "replay")
         claims = body.claims(change)
         differ = [at for at, seen in claims if not room.history.agrees(at, seen)]
         codes = room.differs(entry.id, *differ)
         verified = self._is_verified(entry)
-        opened = OpenedPost(entry.nick, body.kind, body.text, body.id, verified)
+        opened = OpenedPost(entry.nick, body.kind, body.text, body.id, verified, body.bot, keys)
         return opened, [TrustWarning(code, entry.nick) for code in codes]
 
 
