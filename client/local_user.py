@@ -13,7 +13,7 @@ from functools import partial
 
 from client import refusals
 from client.encryption import safety_numbers
-from client.events import Error, Event, Invite, MemberList, Notice, Tag
+from client.events import Error, Event, Invite, MemberList, Message, Notice, Tag
 from client.outbox import MAX_HANDED_BACK, Line, Switch
 from client.session import ClientSession
 from i18n import _
@@ -97,6 +97,20 @@ class LocalUser:
         Again, it is for nobody whom it was not for the first time.
         """
         with self._session.acting():
+            self._post(line)
+
+    def answer(self, message: Message, text: str) -> None:
+        """Post what a program says to a message, to where that came from: to its room, or to
+        nobody but its sender, by the keys that it was signed with."""
+        with self._session.acting() as session:
+            line = Line(message.room, text, "text", bot=True)
+            if message.private:
+                line.room, line.to = session.room, message.sender
+                found = None if session.here is None else session.here.bearer(message.keys)
+                if found is None:
+                    session.show(*session.outbox.hand_back(line, "gone"))
+                    return
+                line.to, line.target = found.nick, (found.id, found.bundle.fingerprint)
             self._post(line)
 
     def resend(self, everything: bool = False) -> None:

@@ -93,6 +93,10 @@ class OpenRoom:
         found = self.encryption.find(nick)
         return None if found is None or found.id == self.id else found
 
+    def bearer(self, keys: bytes | None) -> frames.MemberLine | None:
+        """The other member with these keys, under whatever nickname by now."""
+        return next((each for each in self.others() if each.bundle.fingerprint == keys), None)
+
     def is_verified(self, member: frames.MemberLine) -> bool:
         """Whether this member's keys were compared, or are one's own."""
         return self.encryption.is_verified(member.bundle.fingerprint)

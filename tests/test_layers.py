@@ -212,7 +212,7 @@ INNER: dict[str, str] = {
         __init__
         token status programs
         connect
-        serve history identity proxies
+        serve history identity proxies inherited
         sources
         servers
         dotenv_file
@@ -255,7 +255,7 @@ INNER: dict[str, str] = {
         token status
         app programs
         console opening
-        history identity.command fullscreen
+        history identity.command fullscreen bots
         output
         input
         output.widths
@@ -272,6 +272,11 @@ INNER: dict[str, str] = {
         private_file
         sealed_file messages cheatsheet own_name ignored pacing
         events
+    """,
+    "client.bots": """
+        responder
+        posix windows
+        outcome
     """,
     "client.connection": """
         connection
