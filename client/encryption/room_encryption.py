@@ -34,7 +34,7 @@ from client.encryption import envelope
 from client.encryption.envelope import Body
 from client.encryption.membership import Membership
 from client.encryption.posts import OpenedPost, PostId, SealedPost, Undecryptable, UndecryptablePost
-from client.encryption.roster import MemberSet, RosterEntry, RosterHistory
+from client.encryption.roster import MemberSet, RosterDraft, RosterEntry, RosterHistory
 from client.encryption.run_state import RunState
 from client.encryption.sender_keys import (
     ROOM_AUDIENCE,
@@ -75,15 +75,15 @@ class RoomEncryption:
         own, warnings = self._own_line(me, members, change)
         if not run.moved_on(log_id, change):
             warnings.append(TrustWarning("bad_roster", None))
-        roster = MemberSet({me: own})
-        for entry in (RosterEntry(line) for line in members if line.id != me):
-            if not roster.takes(entry) or roster.get(entry.id) or entry.member.joined > change:
+        roster = RosterDraft(own)
+        for entry in (run.entry(line) for line in members if line.id != me):
+            if not roster.takes(entry) or entry.member.joined > change:
                 warnings.append(TrustWarning("bad_roster", entry.nick))
                 continue  # with no place in the roster it gets no keys
             warnings += self._met(entry, roster, guarded)
-            roster = roster.with_entry(entry)
+            roster.add(entry)
         self._trust.remember(own)
-        history = RosterHistory(log_id, change, roster)
+        history = RosterHistory(log_id, change, roster.members())
         self._room = Membership(room_key(room), log_id, me, salt, history)
         self._room.comes_after(run.memberships.get(self._room.key))
         run.memberships[self._room.key] = self._room
@@ -94,7 +94,7 @@ class RoomEncryption:
 
     def joined(self, seq: int, member: MemberLine) -> list[TrustWarning]:
         """The log's entry ``seq``: a newcomer."""
-        room, entry = self._room, RosterEntry(member)
+        room, entry = self._room, self._run.entry(member)
         known = room.history.entry(member.id)  # an id is never given again
         if not room.counts(seq) or known or not room.roster.takes(entry):
             return self._contradiction(seq, entry.nick)
@@ -375,7 +375,9 @@ class RoomEncryption:
         warnings = [] if genuine else [TrustWarning("bad_roster", own.nick or None)]
         return RosterEntry(replace(own, bundle=bundle)), warnings
 
-    def _met(self, entry: RosterEntry, others: MemberSet, guarded: bool) -> list[TrustWarning]:
+    def _met(
+        self, entry: RosterEntry, others: MemberSet | RosterDraft, guarded: bool
+    ) -> list[TrustWarning]:
         """``entry`` appears; ``guarded``: everybody else was verified until now."""
         warnings = self._alike(entry, others, self._run.meet(entry))
         if guarded and not self._is_verified(entry):
@@ -383,7 +385,10 @@ class RoomEncryption:
         return warnings
 
     def _alike(
-        self, entry: RosterEntry, others: MemberSet, warnings: list[TrustWarning]
+        self,
+        entry: RosterEntry,
+        others: MemberSet | RosterDraft,
+        warnings: list[TrustWarning],
     ) -> list[TrustWarning]:
         """``warnings``, and that its nickname looks like another's: no honest server grants one."""
         if others.has_look_alike(entry) and "bad_roster" not in [each.code for each in warnings]:
