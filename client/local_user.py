@@ -40,6 +40,11 @@ class LocalUser:
         finally:
             self._tag = None
 
+    @property
+    def tag(self) -> Tag:
+        """Of the line that is being acted on, for what will be told of it later."""
+        return self._tag
+
     def emit(self, event: Event) -> None:
         """Show an event that has to do with nothing here."""
         self._session.emit(self._tagged(event))

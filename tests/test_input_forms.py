@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,6 +206,28 @@ def test_what_the_server_refuses_a_command_comes_back_with_its_id(
     told(ann, command="/me waves", id="me")
     assert ann.next("message", kind="action")["id"] == "me"
     assert not ben.all("message")
+
+
+def test_a_look_into_the_history_that_fails_is_told_with_its_id(
+    server: Server, room: str, tmp_path: Path
+) -> None:
+    """Though another thread finds it out, when other commands have come already."""
+    kept = {"XDG_STATE_HOME": str(tmp_path), "HISTORY_PASSPHRASE": "correct horse battery staple"}
+    options = ("--room", room, "--input", "json")
+    with Client(server, f"ann-{room}", *options, "--history", settings=kept) as ann:
+        told(ann, text="recorded", id="text")
+        ann.next("message", id="text")
+        told(ann, command="/history", id="found")
+        assert len(ann.next("history")["messages"]) == 1
+        shutil.rmtree(tmp_path)
+        told(ann, command="/history 5", id="lost")
+        told(ann, command="/nosuch", id="other")
+        found = {ann.next("error")["id"]: None for _ in range(2)}
+        assert found.keys() == {"lost", "other"}
+    with Client(server, f"ben-{room}", *options) as ben:
+        told(ben, command="/history", id=0)
+        error = ben.next("error")
+        assert (error["code"], error["id"]) == ("no_history", 0)
 
 
 def test_the_lines_of_a_log_are_all_sent(server: Server, room: str) -> None:

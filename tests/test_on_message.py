@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from client import events
+from client.bots import outcome
 from client.bots.posix import PosixRun
 from client.bots.responder import QUEUE_MESSAGES, Responder
 from settings import SettingsError, Sources, client_settings, without_settings
@@ -293,7 +294,29 @@ def test_an_answer_does_not_follow_to_another_room(
 def test_two_programs_do_not_answer_each_other(
     server: Server, room: str, pair: tuple[Client, Client]
 ) -> None:
-    """But where one of them is asked to; and none does what its own client says."""
+    """Nor does one do what its own client says."""
+    ann, bot = pair
+    options = ("--room", room, "--on-message", "printf 'echo again'")
+    with Client(server, f"cue-{room}", *options) as cue:
+        for client in pair:
+            client.meets(cue.nick)
+        ann.say("echo once")
+        cue.wait_for(lambda: len(cue.texts(from_=bot.nick)) == 1)
+        bot.wait_for(lambda: len(bot.texts(from_=cue.nick)) == 1)
+        bot.say("echo of its own")  # a person's, and so the other program's business
+        bot.wait_for(lambda: len(bot.texts(from_=cue.nick)) == 2)
+        ann.say("echo last")
+        bot.next("message", text="last", self_=True)
+        assert bot.texts(self_=True, bot=True) == ["once", "last"]
+        cue.wait_for(lambda: len(cue.texts(self_=True)) == 3)
+        ann.say("nothing")
+        ann.wait_for(lambda: len(ann.texts(from_=cue.nick)) == 4)
+        cue.wait_for(lambda: len(cue.texts(from_=bot.nick)) == 3)
+
+
+def test_one_that_is_asked_to_answers_programs(
+    server: Server, room: str, pair: tuple[Client, Client]
+) -> None:
     ann, bot = pair
     options = ("--room", room, "--on-message", "cat", "--on-bots")
     with Client(server, f"cat-{room}", *options) as cat:
@@ -470,12 +493,13 @@ def test_what_is_just_being_started_is_ended_too(tmp_path: Path) -> None:
         made = Running(["sh", "-c", script], hold=True)
         made.take(message("one"))
         made.starts()
-        stopping = threading.Thread(target=made.responder.stop, args=[DEADLINE])
+        stopping = threading.Thread(target=made.responder.stop, args=[outcome.SECONDS / 2])
         stopping.start()
         while not made.responder._stopped:
             os.sched_yield()
         made.go_on()
         stopping.join()
+        assert not made.responder._thread.is_alive()
         assert made.shown == [message("one")] and made.posted == []
         assert made.responder._running is None
 
