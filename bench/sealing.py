@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from client.encryption.encryption import Encryption
 from client.encryption.posts import OpenedPost, SealedPost
 from client.encryption.room_encryption import RoomEncryption
 from protocol.frames import MemberLine
-from protocol.keys import Identity
+from protocol.keys import Bundle, Identity
 
 POSTS = 200
 TEXT = "x" * 300
@@ -59,7 +60,11 @@ def main(members: int) -> None:
         rows.append([what, f"{cpu:.3f} ms", f"{wall:.3f} ms"])
 
     writing = Encryption(sender).enter(*room, 1, lines, members)
-    reading, cpu, wall = _timed(lambda: Encryption(reader).enter(*room, 2, lines, members))
+    # As they come over the wire: of the sender's, the signatures have been checked by now.
+    others = [
+        replace(line, bundle=Bundle.from_fields(line.bundle.to_fields())) for line in lines
+    ]
+    reading, cpu, wall = _timed(lambda: Encryption(reader).enter(*room, 2, others, members))
     add("reader: the roster", cpu, wall)
     sealed, cpu, wall = _timed(lambda: writing.seal("text", TEXT))
     add(f"sender: the first post, with {members - 1} wraps", cpu, wall)

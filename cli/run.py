@@ -91,7 +91,9 @@ def _serve(sources: Sources) -> int:
 def _connect(sources: Sources) -> int:
     streams.check()
     chosen = settle(settings.client_settings, sources)
-    if chosen.listen and chosen.renderer == "rich" and not chosen.spoken:
+    if chosen.on_message is not None:
+        _check_program(chosen.on_message[0])
+    elif chosen.listen and chosen.renderer == "rich" and not chosen.spoken:
         if streams.is_terminal(sys.stdin) and streams.is_terminal(sys.stdout):
             sentence = _("CLIENT_LISTEN (--listen) needs --renderer minimal or json on a terminal.")
             raise SettingsError(sentence)
@@ -117,6 +119,15 @@ def _connect(sources: Sources) -> int:
 def _check_name(chosen: ClientSettings) -> None:
     """Raises ``UnknownServer``, if somebody is about to be asked for a passphrase in vain."""
     asking.check_name((chosen.server, chosen.port) if chosen.proxy is None else None)
+
+
+def _check_program(name: str) -> None:
+    """Raises SettingsError where there is none, rather than at the first message."""
+    from shutil import which
+
+    if which(name) is None:
+        sentence = _("There is no program {program} that can be run (--on-message).")
+        raise SettingsError(sentence.format(program=repr(name)))
 
 
 def _with_passphrase(chosen: ClientSettings) -> ClientSettings:

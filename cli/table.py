@@ -73,6 +73,8 @@ CONNECT = Subcommand(
         *_ALWAYS,
         "CLIENT_INPUT",
         "CLIENT_LISTEN",
+        "--on-message",
+        "--on-bots",
         "CLIENT_BELL",
         "CLIENT_TYPE_AHEAD",
         "CLIENT_MOUSE",
@@ -93,6 +95,7 @@ CONNECT = Subcommand(
         "{run} connect chat.example.org 1000 --ssl --token TOKEN",
         "{run} connect 'cmdchat://chat.example.org/team#secret' alice",
         "echo hello | {run} connect localhost 1000 bob --password-file pw --renderer json",
+        "{run} connect localhost 1000 bot --password-file pw --on-message ./answer",
     ),
     rooms=True,
 )

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -24,15 +25,23 @@ from client.output.screen import local_now
 from client.session import ClientSession
 from i18n import _, plural
 from protocol.invite import InviteLink
-from settings import ClientSettings, SettingsError, environment, history_folder
+from settings import (
+    ClientSettings,
+    SettingsError,
+    environment,
+    history_folder,
+    without_settings,
+)
 from settings.exit_status import ExitStatus
 from transport import CertificateUnusable, tls
 
 if TYPE_CHECKING:
+    from client.bots.responder import Responder
     from client.history.recorder import Recorder
 
 PANIC_SCREEN_SECONDS = 0.5  # for the screen: GNU screen is written some 12 KB
 PANIC_SECONDS = 0.2  # for the network's thread, and for the history's file
+PROGRAM_SECONDS = 2.0  # for a program that is just being started to be ended
 ANSWERS_SECONDS = 300.0  # for each answer to lines that were piped in, once they are sent
 QUIT_SECONDS = 2.0  # for the answers to lines that are under way when somebody leaves
 _LOOK_SECONDS = 0.2  # while something else than the queue is waited for
@@ -126,14 +135,14 @@ class _Client:
             on_gone=self._on_gone,
             on_drop=lambda: self._commands.user.drop(),
         )
-        show = self._console.screen.show
+        self._responder = self._make_responder()
         self._keeper = keys.keeper()
         self._session = ClientSession(
             keys.identity(),
             self._address,
             settings.username or "",
             settings.room,
-            show if history is None else history.before(show),
+            self._taken_by_all(self._console.screen.show),
             lambda: self._connection.send(),
             proxy=None if settings.proxy is None else settings.proxy.host,
             memory=self._keeper, others=settings.rooms[1:], roams=not settings.rooms_named,
@@ -170,8 +179,41 @@ class _Client:
             await_room=console.screen.await_room,
         )
 
+    def _taken_by_all(self, show: Callable[[events.Event], None]) -> Callable[[events.Event], None]:
+        """``show``, and before or after it whatever else takes events."""
+        if self._history is not None:
+            show = self._history.before(show)
+        return show if self._responder is None else self._responder.before(show)
+
+    def _make_responder(self) -> Responder | None:
+        """What answers messages by a program, not started yet, if anything does."""
+        if self._settings.on_message is None:
+            return None
+        from client.bots.responder import Responder  # nothing of it is loaded for nobody
+
+        return Responder(
+            self._settings.on_message,
+            without_settings(environment()),
+            self._settings.on_bots,
+            post=lambda message, text: LocalUser(self._session).answer(message, text),
+            most=lambda: self._session.outbox.most or 0,
+            now=local_now,
+        )
+
     def run(self) -> int:
         """The main thread: reads lines until there are no more, or nobody to send them to."""
+        responder = self._responder
+        try:
+            return self._run()
+        finally:  # whatever it is that ends here
+            if responder is not None:
+                responder.stop(PROGRAM_SECONDS)
+
+    def _stop_program(self, seconds: float = PROGRAM_SECONDS) -> None:
+        if self._responder is not None:
+            self._responder.stop(seconds)
+
+    def _run(self) -> int:
         if self._keeper is not None:
             self._keeper.tell(self._warn_identity)
         heed(self._interrupt)
@@ -204,6 +246,8 @@ class _Client:
     def _chat_on_screen(self) -> int:
         """Read lines, also before the room is entered, where that takes its time."""
         self._say_history(joined=True)
+        if self._responder is not None:
+            self._responder.start()
         # Not before: while the keyboard is not seized, Ctrl-C ends an attempt that hangs.
         with self._console:
             self._read_lines()
@@ -242,6 +286,7 @@ class _Client:
         if pipe_ended and self._settings.listen:
             while not self._quitting and not self._connection.over and not self._gone:
                 self._news.get()
+        self._stop_program()
         wants_away = self._quitting or not pipe_ended
         if wants_away:
             self._console.screen.hurry()
@@ -271,6 +316,7 @@ class _Client:
         """Leave within a second, whatever hangs: nobody's answer is waited for."""
         heed(signal.SIG_IGN)
         self._connection.abort()
+        self._stop_program(PANIC_SECONDS)
         self._console.vanish(PANIC_SCREEN_SECONDS)
         status = ExitStatus.LEFT
         # First, since it is quick, and names everybody.

@@ -48,8 +48,8 @@ class CommandContext:
     """What lines act on.
 
     ``emit`` shows an event in its place; ``look_back`` shows what was recorded of a room: so many
-    messages with a text in them, None where nothing is recorded; ``find`` looks for a text in what
-    is shown; ``clock`` is the local time.
+    messages with a text in them, or an error with a tag, None where nothing is recorded; ``find``
+    looks for a text in what is shown; ``clock`` is the local time.
     """
 
     user: LocalUser
@@ -57,7 +57,7 @@ class CommandContext:
     reconnect: Callable[[], None]
     panic: Callable[[bool, bool], None]  # whether the history goes, and the identity
     quit: Callable[[], None]
-    look_back: Callable[[str, int, str], None] | None
+    look_back: Callable[[str, int, str, events.Tag], None] | None
     find: Callable[[str | None], None]
     clock: Callable[[], datetime]
     renderer: str
@@ -192,7 +192,7 @@ def _history(call: Call) -> None:
     if call.context.look_back is None:
         call.context.emit(events.Error("no_history", messages.history("off")))
     else:
-        call.context.look_back(call.user.room, count, text)
+        call.context.look_back(call.user.room, count, text, call.user.tag)
 
 
 def _time(call: Call) -> None:

@@ -9,7 +9,7 @@ whose key is its ``view``; all others to the view that is shown when they come.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
@@ -30,7 +30,7 @@ class JsonObject:
 
     # Left out where there is nothing to say.
     _optional: ClassVar[tuple[str, ...]] = ()
-    # For screens, and no key of the contract.
+    # For screens and the rest of this program, and no key of the contract.
     _hidden: ClassVar[tuple[str, ...]] = ()
 
     def fields(self) -> dict[str, Any]:
@@ -131,11 +131,12 @@ class Connected(Event):
 @dataclass(frozen=True)
 class Message(Event):
     """``mine``: one's own, once the server has taken it.  ``seq`` is None for private ones, whose
-    ``room`` is the one that they came through, and ``view`` the key of the person's view."""
+    ``room`` is the one that they came through, and ``view`` the key of the person's view.
+    ``bot``: a program answers, and says so; ``keys``: the sender's fingerprint, of others."""
 
     name = "message"
     _optional = ("to", "id")
-    _hidden = ("view",)
+    _hidden = ("view", "keys")
     room: str
     sender: str
     text: str
@@ -146,7 +147,9 @@ class Message(Event):
     kind: str
     to: str | None = None  # of private ones
     id: Tag = None  # of one's own
+    bot: bool = False
     view: str | None = None
+    keys: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ _OF_TEXT = {
     "to": _NAME,
     "kind": _Key('"text" | "action"', lambda value: value in ("text", "action")),
     "id": _ID,
+    "bot": _Key("true | false", lambda value: isinstance(value, bool)),
 }
 _OF_COMMAND = {"command": _Key('"/…"', _is_command), "id": _ID}
 
@@ -79,7 +80,7 @@ def run_object(line: str, context: CommandContext) -> None:
             run_line(found["command"], context)
         else:
             kind, to, room = found.get("kind", "text"), found.get("to"), found.get("room")
-            context.user.say(found["text"], kind, to, room)
+            context.user.say(found["text"], kind, to, room, found.get("bot", False))
 
 
 def _object(line: str) -> dict[str, Any] | None:

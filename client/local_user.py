@@ -14,7 +14,7 @@ from functools import partial
 from client import refusals
 from client.encryption import safety_numbers
 from client.entrance import Entrance
-from client.events import Error, Event, Invite, MemberList, Notice, Tag
+from client.events import Error, Event, Invite, MemberList, Message, Notice, Tag
 from client.open_room import OpenRoom
 from client.outbox import MAX_HANDED_BACK, Line
 from client.session import ClientSession
@@ -45,6 +45,11 @@ class LocalUser:
             yield
         finally:
             self._tag = None
+
+    @property
+    def tag(self) -> Tag:
+        """Of the line that is being acted on, for what will be told of it later."""
+        return self._tag
 
     def emit(self, event: Event) -> None:
         """Show an event that has to do with nothing here."""
@@ -152,12 +157,17 @@ class LocalUser:
     # Lines
 
     def say(
-        self, text: str, kind: str = "text", to: str | None = None, room: str | None = None
+        self,
+        text: str,
+        kind: str = "text",
+        to: str | None = None,
+        room: str | None = None,
+        bot: bool = False,
     ) -> None:
         """Post to the view that is shown, or was seen to be; ``kind`` is ``text`` or ``action``.
 
         ``to`` one member: to whoever bears the nickname now, and to nobody else later.  ``room``:
-        to that room, if it is open, or to a member of it.
+        to that room, if it is open, or to a member of it.  ``bot``: a program says so of itself.
         """
         with self._session.acting() as session:
             view = session.views.shown if self._seen is None else self._seen
@@ -167,7 +177,7 @@ class LocalUser:
             else:
                 gone = to is None and session.views.find(view.key) is None
             name = entrance.name if entrance is not None else room or session.room
-            line = Line(name, text, kind, to=to, tag=self._tag)
+            line = Line(name, text, kind, to=to, tag=self._tag, bot=bot)
             if gone:
                 line.view = view.key
                 session.show(*session.outbox.hand_back(line, "left_room"))
@@ -200,6 +210,25 @@ class LocalUser:
         """
         with self._session.acting():
             self._post(line)
+
+    def answer(self, message: Message, text: str) -> None:
+        """Post what a program says to a message, to where that came from: to its room, or to
+        nobody but its sender, by the keys that it was signed with."""
+        with self._session.acting() as session:
+            line, within = Line(message.room, text, "text", bot=True), None
+            if message.private:
+                line.to = message.sender
+                stays = session.stays()
+                found = next(((x, y) for x in stays if (y := x.bearer(message.keys))), None)
+                if found is None:
+                    line.view = message.view or session.views.shown.key
+                    session.show(*session.outbox.hand_back(line, "gone"))
+                    return
+                stay, member = found
+                within = session.rooms.find(stay.name)
+                line.to, line.target = member.nick, member.bundle.fingerprint
+                line.view = stay.meet(member).key
+            self._post(line, within)
 
     def resend(self, everything: bool = False) -> None:
         """Send again what was handed back in the view that is shown: the oldest line, or all."""

@@ -91,6 +91,10 @@ class OpenRoom:
         found = self.encryption.find(nick)
         return None if found is None or found.id == self.id else found
 
+    def bearer(self, keys: bytes | None) -> frames.MemberLine | None:
+        """The other member with these keys, under whatever nickname by now."""
+        return next((each for each in self.others() if each.bundle.fingerprint == keys), None)
+
     def is_verified(self, member: frames.MemberLine) -> bool:
         """Whether this member's keys were compared, or are one's own."""
         return self.encryption.is_verified(member.bundle.fingerprint)
@@ -185,13 +189,15 @@ class OpenRoom:
             if line.target is None:
                 if line.guarded and not encryption.all_verified():
                     raise NotSealed("unverified")
-                return encryption.seal(line.kind, text, line.post_id)
+                return encryption.seal(line.kind, text, line.post_id, line.bot)
             if line.guarded and not encryption.is_verified(line.target):
                 raise NotSealed("unverified")
             member = self.target(line)
             if member is None:
                 raise NotSealed("gone")
-            return encryption.seal_private(member.id, line.target, line.kind, text, line.post_id)
+            return encryption.seal_private(
+                member.id, line.target, line.kind, text, line.post_id, line.bot
+            )
         except (Gone, KeyUnusable):
             raise NotSealed("gone") from None
         except Malformed:
@@ -233,7 +239,7 @@ class OpenRoom:
             view = None if member is None else self.meet(member, wrote=True).key
         message = events.Message(
             self.name, post.nick, post.text, seq, False, seq is None, post.verified, post.kind, to,
-            view=view,
+            bot=post.bot, view=view, keys=post.keys,
         )  # fmt: skip
         return [*self._views.news(), message]
 

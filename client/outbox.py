@@ -43,9 +43,9 @@ MAX_HANDED_BACK = 100  # that can be sent again
 @dataclass
 class Line:
     """One line of a person's.  ``to`` and ``target`` (a fingerprint): for one member, through
-    ``room`` or whichever is shared.  ``tag``: what the program that brought it calls it.  ``view``:
-    the key of the view that it belongs to; ``typed``: of that in which it was typed; ``at``: the
-    room that it was sealed for."""
+    ``room`` or whichever is shared.  ``tag``: what the program that brought it calls it.  ``bot``:
+    a program's answer.  ``view``: the key of the view that it belongs to; ``typed``: of that in
+    which it was typed; ``at``: the room that it was sealed for."""
 
     room: str
     text: str
@@ -53,6 +53,7 @@ class Line:
     guarded: bool = False  # everybody was verified when Enter was pressed
     to: str | None = None
     tag: Tag = None
+    bot: bool = False
     target: bytes | None = None
     view: str = ""
     typed: str = ""
@@ -431,7 +432,7 @@ class Outbox:
     def _shown(self, line: Line) -> list[Event]:
         message = Message(
             line.room, self._own.nick, line.text, line.seq, True, line.target is not None, True,
-            line.kind, line.to, line.tag, line.person,
+            line.kind, line.to, line.tag, line.bot, line.person,
         )  # fmt: skip
         return [Settled(line.number), message]
 
@@ -453,7 +454,7 @@ class Outbox:
             self._handed_back.remove(line)
         return [
             Line(back.room, back.text, back.kind, to=back.to, tag=back.tag, target=back.target,
-                 view=back.view, typed=back.typed, number=back.number)
+                 view=back.view, typed=back.typed, number=back.number, bot=back.bot)
             for back in here[:most]
         ]  # fmt: skip
 

@@ -16,6 +16,7 @@ from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
 from settings.history import HistorySettings, history_folder, history_settings
 from settings.identity import IdentitySettings, identity_settings
+from settings.inherited import without_settings
 from settings.programs import (
     SendSettings,
     TailSettings,
@@ -69,6 +70,7 @@ __all__ = [
     "tail_settings",
     "token_settings",
     "wait_settings",
+    "without_settings",
 ]
 
 

@@ -79,6 +79,8 @@ class ClientSettings(Destination):
     heartbeat: float | None = None  # None: as the server wants them
     identity: str | None = None  # its file; None: keys that end with the program
     identity_passphrase: str | None = field(default=None, repr=False)
+    on_message: tuple[str, ...] | None = field(default=None, repr=False)  # a program, its arguments
+    on_bots: bool = False
 
     @property
     def room(self) -> str:
@@ -118,7 +120,17 @@ def client_settings(sources: Sources, one_room: bool = False) -> ClientSettings:
     values["identity_passphrase"] = None
     if values["identity"]:
         values |= sources.secret(IDENTITY_PASSPHRASES)
-    return ClientSettings(**values)
+    return ClientSettings(**values | _program(sources, values["listen"]))
+
+
+def _program(sources: Sources, listen: bool) -> dict[str, Any]:
+    """What is run for each message.  Only whoever types a command line may say that: a file that is
+    found somewhere would have it run whatever it names."""
+    on_message, on_bots = sources.typed("--on-message"), bool(sources.typed("--on-bots"))
+    if on_bots and on_message is None:
+        raise SettingsError(_("--on-bots is about --on-message: give both, or neither."))
+    listen = listen or on_message is not None
+    return {"on_message": on_message, "on_bots": on_bots, "listen": listen}
 
 
 def address(sources: Sources) -> tuple[Any, int]:

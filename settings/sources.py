@@ -149,6 +149,16 @@ class Sources:
         self._use(given)
         return given.parse()
 
+    def typed(self, name: str) -> Any:
+        """What the command line says of it, and nothing else may say; None where it says nothing.
+
+        Raises ``SettingsError``.
+        """
+        value = self.args.get(name)
+        if not isinstance(value, str):
+            return None
+        return SourceValue(ROWS[name], 1, _COMMAND, value).parse()
+
     def _use(self, given: SourceValue) -> None:
         if given.source == self.dotenv.name:
             self.dotenv.taken.add(given.row.name)

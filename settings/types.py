@@ -188,6 +188,19 @@ def pattern(text: str) -> re.Pattern[str]:
         raise ValueError(sentence.format(reason=error)) from None
 
 
+def command(text: str) -> tuple[str, ...]:
+    """A program and its arguments, split as a shell splits words, though no shell runs it."""
+    import shlex
+
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    if not words or not words[0]:
+        raise ValueError(_("it must be a program and its arguments, each quote closed"))
+    return tuple(words)
+
+
 def nickname(text: str) -> str:
     """A nickname by the protocol's rules, in its normal form."""
     from protocol.errors import ChatError

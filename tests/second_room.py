@@ -35,6 +35,7 @@ class Post(NamedTuple):
     kind: str
     private: bool = False
     own: bool = False
+    bot: bool = False
 
 
 class Unreadable(NamedTuple):
@@ -550,7 +551,8 @@ class Room:
             return Unreadable(sender.nick, "replay")
         self._memory.ids.add((sender.fingerprint, body["id"]))
         self._compare(sender.nick, change, body, public)
-        return Post(sender.nick, body["text"], body["kind"], private=not public)
+        bot = body.get("bot") is True
+        return Post(sender.nick, body["text"], body["kind"], private=not public, bot=bot)
 
     def _compare(self, nick: str, change: int, body: Frame, public: bool) -> None:
         """What the sender was shown, with what was shown here."""

@@ -35,6 +35,7 @@ class Recorder:
 
     room = "default"
     is_connected = False
+    tag = 7
 
     def __init__(self, emit: Callable[[Event], None] | None = None) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -113,12 +114,12 @@ def error(line: str, renderer: str = "minimal") -> Error:
         ("/verify bob", ("verify", "bob", False)),
         ("/verify bob OK", ("verify", "bob", True)),
         ("/invite", ("invite",)),
-        ("/history", ("history", "default", 20, "")),
-        ("/history 5", ("history", "default", 5, "")),
-        ("/history 5 two words ", ("history", "default", 5, "two words")),
-        ("/history two 5", ("history", "default", 20, "two 5")),
-        ("/history 5x", ("history", "default", 20, "5x")),
-        ("/history " + "9" * 5000, ("history", "default", 1000, "")),
+        ("/history", ("history", "default", 20, "", 7)),
+        ("/history 5", ("history", "default", 5, "", 7)),
+        ("/history 5 two words ", ("history", "default", 5, "two words", 7)),
+        ("/history two 5", ("history", "default", 20, "two 5", 7)),
+        ("/history 5x", ("history", "default", 20, "5x", 7)),
+        ("/history " + "9" * 5000, ("history", "default", 1000, "", 7)),
         ("/reconnect", ("reconnect",)),
         ("/resend", ("resend", False)),
         ("/resend ALL", ("resend", True)),

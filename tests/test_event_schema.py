@@ -16,7 +16,7 @@ from tests.processes import Server, free_port, run_client
 TIME = "2026-01-02T03:04:05.678Z"
 MESSAGE = {
     "event": "message", "time": TIME, "room": "lab", "from": "ann", "text": "x", "seq": 3,
-    "self": False, "private": False, "verified": False, "kind": "text",
+    "self": False, "private": False, "verified": False, "kind": "text", "bot": False,
 }  # fmt: skip
 
 
@@ -28,8 +28,8 @@ def test_it_is_a_schema_and_has_every_event_and_key() -> None:
     assert {each["$ref"].rpartition("/")[2] for each in SCHEMA["oneOf"]} == defined
     for kind in kinds:
         found = SCHEMA["$defs"][f"event_{kind.name}"]
-        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # dataclasses
-        names = [name for name in names if name not in kind._hidden]
+        every = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # dataclasses
+        names = [name for name in every if name not in kind._hidden]
         keys = {events._RENAMED.get(name, name) for name in names}
         assert set(found["properties"]) == {"event", "time", *keys}, kind.name
         assert set(found["required"]) == {"event", "time", *keys} - set(kind._optional), kind.name

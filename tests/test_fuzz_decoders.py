@@ -218,7 +218,7 @@ def wraps() -> list[bytes]:
 
 PLACE = Context("den", bytes(16), ROOM_AUDIENCE, bytes(32))
 CHAIN = SenderChain(1, 0, bytes(32))
-BODY = Body(bytes(16), "text", "zoë 漢", TranscriptHash(1, bytes(32))).encode()
+BODY = Body(bytes(16), "text", "zoë 漢", TranscriptHash(1, bytes(32)), bot=True).encode()
 
 
 def read_box(raw: bytes) -> object:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,8 +37,10 @@ class Acting(Recorder):
         self.tags.append(tag)
         return _Nothing()
 
-    def say(self, text: str, kind: str = "text", to: Any = None, room: Any = None) -> None:
-        self._note("say", text, kind, to, room)
+    def say(
+        self, text: str, kind: str = "text", to: Any = None, room: Any = None, bot: bool = False
+    ) -> None:
+        self._note("say", text, kind, to, room, *["bot"] * bot)
 
     def reject(self, error: Event) -> None:
         self.events.append(error)
@@ -71,6 +75,8 @@ def test_a_text_is_never_a_command(line: str) -> None:
         ({"text": "x", "to": "bob"}, ("say", "x", "text", "bob", None)),
         ({"text": "x", "room": "lab"}, ("say", "x", "text", None, "lab")),
         ({"text": "x", "kind": "action", "id": 7}, ("say", "x", "action", None, None)),
+        ({"text": "x", "bot": True}, ("say", "x", "text", None, None, "bot")),
+        ({"text": "x", "bot": False}, ("say", "x", "text", None, None)),
         ({"command": "/who"}, ("who",)),
         ({"command": "/quit", "id": ""}, ("quit",)),
     ],
@@ -107,6 +113,8 @@ LONG = "x" * (NAME_CHARS + 1)
         ('{"text": "x", "to": "' + LONG + '"}', "bad_value", "to"),
         ('{"text": "x", "kind": "shout"}', "bad_value", "kind"),
         ('{"text": "x", "kind": ["text"]}', "bad_value", "kind"),
+        ('{"text": "x", "bot": 1}', "bad_value", "bot"),
+        ('{"text": "x", "bot": null}', "bad_value", "bot"),
         ('{"text": "x", "id": true}', "bad_value", "id"),
         ('{"text": "x", "id": 1e999}', "bad_value", "id"),
         ('{"text": "x", "id": 9007199254740992}', "bad_value", "id"),
@@ -198,6 +206,28 @@ def test_what_the_server_refuses_a_command_comes_back_with_its_id(
     told(ann, command="/me waves", id="me")
     assert ann.next("message", kind="action")["id"] == "me"
     assert not ben.all("message")
+
+
+def test_a_look_into_the_history_that_fails_is_told_with_its_id(
+    server: Server, room: str, tmp_path: Path
+) -> None:
+    """Though another thread finds it out, when other commands have come already."""
+    kept = {"XDG_STATE_HOME": str(tmp_path), "HISTORY_PASSPHRASE": "correct horse battery staple"}
+    options = ("--room", room, "--input", "json")
+    with Client(server, f"ann-{room}", *options, "--history", settings=kept) as ann:
+        told(ann, text="recorded", id="text")
+        ann.next("message", id="text")
+        told(ann, command="/history", id="found")
+        assert len(ann.next("history")["messages"]) == 1
+        shutil.rmtree(tmp_path)
+        told(ann, command="/history 5", id="lost")
+        told(ann, command="/nosuch", id="other")
+        found = {ann.next("error")["id"]: None for _ in range(2)}
+        assert found.keys() == {"lost", "other"}
+    with Client(server, f"ben-{room}", *options) as ben:
+        told(ben, command="/history", id=0)
+        error = ben.next("error")
+        assert (error["code"], error["id"]) == ("no_history", 0)
 
 
 def test_the_lines_of_a_log_are_all_sent(server: Server, room: str) -> None:

@@ -214,7 +214,7 @@ INNER: dict[str, str] = {
         token status programs
         connect
         rooms
-        serve history identity proxies
+        serve history identity proxies inherited
         sources
         servers
         dotenv_file
@@ -257,7 +257,7 @@ INNER: dict[str, str] = {
         token status
         app programs
         console opening
-        history identity.command fullscreen
+        history identity.command fullscreen bots
         output
         input
         output.widths
@@ -276,6 +276,11 @@ INNER: dict[str, str] = {
         sealed_file messages cheatsheet own_name ignored pacing
         events
         views
+    """,
+    "client.bots": """
+        responder
+        posix windows
+        outcome
     """,
     "client.connection": """
         connection

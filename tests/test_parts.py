@@ -94,7 +94,10 @@ def _chat(folder: Path) -> None:
                 command=[*watched["client"], sys.executable, str(PROGRAM)],
             ) as cleo,
             Client(server, "ann", *trust, **client) as ann,
-            Client(relay.address, "bob", "--history", *trust, settings=keep, **client) as bob,
+            Client(
+                relay.address, "bob", "--history", "--on-message", "cat", *trust, settings=keep,
+                **client,
+            ) as bob,
         ):
             cleo.sees("bob")
             ann.say("/msg bob hello", "/rooms", "/verify bob", "/nick anna", "/room other")
@@ -107,7 +110,7 @@ def _chat(folder: Path) -> None:
             bob.say("hello again")
             cleo.sees("hello again")
             cleo.type("/quit\r")
-            assert (cleo.end(), bob.finish()) == (0, 0)
+            assert (cleo.end(), bob.finish("/quit")) == (0, 0)
         server.signal(15)
         assert server.end() == 0
 

@@ -1076,6 +1076,31 @@ def test_what_is_known_of_nicknames_is_bounded_but_for_the_verified(
 # The roster
 
 
+def test_keys_are_checked_once_for_all_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But never on the word of others that only look like them."""
+    checked: list[bytes] = []
+    is_signed = Bundle._is_signed
+
+    def counted(self: Bundle, signature: bytes, message: bytes) -> bool:
+        checked.append(self.fingerprint)
+        return is_signed(self, signature, message)
+
+    monkeypatch.setattr(Bundle, "_is_signed", counted)
+    alice, bob = Encryption(identity("alice")), identity("bob").bundle
+
+    def enter(room: str, signature: bytes = bob.sig) -> RoomEncryption:
+        again = Bundle(bob.recipient, bob.sign, bob.run, bob.since, signature)
+        members = [line("alice", 1), MemberLine(2, "bob", 2, again)]
+        return alice.enter(room, room.encode().ljust(16), 1, members, 9)
+
+    rooms = [enter("one"), enter("two"), enter("three")]
+    assert checked == [bob.fingerprint] and not any(room.warnings for room in rooms)
+    forged = enter("four", bytes(64))
+    assert TrustWarning("bad_bundle", "bob") in forged.warnings
+    assert checked == [bob.fingerprint] * 2
+
+
+
 def enter_with(*members: MemberLine, me: int = 1, change: int = 9) -> list[TrustWarning]:
     return Encryption(identity("alice")).enter("den", LOG, me, members, change).warnings
 
@@ -1950,6 +1975,8 @@ def test_a_body_reads_back() -> None:
     assert Body.decode(past.encode()) == past
     absent = padded(json.dumps(body(before=None)))
     assert Body.decode(absent).before is None
+    marked = replace(written, bot=True)
+    assert Body.decode(marked.encode()) == marked and b'"bot"' not in written.encode()
 
 
 def test_an_ordinary_text_stays_in_its_bucket_with_all_that_is_told() -> None:

@@ -7,6 +7,7 @@ What fails here was changed on one side only: in the program, in the document, o
 from __future__ import annotations
 
 import ast
+import json
 import secrets
 import socket
 import sys
@@ -236,6 +237,27 @@ def test_a_lie_about_what_was_shown_is_named(server: Server, join: Join, room: s
             hears.next("post", lambda post: not post.own)
             assert hears.next("warning") == f"{liar.nick} is being shown another room"
             assert alice.next("warning")["nick"] == liar.nick
+
+
+def test_a_program_says_that_it_is_one(server: Server, join: Join, room: str) -> None:
+    """To both readers; what is no such mark is none, and the post is shown all the same."""
+    bob, carol = join(server, "bob-20"), join(server, "carol-20")
+    with Client(server, "alice-20", "--room", room, "--input", "json") as alice:
+        for other in (bob, carol):
+            other.next("joined", lambda nick: nick == "alice-20")
+        wraps, _ = bob.room.seal("never sent", "text", 10_000)
+        for mark in (True, 1, "true", None, False):
+            body = {**bob.room._last.body, "id": crypto.to_text(secrets.token_bytes(16)),
+                    "text": f"{mark!r}", "bot": mark}  # fmt: skip
+            assert bob.answer(bob.post_box(wraps, bob.room.box_of(body)))["type"] == "accepted"
+            assert carol.next("post", lambda post: not post.own).bot is (mark is True)
+            assert alice.next("message", text=f"{mark!r}")["bot"] is (mark is True)
+            wraps = []
+        for given in ({"text": "marked", "bot": True}, {"text": "not", "bot": False}):
+            alice.say(json.dumps(given))
+            post = carol.next("post", lambda post: not post.own and post.nick == "alice-20")
+            assert post.bot is given["bot"]
+            assert alice.next("message", self_=True)["bot"] is given["bot"]
 
 
 def test_a_text_that_no_client_should_send_is_not_shown(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,20 @@ def test_a_room_where_nobody_is_is_named(server: Server, nick: str) -> None:
     program = send(server, nick, "--room", f"room-{nick}", "hello?")
     assert status(program) == 0
     assert program.errors == f"Nobody else is in room-{nick}, so nobody has read that.\n"
+
+
+def test_no_history_is_kept_whatever_is_set(
+    server: Server, witness: Client, nick: str, tmp_path: Path
+) -> None:
+    """Nor is anybody asked for its passphrase."""
+    env: dict[str, Any] = {"ENABLE_LOCAL_HISTORY": "true", "XDG_STATE_HOME": str(tmp_path)}
+    program = send(server, nick, "text", **env)
+    assert (status(program), program.errors) == (0, "")
+    with visitor("tail", server, nick, "--count", "1", **env) as tail:
+        witness.wait_for(lambda: len(witness.all("joined", nick=nick)) == 2)
+        witness.say("hello")
+        assert (tail.end(), tail.errors) == (0, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 # Exit statuses

@@ -575,6 +575,7 @@ def do_open(vector: Vector) -> str:
         assert (reader.body["kind"], reader.body["text"]) == (
             vector.header["kind"], vector.header["text"],
         )  # fmt: skip
+        assert (reader.body.get("bot") is True) == (vector.header.get("bot") == "true")
     header = vector.header
     client = Encryption(identity(header["reader"]))
     salt = vector.raw("salt") if "salt" in header else b""
@@ -596,6 +597,7 @@ def do_open(vector: Vector) -> str:
         assert (post.nick, post.kind, post.text) == tuple(
             header[key] for key in ("nick", "kind", "text")
         )
+        assert post.bot == (header.get("bot") == "true")
         return "ok"
     if post is None:
         return "wrap" if warnings else "ok"

@@ -46,7 +46,7 @@ KEYS: dict[str, frozenset[str]] = {
         "message-key": f"{_PLACE} ck ck-n salt result",
         "chain": "ck ck-n n result",
         "unwrap": f"{_PLACE} reader recipient result",
-        "open": "reader me room log change members salt most reason warning nick kind text",
+        "open": "reader me room log change members salt most reason warning nick kind text bot",
         "transcript": "log change pairs result",
         "room-code": "room pairs result",
         "secret-salt": "room secret result",

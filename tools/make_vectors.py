@@ -812,6 +812,11 @@ def make_bodies() -> None:
     scene = ready()
     scene.posted(scene.box(scene.chain, body(before=None)))
     scene.write("body-before-null", "ok", "null is as good as absent", **HELLO)
+    marks = {"bot": ("a program answers", True), "bot-other": ("1 is no mark, and no fault", 1)}
+    for name, (why, mark) in marks.items():
+        scene = ready()
+        scene.posted(scene.box(scene.chain, body(bot=mark)))
+        scene.write(f"body-{name}", "ok", why, **HELLO | {"bot": str(mark is True).lower()})
     scene = ready()
     long = "x" * 1000
     scene.posted(scene.box(scene.chain, scene.body(long).encode()))

@@ -1,8 +1,8 @@
 """Boxes: what is inside one, how it is padded, sealed and signed.
 
     body       JSON in UTF-8, no spaces: {"id", "kind", "text", "seen": [k, h]}, and where there is
-               something to say there "before": [change, k, h]; id (16 bytes) and h (32 bytes)
-               in base64url
+               something to say there "before": [change, k, h]; where a program answers by
+               itself "bot": true; id (16 bytes) and h (32 bytes) in base64url
     plaintext  body, then spaces up to the next power of two, 64 bytes or more
     data       Fernet(message key) over the plaintext, its clock field 0
     sig        Ed25519 over "cmdchat post 1", context, sender's nickname key, change, epoch, n, data
@@ -30,13 +30,15 @@ _HASH_BYTES = 32
 
 @dataclass(frozen=True)
 class Body:
-    """What a box says: ``id`` is the post's own, ``kind`` one of KINDS."""
+    """What a box says: ``id`` is the post's own, ``kind`` one of KINDS; ``bot``: nobody has
+    written it, a program answers."""
 
     id: bytes
     kind: str
     text: str
     seen: TranscriptHash
     before: Claim | None = None
+    bot: bool = False
 
     def encode(self) -> bytes:
         """The padded plaintext; raises Malformed for what no reader would take."""
@@ -49,6 +51,8 @@ class Body:
         if self.before:
             change, seen = self.before
             fields["before"] = [change, seen.count, to_text(seen.hash)]
+        if self.bot:
+            fields["bot"] = True
         try:
             plain = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:  # half of a surrogate pair is no text
@@ -77,7 +81,9 @@ class Body:
         except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
             raise Malformed() from None
         post_id, seen = _raw(fields.get("id"), POST_ID_BYTES), _seen(fields.get("seen"))
-        return cls(post_id, kind, text, seen, _before(fields.get("before")))
+        # Anything else is no mark: whoever knows no such key shows the post, too.
+        bot = fields.get("bot") is True
+        return cls(post_id, kind, text, seen, _before(fields.get("before")), bot)
 
 
 def is_fit(text: str, most: int | None) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from client.encryption.trust import TrustWarning
 from protocol.frames import Box, Wrap
+
+PostId = bytes | None  # of an earlier sealing; None: another one
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,16 @@ class SealedPost:
 
 @dataclass(frozen=True)
 class OpenedPost:
-    """A text, and who said it under which nickname."""
+    """A text, and who said it under which nickname; ``keys``: by
+    which keys (their fingerprint); ``bot``: it was that one's program."""
 
     nick: str
     kind: str
     text: str
     id: bytes
     verified: bool
+    bot: bool = False
+    keys: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True)

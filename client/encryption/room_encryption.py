@@ -33,8 +33,8 @@ from dataclasses import replace
 from client.encryption import envelope
 from client.encryption.envelope import Body
 from client.encryption.membership import Membership
-from client.encryption.posts import OpenedPost, SealedPost, Undecryptable, UndecryptablePost
-from client.encryption.roster import MemberSet, RosterEntry, RosterHistory
+from client.encryption.posts import OpenedPost, PostId, SealedPost, Undecryptable, UndecryptablePost
+from client.encryption.roster import MemberSet, RosterDraft, RosterEntry, RosterHistory
 from client.encryption.run_state import RunState
 from client.encryption.sender_keys import (
     ROOM_AUDIENCE,
@@ -75,15 +75,15 @@ class RoomEncryption:
         own, warnings = self._own_line(me, members, change)
         if not run.moved_on(log_id, change):
             warnings.append(TrustWarning("bad_roster", None))
-        roster = MemberSet({me: own})
-        for entry in (RosterEntry(line) for line in members if line.id != me):
-            if not roster.takes(entry) or roster.get(entry.id) or entry.member.joined > change:
+        roster = RosterDraft(own)
+        for entry in (run.entry(line) for line in members if line.id != me):
+            if not roster.takes(entry) or entry.member.joined > change:
                 warnings.append(TrustWarning("bad_roster", entry.nick))
                 continue  # with no place in the roster it gets no keys
             warnings += self._met(entry, roster, guarded)
-            roster = roster.with_entry(entry)
+            roster.add(entry)
         self._trust.remember(own)
-        history = RosterHistory(log_id, change, roster)
+        history = RosterHistory(log_id, change, roster.members())
         self._room = Membership(room_key(room), log_id, me, salt, history)
         self._room.comes_after(run.memberships.get(self._room.key))
         run.memberships[self._room.key] = self._room
@@ -94,7 +94,7 @@ class RoomEncryption:
 
     def joined(self, seq: int, member: MemberLine) -> list[TrustWarning]:
         """The log's entry ``seq``: a newcomer."""
-        room, entry = self._room, RosterEntry(member)
+        room, entry = self._room, self._run.entry(member)
         known = room.history.entry(member.id)  # an id is never given again
         if not room.counts(seq) or known or not room.roster.takes(entry):
             return self._contradiction(seq, entry.nick)
@@ -237,16 +237,16 @@ class RoomEncryption:
         """The last change of membership that this client knows."""
         return self._room.history.now.change
 
-    def seal(self, kind: str, text: str, post_id: bytes | None = None) -> SealedPost:
+    def seal(self, kind: str, text: str, post_id: PostId = None, bot: bool = False) -> SealedPost:
         """A post for everybody who is here now.
 
-        ``kind`` is ``text`` or ``action``; ``post_id`` that of an earlier sealing, if it was
-        refused.  The wraps have to go out even if the post does not: nobody is given the same
-        chain twice.  Raises Malformed if ``text`` is not text (lone surrogates).
+        ``kind`` is ``text`` or ``action``; ``post_id`` that of a sealing that was refused; ``bot``:
+        a program answers.  The wraps have to go out even if the post does not: nobody is given the
+        same chain twice.  Raises Malformed if ``text`` is not text (lone surrogates).
         """
         room = self._room
         room.expected.clear()  # it was said to those who are here: whoever comes now is told of
-        body = self._body(kind, text, post_id)
+        body = self._body(kind, text, post_id, bot)
         plain = body.encode()
         if room.chain is None or room.chain.n >= EPOCH_POSTS:
             room.chain = self._new_chain(ROOM_AUDIENCE)
@@ -259,7 +259,8 @@ class RoomEncryption:
         return SealedPost(room.history.now.change, wraps, box, body.id, warnings)
 
     def seal_private(
-        self, to: int, fingerprint: bytes, kind: str, text: str, post_id: bytes | None = None
+        self, to: int, fingerprint: bytes, kind: str, text: str, post_id: PostId = None,
+        bot: bool = False,
     ) -> SealedPost:
         """A post for one other member, by id and keys, with a chain of its own.
 
@@ -272,7 +273,7 @@ class RoomEncryption:
             raise Gone()
         if self._trust.is_refused(fingerprint):
             raise KeyUnusable()
-        body = self._body(kind, text, post_id)
+        body = self._body(kind, text, post_id, bot)
         plain = body.encode()
         audience = member_audience(to, fingerprint)
         chain = self._new_chain(audience)
@@ -374,7 +375,9 @@ class RoomEncryption:
         warnings = [] if genuine else [TrustWarning("bad_roster", own.nick or None)]
         return RosterEntry(replace(own, bundle=bundle)), warnings
 
-    def _met(self, entry: RosterEntry, others: MemberSet, guarded: bool) -> list[TrustWarning]:
+    def _met(
+        self, entry: RosterEntry, others: MemberSet | RosterDraft, guarded: bool
+    ) -> list[TrustWarning]:
         """``entry`` appears; ``guarded``: everybody else was verified until now."""
         warnings = self._alike(entry, others, self._run.meet(entry))
         if guarded and not self._is_verified(entry):
@@ -382,7 +385,10 @@ class RoomEncryption:
         return warnings
 
     def _alike(
-        self, entry: RosterEntry, others: MemberSet, warnings: list[TrustWarning]
+        self,
+        entry: RosterEntry,
+        others: MemberSet | RosterDraft,
+        warnings: list[TrustWarning],
     ) -> list[TrustWarning]:
         """``warnings``, and that its nickname looks like another's: no honest server grants one."""
         if others.has_look_alike(entry) and "bad_roster" not in [each.code for each in warnings]:
@@ -406,11 +412,11 @@ class RoomEncryption:
     def _new_chain(self, audience: bytes) -> SenderChain:
         return SenderChain.start(self._run.next_epoch(self._room.key, audience))
 
-    def _body(self, kind: str, text: str, post_id: bytes | None) -> Body:
+    def _body(self, kind: str, text: str, post_id: PostId, bot: bool) -> Body:
         new_id = secrets.token_bytes(POST_ID_BYTES)
         history = self._room.history
         seen = history.now.transcript.seen()
-        return Body(post_id or new_id, kind, text, seen, history.unacknowledged())
+        return Body(post_id or new_id, kind, text, seen, history.unacknowledged(), bot)
 
     def _box(self, chain: SenderChain, context: Context, plain: bytes) -> Box:
         room = self._room
@@ -471,13 +477,14 @@ class RoomEncryption:
     ) -> tuple[OpenedPost, list[TrustWarning]]:
         room = self._room
         self._run.replay_guard.move(context, box.epoch, box.n, self._run.fingerprints)
-        if not self._run.ids.add((entry.fingerprint, body.id)):
+        keys = entry.fingerprint
+        if not self._run.ids.add((keys, body.id)):
             raise Undecryptable(entry.nick, "replay", "replay")
         claims = body.claims(change)
         differ = [at for at, seen in claims if not room.history.agrees(at, seen)]
         codes = room.differs(entry.id, *differ)
         verified = self._is_verified(entry)
-        opened = OpenedPost(entry.nick, body.kind, body.text, body.id, verified)
+        opened = OpenedPost(entry.nick, body.kind, body.text, body.id, verified, body.bot, keys)
         return opened, [TrustWarning(code, entry.nick) for code in codes]
 
 

@@ -111,6 +111,42 @@ class MemberSet:
         return MemberSet({key: entry for key, entry in self._entries.items() if key != member})
 
 
+class RosterDraft:
+    """A roster that is being read, member by member.  It answers as the ``MemberSet`` that it will
+    be, but at once: of a crowd each would be held against all before it."""
+
+    def __init__(self, first: RosterEntry) -> None:
+        self._entries: dict[int, RosterEntry] = {}
+        self._keys: set[str] = set()
+        self._fingerprints: set[bytes] = set()
+        self._looks: set[str] = set()
+        self.add(first)
+
+    def takes(self, entry: RosterEntry) -> bool:
+        """Whether there is room for ``entry``, and nobody has its id, its nickname or its keys."""
+        return (
+            len(self._entries) < ROOM_MEMBERS
+            and entry.id not in self._entries
+            and entry.key not in self._keys
+            and entry.fingerprint not in self._fingerprints
+        )
+
+    def has_look_alike(self, entry: RosterEntry) -> bool:
+        """Whether the nickname of ``entry``, which is not in it, would pass for a member's."""
+        return not self._looks.isdisjoint(entry.looks)
+
+    def add(self, entry: RosterEntry) -> None:
+        """One that it takes."""
+        self._entries[entry.id] = entry
+        self._keys.add(entry.key)
+        self._fingerprints.add(entry.fingerprint)
+        self._looks |= entry.looks
+
+    def members(self) -> MemberSet:
+        """What it has come to."""
+        return MemberSet(self._entries)
+
+
 @dataclass(frozen=True)
 class RosterVersion:
     """The room from one change on: who was there, and what was said under it."""

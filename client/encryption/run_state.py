@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from client.encryption.membership import Membership, Recent
 from client.encryption.roster import RosterEntry
 from client.encryption.sender_keys import ReplayGuard
 from client.encryption.trust import VERIFIED, Memory, Trust, TrustWarning
-from protocol.keys import Identity
+from protocol.frames import MemberLine
+from protocol.keys import Bundle, Identity
 
 # Bounds of what is remembered of the past; each far above what honest rooms need.
 _IDS = 8192
@@ -31,9 +33,19 @@ class RunState:
         self.ids = Recent(_IDS)  # (sender's fingerprint, post id)
         # key: room key; the latest of each room, for as long as somebody else holds it
         self.memberships: WeakValueDictionary[str, Membership] = WeakValueDictionary()
+        # key: fingerprint; for as long as a roster has it
+        self._bundles: WeakValueDictionary[bytes, Bundle] = WeakValueDictionary()
         # key: room key, audience.  Each costs somebody typing, so nothing has to bound them.
         self._epochs: dict[tuple[str, bytes], int] = {}
         self._logs: OrderedDict[bytes, int] = OrderedDict()  # log id: last change seen
+
+    def entry(self, member: MemberLine) -> RosterEntry:
+        """A member, with the very bundle that another room has of it: keys are loaded, and their
+        signature is checked, once for all rooms."""
+        bundle = self._bundles.setdefault(member.bundle.fingerprint, member.bundle)
+        # Beside the same keys there may stand another signature.
+        same = bundle is not member.bundle and bundle == member.bundle
+        return RosterEntry(replace(member, bundle=bundle) if same else member)
 
     def next_epoch(self, room: str, audience: bytes) -> int:
         """An epoch in which nothing was sealed yet; ``room`` is a room key."""

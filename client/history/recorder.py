@@ -185,15 +185,15 @@ class Recorder:
         if slow:
             self._warn(messages.history("slow", {"path": self._path}))
 
-    def look_back(self, room: str, count: int, text: str) -> None:
-        """Show the last records of a room, and private ones, that contain ``text``; returns at
-        once."""
+    def look_back(self, room: str, count: int, text: str, tag: events.Tag = None) -> None:
+        """Show the last records of a room, and private ones, that contain ``text``, or an error
+        with ``tag``; returns at once."""
         with self._changed:
             if not self._closed:
                 self._searches += 1
-                self._put(lambda: self._look_back(room, count, text))
+                self._put(lambda: self._look_back(room, count, text, tag))
                 return
-        self._show(events.Error("no_history", messages.history("closed")))
+        self._show(events.Error("no_history", messages.history("closed"), tag))
 
     def wait_capacity(self, seconds: float) -> bool:
         """Whether another look-back can be taken within ``seconds``, be it to say there is none."""
@@ -270,20 +270,22 @@ class Recorder:
                 missing, self._dropped = missing + self._dropped, 0
         return messages.history_resumed(missing) if missing else ""
 
-    def _look_back(self, room: str, count: int, text: str) -> None:
+    def _look_back(self, room: str, count: int, text: str, tag: events.Tag) -> None:
         keys = self._keys
         if keys is not None:
-            self._show_found(keys, room, count, text)
+            self._show_found(keys, room, count, text, tag)
         with self._changed:
             self._searches -= 1
             self._changed.notify_all()
 
-    def _show_found(self, keys: HistoryKeys, room: str, count: int, text: str) -> None:
+    def _show_found(
+        self, keys: HistoryKeys, room: str, count: int, text: str, tag: events.Tag
+    ) -> None:
         try:
             reader = Reader([file for _, file in run_paths(self._path)], keys)
             found = reader.last(count, containing(text, room, private_too=True))
         except (OSError, FileUnusable) as error:
-            self._show(events.Error("no_history", _sentence(error, self._path)))
+            self._show(events.Error("no_history", _sentence(error, self._path), tag))
             return
         self._show(events.HistoryList(tuple(found)))
         # A record that a kill has torn is no news each time that somebody looks back.

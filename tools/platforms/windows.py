@@ -12,13 +12,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tools import pyz_lock
 from tools.platforms import fetch, wine
 from tools.platforms.console import CIRCUMFLEX_E, CTRL_C, ENTER, EURO, Console, letters
-from tools.platforms.fetch import ROOT, Missing
+from tools.platforms.fetch import CACHE, ROOT, Missing
 from tools.platforms.single import single_file
 from tools.platforms.table import HEAD, Row, line
 from tools.smoke import HERE, PASSWORD, Child, Failed, Program, outcome
@@ -232,6 +233,50 @@ def piped(bob: Child, port: str) -> None:
         raise Failed(f"history show ends with {ran.returncode}: {ran.stdout!r} {ran.stderr!r}")
 
 
+# A program that answers
+
+_ANSWERING = """
+import json, os, subprocess, sys, time
+word, _, path = json.loads(sys.stdin.read())["text"].partition(" ")
+if word == "hang":
+    child = "import sys, time; time.sleep(20); open(sys.argv[1], 'w')"
+    subprocess.Popen([sys.executable, "-I", "-S", "-c", child, path])
+    time.sleep(100)
+elif word == "fail":
+    sys.exit(3)
+else:
+    print(word.upper(), "CLIENT_PASSWORD" in os.environ)
+"""
+
+
+def answering(bob: Child, port: str) -> None:
+    """``--on-message``: answers, failures, and the job that ends with ten seconds."""
+    script, mark = CACHE / "answering.py", CACHE / "outlived"
+    script.write_text(_ANSWERING)
+    mark.unlink(missing_ok=True)
+    python = trial(_MAIN).python[1]
+    command = f"'Z:{python}' -I -S 'Z:{script}'"
+    alice = Child(
+        "connect", "127.0.0.1", port, "alice", "--renderer", "json", "--on-message", command,
+        program=trial(_MAIN).pyz,
+    )  # fmt: skip
+    try:
+        bob.event("joined", nick="alice")
+        bob.say("hello")
+        expect(bob, "hello", "the question")
+        expect(bob, "HELLO False", "the answer")
+        bob.say("fail", f"hang Z:{mark}", "again")
+        alice.find("(program_failed)")
+        alice.find("(program_timeout)")
+        for said in ("fail", f"hang Z:{mark}", "again", "AGAIN False"):
+            expect(bob, said, "what is said after a failure")
+        time.sleep(20)
+        if mark.exists():
+            raise Failed("what the program has started outlives it")
+    finally:
+        alice.process.kill()
+
+
 # All of it
 
 
@@ -255,6 +300,9 @@ def rows() -> list[tuple[str, str, str, Callable[[], str]]]:
         (_MAIN, "single file, pipes",
          "minimal and `history show` write UTF-8; history is kept and read",
          lambda: with_witness(piped)),
+        (_MAIN, "single file, --on-message",
+         "answers, failures are told; after ten seconds its job ends with all that it has started",
+         lambda: with_witness(answering)),
     ]  # fmt: skip
     return found
 
