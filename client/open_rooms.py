@@ -166,11 +166,11 @@ class OpenRooms:
             raise Unexpected()
         self.steps += 1
         entrance = self._expected(entered, request)
-        if entered.resumed:
+        if entered.resumed and not entered.members:
             if entrance is not None:
                 entrance.place = Place.HERE
             return entrance
-        if not 1 <= entered.members <= ROOM_MEMBERS:
+        if entered.resumed or not 1 <= entered.members <= ROOM_MEMBERS:
             raise Unexpected()
         returning = entrance is not None and entrance.place is Place.ASKED and request is None
         self._arrival = Arrival(entered, entrance, returning)

@@ -434,6 +434,26 @@ def test_too_late_for_both(make: Make, join: Join) -> None:
     assert ben.of("unreadable") == []
 
 
+def test_a_session_that_nobody_has_heard_of_does_not_go_on(make: Make, join: Join) -> None:
+    """Its `welcome` was lost, and what is not answered was for the one before."""
+    server = make(heartbeat_interval=0.2, heartbeat_timeout=0.8)
+    anna = join(server, "anna", room="den", rooms=["lab"])
+    ben = join(server, "ben", room="den", rooms=["lab"])
+    anna.next("joined"), anna.next("joined")
+    anna.socket.cut()
+    with pytest.raises(Exception):  # noqa: B017, PT011  # however the network says it
+        anna.post("for those who were there")
+    ben.next("left"), ben.next("left")
+    anna.prove(resume=True)
+    ben.next("joined"), ben.next("joined")
+    anna.socket.cut()
+    anna.resume()
+    assert not anna.resumed and anna.of("handed back") == [anna.last_ref]
+    ben.next("left"), ben.next("joined")
+    assert names(anna) == ["den", "lab"] and anna.say("hello")["type"] == "accepted"
+    ben.hears("anna", "hello")
+
+
 # Ways in that are shut
 
 

@@ -436,6 +436,11 @@ def test_a_secrets_file_is_for_the_room_that_it_names_or_for_the_first(
     assert secrets_of({}, {**rooms, "CLIENT_ROOM_SECRET_FILE": files}) == secrets
 
 
+def test_a_file_of_settings_names_several_files_in_quotes() -> None:
+    text = 'CLIENT_ROOM=team,ops\nCLIENT_ROOM_SECRET_FILE="team.txt\\nops=ops.txt"\n'
+    assert secrets_of({}, {}, parse_dotenv(text)) == {"team": "TEAM.TXT", "ops": "OPS.TXT"}
+
+
 def test_of_each_room_the_highest_sources_secret_counts() -> None:
     rooms = {"CLIENT_ROOM": "ops,lab"}
     environ = {**rooms, "CLIENT_ROOM_SECRET_FILE": "first\nlab=second"}
