@@ -27,7 +27,7 @@ class OpenRooms:
         for room in rooms[:ROOMS_OF_ONE]:
             self.open(room)
         self.roaming = self._list[0] if roams else None
-        self.steps = 0  # of the ways in; it grows
+        self.steps = 0  # members of the rooms that one comes into: it grows
         self.connected = False  # whether the server has let this client in
         self._resumed = False  # the session goes on, as `welcome` had it
         self._asked: list[Entrance] = []  # by the last `confirm`, and not answered
@@ -164,7 +164,6 @@ class OpenRooms:
         None if members follow, or if it is not open any more."""
         if self._arrival is not None:
             raise Unexpected()
-        self.steps += 1
         entrance = self._expected(entered, request)
         if entered.resumed and not entered.members:
             if entrance is not None:
@@ -223,7 +222,7 @@ class OpenRooms:
         arrival = self._arrival
         if arrival is None:
             raise Unexpected()
-        self.steps += 1
+        self.steps += len(roster.members)
         arrival.roster.extend(roster.members)
         if len(arrival.roster) > arrival.entered.members:
             raise Unexpected()
@@ -240,7 +239,6 @@ class OpenRooms:
             raise Unexpected()
         self._asked.remove(asked)
         asked.place = Place.AWAY
-        self.steps += 1
         return asked if asked in self._list else None
 
     def taking(self, at: int) -> OpenRoom | None:

@@ -371,11 +371,13 @@ class Outbox:
                 del self._queues[each.view]
 
     def begin_anew(self) -> list[Event]:
-        """Another session: what the old one has not acknowledged is handed back, and so is what
-        waits for one member."""
+        """Another session: what the old one has accepted is shown, what it has not acknowledged is
+        handed back, and so is what waits for one member."""
+        shown = [event for line in self.answered.values() for event in self._concluded(line)]
+        self.answered.clear()
         lines = [*self.in_flight.values(), *self._take_queued(lambda line: line.target is not None)]
         self.in_flight.clear()
-        found = self._all_back(lines, "disconnected")
+        found = [*shown, *self._all_back(lines, "disconnected")]
         for ref, request in self.requests.items():
             # What room one is in shows by what is entered.
             if not isinstance(request, (frames.Enter, frames.Leave)):

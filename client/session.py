@@ -360,10 +360,10 @@ class ClientSession:
             return self.moves.arrived(request)
         before = entrance.stay
         anew = before is not None and not before.is_same(entered)
-        if before is not None:
-            self.show(*self.outbox.settle(before.at))
         if anew:
             self.show(*self.outbox.empty_view(entrance.key, "disconnected"))
+        else:  # what was accepted before is past, and nothing more comes of it
+            self.show(*self.outbox.settle(entered.at))
         stay = self._begin_stay(entrance, arrival)
         shown = [*self.moves.arrived(request), *stay.take_own_nick(arrival.returning)]
         shown += [stay.trust_summary(), *self._tell_entered(stay, before, entered)]
