@@ -222,13 +222,15 @@ class Outbox:
         """Whether ``line`` may be sealed now for the room ``at``, whose membership is that of
         ``change``.
 
-        What is under way there was all sealed for one membership.  If it is refused as stale,
-        nothing that was said later has passed it by.
+        What is under way there was all sealed for one membership, and what is under way to one
+        member goes through one room.  If it is refused as stale, nothing that was said later has
+        passed it by.
         """
         flying = self.in_flight.values()
         return not (
             len(self.in_flight) >= MAX_IN_FLIGHT
             or any(other.at == at and other.change != change for other in flying)
+            or any(other.view == line.view and other.at != at for other in flying)
             or max(line.not_before, self.pacing.ready_at(len(self.in_flight))) > self._clock()
         )
 
