@@ -30,7 +30,7 @@ class OpenRooms:
         self.steps = 0  # members of the rooms that one comes into: it grows
         self.connected = False  # whether the server has let this client in
         self._resumed = False  # the session goes on, as `welcome` had it
-        self._asked: list[Entrance] = []  # by the last `confirm`, and not answered
+        self._asked: list[Entrance] = []  # by the last `confirm`, also one that is under way
         self._arrival: Arrival | None = None
         # key: number of a room that one is leaving, or has left; the request that says so
         self._leaving: dict[int, int] = {}
@@ -148,7 +148,6 @@ class OpenRooms:
         """The connection is gone."""
         self.connected = False
         self._arrival = None
-        self._asked = []
         for each in self._list:
             each.place = Place.AWAY
 
@@ -192,7 +191,7 @@ class OpenRooms:
             return entrance
         if entered.ref is not None and not self._resumed:
             raise Unexpected()  # where a session goes on, it may be that of an old request
-        asked = next((each for each in self._asked if each.is_called(entered.room)), None)
+        asked = self._waiting(entered.room)
         if asked is not None:
             return self._returned(entered, asked)
         if not entered.resumed and self.is_leaving(entered.at):
@@ -204,6 +203,11 @@ class OpenRooms:
         if not behind and not (self._resumed and entrance.place is Place.AWAY):
             raise Unexpected()
         return entrance
+
+    def _waiting(self, room: str) -> Entrance | None:
+        """What `confirm` has asked for on this connection, and has no answer yet."""
+        waiting = (each for each in self._asked if each.place is Place.ASKED)
+        return next((each for each in waiting if each.is_called(room)), None)
 
     def _returned(self, entered: frames.Entered, asked: Entrance) -> Entrance | None:
         """``confirm`` has asked for it."""
@@ -234,7 +238,7 @@ class OpenRooms:
     def refused(self, room: str) -> Entrance | None:
         """The server does not lead into a room that `confirm` has asked for; None if it is not
         open any more."""
-        asked = next((each for each in self._asked if each.is_called(room)), None)
+        asked = self._waiting(room)
         if asked is None or self._arrival is not None:
             raise Unexpected()
         self._asked.remove(asked)

@@ -190,7 +190,8 @@ class ClientSession:
             return None if entrance is None else entrance.here
         stays = self.stays_here()
         shared = next((stay for stay in stays if stay.target(line) is not None), None)
-        if shared is None and all(each.here for each in self.rooms):
+        # A room that one is about to go to instead of another waits for this very line.
+        if shared is None and all(each.here or each.origin for each in self.rooms):
             return next(iter(stays), None)
         return shared
 
