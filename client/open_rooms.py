@@ -181,7 +181,8 @@ class OpenRooms:
     ) -> Entrance | None:
         """The open room that it is about; None for one that is not open any more."""
         entrance = self.find(entered.room)
-        if any(each is not entrance and each.is_at(entered) for each in self._list):
+        others = (each for each in self._list if not each.is_called(entered.room))
+        if any(each.is_at(entered) for each in others):
             raise Unexpected()
         if isinstance(request, frames.Enter):
             wanted = room_key(request.room) == room_key(entered.room)
@@ -196,13 +197,14 @@ class OpenRooms:
             return self._returned(entered, asked)
         if not entered.resumed and self.is_leaving(entered.at):
             return None
-        if entered.resumed or entrance is None or not entrance.goes_on(entered):
+        known = next((each for each in self._list if each.goes_on(entered)), None)
+        if entered.resumed or known is None or not known.is_called(entered.room):
             raise Unexpected()
         # It has fallen behind; or it was entered while `confirm` was under way.
-        behind = entrance.place is Place.HERE and entered.ref is None
-        if not behind and not (self._resumed and entrance.place is Place.AWAY):
+        behind = known.place is Place.HERE and entered.ref is None
+        if not behind and not (self._resumed and known.place is Place.AWAY):
             raise Unexpected()
-        return entrance
+        return known
 
     def _waiting(self, room: str) -> Entrance | None:
         """What `confirm` has asked for on this connection, and has no answer yet."""
