@@ -38,6 +38,7 @@ MOST_LIMITED = 20  # refusals of one line as those, after which it is handed bac
 LONGEST_PAUSE = 10  # after so many the least pause, which is doubled each time, grows no more
 LIMITED = ("rate_limited", "address_limited")  # refusals of a line that end by themselves
 MAX_HANDED_BACK = 100  # that can be sent again
+MOST_WAYS = 64  # people of whom it is known through which room the last line went
 
 
 @dataclass
@@ -134,6 +135,7 @@ class Outbox:
         self.refused = 0  # lines handed back
         self._handed_back: deque[Line] = deque(maxlen=MAX_HANDED_BACK)
         self._orders = self._numbers = self._refs = 0
+        self.ways: dict[str, int] = {}  # key: a person's view; the room of the last line for it
 
     # How far things have come
 
@@ -244,6 +246,11 @@ class Outbox:
     def send(self, line: Line, at: int, sealed: SealedPost) -> None:
         """``line`` goes out as it was sealed."""
         line.seal(self._next_ref(), at, sealed)
+        if line.target is not None:
+            self.ways.pop(line.view, None)
+            self.ways[line.view] = at
+            if len(self.ways) > MOST_WAYS:
+                del self.ways[next(iter(self.ways))]
         self.in_flight[line.ref] = line
         self.outgoing.extend(line.encoded)
 

@@ -703,6 +703,16 @@ class Person:
             self.records.append(Record(event, *place))
             self.group.changed.notify_all()
 
+    def waits(self) -> str:
+        """What it waits for, for a report."""
+        outbox, rooms = self.session.outbox, self.session.rooms
+        queued = [str(entry)[:80] for entry in outbox.queued]
+        return (
+            f"queued {queued}, in flight {[*outbox.in_flight]}, answered {[*outbox.answered]}, "
+            f"asked {[str(each) for each in outbox.requests.values()]}, rooms "
+            f"{[(each.name, each.place.name, each.is_departing, each.stay and each.stay.at, each.retry_at) for each in rooms]}"
+        )
+
     def stay(self, room: str) -> OpenRoom | None:
         """Where it is in ``room``, or was last."""
         found = [each for each in self.session.rooms if each.stay and each.is_called(room)]
@@ -777,6 +787,7 @@ class Group:
     def __str__(self) -> str:
         return "\n".join(
             f"{person.nick}: {[str(record.event)[:80] for record in person.records[-4:]]}"
+            f" {person.waits()}"
             for person in self.people
         )
 
@@ -1251,13 +1262,13 @@ class _Check:
                         self.demand(got[text] == 1, person, f"{text!r} did not come")
 
     def _order(self, person: Person) -> None:
-        """Whatever somebody else said in one room, or to one alone, comes in the order in which it
-        was typed."""
-        last: dict[tuple[str, str], int] = {}
+        """Whatever somebody else said in one room, or to one alone through it, comes in the order
+        in which it was typed."""
+        last: dict[tuple[str, str, bool], int] = {}
         for message in person.all(events.Message):
             if not message.mine:
                 who, number = message.text.split()[:2]
-                where = who, "" if message.private else message.room
+                where = who, message.room, message.private
                 self.demand(int(number) > last.get(where, -1), person, f"order: {message}")
                 last[where] = int(number)
 
