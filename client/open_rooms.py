@@ -27,10 +27,10 @@ class OpenRooms:
         for room in rooms[:ROOMS_OF_ONE]:
             self.open(room)
         self.roaming = self._list[0] if roams else None
-        self.steps = 0  # of the ways in; it grows
+        self.steps = 0  # members of the rooms that one comes into: it grows
         self.connected = False  # whether the server has let this client in
         self._resumed = False  # the session goes on, as `welcome` had it
-        self._asked: list[Entrance] = []  # by the last `confirm`, and not answered
+        self._asked: list[Entrance] = []  # by the last `confirm`, also one that is under way
         self._arrival: Arrival | None = None
         # key: number of a room that one is leaving, or has left; the request that says so
         self._leaving: dict[int, int] = {}
@@ -148,7 +148,6 @@ class OpenRooms:
         """The connection is gone."""
         self.connected = False
         self._arrival = None
-        self._asked = []
         for each in self._list:
             each.place = Place.AWAY
 
@@ -164,7 +163,6 @@ class OpenRooms:
         None if members follow, or if it is not open any more."""
         if self._arrival is not None:
             raise Unexpected()
-        self.steps += 1
         entrance = self._expected(entered, request)
         if entered.resumed and not entered.members:
             if entrance is not None:
@@ -183,7 +181,8 @@ class OpenRooms:
     ) -> Entrance | None:
         """The open room that it is about; None for one that is not open any more."""
         entrance = self.find(entered.room)
-        if any(each is not entrance and each.is_at(entered) for each in self._list):
+        others = (each for each in self._list if not each.is_called(entered.room))
+        if any(each.is_at(entered) for each in others):
             raise Unexpected()
         if isinstance(request, frames.Enter):
             wanted = room_key(request.room) == room_key(entered.room)
@@ -193,18 +192,24 @@ class OpenRooms:
             return entrance
         if entered.ref is not None and not self._resumed:
             raise Unexpected()  # where a session goes on, it may be that of an old request
-        asked = next((each for each in self._asked if each.is_called(entered.room)), None)
+        asked = self._waiting(entered.room)
         if asked is not None:
             return self._returned(entered, asked)
         if not entered.resumed and self.is_leaving(entered.at):
             return None
-        if entered.resumed or entrance is None or not entrance.goes_on(entered):
+        known = next((each for each in self._list if each.goes_on(entered)), None)
+        if entered.resumed or known is None or not known.is_called(entered.room):
             raise Unexpected()
         # It has fallen behind; or it was entered while `confirm` was under way.
-        behind = entrance.place is Place.HERE and entered.ref is None
-        if not behind and not (self._resumed and entrance.place is Place.AWAY):
+        behind = known.place is Place.HERE and entered.ref is None
+        if not behind and not (self._resumed and known.place is Place.AWAY):
             raise Unexpected()
-        return entrance
+        return known
+
+    def _waiting(self, room: str) -> Entrance | None:
+        """What `confirm` has asked for on this connection, and has no answer yet."""
+        waiting = (each for each in self._asked if each.place is Place.ASKED)
+        return next((each for each in waiting if each.is_called(room)), None)
 
     def _returned(self, entered: frames.Entered, asked: Entrance) -> Entrance | None:
         """``confirm`` has asked for it."""
@@ -223,7 +228,7 @@ class OpenRooms:
         arrival = self._arrival
         if arrival is None:
             raise Unexpected()
-        self.steps += 1
+        self.steps += len(roster.members)
         arrival.roster.extend(roster.members)
         if len(arrival.roster) > arrival.entered.members:
             raise Unexpected()
@@ -235,12 +240,11 @@ class OpenRooms:
     def refused(self, room: str) -> Entrance | None:
         """The server does not lead into a room that `confirm` has asked for; None if it is not
         open any more."""
-        asked = next((each for each in self._asked if each.is_called(room)), None)
+        asked = self._waiting(room)
         if asked is None or self._arrival is not None:
             raise Unexpected()
         self._asked.remove(asked)
         asked.place = Place.AWAY
-        self.steps += 1
         return asked if asked in self._list else None
 
     def taking(self, at: int) -> OpenRoom | None:

@@ -38,6 +38,7 @@ MOST_LIMITED = 20  # refusals of one line as those, after which it is handed bac
 LONGEST_PAUSE = 10  # after so many the least pause, which is doubled each time, grows no more
 LIMITED = ("rate_limited", "address_limited")  # refusals of a line that end by themselves
 MAX_HANDED_BACK = 100  # that can be sent again
+MOST_WAYS = 64  # people of whom it is known through which room the last line went
 
 
 @dataclass
@@ -135,6 +136,7 @@ class Outbox:
         self.refused = 0  # lines handed back
         self._handed_back: deque[Line] = deque(maxlen=MAX_HANDED_BACK)
         self._orders = self._numbers = self._refs = 0
+        self.ways: dict[str, int] = {}  # key: a person's view; the room of the last line for it
 
     # How far things have come
 
@@ -223,13 +225,15 @@ class Outbox:
         """Whether ``line`` may be sealed now for the room ``at``, whose membership is that of
         ``change``.
 
-        What is under way there was all sealed for one membership.  If it is refused as stale,
-        nothing that was said later has passed it by.
+        What is under way there was all sealed for one membership, and what is under way to one
+        member goes through one room.  If it is refused as stale, nothing that was said later has
+        passed it by.
         """
         flying = self.in_flight.values()
         return not (
             len(self.in_flight) >= MAX_IN_FLIGHT
             or any(other.at == at and other.change != change for other in flying)
+            or any(other.view == line.view and other.at != at for other in flying)
             or max(line.not_before, self.pacing.ready_at(len(self.in_flight))) > self._clock()
         )
 
@@ -243,6 +247,11 @@ class Outbox:
     def send(self, line: Line, at: int, sealed: SealedPost) -> None:
         """``line`` goes out as it was sealed."""
         line.seal(self._next_ref(), at, sealed)
+        if line.target is not None:
+            self.ways.pop(line.view, None)
+            self.ways[line.view] = at
+            if len(self.ways) > MOST_WAYS:
+                del self.ways[next(iter(self.ways))]
         self.in_flight[line.ref] = line
         self.outgoing.extend(line.encoded)
 
@@ -372,11 +381,13 @@ class Outbox:
                 del self._queues[each.view]
 
     def begin_anew(self) -> list[Event]:
-        """Another session: what the old one has not acknowledged is handed back, and so is what
-        waits for one member."""
+        """Another session: what the old one has accepted is shown, what it has not acknowledged is
+        handed back, and so is what waits for one member."""
+        shown = [event for line in self.answered.values() for event in self._concluded(line)]
+        self.answered.clear()
         lines = [*self.in_flight.values(), *self._take_queued(lambda line: line.target is not None)]
         self.in_flight.clear()
-        found = self._all_back(lines, "disconnected")
+        found = [*shown, *self._all_back(lines, "disconnected")]
         for ref, request in self.requests.items():
             # What room one is in shows by what is entered.
             if not isinstance(request, (frames.Enter, frames.Leave)):

@@ -151,21 +151,23 @@ class RoomMoves:
         if origin is None or (departure.to is not None and target is None):
             self._outbox.take(departure)
             return []
-        stay = origin.stay if origin.place is Place.HERE else None
-        at = None if stay is None else stay.at
+        at = None if origin.stay is None else origin.stay.at
+        is_in = at is not None and origin.place is Place.HERE
         if origin.place in (Place.ASKED, Place.ARRIVING) or origin.is_departing:
             return None
-        if stay is None and self._rooms.is_named(origin):
+        if origin.origin is not None:
+            return None  # one has yet to come there
+        if not is_in and self._rooms.is_named(origin):
             return None  # the server may be about to lead there
         if not self._outbox.has_gone(departure, at):
             return None
-        if target is not None and at is not None:
+        if target is not None and is_in:
             self._outbox.take(departure)
             origin.is_departing, target.place = True, Place.ASKED
             self._outbox.ask(partial(frames.Enter, room=target.name, leave=at), departure.tag)
             return []
         others = [each for each in self._rooms if each is not origin]
-        if at is not None and others and not any(each.here for each in others):
+        if is_in and others and not any(each.here for each in others):
             return None  # the last one that one is in is not left before there is another
         self._outbox.take(departure)
         if not others:

@@ -166,6 +166,10 @@ class ClientSession:
             found = self.moves.depart(head)
             self.show(*found or ())
             return found is not None
+        if head.target is None and self.rooms.by_key(head.view) is None:
+            self.outbox.take(head)
+            self.show(*self.outbox.hand_back(head, "left_room"))
+            return True
         stay = self._way(head)
         if stay is None or not self.outbox.may_go(head, stay.at, stay.encryption.change):
             return False
@@ -181,16 +185,19 @@ class ClientSession:
         return True
 
     def _way(self, line: Line) -> OpenRoom | None:
-        """The stay that ``line`` goes through: of one for a member, one where that member is.
+        """The stay that ``line`` goes through: of one for a member, one where that member is; that
+        of the line before, if it can be, since two rooms keep no order between them.
 
         None if it has to wait; where there is none to wait for, any that says so.
         """
         if line.target is None:
             entrance = self.rooms.by_key(line.view)
             return None if entrance is None else entrance.here
-        stays = self.stays_here()
+        last = self.outbox.ways.get(line.view)
+        stays = sorted(self.stays_here(), key=lambda stay: stay.at != last)
         shared = next((stay for stay in stays if stay.target(line) is not None), None)
-        if shared is None and all(each.here for each in self.rooms):
+        # A room that one is about to go to instead of another waits for this very line.
+        if shared is None and all(each.here or each.origin for each in self.rooms):
             return next(iter(stays), None)
         return shared
 
@@ -360,10 +367,10 @@ class ClientSession:
             return self.moves.arrived(request)
         before = entrance.stay
         anew = before is not None and not before.is_same(entered)
-        if before is not None:
-            self.show(*self.outbox.settle(before.at))
         if anew:
             self.show(*self.outbox.empty_view(entrance.key, "disconnected"))
+        else:  # what was accepted before is past, and nothing more comes of it
+            self.show(*self.outbox.settle(entered.at))
         stay = self._begin_stay(entrance, arrival)
         shown = [*self.moves.arrived(request), *stay.take_own_nick(arrival.returning)]
         shown += [stay.trust_summary(), *self._tell_entered(stay, before, entered)]

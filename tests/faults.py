@@ -37,7 +37,9 @@ from client.connection import backoff, circuit_breakers, handshake
 from client.connection.connection import ClientConnection
 from client.encryption import roster
 from client.encryption.posts import SealedPost
+from client.entrance import Place
 from client.local_user import LocalUser
+from client.open_room import OpenRoom
 from client.outbox import Line
 from client.session import ClientSession
 from protocol import frames, limits, pake
@@ -46,7 +48,8 @@ from protocol.keys import Identity, RecipientKeys, to_text
 from protocol.link import Credentials
 from server import throttle
 from server.app import ChatServer
-from server.rooms import Member, Room
+from server.member import Member
+from server.rooms import Room
 from tests.conftest import IdentityPool, identity_pool, server_settings
 from tests.wire import LONG, MOST, PASSWORD, Wire
 from transport.client_websocket import connect
@@ -54,7 +57,8 @@ from transport.stream import Stream
 from transport.websocket import WebSocket
 
 PEOPLE = 8
-ROOM, OTHER_ROOM = "hall", "porch"
+# Everybody roams between the first two, stays in the third, and is in the last one at times.
+ROOM, OTHER_ROOM, SIDE_ROOM, LAST_ROOM = "hall", "porch", "yard", "loft"
 
 # The network
 
@@ -426,9 +430,10 @@ class Network:
 class Step:
     """One thing that happens; people are numbered.
 
-    say, whisper (to ``other``), rename, move (to the other room), fault (``coming``: for the next
-    connection), await (``who`` has an answer to everything), crowd (``size`` strangers come into
-    the room of ``who`` and go again, ``other`` of them at once)
+    say, aside (to the room beside), whisper (to ``other``), rename, move (to the other room), visit
+    (come into the last room, or leave it), fault (``coming``: for the next connection), await
+    (``who`` has an answer to everything), crowd (``size`` strangers come into the room of ``who``
+    and go again, ``other`` of them at once)
     """
 
     what: str
@@ -457,8 +462,8 @@ MOODS = (
 )
 _KINDS = ("cut", "cut", "reset", "away", "freeze", "delay", "throttle", "split", "merge")
 _WHAT = (
-    ("say",) * 10 + ("fault",) * 8 + ("await",) * 5 + ("whisper",) * 3
-    + ("rename", "move", "crowd", "crowd")
+    ("say",) * 8 + ("aside",) * 5 + ("fault",) * 8 + ("await",) * 5 + ("whisper",) * 3
+    + ("rename", "move", "visit", "visit", "crowd", "crowd")
 )  # fmt: skip
 
 
@@ -486,10 +491,11 @@ class Schedule:
                     long_ones -= 1
                 steps.append(Step(what, who, fault=fault, coming=chance.random() < 0.3))
                 # Something to be broken while it is on its way.
-                steps.append(Step("say", who if fault.up else (who + 1) % PEOPLE, size=8))
+                broken = chance.choice(("say", "aside"))
+                steps.append(Step(broken, who if fault.up else (who + 1) % PEOPLE, size=8))
             elif what == "crowd":
                 steps.append(Step(what, who, chance.randrange(1, 4), chance.choice((2, 8, 20))))
-            elif what == "say":
+            elif what in ("say", "aside"):
                 size = chance.choice((3000, 6000) if mood.narrow else (0, 0, 20, 300, 3000))
                 steps += [Step(what, who, size=size)] * chance.choice((1, 1, 2, 5))
             else:
@@ -514,7 +520,7 @@ def _fault(chance: random.Random, mood: Mood, long: bool) -> Fault:
 
 
 class Record(NamedTuple):
-    """An event, and where the client was when it showed it."""
+    """An event, and where the client was in its room when it showed it."""
 
     event: events.Event
     log: bytes | None
@@ -567,9 +573,9 @@ class Tap:
                     Whisper(room.log_id, target.id, sender, sig, room._seq)
                 )
 
-        def seal_line(line: Line, ref: int, sealed: SealedPost) -> None:
+        def seal_line(line: Line, ref: int, at: int, sealed: SealedPost) -> None:
             self.texts[to_text(sealed.box.sig)] = line.text
-            seal(line, ref, sealed)
+            seal(line, ref, at, sealed)
 
         with (
             mock.patch.object(Room, "_append_locked", append_locked),
@@ -617,30 +623,36 @@ class Person:
     """One client, whose events are collected, at the end of a road."""
 
     def __init__(
-        self, group: Group, number: int, pool: IdentityPool, prs: bytes, room: str = ROOM
+        self,
+        group: Group,
+        number: int,
+        pool: IdentityPool,
+        prs: bytes,
+        beside: Sequence[str] = (),
     ) -> None:
         self.group, self.number, self.nick = group, number, f"p{number}"
         self.road = group.network.road(group.port)
         self.typed: list[str] = []
         self.records: list[Record] = []
-        # Which rooms it wanted to go to, and how many records there were then.
-        self.moves: list[tuple[int, str]] = []
         self.ended = ""
         self.news: list[str] = []  # what the connection told
         identity = pool[number]
         address = InviteLink("127.0.0.1", group.port, tls=False, fingerprint=None)
-        self.session = ClientSession(identity, address, self.nick, room, self._take, self._send)
+        self.session = ClientSession(
+            identity, address, self.nick, ROOM, self._take, self._send, others=beside
+        )
         self.user = LocalUser(self.session)
         self.connection = ClientConnection(
             self._dial, identity, lambda: Credentials(prs), self.session, self._take, self._tell,
             make_keys=lambda: pool.keys,
         )  # fmt: skip
 
-    def say(self, size: int = 0) -> str:
-        """A line that nobody else says, ``size`` characters or a little longer."""
+    def say(self, size: int = 0, room: str | None = None) -> str:
+        """A line that nobody else says, ``size`` characters or a little longer; in the room that is
+        shown, or in ``room``."""
         text = f"{self.nick} {len(self.typed)} ".ljust(size, ".")
         self.typed.append(text)
-        self.user.say(text)
+        self.user.say(text, room=room)
         return text
 
     def whisper(self, other: Person) -> str:
@@ -651,10 +663,17 @@ class Person:
         return text
 
     def move(self, room: str) -> None:
-        """Go to another room."""
-        with self.group.changed:
-            self.moves.append((len(self.records), room))
-        self.user.switch(room, None)
+        """Go to another room, from the one that roams."""
+        self.user.go(room, None)
+
+    def visit(self, room: str) -> None:
+        """Open a room beside the others; or leave it, if it is open."""
+        shown = self.user.shown
+        if self.session.rooms.find(room) is None:
+            self.user.join(room, None)
+            self.user.show(shown)
+        else:
+            self.user.leave(room)
 
     def all(self, kind: type[events.Event]) -> list[Any]:
         """The events of a kind."""
@@ -678,11 +697,27 @@ class Person:
         )
 
     def _take(self, event: events.Event) -> None:
-        here = self.session.here
+        here = self.stay(getattr(event, "room", None) or "")
         place = (None, 0, 0) if here is None else (here.log, here.id, here.seq)
         with self.group.changed:
             self.records.append(Record(event, *place))
             self.group.changed.notify_all()
+
+    def waits(self) -> str:
+        """What it waits for, for a report."""
+        outbox, rooms = self.session.outbox, self.session.rooms
+        queued = [str(entry)[:80] for entry in outbox.queued]
+        return (
+            f"queued {queued}, in flight {[*outbox.in_flight]}, answered {[*outbox.answered]}, "
+            f"asked {[str(each) for each in outbox.requests.values()]}, rooms "
+            f"{[(each.name, each.place.name, each.is_departing, each.stay and each.stay.at, each.retry_at) for each in rooms]}"
+        )
+
+    def stay(self, room: str) -> OpenRoom | None:
+        """Where it is in ``room``, or was last."""
+        found = [each for each in self.session.rooms if each.stay and each.is_called(room)]
+        found.sort(key=lambda each: each.place is not Place.HERE)
+        return found[0].stay if found else None
 
     def _send(self) -> None:
         """Also after each frame, of which not all make an event."""
@@ -709,15 +744,16 @@ class Group:
         size: int = PEOPLE,
         name: str = "",
         lag: float = 0.0,
+        beside: Sequence[str] = (),
     ) -> None:
-        self.network, self.port, self.name = network, port, name
+        self.network, self.port, self.name, self.beside = network, port, name, beside
         self._pool, self._prs = pool, prs
         self._crowds: list[threading.Thread] = []
         self._strangers = count(1)
         self._unwell: list[BaseException] = []  # of those threads
         self.came = 0  # strangers that were in
         self.changed = threading.Condition()  # guards everybody's records; a leaf
-        self.people = [Person(self, number, pool, prs) for number in range(size)]
+        self.people = [Person(self, number, pool, prs, beside) for number in range(size)]
         for person in self.people:
             person.road.lag = lag
 
@@ -726,7 +762,8 @@ class Group:
             person.connection.start()
         nicks = {person.nick for person in self.people}
         try:
-            self.wait(lambda: all(nicks <= _met(person) for person in self.people), "meeting")
+            for room in (ROOM, *self.beside):
+                self.wait(lambda: all(nicks <= _met(each, room) for each in self.people), "meeting")  # noqa: B023
         except BaseException:
             self.__exit__()
             raise
@@ -750,6 +787,7 @@ class Group:
     def __str__(self) -> str:
         return "\n".join(
             f"{person.nick}: {[str(record.event)[:80] for record in person.records[-4:]]}"
+            f" {person.waits()}"
             for person in self.people
         )
 
@@ -801,28 +839,32 @@ class Group:
         self._crowds.clear()
 
     def settle(self, room: str = ROOM) -> None:
-        """Heal everything; everybody comes to ``room``, says a last line and sees all others'."""
+        """Heal everything; everybody comes to ``room``, says a last line and sees all others', and
+        so in the rooms beside."""
         self._await_crowds()
         for person in self.people:
             person.road.heal()
-        for _ in range(20):
-            for person in self.people:
-                if person.session.room != room:
-                    person.move(room)
-            if self._last_lines():
-                break
-        else:
-            raise AssertionError(f"{self.name}: no rest\n{self}")
+            if person.session.rooms.find(LAST_ROOM) is not None:
+                person.user.leave(LAST_ROOM)
+        for where in (room, *self.beside):
+            for _ in range(20):
+                for person in self.people:
+                    if person.session.room != where:
+                        person.move(where)
+                if self._last_lines(where):
+                    break
+            else:
+                raise AssertionError(f"{self.name}: no rest\n{self}")
         for person in self.people:
             self.answered(person)
 
-    def _last_lines(self) -> bool:
+    def _last_lines(self, where: str) -> bool:
         """Whether everybody has seen everybody's; if not, somebody has come in meanwhile."""
         starts: list[int] = []
 
         def together() -> bool:
             starts[:] = [len(person.records) for person in self.people]
-            rooms = [person.session.here for person in self.people]
+            rooms = [person.stay(where) for person in self.people]
             ids = {here.id for here in rooms if here}
             rosters = [here.members() if here else () for here in rooms]
             known = [{(line.id, line.joined) for line in lines} for lines in rosters]
@@ -832,13 +874,14 @@ class Group:
 
         # Who knows nothing yet of somebody who has come back seals nothing for it.
         self.wait(together, "coming together")
-        texts = [person.say() for person in self.people]
+        texts = [person.say(room=where) for person in self.people]
 
         def outcome() -> bool | None:
             met = 0
             for person, start in zip(self.people, starts, strict=True):
                 since = [record.event for record in person.records[start:]]
-                if any(isinstance(event, (events.RoomEntered, events.NotSent)) for event in since):
+                here = [event for event in since if getattr(event, "room", None) == where]
+                if any(isinstance(event, (events.RoomEntered, events.NotSent)) for event in here):
                     return False
                 met += {e.text for e in since if isinstance(e, events.Message)} >= set(texts)
             return True if met == len(self.people) else None
@@ -861,10 +904,12 @@ def _go(wire: Wire) -> None:
     wire.cut()
 
 
-def _met(person: Person) -> set[str]:
+def _met(person: Person, room: str) -> set[str]:
     found: set[str] = set()
     for record in person.records:
         event = record.event
+        if getattr(event, "room", None) != room:
+            continue
         if isinstance(event, (events.Connected, events.RoomEntered)):
             found |= {member.nick for member in event.members}
         elif isinstance(event, events.MemberJoined):
@@ -883,6 +928,7 @@ def party(
     name: str = "",
     narrow: bool = False,
     lag: float = 0.0,
+    beside: Sequence[str] = (),
     **settings: Any,
 ) -> Iterator[Group]:
     """People who know of each other, on a server of their own, within a ``world``.
@@ -896,7 +942,7 @@ def party(
     try:
         with (
             Network(narrow) as network,
-            Group(network, server.port, pool, prs, size, name, lag) as all_,
+            Group(network, server.port, pool, prs, size, name, lag, beside) as all_,
         ):
             yield all_
     finally:
@@ -910,7 +956,8 @@ def run(schedule: Schedule, tap: Tap, pool: IdentityPool, prs: bytes) -> Counter
     if mood.grace is not None:
         settings = {"heartbeat_interval": 0.2, "heartbeat_timeout": mood.grace}
     name = f"python -m tests.faults {schedule.seed}"
-    with party(pool, prs, name=name, narrow=mood.narrow, **settings) as group:
+    beside = [SIDE_ROOM]
+    with party(pool, prs, name=name, narrow=mood.narrow, beside=beside, **settings) as group:
         _perform(schedule, group)
         group.settle()
     found = check(group, tap, forgiving=mood.grace is not None)
@@ -926,6 +973,10 @@ def _perform(schedule: Schedule, group: Group) -> None:
         person = group.people[step.who]
         if step.what == "say":
             person.say(step.size)
+        elif step.what == "aside":
+            person.say(step.size, SIDE_ROOM)
+        elif step.what == "visit":
+            person.visit(LAST_ROOM)
         elif step.what == "whisper":
             person.whisper(group.people[step.other])
         elif step.what == "rename":
@@ -967,30 +1018,35 @@ class Stay:
     start: int
     told: bool  # that it has missed something, if it has
     records: list[Record] = field(default_factory=list)
-    last: bool = False
+    left: bool = False  # it was on purpose that it ended
 
 
-def stays(person: Person) -> list[Stay]:
-    """All stays of one client."""
-    found: list[Stay] = []
-    before: list[events.Event] = []
+def stays(person: Person) -> dict[str, list[Stay]]:
+    """All stays of one client, by room."""
+    found: dict[str, list[Stay]] = defaultdict(list)
+    told: set[str] = set()  # rooms
+    anew = False
     for record in person.records:
         event = record.event
+        room = getattr(event, "room", None)
+        if isinstance(event, events.Reconnected) and not event.resumed:
+            anew = True
+        if room is None:
+            continue
+        here = found[room]
+        if isinstance(event, events.Missed):
+            told.add(room)
         if isinstance(event, (events.Connected, events.RoomEntered)):
             assert record.log is not None
-            told = any(
-                isinstance(each, events.Missed)
-                or (isinstance(each, events.Reconnected) and not each.resumed)
-                for each in before[-2:]
-            )
-            while found and found[-1].records and found[-1].records[-1][1:] == record[1:]:
-                found[-1].records.pop()  # a part of the arrival, which is told before its name
-            found.append(Stay(record.log, record.me, record.seq, told))
-        elif found:
-            found[-1].records.append(record)
-        before.append(event)
-    found[-1].last = True
-    return found
+            while here and here[-1].records and here[-1].records[-1][1:] == record[1:]:
+                here[-1].records.pop()  # a part of the arrival, which is told before its name
+            here.append(Stay(record.log, record.me, record.seq, room in told or anew))
+            told.discard(room)
+        elif isinstance(event, events.RoomLeft) and here:
+            here[-1].left = True
+        elif here:
+            here[-1].records.append(record)
+    return {room: each for room, each in found.items() if each}
 
 
 Item = tuple[Any, ...]
@@ -1067,9 +1123,8 @@ class _Check:
         self.group, self.tap, self.forgiving = group, tap, forgiving
         self.found: Counter[str] = Counter()
         self.stays = {person.number: stays(person) for person in group.people}
-        self.logs = {
-            stay.log: tap.log(stay.log) for each in self.stays.values() for stay in each
-        }
+        every = [stay for person in group.people for stay in self._all(person)]
+        self.logs = {stay.log: tap.log(stay.log) for stay in every}
         self.accepted: Counter[str] = Counter()
         self.whispered: dict[str, Whisper] = {}
         for log_id, log in self.logs.items():
@@ -1081,6 +1136,9 @@ class _Check:
                 self.accepted[text] += 1
                 self.whispered[text] = whisper
 
+    def _all(self, person: Person) -> list[Stay]:
+        return [stay for each in self.stays[person.number].values() for stay in each]
+
     def demand(self, condition: object, person: Person, what: str) -> None:
         assert condition, f"{self.group.name}: {person.nick}: {what}"[:1000]
 
@@ -1090,7 +1148,8 @@ class _Check:
         for person in self.group.people:
             self._quiet(person)
             self._fates(person)
-            self._transcripts(person)
+            for room in self.stays[person.number]:
+                self._transcripts(person, room)
             self._whispers(person)
             self._order(person)
         self.found["accepted"] = len(self.accepted)
@@ -1098,8 +1157,7 @@ class _Check:
 
     def _quiet(self, person: Person) -> None:
         """Nothing is wrong with an honest server, however bad the network is."""
-        came, room = 0, ROOM
-        for index, event in enumerate(record.event for record in person.records):
+        for event in (record.event for record in person.records):
             bad = isinstance(event, (events.Warning, events.Unreadable, events.Disconnected))
             if isinstance(event, events.Warning) and event.code == "unproven":
                 bad = False  # cut at that moment, as a guesser would
@@ -1110,13 +1168,7 @@ class _Check:
             self.demand(not bad, person, str(event))
             if isinstance(event, events.Reconnected):
                 self.found["resumed" if event.resumed else "joined anew"] += 1
-                # Between two rooms, when the answer is lost, a client has no place to name.
-                wanted = [(at, where) for at, where in person.moves if at <= index]
-                between = bool(wanted) and (wanted[-1][0] >= came or wanted[-1][1] != room)
-                allowed = event.resumed or self.forgiving or between or limits.LOG_ENTRIES < 100
-                self.demand(allowed, person, "lost its place")
-            elif isinstance(event, (events.Connected, events.RoomEntered)):
-                came, room = index, event.room
+                self.demand(event.resumed or self.forgiving, person, "lost its place")
 
     def _fates(self, person: Person) -> None:
         """Each line has come out in one way."""
@@ -1149,12 +1201,12 @@ class _Check:
                 self.demand(event.reason == "disconnected" and lost, person,
                             f"handed back without need: {event}")  # fmt: skip
 
-    def _transcripts(self, person: Person) -> None:
-        mine = self.stays[person.number]
+    def _transcripts(self, person: Person, room: str) -> None:
+        mine = self.stays[person.number][room]
         seqs: dict[bytes, int] = {}
         for index, stay in enumerate(mine):
-            is_last = index == len(mine) - 1
-            until = self._last_line() if is_last else 0
+            is_last = index == len(mine) - 1 and not stay.left
+            until = self._last_line(room) if is_last else 0
             want, needed = wanted(stay, self.logs[stay.log], self.tap, until)
             have = shown(stay)
             same = 0
@@ -1163,7 +1215,7 @@ class _Check:
             # What was taken of one's own is shown when the stay ends, at the latest.
             rest = [item for item in want[same:] if item in have[same:]]
             context = (
-                f"stay {index} of {len(mine)}: {_short(have[same:same + 3])} instead of "
+                f"stay {index} of {len(mine)} in {room}: {_short(have[same:same + 3])} instead of "
                 f"{_short(want[same:same + 3])}, after {_short(have[max(0, same - 2):same])}"
             )
             if is_last:
@@ -1171,10 +1223,10 @@ class _Check:
             else:
                 own = all(item[0] == "own" for item in have[same:])
                 self.demand(own and rest == have[same:], person, context)
-                switched = mine[index + 1].log != stay.log and not mine[index + 1].told
                 gap = len(want) - len(have)
-                self.demand(gap == 0 or switched or mine[index + 1].told, person, f"a gap: {gap}")
-                self.found["missed and told"] += gap if not switched else 0
+                told = stay.left or mine[index + 1].told
+                self.demand(gap == 0 or told, person, f"a gap in {room}: {gap}")
+                self.found["missed and told"] += gap if not stay.left else 0
             for item in have:
                 if item[0] in ("own", "message"):
                     self.demand(item[1] > seqs.get(stay.log, 0), person, f"order: {item}")
@@ -1183,14 +1235,13 @@ class _Check:
             if (before.log, before.me) == (after.log, after.me):
                 self.found["rejoined"] += 1
 
-    def _last_line(self) -> int:
-        """The number of the last line in the room in which all have met at the end."""
-        return max(
-            message.seq or 0
-            for person in self.group.people
-            for message in person.all(events.Message)
-            if message.mine and message.text == person.typed[-1]
-        )
+    def _last_line(self, room: str) -> int:
+        """The number of the last line in a room in which all have met at the end."""
+        lasts = []
+        for person in self.group.people:
+            own = [each for each in person.all(events.Message) if each.mine and not each.private]
+            lasts += [each.seq or 0 for each in own if each.room == room][-1:]
+        return max(lasts)
 
     def _whispers(self, person: Person) -> None:
         """What was for this one alone has come, once, unless it was told of a gap."""
@@ -1198,25 +1249,28 @@ class _Check:
             message.text for message in person.all(events.Message)
             if message.private and not message.mine
         )  # fmt: skip
-        mine = self.stays[person.number]
+        mine = self._all(person)
         for text, number in got.items():
             whisper = self.whispered[text]
             whose = any((stay.log, stay.me) == (whisper.log, whisper.target) for stay in mine)
             self.demand(whose and number == 1, person, f"{text!r} came {number} times")
-        final = mine[-1]
+        finals = [each[-1] for each in self.stays[person.number].values() if not each[-1].left]
         for text, whisper in self.whispered.items():
-            if (whisper.log, whisper.target) == (final.log, final.me):
-                if whisper.seq >= final.start:
-                    self.demand(got[text] == 1, person, f"{text!r} did not come")
+            for final in finals:
+                if (whisper.log, whisper.target) == (final.log, final.me):
+                    if whisper.seq >= final.start:
+                        self.demand(got[text] == 1, person, f"{text!r} did not come")
 
     def _order(self, person: Person) -> None:
-        """Whatever somebody else said comes in the order in which it was typed."""
-        last: dict[str, int] = {}
+        """Whatever somebody else said in one room, or to one alone through it, comes in the order
+        in which it was typed."""
+        last: dict[tuple[str, str, bool], int] = {}
         for message in person.all(events.Message):
             if not message.mine:
                 who, number = message.text.split()[:2]
-                self.demand(int(number) > last.get(who, -1), person, f"order: {message}")
-                last[who] = int(number)
+                where = who, message.room, message.private
+                self.demand(int(number) > last.get(where, -1), person, f"order: {message}")
+                last[where] = int(number)
 
 
 FIGURES = (

@@ -36,6 +36,7 @@ class Liar:
     def __init__(self, den: Den, person: Person, chance: random.Random) -> None:
         self.den, self.person, self.chance = den, person, chance
         self.heard: list[frames.Frame] = []
+        self.logs = 0
         self.said: Counter[str] = Counter()
 
     def value(self, owner: str, field: str, kind: str) -> Any:
@@ -52,7 +53,7 @@ class Liar:
         if field == "code" or field == "reason":
             return chance.choice(CODES)
         if field == "room":
-            return chance.choice((ROOM, ROOM, "other", "", "\u202e", "\ud800"))
+            return chance.choice((ROOM, ROOM, "other", "third", "", "\u202e", "\ud800"))
         if field == "nick":
             return chance.choice(("alice", "bob", "carol", "you", "", "\x1b[2J", "\ud800"))
         if field == "log":
@@ -94,9 +95,12 @@ class Liar:
         """The connection has ended; the next one begins as it should, in the room asked for."""
         session = self.person.session
         session.lose()
-        room = session.room_to_join()
+        stays = session.stays_to_join()
         session.welcome(welcome(session.nick))
-        self.person.hears(*self.den.entering(self.person, room=room))
+        self.logs += 1
+        for at, stay in enumerate(stays, 1):
+            log = f"log {self.logs:06} {at:05}".encode()
+            self.person.hears(*self.den.entering(self.person, room=stay.room, at=at, log=log))
 
     def step(self) -> None:
         """The person does something, or the server says something; an end is a new stay."""
@@ -109,7 +113,9 @@ class Liar:
         elif way == 2:
             chance.choice(
                 (user.rooms, user.who, user.resend, lambda: user.rename("anna"),
-                 lambda: user.switch("other", None), session.lose,
+                 lambda: user.go("other", None), lambda: user.join("third", None),
+                 lambda: user.leave("other"), lambda: user.go(ROOM, None),
+                 lambda: user.query("bob"), lambda: user.reply("psst"), session.lose,
                  self.come_in)
             )()  # fmt: skip
         else:

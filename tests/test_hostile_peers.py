@@ -79,7 +79,7 @@ def test_another_websocket_comes_in(
     assert "Sec-WebSocket-Extensions" not in peer.response.headers
     link = ClientLink(pool[0], Credentials(prs), pool.keys)
     peer.send(link.receive_greeting(peer.recv(timeout=LONG)))
-    peer.send(link.receive_key(peer.recv(timeout=LONG), "alice", "default"))
+    peer.send(link.receive_key(peer.recv(timeout=LONG), "alice", [frames.Stay("default")]))
     said = link.open(peer.recv(timeout=LONG))
     assert [frame["type"] for frame in said] == ["welcome", "entered", "roster"]
     peer.send(link.seal([frames.ListRooms(1).encode(), frames.Bye("left").encode()]))
@@ -238,7 +238,7 @@ def tell(wire: Wire, nick: str, times: list[float]) -> list[Any]:
     wire.peer.send(hello)
     key = heard()
     times.append(time.perf_counter())
-    confirm = wire.link.receive_key(key, nick, "default")
+    confirm = wire.link.receive_key(key, nick, [frames.Stay("default")])
     times.append(time.perf_counter())
     wire.peer.send(confirm)
     heard()

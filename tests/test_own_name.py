@@ -11,7 +11,19 @@ from client import events
 from client.own_name import Misnamed, OwnName
 from protocol import frames
 from protocol.link import ServerLink
-from tests.malicious import LOG, OTHER_LOG, PRS, ROOM, Den, Person, connected, prove, stay, welcome
+from tests.malicious import (
+    AT,
+    LOG,
+    OTHER_LOG,
+    PRS,
+    ROOM,
+    Den,
+    Person,
+    connected,
+    prove,
+    stay,
+    welcome,
+)
 from tests.processes import Client, Server
 from transport.websocket import WebSocket
 
@@ -24,7 +36,7 @@ LIES = [
 @pytest.mark.parametrize("lie", LIES, ids=ascii)
 def test_welcome_grants_the_nickname_that_was_asked_for(lie: str) -> None:
     person = Person("alice")
-    person.session.room_to_join()
+    person.session.stays_to_join()
     with pytest.raises(Misnamed):
         person.session.welcome(welcome(lie), "alice")
     assert person.session.nick == "alice"
@@ -44,9 +56,9 @@ def test_letters_that_this_program_does_not_know_are_its_owners_business() -> No
     own = OwnName(unknown)
     own.granted(unknown, unknown)
     own.ask(1, unknown + "b")
-    assert own.renamed(unknown + "b")
+    assert own.renamed(unknown + "b", 0) == 1
     with pytest.raises(Misnamed):
-        own.renamed(unknown + "c")
+        own.renamed(unknown + "c", 1)
 
 
 def test_a_nickname_tried_in_the_place_of_ones_own_may_be_granted() -> None:
@@ -76,10 +88,23 @@ def test_what_was_asked_for_may_come_true_once_and_in_its_order() -> None:
     own.ask(2, "anne")
     own.ask(3, "ann")
     own.refused(3)
-    assert own.renamed("anne")
-    assert own.renamed("anne"), "that is no change"
+    assert own.renamed("anne", 0) == 2
+    assert own.renamed("anne", 2) == 2, "that is no change"
     for unasked in ("anna", "ann", "alice"):
-        assert not own.renamed(unasked)
+        assert own.renamed(unasked, 2) is None
+
+
+def test_each_room_tells_of_ones_renames_in_its_own_time() -> None:
+    own = OwnName("alice")
+    own.ask(1, "anna")
+    own.ask(2, "anne")
+    assert (own.renamed("anna", 0), own.renamed("anne", 1)) == (1, 2)
+    assert own.renamed("anna", 0) == 1 and own.nick == "anne"  # in the other room
+    assert own.renamed("anne", 1) == 2
+    assert own.found("anna") == 1 and own.found("alice") == 0 and own.nick == "anne"
+    assert own.found("mallory") is None
+    own.begin()
+    assert own.renamed("anna", 0) is None
 
 
 def test_an_old_session_may_have_what_was_asked_for() -> None:
@@ -88,9 +113,9 @@ def test_an_old_session_may_have_what_was_asked_for() -> None:
     alice = den["alice"]
     alice.user.rename("anna")
     alice.session.lose()
-    alice.session.room_to_join()
-    alice.session.welcome(welcome("anna"), "alice")
-    alice.hears(frames.Entered(ROOM, LOG, alice.id, den.seq, 0, True, 0))
+    alice.session.stays_to_join()
+    alice.session.welcome(welcome("anna", resumed=True), "alice")
+    alice.hears(frames.Entered(AT, ROOM, LOG, alice.id, den.seq, 0, True, 0))
     den.log(alice, frames.Renamed(den.next(), alice.id, "anna"))
     assert alice.warned() == [] and alice.session.nick == "anna"
     alice.user.rename("ann")

@@ -407,7 +407,7 @@ def _pinned(target: Target) -> None:
     token = target.mint(nick)
     with target.member(token=token) as member:
         assert member.welcome is not None and member.welcome.nick == nick
-        member.send(frames.Nick(member.ref(), name()))
+        member.send(frames.Nick(member.ref(), member.at, name()))
         assert member.find(frames.Refused).code == "nick_pinned"
     assert target.refusal(name(), token=token).code == "nick_pinned"
     assert target.revoke(token)
@@ -419,10 +419,10 @@ def _reserved(target: Target) -> None:
     token = target.mint(nick)
     assert target.refusal(nick.upper()).code == "nick_reserved"
     with target.member() as member:
-        member.send(frames.Nick(member.ref(), nick))
+        member.send(frames.Nick(member.ref(), member.at, nick))
         assert member.find(frames.Refused).code == "nick_reserved"
         assert target.revoke(token.split(".")[0])
-        member.send(frames.Nick(member.ref(), nick))
+        member.send(frames.Nick(member.ref(), member.at, nick))
         assert member.find(frames.Accepted).ref == 2
 
 
@@ -514,7 +514,7 @@ def _oversized_post(target: Target) -> None:
         assert member.welcome is not None and member.entered is not None
         size = member.welcome.max_payload_size // 2
         ref = member.ref()
-        member.send(frames.Post(ref, member.entered.seq, box(b"A" * size)))
+        member.send(frames.Post(ref, member.at, member.entered.seq, box(b"A" * size)))
         answer = member.find(frames.Refused)
         assert (answer.ref, answer.code) == (ref, "too_long"), answer
 
@@ -535,7 +535,7 @@ def _unknown(target: Target) -> None:
         with target.wire(**proof) as wire:
             wire.greet()
             key = wire.message()
-            wire.peer.send(wire.link.receive_key(key, "", name(), None))
+            wire.peer.send(wire.link.receive_key(key, "", [frames.Stay(name())]))
             seen.append((len(key), wire.message(), wire.ended()))
     assert seen[0] == seen[1]
     assert json.loads(seen[0][1]) == {"type": "refused", "code": "auth_failed"}
@@ -561,7 +561,7 @@ def _replayed_handshake(target: Target) -> None:
     with target.wire() as first, target.wire() as second:
         hello = first.link.receive_greeting(first.message())
         first.peer.send(hello)
-        confirm = first.link.receive_key(first.message(), name(), name(), None)
+        confirm = first.link.receive_key(first.message(), name(), [frames.Stay(name())])
         second.message()
         second.peer.send(hello)
         second.message()

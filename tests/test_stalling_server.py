@@ -18,7 +18,9 @@ from protocol.frames import MemberLine
 from protocol.limits import COUNTER_MAX
 from protocol.link import ServerLink
 from tests.malicious import (
+    AT,
     LOG,
+    OTHER_LOG,
     PRS,
     ROOM,
     Den,
@@ -41,7 +43,7 @@ SENTENCE = "Waiting for the server to say who is in the room"
 
 
 def entered(members: int, **changes: object) -> frames.Entered:
-    genuine = frames.Entered(ROOM, LOG, 1, 1, members, False, 0)
+    genuine = frames.Entered(AT, ROOM, LOG, 1, 1, members, False, 0)
     return replace(genuine, **changes)  # type: ignore[arg-type]
 
 
@@ -56,7 +58,7 @@ def beating(*said: frames.Frame, answers: Sequence[frames.Frame] = ()) -> Script
             record = peer.receive(0.02)
             if record is not None:
                 link.open(record)
-            answer = left.pop(0) if left and record is not None else frames.Seen(0)
+            answer = left.pop(0) if left and record is not None else frames.Taken(0)
             peer.send(link.seal([answer.encode()]))
 
     return script
@@ -106,12 +108,12 @@ def test_what_is_waited_for_next_has_a_time_of_its_own() -> None:
 
 def test_a_roster_comes_nearer_with_each_member_and_not_with_heartbeats() -> None:
     person = Person("alice")
-    person.session.room_to_join()
+    person.session.stays_to_join()
     person.session.welcome(welcome("alice"))
     assert person.session.awaited() == Awaited("room", 0)
-    person.hears(entered(3), frames.Seen(0), frames.Roster(()))
+    person.hears(entered(3), frames.Taken(0), frames.Roster(()))
     assert person.session.awaited() == Awaited("room", 0)
-    person.hears(frames.Roster((ALICE,)), frames.Seen(7), frames.Roster(()))
+    person.hears(frames.Roster((ALICE,)), frames.Taken(7), frames.Roster(()))
     assert person.session.awaited() == Awaited("room", 1)
     others = [replace(ALICE, id=id, nick=name, bundle=bundle(name), joined=1)
               for id, name in ((2, "bob"), (3, "carol"))]  # fmt: skip
@@ -122,15 +124,17 @@ def test_a_roster_comes_nearer_with_each_member_and_not_with_heartbeats() -> Non
 def test_the_way_to_another_room_and_back_from_behind_are_waited_for_alike() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
-    alice.user.switch("attic", None)
+    alice.user.go("attic", None)
     (asked,) = alice.sent()
     assert isinstance(asked, frames.Enter)
     assert alice.session.awaited() == Awaited("answer", asked.ref)
-    alice.hears(den.entering(alice, ref=asked.ref, room="attic", seq=9)[0])
-    assert alice.session.awaited() == Awaited("room", 0)
+    known = alice.session.rooms.steps
+    alice.hears(den.entering(alice, log=OTHER_LOG, ref=asked.ref, room="attic", seq=9, at=2)[0])
+    assert alice.session.awaited() == Awaited("room", known)
     bob = den["bob"]
+    known = bob.session.rooms.steps
     bob.hears(den.entering(bob)[0])
-    assert bob.session.awaited() == Awaited("room", 0)
+    assert bob.session.awaited() == Awaited("room", known)
 
 
 def test_lines_and_requests_are_waited_for_in_their_order() -> None:
@@ -142,7 +146,7 @@ def test_lines_and_requests_are_waited_for_in_their_order() -> None:
     assert alice.session.awaited() == Awaited("answer", first.ref), "that is no answer to it"
     alice.hears(frames.Accepted(first.ref, den.seq + 1))
     assert alice.session.awaited() == Awaited("place", den.seq)
-    alice.hears(frames.Log(den.seq + 1, (frames.OwnPosted(den.seq + 1, first.ref),)))
+    alice.hears(frames.Log(AT, den.seq + 1, (frames.OwnPosted(den.seq + 1, first.ref),)))
     assert alice.session.awaited() == NOTHING
 
 
@@ -189,7 +193,7 @@ def typing(line: str) -> Callable[[ClientSession, str], None]:
         [],
         [frames.Accepted(7, 7), frames.Refused("stale", 7)],
         [frames.Accepted(1, 2)],
-        [frames.Accepted(1, 2), frames.Log(3, ())],
+        [frames.Accepted(1, 2), frames.Log(AT, 3, ())],
     ],
     ids=["nothing", "other answers", "no place in the log", "a log without it"],
 )
@@ -222,7 +226,7 @@ def test_who_beats_and_never_answers_is_not_called_silent_again_and_again(
 
 def test_sizes_of_nothing_keep_nobody_out() -> None:
     """Nothing can be said there, which is said; what comes is read all the same."""
-    joined = frames.Log(2, (frames.Joined(2, MemberLine(2, "bob", 2, bundle("bob"))),))
+    joined = frames.Log(AT, 2, (frames.Joined(2, MemberLine(2, "bob", 2, bundle("bob"))),))
     tiny = replace(welcome("alice"), max_message_size=0, max_payload_size=0)
 
     def script(peer: WebSocket, link: ServerLink) -> None:
@@ -245,7 +249,7 @@ LIES: dict[str, list[frames.Frame]] = {
     "more members than a room has": [entered(257)],
     "more members than were announced": [entered(1), frames.Roster((ALICE, BOB))],
     "two ways in": [entered(2), frames.Roster((ALICE,)), entered(1)],
-    "a log before the roster": [entered(2), frames.Log(2, ())],
+    "a log before the roster": [entered(2), frames.Log(AT, 2, ())],
     "a second welcome": [welcome("alice")],
 }
 
@@ -267,16 +271,16 @@ STRANGE: dict[str, tuple[list[frames.Frame], list[tuple[str, str | None]]]] = {
     "an id that was there before": (
         [
             entered(2), frames.Roster((ALICE, BOB)),
-            frames.Log(3, (frames.Left(2, 2), frames.Joined(3, replace(BOB, nick="carol")))),
+            frames.Log(AT, 3, (frames.Left(2, 2), frames.Joined(3, replace(BOB, nick="carol")))),
         ],
         [("bad_roster", "carol")],
     ),
     "entries out of order": (
-        [entered(2), frames.Roster((ALICE, BOB)), frames.Log(9, (frames.Left(1, 2),))],
+        [entered(2), frames.Roster((ALICE, BOB)), frames.Log(AT, 9, (frames.Left(1, 2),))],
         [("bad_roster", "bob")],
     ),
     "a gap": (
-        [entered(2), frames.Roster((ALICE, BOB)), frames.Log(10**6, (frames.Left(10**6, 2),))],
+        [entered(2), frames.Roster((ALICE, BOB)), frames.Log(AT, 10**6, (frames.Left(10**6, 2),))],
         [],
     ),
 }  # fmt: skip
@@ -362,7 +366,7 @@ def test_a_server_that_lets_in_and_hangs_up_is_left_to_a_person(
     end: frames.Frame, words: str
 ) -> None:
     """Each end with its reason, and after a few nothing more by itself."""
-    last = frames.Log(2, (end,)) if isinstance(end, frames.Renamed) else end
+    last = frames.Log(AT, 2, (end,)) if isinstance(end, frames.Renamed) else end
     script = letting_in(last)
     connection, shown = connected(
         script, until=lambda so_far: isinstance(so_far[-1], events.Paused), reconnect=True,
@@ -436,28 +440,27 @@ def test_why_a_client_is_not_let_in_again_is_said_once(proven: bool) -> None:
 
 
 def test_what_is_typed_before_the_room_goes_there_in_order() -> None:
-    """Also where its owner has changed the wish before the handshake, or after it."""
+    """Also where its owner has changed the wish before the handshake, or after it: what was typed
+    for the first room goes there first."""
     for early in (True, False):
         person = Person("alice")
         for deed in ["switch", "join"] if early else ["join", "switch"]:
             if deed == "join":
-                person.session.room_to_join()
+                person.session.stays_to_join()
                 person.session.welcome(welcome("alice"))
             else:
                 person.user.say("for the den")
-                person.user.switch("attic", None)
+                person.user.go("attic", None)
                 person.user.say("for the attic")
-        room = "attic" if early else ROOM
-        person.hears(entered(1, room=room), frames.Roster((ALICE,)))
+        person.hears(entered(1), frames.Roster((ALICE,)))
         kinds = [frame.kind for frame in person.sent()]
-        if early:
-            assert kinds == ["post"] and person.handed_back() == [("for the den", "left_room")]
-            assert person.session.room == "attic"
-        else:
-            assert kinds == ["post"] and person.handed_back() == []  # then the switch, in its turn
-            assert person.session.room == "attic"
-            person.hears(frames.Accepted(1, 2), frames.Log(2, (frames.OwnPosted(2, 1),)))
-            assert [frame.kind for frame in person.sent()] == ["enter"]
+        assert kinds == ["post"] and person.handed_back() == []  # then the switch, in its turn
+        assert person.session.room == "attic"
+        person.hears(frames.Accepted(1, 2), frames.Log(AT, 2, (frames.OwnPosted(2, 1),)))
+        assert [frame.kind for frame in person.sent()] == ["enter"]
+        stay = entered(1, at=2, room="attic", log=OTHER_LOG, ref=2)
+        person.hears(stay, frames.Roster((ALICE,)), frames.Accepted(2))
+        assert [frame.kind for frame in person.sent()] == ["post"]
 
 
 def test_nothing_is_asked_of_a_room_that_is_not_there_yet() -> None:
@@ -468,7 +471,7 @@ def test_nothing_is_asked_of_a_room_that_is_not_there_yet() -> None:
     person.user.verify(None, confirm=False)
     person.user.private("bob", "psst")
     codes = [event.code for event in person.all(events.Error)]
-    assert codes == ["disconnected"] * 4 + ["gone"]
+    assert codes == ["disconnected"] * 5
     assert person.handed_back() == [("psst", "gone")] and person.sent() == []
 
 
@@ -496,7 +499,7 @@ class Stalling:
                 self.heard.append(value["type"])
                 if value["type"] == "post":
                     seq = next(refs)
-                    own = frames.Log(seq, (frames.OwnPosted(seq, value["ref"]),))
+                    own = frames.Log(AT, seq, (frames.OwnPosted(seq, value["ref"]),))
                     peer.send(
                         link.seal([frames.Accepted(value["ref"], seq).encode(), own.encode()])
                     )

@@ -13,8 +13,8 @@ from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import PASSWORD, Client, Server, Terminal, terminal_client
 
 RENDERERS = ("minimal", "rich")
-CTRL_A, CTRL_C, CTRL_D, CTRL_P = "\x01", "\x03", "\x04", "\x10"
-CTRL_U, CTRL_W = "\x15", "\x17"
+CTRL_A, CTRL_C, CTRL_D = "\x01", "\x03", "\x04"
+CTRL_N, CTRL_P, CTRL_U, CTRL_W = "\x0e", "\x10", "\x15", "\x17"
 ALT_R = "\x1br"
 ALT_ENTER, PASTE, PASTED, UP = "\x1b\r", "\x1b[200~", "\x1b[201~", "\x1b[A"
 
@@ -113,6 +113,31 @@ def test_editing_keys(server: Server, bob: Client, room: str) -> None:
         alice.sees("Press Ctrl-C again to leave")
         alice.type(CTRL_C)
         assert alice.end() == 0
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_rooms_side_by_side(server: Server, bob: Client, room: str, renderer: str) -> None:
+    """Each with its own draft and place; nothing that is half typed goes where it was not meant."""
+    nick = f"ida-{renderer}"
+    options = ("--room", f"{room}-a", "--room", room, "--renderer", renderer)
+    with terminal_client(server, nick, *options) as ida:
+        ida.sees(f"{room}-a> ")
+        bob.next("joined", nick=nick)
+        ida.type("half a line")
+        ida.sees("> half a line")
+        bob.say(f"{nick}: are you there?", f"/msg {nick} alone")
+        ida.sees(r"(?s)(2 room-\d+!1 .*3 @bob!1|\[room-\d+\] bob: ida.*: are.*bob, to you alone)")
+        ida.type(CTRL_N)
+        ida.sees(f"(?sm)are you there.*^ ?{room}> *$")
+        ida.type(f"here{ALT_R}just us\r")
+        assert bob.next("message", from_=nick, private=True)["text"] == "just us"
+        ida.type(f"{CTRL_P}\r")
+        assert bob.next("message", from_=nick, private=False)["text"] == "here"
+        ida.type(f"\x1b1{CTRL_U}\x1b2{UP}!\r")
+        assert bob.next("message", from_=nick, private=False)["text"] == "here!"
+        ida.type("/leave\r")
+        bob.next("left", nick=nick)
+        ida.sees(f"(?m)^ ?{room}-a> *$")
 
 
 def test_what_is_typed_stays_whole(alice: Terminal, bob: Client) -> None:
