@@ -490,24 +490,14 @@ def encode_accepted(ref: int, seq: int) -> bytes:
 def encode_posted(sender: int, change: int, box: Box) -> bytes:
     """As ``Posted.encode``, without its number: all after ``{"type":"posted","seq":1``."""
     # A token has no letters that JSON would write otherwise (``_read_token``).
-    return b',"from":%d,"change":%d,"box":{"epoch":%d,"n":%d,"data":"%s","sig":"%s"}}' % (
-        sender,
-        change,
-        box.epoch,
-        box.n,
-        box.data,
-        keys.to_text(box.sig).encode(),
-    )
+    values = (sender, change, box.epoch, box.n, box.data, keys.to_text(box.sig).encode())
+    return b',"from":%d,"change":%d,"box":{"epoch":%d,"n":%d,"data":"%s","sig":"%s"}}' % values
 
 
 def encode_member(member_id: int, nick: str, joined: int, bundle: bytes) -> bytes:
     """As ``MemberLine.encode``, from a bundle that is encoded already."""
-    return b'{"id":%d,"nick":%s,"joined":%d,"bundle":%s}' % (
-        member_id,
-        encode(nick),
-        joined,
-        bundle,
-    )
+    values = (member_id, encode(nick), joined, bundle)
+    return b'{"id":%d,"nick":%s,"joined":%d,"bundle":%s}' % values
 
 
 def encode_key_for(sender: int, wrap: Wrap) -> bytes:
@@ -517,12 +507,8 @@ def encode_key_for(sender: int, wrap: Wrap) -> bytes:
 
 def encode_private_for(sender: int, private: Private) -> bytes:
     """As ``PrivateFor.encode``, likewise."""
-    return b',"from":%d,"change":%d,"wrap":%s,"box":%s}' % (
-        sender,
-        private.change,
-        private.wrap.encode(),
-        private.box.encode(),
-    )
+    values = (sender, private.change, private.wrap.encode(), private.box.encode())
+    return b',"from":%d,"change":%d,"wrap":%s,"box":%s}' % values
 
 
 def encode_log(at: int, to: int, entries: Sequence[bytes]) -> bytes:

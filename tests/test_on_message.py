@@ -277,15 +277,31 @@ def test_an_answer_in_private_is_for_the_sender_under_whatever_name(
 def test_an_answer_does_not_follow_to_another_room(
     pair: tuple[Client, Client], room: str, tmp_path: Path
 ) -> None:
+    """Whichever is shown by then; where that room was left, it goes nowhere."""
     ann, bot = pair
     path = str(tmp_path / "hold")
     os.mkfifo(path)
-    ann.say(f"hold {path}")
-    bot.next("message", text=f"hold {path}")
-    bot.say(f"/room other-{room}")
-    bot.next("room")
-    opened(path)
+    for deeds, last in ([f"/join other-{room}"], "room"), ([f"/leave {room}"], "room_left"):
+        ann.say(f"hold {path}")
+        bot.next("message", text=f"hold {path}")
+        bot.say(*deeds)
+        bot.next(last)
+        opened(path)
+        if last == "room":
+            assert ann.next("message", text="released")["room"] == room
     assert bot.next("not_sent", text="released")["reason"] == "left_room"
+
+
+def test_a_private_answer_goes_through_a_room_that_is_shared(
+    pair: tuple[Client, Client], room: str
+) -> None:
+    """Though another one is shown."""
+    ann, bot = pair
+    bot.say(f"/join other-{room}")
+    bot.next("room")
+    ann.say(f"/msg {bot.nick} echo alone")
+    answer = ann.next("message", text="alone")
+    assert (answer["room"], answer["private"], answer["bot"]) == (room, True, True)
 
 
 # For whom it is run
