@@ -204,8 +204,7 @@ class MemberRenamed(Event):
 class RoomEntered(Event):
     """In a room: one more, or one's own room anew (after it was lost, or had fallen behind).
 
-    It is not shown by that: see ``Shown``.
-    """
+    It is not shown by that: see ``Shown``."""
 
     name = "room"
     room: str
@@ -225,8 +224,7 @@ class RoomLeft(Event):
 class Shown(Event):
     """Another view is shown: the room ``room``, or the person ``to``; the other one is None.
 
-    At first that is the room of ``Connected``, without a word.  ``view`` is its key.
-    """
+    At first that is the room of ``Connected``, without a word.  ``view`` is its key."""
 
     name = "shown"
     _hidden = ("view",)
@@ -450,8 +448,7 @@ class Views(Event):
     """All views, whenever one comes, goes or changes, or another one is ``shown``: for the first
     time before ``Connected``, always before ``Shown``, and before what belongs to a new one.
 
-    Rooms as they were opened, be they entered or not, then people as they first came up.
-    """
+    Rooms as they were opened, be they entered or not, then people as they first came up."""
 
     name = "views"
     views: tuple[View, ...]

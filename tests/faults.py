@@ -707,10 +707,13 @@ class Person:
         """What it waits for, for a report."""
         outbox, rooms = self.session.outbox, self.session.rooms
         queued = [str(entry)[:80] for entry in outbox.queued]
+        places = [
+            (each.name, each.place.name, each.is_departing, each.stay and each.stay.at, each.retry_at)
+            for each in rooms
+        ]
         return (
             f"queued {queued}, in flight {[*outbox.in_flight]}, answered {[*outbox.answered]}, "
-            f"asked {[str(each) for each in outbox.requests.values()]}, rooms "
-            f"{[(each.name, each.place.name, each.is_departing, each.stay and each.stay.at, each.retry_at) for each in rooms]}"
+            f"asked {[str(each) for each in outbox.requests.values()]}, rooms {places}"
         )
 
     def stay(self, room: str) -> OpenRoom | None:

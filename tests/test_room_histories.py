@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -125,6 +126,11 @@ class Person:
         }  # fmt: skip
 
 
+def has_all(client: Second, last: dict[Any, Any]) -> bool:
+    """Whether it has come to the ends of the logs of its rooms."""
+    return all(room.seq >= last[room.key]._seq for room in client.rooms.whole)
+
+
 def history(make: Make, join: Join, seed: int) -> Counter[str]:
     chance = random.Random(seed)
     server = make(max_messages_per_window=100_000)
@@ -139,12 +145,7 @@ def history(make: Make, join: Join, seed: int) -> Counter[str]:
             person.settle()
     last = {name_key(room.name): room for room in server._services.rooms._rooms.values()}
     for person in people:
-        person.client.read(
-            lambda client=person.client: all(
-                room.seq >= last[room.key]._seq for room in client.rooms.whole
-            ),
-            "the ends of the logs",
-        )
+        person.client.read(partial(has_all, person.client, last), "the ends of the logs")
     seen: dict[bytes, tuple[Any, ...]] = {}
     for person in people:
         for key, what in person.sees().items():

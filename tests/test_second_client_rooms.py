@@ -164,8 +164,7 @@ def test_a_real_client_comes_back_to_two_rooms(server: Server, join: Join, room:
             relay.open()
             anna.next("reconnected")
             for name in (room, lab):
-                anna.wait_for(lambda name=name: anna.texts(room=name, self_=False))  # type: ignore[misc]
-                assert anna.texts(room=name, self_=False) == [f"meanwhile in the {name}"]
+                anna.hears(f"meanwhile in the {name}", room=name, self_=False)
                 ben.hears("ben-30", f"meanwhile in the {name}", room=of(ben, name))
             ben.hears("anna-30", "said to nobody yet", room=of(ben, room))
             ben.hears("anna-30", "nor this", room=of(ben, lab))
