@@ -708,7 +708,7 @@ class Person:
         outbox, rooms = self.session.outbox, self.session.rooms
         queued = [str(entry)[:80] for entry in outbox.queued]
         places = [
-            (each.name, each.place.name, each.is_departing, each.stay and each.stay.at, each.retry_at)
+            (each.name, each.place.name, each.is_departing, each.stay and each.stay.at)
             for each in rooms
         ]
         return (
