@@ -51,6 +51,13 @@ _REFUSALS: dict[str, str] = {
         "That token is another identity's, which was the first to use it: connect with that "
         "identity's file (--identity), or ask whoever runs the server for a new one."
     ),
+    "password_only": N_(
+        "Only who came in with the password may ask for that; ask them, or whoever runs the server."
+    ),
+    "too_many_tokens": N_(
+        "You, or all at your address together, have as many tokens as may live at once: wait until "
+        "one ends, or ask whoever runs the server to revoke one."
+    ),
     "taken_over": N_(
         "Somebody else has connected with your token and has your place; if that was not you, ask "
         "whoever runs the server to revoke it."

@@ -26,6 +26,8 @@ from protocol.codec import (
     SHARE,
     SIGNATURE,
     TOKEN,
+    TOKEN_ID,
+    TOKEN_SECRET,
     WRAPPED,
     Codec,
     encode,
@@ -242,6 +244,13 @@ class ListRooms(Request):
 
 
 @dataclass(frozen=True)
+class Mint(Request):
+    """A token for somebody who is invited; for those who came in with the password alone."""
+
+    kind = "mint"
+
+
+@dataclass(frozen=True)
 class Seen(Frame):
     """The client's heartbeat; with ``answer`` it wants ``taken`` at once."""
 
@@ -354,6 +363,22 @@ class RoomLines(Frame):
 
 
 @dataclass(frozen=True)
+class Minted(Frame):
+    """A token, which lives so many ``seconds``; nobody else is told, and it is not told again."""
+
+    kind = "minted"
+    ref: int = required(COUNT)
+    id: bytes = required(TOKEN_ID)
+    secret: bytes = required(TOKEN_SECRET, shown=False)
+    seconds: float = required(SECONDS)
+
+    @property
+    def token(self) -> str:
+        """As people pass it on."""
+        return f"{keys.to_text(self.id)}.{keys.to_text(self.secret)}"
+
+
+@dataclass(frozen=True)
 class KeyFor(Frame):
     """Another member's chain, wrapped for oneself; ``number`` counts what is for oneself there."""
 
@@ -454,10 +479,10 @@ def _table(*kinds: type[Frame]) -> dict[str, type[Frame]]:
 
 
 CLEAR_FRAMES = _table(Greeting, Hello, Key, Refused)
-CLIENT_FRAMES = _table(Confirm, Post, Keys, Private, Nick, Enter, Leave, ListRooms, Seen, Bye)
+CLIENT_FRAMES = _table(Confirm, Post, Keys, Private, Nick, Enter, Leave, ListRooms, Mint, Seen, Bye)
 SERVER_FRAMES = _table(
-    Welcome, Wait, Announcement, Entered, Roster, Accepted, Refused, RoomLines, KeyFor, PrivateFor,
-    Log, Taken, Bye,
+    Welcome, Wait, Announcement, Entered, Roster, Accepted, Refused, RoomLines, Minted, KeyFor,
+    PrivateFor, Log, Taken, Bye,
 )  # fmt: skip
 LOG_ENTRIES = _table(Posted, OwnPosted, Joined, Left, Renamed, Rejoined)
 

@@ -91,6 +91,8 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
         frames.Enter: (count, room, maybe | count),
         frames.Leave: (count, count),
         frames.ListRooms: (count,),
+        frames.Mint: (count,),
+        frames.Minted: (count, raw(12), raw(32), seconds),
         frames.Seen: (some(position), maybe | st.booleans()),
         frames.Taken: (count,),
         frames.Bye: (code,),
@@ -201,7 +203,7 @@ SOME: dict[str, Any] = {
 }  # fmt: skip
 SIZES = {
     "nonce": 16, "share": 32, "token": 32, "ticket": 32, "rsa": 256, "kem": 1216,
-    "wrapped": keys.WRAP_BYTES, "sig": 64, "log": 16,
+    "wrapped": keys.WRAP_BYTES, "sig": 64, "log": 16, "id": 12, "secret": 32,
 }  # fmt: skip
 
 
