@@ -262,9 +262,13 @@ class NickVerified(Event):
 
 @dataclass(frozen=True)
 class Invite(Event):
+    """``seconds``: how long the token that is in the link lives, if one is."""
+
     name = "invite"
+    _optional = ("seconds",)
     link: str
     room: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -556,6 +556,20 @@ def announced(text: str) -> str:
     return _("The server says: {text}").format(text=shown)
 
 
+def invited(left: float) -> str:
+    """For whom a link with a token is, which lives for so many seconds."""
+    hours = max(1, int(left // 3600))
+    if hours < 48:
+        time = plural("{count} hour", "{count} hours", hours).format(count=hours)
+    else:
+        time = plural("{count} day", "{count} days", hours // 24).format(count=hours // 24)
+    text = _(
+        "Without any password it lets in whoever uses it first, and nobody else, for {time}. They "
+        "come back by it only with an identity that lasts (--identity)."
+    )
+    return text.format(time=time)
+
+
 def members(count: int) -> str:
     """So many members."""
     return plural("{count} member", "{count} members", count).format(count=count)

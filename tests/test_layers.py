@@ -265,7 +265,7 @@ INNER: dict[str, str] = {
         connection
         session
         connection.deadlines room_moves
-        open_rooms verification
+        open_rooms verification invitations
         entrance
         open_room room_secrets background
         view_list outbox completion input_forms
