@@ -262,13 +262,11 @@ class NickVerified(Event):
 
 @dataclass(frozen=True)
 class Invite(Event):
-    """``seconds``: how long the token that is in the link lives, if one is."""
-
     name = "invite"
     _optional = ("seconds",)
     link: str
     room: str
-    seconds: float | None = None
+    seconds: float | None = None  # that the token in it lives, if it has one
 
 
 @dataclass(frozen=True)

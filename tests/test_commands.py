@@ -183,8 +183,8 @@ def test_q_is_a_message_for_programs() -> None:
     "line",
     [
         "/nick", "/nick a b", "/room", "/rooms x", "/who me", "/me", "/me   ", "/msg", "/msg bob",
-        "/msg bob  ", "/verify bob okay", "/verify bob ok ok", "/invite x", "/invite --token x", "/quit now",
-        "/help a b", "/history 0", "/history 00 x",
+        "/msg bob  ", "/verify bob okay", "/verify bob ok ok", "/invite x", "/invite --token x",
+        "/quit now", "/help a b", "/history 0", "/history 00 x",
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_answered_with_the_usage(line: str) -> None:

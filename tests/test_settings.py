@@ -731,8 +731,8 @@ def test_a_link_with_a_token_and_another_way_in_are_refused_together(name: str) 
 
 
 @pytest.mark.parametrize(
-    "link", ["http://a", f"cmdchat://a/r#hunter2/token={TOKEN[:-1]}", "cmdchat://", "cmdchat://a/b c", "cmdchat://a/%FF", "cmdchat://9",
-             "cmdchat://a/bad%20room#hunter2"]
+    "link", ["http://a", "cmdchat://", "cmdchat://a/b c", "cmdchat://a/%FF", "cmdchat://9",
+             "cmdchat://a/bad%20room#hunter2", f"cmdchat://a/r#hunter2/token={TOKEN[:-1]}"]
 )  # fmt: skip
 def test_a_broken_link_is_refused_without_showing_it(link: str) -> None:
     sentence = refusal(lambda: client({**PERSON, "CLIENT_INVITE": link}))
