@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
-from protocol import frames
+from protocol import frames, wire_json
 from protocol import limits as protocol_limits
 from protocol.errors import (
     ChatError,
@@ -195,7 +195,7 @@ class Requests:
         member = self._member(post.at)
         seq = self._counted(post.box, partial(member.room.post, member, post))
         self._appended_to.add(member.room)
-        return frames.encode_accepted(post.ref, seq)
+        return wire_json.accepted(post.ref, seq)
 
     def _on_private(self, private: frames.Private) -> bytes:
         member = self._member(private.at)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from protocol import frames, keys, limits
+from protocol import frames, keys, limits, wire_json
 from protocol.codec import parse, parse_record
 from protocol.errors import BadVersion, ChatError, Malformed, TooBig, UnknownType
 from protocol.frames import (
@@ -24,7 +24,6 @@ from protocol.frames import (
     SERVER_FRAMES,
     Frame,
     decode_clear,
-    encode_log,
     from_object,
 )
 from protocol.names import check_room, room_key
@@ -163,7 +162,7 @@ def test_a_frame_comes_back(kind: type[Frame]) -> None:
 def test_a_log_from_encoded_entries_is_the_same_frame(
     entries: list[Frame], at: int, to: int
 ) -> None:
-    encoded = encode_log(at, to, [entry.encode() for entry in entries])
+    encoded = wire_json.log(at, to, [entry.encode() for entry in entries])
     assert from_object(parse(encoded), SERVER_FRAMES) == frames.Log(at, to, tuple(entries))
     assert encoded == frames.Log(at, to, tuple(entries)).encode()
 

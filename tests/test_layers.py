@@ -223,7 +223,7 @@ INNER: dict[str, str] = {
         types errors exit_status folders started
     """,
     "protocol": """
-        link
+        link wire_json
         records frames
         codec names pake
         keys lookalikes invite sizes
