@@ -27,7 +27,7 @@ PEOPLE = ("rich", "minimal")  # renderers that somebody looks at
 
 # Kinds of arguments. The last two take the rest of the line.
 COMMAND, NICK, ROOM, OPEN, OK, WHEN = "command", "nick", "room", "open", "ok", "when"
-LANGUAGE, DELETE, IDENTITY = "language", "delete", "identity"
+LANGUAGE, DELETE, IDENTITY, TOKEN = "language", "delete", "identity", "--token"
 PLACE, ALL = "place", "all"
 TEXT, SECRET = "text", "secret"  # noqa: S105  # the name of a kind, not a secret
 REST = (TEXT, SECRET)
@@ -229,6 +229,13 @@ def _leave(call: Call) -> None:
         call.context.quit()
 
 
+def _invite(call: Call) -> None:
+    wanted = [word.casefold() for word in call.arguments]
+    if wanted not in ([], [TOKEN]):
+        raise _Misused
+    call.user.invite(bool(wanted))
+
+
 def _panic(call: Call) -> None:
     wanted = [word.casefold() for word in call.arguments]
     if wanted != [DELETE, IDENTITY][: len(wanted)]:
@@ -302,8 +309,10 @@ COMMANDS = (
         _copy, where=("rich",),
     ),
     Command(
-        "invite", "", (), N_("make a link"), N_("Make a link that lets others into this room."),
-        lambda call: call.user.invite(),
+        "invite", "[--token]", (TOKEN,), N_("make a link"),
+        N_("Make a link that lets others into this room; --token: one person, without the "
+           "password of the server."),
+        _invite,
     ),
     Command(
         "resend", "[all]", (ALL,), N_("send it again"),

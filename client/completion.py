@@ -21,6 +21,7 @@ from client.commands import (
     REST,
     ROOM,
     TEXT,
+    TOKEN,
     WHEN,
     find,
 )
@@ -66,7 +67,7 @@ def _complete_command(
     choices = {
         COMMAND: [ABOUT_KEYS, *(row.name for row in COMMANDS)], NICK: nicks, ROOM: rooms,
         OPEN: opened, OK: ["ok"], TEXT: nicks, WHEN: NOTIFY, LANGUAGE: i18n.available(),
-        DELETE: [DELETE], ALL: [ALL], IDENTITY: [IDENTITY],
+        DELETE: [DELETE], ALL: [ALL], IDENTITY: [IDENTITY], TOKEN: [TOKEN],
     }  # fmt: skip
     if kind == TEXT and not word:
         return []

@@ -59,8 +59,7 @@ def _plain(value: Any) -> Any:
 
 def rfc3339(when: datetime) -> str:
     """A time as JSON has it: UTC, to the millisecond (RFC 3339)."""
-    utc = when.astimezone(timezone.utc)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
@@ -264,8 +263,10 @@ class NickVerified(Event):
 @dataclass(frozen=True)
 class Invite(Event):
     name = "invite"
+    _optional = ("seconds",)
     link: str
     room: str
+    seconds: float | None = None  # that the token in it lives, if it has one
 
 
 @dataclass(frozen=True)

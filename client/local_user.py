@@ -14,7 +14,7 @@ from functools import partial
 from client import refusals
 from client.encryption import safety_numbers
 from client.entrance import Entrance
-from client.events import Error, Event, Invite, MemberList, Message, Notice, Tag
+from client.events import Error, Event, MemberList, Message, Notice, Tag
 from client.open_room import OpenRoom
 from client.outbox import MAX_HANDED_BACK, Line
 from client.session import ClientSession
@@ -23,7 +23,6 @@ from i18n import _
 from protocol import frames
 from protocol.errors import BadNick, BadRoom
 from protocol.frames import MemberLine
-from protocol.hosts import is_loopback
 from protocol.names import check_nick, check_room
 from protocol.safe_text import visible
 
@@ -437,8 +436,11 @@ class LocalUser:
                 told = session.verification.show(stay, nick)
             session.show(*map(self._tagged, told))
 
-    def invite(self) -> None:
-        """Make a link into this room; where one is alone, with a new secret if it has none."""
+    def invite(self, with_token: bool = False) -> None:
+        """Make a link into this room; where one is alone, with a new secret if it has none.
+
+        ``with_token``: one that opens the server, too, for one person; it comes with the answer.
+        """
         with self._session.acting() as session:
             here = session.here
         if here is None:
@@ -451,9 +453,9 @@ class LocalUser:
         with session.acting():
             # Whoever has gone to another room meanwhile wants no new secret for this one.
             if not salt or (session.here and session.here.is_called(here.name)):
-                session.show(*self._invitation(here.name, secret, salt))
+                session.show(*self._invitation(here.name, secret, salt, with_token))
 
-    def _invitation(self, room: str, secret: str, salt: bytes) -> list[Event]:
+    def _invitation(self, room: str, secret: str, salt: bytes, with_token: bool) -> list[Event]:
         """``salt`` is that of a secret which the room has not got yet.  The lock is held."""
         session, here = self._session, self._session.here
         if salt:
@@ -466,12 +468,12 @@ class LocalUser:
             session.secrets.give(room, secret, salt)
             session.moves.refresh()
             session.show(*session.views.news())
-        link = replace(session.address, room=room, secret=secret).link()
-        found: list[Event] = [Invite(link, room)]
-        if is_loopback(session.address.host):
-            text = _("The link names this machine: from another one, use its address instead.")
-            found.append(Notice(text))
-        return found
+        if not with_token:
+            return session.invitations.plain(room)
+        ref = session.ask(frames.Mint, self._tag)
+        if ref is not None:
+            session.invitations.await_token(ref, room, session.outbox.requests)
+        return []
 
     # For completion
 

@@ -51,6 +51,13 @@ _REFUSALS: dict[str, str] = {
         "That token is another identity's, which was the first to use it: connect with that "
         "identity's file (--identity), or ask whoever runs the server for a new one."
     ),
+    "password_only": N_(
+        "Only who came in with the password may ask for that; ask them, or whoever runs the server."
+    ),
+    "too_many_tokens": N_(
+        "You, or all at your address together, have as many tokens as may live at once: wait until "
+        "one ends, or ask whoever runs the server to revoke one."
+    ),
     "taken_over": N_(
         "Somebody else has connected with your token and has your place; if that was not you, ask "
         "whoever runs the server to revoke it."
@@ -547,6 +554,20 @@ def announced(text: str) -> str:
     """What whoever runs the server has said to everybody; it may say anything."""
     shown = visible(" ".join(text.split()))
     return _("The server says: {text}").format(text=shown)
+
+
+def invited(left: float) -> str:
+    """For whom a link with a token is, which lives for so many seconds."""
+    hours = max(1, int(left // 3600))
+    if hours < 48:
+        time = plural("{count} hour", "{count} hours", hours).format(count=hours)
+    else:
+        time = plural("{count} day", "{count} days", hours // 24).format(count=hours // 24)
+    text = _(
+        "Without any password it lets in whoever uses it first, and nobody else, for {time}. They "
+        "come back by it only with an identity that lasts (--identity)."
+    )
+    return text.format(time=time)
 
 
 def members(count: int) -> str:

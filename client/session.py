@@ -22,6 +22,7 @@ from client.encryption.encryption import Encryption
 from client.encryption.trust import Memory
 from client.entrance import Arrival, Entrance, Place
 from client.ignored import Ignored
+from client.invitations import Invitations
 from client.open_room import NotSealed, OpenRoom
 from client.open_rooms import OpenRooms
 from client.outbox import Line, Outbox
@@ -70,6 +71,7 @@ class ClientSession:
         self.outgoing = self.outbox.outgoing
         self.encryption = Encryption(identity, memory)
         self.secrets = RoomSecrets()
+        self.invitations = Invitations(address, self.secrets)
         self.ignored = Ignored()
         self.rooms = OpenRooms([room, *others], roams)
         self.views = ViewList(room)
@@ -456,6 +458,11 @@ class ClientSession:
         return [events.RoomList(tuple(views))]
 
 
+    def _on_minted(self, minted: frames.Minted) -> list[events.Event]:
+        self.outbox.answer(minted.ref)
+        return self.invitations.minted(minted)
+
+
 _CHANGES = (frames.Joined, frames.Left, frames.Renamed)
 
 HANDLERS: dict[type[frames.Frame], Callable[[ClientSession, Any], Iterable[events.Event]]] = {
@@ -467,6 +474,7 @@ HANDLERS: dict[type[frames.Frame], Callable[[ClientSession, Any], Iterable[event
     frames.Entered: ClientSession._on_entered,
     frames.Roster: ClientSession._on_roster,
     frames.RoomLines: ClientSession._on_rooms,
+    frames.Minted: ClientSession._on_minted,
     frames.Wait: lambda _session, wait: [events.Notice(messages.crowded(wait.seconds))],
     frames.Announcement: lambda _session, said: [events.Notice(messages.announced(said.text))],
     frames.Taken: lambda _session, _taken: [],

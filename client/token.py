@@ -102,6 +102,9 @@ def _line(token: object) -> str:
     ends = "?"
     if type(left) is int and 0 < left < _LONGEST:
         ends = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + left))
+    inviter = found.get("invited_by")
+    if found.get("username") is None and isinstance(inviter, str):
+        found = {**found, "username": _("(invited by {nick})").format(nick=inviter)}
     named = (visible(str(found.get(key, "?"))[:64]).replace("\n", " ") for key in _NAMES)
     words = {True: [_("bound")], False: [_("to be bound")]}
     bound = found.get("bound")

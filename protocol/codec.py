@@ -144,6 +144,7 @@ NONCE = fixed(limits.NONCE_BYTES)
 SHARE = fixed(limits.SHARE_BYTES)
 LOG_ID = fixed(limits.LOG_ID_BYTES)
 HASH = fixed(32)
+TOKEN_ID, TOKEN_SECRET = fixed(limits.TOKEN_ID_BYTES), fixed(limits.TOKEN_SECRET_BYTES)
 WRAPPED = fixed(keys.WRAP_BYTES)
 SIGNATURE = fixed(keys.SIGNATURE_BYTES)
 TOKEN = Codec(_read_token, lambda raw: raw.decode("ascii"))
@@ -218,9 +219,10 @@ def parts(kind: type[FrameType], most: int) -> Codec:
     return Codec(read, lambda items: [item.to_object() for item in items])
 
 
-def required(codec: Codec, key: str = "") -> Any:
-    """A field that must be there; ``key`` where Python's name cannot be the JSON one."""
-    return field(metadata={"codec": codec, "key": key})
+def required(codec: Codec, key: str = "", shown: bool = True) -> Any:
+    """A field that must be there; ``key`` where Python's name cannot be the JSON one.  One that is
+    not ``shown`` stands in no text of the frame."""
+    return field(repr=shown, metadata={"codec": codec, "key": key})
 
 
 def optional(codec: Codec) -> Any:

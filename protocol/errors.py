@@ -113,6 +113,18 @@ class TokenBound(Refusal):
     code = "token_bound"
 
 
+class PasswordOnly(Refusal):
+    """That is for those who came in with the password, and this one came with a token."""
+
+    code = "password_only"
+
+
+class TooManyTokens(Refusal):
+    """This person, or its address, has asked for as many tokens as may live at once."""
+
+    code = "too_many_tokens"
+
+
 class Kicked(Refusal):
     """Whoever runs the server has shown this identity, or address, the door for a while."""
 

@@ -6,7 +6,6 @@ so that a later version may add some.  A test compares ``docs/PROTOCOL.md`` with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +25,10 @@ from protocol.codec import (
     SHARE,
     SIGNATURE,
     TOKEN,
+    TOKEN_ID,
+    TOKEN_SECRET,
     WRAPPED,
     Codec,
-    encode,
     fixed,
     optional,
     parse,
@@ -242,6 +242,13 @@ class ListRooms(Request):
 
 
 @dataclass(frozen=True)
+class Mint(Request):
+    """A token for somebody who is invited; for those who came in with the password alone."""
+
+    kind = "mint"
+
+
+@dataclass(frozen=True)
 class Seen(Frame):
     """The client's heartbeat; with ``answer`` it wants ``taken`` at once."""
 
@@ -354,6 +361,22 @@ class RoomLines(Frame):
 
 
 @dataclass(frozen=True)
+class Minted(Frame):
+    """A token, which lives so many ``seconds``; nobody else is told, and it is not told again."""
+
+    kind = "minted"
+    ref: int = required(COUNT)
+    id: bytes = required(TOKEN_ID)
+    secret: bytes = required(TOKEN_SECRET, shown=False)
+    seconds: float = required(SECONDS)
+
+    @property
+    def token(self) -> str:
+        """As people pass it on."""
+        return f"{keys.to_text(self.id)}.{keys.to_text(self.secret)}"
+
+
+@dataclass(frozen=True)
 class KeyFor(Frame):
     """Another member's chain, wrapped for oneself; ``number`` counts what is for oneself there."""
 
@@ -454,10 +477,10 @@ def _table(*kinds: type[Frame]) -> dict[str, type[Frame]]:
 
 
 CLEAR_FRAMES = _table(Greeting, Hello, Key, Refused)
-CLIENT_FRAMES = _table(Confirm, Post, Keys, Private, Nick, Enter, Leave, ListRooms, Seen, Bye)
+CLIENT_FRAMES = _table(Confirm, Post, Keys, Private, Nick, Enter, Leave, ListRooms, Mint, Seen, Bye)
 SERVER_FRAMES = _table(
-    Welcome, Wait, Announcement, Entered, Roster, Accepted, Refused, RoomLines, KeyFor, PrivateFor,
-    Log, Taken, Bye,
+    Welcome, Wait, Announcement, Entered, Roster, Accepted, Refused, RoomLines, Minted, KeyFor,
+    PrivateFor, Log, Taken, Bye,
 )  # fmt: skip
 LOG_ENTRIES = _table(Posted, OwnPosted, Joined, Left, Renamed, Rejoined)
 
@@ -480,37 +503,3 @@ def decode_clear(text: str) -> Frame:
     if len(raw) > limits.HANDSHAKE_BYTES:
         raise TooBig(limit=limits.HANDSHAKE_BYTES)
     return from_object(parse(raw), CLEAR_FRAMES)
-
-
-def encode_accepted(ref: int, seq: int) -> bytes:
-    """As ``Accepted.encode``: every post is answered so."""
-    return b'{"type":"accepted","ref":%d,"seq":%d}' % (ref, seq)
-
-
-def encode_posted(sender: int, change: int, box: Box) -> bytes:
-    """As ``Posted.encode``, without its number: all after ``{"type":"posted","seq":1``."""
-    # A token has no letters that JSON would write otherwise (``_read_token``).
-    values = (sender, change, box.epoch, box.n, box.data, keys.to_text(box.sig).encode())
-    return b',"from":%d,"change":%d,"box":{"epoch":%d,"n":%d,"data":"%s","sig":"%s"}}' % values
-
-
-def encode_member(member_id: int, nick: str, joined: int, bundle: bytes) -> bytes:
-    """As ``MemberLine.encode``, from a bundle that is encoded already."""
-    values = (member_id, encode(nick), joined, bundle)
-    return b'{"id":%d,"nick":%s,"joined":%d,"bundle":%s}' % values
-
-
-def encode_key_for(sender: int, wrap: Wrap) -> bytes:
-    """As ``KeyFor.encode``, without what comes before ``,"from"``."""
-    return b',"from":%d,"wrap":%s}' % (sender, wrap.encode())
-
-
-def encode_private_for(sender: int, private: Private) -> bytes:
-    """As ``PrivateFor.encode``, likewise."""
-    values = (sender, private.change, private.wrap.encode(), private.box.encode())
-    return b',"from":%d,"change":%d,"wrap":%s,"box":%s}' % values
-
-
-def encode_log(at: int, to: int, entries: Sequence[bytes]) -> bytes:
-    """A ``log`` frame from entries that are encoded already: what the broadcaster sends."""
-    return b'{"type":"log","at":%d,"to":%d,"entries":[%s]}' % (at, to, b",".join(entries))

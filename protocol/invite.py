@@ -1,11 +1,12 @@
 """Invite links: where a room is, and the secret that opens it, in one line to pass on.
 
-    cmdchat://host[:port]/room[?path=/…][#secret]
-    cmdchats://host[:port]/room[?fp=SHA-256 of the certificate, in hex][&path=/…][#secret]
+    cmdchat://host[:port]/room[?path=/…][#[secret][/token=ID.SECRET]]
+    cmdchats://host[:port]/room[?fp=SHA-256 of the certificate, in hex][&path=/…][#…]
 
 ``cmdchats`` is over TLS; ``path`` is what the server is below, where a proxy shares its port. Room
 and secret are percent-encoded UTF-8, an IPv6 address stands in brackets, and port 1000 may be left
-out. What is after ``#`` never goes over the wire.
+out. A ``/`` of the secret is encoded, so ``/token=`` begins a token of the server's, with which
+nobody needs its password. What is after ``#`` never goes over the wire.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ _LINK = re.compile(
         (?:/(?P<room>[^\s/?#]*))?
         (?:\?fp=(?P<fingerprint>[0-9a-f]{64}))?
         (?:(?(fingerprint)&|\?)path=(?P<path>(?:/[a-z0-9._~-]+)+))?
-        (?:\#(?P<secret>.*))?""",
+        (?:\#(?P<secret>(?:(?!/token=).)*)(?:/token=(?P<token>TOKEN))?)?""".replace(
+        # Of one way to write it: 32 bytes leave two bits of the last letter over. Case counts.
+        "TOKEN", r"(?-i:[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])"
+    ),
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 
 
 @dataclass(frozen=True)
 class InviteLink:
-    """What a link says. ``room`` and ``secret`` are None where it says nothing of them.
+    """What a link says. ``room``, ``secret`` and ``token`` are None where it says nothing of them.
 
     ``fingerprint`` is 64 lower-case hex digits. The room's name is not checked here.
     """
@@ -48,6 +52,7 @@ class InviteLink:
     tls: bool = False
     fingerprint: str | None = None
     path: str = ""  # what the server is below
+    token: str | None = field(default=None, repr=False)  # of the server's, ``id.secret``
 
     @property
     def server(self) -> str:
@@ -66,7 +71,9 @@ class InviteLink:
         asked = [f"fp={self.fingerprint}"] if self.fingerprint else []
         asked += [f"path={self.path}"] if self.path else []
         parts.append("?" * bool(asked) + "&".join(asked))
-        parts.append("#" + quote(self.secret, safe="") if self.secret else "")
+        private = [quote(self.secret, safe="")] if self.secret else []
+        private += [f"/token={self.token}"] if self.token else []
+        parts.append("#" * bool(private) + "".join(private))
         return "".join(parts)
 
 
@@ -94,6 +101,7 @@ def parse_invite(text: str) -> InviteLink:
         tls=tls,
         fingerprint=found["fingerprint"].lower() if found["fingerprint"] else None,
         path=found["path"] or "",
+        token=found["token"],
     )
 
 

@@ -16,13 +16,13 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from protocol import keys, link, pake
-from protocol.errors import NickReserved, ServerFull, TokenBound
+from protocol.errors import NickReserved, ServerFull, TokenBound, TooManyTokens
+from protocol.limits import TOKEN_ID_BYTES, TOKEN_SECRET_BYTES
 from protocol.names import nick_looks, resembled
 from server import limits
-
-_TOKEN_ID_BYTES, _TOKEN_SECRET_BYTES = 12, 32
 
 
 class Password:
@@ -42,17 +42,29 @@ class Password:
         return hmac.digest(self._key, text, "sha256")
 
 
+class Inviter(NamedTuple):
+    """The member who asked for a token: nickname and signing key, and the address it came from."""
+
+    nick: str
+    sign: bytes
+    group: str
+
+
 @dataclass(frozen=True)
 class Token:
-    """What is kept of a token; ``expires`` on the monotonic clock."""
+    """What is kept of a token; ``expires`` on the monotonic clock.
+
+    ``nick`` is the one that it fixes; None where it fixes none, and a member has asked for it.
+    """
 
     id: str
-    nick: str
+    nick: str | None
     expires: float
     prs: bytes = field(repr=False)
     binds: bool = False  # to the first identity that uses it
     holder: bytes | None = None  # that one's signing key
     is_settled: bool = False  # it has come more than once: the first login's end changes nothing
+    inviter: Inviter | None = None
 
     @property
     def bound(self) -> bool | None:
@@ -62,7 +74,7 @@ class Token:
     @cached_property
     def looks(self) -> frozenset[str]:
         """What its nickname looks like."""
-        return nick_looks(self.nick)
+        return frozenset() if self.nick is None else nick_looks(self.nick)
 
 
 class Tokens:
@@ -82,17 +94,49 @@ class Tokens:
         ``binds``: it opens only for the first identity that uses it.  Raises ServerFull at the
         bound.
         """
-        token_id = "-"  # noqa: S105  # not a secret
-        while token_id.startswith("-"):  # on a command line it would pass for an option
-            token_id = keys.to_text(secrets.token_bytes(_TOKEN_ID_BYTES))
-        secret = keys.to_text(secrets.token_bytes(_TOKEN_SECRET_BYTES))
-        token = Token(token_id, nick, self._clock() + ttl, pake.token_prs(secret.encode()), binds)
+        token_id, secret = _random_id(), secrets.token_bytes(TOKEN_SECRET_BYTES)
+        token = Token(token_id, nick, self._clock() + ttl, _prs(secret), binds)
         with self._lock:
             self._expire_locked()
             if len(self._tokens) >= self._most:
                 raise ServerFull()
             self._tokens[token_id] = token
-        return f"{token_id}.{secret}"
+        return f"{token_id}.{keys.to_text(secret)}"
+
+    def invite(self, inviter: Inviter) -> tuple[str, bytes]:
+        """The id and the secret of a new token for whoever ``inviter`` invites: it fixes no
+        nickname, and opens only for the first identity that uses it.
+
+        Raises TooManyTokens for one more than a person, or all of an address, may have at once,
+        and ServerFull at the bound.
+        """
+        token_id, secret = _random_id(), secrets.token_bytes(TOKEN_SECRET_BYTES)
+        expires = self._clock() + limits.INVITE_SECONDS
+        token = Token(token_id, None, expires, _prs(secret), binds=True, inviter=inviter)
+        with self._lock:
+            self._expire_locked()
+            self._check_invites_locked(inviter)
+            self._tokens[token_id] = token
+        return token_id, secret
+
+    def _check_invites_locked(self, inviter: Inviter) -> None:
+        invites = [(each.inviter, each.expires) for each in self._tokens.values() if each.inviter]
+        own = [expires for other, expires in invites if other.sign == inviter.sign]
+        near = [expires for other, expires in invites if other.group == inviter.group]
+        for found, most in ((own, limits.INVITES_OF_ONE), (near, limits.INVITES_OF_ADDRESS)):
+            if len(found) >= most:
+                raise TooManyTokens(retry_after=max(1, math.ceil(min(found) - self._clock())))
+        if len(invites) >= limits.INVITES or len(self._tokens) >= self._most:
+            raise ServerFull()
+
+    def take_back(self, token_id: str) -> bool:
+        """End a token that nobody has used; whether there was one."""
+        with self._lock:
+            token = self._tokens.get(token_id)
+            if token is None or token.holder is not None:
+                return False
+            del self._tokens[token_id]
+        return True
 
     def find(self, sid: bytes, name: bytes) -> Token | None:
         """The live token that ``name`` stands for in the handshake ``sid``.
@@ -167,7 +211,7 @@ class Tokens:
         """Raises NickReserved if ``nick`` belongs to a live token, or looks as if it did."""
         live = self.live()
         looks = nick_looks(nick) if live else frozenset()
-        held = [token.nick for token in live if looks & token.looks]
+        held = [token.nick for token in live if token.nick and looks & token.looks]
         if held:
             raise NickReserved(**resembled(nick, held))
 
@@ -190,6 +234,17 @@ class Tokens:
             if token.expires <= now:
                 del self._tokens[token.id]
                 self._expired.append(token.id)
+
+
+def _random_id() -> str:
+    token_id = "-"  # noqa: S105  # not a secret
+    while token_id.startswith("-"):  # on a command line it would pass for an option
+        token_id = keys.to_text(secrets.token_bytes(TOKEN_ID_BYTES))
+    return token_id
+
+
+def _prs(secret: bytes) -> bytes:
+    return pake.token_prs(keys.to_text(secret).encode())
 
 
 def random_prs() -> bytes:

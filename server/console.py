@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from i18n import N_, _, plural
 from protocol import frames, limits
 from protocol.names import nick_key
+from server.auth import Token
 from server.services import Services
 from server.sessions import ServerSession
 
@@ -70,12 +71,12 @@ class AdminConsole:
 
     def tokens(self, _rest: str) -> None:
         """List the live tokens."""
-        words = {True: "  " + _("bound"), False: "  " + _("to be bound"), None: ""}
-        lines = [
-            f"{token.id}  {token.nick}  {_('{count} s left').format(count=left)}"
-            f"{words[token.bound]}"
-            for token, left in self._services.tokens.remaining()
-        ]
+        lines = []
+        for token, left in self._services.tokens.remaining():
+            words = [token.id, _whose(token), _("{count} s left").format(count=left)]
+            if token.bound is not None:
+                words.append(_("bound") if token.bound else _("to be bound"))
+            lines.append("  ".join(words))
         self._tell("\n".join(lines) or _("There are no tokens."))
 
     def revoke(self, rest: str) -> None:
@@ -134,6 +135,12 @@ class AdminConsole:
                 count += 1
         told = plural("{count} member was told.", "{count} members were told.", count)
         self._tell(told.format(count=count))
+
+
+def _whose(token: Token) -> str:
+    if token.inviter is None:
+        return token.nick or ""
+    return _("(invited by {nick})").format(nick=token.inviter.nick)
 
 
 def _described(session: ServerSession) -> str:

@@ -263,6 +263,7 @@ class ServerHandshake:
         nick = self._granted_nick(confirm.nick)
         _require_rooms(confirm.stays)
         session = ServerSession(nick, confirm.bundle, self._token_id)
+        session.is_pinned = self._token is not None and self._token.nick is not None
         session.group = self._group
         self._count_join(self._token_id or confirm.bundle.fingerprint)
         if self._token_id is not None:
@@ -337,10 +338,11 @@ class ServerHandshake:
 
     def _granted_nick(self, wanted: str) -> str:
         """The nickname that this client gets.  Raises BadNick, NickPinned or NickReserved."""
-        if self._token is not None:
-            if wanted and check_nick(wanted) != self._token.nick:
+        pinned = self._token.nick if self._token is not None else None
+        if pinned is not None:
+            if wanted and check_nick(wanted) != pinned:
                 raise NickPinned()
-            return self._token.nick
+            return pinned
         nick = check_nick(wanted)
         self._services.tokens.check(nick)
         return nick

@@ -328,6 +328,7 @@ class Handler(BaseHTTPRequestHandler):
                 "username": token.nick,
                 "expires_in": seconds,
                 "bound": token.bound,
+                "invited_by": token.inviter.nick if token.inviter else None,
             }
             for token, seconds in self._face.tokens.remaining()
         ]

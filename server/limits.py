@@ -73,6 +73,10 @@ SESSIONS = 2 * CONNECTIONS
 # Four addresses' worth: each of 512 connections may be in 16. An empty one takes some 3 KB.
 ROOMS = 4 * ROOMS_OF_ONE * CONNECTIONS_OF_ADDRESS
 TOKENS = 1024
+# Of those, how many members may have asked for: there is always room for whoever runs the server.
+# A person invites a few at a time; behind one address there may be an office.
+INVITES_OF_ONE, INVITES_OF_ADDRESS, INVITES = 8, 64, 256
+INVITE_SECONDS = 7 * 24 * 3600.0  # to use the link, and then to come and go
 # Identities whose place another one has taken with the same token, and that must not take it
 # back by themselves: more than come back at once. Of more, the oldest is forgotten first.
 TAKEN_OVER = 1024

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from protocol import frames
+from protocol import wire_json
 from protocol.keys import Bundle
 from server.private import PrivateQueue
 
@@ -35,7 +35,7 @@ class MemberState(NamedTuple):
 
     def encode(self) -> bytes:
         """As ``frames.MemberLine.encode``, from a bundle that is encoded already."""
-        return frames.encode_member(self.id, self.nick, self.joined, self.bundle.encoded)
+        return wire_json.member(self.id, self.nick, self.joined, self.bundle.encoded)
 
 
 class Member(Generic[Owner]):

@@ -13,12 +13,13 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
-from protocol import frames
+from protocol import frames, wire_json
 from protocol import limits as protocol_limits
 from protocol.errors import (
     ChatError,
     Gone,
     NickPinned,
+    PasswordOnly,
     RateLimited,
     Refusal,
     RemoteError,
@@ -27,8 +28,10 @@ from protocol.errors import (
     TooManyRooms,
     Unexpected,
 )
+from protocol.keys import from_text
 from protocol.names import check_nick, check_room
 from server import limits
+from server.auth import Inviter
 from server.broadcast import Receiver, SendQueue, entered
 from server.member import Member
 from server.rate_limits import MemberRateLimiter, tenths
@@ -144,10 +147,11 @@ class Requests:
     def _answer_first(self, request: frames.Request, handler: Handler) -> bytes:
         try:
             answer = handler(self, request) or b""
+            kept = b"" if isinstance(request, (frames.ListRooms, frames.Mint)) else answer
         except Refusal as error:
             self._count_refusal()
-            answer = refusal(error, request.ref)
-        self._session.answer(request.ref, b"" if isinstance(request, frames.ListRooms) else answer)
+            kept = answer = refusal(error, request.ref)
+        self._session.answer(request.ref, kept)
         return answer
 
     def _answer_again(self, request: frames.Request) -> bytes:
@@ -157,7 +161,9 @@ class Requests:
             return refusal(Repeated(), request.ref)
         if isinstance(request, frames.ListRooms):
             return self._list_rooms(request)  # too long to be remembered, and newer is better
-        return known
+        if isinstance(request, frames.Mint) and not known:
+            return self._mint_again(request)
+        return known or refusal(Repeated(), request.ref)
 
     # Handlers
 
@@ -189,7 +195,7 @@ class Requests:
         member = self._member(post.at)
         seq = self._counted(post.box, partial(member.room.post, member, post))
         self._appended_to.add(member.room)
-        return frames.encode_accepted(post.ref, seq)
+        return wire_json.accepted(post.ref, seq)
 
     def _on_private(self, private: frames.Private) -> bytes:
         member = self._member(private.at)
@@ -201,7 +207,7 @@ class Requests:
         members = self._session.members
         self._member(wanted.at)
         self._begin_change()
-        if self._session.token_id is not None:
+        if self._session.is_pinned:
             raise NickPinned()
         nick = check_nick(wanted.nick)
         self._services.tokens.check(nick)
@@ -257,6 +263,28 @@ class Requests:
                 break
             listed.append(line)
         return frames.RoomLines(wanted.ref, tuple(listed), rooms.count()).encode()
+
+    def _on_mint(self, wanted: frames.Mint) -> bytes:
+        if self._session.token_id is not None:
+            raise PasswordOnly()  # or a token would live for ever
+        self._count(self._services.commands)
+        session = self._session
+        inviter = Inviter(session.nick, session.bundle.sign, session.group)
+        token_id, secret = self._services.tokens.invite(inviter)
+        session.keep_minted(wanted.ref, token_id)
+        self._services.expiry.schedule(limits.INVITE_SECONDS)
+        seconds = limits.INVITE_SECONDS
+        return frames.Minted(wanted.ref, from_text(token_id), secret, seconds).encode()
+
+    def _mint_again(self, wanted: frames.Mint) -> bytes:
+        """Another token for one whose answer may have been lost: its secret was not kept."""
+        token_id = self._session.minted(wanted.ref)
+        if token_id is None or not self._services.tokens.take_back(token_id):
+            return refusal(Repeated(), wanted.ref)  # it was used, so the answer has come
+        try:
+            return self._on_mint(wanted)
+        except Refusal as error:
+            return refusal(error, wanted.ref)
 
     # What handlers share
 
@@ -316,6 +344,7 @@ HANDLERS: dict[type[frames.Frame], Handler] = {
     frames.Enter: Requests._on_enter,
     frames.Leave: Requests._on_leave,
     frames.ListRooms: Requests._on_list_rooms,
+    frames.Mint: Requests._on_mint,
     frames.Seen: Requests._on_seen,
     frames.Bye: Requests._on_bye,
 }

@@ -19,7 +19,7 @@ from collections import deque
 from heapq import nsmallest
 from typing import Generic, NamedTuple
 
-from protocol import frames
+from protocol import frames, wire_json
 from protocol import limits as protocol_limits
 from protocol.errors import Gone, RateLimited, Repeated, RoomFull, ServerFull, Stale, Unexpected
 from protocol.keys import Bundle
@@ -175,7 +175,7 @@ class Room(Generic[Owner]):
         """
         box = post.box
         # Encoded before the lock: inside it, only the number is put in front.
-        rest = frames.encode_posted(member.id, post.change, box)
+        rest = wire_json.posted(member.id, post.change, box)
         with self._lock:
             self._require_locked(member)
             self._require_change_locked(member, post.change)
@@ -198,7 +198,7 @@ class Room(Generic[Owner]):
         must not stand in for the next one, which leads further.  Raises Repeated for an epoch of
         the past, or Gone.
         """
-        rest = frames.encode_key_for(member.id, wrap)
+        rest = wire_json.key_for(member.id, wrap)
         with self._lock:
             self._require_locked(member)
             wrapped = member.wrapped
@@ -220,7 +220,7 @@ class Room(Generic[Owner]):
 
         RateLimited where the queue has no room for it.
         """
-        rest = frames.encode_private_for(member.id, private)
+        rest = wire_json.private_for(member.id, private)
         with self._lock:
             self._require_locked(member)
             target = self._members.get(private.wrap.to)
@@ -397,7 +397,7 @@ class Room(Generic[Owner]):
             to = entry.seq
             if entry.sender:
                 oldest = min(oldest, entry.change)
-        piece = Slice(to, frames.encode_log(self.number, to, found), oldest)
+        piece = Slice(to, wire_json.log(self.number, to, found), oldest)
         if len(self._slices) >= _SLICES_KEPT:
             self._slices.clear()
         self._slices[start] = piece
@@ -415,7 +415,7 @@ class Room(Generic[Owner]):
             elif not entry.sender or entry.change >= member.joined:
                 found.append(entry.encoded)
         del member.own[:own]
-        return frames.encode_log(self.number, to, found)
+        return wire_json.log(self.number, to, found)
 
 
 class Rooms(Generic[Owner]):

@@ -44,6 +44,7 @@ class ServerSession:
         self.lock = threading.Lock()  # guards all below, but for reading `queue`
         self.nick, self.bundle, self.token_id = nick, bundle, token_id
         self.looks = nick_looks(nick)
+        self.is_pinned = token_id is not None  # to its nickname
         self.queue: SendQueue | None = None
         self.close_connection: Callable[[str], None] = _no_connection
         self.members: dict[int, Member[Receiver]] = {}  # key: the room's number; anybody may look
@@ -53,6 +54,7 @@ class ServerSession:
         self.taken = 0  # the highest `ref`
         self.bucket: TokenBucket | None = None  # its connections', one after the other
         self._answers: OrderedDict[int, bytes] = OrderedDict()
+        self._minted: dict[int, str] = {}  # key: a ref of those; the id of the last token it got
 
     @property
     def is_local(self) -> bool:
@@ -70,11 +72,20 @@ class ServerSession:
         return [member.room for _number, member in sorted(list(self.members.items()))]
 
     def answer(self, ref: int, encoded: bytes) -> None:
-        """Remember the first answer to ``ref``."""
+        """Remember the first answer to ``ref``; empty: it is not to be given again."""
         self.taken = ref
         self._answers[ref] = encoded
         while len(self._answers) > limits.ANSWERS:
-            self._answers.popitem(last=False)
+            oldest, _answer = self._answers.popitem(last=False)
+            self._minted.pop(oldest, None)
+
+    def keep_minted(self, ref: int, token_id: str) -> None:
+        """The answer to ``ref`` brings this token, whose secret is not kept."""
+        self._minted[ref] = token_id
+
+    def minted(self, ref: int) -> str | None:
+        """The id of the token that this ``ref`` got last, if it got one."""
+        return self._minted.get(ref)
 
     def answered(self, ref: int) -> bytes | None:
         """The first answer to a ``ref`` that came before, if it is still known."""

@@ -106,14 +106,17 @@ def client_settings(sources: Sources, one_room: bool = False) -> ClientSettings:
     chosen = ChosenRooms(sources, one_room)
     credential, invite = map(sources.choose, (CREDENTIALS, INVITES))
     if invite is not None:
-        values |= _from_invite(sources, invite)
+        values |= _from_invite(sources, invite, credential)
     else:
         values |= {"rooms": chosen.rooms, "rooms_named": chosen.are_named}
         values["room_secrets"] = chosen.secrets()
     _add_way(sources, values)
-    if values["username"] is None and not (credential and credential.row.name == "CLIENT_TOKEN"):
+    by_link = "token" in values  # which fixes no nickname, as others do
+    has_nick = credential and credential.row.name == "CLIENT_TOKEN" and not by_link
+    if values["username"] is None and not has_nick:
         raise missing(("CLIENT_USERNAME",))
-    values |= sources.secret(CREDENTIALS, required=True)
+    if not by_link:
+        values |= sources.secret(CREDENTIALS, required=True)
     values["history_passphrase"] = None
     if values["history"]:
         values |= sources.secret(HISTORY_PASSPHRASES)
@@ -184,8 +187,13 @@ def _add_way(sources: Sources, values: dict[str, Any]) -> None:
     sources.dials = None if values["proxy"] else (server, port)  # names are a proxy's to look up
 
 
-def _from_invite(sources: Sources, given: SourceValue) -> dict[str, Any]:
-    """What the link says; it goes before what sources of lower priority say."""
+def _from_invite(
+    sources: Sources, given: SourceValue, credential: SourceValue | None
+) -> dict[str, Any]:
+    """What the link says; it goes before what sources of lower priority say.
+
+    ``credential`` is the password or token that they say; a link may have a token of its own.
+    """
     for name in IN_INVITE:
         other = sources.find(name)
         if other is not None and other.rank <= given.rank:
@@ -213,6 +221,11 @@ def _from_invite(sources: Sources, given: SourceValue) -> dict[str, Any]:
         raise given.wrong(str(error)) from None
     if invite.tls:
         values["use_ssl"] = True
+    if invite.token:
+        if credential is not None and credential.rank <= given.rank:
+            raise conflict(given, credential)
+        values |= {"token": invite.token, "password": None}
+        sources.pass_over(CREDENTIALS)
     pinned = sources.find("CLIENT_SSL_FINGERPRINT")
     if invite.fingerprint and (pinned is None or pinned.rank > given.rank):
         values["ssl_fingerprint"] = invite.fingerprint

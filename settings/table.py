@@ -155,7 +155,8 @@ TABLE: tuple[Setting, ...] = (
             flag="--secret-file", word="[ROOM=]PATH", between="\n",
             flag_help=N_("file whose first line is the room's secret")),
     Setting("CLIENT_INVITE", "client", "invite", secret,
-            N_("invite link (cmdchat://…): server, port, room and its secret in one"),
+            N_("invite link (cmdchat://…): server, port, room and its secret in one, and perhaps"
+               " a token"),
             flag="--invite", word="LINK", secret=True, optional=True),
     Setting("CLIENT_INVITE_FILE", "client", "invite", file_path,
             N_("file whose first line is an invite link"), flag="--invite-file", word=_PATH),

@@ -113,7 +113,8 @@ def error(line: str, renderer: str = "minimal") -> Error:
         ("/verify", ("verify", None, False)),
         ("/verify bob", ("verify", "bob", False)),
         ("/verify bob OK", ("verify", "bob", True)),
-        ("/invite", ("invite",)),
+        ("/invite", ("invite", False)),
+        ("/invite --TOKEN", ("invite", True)),
         ("/history", ("history", "default", 20, "", 7)),
         ("/history 5", ("history", "default", 5, "", 7)),
         ("/history 5 two words ", ("history", "default", 5, "two words", 7)),
@@ -183,8 +184,8 @@ def test_q_is_a_message_for_programs() -> None:
     "line",
     [
         "/nick", "/nick a b", "/room", "/rooms x", "/who me", "/me", "/me   ", "/msg", "/msg bob",
-        "/msg bob  ", "/verify bob okay", "/verify bob ok ok", "/invite x", "/quit now",
-        "/help a b", "/history 0", "/history 00 x",
+        "/msg bob  ", "/verify bob okay", "/verify bob ok ok", "/invite x", "/invite --token x",
+        "/quit now", "/help a b", "/history 0", "/history 00 x",
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_answered_with_the_usage(line: str) -> None:

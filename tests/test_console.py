@@ -374,6 +374,11 @@ def test_json_has_the_keys_of_the_contract() -> None:
     assert row == {"command": "/nick NAME", "help": "Change your nickname."}
 
 
+def test_json_of_an_invite_says_how_long_its_token_lives() -> None:
+    (line,) = Json().lines(events.Invite("cmdchat://a/r", "r", 60.0), NOON)
+    assert json.loads(line)["seconds"] == 60.0
+
+
 def test_json_of_a_private_message_names_whom_it_is_to() -> None:
     (line,) = Json().lines(message("x", private=True, seq=None, to="alice"), NOON)
     object_ = json.loads(line)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from protocol import frames, keys, limits
+from protocol import frames, keys, limits, wire_json
 from protocol.codec import parse, parse_record
 from protocol.errors import BadVersion, ChatError, Malformed, TooBig, UnknownType
 from protocol.frames import (
@@ -24,7 +24,6 @@ from protocol.frames import (
     SERVER_FRAMES,
     Frame,
     decode_clear,
-    encode_log,
     from_object,
 )
 from protocol.names import check_room, room_key
@@ -91,6 +90,8 @@ SAMPLES: dict[type[Frame], SearchStrategy[Any]] = {
         frames.Enter: (count, room, maybe | count),
         frames.Leave: (count, count),
         frames.ListRooms: (count,),
+        frames.Mint: (count,),
+        frames.Minted: (count, raw(12), raw(32), seconds),
         frames.Seen: (some(position), maybe | st.booleans()),
         frames.Taken: (count,),
         frames.Bye: (code,),
@@ -161,7 +162,7 @@ def test_a_frame_comes_back(kind: type[Frame]) -> None:
 def test_a_log_from_encoded_entries_is_the_same_frame(
     entries: list[Frame], at: int, to: int
 ) -> None:
-    encoded = encode_log(at, to, [entry.encode() for entry in entries])
+    encoded = wire_json.log(at, to, [entry.encode() for entry in entries])
     assert from_object(parse(encoded), SERVER_FRAMES) == frames.Log(at, to, tuple(entries))
     assert encoded == frames.Log(at, to, tuple(entries)).encode()
 
@@ -201,7 +202,7 @@ SOME: dict[str, Any] = {
 }  # fmt: skip
 SIZES = {
     "nonce": 16, "share": 32, "token": 32, "ticket": 32, "rsa": 256, "kem": 1216,
-    "wrapped": keys.WRAP_BYTES, "sig": 64, "log": 16,
+    "wrapped": keys.WRAP_BYTES, "sig": 64, "log": 16, "id": 12, "secret": 32,
 }  # fmt: skip
 
 

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Malformed
+from protocol.frames import Minted
 from protocol.invite import InviteLink, is_invite, parse_invite
 
+TOKEN = "AbCdEfGhIjKlMn-_." + "k" * 41 + "-8"
 FP = "0123456789abcdef" * 4
 
 
@@ -24,6 +26,12 @@ FP = "0123456789abcdef" * 4
         (InviteLink("a", room="r", path="/chat"), "cmdchat://a/r?path=/chat"),
         (InviteLink("a", 1000, "r", "s", True, FP, "/a/b-c"), f"cmdchats://a/r?fp={FP}&path=/a/b-c#s"),
         (InviteLink("a", tls=True, path="/chat"), "cmdchats://a/?path=/chat"),
+        (InviteLink("a", room="r", secret="s", token=TOKEN), f"cmdchat://a/r#s/token={TOKEN}"),
+        (InviteLink("a", room="r", token=TOKEN), f"cmdchat://a/r#/token={TOKEN}"),
+        (
+            InviteLink("a", 9, "r", "/token=x", True, FP, "/b", TOKEN),
+            f"cmdchats://a:9/r?fp={FP}&path=/b#%2Ftoken%3Dx/token={TOKEN}",
+        ),
     ],
 )
 def test_a_link_and_its_invite(invite: InviteLink, link: str) -> None:
@@ -38,12 +46,23 @@ def test_a_link_and_its_invite(invite: InviteLink, link: str) -> None:
         (" CMDCHATS://a/r?fp=" + FP.upper() + "#s\n", InviteLink("a", 1000, "r", "s", True, FP)),
         ("cmdchat://a/r#", InviteLink("a", room="r")),
         ("cmdchat://a/r#?fp=x", InviteLink("a", room="r", secret="?fp=x")),
+        ("cmdchat://a/r#a/b&token=c", InviteLink("a", room="r", secret="a/b&token=c")),
+        ("cmdchat://a/r#a/TOKEN=" + TOKEN, InviteLink("a", room="r", secret="a", token=TOKEN)),
         ("cmdchat://[fe80::1%25eth0]/r", InviteLink("fe80::1%eth0", room="r")),
         ("cmdchat://[fe80::1%eth0]/r", InviteLink("fe80::1%eth0", room="r")),
     ],
 )
 def test_other_ways_to_write_a_link(link: str, invite: InviteLink) -> None:
     assert parse_invite(link) == invite
+
+
+def test_secrets_are_in_no_text_of_an_invite() -> None:
+    """Nor is a token in that of the frame that brings it."""
+    shown = repr(InviteLink("a", room="r", secret="hidden", token=TOKEN))
+    assert "hidden" not in shown and TOKEN[17:] not in shown
+    minted = Minted(1, bytes(12), b"s" * 32, 60.0)
+    assert parse_invite(f"cmdchat://a/r#/token={minted.token}").token == minted.token
+    assert "sss" not in repr(minted)
 
 
 def test_a_zone_is_in_no_link() -> None:
@@ -63,6 +82,11 @@ def test_a_zone_is_in_no_link() -> None:
         "cmdchat://a/r?path=", "cmdchat://a/r?path=/", "cmdchat://a/r?path=chat",
         "cmdchat://a/r?path=/a%2Fb", "cmdchat://a/r&path=/a", "cmdchat://a/r?path=/a?path=/b",
         f"cmdchats://a/r?fp={FP}?path=/a", f"cmdchats://a/r?path=/a&fp={FP}",
+        "cmdchat://a/r#s/token=", "cmdchat://a/r#/token=x", f"cmdchat://a/r#s/token={TOKEN[:-1]}",
+        f"cmdchat://a/r#s/token={TOKEN}8", f"cmdchat://a/r#s/token={TOKEN[:-1]}9",
+        f"cmdchat://a/r#s/token={TOKEN}/token={TOKEN}", f"cmdchat://a/r#s/token={TOKEN}#",
+        f"cmdchat://a/r#/token={TOKEN[:-1]}\u212a", f"cmdchat://a/r#/token={TOKEN} x",
+        f"cmdchat://a/r#/token={TOKEN.replace('A', '%41')}",
     ],
 )  # fmt: skip
 def test_what_is_no_link_is_refused_and_not_repeated(link: str) -> None:
@@ -75,9 +99,17 @@ letters = st.characters(exclude_categories=["Cs"])
 texts = st.text(letters, min_size=1)
 
 
-@given(room=texts, secret=texts, port=st.integers(1, 65535), tls=st.booleans())
-def test_every_room_and_secret_come_back(room: str, secret: str, port: int, tls: bool) -> None:
-    invite = InviteLink("chat.example.org", port, room, secret, tls)
+@given(
+    room=texts,
+    secret=texts | texts.map(lambda text: f"{text}/token={TOKEN}"),
+    port=st.integers(1, 65535),
+    tls=st.booleans(),
+    token=st.none() | st.just(TOKEN),
+)
+def test_every_room_and_secret_come_back(
+    room: str, secret: str, port: int, tls: bool, token: str | None
+) -> None:
+    invite = InviteLink("chat.example.org", port, room, secret, tls, token=token)
     assert parse_invite(invite.link()) == invite
     assert invite.link().isascii() and not set(" \n") & set(invite.link())
 

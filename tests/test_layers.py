@@ -223,7 +223,7 @@ INNER: dict[str, str] = {
         types errors exit_status folders started
     """,
     "protocol": """
-        link
+        link wire_json
         records frames
         codec names pake
         keys lookalikes invite sizes
@@ -265,7 +265,7 @@ INNER: dict[str, str] = {
         connection
         session
         connection.deadlines room_moves
-        open_rooms verification
+        open_rooms verification invitations
         entrance
         open_room room_secrets background
         view_list outbox completion input_forms

@@ -58,7 +58,7 @@ CODECS = {
         "nick": codec.NICK, "room": codec.ROOM, "code": codec.CODE, "nonce": codec.NONCE,
         "share": codec.SHARE, "log id": codec.LOG_ID, "hash": codec.HASH,
         "wrapped": codec.WRAPPED, "signature": codec.SIGNATURE, "token": codec.TOKEN,
-        "bundle": codec.BUNDLE,
+        "bundle": codec.BUNDLE, "token id": codec.TOKEN_ID, "secret": codec.TOKEN_SECRET,
     }.items()
 }  # fmt: skip
 PARTS = {
@@ -134,7 +134,7 @@ def test_answers_are_frames() -> None:
         for row in rows(title, "frame"):
             assert set(re.findall(r"`(\w+)`", row[3])) <= known
             requests = "ref" in row[2] and row[1] == "client"
-            assert not requests or row[3].split("`")[1] in ("accepted", "rooms")
+            assert not requests or row[3].split("`")[1] in ("accepted", "rooms", "minted")
 
 
 def test_every_type_of_a_field_is_explained() -> None:

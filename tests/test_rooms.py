@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol import frames, limits
+from protocol import frames, limits, wire_json
 from protocol.errors import (
     ChatError,
     Gone,
@@ -219,13 +219,13 @@ def test_slices_are_encoded_once_for_all(
         take(room, reader)
     room.post(alice, post(readers[-1].joined))
     made = []
-    encode = frames.encode_log
+    encode = wire_json.log
 
     def counted(at: int, to: int, found: Sequence[bytes]) -> bytes:
         made.append(to)
         return encode(at, to, found)
 
-    monkeypatch.setattr(frames, "encode_log", counted)
+    monkeypatch.setattr(wire_json, "log", counted)
     room.round()
     taken = [room.take(reader)[0] for reader in readers]
     assert len(made) == 1

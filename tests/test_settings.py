@@ -707,9 +707,34 @@ def test_a_fingerprint_of_ones_own_goes_before_the_links() -> None:
         assert made.ssl_fingerprint == "c" * 64
 
 
+TOKEN = "AbCdEfGhIjKlMnOp." + "k" * 43
+OPENING = f"{LINK}/token={TOKEN}"
+
+
+def test_a_link_with_a_token_needs_no_password() -> None:
+    """But a nickname, which such a token does not fix; what ranks lower is passed over."""
+    for environ in ({}, {"CLIENT_PASSWORD": "pw"}, {"CLIENT_TOKEN": "a.b"}):
+        made = client({"CLIENT_USERNAME": "al", "CLIENT_INVITE": OPENING}, environ)
+        assert (made.token, made.password, made.username) == (TOKEN, None, "al")
+        assert made.room_secrets == {"café": "s e"} and TOKEN not in repr(made)
+        with pytest.raises(MissingSetting, match="CLIENT_USERNAME"):
+            client({"CLIENT_INVITE": OPENING}, environ)
+    found = Sources({"CLIENT_INVITE": OPENING}, {}, settings.Dotenv({**PERSON}))
+    settings.client_settings(found)
+    assert found.dotenv.used() == ["CLIENT_USERNAME"]
+
+
+@pytest.mark.parametrize("name", ["CLIENT_PASSWORD", "CLIENT_PASSWORD_FILE", "CLIENT_TOKEN"])
+def test_a_link_with_a_token_and_another_way_in_are_refused_together(name: str) -> None:
+    args = {"CLIENT_USERNAME": "al", name: "x"}
+    for given_ in ({**args, "CLIENT_INVITE": OPENING}, args):
+        sentence = refusal(partial(client, given_, {}, {"CLIENT_INVITE": OPENING}))
+        assert name in sentence and "CLIENT_INVITE" in sentence and TOKEN not in sentence
+
+
 @pytest.mark.parametrize(
     "link", ["http://a", "cmdchat://", "cmdchat://a/b c", "cmdchat://a/%FF", "cmdchat://9",
-             "cmdchat://a/bad%20room#hunter2"]
+             "cmdchat://a/bad%20room#hunter2", f"cmdchat://a/r#hunter2/token={TOKEN[:-1]}"]
 )  # fmt: skip
 def test_a_broken_link_is_refused_without_showing_it(link: str) -> None:
     sentence = refusal(lambda: client({**PERSON, "CLIENT_INVITE": link}))

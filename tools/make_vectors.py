@@ -204,6 +204,20 @@ FRAMES: dict[str, tuple[str, str, str, str]] = {
         '{"type":"entered","room":"den","log":"AAAAAAAAAAAAAAAAAAAAAA","id":1,"seq":1,"members":1,'
         '"resumed":false,"missed":0}',
     ),
+    "minted": (
+        "server", "ok", "a token for whoever is invited",
+        '{"type":"minted","ref":7,"id":"AAECAwQFBgcICQoL","secret":"'
+        + "s" * 42 + '4","seconds":60}',
+    ),
+    "minted-spare-bits": (
+        "server", "malformed", "32 bytes leave two bits of the last letter over, which are zero",
+        '{"type":"minted","ref":7,"id":"AAECAwQFBgcICQoL","secret":"'
+        + "s" * 42 + 't","seconds":60}',
+    ),
+    "minted-whole": (
+        "server", "malformed", "id and secret stand by themselves",
+        '{"type":"minted","ref":7,"token":"AAECAwQFBgcICQoL.' + "s" * 42 + '4","seconds":60}',
+    ),
     "nick-lost": (
         "server", "ok", "free in so many seconds, unless its holder comes back",
         '{"type":"refused","code":"nick_lost","retry_after":41.3}',

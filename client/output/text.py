@@ -251,10 +251,10 @@ class EventText:
         return [_row(_("{nick} is now verified."), nick=event.nick)]
 
     def _invite(self, event: events.Invite) -> list[Row]:
-        return [
-            _row(_("This link lets others in. Whoever has it can read this room:")),
-            _row("{link}", link=event.link),
-        ]
+        text = _("This link lets others in. Whoever has it can read this room:")
+        if event.seconds is not None:
+            text = _("This link lets one person in. Whoever has it can read this room:")
+        return [_row(text), _row("{link}", link=event.link)]
 
     def _help(self, event: events.Help) -> list[Row]:
         cells = [(view.command, view.help) for view in event.commands]
