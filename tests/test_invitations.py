@@ -156,7 +156,8 @@ def test_a_token_that_nobody_asked_for_makes_no_link() -> None:
     made.await_token(4, "lab", [])  # the first one is answered no more: that session is over
     assert made.minted(answer) == []
     invite, notice = made.minted(Minted(4, bytes(12), bytes(32), 3600.0))
-    assert json.loads(json.dumps(invite.fields()))["room"] == "lab" and "1 hour" in str(notice.fields()["text"])
+    assert json.loads(json.dumps(invite.fields()))["room"] == "lab"
+    assert "1 hour" in str(notice.fields()["text"])
     assert made.minted(Minted(4, bytes(12), bytes(32), 3600.0)) == []
 
 

@@ -323,7 +323,8 @@ def test_whoever_is_replaced_at_the_last_moment(server: ChatServer, wires: Wires
     first.prove("alice", stays=["tea", "coffee"])
     first.expect(frames.Welcome)
     first.arrive()
-    session, told = session_of(server, first), []
+    session = session_of(server, first)
+    told: list[str] = []
     close, session.close_connection = session.close_connection, told.append
     wires(server, 0).join("alice", stays=[first.stay("tea")])
     clock.now += 1.0
