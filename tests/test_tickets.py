@@ -117,10 +117,11 @@ def test_a_member_that_comes_back_passes_whoever_guesses(
     first = wires(server, 0).join("alice")
     busy()
     first.cut()
-    second = wires(server, 0, ticket=ticket_of(first)).join("alice", "", first.resume_point(1))
+    known = first.resume_point(1)
+    second = wires(server, 0, ticket=ticket_of(first)).join("alice", resume=known)
     assert second.entered is not None and second.entered.resumed
     assert ticket_of(second) != ticket_of(first)
-    third = wires(server, 0, ticket=ticket_of(second)).join("alice", "", first.resume_point(1))
+    third = wires(server, 0, ticket=ticket_of(second)).join("alice", resume=known)
     assert third.entered is not None and third.entered.resumed
     again = wires(server, 0, ticket=ticket_of(second))
     again.greet()
