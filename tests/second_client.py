@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -280,6 +281,10 @@ class Client:
         answer = self.answer(self.request("list_rooms"))
         return {line["room"]: line["count"] for line in answer["rooms"]}
 
+    def mint(self) -> Frame:
+        """A token for somebody else, or the refusal."""
+        return self.answer(self.request("mint"))
+
     def beat(self, answer: bool = False) -> None:
         """A heartbeat; the server's own comes at once if it is asked for."""
         beat: Frame = {"type": "seen", "positions": self.rooms.positions()}
@@ -401,6 +406,9 @@ class Client:
     def _on_rooms(self, frame: Frame) -> None:
         self._answered(frame)
 
+    def _on_minted(self, frame: Frame) -> None:
+        self._answered(frame)
+
     def _on_refused(self, frame: Frame) -> None:
         ref = frame.get("ref")
         if frame.get("room") is not None:
@@ -491,6 +499,7 @@ class Invite(NamedTuple):
     secret: str | None
     fingerprint: str | None
     path: str
+    token: str | None
 
 
 def read_invite(link: str) -> Invite:
@@ -499,9 +508,12 @@ def read_invite(link: str) -> Invite:
         raise ValueError("no invite link")
     query = urllib.parse.parse_qs(parts.query)
     fingerprint, path = query.get("fp", [None])[0], query.get("path", [""])[0]
-    room, secret = urllib.parse.unquote(parts.path[1:]), urllib.parse.unquote(parts.fragment)
+    hidden, mark, token = parts.fragment.partition("/token=")
+    if mark and not re.fullmatch(r"[\w-]{16}\.[\w-]{43}", token, re.ASCII):
+        raise ValueError("no invite link")
+    room, secret = urllib.parse.unquote(parts.path[1:]), urllib.parse.unquote(hidden)
     address = parts.hostname or "", parts.port or 1000
-    return Invite(*address, room, secret or None, fingerprint, path)
+    return Invite(*address, room, secret or None, fingerprint, path, token or None)
 
 
 def form(port: int, path: str, **fields: Any) -> tuple[int, Any]:

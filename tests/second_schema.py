@@ -31,6 +31,7 @@ _SERVER = {
     "accepted": "ref count, seq? count",
     "refused": REFUSED,
     "rooms": "ref count, rooms [line, of count",
+    "minted": "ref count, id token_id, secret share, seconds seconds",
     "key_for": "at count, number count, from count, wrap wrap",
     "private_for": "at count, number count, from count, change count, wrap wrap, box box",
     "log": "at count, to count, entries [any",
@@ -55,7 +56,8 @@ _OBJECTS = {
     "line": "room room, count count",
 }
 _TEXTS = {"nick": 64, "room": 128, "code": 32, "announcement": 1000}
-_BYTES = {"nonce": 16, "share": 32, "rsa": 256, "kem": 1216, "wrapped": 1392, "signature": 64}
+_BYTES = {"nonce": 16, "share": 32, "rsa": 256, "kem": 1216, "wrapped": 1392, "signature": 64,
+          "token_id": 12}  # fmt: skip
 _LISTS = {"member": 256, "line": 512, "any": 4096}
 
 Table = dict[str, dict[str, str]]

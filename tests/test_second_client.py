@@ -315,6 +315,25 @@ def test_alarms_that_a_member_can_raise_alone(server: Server, join: Join, room: 
         assert alice.next("warning")["code"] == "bad_bundle"
 
 
+def test_tokens_for_whoever_is_invited(server: Server, join: Join, room: str) -> None:
+    """In a link of ours, and made by somebody else's client."""
+    with real(server, room) as alice:
+        alice.say("/invite --token")
+        invite = read_invite(alice.next("invite")["link"])
+        bob = join(server, "bob-9", token=invite.token, secret=invite.secret)
+        alice.meets("bob-9")
+        bob.say("let in")
+        alice.next("message", text="let in")
+        assert bob.mint()["code"] == "password_only"
+        assert refusal(server, "carol", token=invite.token) == "token_bound"
+        dave = join(server, "dave-9", secret=invite.secret)
+        made = dave.mint()
+        token = f"{made['id']}.{made['secret']}"
+        assert made["type"] == "minted" and made["seconds"] > 0
+        assert join(server, "eve-9", token=token, secret=invite.secret).nick == "eve-9"
+        alice.meets("dave-9", "eve-9")
+
+
 def test_panic_and_quit_are_goodbyes(server: Server, join: Join, room: str) -> None:
     bob = join(server, "bob-6")
     for last in ("/panic", "/quit"):

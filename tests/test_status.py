@@ -12,6 +12,7 @@ import pytest
 
 from client.identity.records import Contents
 from client.identity.store import IdentityFile, create
+from protocol import limits
 from tests.command import Done, run_command
 from tests.machine import needs
 from tests.module_server import nick_fixture, server_fixture  # noqa: F401
@@ -45,9 +46,10 @@ def test_a_server_that_answers_is_described_without_going_in(server: Server) -> 
         assert alice.all("joined") == []
     assert done.status == 0 and done.errors == ""
     assert f"Server: {server.host}:{server.port} answers, over IPv4.\n" in done.out
-    assert re.search(r"^Protocol: version 3\nRound trip: \d+\.\d ms$", done.out, re.MULTILINE)
+    versions = rf"^Protocol: version {limits.VERSION}\nRound trip: \d+\.\d ms$"
+    assert re.search(versions, done.out, re.MULTILINE)
     assert (facts["reached"], facts["family"], facts["tls"]) == (True, "ipv4", None)
-    assert facts["protocol"] == 2 and 0 < facts["round_trip"] < 5
+    assert facts["protocol"] == limits.VERSION and 0 < facts["round_trip"] < 5
     assert "nick" not in facts and facts["proxy"] is None
 
 
