@@ -152,7 +152,8 @@ def causes() -> dict[str, set[str]]:
         | {"revoked", "expired", "token_failed", "internal"},
         "_NOT_SENT": (posts - set(LIMITED))
         | given(["hand_back", "refuse", "_all_back"], "client", place=1)
-        | given(["give_up", "NotSealed"], "client"),
+        | given(["give_up", "NotSealed"], "client")
+        | returned("_address", "client/local_user.py") - {""},
         "_UNREADABLE": given(["Undecryptable"], "client", place=1) | {"bounds"},
         "_WARNINGS": (
             given(["TrustWarning", "Warning"], "client")
