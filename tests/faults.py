@@ -1165,7 +1165,7 @@ class _Check:
             if isinstance(event, events.Warning) and event.code == "unproven":
                 bad = False  # cut at that moment, as a guesser would
             if isinstance(event, events.Error):
-                bad = event.code not in ("disconnected", "timed_out")
+                bad = event.code not in ("disconnected", "timed_out", "not_open")
             if isinstance(event, events.Notice):  # struck out
                 bad = event.text == messages.coming_back("protocol")
             self.demand(not bad, person, str(event))
