@@ -49,6 +49,11 @@ class OpenRooms:
         """The open room with this view, likewise."""
         return self._newest(each for each in self._list if each.key == key)
 
+    def next_of(self, key: str) -> Entrance | None:
+        """Likewise, but first that which is left: the next line is for that, as long as it is."""
+        found = (each for each in self._list if each.key == key)
+        return min(found, key=lambda each: each.number, default=None)
+
     def _newest(self, found: Iterable[Entrance]) -> Entrance | None:
         return max(found, key=lambda each: each.number, default=None)
 

@@ -193,7 +193,7 @@ class ClientSession:
         None if it has to wait; where there is none to wait for, any that says so.
         """
         if line.target is None:
-            entrance = self.rooms.by_key(line.view)
+            entrance = self.rooms.next_of(line.view)
             return None if entrance is None else entrance.here
         last = self.outbox.ways.get(line.view)
         stays = sorted(self.stays_here(), key=lambda stay: stay.at != last)

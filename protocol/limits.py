@@ -9,7 +9,7 @@ from __future__ import annotations
 
 # Specification
 
-VERSION = 3
+VERSION = 2
 NONCE_BYTES = 16
 LOG_ID_BYTES = 16
 POST_ID_BYTES = 16

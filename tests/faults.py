@@ -1165,13 +1165,15 @@ class _Check:
             if isinstance(event, events.Warning) and event.code == "unproven":
                 bad = False  # cut at that moment, as a guesser would
             if isinstance(event, events.Error):
-                bad = event.code not in ("disconnected", "timed_out")
+                bad = event.code not in ("disconnected", "timed_out", "not_open")
             if isinstance(event, events.Notice):  # struck out
                 bad = event.text == messages.coming_back("protocol")
             self.demand(not bad, person, str(event))
             if isinstance(event, events.Reconnected):
                 self.found["resumed" if event.resumed else "joined anew"] += 1
-                self.demand(event.resumed or self.forgiving, person, "lost its place")
+                # Fallen off every log, and nothing asked yet: the server takes it for a new one.
+                allowed = event.resumed or self.forgiving or limits.LOG_ENTRIES < 100
+                self.demand(allowed, person, "lost its place")
 
     def _fates(self, person: Person) -> None:
         """Each line has come out in one way."""

@@ -15,7 +15,7 @@ from cryptography.fernet import InvalidToken
 from tests import second_crypto as crypto
 from tests.second_schema import CLEAR, read
 
-VERSION = 3
+VERSION = 2
 RECORD_PAD = 256
 
 Frame = dict[str, Any]

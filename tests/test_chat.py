@@ -77,7 +77,7 @@ def test_two_people_talk(server: Server, room: str) -> None:
     assert heard == {
         "event": "message", "time": heard["time"], "room": room, "from": "alice",
         "text": "hello bob", "seq": own["seq"], "self": False, "private": False,
-        "verified": False, "kind": "text",
+        "verified": False, "kind": "text", "bot": False,
     }  # fmt: skip
     assert own == {**heard, "time": own["time"], "self": True, "verified": True}
     assert (alice.errors, bob.errors) == ("", "")

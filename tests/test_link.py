@@ -306,7 +306,7 @@ def test_bad_keys_in_hello_are_malformed(fields: dict[str, Any]) -> None:
         wire(hello=with_fields(**fields)).run()
 
 
-@pytest.mark.parametrize("version", [0, 2, 4, 2**53 - 1])
+@pytest.mark.parametrize("version", [0, 1, 3, 2**53 - 1])
 def test_another_version_is_named_on_both_sides(version: int) -> None:
     for name in ("greeting", "hello"):
         with pytest.raises(BadVersion):

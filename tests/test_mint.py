@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -197,3 +198,11 @@ def test_whoever_came_with_one_goes_when_it_ends(
     alice = wires(server, 0).join("alice")
     guest = wires(server, 1, token=minted(alice, 1).token).join("guest")
     assert guest.find(frames.Bye).reason == "expired"
+
+
+def test_the_bounds_are_those_of_the_document() -> None:
+    document = (Path(__file__).parent.parent / "docs" / "PROTOCOL.md").read_text("utf-8")
+    assert limits.INVITE_SECONDS == 7 * 24 * 3600 and "lives for seven days" in document
+    assert f"has asked for {limits.INVITES_OF_ONE} live at once" in document
+    assert f"{limits.INVITES_OF_ADDRESS} of one address" in document
+    assert f"and {limits.INVITES} in all (`server_full`)" in document

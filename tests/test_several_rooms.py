@@ -125,6 +125,29 @@ def test_to_another_room_and_back_each_line_in_its_own() -> None:
     assert alice.handed_back() == []
 
 
+def test_lines_before_and_after_a_way_there_and_back_keep_their_order() -> None:
+    """There is no connection, so all of it waits; the same room is left and entered again."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.session.lose()
+    alice.user.say("one")
+    alice.user.go(LAB, None)
+    alice.user.go(ROOM, None)
+    alice.user.say("two")
+    alice, stays = back(den)
+    assert [stay.room for stay in stays] == [ROOM]
+    alice.hears(goes_on(den))
+    ((at, one),) = posts(alice)
+    assert at == AT
+    alice.hears(frames.Accepted(one, den.seq + 1))
+    assert alice.sent() == [frames.Enter(2, LAB, AT)]
+    alice.hears(*den.entering(alice, ref=2, room=LAB, at=LAB_AT, log=OTHER_LOG), frames.Accepted(2))
+    assert alice.sent() == [frames.Enter(3, ROOM, LAB_AT)]
+    alice.hears(*den.entering(alice, ref=3, seq=den.next()), frames.Accepted(3))
+    ((at, _two),) = posts(alice)
+    assert at == AT and alice.own() == ["one"] and alice.handed_back() == []
+
+
 def test_a_room_is_left_after_its_lines_and_what_comes_of_it_then_is_nothing() -> None:
     den = joined()
     alice = den["alice"]

@@ -243,27 +243,27 @@ FRAMES: dict[str, tuple[str, str, str, str]] = {
     ),
     "greeting": (
         "clear", "ok", "the first frame of all",
-        '{"type":"greeting","version":3,"nonce":"AAAAAAAAAAAAAAAAAAAAAA"}',
+        '{"type":"greeting","version":2,"nonce":"AAAAAAAAAAAAAAAAAAAAAA"}',
     ),
     "base64-padded": (
         "clear", "malformed", "base64url has no padding here",
-        '{"type":"greeting","version":3,"nonce":"AAAAAAAAAAAAAAAAAAAAAA=="}',
+        '{"type":"greeting","version":2,"nonce":"AAAAAAAAAAAAAAAAAAAAAA=="}',
     ),
     "base64-spare-bits": (
         "clear", "malformed", "the spare bits of the last character are 0",
-        '{"type":"greeting","version":3,"nonce":"AAAAAAAAAAAAAAAAAAAAAB"}',
+        '{"type":"greeting","version":2,"nonce":"AAAAAAAAAAAAAAAAAAAAAB"}',
     ),
     "base64-other-alphabet": (
         "clear", "malformed", "+ and / are of another alphabet",
-        '{"type":"greeting","version":3,"nonce":"AAAAAAAAAA+/AAAAAAAAAA"}',
+        '{"type":"greeting","version":2,"nonce":"AAAAAAAAAA+/AAAAAAAAAA"}',
     ),
     "base64-short": (
         "clear", "malformed", "a nonce has 16 bytes",
-        '{"type":"greeting","version":3,"nonce":"AAAAAAAAAAAAAAAAAAAA"}',
+        '{"type":"greeting","version":2,"nonce":"AAAAAAAAAAAAAAAAAAAA"}',
     ),
     "too-big": (
         "clear", "too_big", "a frame in clear has at most 16 KiB",
-        '{"type":"greeting","version":3,"nonce":"AAAAAAAAAAAAAAAAAAAAAA","later":"'
+        '{"type":"greeting","version":2,"nonce":"AAAAAAAAAAAAAAAAAAAAAA","later":"'
         + "x" * 16384 + '"}',
     ),
 }  # fmt: skip
@@ -425,7 +425,7 @@ def make_link() -> None:
         change=spoil(2, later=1), show=False,
     )  # fmt: skip
     handshake(
-        "other-version", "version", "the server speaks version 2", change=spoil(0, version=2),
+        "other-version", "version", "the server speaks version 1", change=spoil(0, version=1),
         show=False,
     )  # fmt: skip
     key = fixed("record key")

@@ -41,7 +41,7 @@ class Visit:
         sock.settimeout(20.0)
         self._upgrade()
         nonce = secrets.token_bytes(16)
-        greeting = compact({"type": "greeting", "version": 3, "nonce": crypto.to_text(nonce)})
+        greeting = compact({"type": "greeting", "version": 2, "nonce": crypto.to_text(nonce)})
         self._frame(TEXT, greeting.encode())
         hello = self.message()
         said: Frame = parse(hello)
