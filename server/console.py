@@ -70,12 +70,12 @@ class AdminConsole:
 
     def tokens(self, _rest: str) -> None:
         """List the live tokens."""
-        words = {True: "  " + _("bound"), False: "  " + _("to be bound"), None: ""}
-        lines = [
-            f"{token.id}  {token.nick}  {_('{count} s left').format(count=left)}"
-            f"{words[token.bound]}"
-            for token, left in self._services.tokens.remaining()
-        ]
+        lines = []
+        for token, left in self._services.tokens.remaining():
+            words = [token.id, token.nick, _("{count} s left").format(count=left)]
+            if token.bound is not None:
+                words.append(_("bound") if token.bound else _("to be bound"))
+            lines.append("  ".join(words))
         self._tell("\n".join(lines) or _("There are no tokens."))
 
     def revoke(self, rest: str) -> None:
