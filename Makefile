@@ -86,7 +86,7 @@ bench: setup $(VENV)/ready-dev
 
 bench-all: setup $(VENV)/ready-dev
 	@$(PY) -B -m bench.delivery --all
-	@for part in latency login start client idle restart overload strangers flood budget; do \
+	@for part in latency login start programs client idle restart overload strangers flood budget; do \
 		$(PY) -B -m bench.$$part || exit 1; done
 
 # The program and all it needs in one file: for this machine, or for every machine that there are

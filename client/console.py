@@ -143,8 +143,9 @@ class Console(Display):
         """The screen of the renderers that write one line after the other."""
         if self.renderer == "json":
             json.speak_utf8(out)
+        is_json = self.renderer == "json"
         return LineScreen(
-            json.Json() if self.renderer == "json" else plain, out,
+            json.Json() if is_json else plain, out, unseen=events.SCREEN_ONLY if is_json else (),
             line=line if self.interactive else None,
             size=(lambda: size_of(out)) if self.interactive else None, on_gone=self._gone, now=now,
         )  # fmt: skip

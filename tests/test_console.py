@@ -324,7 +324,7 @@ def test_is_not_mentioned(text: str) -> None:
 
 KEYS = {
     "connected": "version server nick room members proxy",
-    "message": "room from text seq self private verified kind",
+    "message": "room from text seq self private verified kind bot",
     "unreadable": "room from seq reason",
     "joined": "room nick",
     "left": "room nick",

@@ -59,7 +59,7 @@ class LineScreen(Screen):
     """Draws events with ``renderer`` on ``out``.
 
     ``line`` keeps the typed line and ``size`` tells the terminal's size; both are left out where
-    ``out`` is no terminal.
+    ``out`` is no terminal.  ``unseen``: events of which ``renderer`` has no line.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class LineScreen(Screen):
         *,
         line: InputLine | None = None,
         size: Callable[[], Size] | None = None,
+        unseen: tuple[type[Event], ...] = (),
         on_gone: Callable[[], None] = nothing,
         now: Now = local_now,
         clock: Callable[[], float] = time.monotonic,
@@ -77,6 +78,7 @@ class LineScreen(Screen):
         self._renderer = renderer
         self._line = line or InputLine()
         self._size = size
+        self._unseen = unseen
         # Used by the screen thread only, like _line and _renderer.
         self._drafts = Drafts()
         self._shown = self._prompt = ""  # the view whose prompt stands there (its key), and that
@@ -84,6 +86,11 @@ class LineScreen(Screen):
         self._drawn = Size(0, 0)  # the terminal's size, the last time it was asked for
         self._expects = 1  # lines that were entered (or the chat was) and nothing came of yet
         self._asks = False  # a prompt is to be shown
+
+    def show(self, event: Event) -> None:
+        # The screen thread would be woken for nothing: two times of three where lines are piped in.
+        if not isinstance(event, self._unseen):
+            super().show(event)
 
     def _begin(self) -> None:
         self._drawn = self._measure()
