@@ -57,7 +57,7 @@ class CommandContext:
     reconnect: Callable[[], None]
     panic: Callable[[bool, bool], None]  # whether the history goes, and the identity
     quit: Callable[[], None]
-    look_back: Callable[[str, int, str, events.Tag], None] | None
+    look_back: Callable[[str, int, str, events.Tag, str | None], None] | None
     find: Callable[[str | None], None]
     clock: Callable[[], datetime]
     renderer: str
@@ -192,7 +192,8 @@ def _history(call: Call) -> None:
     if call.context.look_back is None:
         call.context.emit(events.Error("no_history", messages.history("off")))
     else:
-        call.context.look_back(call.user.room, count, text, call.user.tag)
+        user = call.user
+        call.context.look_back(user.room, count, text, user.tag, user.person)
 
 
 def _time(call: Call) -> None:

@@ -71,6 +71,12 @@ class LocalUser:
         return self._session.room
 
     @property
+    def person(self) -> str | None:
+        """Whose view is shown, if it is a person's."""
+        shown = self._session.views.shown
+        return shown.nick if isinstance(shown, PersonTarget) else None
+
+    @property
     def shown(self) -> View:
         """The view that is shown: lines without a word of where to go are for it.
 

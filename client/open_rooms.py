@@ -32,8 +32,8 @@ class OpenRooms:
         self._resumed = False  # the session goes on, as `welcome` had it
         self._asked: list[Entrance] = []  # by the last `confirm`, also one that is under way
         self._arrival: Arrival | None = None
-        # key: number of a room that one is leaving, or has left; the request that says so
-        self._leaving: dict[int, int] = {}
+        # key: number of a room that one is leaving; the request that says so, and its view's key
+        self._leaving: dict[int, tuple[int, str]] = {}
 
     def __iter__(self) -> Iterator[Entrance]:
         return iter(tuple(self._list))
@@ -115,9 +115,10 @@ class OpenRooms:
             if other.origin is entrance:
                 other.origin = None
 
-    def leaves(self, at: int, ref: int) -> None:
-        """The request ``ref`` leads out of room ``at``: what comes of it is nothing to anybody."""
-        self._leaving[at] = ref
+    def leaves(self, at: int, ref: int, key: str) -> None:
+        """The request ``ref`` leads out of room ``at``, whose view was that of ``key``: what comes
+        of it is nothing to anybody."""
+        self._leaving[at] = ref, key
 
     def is_leaving(self, at: int) -> bool:
         """Whether ``at`` is a room that one is leaving."""
@@ -125,15 +126,21 @@ class OpenRooms:
 
     def has_left(self, ref: int) -> None:
         """The request ``ref`` is answered: nothing more can come of the room."""
-        self._leaving = {at: each for at, each in self._leaving.items() if each != ref}
+        self._leaving = {at: each for at, each in self._leaving.items() if each[0] != ref}
 
     # Connections
 
     def stays(self, is_asked_for: Callable[[Entrance], bool]) -> tuple[frames.Stay, ...]:
-        """What a handshake asks for: all but those that a request under way asks for, or that one
-        goes to from another."""
+        """What a handshake asks for: all but those that a request under way asks for, or leads out
+        of before one comes there again, or that one goes to from another."""
+        left = {key for _ref, key in self._leaving.values()}
         wanted = [each for each in self._list if each.origin is None]
-        self._asked = [each for each in wanted if each.stay or not is_asked_for(each)] or wanted
+        named = [
+            each
+            for each in wanted
+            if each.stay or not (is_asked_for(each) or each.key in left)
+        ]
+        self._asked = named or wanted
         return tuple(each.stay_to_ask() for each in self._asked)
 
     def is_named(self, entrance: Entrance) -> bool:
@@ -143,7 +150,9 @@ class OpenRooms:
     def begin(self, resumed: bool, under_way: Callable[[int], bool]) -> None:
         """The server has let this client in; ``under_way`` says whether a request still is."""
         self.connected, self._resumed = True, resumed
-        self._leaving = {at: ref for at, ref in self._leaving.items() if resumed and under_way(ref)}
+        self._leaving = {
+            at: each for at, each in self._leaving.items() if resumed and under_way(each[0])
+        }
         for each in self._asked:
             each.place = Place.ASKED
         for each in [] if resumed else self._list:

@@ -181,7 +181,8 @@ class RoomMoves:
             is_in = origin.place is Place.HERE
             tell = self._outbox.ask if is_in else self._outbox.prepare
             if is_in or not self._rooms.connected:
-                self._rooms.leaves(stay.at, tell(partial(frames.Leave, at=stay.at)))
+                ref = tell(partial(frames.Leave, at=stay.at))
+                self._rooms.leaves(stay.at, ref, origin.key)
         return self.close(origin)
 
     def close(self, entrance: Entrance) -> list[Event]:
@@ -216,9 +217,9 @@ class RoomMoves:
         """A room is entered by ``request``, which may have led out of another one."""
         if not isinstance(request, frames.Enter) or request.leave is None:
             return []
-        self._rooms.leaves(request.leave, request.ref)
         for each in self._rooms:
             if each.is_departing and each.stay is not None and each.stay.at == request.leave:
+                self._rooms.leaves(request.leave, request.ref, each.key)
                 return self.close(each)
         return []
 

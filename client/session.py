@@ -31,6 +31,7 @@ from client.room_moves import RoomMoves
 from client.room_secrets import RoomSecrets
 from client.verification import Verifier
 from client.view_list import ViewList
+from client.views import room_target
 from protocol import frames
 from protocol.errors import Unexpected
 from protocol.invite import InviteLink
@@ -358,7 +359,7 @@ class ClientSession:
         """The server has led into a room that is not open any more."""
         if not self.rooms.is_leaving(entered.at):
             ref = self.outbox.ask(lambda ref: frames.Leave(ref, entered.at))
-            self.rooms.leaves(entered.at, ref)
+            self.rooms.leaves(entered.at, ref, room_target(entered.room).key)
 
     def _arrive(self, arrival: Arrival) -> list[events.Event]:
         """A new stay in a room: at first, on request, anew after a loss or falling behind."""

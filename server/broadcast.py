@@ -21,7 +21,7 @@ from typing import Protocol
 from protocol import frames
 from protocol import limits as protocol_limits
 from server import limits
-from server.member import Member
+from server.member import Member, MemberState
 from server.rooms import Room, Snapshot
 from server.threads import tell_failure
 from transport import Closed
@@ -37,8 +37,36 @@ class Receiver(Protocol):
     def deliver(self, at: int) -> None: ...
 
 
-def entered(snapshot: Snapshot, ref: int | None = None) -> list[bytes]:
-    """``entered`` and the roster after it, encoded, for somebody who is new in the room."""
+class Roster:
+    """The members of a room for somebody who is new there, encoded when a record has room for them.
+
+    Those of sixteen full rooms are ten megabytes, which would wait for whoever reads nothing.
+    """
+
+    def __init__(self, members: Iterable[MemberState]) -> None:
+        self._left = deque(members)
+        self.over = False  # no frame is left; there is one at least
+
+    def frame(self) -> bytes:
+        """The next frame of it."""
+        lines: list[bytes] = []
+        size = 0
+        while self._left:
+            line = self._left[0].encode()
+            size += len(line)
+            if lines and size >= limits.ROSTER_BYTES:
+                break
+            lines.append(line)
+            self._left.popleft()
+        self.over = not self._left
+        return b'{"type":"roster","members":[%s]}' % b",".join(lines)
+
+
+Reply = bytes | Roster
+
+
+def entered(snapshot: Snapshot, ref: int | None = None) -> list[Reply]:
+    """``entered`` and the roster after it, for somebody who is new in the room."""
     frame = frames.Entered(
         snapshot.at,
         snapshot.room,
@@ -50,21 +78,7 @@ def entered(snapshot: Snapshot, ref: int | None = None) -> list[bytes]:
         snapshot.missed,
         ref,
     )
-    found, lines = [frame.encode()], deque(member.encode() for member in snapshot.members)
-    while lines or len(found) == 1:  # an empty roster is one frame
-        part = _take_first(lines, limits.ROSTER_BYTES)
-        found.append(b'{"type":"roster","members":[%s]}' % b",".join(part))
-    return found
-
-
-def _take_first(waiting: deque[bytes], most: int) -> list[bytes]:
-    """Those that have less than ``most`` bytes together, and one at least."""
-    found: list[bytes] = []
-    size = 0
-    while waiting and (not found or size + len(waiting[0]) < most):
-        found.append(waiting.popleft())
-        size += len(found[-1])
-    return found
+    return [frame.encode(), Roster(snapshot.members)]
 
 
 class _Place:
@@ -91,7 +105,7 @@ class SendQueue:
     ) -> None:
         self._seal, self._websocket, self._on_rejoin = seal, websocket, on_rejoin
         self._lock = threading.Lock()  # guards all below and the link's counter; before Room._lock
-        self._replies: deque[bytes] = deque()
+        self._replies: deque[Reply] = deque()
         self._places: dict[int, _Place] = {}  # key: the room's number; anybody may look
         self._turns: deque[_Place] = deque()  # anybody may append: see _mark
         self._held: list[bytes] = []  # taken from a room, and to go out next
@@ -101,7 +115,7 @@ class SendQueue:
     def attach(
         self,
         members: Iterable[Member[Receiver]],
-        replies: Iterable[bytes],
+        replies: Iterable[Reply],
         leave: Member[Receiver] | None = None,
     ) -> None:
         """From now on send the slices of ``members``, too, after ``replies``.
@@ -202,7 +216,7 @@ class SendQueue:
             return held, True
         found: list[bytes] = []
         if self._replies:
-            found = _take_first(self._replies, protocol_limits.SLICE_BYTES)
+            found = self._take_replies_locked()
             if self._replies or sum(map(len, found)) > _BESIDE_SLICE:
                 return found, True
         if not self._turns:
@@ -212,6 +226,25 @@ class SendQueue:
             self._held = taken  # one large post, which goes alone
             return found, True
         return found + taken, bool(self._turns or self._replies)
+
+    def _take_replies_locked(self) -> list[bytes]:
+        """As many as go together, and one at least."""
+        found: list[bytes] = []
+        size = 0
+        while self._replies:
+            reply = self._replies.popleft()
+            if isinstance(reply, Roster):
+                encoded = reply.frame()
+                if not reply.over:
+                    self._replies.appendleft(reply)
+            else:
+                encoded = reply
+            size += len(encoded)
+            if found and size >= protocol_limits.SLICE_BYTES:
+                self._replies.appendleft(encoded)
+                break
+            found.append(encoded)
+        return found
 
     def _take_locked(self, place: _Place) -> list[bytes]:
         """What a room has for its member; the place goes to the end, if there may be more."""

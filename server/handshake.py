@@ -33,7 +33,7 @@ from protocol.link import TOKEN
 from protocol.names import check_nick, check_room, room_key
 from server import limits
 from server.auth import Token, random_prs
-from server.broadcast import Receiver, entered
+from server.broadcast import Receiver, Reply, entered
 from server.connection import ServerConnection
 from server.member import Member
 from server.rate_limits import tenths
@@ -247,7 +247,7 @@ class ServerHandshake:
         }
         if not self._is_same(session, len(lost)):
             return False
-        replies: list[bytes] = []
+        replies: list[Reply] = []
         for room, member, seq, number in returning:
             if member is None:
                 replies.append(refusal(Gone(), room=room))
@@ -311,7 +311,7 @@ class ServerHandshake:
             if session.over or session.queue not in (None, connection.queue):
                 raise Closed()  # its identity or token came a second time, or was revoked
             member, snapshot = services.sessions.enter_room(session, name)
-            replies = [*unsaid, *entered(snapshot)]
+            replies: list[Reply] = [*unsaid, *entered(snapshot)]
             unsaid.clear()
             if session.queue is None:
                 self._attach(session, False, replies)
@@ -362,7 +362,7 @@ class ServerHandshake:
                 raise RateLimited(retry_after=tenths(wait))
             self._services.expiry.schedule(self._services.policy.rate_window)
 
-    def _attach(self, session: ServerSession, resumed: bool, replies: list[bytes]) -> None:
+    def _attach(self, session: ServerSession, resumed: bool, replies: list[Reply]) -> None:
         """Make this connection the session's; `welcome` is the first that it carries."""
         policy = self._services.policy
         welcome = frames.Welcome(

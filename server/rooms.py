@@ -40,6 +40,17 @@ class Entry(NamedTuple):
     sender: int = 0  # of a post: the member id, and
     change: int = 0  # the membership that it was sealed for, and
     stub: bytes = b""  # what its sender sees in its place
+    bundle: bytes = b""  # of a `joined`: two kilobytes, which its session has for all its rooms
+
+    @property
+    def whole(self) -> bytes:
+        """What goes out."""
+        return b"%s%s}}" % (self.encoded, self.bundle) if self.bundle else self.encoded
+
+    @property
+    def size(self) -> int:
+        """How much it counts."""
+        return len(self.encoded) + len(self.bundle)
 
 
 class Slice(NamedTuple):
@@ -91,8 +102,9 @@ class Room(Generic[Owner]):
             member.room = self
             self._members[member.id] = member
             self._arrive_locked(member)
-            line = member.line().encode()
-            self._append_locked(b'{"type":"joined","seq":%d,"member":%s}' % (self._seq, line))
+            line, bundle = member.line().encode(), member.bundle.encoded
+            encoded = b'{"type":"joined","seq":%d,"member":%s}' % (self._seq, line)
+            self._append_locked(encoded, 0, 0, b"", bundle)
             self._trim_locked()  # whoever is the first needs no news of itself
             return self._snapshot_locked(member, missed=0)
 
@@ -319,10 +331,18 @@ class Room(Generic[Owner]):
         return Snapshot(self.number, self.name, self.log_id, member.id, self._seq, missed, lines)
 
     def _append_locked(
-        self, encoded: bytes, sender: int = 0, change: int = 0, stub: bytes = b""
+        self,
+        encoded: bytes,
+        sender: int = 0,
+        change: int = 0,
+        stub: bytes = b"",
+        bundle: bytes = b"",
     ) -> None:
-        self._log.append(Entry(self._seq, encoded, sender, change, stub))
-        self._bytes += len(encoded)
+        if bundle:
+            encoded = encoded[: -len(bundle) - 2]  # see Entry.whole
+        entry = Entry(self._seq, encoded, sender, change, stub, bundle)
+        self._log.append(entry)
+        self._bytes += entry.size
         if self._bytes > protocol_limits.LOG_BYTES or len(self._log) > protocol_limits.LOG_ENTRIES:
             self._trim_locked()
             while (
@@ -343,7 +363,7 @@ class Room(Generic[Owner]):
             self._slices.clear()
 
     def _drop_first_locked(self) -> None:
-        self._bytes -= len(self._log.popleft().encoded)
+        self._bytes -= self._log.popleft().size
 
     def _confirm_locked(self, member: Member[Owner], seq: int, number: int) -> None:
         member.confirmed = max(member.confirmed, seq)
@@ -390,10 +410,10 @@ class Room(Generic[Owner]):
         first = start + 1 - self._first_locked()
         for index in range(first, first + end - start):
             entry = self._log[index]
-            if found and size + len(entry.encoded) > protocol_limits.SLICE_BYTES:
+            if found and size + entry.size > protocol_limits.SLICE_BYTES:
                 break
-            found.append(entry.encoded)
-            size += len(entry.encoded)
+            found.append(entry.whole)
+            size += entry.size
             to = entry.seq
             if entry.sender:
                 oldest = min(oldest, entry.change)
@@ -413,7 +433,7 @@ class Room(Generic[Owner]):
                 own += 1
                 found.append(entry.stub)
             elif not entry.sender or entry.change >= member.joined:
-                found.append(entry.encoded)
+                found.append(entry.whole)
         del member.own[:own]
         return wire_json.log(self.number, to, found)
 

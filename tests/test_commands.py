@@ -33,7 +33,7 @@ from tests.console_kit import NOON
 class Recorder:
     """Whoever types, and the program around: writes down what a line asked for."""
 
-    room = "default"
+    room, person = "default", None
     is_connected = False
     tag = 7
 
@@ -115,12 +115,12 @@ def error(line: str, renderer: str = "minimal") -> Error:
         ("/verify bob OK", ("verify", "bob", True)),
         ("/invite", ("invite", False)),
         ("/invite --TOKEN", ("invite", True)),
-        ("/history", ("history", "default", 20, "", 7)),
-        ("/history 5", ("history", "default", 5, "", 7)),
-        ("/history 5 two words ", ("history", "default", 5, "two words", 7)),
-        ("/history two 5", ("history", "default", 20, "two 5", 7)),
-        ("/history 5x", ("history", "default", 20, "5x", 7)),
-        ("/history " + "9" * 5000, ("history", "default", 1000, "", 7)),
+        ("/history", ("history", "default", 20, "", 7, None)),
+        ("/history 5", ("history", "default", 5, "", 7, None)),
+        ("/history 5 two words ", ("history", "default", 5, "two words", 7, None)),
+        ("/history two 5", ("history", "default", 20, "two 5", 7, None)),
+        ("/history 5x", ("history", "default", 20, "5x", 7, None)),
+        ("/history " + "9" * 5000, ("history", "default", 1000, "", 7, None)),
         ("/reconnect", ("reconnect",)),
         ("/resend", ("resend", False)),
         ("/resend ALL", ("resend", True)),

@@ -7,6 +7,7 @@ several servers.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections import Counter
@@ -18,7 +19,7 @@ from client import events
 from protocol import pake
 from tests import processes
 from tests.conftest import IdentityPool
-from tests.faults import Fault, Group, Network, Person, check, party, world
+from tests.faults import SIDE_ROOM, Fault, Group, Network, Person, check, party, world
 
 SOAK = int(os.environ.get("CMD_CHAT_SOAK") or 0)
 
@@ -40,12 +41,14 @@ _STEP = 1 if SOAK else 61
 )
 def test_a_cut_at_each_byte(pool: IdentityPool, prs: bytes, whose: int, up: bool) -> None:
     """Before, during and after the acknowledgement: once, in order, and nobody notices."""
-    with world(prs) as tap, party(pool, prs, 2, max_messages_per_window=1_000_000) as group:
+    with world(prs) as tap, party(
+        pool, prs, 2, beside=[SIDE_ROOM], max_messages_per_window=1_000_000
+    ) as group:
         ann, ben = group.people
         road, cuts = group.people[whose].road, 0
         for number, size in enumerate(range(0, _BYTES, _STEP)):
             road.arm(Fault("reset" if number % 2 else "cut", up, size))
-            text = ann.say()
+            text = ann.say(room=SIDE_ROOM if number % 4 > 1 else None)
             group.wait(lambda: ann.heard(text) and ben.heard(text), "a line")  # noqa: B023
             road.heal()
             cuts = group.network.obeyed().total()
@@ -165,11 +168,11 @@ def _plain_check(people: list[Person]) -> Counter[str]:
         back = Counter(line.text for line in person.all(events.NotSent))
         for text in person.typed:
             assert shown[text] + back[text] == 1, text
-        for other in people:
+        for other, room in itertools.product(people, ("hall", SIDE_ROOM)):
             numbers = [
                 int(message.text.split()[1])
                 for message in person.all(events.Message)
-                if message.text.split()[0] == other.nick
+                if message.text.split()[0] == other.nick and message.room == room
             ]
             assert numbers == sorted(numbers)
         for text in person.typed:
@@ -192,10 +195,10 @@ def test_a_server_that_is_killed_under_load(
     total: Counter[str] = Counter()
     for kill in range(min(SOAK, 20) or 1):
         with world(prs), Network() as network, processes.Server() as first:
-            with Group(network, first.port, pool, prs, 4) as group:
-                for _ in range(25):
+            with Group(network, first.port, pool, prs, 4, beside=[SIDE_ROOM]) as group:
+                for number in range(25):
                     for person in group.people:
-                        person.say()
+                        person.say(room=SIDE_ROOM if number % 2 else None)
                 enough = 20 + 5 * kill
                 group.wait(
                     lambda: len(group.people[3].all(events.Message)) > enough, "talk"  # noqa: B023
@@ -204,6 +207,7 @@ def test_a_server_that_is_killed_under_load(
                 first.end()
                 for person in group.people:
                     person.say()
+                    person.say(room=SIDE_ROOM)
                 with processes.Server(port=first.port):
                     again = events.Reconnected(False)
                     group.wait(

@@ -1065,6 +1065,19 @@ def test_looking_back_shows_this_room_and_private_messages(folder: Path) -> None
     assert [one.text for one in shown.messages] == ["elsewhere", "psst"]
 
 
+def test_looking_back_in_a_persons_view_shows_what_is_between_the_two(folder: Path) -> None:
+    run, screen, put = opened(folder)
+    put(message("to the room"))
+    put(message("psst", room="other", private=True, to="alice"))
+    put(message("from carol", sender="carol", private=True, to="alice"))
+    put(message("yes?", mine=True, sender="alice", private=True, to="Bob"))
+    run.look_back("default", 9, "", nick="bob")
+    settled(run)
+    shown = screen.shown[-1]
+    assert isinstance(shown, events.HistoryList)
+    assert [one.text for one in shown.messages] == ["psst", "yes?"]
+
+
 def test_looking_back_opens_no_more_than_it_shows(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

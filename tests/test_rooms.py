@@ -491,7 +491,7 @@ def test_the_log_is_bounded_in_bytes(room: Room[str], monkeypatch: pytest.Monkey
     for size in range(100, 4000, 100):
         room.post(alice, post(bob.joined, size=size))
         assert room._bytes <= 10_000
-        assert room._bytes == sum(len(entry.encoded) for entry in room._log)
+        assert room._bytes == sum(entry.size for entry in room._log)
 
 
 def test_falling_off_the_end(room: Room[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -748,7 +748,7 @@ class History:
         """Note the entries that the room has appended."""
         for entry in self.room._log:
             if entry.seq not in self.log:
-                kind = json.loads(entry.encoded)["type"]
+                kind = json.loads(entry.whole)["type"]
                 self.log[entry.seq] = kind, entry.sender, entry.change
 
     def step(self, action: str, who: int, amount: int) -> None:
@@ -1128,7 +1128,7 @@ def entries_are_consistent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if not self._log:
             return  # nobody needs it
         entry: Entry = self._log[-1]
-        assert json.loads(entry.encoded)["seq"] == entry.seq == self._seq
+        assert json.loads(entry.whole)["seq"] == entry.seq == self._seq
         if entry.stub:
             assert json.loads(entry.stub)["seq"] == entry.seq
 

@@ -142,6 +142,8 @@ def test_with_a_real_client_in_two_rooms(server: Server, join: Join, room: str) 
         for name in (room, lab):
             renamed = ben.next("renamed", room=of(ben, name))
             assert renamed == (anna.nick, f"{anna.nick}-2")
+        # Until she has heard of it there, what she says in a room is said by the old one.
+        anna.wait_for(lambda: len(anna.all("renamed", nick=f"{anna.nick}-2")) == 2)
         anna.say("said anew")
         ben.hears(f"{anna.nick}-2", "said anew", room=of(ben, lab))
         anna.say(f"/leave {room}")

@@ -286,6 +286,25 @@ def test_a_leave_whose_answer_was_lost_is_asked_again_and_the_room_stays_closed(
     assert rooms(alice) == [ROOM]
 
 
+def test_a_room_that_is_left_and_opened_again_meanwhile_is_entered_after_it_was_left() -> None:
+    """Else what was to lead out of it would lead out of it once one is there again."""
+    den = joined()
+    alice = den["alice"]
+    alice.session.lose()
+    alice.user.leave(LAB)
+    alice.user.join(LAB, None)
+    alice, stays = back(den)
+    assert [stay.room for stay in stays] == [ROOM]
+    assert alice.sent() == [frames.Leave(2, LAB_AT)]
+    alice.hears(goes_on(den))
+    assert alice.sent() == [frames.Enter(3, LAB)]
+    alice.hears(*den.entering(alice, ref=1, room=LAB, at=LAB_AT, log=OTHER_LOG, seq=9))
+    alice.hears(frames.Accepted(2))
+    alice.hears(*den.entering(alice, ref=3, room=LAB, at=LAB_AT, log=OTHER_LOG, seq=11))
+    alice.hears(frames.Accepted(3), frames.Log(LAB_AT, 12, ()))
+    assert [event.room for event in alice.all(events.RoomEntered)] == [LAB]
+
+
 def test_a_room_that_the_session_is_not_in_any_more_is_closed_and_said() -> None:
     alice, _ = back(den := joined())
     alice.forget()

@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from client import events, messages
-from client.history.records import Faults, HistoryKeys, Record, containing
+from client.history.records import Faults, HistoryKeys, Record, between, containing
 from client.history.store import (
     KEYS,
     Foreign,
@@ -46,6 +46,7 @@ _CLOSE_SECONDS = 5.0  # that the disk has for what waits, when the chat ends
 
 Emit = Callable[[events.Event], None]
 Job = Callable[[], None]
+Wanted = Callable[[Record], bool]
 
 
 @dataclass(frozen=True)
@@ -185,13 +186,17 @@ class Recorder:
         if slow:
             self._warn(messages.history("slow", {"path": self._path}))
 
-    def look_back(self, room: str, count: int, text: str, tag: events.Tag = None) -> None:
+    def look_back(
+        self, room: str, count: int, text: str, tag: events.Tag = None, nick: str | None = None
+    ) -> None:
         """Show the last records of a room, and private ones, that contain ``text``, or an error
-        with ``tag``; returns at once."""
+        with ``tag``; with ``nick``, only those between this person and oneself.  Returns at once.
+        """
+        is_wanted = between(text, nick) if nick else containing(text, room, private_too=True)
         with self._changed:
             if not self._closed:
                 self._searches += 1
-                self._put(lambda: self._look_back(room, count, text, tag))
+                self._put(lambda: self._look_back(count, is_wanted, tag))
                 return
         self._show(events.Error("no_history", messages.history("closed"), tag))
 
@@ -270,20 +275,20 @@ class Recorder:
                 missing, self._dropped = missing + self._dropped, 0
         return messages.history_resumed(missing) if missing else ""
 
-    def _look_back(self, room: str, count: int, text: str, tag: events.Tag) -> None:
+    def _look_back(self, count: int, is_wanted: Wanted, tag: events.Tag) -> None:
         keys = self._keys
         if keys is not None:
-            self._show_found(keys, room, count, text, tag)
+            self._show_found(keys, count, is_wanted, tag)
         with self._changed:
             self._searches -= 1
             self._changed.notify_all()
 
     def _show_found(
-        self, keys: HistoryKeys, room: str, count: int, text: str, tag: events.Tag
+        self, keys: HistoryKeys, count: int, is_wanted: Wanted, tag: events.Tag
     ) -> None:
         try:
             reader = Reader([file for _, file in run_paths(self._path)], keys)
-            found = reader.last(count, containing(text, room, private_too=True))
+            found = reader.last(count, is_wanted)
         except (OSError, FileUnusable) as error:
             self._show(events.Error("no_history", _sentence(error, self._path), tag))
             return

@@ -37,7 +37,7 @@ from client.sealed_file import COST, FIELD16, TOKEN, FileKind, FileUnusable, der
 from protocol.codec import parse
 from protocol.errors import Malformed
 from protocol.keys import from_text, labelled, to_text
-from protocol.names import room_key
+from protocol.names import nick_key, room_key
 
 MASTERS = 1000  # one for each passphrase that there has been
 KEY_FILE_BYTES = 128 * 1024  # a thousand masters fit in
@@ -111,6 +111,18 @@ def containing(text: str, room: str, private_too: bool = False) -> Callable[[Rec
 
     def is_wanted(record: Record) -> bool:
         here = not key or room_key(record.room) == key or (private_too and record.private)
+        return here and wanted in record.text.casefold()
+
+    return is_wanted
+
+
+def between(text: str, nick: str) -> Callable[[Record], bool]:
+    """Likewise, of what whoever bore ``nick`` and oneself have written to each other alone."""
+    wanted, key = text.casefold(), nick_key(nick)
+
+    def is_wanted(record: Record) -> bool:
+        other = record.to if record.mine else record.sender
+        here = record.private and nick_key(other or "") == key
         return here and wanted in record.text.casefold()
 
     return is_wanted
