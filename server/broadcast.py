@@ -37,7 +37,7 @@ class Receiver(Protocol):
     def deliver(self, at: int) -> None: ...
 
 
-class Roster:
+class PendingRoster:
     """The members of a room for somebody who is new there, encoded when a record has room for them.
 
     Those of sixteen full rooms are ten megabytes, which would wait for whoever reads nothing.
@@ -62,7 +62,7 @@ class Roster:
         return b'{"type":"roster","members":[%s]}' % b",".join(lines)
 
 
-Reply = bytes | Roster
+Reply = bytes | PendingRoster
 
 
 def entered(snapshot: Snapshot, ref: int | None = None) -> list[Reply]:
@@ -78,7 +78,7 @@ def entered(snapshot: Snapshot, ref: int | None = None) -> list[Reply]:
         snapshot.missed,
         ref,
     )
-    return [frame.encode(), Roster(snapshot.members)]
+    return [frame.encode(), PendingRoster(snapshot.members)]
 
 
 class _Place:
@@ -233,7 +233,7 @@ class SendQueue:
         size = 0
         while self._replies:
             reply = self._replies.popleft()
-            if isinstance(reply, Roster):
+            if isinstance(reply, PendingRoster):
                 encoded = reply.frame()
                 if not reply.over:
                     self._replies.appendleft(reply)

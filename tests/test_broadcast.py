@@ -17,7 +17,7 @@ from protocol import limits as protocol_limits
 from protocol.keys import Bundle, Recipient
 from protocol.records import Sealer
 from server import limits
-from server.broadcast import Broadcaster, Receiver, Reply, Roster, SendQueue, entered
+from server.broadcast import Broadcaster, PendingRoster, Receiver, Reply, SendQueue, entered
 from server.member import Member
 from server.rooms import Room, Rooms, Snapshot
 from tests.stub_websocket import StubWebSocket
@@ -272,7 +272,7 @@ def encoded(replies: Iterable[Reply]) -> list[bytes]:
     """All frames of these, as they would go out."""
     found: list[bytes] = []
     for each in replies:
-        while isinstance(each, Roster) and not each.over:
+        while isinstance(each, PendingRoster) and not each.over:
             found.append(each.frame())
         if isinstance(each, bytes):
             found.append(each)
