@@ -230,6 +230,29 @@ def test_a_look_into_the_history_that_fails_is_told_with_its_id(
         assert (error["code"], error["id"]) == ("no_history", 0)
 
 
+def test_objects_go_to_whichever_open_room_they_name(server: Server, room: str) -> None:
+    """And to a person through any of them; what is shown does not change by that."""
+    other = f"{room}-2"
+    words = ["--room", room, "--room", other, "--input", "json"]
+    with Client(server, "ria", *words) as ria, Client(server, "sam", "--room", other) as sam:
+        ria.next("room", room=other)
+        ria.meets("sam")
+        told(ria, text="one", room=other)
+        told(ria, text="two", id=2)
+        told(ria, text="psst", to="sam")
+        assert sam.next("message", text="one")["room"] == other
+        assert ria.next("message", text="two")["room"] == room
+        assert sam.next("message", text="psst", private=True)["room"] == other
+        told(ria, command=f"/leave {room}")
+        ria.next("room_left", room=room)
+        assert ria.next("shown")["room"] == other
+        told(ria, text="three", room=room, id=3)
+        assert ria.next("not_sent")["reason"] == "left_room"
+        told(ria, text="four")
+        sam.next("message", text="four", room=other)
+        assert ria.finish() == 4
+
+
 def test_the_lines_of_a_log_are_all_sent(server: Server, room: str) -> None:
     lines = ["a", "/quit", "", "//b", "/panic", "/usr/bin/x failed", "q", "c"]
     with Client(server, "reader", "--room", room) as reader:
