@@ -83,7 +83,10 @@ def test_a_killed_server_and_its_return_in_the_middle_of_a_line() -> None:
     with Server() as first:
         with terminal_client(first, "alice", columns=100) as alice:
             alice.sees("default>")
-            alice.type("before\r")
+            with Client(first, "carol") as carol:
+                alice.type("before\r")
+                carol.next("message", text="before")
+            alice.sees("carol has left")  # so alice knows that the server has it
             alice.sees("alice │ before")
             alice.type("half a li")
             alice.sees("default> half a li")
