@@ -223,7 +223,7 @@ class LocalUser:
             line, within = Line(message.room, text, "text", bot=True), None
             if message.private:
                 line.to = message.sender
-                stays = session.stays()
+                stays = sorted(session.stays(), key=lambda stay: not stay.is_called(message.room))
                 found = next(((x, y) for x in stays if (y := x.bearer(message.keys))), None)
                 if found is None:
                     line.view = message.view or session.views.shown.key
@@ -270,13 +270,14 @@ class LocalUser:
 
     def _address(self, line: Line, within: Entrance | None) -> str:
         """Have ``line`` go to whoever bears the nickname now, and to nobody else later; in the view
-        of a person, to nobody with another lasting key.
+        of a person, to nobody with another lasting key, and under a room's secret if there is any.
 
         Why not, if there is nobody.
         """
         stays = self._session.stays() if within is None else [within.stay] if within.stay else []
         nick = line.to or ""
         if line.view and is_person(line.view):
+            stays = sorted(stays, key=lambda stay: not stay.encryption.has_secret)
             known = [(stay, stay.find_person(line.view, nick)) for stay in stays]
         else:
             known = [(stay, stay.other(nick)) for stay in stays]
@@ -287,7 +288,10 @@ class LocalUser:
         stay, member = found
         if line.target is not None and line.target != member.bundle.fingerprint:
             return "gone"
+        if line.secret and not stay.encryption.has_secret:
+            return "no_secret"
         line.to, line.room, line.target = member.nick, stay.name, member.bundle.fingerprint
+        line.secret = stay.encryption.has_secret
         line.guarded, line.view = stay.is_verified(member), stay.meet(member).key
         return ""
 

@@ -476,6 +476,51 @@ def test_a_private_line_takes_whichever_room_is_shared_when_it_goes() -> None:
     assert isinstance(private, frames.Private) and private.at == LAB_AT
 
 
+def beside_a_secret() -> Den:
+    """Alice and bob in the den, and in the lab, which has a secret."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.session.secrets.give(LAB, "of the lab")
+    alice.user.join(LAB, None)
+    alice.sent()
+    alice.hears(*den.entering(alice, ref=1, room=LAB, at=LAB_AT, log=OTHER_LOG))
+    alice.hears(frames.Accepted(1))
+    alice.forget()
+    return den
+
+
+def test_a_private_line_under_a_rooms_secret_goes_under_none_but_that() -> None:
+    """A server that has put somebody of its own into both rooms lets them leave the lab."""
+    den = beside_a_secret()
+    alice = den["alice"]
+    alice.user.private("bob", "psst")
+    (first,) = alice.sent()
+    alice.hears(frames.Refused("stale", first.ref))
+    (second,) = alice.sent()
+    assert (first.at, second.at) == (LAB_AT, LAB_AT)
+    left = frames.Left(den.next(), den["bob"].id)
+    alice.hears(frames.Log(LAB_AT, den.seq, (left,)), frames.Refused("stale", second.ref))
+    alice.waits(1.0)
+    assert alice.sent() == [] and alice.handed_back() == [("psst", "no_secret")]
+    alice.user.query("bob")
+    alice.user.resend()
+    assert alice.sent() == [] and alice.handed_back()[1:] == [("psst", "no_secret")]
+    alice.user.say("anew")
+    assert [each.at for each in alice.sent()] == [AT]
+
+
+def test_what_is_said_in_the_view_of_a_person_is_under_a_secret_where_there_is_any() -> None:
+    alice = beside_a_secret()["alice"]
+    alice.user.show_number(1)
+    alice.user.private("bob", "as one sees, in the den")
+    alice.user.query("bob")
+    alice.user.say("in the view")
+    (first,) = alice.sent()
+    alice.hears(frames.Accepted(first.ref))
+    (second,) = alice.sent()
+    assert (first.at, second.at) == (AT, LAB_AT)
+
+
 def test_the_view_of_a_person_is_closed_and_shows_the_room_again() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
