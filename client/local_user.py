@@ -33,7 +33,8 @@ class LocalUser:
     def __init__(self, session: ClientSession) -> None:
         self._session = session
         self._tag: Tag = None  # of the line that is being acted on
-        self._seen: View | None = None  # the view that whoever types has seen to be shown
+        # The view that whoever types has seen to be shown, or has asked for; None: any that is.
+        self._seen: View | None = session.views.shown
         self._is_asked = self._is_sure = False  # whether to leave the last room: by now, before
 
     @contextmanager
@@ -148,7 +149,7 @@ class LocalUser:
         """The lock is held."""
         views = self._session.views
         views.show(view)
-        self._seen = None
+        self._seen = views.shown
         self._session.show(*views.news())
 
     def _find(self, nick: str) -> tuple[OpenRoom, MemberLine] | None:
@@ -175,7 +176,7 @@ class LocalUser:
         to that room, if it is open, or to a member of it.  ``bot``: a program says so of itself.
         """
         with self._session.acting() as session:
-            view = session.views.shown if self._seen is None else self._seen
+            view = self._looked_at()
             entrance = None if room is None else session.rooms.find(room)
             if room is not None:
                 gone = entrance is None
@@ -193,6 +194,18 @@ class LocalUser:
                 if room is None and isinstance(view, RoomTarget):
                     line.room = view.room
                 self._post(line, entrance)
+
+    def _looked_at(self) -> View:
+        """The view that lines are for.  Nobody else shows them another one: if the server does not
+        lead there any more, they come back, until somebody says where they are to go."""
+        session = self._session
+        if self._seen is not None:
+            return self._seen
+        shown = session.views.shown
+        entrance = session.rooms.by_key(shown.key)
+        if entrance is None or not session.moves.is_leaving(entrance):
+            self._seen = shown
+        return shown
 
     def private(self, nick: str, text: str) -> None:
         """Post to one member."""
@@ -342,7 +355,7 @@ class LocalUser:
                     session.show(*session.views.news())
                     return
             session.show(*map(self._tagged, move(wanted, self._tag)))
-            self._seen = None
+            self._seen = session.views.shown
 
     def leave(self, room: str | None) -> bool:
         """Close a room, or the view of a person that is shown; whether that is to leave the chat:

@@ -103,6 +103,7 @@ def test_a_refused_move_leaves_one_where_one_was() -> None:
     assert alice.handed_back() == [("for the lab", "left_room")]
     (error,) = alice.all(events.Error)
     assert (error.code, error.room) == ("room_full", LAB)
+    assert alice.user.shown.name == ROOM
     alice.user.say("for the den")
     assert [at for at, _ref in posts(alice)] == [AT]
 
@@ -549,6 +550,35 @@ def test_a_line_never_gets_into_another_view_than_the_one_that_was_seen() -> Non
     assert alice.user.shown.name == ROOM
     alice.user.say("for the den")
     assert [at for at, _ref in posts(alice)] == [AT]
+
+
+def test_lines_that_nobody_sees_typed_go_to_no_other_room_than_they_were_for() -> None:
+    """They come from a pipe, whose writer may know nothing yet of what the server has closed."""
+    alice, _ = back(den := joined())
+    alice.hears(goes_on(den), frames.Refused("gone", room=LAB))
+    alice.user.say("for the lab")
+    alice.user.say("for the den", room=ROOM)
+    alice.user.say("for the lab, too")
+    assert [at for at, _ref in posts(alice)] == [AT]
+    assert [text for text, _ in alice.handed_back()] == ["for the lab", "for the lab, too"]
+    alice.user.go(ROOM, None)
+    alice.user.say("for the den")
+    assert [at for at, _ref in posts(alice)] == [AT]
+
+
+def test_after_a_room_was_left_lines_go_to_the_one_that_is_shown_then_and_to_no_third() -> None:
+    den = joined()
+    alice = den["alice"]
+    alice.user.join("attic", None)
+    alice.hears(*den.entering(alice, ref=2, room="attic", at=3, log=b"log of the attic"))
+    alice.hears(frames.Accepted(2))
+    alice.user.leave(None)
+    alice.user.say("for the lab")
+    assert [at for at, _ref in posts(alice)] == [LAB_AT]
+    back(den)
+    alice.hears(goes_on(den), frames.Refused("gone", room=LAB))
+    alice.user.say("for the lab, too")
+    assert [text for text, _ in alice.handed_back()][-1:] == ["for the lab, too"]
 
 
 def test_views_of_people_have_a_bound_and_the_unread_go_last() -> None:
