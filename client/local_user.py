@@ -126,7 +126,7 @@ class LocalUser:
         with self._session.acting() as session:
             found = session.views.find(session.views.writer or "")
             if found is None:
-                session.show(self._tagged(_nobody_wrote()))
+                session.show(self._tagged(refusals.nobody_wrote()))
             else:
                 self._show(found)
 
@@ -141,7 +141,7 @@ class LocalUser:
             if found is not None:
                 view = found[0].meet(found[1])
             if view is None:
-                session.show(self._tagged(_nobody(nick)))
+                session.show(self._tagged(refusals.nobody(nick)))
             else:
                 self._show(view)
 
@@ -216,7 +216,7 @@ class LocalUser:
         with self._session.acting() as session:
             found = session.views.find(session.views.writer or "")
             if not isinstance(found, PersonTarget):
-                session.show(self._tagged(_nobody_wrote()))
+                session.show(self._tagged(refusals.nobody_wrote()))
                 return
             line = Line(session.room, text, "text", to=found.nick, tag=self._tag, view=found.key)
             self._post(line)
@@ -513,11 +513,3 @@ class LocalUser:
     def known_rooms(self) -> list[str]:
         """Rooms that this client has heard of."""
         return sorted({*self._session.rooms.names(), *self._session.known_rooms})
-
-
-def _nobody(nick: str) -> Error:
-    return Error("gone", _("Nobody here is called {nick}.").format(nick=visible(nick)))
-
-
-def _nobody_wrote() -> Error:
-    return Error("no_private", _("Nobody has written to you alone yet."))
