@@ -35,6 +35,7 @@ class LocalUser:
         self._tag: Tag = None  # of the line that is being acted on
         # The view that whoever types has seen to be shown, or has asked for; None: any that is.
         self._seen: View | None = session.views.shown
+        self._meant: str | None = None  # view of who had written last when the line was begun
         self._is_asked = self._is_sure = False  # whether to leave the last room: by now, before
 
     @contextmanager
@@ -211,10 +212,15 @@ class LocalUser:
         """Post to one member."""
         self.say(text, to=nick)
 
+    def begins_line(self) -> None:
+        """Somebody begins to type a line."""
+        self._meant = self._session.views.writer or ""
+
     def reply(self, text: str) -> None:
-        """Post to whoever wrote privately last."""
+        """Post to whoever wrote privately last, until the line was begun if it was typed."""
         with self._session.acting() as session:
-            found = session.views.find(session.views.writer or "")
+            meant = session.views.writer if self._meant is None else self._meant
+            found = session.views.find(meant or "")
             if not isinstance(found, PersonTarget):
                 session.show(self._tagged(refusals.nobody_wrote()))
                 return
@@ -264,8 +270,7 @@ class LocalUser:
             session.show(*session.outbox.drop())
 
     def _post(self, line: Line, within: Entrance | None = None) -> None:
-        """``within``: the room that it is for, or that whoever it is for is in.  The lock is held.
-        """
+        """``within``: the room that it, or whoever it is for, is in.  The lock is held."""
         session = self._session
         line.typed = line.typed or session.views.shown.key
         entrance = within or session.rooms.find(line.room)

@@ -452,6 +452,22 @@ def test_private_messages_are_in_the_view_of_whoever_wrote_them() -> None:
     assert alice.user.shown == room_target(ROOM)
 
 
+def test_an_answer_is_for_whoever_had_written_when_it_was_begun() -> None:
+    den = Den("alice", "bob", "mallory")
+    alice = den["alice"]
+    den.private(alice, den.say_private("bob", "alice", "what is the code?"))
+    alice.user.begins_line()
+    den.private(alice, den.say_private("mallory", "alice", "hi"))
+    alice.user.reply("4711")
+    (answer,) = alice.sent()
+    assert isinstance(answer, frames.Private) and answer.wrap.to == den["bob"].id
+    alice.user.begins_line()
+    alice.user.reply("hi")
+    alice.hears(frames.Accepted(answer.ref))
+    (answer,) = alice.sent()
+    assert isinstance(answer, frames.Private) and answer.wrap.to == den["mallory"].id
+
+
 def test_a_view_belongs_to_a_key_and_not_to_a_nickname() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
