@@ -36,6 +36,11 @@ def posts(person: Person) -> list[tuple[int, int]]:
     return [(each.at, each.ref) for each in person.sent() if isinstance(each, frames.Post)]
 
 
+def privates(person: Person) -> list[frames.Private]:
+    """The private lines that it has sent."""
+    return [each for each in person.sent() if isinstance(each, frames.Private)]
+
+
 def shown(person: Person) -> list[str | None]:
     return [event.room or event.to for event in person.all(events.Shown)]
 
@@ -511,19 +516,19 @@ def test_a_private_line_under_a_rooms_secret_goes_under_none_but_that() -> None:
     den = beside_a_secret()
     alice = den["alice"]
     alice.user.private("bob", "psst")
-    (first,) = alice.sent()
+    (first,) = privates(alice)
     alice.hears(frames.Refused("stale", first.ref))
-    (second,) = alice.sent()
+    (second,) = privates(alice)
     assert (first.at, second.at) == (LAB_AT, LAB_AT)
     left = frames.Left(den.next(), den["bob"].id)
     alice.hears(frames.Log(LAB_AT, den.seq, (left,)), frames.Refused("stale", second.ref))
     alice.waits(1.0)
-    assert alice.sent() == [] and alice.handed_back() == [("psst", "no_secret")]
+    assert privates(alice) == [] and alice.handed_back() == [("psst", "no_secret")]
     alice.user.query("bob")
     alice.user.resend()
-    assert alice.sent() == [] and alice.handed_back()[1:] == [("psst", "no_secret")]
+    assert privates(alice) == [] and alice.handed_back()[1:] == [("psst", "no_secret")]
     alice.user.say("anew")
-    assert [each.at for each in alice.sent()] == [AT]
+    assert [each.at for each in privates(alice)] == [AT]
 
 
 def test_what_is_said_in_the_view_of_a_person_is_under_a_secret_where_there_is_any() -> None:
@@ -532,9 +537,9 @@ def test_what_is_said_in_the_view_of_a_person_is_under_a_secret_where_there_is_a
     alice.user.private("bob", "as one sees, in the den")
     alice.user.query("bob")
     alice.user.say("in the view")
-    (first,) = alice.sent()
+    (first,) = privates(alice)
     alice.hears(frames.Accepted(first.ref))
-    (second,) = alice.sent()
+    (second,) = privates(alice)
     assert (first.at, second.at) == (AT, LAB_AT)
 
 
