@@ -58,6 +58,9 @@ class ViewChooser(Protocol):
     def show_last_private(self) -> None:
         """Show whoever wrote privately last."""
 
+    def begins_line(self) -> None:
+        """Hear that somebody begins to type a line."""
+
 
 class Console(Display):
     """The client's display: ``screen`` to show events on, ``input`` to read lines from.
@@ -107,7 +110,7 @@ class Console(Display):
         self._raw_terminal = _raw_terminal(stdin) if interactive else None
         self._on_gone, self._on_drop, self._views = on_gone, on_drop, views
         self._signals: TerminalSignals | None = None
-        self._started = self._closed = False
+        self._started = self._closed = self._typing = False  # that: the line is not empty
         self._bare = self._finding = False  # the frame is off the view; Esc ends a search
         encoding = terminal_encoding(environ, out.encoding) if both else out.encoding
         charset = Charset(encoding or "utf-8")
@@ -196,6 +199,9 @@ class Console(Display):
 
     def show_line(self, view: LineView) -> None:
         self._finding = self._finding and not view.entered
+        was_typing, self._typing = self._typing, bool(view.text)
+        if self._typing and not was_typing and self._views is not None:
+            self._views().begins_line()
         self.screen.show_line(view)
 
     def redraw(self) -> None:

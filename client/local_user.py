@@ -33,7 +33,9 @@ class LocalUser:
     def __init__(self, session: ClientSession) -> None:
         self._session = session
         self._tag: Tag = None  # of the line that is being acted on
-        self._seen: View | None = None  # the view that whoever types has seen to be shown
+        # The view that whoever types has seen to be shown, or has asked for; None: any that is.
+        self._seen: View | None = session.views.shown
+        self._meant: str | None = None  # view of who had written last when the line was begun
         self._is_asked = self._is_sure = False  # whether to leave the last room: by now, before
 
     @contextmanager
@@ -125,7 +127,7 @@ class LocalUser:
         with self._session.acting() as session:
             found = session.views.find(session.views.writer or "")
             if found is None:
-                session.show(self._tagged(_nobody_wrote()))
+                session.show(self._tagged(refusals.nobody_wrote()))
             else:
                 self._show(found)
 
@@ -140,7 +142,7 @@ class LocalUser:
             if found is not None:
                 view = found[0].meet(found[1])
             if view is None:
-                session.show(self._tagged(_nobody(nick)))
+                session.show(self._tagged(refusals.nobody(nick)))
             else:
                 self._show(view)
 
@@ -148,7 +150,7 @@ class LocalUser:
         """The lock is held."""
         views = self._session.views
         views.show(view)
-        self._seen = None
+        self._seen = views.shown
         self._session.show(*views.news())
 
     def _find(self, nick: str) -> tuple[OpenRoom, MemberLine] | None:
@@ -175,7 +177,7 @@ class LocalUser:
         to that room, if it is open, or to a member of it.  ``bot``: a program says so of itself.
         """
         with self._session.acting() as session:
-            view = session.views.shown if self._seen is None else self._seen
+            view = self._looked_at()
             entrance = None if room is None else session.rooms.find(room)
             if room is not None:
                 gone = entrance is None
@@ -194,16 +196,33 @@ class LocalUser:
                     line.room = view.room
                 self._post(line, entrance)
 
+    def _looked_at(self) -> View:
+        """The view that lines are for.  Nobody else shows them another one: if the server does not
+        lead there any more, they come back, until somebody says where they are to go."""
+        session = self._session
+        if self._seen is not None:
+            return self._seen
+        shown = session.views.shown
+        entrance = session.rooms.by_key(shown.key)
+        if entrance is None or not session.moves.is_leaving(entrance):
+            self._seen = shown
+        return shown
+
     def private(self, nick: str, text: str) -> None:
         """Post to one member."""
         self.say(text, to=nick)
 
+    def begins_line(self) -> None:
+        """Somebody begins to type a line."""
+        self._meant = self._session.views.writer or ""
+
     def reply(self, text: str) -> None:
-        """Post to whoever wrote privately last."""
+        """Post to whoever wrote privately last, until the line was begun if it was typed."""
         with self._session.acting() as session:
-            found = session.views.find(session.views.writer or "")
+            meant = session.views.writer if self._meant is None else self._meant
+            found = session.views.find(meant or "")
             if not isinstance(found, PersonTarget):
-                session.show(self._tagged(_nobody_wrote()))
+                session.show(self._tagged(refusals.nobody_wrote()))
                 return
             line = Line(session.room, text, "text", to=found.nick, tag=self._tag, view=found.key)
             self._post(line)
@@ -223,7 +242,7 @@ class LocalUser:
             line, within = Line(message.room, text, "text", bot=True), None
             if message.private:
                 line.to = message.sender
-                stays = session.stays()
+                stays = sorted(session.stays(), key=lambda stay: not stay.is_called(message.room))
                 found = next(((x, y) for x in stays if (y := x.bearer(message.keys))), None)
                 if found is None:
                     line.view = message.view or session.views.shown.key
@@ -251,8 +270,7 @@ class LocalUser:
             session.show(*session.outbox.drop())
 
     def _post(self, line: Line, within: Entrance | None = None) -> None:
-        """``within``: the room that it is for, or that whoever it is for is in.  The lock is held.
-        """
+        """``within``: the room that it, or whoever it is for, is in.  The lock is held."""
         session = self._session
         line.typed = line.typed or session.views.shown.key
         entrance = within or session.rooms.find(line.room)
@@ -270,13 +288,14 @@ class LocalUser:
 
     def _address(self, line: Line, within: Entrance | None) -> str:
         """Have ``line`` go to whoever bears the nickname now, and to nobody else later; in the view
-        of a person, to nobody with another lasting key.
+        of a person, to nobody with another lasting key, and under a room's secret if there is any.
 
         Why not, if there is nobody.
         """
         stays = self._session.stays() if within is None else [within.stay] if within.stay else []
         nick = line.to or ""
         if line.view and is_person(line.view):
+            stays = sorted(stays, key=lambda stay: not stay.encryption.has_secret)
             known = [(stay, stay.find_person(line.view, nick)) for stay in stays]
         else:
             known = [(stay, stay.other(nick)) for stay in stays]
@@ -287,7 +306,10 @@ class LocalUser:
         stay, member = found
         if line.target is not None and line.target != member.bundle.fingerprint:
             return "gone"
+        if line.secret and not stay.encryption.has_secret:
+            return "no_secret"
         line.to, line.room, line.target = member.nick, stay.name, member.bundle.fingerprint
+        line.secret = stay.encryption.has_secret
         line.guarded, line.view = stay.is_verified(member), stay.meet(member).key
         return ""
 
@@ -338,7 +360,7 @@ class LocalUser:
                     session.show(*session.views.news())
                     return
             session.show(*map(self._tagged, move(wanted, self._tag)))
-            self._seen = None
+            self._seen = session.views.shown
 
     def leave(self, room: str | None) -> bool:
         """Close a room, or the view of a person that is shown; whether that is to leave the chat:
@@ -496,11 +518,3 @@ class LocalUser:
     def known_rooms(self) -> list[str]:
         """Rooms that this client has heard of."""
         return sorted({*self._session.rooms.names(), *self._session.known_rooms})
-
-
-def _nobody(nick: str) -> Error:
-    return Error("gone", _("Nobody here is called {nick}.").format(nick=visible(nick)))
-
-
-def _nobody_wrote() -> Error:
-    return Error("no_private", _("Nobody has written to you alone yet."))

@@ -110,6 +110,9 @@ _NOT_SENT: dict[str, str] = {
     "other_keys": N_(
         "that nickname has other keys now, so it may be somebody else; /query NICK writes to them"
     ),
+    "no_secret": N_(
+        "no room that has a secret is shared any more; write it anew if it may go without one"
+    ),
     "left_room": N_("you are not in that room; go there and send it again"),
     "unverified": N_(
         "somebody who is not verified has come in since; look with /who and send it again"

@@ -195,6 +195,8 @@ class OpenRoom:
             member = self.target(line)
             if member is None:
                 raise NotSealed("gone")
+            if line.secret and not encryption.has_secret:
+                raise NotSealed("no_secret")
             return encryption.seal_private(
                 member.id, line.target, line.kind, text, line.post_id, line.bot
             )

@@ -45,8 +45,9 @@ MOST_WAYS = 64  # people of whom it is known through which room the last line we
 class Line:
     """One line of a person's.  ``to`` and ``target`` (a fingerprint): for one member, through
     ``room`` or whichever is shared.  ``tag``: what the program that brought it calls it.  ``bot``:
-    a program's answer.  ``view``: the key of the view that it belongs to; ``typed``: of that in
-    which it was typed; ``at``: the room that it was sealed for."""
+    a program's answer.  ``secret``: for one member, through rooms that have a secret alone.
+    ``view``: the key of the view that it belongs to; ``typed``: of that in which it was typed;
+    ``at``: the room that it was sealed for."""
 
     room: str
     text: str
@@ -56,6 +57,7 @@ class Line:
     tag: Tag = None
     bot: bool = False
     target: bytes | None = None
+    secret: bool = False
     view: str = ""
     typed: str = ""
     at: int = 0
@@ -465,7 +467,8 @@ class Outbox:
             self._handed_back.remove(line)
         return [
             Line(back.room, back.text, back.kind, to=back.to, tag=back.tag, target=back.target,
-                 view=back.view, typed=back.typed, number=back.number, bot=back.bot)
+                 secret=back.secret, view=back.view, typed=back.typed, number=back.number,
+                 bot=back.bot)
             for back in here[:most]
         ]  # fmt: skip
 

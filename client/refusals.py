@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from client import events, messages
+from i18n import _
 from protocol import frames
 from protocol.errors import BadNick
 from protocol.names import check_nick
+from protocol.safe_text import visible
 
 
 def error(code: str, tag: events.Tag = None) -> events.Error:
     """What is refused on this side, or has come to nothing, under the server's code for it."""
     return events.Error(code, messages.refusal(code), tag)
+
+
+def nobody(nick: str) -> events.Error:
+    """No member has this nickname."""
+    return events.Error("gone", _("Nobody here is called {nick}.").format(nick=visible(nick)))
+
+
+def nobody_wrote() -> events.Error:
+    """There is nobody to answer."""
+    return events.Error("no_private", _("Nobody has written to you alone yet."))
 
 
 def refused(

@@ -77,15 +77,16 @@ class RoomMoves:
 
     def leave(self, entrance: Entrance, tag: Tag) -> None:
         """Close a room, once the lines that were typed there are answered."""
-        if not self._is_leaving(entrance):
+        if not self.is_leaving(entrance):
             self._outbox.depart(entrance.key, entrance.number, None, tag)
 
     def is_last(self, entrance: Entrance) -> bool:
         """Whether no other room is open, or none that stays."""
         others = (each for each in self._rooms if each is not entrance)
-        return all(map(self._is_leaving, others))
+        return all(map(self.is_leaving, others))
 
-    def _is_leaving(self, entrance: Entrance) -> bool:
+    def is_leaving(self, entrance: Entrance) -> bool:
+        """Whether a room is to be left, for another one or none."""
         return self._rooms.is_left(entrance) or bool(self._leaves(entrance))
 
     def _leaves(self, entrance: Entrance) -> list[Departure]:

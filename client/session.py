@@ -191,18 +191,23 @@ class ClientSession:
         """The stay that ``line`` goes through: of one for a member, one where that member is; that
         of the line before, if it can be, since two rooms keep no order between them.
 
-        None if it has to wait; where there is none to wait for, any that says so.
+        One that was to go under the secret of a room goes under none but such a one: a server
+        decides who is in which room.  None if it has to wait; where there is none to wait for, any
+        that says so.
         """
         if line.target is None:
             entrance = self.rooms.next_of(line.view)
             return None if entrance is None else entrance.here
         last = self.outbox.ways.get(line.view)
         stays = sorted(self.stays_here(), key=lambda stay: stay.at != last)
-        shared = next((stay for stay in stays if stay.target(line) is not None), None)
+        shared = [stay for stay in stays if stay.target(line) is not None]
+        for stay in shared:
+            if stay.encryption.has_secret or not line.secret:
+                return stay
         # A room that one is about to go to instead of another waits for this very line.
-        if shared is None and all(each.here or each.origin for each in self.rooms):
-            return next(iter(stays), None)
-        return shared
+        if all(each.here or each.origin for each in self.rooms):
+            return next(iter([*shared, *stays]), None)
+        return None
 
     # What the connection asks and tells
 

@@ -409,7 +409,8 @@ class _Return(NamedTuple):
 
 def _match(session: ServerSession, stays: Sequence[frames.Stay]) -> list[_Return]:
     """Each stay, and then the places that none names."""
-    places = {room_key(room.name): session.members[room.number] for room in session.rooms()}
+    members = sorted(list(session.members.items()))  # a frame may be changing them
+    places = {room_key(member.room.name): member for _number, member in members}
     found = []
     for stay in stays:
         member = places.pop(room_key(stay.room), None)

@@ -12,7 +12,7 @@ import pytest
 from protocol import frames
 from protocol.errors import NickLost, NickTaken
 from protocol.keys import Bundle, Recipient
-from server import limits
+from server import handshake, limits
 from server.broadcast import Receiver, SendQueue
 from server.member import Member
 from server.rooms import Room, Rooms
@@ -539,3 +539,22 @@ def test_coming_and_going_at_once(house: House) -> None:
         thread.join()
     assert not wrong
     assert held(house.sessions) == 0 and held(house.rooms) == 0
+
+
+def test_who_comes_back_while_its_old_connection_leaves_a_room_is_not_disturbed_by_that(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stays are looked at without the session's lock, which a frame may have."""
+    session, _peer = house.connected("ann", rooms=("tea", "ops"))
+    (tea, ops) = session.rooms()
+    rooms = ServerSession.rooms
+
+    def left_meanwhile(self: ServerSession) -> list[Room[Receiver]]:
+        found = rooms(self)
+        self.members.pop(ops.number, None)
+        return found
+
+    monkeypatch.setattr(ServerSession, "rooms", left_meanwhile)
+    stays = [frames.Stay("tea", tea.log_id, 1, 0), frames.Stay("ops", ops.log_id, 1, 0)]
+    found = handshake._match(session, stays)
+    assert [(each.room, each.member is not None) for each in found][0] == ("tea", True)

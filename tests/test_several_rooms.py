@@ -36,6 +36,11 @@ def posts(person: Person) -> list[tuple[int, int]]:
     return [(each.at, each.ref) for each in person.sent() if isinstance(each, frames.Post)]
 
 
+def privates(person: Person) -> list[frames.Private]:
+    """The private lines that it has sent."""
+    return [each for each in person.sent() if isinstance(each, frames.Private)]
+
+
 def shown(person: Person) -> list[str | None]:
     return [event.room or event.to for event in person.all(events.Shown)]
 
@@ -103,6 +108,7 @@ def test_a_refused_move_leaves_one_where_one_was() -> None:
     assert alice.handed_back() == [("for the lab", "left_room")]
     (error,) = alice.all(events.Error)
     assert (error.code, error.room) == ("room_full", LAB)
+    assert alice.user.shown.name == ROOM
     alice.user.say("for the den")
     assert [at for at, _ref in posts(alice)] == [AT]
 
@@ -451,6 +457,22 @@ def test_private_messages_are_in_the_view_of_whoever_wrote_them() -> None:
     assert alice.user.shown == room_target(ROOM)
 
 
+def test_an_answer_is_for_whoever_had_written_when_it_was_begun() -> None:
+    den = Den("alice", "bob", "mallory")
+    alice = den["alice"]
+    den.private(alice, den.say_private("bob", "alice", "what is the code?"))
+    alice.user.begins_line()
+    den.private(alice, den.say_private("mallory", "alice", "hi"))
+    alice.user.reply("4711")
+    (answer,) = alice.sent()
+    assert isinstance(answer, frames.Private) and answer.wrap.to == den["bob"].id
+    alice.user.begins_line()
+    alice.user.reply("hi")
+    alice.hears(frames.Accepted(answer.ref))
+    (answer,) = alice.sent()
+    assert isinstance(answer, frames.Private) and answer.wrap.to == den["mallory"].id
+
+
 def test_a_view_belongs_to_a_key_and_not_to_a_nickname() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
@@ -474,6 +496,51 @@ def test_a_private_line_takes_whichever_room_is_shared_when_it_goes() -> None:
     alice.user.private("bob", "through the lab")
     (private,) = alice.sent()
     assert isinstance(private, frames.Private) and private.at == LAB_AT
+
+
+def beside_a_secret() -> Den:
+    """Alice and bob in the den, and in the lab, which has a secret."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.session.secrets.give(LAB, "of the lab")
+    alice.user.join(LAB, None)
+    alice.sent()
+    alice.hears(*den.entering(alice, ref=1, room=LAB, at=LAB_AT, log=OTHER_LOG))
+    alice.hears(frames.Accepted(1))
+    alice.forget()
+    return den
+
+
+def test_a_private_line_under_a_rooms_secret_goes_under_none_but_that() -> None:
+    """A server that has put somebody of its own into both rooms lets them leave the lab."""
+    den = beside_a_secret()
+    alice = den["alice"]
+    alice.user.private("bob", "psst")
+    (first,) = privates(alice)
+    alice.hears(frames.Refused("stale", first.ref))
+    (second,) = privates(alice)
+    assert (first.at, second.at) == (LAB_AT, LAB_AT)
+    left = frames.Left(den.next(), den["bob"].id)
+    alice.hears(frames.Log(LAB_AT, den.seq, (left,)), frames.Refused("stale", second.ref))
+    alice.waits(1.0)
+    assert privates(alice) == [] and alice.handed_back() == [("psst", "no_secret")]
+    alice.user.query("bob")
+    alice.user.resend()
+    assert privates(alice) == [] and alice.handed_back()[1:] == [("psst", "no_secret")]
+    alice.user.say("anew")
+    assert [each.at for each in privates(alice)] == [AT]
+
+
+def test_what_is_said_in_the_view_of_a_person_is_under_a_secret_where_there_is_any() -> None:
+    alice = beside_a_secret()["alice"]
+    alice.user.show_number(1)
+    alice.user.private("bob", "as one sees, in the den")
+    alice.user.query("bob")
+    alice.user.say("in the view")
+    (first,) = privates(alice)
+    alice.hears(frames.Accepted(first.ref))
+    (second,) = privates(alice)
+    assert (first.at, second.at) == (AT, LAB_AT)
 
 
 def test_the_view_of_a_person_is_closed_and_shows_the_room_again() -> None:
@@ -504,6 +571,35 @@ def test_a_line_never_gets_into_another_view_than_the_one_that_was_seen() -> Non
     assert alice.user.shown.name == ROOM
     alice.user.say("for the den")
     assert [at for at, _ref in posts(alice)] == [AT]
+
+
+def test_lines_that_nobody_sees_typed_go_to_no_other_room_than_they_were_for() -> None:
+    """They come from a pipe, whose writer may know nothing yet of what the server has closed."""
+    alice, _ = back(den := joined())
+    alice.hears(goes_on(den), frames.Refused("gone", room=LAB))
+    alice.user.say("for the lab")
+    alice.user.say("for the den", room=ROOM)
+    alice.user.say("for the lab, too")
+    assert [at for at, _ref in posts(alice)] == [AT]
+    assert [text for text, _ in alice.handed_back()] == ["for the lab", "for the lab, too"]
+    alice.user.go(ROOM, None)
+    alice.user.say("for the den")
+    assert [at for at, _ref in posts(alice)] == [AT]
+
+
+def test_after_a_room_was_left_lines_go_to_the_one_that_is_shown_then_and_to_no_third() -> None:
+    den = joined()
+    alice = den["alice"]
+    alice.user.join("attic", None)
+    alice.hears(*den.entering(alice, ref=2, room="attic", at=3, log=b"log of the attic"))
+    alice.hears(frames.Accepted(2))
+    alice.user.leave(None)
+    alice.user.say("for the lab")
+    assert [at for at, _ref in posts(alice)] == [LAB_AT]
+    back(den)
+    alice.hears(goes_on(den), frames.Refused("gone", room=LAB))
+    alice.user.say("for the lab, too")
+    assert [text for text, _ in alice.handed_back()][-1:] == ["for the lab, too"]
 
 
 def test_views_of_people_have_a_bound_and_the_unread_go_last() -> None:

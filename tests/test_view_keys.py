@@ -25,6 +25,7 @@ class Chat:
 
     def __init__(self, person: Person, renderer: str, spoken: bool = False) -> None:
         self.lines: list[tuple[str, str]] = []  # the view, and the line
+        self.begun = 0  # how often a line was
         self.view: View = view("default")
         self._stack = ExitStack()
         stdin = self._stack.enter_context(open(os.dup(person.slave)))
@@ -81,6 +82,9 @@ class Chat:
     def show_last_private(self) -> None:
         self.show(view("@bob"))
 
+    def begins_line(self) -> None:
+        self.begun += 1
+
 
 view_of = view
 Chats = Callable[..., Chat]
@@ -130,6 +134,21 @@ def test_each_view_keeps_what_is_half_typed(person: Person, chats: Chats) -> Non
     person.waits(lambda: chat.lines[1:] == [("default", "for default")])
     person.types("\x1b2\x1b[A")
     person.sees(" lab> for lab")
+
+
+@pytest.mark.parametrize("renderer", ["rich", "minimal"])
+def test_it_is_known_when_a_line_is_begun(person: Person, chats: Chats, renderer: str) -> None:
+    """``/reply`` is for whoever had written by then."""
+    chat = chats(renderer)
+    person.waits(lambda: shown(person.screen)[-1:] in ([" default>"], ["default>"]))
+    person.types("/")
+    person.waits(lambda: chat.begun == 1)
+    person.types("reply yes")
+    person.waits(lambda: shown(person.screen)[-1].strip() == "default> /reply yes")
+    assert chat.begun == 1
+    person.types("\r/reply at once\r")
+    person.waits(lambda: [line for _view, line in chat.lines] == ["/reply yes", "/reply at once"])
+    assert chat.begun == 2
 
 
 def test_what_changes_by_itself_shows_its_own_draft(person: Person, chats: Chats) -> None:

@@ -205,11 +205,14 @@ class RoomEncryption:
             raise Gone()
         return (room.own.pair, entry.pair)
 
-    def guard(self, salt: bytes) -> bool:
-        """From now on the room has a secret, by its ``secret_salt``; False if others are here.
+    @property
+    def has_secret(self) -> bool:
+        """Whether the room has a secret, without which nothing here opens."""
+        return bool(self._room.salt)
 
-        They would not know it, and could not read what comes next.
-        """
+    def guard(self, salt: bytes) -> bool:
+        """From now on the room has a secret, by its ``secret_salt``; False if others are here, and
+        could not read what comes next."""
         if self._room.others():
             return False
         self.resalt(salt)
