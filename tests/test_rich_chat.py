@@ -86,6 +86,7 @@ def test_a_killed_server_and_its_return_in_the_middle_of_a_line() -> None:
             with Client(first, "carol") as carol:
                 alice.type("before\r")
                 carol.next("message", text="before")
+                assert carol.finish() == 0
             alice.sees("carol has left")  # so alice knows that the server has it
             alice.sees("alice │ before")
             alice.type("half a li")
