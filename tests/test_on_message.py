@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
+import selectors
 import shlex
 import signal
 import sys
@@ -500,6 +502,31 @@ def test_what_has_no_room_is_said_and_not_given_to_it() -> None:
     stopping.join()
     texts = [json.loads(text)["text"] for text in made.posted]
     assert texts[:QUEUE_MESSAGES] == ["first", *map(str, range(QUEUE_MESSAGES - 1))]
+
+
+def test_where_no_descriptor_is_left_for_one_the_next_is_run_all_the_same() -> None:
+    made = Running(["cat"], hold=True)
+    made.take(message("first"))
+    made.starts()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selectors, "DefaultSelector", _none_left)
+        made.go_on()
+        made.take(message("second"))
+        made.starts()
+    (error,) = (event for event in made.shown if isinstance(event, events.Error))
+    assert error.code == "program_not_started" and os.strerror(errno.EMFILE) in error.text
+    made.go_on()
+    made.take(message("third"))
+    made.starts()
+    assert [json.loads(text)["text"] for text in made.posted] == ["second"]
+    stopping = threading.Thread(target=made.responder.stop, args=[DEADLINE])
+    stopping.start()
+    made.go_on()
+    stopping.join()
+
+
+def _none_left() -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def test_what_is_just_being_started_is_ended_too(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class Responder:
         try:
             run = ProgramRun(self._words, self._environ)
         except (OSError, ValueError) as error:
-            return outcome.not_started(getattr(error, "strerror", None) or type(error).__name__)
+            return _not_started(error)
         with self._changed:
             self._running = run
             if self._stopped:  # just now, and nobody has ended it
@@ -124,8 +124,14 @@ class Responder:
         try:
             (line,) = Json().lines(message, when)
             output, fault = run.converse(f"{line}\n".encode(), most + _LINE_ENDS, self._seconds)
+        except OSError as error:  # no descriptor for it is left; there may be one for the next
+            return _not_started(error)
         finally:
             with self._changed:
                 self._running = None
             status = run.finish()
         return outcome.answer(output, fault, status, most)
+
+
+def _not_started(error: Exception) -> Event:
+    return outcome.not_started(getattr(error, "strerror", None) or type(error).__name__)
