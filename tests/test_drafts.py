@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from client.input.editor import MOST_DRAFTS, Action, LineEditor, LineView
+from client.input.editor import DEAF_TIME, MOST_DRAFTS, Action, LineEditor, LineView
 from client.input.keyboard import Display, KeyboardInput
 from client.input.keys import KeyDecoder, KeyPress
 from tests.console_kit import Person, person_fixture  # noqa: F401
@@ -17,13 +17,15 @@ class Desk(Display):
     """An editor, and which view is shown."""
 
     def __init__(self) -> None:
-        self.shown = "one"
-        self.editor = LineEditor(shown=lambda: self.shown)
+        self.shown, self.now = "one", 0.0
+        self.editor = LineEditor(shown=lambda: self.shown, clock=lambda: self.now)
         self.pressed: list[str] = []
         self.seen = LineView()
 
     def types(self, *keys: str) -> list[str | Action | None]:
-        """Press keys by their names; what has one letter, or several words, is text."""
+        """Press keys by their names, a while after the last ones; what has one letter, or several
+        words, is text."""
+        self.now += 2 * DEAF_TIME
         return [self.editor.press(self._key(key)) for key in keys]
 
     def _key(self, key: str) -> KeyPress:
@@ -51,10 +53,41 @@ def test_each_view_has_its_draft_with_the_cursor_in_it() -> None:
     desk.shown = "one"
     assert desk.editor.view() == LineView("for one", 5, view="one")
     desk.shown = "two"
+    assert desk.text == "for two"
     assert desk.types("enter") == ["for two"]
     assert desk.editor.entered() == LineView(entered=True, view="two")
     desk.shown = "one"
     assert desk.types("enter") == ["for one"]
+
+
+def test_the_rest_of_a_line_is_not_for_a_view_that_nobody_asked_for() -> None:
+    """The server closes a room in the midst of a word: what is still typed of it goes nowhere."""
+    desk = Desk()
+    desk.types("for one and")
+    desk.shown = "two"  # by nobody here
+    assert desk.text == ""
+    desk.now += 0.3 * DEAF_TIME
+    for key in (KeyPress("text", " for nobody else"), KeyPress("enter"), KeyPress("text", "!")):
+        desk.now += 0.6 * DEAF_TIME
+        assert desk.editor.press(key) is None
+    assert desk.text == ""
+    assert desk.editor.press(KeyPress("left")) is None  # somebody has seen it
+    assert desk.editor.press(KeyPress("text", "for two")) is None
+    assert desk.types("enter") == ["for two"]
+    desk.types("again")
+    desk.shown = "one"
+    assert desk.text == "for one and"
+    assert desk.types("!") == [None]  # after a pause
+    assert desk.text == "for one and!"
+
+
+def test_whoever_asks_for_another_view_types_on_at_once() -> None:
+    desk = Desk()
+    desk.types("for one")
+    assert desk.types("ctrl-n") == [Action.SHOW]
+    desk.shown = "two"
+    assert desk.editor.press(KeyPress("text", "for two")) is None
+    assert desk.text == "for two"
 
 
 def test_each_view_has_its_past() -> None:

@@ -160,7 +160,7 @@ def test_what_changes_by_itself_shows_its_own_draft(person: Person, chats: Chats
     chat.view = view("default")  # by the thread that reads from the network
     chat.tells(events.Views((view("default"),), view("default")))
     person.sees(" default> for default")
-    person.types("!\r")
+    person.types("\x1b1!\r")  # who writes on at once, and has seen nothing, writes to nobody
     person.waits(lambda: chat.lines == [("default", "for default!")])
 
 

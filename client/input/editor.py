@@ -7,6 +7,7 @@ own, and a history of lines, which is in memory only.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from i18n import _
 
 PASTE_LINES = 5  # what is pasted with more lines is asked about first
 LEAVE_TIME = 2.0  # seconds in which a second Ctrl-C leaves
+# Seconds without a key, after which keys count again where a view that nobody has asked for has
+# taken the place of one that was being typed into: the rest of that line is not for it.
+DEAF_TIME = 1.0
 MOST_DRAFTS = 64  # views whose drafts are kept; more than there are at once
 
 Complete = Callable[[str], "tuple[int, list[str]]"]
@@ -119,6 +123,8 @@ class LineEditor:
         self._panic_armed = False  # Ctrl-X was the last key
         self._closed = False  # the last key closed a question or a search
         self._leaving: float | None = None  # Ctrl-C leaves until then
+        self._asked = False  # the last key asked for another view
+        self._deaf = -math.inf  # until then, keys belong to a line whose view is gone
         self._yank = yank
 
     @property
@@ -137,6 +143,9 @@ class LineEditor:
         shown = self._shown()
         if shown == self._view:
             return
+        if self._view and self.buffer.text and not self._asked:
+            self._deaf = self._clock() + DEAF_TIME
+        self._asked = False
         # What was typed before there was any view is for the first one.
         first = None if self._view else self._drafts.pop(self._view)
         draft = self._drafts.pop(shown, None) or first or Draft()
@@ -150,6 +159,9 @@ class LineEditor:
     def press(self, key: KeyPress) -> str | Action | None:
         """Do what a key means, if anything; the line, if that has finished it."""
         self._turn()
+        self._asked = False
+        if self._is_lost(key):
+            return None
         twice, self._panic_armed = self._panic_armed, key.name == "ctrl-x"
         if self._panic_armed:
             return Action.PANIC if twice else None
@@ -162,6 +174,7 @@ class LineEditor:
         if key.name == "escape-enter" and not closed:
             key = KeyPress("newline")  # Alt-Enter on a slow line, since Esc had nothing to close
         outcome = self._press(key)
+        self._asked = outcome is Action.SHOW
         if isinstance(outcome, str):
             self.buffer.forget_changes()
             return outcome
@@ -171,6 +184,16 @@ class LineEditor:
         kept = key.name == "ctrl-_" or draft.search is not None
         self.buffer.note((self.buffer.text, 0) if kept else before, typing)
         return outcome
+
+    def _is_lost(self, key: KeyPress) -> bool:
+        """Whether a key is of a line whose view is gone, and for no other one."""
+        now = self._clock()
+        if key.name not in _WRITING:
+            self._deaf = -math.inf  # somebody has seen where this is
+        if now >= self._deaf:
+            return False
+        self._deaf = now + DEAF_TIME
+        return True
 
     def _press(self, key: KeyPress) -> str | Action | None:
         if key.name not in ("tab", "backtab"):
@@ -324,6 +347,7 @@ def _sought(search: HistorySearch | None) -> str:
 
 
 # What each key does, by its name; letters and pastes aside.
+_WRITING = ("text", "enter", "escape-enter", "newline", "tab", "paste", "paste-asks")
 SHOWING = ("ctrl-n", "ctrl-p", "alt-a", "alt-r", *(f"alt-{number}" for number in range(1, 10)))
 _EDITING: dict[str, Callable[[EditBuffer], None]] = {
     "newline": lambda buffer: buffer.insert("\n"),
