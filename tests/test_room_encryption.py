@@ -696,13 +696,44 @@ def test_a_verified_person_is_not_verified_under_anothers_name_in_any_room() -> 
 def test_known_is_said_of_a_nickname_and_not_of_another_one() -> None:
     den, lab = two_rooms("alice", "bob")
     bob = identity("bob").fingerprint
-    assert lab.cores["alice"].standing(bob) == "known"  # it was met in den a moment ago
-    core = den.cores["alice"]
-    core.joined(3, line("carol", 3, 3))
-    core.left(4, 3)
-    core.renamed(5, 2, "carol")
+    core, other = den.cores["alice"], lab.cores["alice"]
+    for place in (core, other):
+        place.left(3, 2)
+    for place in (core, other):
+        place.joined(4, line("bob", 4, 4))
+    core.joined(5, line("carol", 5, 5))
+    core.left(6, 5)
+    core.renamed(7, 4, "carol")
     assert core.standing(bob) == "new"
-    assert lab.cores["alice"].standing(bob) == "known"
+    assert other.standing(bob) == "known"
+
+
+def test_to_be_met_in_several_rooms_at_once_makes_nobody_known() -> None:
+    den, lab = two_rooms("alice", "bob")
+    core, other = den.cores["alice"], lab.cores["alice"]
+    bob = identity("bob").fingerprint
+    assert (core.standing(bob), other.standing(bob)) == ("new", "new")
+    other.left(3, 2)
+    other.joined(4, line("bob", 4, 4))  # and never left den
+    assert (core.standing(bob), other.standing(bob)) == ("new", "new")
+    for place, seq in (core, 3), (other, 5):
+        place.left(seq, {3: 2, 5: 4}[seq])
+    core.joined(4, line("bob", 4, 4))  # from nowhere: it is back
+    other.joined(6, line("bob", 6, 6))
+    assert (core.standing(bob), other.standing(bob)) == ("known", "known")
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["here-before-me", "after-me"])
+def test_who_is_met_again_in_a_room_that_is_joined_anew_is_known(first: bool) -> None:
+    """As it is without a second room, whose members are still those of before the server ended."""
+    den, lab = two_rooms("alice", "bob")
+    bob = identity("bob").fingerprint
+    me, him = line("alice", 1, 1), line("bob", 2, 2 if first else 3)
+    there = [me, him] if first else [me]
+    again = den.clients["alice"].enter("den", bytes(32), 1, there, 2)
+    if not first:
+        again.joined(3, line("bob", 2, 3))
+    assert again.standing(bob) == "known"
 
 
 def test_nicknames_that_keys_are_known_under_are_bounded() -> None:

@@ -80,7 +80,7 @@ class RoomEncryption:
             if not roster.takes(entry) or entry.member.joined > change:
                 warnings.append(TrustWarning("bad_roster", entry.nick))
                 continue  # with no place in the roster it gets no keys
-            warnings += self._met(entry, roster, guarded)
+            warnings += self._met(room_key(room), entry, roster, guarded)
             roster.add(entry)
         self._trust.remember(own)
         history = RosterHistory(log_id, change, roster.members())
@@ -99,7 +99,9 @@ class RoomEncryption:
         if not room.counts(seq) or known or not room.roster.takes(entry):
             return self._contradiction(seq, entry.nick)
         is_back = entry.fingerprint in room.expected
-        warnings = self._met(entry, room.roster, self.all_verified() and not is_back)
+        warnings = self._met(
+            room.key, entry, room.roster, self.all_verified() and not is_back
+        )
         room.expected.discard(entry.fingerprint)
         self._move(seq, room.roster.with_entry(entry))
         self._set_aside()
@@ -379,10 +381,10 @@ class RoomEncryption:
         return RosterEntry(replace(own, bundle=bundle)), warnings
 
     def _met(
-        self, entry: RosterEntry, others: MemberSet | RosterDraft, guarded: bool
+        self, room: str, entry: RosterEntry, others: MemberSet | RosterDraft, guarded: bool
     ) -> list[TrustWarning]:
         """``entry`` appears; ``guarded``: everybody else was verified until now."""
-        warnings = self._alike(entry, others, self._run.meet(entry))
+        warnings = self._alike(entry, others, self._run.meet(entry, room))
         if guarded and not self._is_verified(entry):
             warnings.append(TrustWarning("unverified_member", entry.nick))
         return warnings

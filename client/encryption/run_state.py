@@ -67,16 +67,28 @@ class RunState:
         here = [membership.history.fingerprints() for membership in self.memberships.values()]
         return set().union(*here)
 
-    def meet(self, entry: RosterEntry) -> list[TrustWarning]:
-        """Another member appears in a room: what there is to say about it.
+    def meet(self, entry: RosterEntry, room: str) -> list[TrustWarning]:
+        """Another member appears in ``room``, a room key: what there is to say about it.
 
         Whose keys turn out not to count gets nothing more to read in any other room, either.
         """
-        warnings = self.trust.meet(entry)
+        warnings = self.trust.meet(entry, self._is_beside(entry, room))
         if self.trust.is_refused(entry.fingerprint):
             for membership in self.memberships.values():
                 membership.set_aside(entry.fingerprint)
         return warnings
+
+    def _is_beside(self, entry: RosterEntry, room: str) -> bool:
+        """Whether ``entry`` was only met in rooms beside ``room``, and is there: nobody returns."""
+        here = self.memberships.get(room)
+        if here and (here.roster.holder(entry.fingerprint) or entry.fingerprint in here.expected):
+            return False
+        holders = (
+            membership.roster.holder(entry.fingerprint)
+            for key, membership in self.memberships.items()
+            if key != room
+        )
+        return any(holder is not None and holder.key == entry.key for holder in holders)
 
     def standing(self, fingerprint: bytes, nick: str | None = None) -> str:
         """``verified`` (these keys, or they are one's own), ``known`` or ``new``: see Trust."""

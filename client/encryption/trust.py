@@ -135,8 +135,12 @@ class Trust:
         same = name is None or nick_key(name) == nick or self._compared.get(nick) == sign
         return None if same else name
 
-    def meet(self, entry: RosterEntry) -> list[TrustWarning]:
-        """Another member appears: what there is to say about it."""
+    def meet(self, entry: RosterEntry, beside: bool = False) -> list[TrustWarning]:
+        """Another member appears: what there is to say about it.
+
+        ``beside``: it is in another room already, under the same nickname.  To be met in several
+        rooms at once makes nobody known.
+        """
         bundle = entry.member.bundle
         if not bundle.is_genuine:
             return self._refuse(entry, TrustWarning("bad_bundle", entry.nick))
@@ -144,7 +148,7 @@ class Trust:
             loud = bundle.sign in self._verified
             return self._refuse(entry, TrustWarning("old_run", entry.nick, loud))
         self._is_over_below(bundle.sign, bundle.since)
-        return self._under_nick(entry, known=False)
+        return self._under_nick(entry, known=False, beside=beside)
 
     def renamed(self, before: RosterEntry, after: RosterEntry) -> list[TrustWarning]:
         """A member that was met has another nickname: what there is to say about it."""
@@ -163,11 +167,16 @@ class Trust:
         self._note(own, known=True, refused=False)
         self._is_called(own.key, own.member.bundle.sign)
 
-    def _under_nick(self, entry: RosterEntry, known: bool) -> list[TrustWarning]:
+    def _under_nick(
+        self, entry: RosterEntry, known: bool, beside: bool = False
+    ) -> list[TrustWarning]:
         """``known``: whether these keys were, under the nickname before this one."""
         sign, owner = entry.member.bundle.sign, self._owner(entry.key)
         before = owner or self._last.get(entry.key)
-        self._note(entry, known=known if before is None else before == sign, refused=False)
+        met = self._met.get(entry.fingerprint)
+        if before is not None:
+            known = before == sign and not (beside and met and entry.key not in met.known)
+        self._note(entry, known=known, refused=False)
         if owner in (None, sign):  # being seen makes nobody known in a verified one's place
             self._is_called(entry.key, sign)
             if self._memory:
