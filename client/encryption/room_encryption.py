@@ -99,9 +99,7 @@ class RoomEncryption:
         if not room.counts(seq) or known or not room.roster.takes(entry):
             return self._contradiction(seq, entry.nick)
         is_back = entry.fingerprint in room.expected
-        warnings = self._met(
-            room.key, entry, room.roster, self.all_verified() and not is_back
-        )
+        warnings = self._met(room.key, entry, room.roster, self.all_verified() and not is_back)
         room.expected.discard(entry.fingerprint)
         self._move(seq, room.roster.with_entry(entry))
         self._set_aside()
