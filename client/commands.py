@@ -469,6 +469,8 @@ def _arguments(row: Command, rest: str) -> tuple[str, ...]:
             argument, rest = (rest.rstrip() if kind == SECRET else rest.strip()), ""
         else:
             argument, rest = _first_word(rest.lstrip())
+        if kind == NICK and len(argument) > 1:
+            argument = argument.removeprefix("@")  # as mentions and the names of views have it
         if not argument:
             break
         found.append(argument)

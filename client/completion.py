@@ -71,6 +71,8 @@ def _complete_command(
     }  # fmt: skip
     if kind == TEXT and not word:
         return []
+    if kind in (NICK, OPEN) and word.startswith("@"):  # as a person's view is called
+        return [f"@{name} " for name in _matching(word[1:], nicks)]
     return [f"{name} " for name in _matching(word, choices.get(kind, ()))]
 
 

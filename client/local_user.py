@@ -363,17 +363,16 @@ class LocalUser:
             self._seen = session.views.shown
 
     def leave(self, room: str | None) -> bool:
-        """Close a room, or the view of a person that is shown; whether that is to leave the chat:
-        the last room, for the second time in a row."""
+        """Close a room, or the view of a person (shown, or ``@`` and the nickname); whether that is
+        to leave the chat: the last room, for the second time in a row."""
         with self._session.acting() as session:
-            shown = session.views.shown
-            if room is None and isinstance(shown, PersonTarget):
-                session.views.close(shown)
-                session.show(*session.views.news())
-                self._seen = None
-                return False
+            named = session.views.person(room[1:]) if room and room.startswith("@") else None
+            view = session.views.shown if room is None else named
             entrance = session.rooms.find(session.room if room is None else room)
-            if entrance is None:
+            if isinstance(view, PersonTarget):
+                session.views.close(view)
+                session.show(*session.views.news())
+            elif entrance is None:
                 text = _("The room {room} is not open.").format(room=visible(room or ""))
                 session.show(self._tagged(Error("not_open", text)))
             elif session.moves.is_last(entrance):

@@ -551,6 +551,19 @@ def test_the_view_of_a_person_is_closed_and_shows_the_room_again() -> None:
     assert shown(alice) == ["bob", ROOM] and len(alice.session.views.all()) == 1
 
 
+def test_the_view_of_a_person_is_closed_by_its_name_and_no_room_is() -> None:
+    den = joined()
+    alice = den["alice"]
+    alice.user.query("bob")
+    alice.user.query(None)
+    alice.forget()
+    assert not alice.user.leave("@carol")
+    assert [error.code for error in alice.all(events.Error)] == ["not_open"]
+    assert not alice.user.leave("@BOB")
+    assert rooms(alice) == [ROOM, LAB] and shown(alice) == [] and alice.sent() == []
+    assert len(alice.session.views.all()) == 2
+
+
 def test_views_are_shown_by_number_and_one_after_the_other() -> None:
     alice = joined()["alice"]
     alice.user.show_number(1)
