@@ -118,6 +118,13 @@ def test_the_end_of_a_room_is_read_in_the_next_one(sight: Watched) -> None:
     assert sight.shows("default", "default")[2:] == ["You have left room ops."], "and once"
 
 
+def test_a_room_that_was_never_entered_is_not_said_to_be_left(sight: Watched) -> None:
+    sight.shows("new", "default", "lab", "ops*", "new")
+    sight.takes(events.Error("too_fast", "Too many.", room="new"))
+    sight.takes(events.RoomLeft("new"))
+    assert sight.shows("default", "default", "lab", "ops*") == ["[new] Error: Too many."]
+
+
 def test_going_to_another_room_says_what_was_left_there(sight: Watched) -> None:
     """The one that roams: shown at once, entered later, and only then the other one is left."""
     sight.shows("new", "default", "lab", "ops*", "new")

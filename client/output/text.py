@@ -17,6 +17,7 @@ from client import events, messages
 from client.output.shown_views import ShownViews
 from client.output.widths import pad, width
 from client.output.wrapping import INDENT, Row, Span
+from client.views import room_target
 from i18n import _, plural
 from protocol.names import nick_key
 from protocol.safe_text import visible
@@ -52,6 +53,7 @@ class EventText:
         self.nick = ""
         self.proxy = ""
         self._greeted = False
+        self._entered: set[str] = set()  # keys of rooms
         self._shapes: dict[type[events.Event], Callable[..., list[Row]]] = {
             events.Connected: self._connected,
             events.Message: self._message,
@@ -119,6 +121,7 @@ class EventText:
 
     def _connected(self, event: events.Connected) -> list[Row]:
         self.nick, self.proxy = event.nick, event.proxy or ""
+        self._entered.add(room_target(event.room).key)
         rows = [
             _row(
                 _("Connected to {server} as {nick}. You are in room {room}: {members}."),
@@ -182,11 +185,14 @@ class EventText:
         return [_row(text, "quiet", old=event.old, nick=event.nick)]
 
     def _room_entered(self, event: events.RoomEntered) -> list[Row]:
+        self._entered.add(room_target(event.room).key)
         count = messages.members(len(event.members))
         text = _("You are now in room {room}: {members}.")
         return [_row(text, room=event.room, members=count), self._company(event.members)]
 
     def _room_left(self, event: events.RoomLeft) -> list[Row]:
+        if room_target(event.room).key not in self._entered:
+            return []  # it was asked for, and refused: that has been said
         return [_row(_("You have left room {room}."), "quiet", room=event.room)]
 
     def _company(self, members: Sequence[events.MemberView]) -> Row:
