@@ -534,10 +534,14 @@ def test_plain_lines_mark_what_others_cannot_read() -> None:
     ]
 
 
-def test_another_nickname_is_ones_own_in_each_room() -> None:
+@pytest.mark.parametrize("rooms", [("default", "lab"), ("lab", "default")])
+def test_another_nickname_is_ones_own_in_all_rooms_and_said_once(rooms: tuple[str, ...]) -> None:
     plain = Plain()
-    told = plain.tells(*(events.MemberRenamed(room, "alice", "ann") for room in ("default", "lab")))
-    assert told == ["· You are now known as ann.", "[lab] · You are now known as ann."]
+    for old, new in ("alice", "ann"), ("ann", "alice"):
+        told = plain.tells(*(events.MemberRenamed(room, old, new) for room in rooms))
+        assert told == [f"· You are now known as {new}."]
+    others = plain.tells(*(events.MemberRenamed(room, "bob", "rob") for room in rooms))
+    assert sorted(others) == ["[lab] · bob is now known as rob.", "· bob is now known as rob."]
 
 
 def test_another_nickname_is_said_in_the_view_of_a_person_too(sight: Watched) -> None:

@@ -76,6 +76,8 @@ class Minimal:
             before, self._waiting = self._waiting, event.lines
             if event.lines <= before:  # they go, one by one, and that is seen
                 return []
+        if self._is_own_name(event):  # said already: each room tells it
+            return []
         told = self._told(event)
         self._remember(told, when)
         rows, lead = self._rows(told, when), self._lead(event)
@@ -101,12 +103,16 @@ class Minimal:
         can look like that."""
         lead, mark = [], _mark(event)
         of_one = getattr(event, "private", False) or getattr(event, "to", None)
-        named = isinstance(event, _NAMING) or of_one
+        named = isinstance(event, _NAMING) or of_one or self._is_own_name(event)
         meant = self._views.home(event) if self._names_rooms else self._views.is_elsewhere(event)
         if meant and not named:
             room = one_line(str(getattr(event, "room", "")))
             lead = [Span("["), Span(room, names=True), Span("] ")]
         return [*lead, Span(f"{mark} ")] if mark else lead
+
+    def _is_own_name(self, event: Event) -> bool:
+        """Whether it tells that one is called as one is: it holds in all rooms."""
+        return isinstance(event, events.MemberRenamed) and event.nick == self._event_text.nick
 
     def _rows(self, event: Event, when: datetime) -> list[Row]:
         rows = self._timed_rows(event, when)
