@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from i18n import _
-from settings.errors import MissingSetting
+from settings.errors import MissingSetting, SettingsError
 from settings.sources import Sources, SourceValue, conflict, missing
 from settings.table import ROWS
 from settings.types import file_path
@@ -29,6 +29,7 @@ class ChosenRooms:
             raise given.wrong(_("it must be one room here"))
         self._names: dict[str, str] = {room_key(room): room for room in rooms}  # also without one
         self._first, self._several = room_key(rooms[0]), len(rooms) > 1
+        self._elsewhere = {room_key(room) for room in self._outranked()} - set(self._names)
         self.rooms: tuple[str, ...] = rooms[:1] if one_room else rooms
         self.are_named = given is not None
         self._chosen = {key: self._choose(key) for key in map(room_key, self.rooms)}
@@ -43,6 +44,14 @@ class ChosenRooms:
                 raise given.wrong(_("it is none of the rooms to join"))
         chosen = self._chosen.items()
         return {key: self._text(key, given) for key, given in chosen if given is not None}
+
+    def _outranked(self) -> Iterator[str]:
+        """Rooms that a lower source names, and may have secrets for: nobody goes there now."""
+        for given in self._sources.find_all("CLIENT_ROOM"):
+            try:
+                yield from given.parse()
+            except SettingsError:  # nor does it have to be right
+                continue
 
     def _choose(self, key: str) -> SourceValue | None:
         """What counts for a room: that of the highest source, which must have only one."""
@@ -63,12 +72,13 @@ class ChosenRooms:
         for given in self._sources.find_all("CLIENT_ROOM_SECRET"):
             yield given, self._first
         row = replace(ROWS["CLIENT_ROOM_SECRET_FILE"], type=file_path)
+        named = self._names.keys() | self._elsewhere
         for given in self._sources.find_all(row.name):
             for line in filter(str.strip, given.value.split("\n")):
                 room, _sign, path = line.partition("=")
                 key = room_key(room.strip())
                 # Only a room that is named: any other path may have such a sign in it, too.
-                if not path.strip() or key not in self._names:
+                if not path.strip() or key not in named:
                     key, path = self._first, line
                 yield replace(given, row=row, value=path), key
         yield from self._asked()

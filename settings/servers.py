@@ -74,8 +74,9 @@ class NamedServer:
         if "CLIENT_PORT" in self.values and port and not given.get("CLIENT_USERNAME"):
             if not port.isdecimal():
                 given |= {"CLIENT_PORT": None, "CLIENT_USERNAME": port}
-        # Secrets are of a room each, and so not taken by one of another room.
-        taken = {name for name, value in given.items() if value} - set(ROOM_SECRETS)
+        # Secrets are of a room each, and so not taken by one of another room; its own names tell
+        # whose they are.
+        taken = {name for name, value in given.items() if value} - {"CLIENT_ROOM", *ROOM_SECRETS}
         for group in _GROUPS:
             if taken.intersection(group):
                 taken.update(group)

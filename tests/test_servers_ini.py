@@ -110,6 +110,14 @@ def test_an_entry_has_several_rooms_and_a_secret_of_each(environ: dict[str, str]
     assert client(typed, environ).room_secrets == read | {"lab": "read from other"}
 
 
+def test_another_room_is_typed_and_its_secret_alone_is_taken(environ: dict[str, str]) -> None:
+    files = "secret-file = team=first\n  lab=second\n"
+    write(environ, WORK.replace("room = team", "room = team, lab\n" + files))
+    for room, secrets in ("lab", {"lab": "read from second"}), ("ops", {}):
+        chosen = client({"CLIENT_SERVER": "work", "CLIENT_ROOM": room}, environ)
+        assert (chosen.rooms, chosen.room_secrets) == ((room,), secrets)
+
+
 def test_of_ways_to_come_in_the_one_beside_the_name_is_enough(environ: dict[str, str]) -> None:
     write(environ, WORK)
     chosen = client({"CLIENT_SERVER": "work", "CLIENT_TOKEN": "abc"}, environ)

@@ -436,6 +436,19 @@ def test_a_secrets_file_is_for_the_room_that_it_names_or_for_the_first(
     assert secrets_of({}, {**rooms, "CLIENT_ROOM_SECRET_FILE": files}) == secrets
 
 
+def test_secrets_of_rooms_to_which_one_does_not_go_this_time_are_passed_over() -> None:
+    """As in ``send --room ops``, where the environment has several rooms and their secrets."""
+    environ = {"CLIENT_ROOM": "team,ops", "CLIENT_ROOM_SECRET_FILE": "team=t\nops=o"}
+    assert secrets_of({}, environ) == {"team": "T", "ops": "O"}
+    assert secrets_of({"CLIENT_ROOM": "OPS"}, environ) == {"ops": "O"}
+    assert secrets_of({"CLIENT_ROOM": "lab"}, environ) == {}
+    assert secrets_of({"CLIENT_ROOM": "lab", "CLIENT_ROOM_SECRET_FILE": "x=l"}, environ) == {
+        "lab": "X=L"
+    }
+    wrong = {**environ, "CLIENT_ROOM": "team,,ops"}
+    assert secrets_of({"CLIENT_ROOM": "ops,team"}, wrong) == {"team": "T", "ops": "O"}
+
+
 def test_a_file_of_settings_names_several_files_in_quotes() -> None:
     text = 'CLIENT_ROOM=team,ops\nCLIENT_ROOM_SECRET_FILE="team.txt\\nops=ops.txt"\n'
     assert secrets_of({}, {}, parse_dotenv(text)) == {"team": "TEAM.TXT", "ops": "OPS.TXT"}
