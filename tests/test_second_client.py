@@ -486,11 +486,11 @@ def test_what_does_not_belong_ends_a_handshake(server: Server, join: Join, ends:
 
 def test_the_same_identity_again(server: Server, join: Join) -> None:
     """It replaces itself, at another place of the log."""
-    alice, bob = join(server, "alice-9"), join(server, "bob-9")
-    again = join(server, "alice-9", identity=alice.identity)
+    alice, bob = join(server, "alice-anew"), join(server, "bob-anew")
+    again = join(server, "alice-anew", identity=alice.identity)
     assert alice.ended() == "replaced"
-    assert bob.next("left") == "alice-9" and bob.next("joined") == "alice-9"
-    bob.say("welcome"), again.hears("bob-9", "welcome")
+    assert bob.next("left") == "alice-anew" and bob.next("joined") == "alice-anew"
+    bob.say("welcome"), again.hears("bob-anew", "welcome")
 
 
 def test_a_person_has_many_starts_and_none_that_is_over(
