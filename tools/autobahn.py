@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from server.auth import Password, Tokens
-from server.http import Face, Handler
-from server.throttle import GUESSES, Budget
+from server.client_address import ClientAddress
+from server.http import Handler, HttpFace
+from server.throttle import GUESSES, FormThrottle, TokenBuckets
 from transport import Closed, Unreachable
 from transport.client_websocket import connect
 from transport.listening import listen
@@ -99,12 +100,13 @@ def echo(peer: WebSocket) -> None:
 @contextlib.contextmanager
 def echo_server() -> Iterator[int]:
     """The program's HTTP face and WebSocket, with an echo behind them; its port."""
-    face = Face(Password("x"), Tokens(), Budget(GUESSES), lambda _: None, lambda _: None, False)
+    guesses = FormThrottle(TokenBuckets(GUESSES), TokenBuckets(GUESSES))
+    face = HttpFace(Password("x"), Tokens(), guesses, lambda _: None, lambda _: None, False)
 
     def serve(sock: socket.socket) -> None:
         stream = Stream(sock, bound=1 << 23, interruptible=True)
         with contextlib.suppress(OSError, Closed):
-            Handler(stream, "127.0.0.1", "127.0.0.1", face, echo)
+            Handler(stream, ClientAddress("127.0.0.1", "127.0.0.1"), face, echo)
         stream.close()
 
     def accept() -> None:
