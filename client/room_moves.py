@@ -135,10 +135,12 @@ class RoomMoves:
 
     def is_asked_for(self, entrance: Entrance) -> bool:
         """Whether a request under way leads there."""
+        return any(entrance.is_called(each.room) for each in self._under_way())
+
+    def _under_way(self) -> list[frames.Enter]:
+        """The requests that lead somewhere and are not answered."""
         requests = self._outbox.requests.values()
-        return any(
-            isinstance(each, frames.Enter) and entrance.is_called(each.room) for each in requests
-        )
+        return [each for each in requests if isinstance(each, frames.Enter)]
 
     def retry_at(self) -> float | None:
         """When a room is asked for again, by the clock."""
@@ -243,10 +245,8 @@ class RoomMoves:
         entrance = self._rooms.refused(refused.room or "")
         if entrance is None:
             return []
-        requests = self._outbox.requests.values()
-        moved = entrance.stay is not None and any(
-            isinstance(each, frames.Enter) and each.leave == entrance.stay.at for each in requests
-        )
+        stay = entrance.stay
+        moved = stay is not None and any(each.leave == stay.at for each in self._under_way())
         if refused.code == "gone" and moved:
             return []  # the answer of that request was lost, and comes again
         if refused.code == "gone" and entrance.stay is None:

@@ -139,8 +139,9 @@ class ClientSession:
 
     def stays(self) -> list[OpenRoom]:
         """Where one is, or was when the connection was lost: first the room that is shown."""
+        here = self.here
         found = [each.stay for each in self.rooms if each.stay is not None]
-        return sorted(found, key=lambda stay: stay is not self.here)
+        return sorted(found, key=lambda stay: stay is not here)
 
     def stays_here(self) -> list[OpenRoom]:
         """Those of them in which lines can be sent."""
