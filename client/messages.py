@@ -75,6 +75,10 @@ _REFUSALS: dict[str, str] = {
     ),
     "room_full": N_("That room is full; try another room, or later."),
     "server_full": N_("The server is full; try again later."),
+    "unavailable": N_("The server cannot do that just now; try again in {wait}."),
+    "outcome_unknown": N_(
+        "The server does not know whether that was done; look, and try again if it was not."
+    ),
     "too_many_rooms": N_("You are in as many rooms as one may be in; leave one with /leave."),
     "rate_limited": N_("Too many at once; try again in {wait}."),
     "address_limited": N_(
@@ -122,6 +126,11 @@ _NOT_SENT: dict[str, str] = {
     "unexpected": N_("the server did not expect it; connect again, and send it again"),
     "not_text": N_("it is not UTF-8 text; send it in that encoding"),
     "timed_out": N_("the server did not answer in time; if it does not appear, send it again"),
+    "server_full": N_("the server is full; send it again later"),
+    "unavailable": N_("the server cannot pass it on just now; send it again later"),
+    "outcome_unknown": N_(
+        "the server does not know whether the others got it; ask them before you send it again"
+    ),
 }
 _NOT_TAKEN = N_("it was refused ({code}); change it, or send it again later")
 

@@ -11,7 +11,8 @@ when the error ends a connection.
       Refusal          the peer asked for something that it cannot have
         AuthFailed, BadVersion, BadNick, NickPinned, BadRoom, RoomFull, ServerFull,
         TooLong, Stale, Gone, Repeated, TooManyAttempts, TimedOut, TakenOver, TokenBound,
-        TooManyRooms, NickTaken (NickReserved, NickLost), RateLimited (AddressLimited)
+        TooManyRooms, Unavailable, OutcomeUnknown, NickTaken (NickReserved, NickLost),
+        RateLimited (AddressLimited)
       KeyUnusable      key material that does not load or a wrap that does not open
 """
 
@@ -165,6 +166,18 @@ class ServerFull(Refusal):
     """One of the server's tables is at its bound: connections, rooms, names."""
 
     code, close_code = "server_full", 1013
+
+
+class Unavailable(Refusal):
+    """What several servers share is away: it was not done; ``retry_after`` is in seconds."""
+
+    code, close_code = "unavailable", 1013
+
+
+class OutcomeUnknown(Refusal):
+    """What several servers share went away in the midst of it: it was done, or it was not."""
+
+    code, close_code = "outcome_unknown", 1013
 
 
 class RateLimited(Refusal):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from settings.backend import BackendAddress, BackendSettings
 from settings.connect import ClientSettings, Destination, address, client_settings
 from settings.dotenv import Dotenv, near_misses
 from settings.dotenv_file import read_dotenv
@@ -37,6 +38,8 @@ __all__ = [
     "IDENTITY_PASSPHRASES",
     "QUESTIONS",
     "ROWS",
+    "BackendAddress",
+    "BackendSettings",
     "ClientSettings",
     "Destination",
     "Dotenv",

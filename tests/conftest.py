@@ -30,6 +30,7 @@ from protocol import pake  # noqa: E402
 from protocol.keys import Identity, RecipientKeys  # noqa: E402
 from server.app import ChatServer  # noqa: E402
 from settings import ServerSettings  # noqa: E402
+from tests.engines import backend, engine_fixture, own_engine, start_engine  # noqa: E402, F401
 from tests.wire import LONG, PASSWORD, Wire, threads  # noqa: E402
 
 # A fixed sample: what fails here fails for everybody.  `make soak` draws its own.

@@ -215,6 +215,7 @@ INNER: dict[str, str] = {
         connect
         rooms
         serve history identity proxies inherited
+        backend
         sources
         servers
         dotenv_file
@@ -232,13 +233,15 @@ INNER: dict[str, str] = {
     "transport": """
         client_websocket http_client
         dialling
-        resolver server_websocket
+        blocking_socket server_websocket
+        resolver
         happy_eyeballs proxies proxy_header tunnel tls websocket
         stream byte_budget listening
         token_bucket poller route errors
     """,
     "server": """
         app
+        cluster
         handshake
         connection
         requests console
@@ -248,6 +251,12 @@ INNER: dict[str, str] = {
         rooms listener http
         admission auth banner bans churn expiry member rate_limits signals throttle tickets
         client_address private threads limits
+    """,
+    "server.cluster": """
+        writer
+        script
+        engine
+        limits
     """,
     "client.programs": """
         send tail
@@ -464,6 +473,16 @@ def test_only_the_transport_knows_the_network() -> None:
         if package_of(path) != "transport" and found.within(NETWORK)
     ]
     assert wrong == []
+
+
+def test_only_one_module_knows_the_engines_client_library() -> None:
+    found = {
+        module_name(path)
+        for path in ALL
+        for each in imports(path)
+        if each.within({"redis", "valkey", "hiredis"})
+    }
+    assert found == {"server.cluster.engine"}
 
 
 def test_the_server_has_no_cryptography_of_rooms() -> None:

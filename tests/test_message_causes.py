@@ -141,6 +141,7 @@ def server_goodbyes() -> set[str]:
 def causes() -> dict[str, set[str]]:
     """For each table of sentences, the codes that can come to it."""
     posts = raised_within("_on_post", "_on_private", "post", "send_private") | {"repeated"}
+    posts |= raised("server/cluster/writer.py")
     overdue = assigned("reason", "client/connection/deadlines.py")
     endings = given(["Outcome"], "client", place=1)
     endings |= returned("reason_of", "client/connection/outcome.py")

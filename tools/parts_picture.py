@@ -92,11 +92,11 @@ class Picture:
     def _fill(self) -> None:
         rows = {row.name: row for row in self.rows}
         for thread, (package, _file) in self.started.items():
-            rows[package].threads.append(thread)
+            rows[_row(package)].threads.append(thread)
         defined = {lock.name: lock for lock in parts.locks()}
         packages = {module.path: module.package for module in program()}
         for name in parts.lock_order():
-            rows[packages[defined[name].place]].locks.append(name)
+            rows[_row(packages[defined[name].place])].locks.append(name)
 
     @staticmethod
     def _stack(rows: Iterable[Row], y: float) -> float:
@@ -126,7 +126,7 @@ class Picture:
 
     def side(self, thread: str) -> str:
         """``client`` or ``server``; what the transport starts is the client's."""
-        return "server" if self.started[thread][0] == "server" else "client"
+        return "server" if _row(self.started[thread][0]) == "server" else "client"
 
     def row_of(self, lock: str) -> Row:
         """The package that defines it."""
@@ -226,6 +226,11 @@ _LEGEND = (
     "box: a thread, and the file that starts it · line: a lock, and the threads that take it; "
     "who holds one takes only those below"
 )
+
+
+def _row(package: str) -> str:
+    """The row that a package is drawn in: all of the server's are one."""
+    return "server" if package.startswith("server.") else package
 
 
 def _started() -> Mapping[str, tuple[str, str]]:

@@ -80,7 +80,7 @@ class TlsStream(Stream):
             self.flush(deadline)
             self._ahead = self._open()  # what came together with the handshake's end
         except OSError as error:  # ssl.SSLError is one
-            reason = _reason(error)
+            reason = tls_reason(error)
             if isinstance(error, ConnectionError) and not self._tls.server_side:
                 reason = "hung_up"
             if reason == "not_tls" and self._tls.server_side:
@@ -223,7 +223,8 @@ _VERIFY_REASONS = {
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
 
-def _reason(error: OSError) -> str:
+def tls_reason(error: OSError) -> str:
+    """Why TLS was not agreed: a reason of TlsFailed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFY_REASONS.get(error.verify_code, "unknown_ca")
     if isinstance(error, ssl.SSLError):

@@ -19,6 +19,8 @@ from transport import Closed, Unreachable
 _FINAL = ("revoked", "expired", "taken_over", "kicked")
 _PASSING = (
     "server_full",
+    "unavailable",
+    "outcome_unknown",
     "room_full",
     "too_many_attempts",
     "timed_out",

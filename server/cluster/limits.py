@@ -1,0 +1,33 @@
+"""Every bound and time of a node of several that share an engine, each with its reason.
+
+Sizes are in bytes, times in seconds.  Whoever needs one reads it here when it is needed: tests
+have shorter ones.
+"""
+
+from __future__ import annotations
+
+from server.limits import CONNECTIONS
+
+# Calls that wait for the engine: more than there are members that wait for an answer each, and
+# those whose lines come in a burst.
+ENGINE_CALLS = 2 * CONNECTIONS
+ENGINE_BYTES = 32 * 1024 * 1024
+# One batch: from here on the engine's time for each call falls no further, and what others wait
+# for behind it is a few milliseconds.
+ENGINE_BATCH = 64
+ENGINE_BATCH_BYTES = 1024 * 1024
+# For a connection, and for each step of logging in.
+ENGINE_CONNECT_SECONDS = 2.0
+# For each reply, or piece of it: an engine that is there answers in milliseconds.
+ENGINE_REPLY_SECONDS = 2.0
+# How long a call waits that was never sent: people wait for their line's answer, and can send it
+# again. One that was sent may have been done; of that it is better to know, within reason.
+ENGINE_SECONDS = 5.0
+ENGINE_UNKNOWN_SECONDS = 20.0
+# What somebody is told who was sent away because the engine is.
+ENGINE_RETRY_SECONDS = 5.0
+# Between two tries to reach it: at first, at most, and where it did not take the password.
+ENGINE_PAUSE = 0.05
+ENGINE_PAUSE_MOST = 1.0
+ENGINE_LOGIN_PAUSE = 30.0
+ENGINE_STOP_SECONDS = 2.0
