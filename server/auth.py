@@ -15,7 +15,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from protocol import keys, link, pake
@@ -77,6 +77,23 @@ class Token:
         return frozenset() if self.nick is None else nick_looks(self.nick)
 
 
+# What becomes of a token: the same, another one of that id, or None where it ends.  It depends on
+# nothing but the token, and may be asked again.  Raises a Refusal.
+Decision = Callable[[Token], "Token | None"]
+
+
+class _Updated(NamedTuple):
+    """A token before a decision and after it; None where there was none, or is none any more."""
+
+    before: Token | None
+    after: Token | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the decision was its end."""
+        return self.before is not None and self.after is None
+
+
 class Tokens:
     """The live tokens, in memory only.  Thread-safe."""
 
@@ -96,11 +113,7 @@ class Tokens:
         """
         token_id, secret = _random_id(), secrets.token_bytes(TOKEN_SECRET_BYTES)
         token = Token(token_id, nick, self._clock() + ttl, _prs(secret), binds)
-        with self._lock:
-            self._expire_locked()
-            if len(self._tokens) >= self._most:
-                raise ServerFull()
-            self._tokens[token_id] = token
+        self._add(token, self._check_room_locked)
         return f"{token_id}.{keys.to_text(secret)}"
 
     def invite(self, inviter: Inviter) -> tuple[str, bytes]:
@@ -113,11 +126,12 @@ class Tokens:
         token_id, secret = _random_id(), secrets.token_bytes(TOKEN_SECRET_BYTES)
         expires = self._clock() + limits.INVITE_SECONDS
         token = Token(token_id, None, expires, _prs(secret), binds=True, inviter=inviter)
-        with self._lock:
-            self._expire_locked()
-            self._check_invites_locked(inviter)
-            self._tokens[token_id] = token
+        self._add(token, partial(self._check_invites_locked, inviter))
         return token_id, secret
+
+    def _check_room_locked(self) -> None:
+        if len(self._tokens) >= self._most:
+            raise ServerFull()
 
     def _check_invites_locked(self, inviter: Inviter) -> None:
         invites = [(each.inviter, each.expires) for each in self._tokens.values() if each.inviter]
@@ -126,17 +140,13 @@ class Tokens:
         for found, most in ((own, limits.INVITES_OF_ONE), (near, limits.INVITES_OF_ADDRESS)):
             if len(found) >= most:
                 raise TooManyTokens(retry_after=max(1, math.ceil(min(found) - self._clock())))
-        if len(invites) >= limits.INVITES or len(self._tokens) >= self._most:
+        if len(invites) >= limits.INVITES:
             raise ServerFull()
+        self._check_room_locked()
 
     def take_back(self, token_id: str) -> bool:
         """End a token that nobody has used; whether there was one."""
-        with self._lock:
-            token = self._tokens.get(token_id)
-            if token is None or token.holder is not None:
-                return False
-            del self._tokens[token_id]
-        return True
+        return self._update(token_id, _taken_back).has_ended
 
     def find(self, sid: bytes, name: bytes) -> Token | None:
         """The live token that ``name`` stands for in the handshake ``sid``.
@@ -155,38 +165,17 @@ class Tokens:
 
         Raises TokenBound if it is bound to somebody else.
         """
-        with self._lock:
-            token = self._tokens.get(token_id)
-            if token is None or not token.binds:
-                return False
-            if token.holder == sign:
-                self._tokens[token_id] = replace(token, is_settled=True)
-                return False
-            if token.holder is not None:
-                raise TokenBound()
-            self._tokens[token_id] = replace(token, holder=sign)
-        return True
+        before = self._update(token_id, partial(_claimed, sign)).before
+        return before is not None and before.binds and before.holder is None
 
     def release(self, token_id: str) -> None:
         """Whoever has claimed a token was not let in, for another reason."""
-        with self._lock:
-            token = self._tokens.get(token_id)
-            if token is not None and not token.is_settled:
-                self._tokens[token_id] = replace(token, holder=None)
+        self._update(token_id, _released)
 
     def revoke(self, token: str) -> str | None:
         """End a token, named by its id or whole; its id, or None if there is none such."""
         token_id, _, secret = token.partition(".")
-        with self._lock:
-            known = self._tokens.get(token_id)
-            if known is None:
-                return None
-            if secret:
-                given = pake.token_prs(secret.encode("utf-8", "surrogatepass"))
-                if not hmac.compare_digest(given, known.prs):
-                    return None
-            del self._tokens[token_id]
-        return token_id
+        return token_id if self._update(token_id, partial(_revoked, secret)).has_ended else None
 
     def live(self) -> list[Token]:
         """All tokens that have not expired."""
@@ -228,12 +217,55 @@ class Tokens:
             ends = [token.expires for token in self._tokens.values()]
         return max(0.0, min(ends) - self._clock()) if ends else None
 
+    def _add(self, token: Token, check: Callable[[], None]) -> None:
+        """Keep a new token; ``check`` raises where there may be none."""
+        with self._lock:
+            self._expire_locked()
+            check()
+            self._tokens[token.id] = token
+
+    def _update(self, token_id: str, decide: Decision) -> _Updated:
+        """Keep what ``decide`` makes of a token, where there is one."""
+        with self._lock:
+            before = self._tokens.get(token_id)
+            after = decide(before) if before is not None else None
+            if after is not None:
+                self._tokens[token_id] = after
+            else:
+                self._tokens.pop(token_id, None)
+        return _Updated(before, after)
+
     def _expire_locked(self) -> None:
         now = self._clock()
         for token in list(self._tokens.values()):
             if token.expires <= now:
                 del self._tokens[token.id]
                 self._expired.append(token.id)
+
+
+def _taken_back(token: Token) -> Token | None:
+    return None if token.holder is None else token
+
+
+def _claimed(sign: bytes, token: Token) -> Token:
+    if not token.binds:
+        return token
+    if token.holder == sign:
+        return replace(token, is_settled=True)
+    if token.holder is not None:
+        raise TokenBound()
+    return replace(token, holder=sign)
+
+
+def _released(token: Token) -> Token:
+    return token if token.is_settled else replace(token, holder=None)
+
+
+def _revoked(secret: str, token: Token) -> Token | None:
+    if not secret:
+        return None  # named by its id
+    given = pake.token_prs(secret.encode("utf-8", "surrogatepass"))
+    return None if hmac.compare_digest(given, token.prs) else token
 
 
 def _random_id() -> str:

@@ -357,7 +357,7 @@ class ServerHandshake:
     def _count_takeover(self, token_id: str) -> None:
         """Raises RateLimited where programs with one token throw each other out again and again."""
         if any(each.lost_at is None for each in self._services.sessions.with_token(token_id)):
-            wait = self._services.commands.own.take(("token", token_id))
+            wait = self._services.takeovers.take(token_id)
             if wait:
                 raise RateLimited(retry_after=tenths(wait))
             self._services.expiry.schedule(self._services.policy.rate_window)

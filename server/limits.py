@@ -135,3 +135,7 @@ ROOMS_LISTED = 512
 STOP_QUIET_SECONDS = 0.5
 STOP_POLITE_SECONDS = 2.5
 STOP_SECONDS = 4.0
+
+# How far a budget goes into debt by what was spent elsewhere meanwhile, in bursts: of several
+# servers each may have given one away (server/cluster).
+CHARGED_DEBT = 64

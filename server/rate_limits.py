@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable
 
 from protocol.errors import AddressLimited, RateLimited
 from server import limits
+from server.budget import OnSpent
 
 
 class RateLimiter:
@@ -33,6 +34,7 @@ class RateLimiter:
     ) -> None:
         self._limit, self._window, self._clock, self._most = limit, window, clock, most
         self._lock = threading.Lock()  # leaf; guards the table
+        self.on_spent: OnSpent | None = None  # by key
         # Least recently used first, so that what is dropped at the bound is the most idle.
         self._stamps: OrderedDict[Hashable, deque[float]] = OrderedDict()
 
@@ -44,22 +46,51 @@ class RateLimiter:
         """
         now = self._clock()
         with self._lock:
-            stamps = self._stamps.setdefault(key, deque())
-            self._stamps.move_to_end(key)
-            self._expire_locked(stamps, now)
+            stamps = self._stamps_locked(key, now)
             if len(stamps) >= self._limit:
                 return max(stamps[0] + self._window - now, 0.001)
             stamps.append(now)
-            while len(self._stamps) > self._most:
-                self._stamps.popitem(last=False)
+            self._bound_locked()
+        if self.on_spent is not None:
+            self.on_spent(key, 1)
         return 0.0
 
     def give_back(self, key: Hashable) -> None:
         """Undo the latest taking of ``key``: something else refused what it was for."""
+        self._give_back(key)
+        if self.on_spent is not None:
+            self.on_spent(key, -1)
+
+    def _give_back(self, key: Hashable) -> None:
         with self._lock:
             stamps = self._stamps.get(key)
             if stamps:
                 stamps.pop()
+
+    def charge(self, key: Hashable, count: int, ago: float = 0.0) -> None:
+        """So many were counted elsewhere, ``ago`` seconds ago, whatever is allowed here; less than
+        nothing were given back."""
+        for _each in range(min(-count, self._limit)):
+            self._give_back(key)
+        now = self._clock()
+        if count <= 0 or ago >= self._window:
+            return
+        with self._lock:
+            stamps = self._stamps_locked(key, now)
+            stamps.extend([now - ago] * min(count, self._limit))
+            while len(stamps) > self._limit:  # which the newest decide alone
+                stamps.popleft()
+            self._bound_locked()
+
+    def _stamps_locked(self, key: Hashable, now: float) -> deque[float]:
+        stamps = self._stamps.setdefault(key, deque())
+        self._stamps.move_to_end(key)
+        self._expire_locked(stamps, now)
+        return stamps
+
+    def _bound_locked(self) -> None:
+        while len(self._stamps) > self._most:
+            self._stamps.popitem(last=False)
 
     def sweep(self) -> float | None:
         """Forget what has left its window; seconds until more can go, None if all is gone."""
@@ -98,6 +129,7 @@ class FairRateLimiter:
     ) -> None:
         self._total, self._window, self._clock = total, window, clock
         self._lock = threading.Lock()  # leaf; guards the table
+        self.on_spent: OnSpent | None = None  # by address and identity
         self._addresses: OrderedDict[str, _AddressUse] = OrderedDict()  # least recently used first
 
     def take(self, group: str, who: Hashable) -> float:
@@ -110,10 +142,33 @@ class FairRateLimiter:
                     return max(self._free_at(address, who, most) - now, 0.001)
             address.stamps.append((now, who))
             address.used[who] += 1
+        if self.on_spent is not None:
+            self.on_spent((group, who), 1)
         return 0.0
 
     def give_back(self, group: str, who: Hashable) -> None:
         """Undo the latest taking of ``who``: something else refused what it was for."""
+        self._give_back(group, who)
+        if self.on_spent is not None:
+            self.on_spent((group, who), -1)
+
+    def charge(self, key: Hashable, count: int, ago: float = 0.0) -> None:
+        """As ``RateLimiter.charge``; ``key`` is an address and an identity."""
+        assert isinstance(key, tuple)
+        group, who = key
+        most = limits.CHARGED_DEBT * self._total
+        for _each in range(min(-count, most)):
+            self._give_back(group, who)
+        if count <= 0 or ago >= self._window:
+            return
+        with self._lock:
+            address, count = self._address_locked(group), min(count, most)
+            address.stamps.extend([(self._clock() - ago, who)] * count)
+            address.used[who] += count
+            while len(address.stamps) > most:
+                _use_less(address, address.stamps.popleft()[1])
+
+    def _give_back(self, group: str, who: Hashable) -> None:
         with self._lock:
             address = self._addresses.get(group, _AddressUse())
             for at in range(len(address.stamps) - 1, -1, -1):
@@ -166,6 +221,7 @@ class MemberRateLimiter:
     """So many in a window for each identity, ``limits.ADDRESS_SHARE`` times that for an address."""
 
     def __init__(self, limit: int, window: float) -> None:
+        self.on_spent: OnSpent | None = None  # by address and identity
         self.own = RateLimiter(limit, window)
         self.shares = FairRateLimiter(limits.ADDRESS_SHARE * limit, window)
 
@@ -178,11 +234,21 @@ class MemberRateLimiter:
         if wait:
             self.own.give_back(who)
             raise AddressLimited(retry_after=tenths(wait))
+        if self.on_spent is not None:
+            self.on_spent((group, who), 1)
 
     def uncount(self, who: Hashable, group: str) -> None:
         """What was counted came to nothing through no fault of the sender's."""
         self.own.give_back(who)
         self.shares.give_back(group, who)
+        if self.on_spent is not None:
+            self.on_spent((group, who), -1)
+
+    def charge(self, key: Hashable, count: int, ago: float = 0.0) -> None:
+        """As ``RateLimiter.charge``; ``key`` is an address and an identity."""
+        assert isinstance(key, tuple)
+        self.own.charge(key[1], count, ago)
+        self.shares.charge(key, count, ago)
 
 
 def tenths(wait: float) -> float:

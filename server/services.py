@@ -74,6 +74,7 @@ class Services:
         self.posts, self.commands = MemberRateLimiter(most, window), MemberRateLimiter(most, window)
         self.joins = FairRateLimiter(limits.JOINS_OF_ADDRESS, limits.JOINS_SECONDS)
         self.refusals = RateLimiter(limits.REFUSALS, limits.REFUSALS_SECONDS)
+        self.takeovers = RateLimiter(most, window)  # by the token's id
         swept = (
             self.sessions,
             self.throttle.handshakes.buckets,
@@ -82,6 +83,7 @@ class Services:
             *(self.posts.own, self.posts.shares, self.commands.own, self.commands.shares),
             self.joins,
             self.refusals,
+            self.takeovers,
         )
         self.expiry = ExpiryThread([self._end_expired_tokens, *(each.sweep for each in swept)])
 

@@ -16,11 +16,12 @@ import ipaddress
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from protocol.errors import TooManyAttempts
 from server import limits
+from server.budget import OnSpent
 from server.client_address import has_neighbours
 from transport import Closed
 from transport.token_bucket import TokenBucket
@@ -68,6 +69,7 @@ class TokenBuckets:
 
     def __init__(self, rates: Rates, clock: Callable[[], float] = time.monotonic) -> None:
         self.rates, self._clock = rates, clock
+        self.on_spent: OnSpent | None = None  # by address
         self._lock = threading.Lock()  # leaf; guards the table
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
@@ -79,14 +81,28 @@ class TokenBuckets:
             if not wait:
                 for bucket in found:
                     bucket.spend(1.0)
+        if not wait and self.on_spent is not None:
+            self.on_spent(group, 1)
         return wait
 
     def give_back(self, group: str) -> None:
         """What was taken for it cost nothing."""
+        self.charge(group, -1)
+        if self.on_spent is not None:
+            self.on_spent(group, -1)
+
+    def charge(self, key: Hashable, count: int, ago: float = 0.0) -> None:
+        """So many were taken elsewhere for the address ``key``, ``ago`` seconds ago, whatever there
+        is here; less than nothing were given back."""
+        assert isinstance(key, str)
         with self._lock:
-            for name in _names(group):
-                bucket = self._bucket_locked(name)
-                bucket.spend(-1.0)
+            for name in _names(key):
+                bucket, rate = self._bucket_locked(name), self.rates.of(name)
+                if count > 0:  # and some of it is back already; debts have an end
+                    most = bucket.spare + limits.CHARGED_DEBT * rate.burst
+                    bucket.spend(min(max(0.0, count - ago * rate.a_second), most))
+                else:
+                    bucket.spend(count)
                 if bucket.is_full:
                     del self._buckets[name]  # nothing left that needs the address
 

@@ -17,11 +17,18 @@ from protocol import link
 from server import limits
 
 
-class _Ticket(NamedTuple):
+class Ticket(NamedTuple):
     """A ticket, and the address that it was given to."""
 
     value: bytes
     group: str
+
+
+class Bounds(NamedTuple):
+    """How many there may be."""
+
+    of_address: int
+    of_all: int
 
 
 class Tickets:
@@ -32,21 +39,17 @@ class Tickets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # leaf; guards both tables
-        self._tickets: OrderedDict[bytes, _Ticket] = OrderedDict()  # key: fingerprint; oldest first
+        self._tickets: OrderedDict[bytes, Ticket] = OrderedDict()  # key: fingerprint; oldest first
         self._of_group: dict[str, OrderedDict[bytes, None]] = {}  # fingerprints; oldest first
 
     def issue(self, fingerprint: bytes, group: str) -> bytes:
         """A new ticket of this identity, which comes from ``group``, in place of any other."""
-        ticket = _Ticket(secrets.token_bytes(protocol_limits.NONCE_BYTES), group)
+        ticket = Ticket(secrets.token_bytes(protocol_limits.NONCE_BYTES), group)
         with self._lock:
             self._drop_locked(fingerprint)
-            held = self._of_group.setdefault(group, OrderedDict())
-            if len(held) >= limits.TICKETS_OF_ADDRESS:
-                self._drop_locked(next(iter(held)))
-            elif len(self._tickets) >= limits.TICKETS:
-                self._drop_locked(next(iter(self._tickets)))
-            self._tickets[fingerprint] = ticket
-            self._of_group.setdefault(group, held)[fingerprint] = None
+            if (oldest := self._too_many_locked(group)) is not None:
+                self._drop_locked(oldest)
+            self._keep_locked(fingerprint, ticket)
         return ticket.value
 
     def take(self, sid: bytes, name: bytes) -> bytes | None:
@@ -57,22 +60,39 @@ class Tickets:
         """
         with self._lock:
             all_of_them = list(self._tickets.items())
-        found = None
+        named, found = link.ticket_namer(sid), None
         for fingerprint, ticket in all_of_them:
-            if hmac.compare_digest(link.ticket_name(sid, ticket.value), name):
+            if hmac.compare_digest(named(ticket.value), name):
                 found = fingerprint, ticket
-        if found is None:
-            return None
-        with self._lock:  # of two who come with it at once, one has it
-            if self._tickets.get(found[0]) is not found[1]:
-                return None
-            self._drop_locked(found[0])
-        return found[0]
+        return found[0] if found is not None and self._use(*found) else None
+
+    def _use(self, fingerprint: bytes, ticket: Ticket) -> bool:
+        """Of two who come with it at once, one has it."""
+        with self._lock:
+            if self._tickets.get(fingerprint) is not ticket:
+                return False
+            self._drop_locked(fingerprint)
+        return True
 
     def forget(self, fingerprint: bytes) -> None:
         """It has no session any more."""
         with self._lock:
             self._drop_locked(fingerprint)
+
+    def _too_many_locked(self, group: str) -> bytes | None:
+        """Whose ticket goes for one more of ``group``: the oldest of that, or of all."""
+        held = self._of_group.get(group, ())
+        if len(held) >= self._bounds.of_address:
+            return next(iter(held))
+        return next(iter(self._tickets)) if len(self._tickets) >= self._bounds.of_all else None
+
+    @property
+    def _bounds(self) -> Bounds:
+        return Bounds(limits.TICKETS_OF_ADDRESS, limits.TICKETS)
+
+    def _keep_locked(self, fingerprint: bytes, ticket: Ticket) -> None:
+        self._tickets[fingerprint] = ticket
+        self._of_group.setdefault(ticket.group, OrderedDict())[fingerprint] = None
 
     def _drop_locked(self, fingerprint: bytes) -> None:
         ticket = self._tickets.pop(fingerprint, None)

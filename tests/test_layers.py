@@ -250,7 +250,7 @@ INNER: dict[str, str] = {
         broadcast
         rooms listener http
         admission auth banner bans churn expiry member rate_limits signals throttle tickets
-        client_address private threads limits
+        budget client_address private threads limits
     """,
     "server.cluster": """
         writer

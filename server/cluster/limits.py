@@ -6,7 +6,7 @@ have shorter ones.
 
 from __future__ import annotations
 
-from server.limits import CONNECTIONS
+from server.limits import CONNECTIONS, CONNECTIONS_OF_ADDRESS
 
 # Calls that wait for the engine: more than there are members that wait for an answer each, and
 # those whose lines come in a burst.
@@ -31,3 +31,17 @@ ENGINE_PAUSE = 0.05
 ENGINE_PAUSE_MOST = 1.0
 ENGINE_LOGIN_PAUSE = 30.0
 ENGINE_STOP_SECONDS = 2.0
+
+# Tickets in all: with as many as four full servers have, a `hello` that shows one costs 5 ms of
+# hashes, and 12 ms with 40,000. Whoever has lost one waits like a stranger, no more.
+TICKETS = 4 * CONNECTIONS
+TICKETS_OF_ADDRESS = 4 * CONNECTIONS_OF_ADDRESS
+# How often a change of a table is decided again, because another server's came in between.
+TABLE_TRIES = 16
+# How long somebody waits to be told of a change that the engine has, before the table is read.
+TABLE_SECONDS = 0.2
+# What is spent is told this late at most; of so many addresses and identities at a time, which is
+# ten thousand posts a second. A server that comes later reads what was told for so long.
+LEDGER_SECONDS = 0.1
+LEDGER_KEYS = 1024
+LEDGER_WINDOW = 120.0
