@@ -9,7 +9,7 @@ PORT   ?= 10000
 NAME   ?= $(USER)
 SOURCES := cmd_chat.py cli settings i18n protocol transport server client
 
-.PHONY: setup serve connect test test-elsewhere test-lowest lint types measures picture soak bench bench-all pyz pyz-all man i18n release-check terminals fronts networks autobahn windows platforms clean
+.PHONY: setup serve cluster connect test test-elsewhere test-lowest lint types measures picture soak bench bench-all pyz pyz-all man i18n release-check terminals fronts networks autobahn windows platforms clean
 
 # What chatting needs. The sources are compiled ahead, since running writes nothing. A Python that is
 # too old says so itself, where pip would list hundreds of versions that do not fit; what such a one, or
@@ -24,6 +24,10 @@ $(VENV)/ready: requirements.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
+$(VENV)/ready-cluster: requirements-cluster.txt $(VENV)/ready
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
+	@touch $@
+
 $(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
@@ -34,6 +38,10 @@ serve: setup
 	@password=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(12))'); \
 	echo "Password (shown only once): $$password"; \
 	ADMIN_PASSWORD="$$password" CMD_CHAT_RUN=make exec $(PY) cmd_chat.py serve $(HOST) $(PORT)
+
+# The same with two servers that share an engine, which is started, too: redis-server or valkey-server.
+cluster: setup $(VENV)/ready-cluster
+	@$(PY) -B -m tools.cluster $(PORT)
 
 # Also ROOM=team, and anything else in ARGS="--renderer minimal". It never fails: what was wrong
 # has been said, and make would only add that there was something.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bench import tables
 from bench.load import interleaved, median_ratio
 from bench.members import Secrets, newcomer
-from bench.servers import Process, three_servers
+from bench.servers import Nodes, Process, three_servers
 from bench.wire import Loop
 
 TARGET = 4.0
@@ -32,7 +32,7 @@ class Logins(NamedTuple):
 class Door:
     """Where people come in one after the other, and stay."""
 
-    def __init__(self, loop: Loop, server: Process, shared: Secrets) -> None:
+    def __init__(self, loop: Loop, server: Process | Nodes, shared: Secrets) -> None:
         self.server, self._loop, self._shared = server, loop, shared
         self._number = 0
         self.enter(1, 1)  # what is made only once

@@ -16,7 +16,7 @@ import re
 from collections import deque
 from itertools import cycle
 
-from bench.servers import PASSWORD, Process
+from bench.servers import PASSWORD, Nodes, Process
 from bench.wire import Channel, Loop, frame
 from client.encryption.encryption import Encryption
 from protocol import frames, limits, pake
@@ -298,7 +298,7 @@ class Crowd:
     def __init__(
         self,
         loop: Loop,
-        server: Process,
+        server: Process | Nodes,
         shared: Secrets,
         size: int,
         senders: int,
@@ -367,9 +367,11 @@ def _let_in(loop: Loop, comers: list[Talker]) -> None:
     comers.clear()
 
 
-def newcomer(loop: Loop, server: Process, shared: Secrets, number: int, room: str) -> Talker:
+def newcomer(
+    loop: Loop, server: Process | Nodes, shared: Secrets, number: int, room: str
+) -> Talker:
     """A member, or a user of the reference, with a nickname and an address by ``number``."""
-    nick = f"user{number:05}"
+    nick, here = f"user{number:05}", server.at(number)
     if server.chat:
-        return Member(loop, server, shared, nick, room, address(number))
-    return User(loop, server, nick, room, address(number))
+        return Member(loop, here, shared, nick, room, address(number))
+    return User(loop, here, nick, room, address(number))

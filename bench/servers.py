@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tools.certificate import write
+from tools.engine_process import EngineProcess, Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "marsh violin seventh oar"
@@ -23,7 +24,7 @@ LOOSE = {
     "HEARTBEAT_INTERVAL": "3600",
     "HEARTBEAT_TIMEOUT": "7200",
 }
-_SETTINGS = ("CLIENT_", "SERVER_", "ADMIN_", "SSL_", "MAX_", "RATE_", "HEARTBEAT_")
+_SETTINGS = ("CLIENT_", "SERVER_", "ADMIN_", "SSL_", "MAX_", "RATE_", "HEARTBEAT_", "BACKEND_")
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -54,6 +55,10 @@ class Process:
         """CPU seconds so far."""
         return cpu_of(self.pid)
 
+    def at(self, number: int) -> Process:
+        """Where the client with this number connects to."""
+        return self
+
     def status(self, field: str) -> int:
         """A number of /proc/PID/status: VmRSS (KB), Threads."""
         text = Path(f"/proc/{self.pid}/status").read_text()
@@ -76,6 +81,28 @@ class Process:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+class Nodes:
+    """Several servers that are one, and their engine; what is used of ``Process``."""
+
+    chat, tls = True, False
+
+    def __init__(self, nodes: Sequence[Process], engine: EngineProcess) -> None:
+        self.name = f"{len(nodes)} nodes, {engine.kind.name}"
+        self.nodes, self.engine = nodes, engine
+
+    def cpu(self) -> float:
+        """CPU seconds so far, of all of them and the engine."""
+        return sum(node.cpu() for node in self.nodes) + self.engine_cpu()
+
+    def engine_cpu(self) -> float:
+        """The engine's part."""
+        return cpu_of(self.engine.pid)
+
+    def at(self, number: int) -> Process:
+        """Clients are spread evenly."""
+        return self.nodes[number % len(self.nodes)]
 
 
 @contextlib.contextmanager
@@ -140,6 +167,16 @@ def reference_server(cert: str) -> Iterator[Process]:
         yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def several_nodes(kind: Kind, count: int = 2) -> Iterator[Nodes]:
+    """So many of CMD CHAT's servers, on an engine of their own."""
+    with contextlib.ExitStack() as stack:
+        engine = stack.enter_context(EngineProcess(kind))
+        backend = {"BACKEND_URL": engine.url}
+        nodes = [stack.enter_context(chat_server(settings=backend)) for _ in range(count)]
+        yield Nodes(nodes, engine)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 from unittest import mock
 
 from client import events, messages
@@ -120,6 +120,9 @@ class _Lane:
         return self.arrived_to - self.passed if self.lag else len(self.held)
 
 
+Lanes = tuple[_Lane, _Lane]  # up and down
+
+
 class Road:
     """One client's way to the server; ``port`` is where it connects to."""
 
@@ -127,7 +130,7 @@ class Road:
         self._network, self._target = network, target
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.listener.getsockname()[1])
-        self.connections: list[tuple[_Lane, _Lane]] = []
+        self.connections: list[Lanes] = []
         self.coming: list[Fault] = []  # for the next connection, from its first byte on
         self.frozen_until = self.away_until = 0.0
         self.lag = 0.0  # seconds that everything takes, in each direction of coming connections
@@ -135,6 +138,10 @@ class Road:
     def arm(self, fault: Fault, coming: bool = False) -> None:
         """``fault`` is to happen to the connection of now, or to the ``coming`` one."""
         self._network.order(functools.partial(self._arm, fault, coming))
+
+    def arm_all(self, fault: Fault) -> None:
+        """As ``arm``, for all connections of now."""
+        self._network.order(functools.partial(self._arm_all, fault))
 
     def freeze(self) -> None:
         """Nothing passes until ``thaw``."""
@@ -161,6 +168,11 @@ class Road:
         lane = self.connections[-1][0 if fault.up else 1]
         self._network.add_fault(lane, lane.passed + fault.after, fault)
 
+    def _arm_all(self, fault: Fault) -> None:
+        for pair in self.connections:
+            lane = pair[0 if fault.up else 1]
+            self._network.add_fault(lane, lane.passed + fault.after, fault)
+
     def _set_frozen(self, until: float) -> None:
         self.frozen_until = until
 
@@ -177,7 +189,7 @@ class Road:
                 lane.faults.clear()
                 lane.quiet_until, lane.shaped = 0.0, None
 
-    def accept(self) -> tuple[_Lane, _Lane] | None:
+    def accept(self) -> Lanes | None:
         """The connection that is tried, or None if there is to be none."""
         near = self.listener.accept()[0]
         far = socket.socket()
@@ -200,6 +212,9 @@ class Road:
         self.coming.clear()
         self.connections.append(pair)
         return pair
+
+
+RoadType = TypeVar("RoadType", bound=Road)
 
 
 class Network:
@@ -231,7 +246,10 @@ class Network:
 
     def road(self, port: int) -> Road:
         """Another client's way to the server at ``port``."""
-        road = Road(self, port)
+        return self.add(Road(self, port))
+
+    def add(self, road: RoadType) -> RoadType:
+        """A road that was made for this network."""
         self.order(functools.partial(self._open, road))
         return road
 
@@ -253,7 +271,7 @@ class Network:
     def add_fault(self, lane: _Lane, at: int, fault: Fault) -> None:
         heapq.heappush(lane.faults, (at, next(self._numbers), fault))
 
-    def end(self, road: Road, pair: tuple[_Lane, _Lane], reset: bool = False) -> None:
+    def end(self, road: Road, pair: Lanes, reset: bool = False) -> None:
         """The end of a connection, as both of its ends see it."""
         road.connections.remove(pair)
         for sock in (pair[0].source, pair[1].source):
@@ -304,7 +322,7 @@ class Network:
         for order in orders:
             order()
 
-    def _take(self, pair: tuple[_Lane, _Lane], sock: Any, mask: int) -> None:
+    def _take(self, pair: Lanes, sock: Any, mask: int) -> None:
         for lane in pair:
             if lane.source is sock and mask & selectors.EVENT_READ:
                 try:
@@ -316,7 +334,7 @@ class Network:
             elif lane.target is sock and mask & selectors.EVENT_WRITE:
                 lane.blocked = False
 
-    def _look_at(self, road: Road, pair: tuple[_Lane, _Lane], now: float) -> float:
+    def _look_at(self, road: Road, pair: Lanes, now: float) -> float:
         """Move what can be moved; when to look again at the latest."""
         nearest = float("inf")
         for lane in pair:
@@ -335,7 +353,7 @@ class Network:
             self._want(lane.source, wanted, pair)
         return nearest
 
-    def _want(self, sock: socket.socket, mask: int, pair: tuple[_Lane, _Lane]) -> None:
+    def _want(self, sock: socket.socket, mask: int, pair: Lanes) -> None:
         known = self._selector.get_map().get(sock)
         if known is None and mask:
             self._selector.register(sock, mask, pair)
@@ -345,7 +363,7 @@ class Network:
             self._selector.modify(sock, mask, pair)
 
     def _move(
-        self, road: Road, pair: tuple[_Lane, _Lane], lane: _Lane, now: float
+        self, road: Road, pair: Lanes, lane: _Lane, now: float
     ) -> float:
         while True:
             until = max(lane.quiet_until, road.frozen_until)
@@ -407,7 +425,7 @@ class Network:
                 lane.target.shutdown(socket.SHUT_WR)
 
     def _happen(
-        self, road: Road, pair: tuple[_Lane, _Lane], lane: _Lane, fault: Fault, now: float
+        self, road: Road, pair: Lanes, lane: _Lane, fault: Fault, now: float
     ) -> None:
         self.happened[fault.kind] += 1
         if fault.kind in ("cut", "reset"):
@@ -631,7 +649,7 @@ class Person:
         beside: Sequence[str] = (),
     ) -> None:
         self.group, self.number, self.nick = group, number, f"p{number}"
-        self.road = group.network.road(group.port)
+        self.road = group.road(number)
         self.typed: list[str] = []
         self.records: list[Record] = []
         self.ended = ""
@@ -735,6 +753,9 @@ class Person:
             self.group.changed.notify_all()
 
 
+GroupType = TypeVar("GroupType", bound="Group")
+
+
 class Group:
     """People in one room of one server, each on a road of its own."""
 
@@ -760,7 +781,11 @@ class Group:
         for person in self.people:
             person.road.lag = lag
 
-    def __enter__(self) -> Group:
+    def road(self, number: int) -> Road:
+        """The way of the person with this number."""
+        return self.network.road(self.port)
+
+    def __enter__(self: GroupType) -> GroupType:
         for person in self.people:
             person.connection.start()
         nicks = {person.nick for person in self.people}
@@ -1078,7 +1103,7 @@ def shown(stay: Stay) -> list[Item]:
     return found
 
 
-def wanted(stay: Stay, log: list[dict[str, Any]], tap: Tap, until: int) -> tuple[list[Item], int]:
+def wanted(stay: Stay, log: list[dict[str, Any]], tap: Logs, until: int) -> tuple[list[Item], int]:
     """What the log says that this stay has to show, and how many of it up to number ``until``."""
     names: dict[int, str] = {}
     names_at: dict[int, dict[int, str]] = {}
@@ -1118,11 +1143,27 @@ def check(group: Group, tap: Tap, forgiving: bool) -> Counter[str]:
 
     Nobody may have lost its place unless ``forgiving``.  Raises AssertionError.
     """
-    return _Check(group, tap, forgiving).done()
+    return Check(group, tap, forgiving).done()
 
 
-class _Check:
-    def __init__(self, group: Group, tap: Tap, forgiving: bool) -> None:
+class Logs(Protocol):
+    """What a ``Tap`` has."""
+
+    texts: dict[str, str]
+
+    def log(self, log_id: bytes) -> list[dict[str, Any]]:
+        """All entries that a log ever had."""
+
+    def whispers(self, log_id: bytes) -> list[Whisper]:
+        """What was said privately among the members of a log."""
+
+
+class Check:
+    """``reasons``: why a line may be handed back."""
+
+    reasons: tuple[str, ...] = ("disconnected", "gone", "left_room")
+
+    def __init__(self, group: Group, tap: Logs, forgiving: bool) -> None:
         self.group, self.tap, self.forgiving = group, tap, forgiving
         self.found: Counter[str] = Counter()
         self.stays = {person.number: stays(person) for person in group.people}
@@ -1143,9 +1184,11 @@ class _Check:
         return [stay for each in self.stays[person.number].values() for stay in each]
 
     def demand(self, condition: object, person: Person, what: str) -> None:
+        """Raises AssertionError with what was seen of ``person``."""
         assert condition, f"{self.group.name}: {person.nick}: {what}"[:1000]
 
     def done(self) -> Counter[str]:
+        """Counts of what there was.  Raises AssertionError."""
         for text, number in self.accepted.items():
             assert number == 1, f"{self.group.name}: {text!r} was taken {number} times"
         for person in self.group.people:
@@ -1158,17 +1201,19 @@ class _Check:
         self.found["accepted"] = len(self.accepted)
         return self.found
 
+    def is_wrong(self, event: events.Event) -> bool:
+        """Whether an honest server never brings this about, however bad the network is."""
+        if isinstance(event, events.Warning):
+            return event.code != "unproven"  # cut at that moment, as a guesser would
+        if isinstance(event, events.Error):
+            return event.code not in ("disconnected", "timed_out", "not_open")
+        if isinstance(event, events.Notice):  # struck out
+            return event.text == messages.coming_back("protocol")
+        return isinstance(event, (events.Unreadable, events.Disconnected))
+
     def _quiet(self, person: Person) -> None:
-        """Nothing is wrong with an honest server, however bad the network is."""
         for event in (record.event for record in person.records):
-            bad = isinstance(event, (events.Warning, events.Unreadable, events.Disconnected))
-            if isinstance(event, events.Warning) and event.code == "unproven":
-                bad = False  # cut at that moment, as a guesser would
-            if isinstance(event, events.Error):
-                bad = event.code not in ("disconnected", "timed_out", "not_open")
-            if isinstance(event, events.Notice):  # struck out
-                bad = event.text == messages.coming_back("protocol")
-            self.demand(not bad, person, str(event))
+            self.demand(not self.is_wrong(event), person, str(event))
             if isinstance(event, events.Reconnected):
                 self.found["resumed" if event.resumed else "joined anew"] += 1
                 # Fallen off every log, and nothing asked yet: the server takes it for a new one.
@@ -1190,21 +1235,25 @@ class _Check:
             if not isinstance(event, events.NotSent):
                 continue
             self.found["handed back"] += 1
-            known = event.reason in ("disconnected", "gone", "left_room")
+            known = event.reason in self.reasons
             if event.reason == "stale":  # seven times, where two changes are too many
                 self.found["given back as stale"] += 1
                 known = limits.CHANGES_BEHIND < 10
             self.demand(known, person, str(event))
             if self.accepted[event.text]:
                 self.found["handed back, yet taken"] += 1
-                told = next(
-                    (each.event for each in person.records[index:]
-                     if isinstance(each.event, (events.Reconnected, events.Reconnecting))),
-                    None,
-                )  # fmt: skip
-                lost = isinstance(told, events.Reconnected) and not told.resumed
-                self.demand(event.reason == "disconnected" and lost, person,
+                self.demand(self.is_unknown(event, person.records[index:]), person,
                             f"handed back without need: {event}")  # fmt: skip
+
+    def is_unknown(self, event: events.NotSent, after: Sequence[Record]) -> bool:
+        """Whether nobody could know that the line that was handed back had been taken."""
+        told = next(
+            (each.event for each in after
+             if isinstance(each.event, (events.Reconnected, events.Reconnecting))),
+            None,
+        )  # fmt: skip
+        lost = isinstance(told, events.Reconnected) and not told.resumed
+        return event.reason == "disconnected" and lost
 
     def _transcripts(self, person: Person, room: str) -> None:
         mine = self.stays[person.number][room]

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from tests import left_behind
 from tests.surroundings import is_changing
-from tests.zygote import Forked, may_fork
+from tests.zygote import Constants, Forked, may_fork
 
 try:
     from tests import event_schema
@@ -44,6 +44,13 @@ Event = dict[str, Any]
 P = TypeVar("P", bound="Program")
 
 _GUESTS = count(1)
+_WITH = """
+import json, sys
+from tests.zygote import set_constants
+set_constants(json.loads(sys.argv.pop(1)))
+from cli.run import main
+sys.exit(main())
+"""
 _LOOSE = {"MAX_MESSAGES_PER_WINDOW": "100000"}
 
 
@@ -62,7 +69,7 @@ class Program:
     """One process of the program; its standard output and standard error are read as they come.
 
     ``command`` is the whole command line; by default, ``arguments`` of ``program``.  ``before`` is
-    put in front of it.
+    put in front of it.  ``constants``: of its modules, which get these values.
     """
 
     def __init__(
@@ -75,14 +82,18 @@ class Program:
         program: Path = PROGRAM,
         cwd: Path | None = None,
         stdout: int = subprocess.PIPE,
+        constants: Constants | None = None,
     ) -> None:
+        if constants is not None and not may_fork(environment(env)):
+            command = [sys.executable, "-c", _WITH, json.dumps(constants), *arguments]
+            env = {**(env or {}), "PYTHONPATH": str(ROOT)}
         self.command = [*before, *(command or [sys.executable, str(program), *arguments])]
         whole, folder = environment(env), cwd or Path(__file__).parent
         self.process: subprocess.Popen[bytes] | Forked
         if program == PROGRAM and not command and not before and may_fork(whole):
             self.process = Forked(
                 arguments, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE,
-                env=whole, cwd=folder,
+                env=whole, cwd=folder, constants=constants,
             )  # fmt: skip
         else:
             self.process = subprocess.Popen(

@@ -30,6 +30,20 @@ ROOT = Path(__file__).resolve().parent.parent
 _REQUEST_BYTES = 64 * 1024
 # Python reads these when it starts, before anything of ours.
 _AT_START = ("PYTHON", "LC_", "LANG")
+# What one of several servers imports besides, and nobody else may.
+_OF_A_NODE = ("server.cluster.services",)
+
+Constants = Mapping[str, Mapping[str, float]]
+
+
+def set_constants(constants: Constants) -> None:
+    """Give constants of modules another value, by module and name: times that are too long for
+    tests, and that are no settings."""
+    for module, values in constants.items():
+        found = importlib.import_module(module)
+        for name, value in values.items():
+            assert hasattr(found, name), f"{module} has no {name}"
+            setattr(found, name, value)
 
 
 def may_fork(env: Mapping[str, str]) -> bool:
@@ -54,10 +68,12 @@ class Forked:
         env: Mapping[str, str],
         cwd: Path,
         terminal: bool = False,
+        constants: Constants | None = None,
     ) -> None:
         """``stdin``, ``stdout`` and ``stderr``: a descriptor, or ``subprocess.PIPE``.
 
-        ``terminal``: standard input is a terminal, and becomes the controlling one.
+        ``terminal``: standard input is a terminal, and becomes the controlling one.  ``constants``:
+        see ``set_constants``.
         """
         self.returncode: int | None = None
         self.stdin: IO[bytes] | None = None
@@ -74,8 +90,9 @@ class Forked:
                 theirs.append(other)
                 setattr(self, name, open(own, "wb" if name == "stdin" else "rb", buffering=0))
             words = [str(ROOT / "cmd_chat.py"), *arguments]
-            request = {"argv": words, "env": dict(env), "cwd": str(cwd), "terminal": terminal}
-            self.pid = _zygote().fork(request, theirs)
+            request = {"argv": words, "env": dict(env), "cwd": str(cwd), "terminal": terminal,
+                       "constants": constants or {}}  # fmt: skip
+            self.pid = _zygote(_OF_A_NODE if constants is not None else ()).fork(request, theirs)
         finally:
             for fd in theirs:
                 os.close(fd)
@@ -112,12 +129,12 @@ class Forked:
 class _Zygote:
     """The process that forks; it ends with this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
         left_behind.adopt()  # what it forks becomes ours: we can wait for it as for a child
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-B", "-m", "tests.zygote", str(theirs.fileno())],
+                [sys.executable, "-B", "-m", "tests.zygote", str(theirs.fileno()), *modules],
                 cwd=ROOT,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -135,13 +152,14 @@ class _Zygote:
         self._process.wait()
 
 
-_made: list[_Zygote] = []
+_made: dict[Sequence[str], _Zygote] = {}
 
 
-def _zygote() -> _Zygote:
-    if not _made:
-        _made.append(_Zygote())
-    return _made[0]
+def _zygote(modules: Sequence[str]) -> _Zygote:
+    """The one that has these modules besides those that all have."""
+    if modules not in _made:
+        _made[modules] = _Zygote(modules)
+    return _made[modules]
 
 
 # The other side
@@ -186,6 +204,7 @@ def _become(request: dict[str, Any], fds: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(request["env"])
     random.seed()
+    set_constants(request["constants"])
     sys.stdin = open(0, encoding=sys.stdin.encoding, errors="surrogateescape", closefd=False)
     sys.stdout = open(1, "w", encoding=sys.stdout.encoding, closefd=False)
     sys.stderr = open(2, "w", encoding=sys.stderr.encoding, errors="backslashreplace",
@@ -198,7 +217,8 @@ def _main() -> None:
     from cli.run import main
 
     # All that a run may import; what it would not, costs nothing but memory.
-    for name in ("client.app", "client.fullscreen.screen", "client.token", "server.app"):
+    usual = ("client.app", "client.fullscreen.screen", "client.token", "server.app")
+    for name in (*usual, *sys.argv[2:]):
         importlib.import_module(name)
     argv = _serve(socket.socket(fileno=int(sys.argv[1])))
     if argv is not None:

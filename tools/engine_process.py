@@ -162,7 +162,7 @@ class EngineProcess:
              "--appendonly", "no", "--dir", str(self.folder), "--loglevel", "warning",
              "--logfile", "log", *self._options],
             cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,  # a terminal's Ctrl-C is not for it
         )  # fmt: skip
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end and self._process.poll() is None:

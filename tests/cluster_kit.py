@@ -1,0 +1,251 @@
+"""Several servers and their engine, under a test's control; and what the engine was told.
+
+Each node reaches the engine by a ``Road`` of its own, and so it can be cut off, slowed down, or
+lose an answer.  Nodes are processes with short times, which are no settings (``QUICK``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from unittest import mock
+
+from client.encryption.posts import SealedPost
+from client.outbox import Line
+from protocol.keys import to_text
+from tests.faults import Network, Whisper
+from tests.processes import Server, stop_process
+from tests.wire import PASSWORD
+from tools.engine_process import EngineProcess, Kind, Monitor, free_port, seen
+
+PREFIX = "cc:"
+
+# A fifth to a tenth of what they are: two nodes that differ in them do not understand each other.
+QUICK: dict[str, dict[str, float]] = {
+    "server.cluster.limits": {
+        "ENGINE_CONNECT_SECONDS": 0.5,
+        "ENGINE_REPLY_SECONDS": 0.5,
+        "ENGINE_SECONDS": 1.0,
+        "ENGINE_UNKNOWN_SECONDS": 3.0,
+        "ENGINE_RETRY_SECONDS": 0.3,
+        "ENGINE_PAUSE_MOST": 0.2,
+        "ENGINE_STOP_SECONDS": 0.5,
+    },
+}
+
+
+class Node:
+    """One server, which can be killed, stopped and started again at the same port."""
+
+    def __init__(self, network: Network, engine_port: int, settings: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.road = network.road(engine_port)
+        self._settings = {
+            "ADMIN_PASSWORD": PASSWORD,
+            "BACKEND_URL": f"redis://127.0.0.1:{self.road.port}/0",
+            **settings,
+        }
+        self.server: Server | None = None
+        self.is_stopped = self.is_leaving = False
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it runs, as far as this test knows."""
+        return self.server is not None and not self.is_stopped and not self.is_leaving
+
+    def start(self) -> None:
+        """Start it, if it does not run."""
+        if self.server is None:
+            self.server = Server(self._settings, port=self.port, constants=QUICK)
+
+    def stop(self) -> None:
+        """SIGSTOP: it does nothing, and does not know it."""
+        if self.server is not None and not self.is_stopped:
+            stop_process(self.server)
+            self.is_stopped = True
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        if self.server is not None and self.is_stopped:
+            self.server.signal(signal.SIGCONT)
+        self.is_stopped = False
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.server is not None:
+            self.server.kill()
+            self.server, self.is_stopped, self.is_leaving = None, False, False
+
+    def leave(self) -> None:
+        """SIGTERM; returns at once."""
+        assert self.server is not None
+        self.server.signal(signal.SIGTERM)
+        self.is_leaving = True
+
+    def again(self) -> None:
+        """Start it, once it has ended by itself."""
+        if self.server is not None:
+            self.server.end()
+            self.kill()
+        self.start()
+
+    def end(self) -> int:
+        """SIGTERM; its exit status."""
+        assert self.server is not None
+        self.go_on()
+        self.server.signal(signal.SIGTERM)
+        status = self.server.end()
+        self.kill()
+        return status
+
+
+class Cluster:
+    """An engine and its nodes.  A context manager; ``nodes`` run when it is entered."""
+
+    def __init__(
+        self, kind: Kind, size: int, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.network = Network()
+        self.engine = EngineProcess(kind)
+        self.tap = EngineTap()
+        self.nodes = [Node(self.network, self.engine.port, settings or {}) for _ in range(size)]
+        self._monitor: Monitor | None = None
+
+    def __enter__(self) -> Cluster:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.network)
+            stack.enter_context(self.engine)
+            self._watch()
+            stack.callback(self._watch_no_more)
+            for node in self.nodes:
+                stack.callback(node.kill)
+                node.start()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    def restart(self) -> None:
+        """The engine ends in the midst of it all, and comes back with nothing."""
+        for node in self.nodes:
+            node.road.close()
+        self.network.obeyed()
+        self._watch_no_more()  # so nobody knows more of what it has done than the tap does
+        self.engine.kill()
+        self.engine.start()
+        self._watch()
+        for node in self.nodes:
+            node.road.heal()
+
+    def level(self) -> None:
+        """Wait until the tap knows all that the engine has done."""
+        assert self._monitor is not None
+        self._monitor.level()
+
+    def keys(self) -> dict[str, int]:
+        """What is in the engine, and in how many milliseconds each ends; -1: never."""
+        names = [name.decode() for name in self.engine.ask("KEYS", f"{PREFIX}*")]
+        return {name: int(self.engine.ask("PTTL", name)) for name in names}
+
+    def _watch(self) -> None:
+        self._monitor = Monitor(self.engine, self.tap.take)
+
+    def _watch_no_more(self) -> None:
+        if self._monitor is not None:
+            with contextlib.suppress(OSError):
+                self._monitor.level()
+            self._monitor.close()
+            self._monitor = None
+
+
+class EngineTap:
+    """Copies of all logs as the engine's scripts write them, and which text is in which box."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}  # key: signature of the box
+        self._logs: dict[bytes, list[dict[str, Any]]] = defaultdict(list)  # key: log id
+        self._whispers: dict[bytes, list[Whisper]] = defaultdict(list)
+        self._current: dict[bytes, bytes] = {}  # key: a room's part of its keys; its log id
+
+    def log(self, log_id: bytes) -> list[dict[str, Any]]:
+        """All entries that a log ever had, as members see them."""
+        return self._logs[log_id]
+
+    def whispers(self, log_id: bytes) -> list[Whisper]:
+        """What was said privately among the members of a log."""
+        return self._whispers[log_id]
+
+    def take(self, line: bytes) -> None:
+        """A line of the engine's MONITOR."""
+        if b" lua] " not in line[:40]:
+            return
+        command = seen(line)
+        assert command is not None, line
+        words = command.words
+        key = words[1] if len(words) > 1 else b""
+        if not key.startswith(PREFIX.encode()) or b":room:" not in key:
+            return
+        what = words[0].upper()
+        if what == b"HSET" and key.endswith(b":state"):
+            fields = dict(zip(words[2::2], words[3::2], strict=True))
+            if b"log" in fields:
+                self._current[key.removesuffix(b":state")] = bytes.fromhex(fields[b"log"].decode())
+        elif what == b"XADD":
+            at = next(place for place, word in enumerate(words[2:], 2) if b"-" in word)
+            fields = dict(zip(words[at + 1 :: 2], words[at + 2 :: 2], strict=True))
+            self._take_entry(key, int(words[at].partition(b"-")[0]), fields)
+
+    def _take_entry(self, key: bytes, number: int, fields: dict[bytes, bytes]) -> None:
+        if key.endswith(b":log"):
+            log = self._current[key.removesuffix(b":log")]
+            self._logs[log].append(_entry(number, fields))
+            return
+        room, private, target = key.rpartition(b":p:")
+        sender = int(fields[b"s"]) if private else 0
+        if sender:
+            log = self._current[room]
+            sig = json.loads(b'{"number":0' + fields[b"e"])["box"]["sig"]
+            self._whispers[log].append(
+                Whisper(log, int(target), sender, sig, int(fields[b"a"]))
+            )
+
+    @contextlib.contextmanager
+    def sealing(self) -> Iterator[None]:
+        """While this lasts, the text of each line that a client of this process seals is kept."""
+        seal = Line.seal
+
+        def seal_line(line: Line, ref: int, at: int, sealed: SealedPost) -> None:
+            self.texts[to_text(sealed.box.sig)] = line.text
+            seal(line, ref, at, sealed)
+
+        with mock.patch.object(Line, "seal", seal_line):
+            yield
+
+
+def _entry(seq: int, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """An entry of a log as members see it, as far as a check needs it."""
+    kind = fields[b"k"]
+    if kind == b"p":
+        found: dict[str, Any] = json.loads(b'{"type":"posted","seq":%d%b' % (seq, fields[b"e"]))
+        return found
+    member = int(fields[b"s"])
+    nick = json.loads(fields[b"n"]) if b"n" in fields else ""
+    if kind == b"j":
+        return {"type": "joined", "seq": seq, "member": {"id": member, "nick": nick}}
+    name = {b"l": "left", b"n": "renamed", b"r": "rejoined"}[kind]
+    return {"type": name, "seq": seq, "id": member, "nick": nick}
+
+
+def texts_of(tap: EngineTap, logs: Sequence[bytes]) -> list[str]:
+    """What was taken, in the order in which it was."""
+    return [
+        tap.texts[entry["box"]["sig"]]
+        for log in logs
+        for entry in tap.log(log)
+        if entry["type"] == "posted"
+    ]
