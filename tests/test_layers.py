@@ -253,10 +253,11 @@ INNER: dict[str, str] = {
         budget client_address private threads limits
     """,
     "server.cluster": """
-        writer
+        writer calls
+        scripts
         script
-        engine
-        limits
+        engine keys replies
+        reply_values limits
     """,
     "client.programs": """
         send tail

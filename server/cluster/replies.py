@@ -1,0 +1,508 @@
+"""What the scripts answer: one function each, which trusts no shape and no length.
+
+The first element is a word; what comes after it depends on that.  Who is fenced, and whose engine
+has forgotten everything, gets an exception instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from server.cluster import reply_values as values
+from server.cluster.reply_values import BadReply
+
+
+class Forgotten(Exception):
+    """The engine has another epoch, or none: everything that was known of it is over."""
+
+
+class NodeFenced(Exception):
+    """This node was given up by another one, under this name."""
+
+
+class SessionFenced(Exception):
+    """The session is another node's, or over."""
+
+
+_FENCES = {b"FORGOTTEN": Forgotten, b"FENCED_NODE": NodeFenced, b"FENCED": SessionFenced}
+
+
+class ScriptOutcome(NamedTuple):
+    """A word alone, or with a number whose meaning the call's reader tells."""
+
+    word: str
+    number: int = 0
+
+
+class PostOutcome(NamedTuple):
+    """OK (with ``seq``; 0 for a private post), STALE, GONE, FULL, UNEXPECTED, AGAIN, REPEATED.
+
+    ``encoded`` is the frame for the client: what is kept as the answer to its ``ref``; empty for
+    UNEXPECTED (which is a strike, and nothing is kept) and where none is to be given again.
+    ``token_id`` is that of ``minted``, with AGAIN.
+    """
+
+    word: str
+    seq: int
+    encoded: bytes
+    token_id: str = ""
+
+
+class NickOutcome(NamedTuple):
+    """OK, AGAIN or TAKEN, LOST (``nicks``: of those who have it; ``away_ms``: the last one's).
+
+    let_in: also FULL, DISPLACED, AGAIN (there is a session of that identity), TOKEN
+    (``fingerprints`` of those who came in with that token); OK has ``number`` n.  rename: also
+    GONE, REPEATED; OK has ``number`` seq, and ``encoded`` as ``PostOutcome``.
+    """
+
+    word: str
+    number: int = 0
+    nicks: tuple[str, ...] = ()
+    away_ms: int = 0
+    fingerprints: tuple[str, ...] = ()
+    encoded: bytes = b""
+
+
+class MemberRow(NamedTuple):
+    """A member in a roster; the oldest come first."""
+
+    id: int
+    joined: int
+    fingerprint: str
+    nick: str
+    bundle: bytes
+
+
+class EnterOutcome(NamedTuple):
+    """OK or IN (it is in there; what follows is how), or the word of a refusal.
+
+    Refusals: ROOM_FULL, FULL (rooms), MANY (rooms of one), GONE (not in the room to be left),
+    AGAIN (``encoded`` is the answer), REPEATED.  ``roster`` is as of ``seq``, empty unless asked
+    for; ``first`` is the number of the log's first entry (``seq`` + 1 if there is none).
+    """
+
+    word: str
+    member_id: int = 0
+    joined: int = 0
+    number: int = 0
+    log_id: str = ""
+    name: str = ""
+    seq: int = 0
+    first: int = 0
+    roster: tuple[MemberRow, ...] = ()
+    encoded: bytes = b""
+
+
+class RoomState(NamedTuple):
+    """A room: what frames call it, its log id (hex), name, log, roster (as in EnterOutcome)."""
+
+    number: int
+    log_id: str
+    name: str
+    seq: int
+    first: int
+    roster: tuple[MemberRow, ...]
+
+
+class StayState(NamedTuple):
+    """A session's place in a room.
+
+    ``ref`` is the request by which it came (0: none), ``private_number`` the last one given in its
+    own queue, ``posted`` epoch and n of its last post.
+    """
+
+    room: str
+    member_id: int
+    ref: int
+    number: int
+    log_id: str
+    name: str
+    joined: int
+    first: int
+    seq: int
+    private_number: int
+    behind: bool
+    posted: tuple[int, int]
+
+
+class SessionState(NamedTuple):
+    """OK, NONE (there is no session) or DISPLACED (nor may be); take_over: also CHANGED.
+
+    ``node`` is "" while its connection is lost, since ``lost_at`` (ms of the engine's clock, or
+    None); ``age_ms`` is how long ago that is.  ``taken`` is the highest ref.
+    """
+
+    word: str
+    n: int = 0
+    node: str = ""
+    nick: str = ""
+    token: str = ""
+    pinned: bool = False
+    group: str = ""
+    sign: str = ""
+    taken: int = 0
+    lost_at: int | None = None
+    age_ms: int = 0
+    stays: tuple[StayState, ...] = ()
+
+
+class NodeRow(NamedTuple):
+    """A node; one that is not alive has no lease, or is being marked."""
+
+    node: str
+    alive: bool
+
+
+class SessionRow(NamedTuple):
+    """A session as the console shows it; ``lost_at`` as in ``SessionState``."""
+
+    nick: str
+    lost_at: int | None
+    token: str
+    sign: str
+    group: str
+    fingerprint: str
+    n: int
+    rooms: tuple[str, ...]
+
+
+class TableState(NamedTuple):
+    """A replicated table: its count of changes, the engine's time (ms), and what is in it."""
+
+    version: int
+    now_ms: int
+    items: tuple[tuple[str, str], ...]
+
+
+class Registered(NamedTuple):
+    """OK, KEY (``detail`` is the key to be used) or CHANGED (``detail``: format, password, limits).
+
+    ``fresh``: this node has begun the epoch, and everything is empty.
+    """
+
+    word: str
+    epoch: str = ""
+    fresh: bool = False
+    detail: str = ""
+
+
+# One function for each script
+
+
+def register(raw: object) -> Registered:
+    """See ``Registered``.  Raises BadReply only: there is no fence before it."""
+    word, rest = _word(raw, "OK", "KEY", "CHANGED")
+    if word == "OK":
+        epoch, fresh = values.fixed(rest, 2)
+        return Registered(word, values.text(epoch), values.flag(fresh))
+    return Registered(word, detail=values.text(values.fixed(rest, 1)[0]))
+
+
+def renew(raw: object) -> tuple[NodeRow, ...]:
+    """All nodes."""
+    rows = values.rows(_word(raw, "OK")[1], 2)
+    return tuple(NodeRow(values.text(node), values.flag(alive)) for node, alive in rows)
+
+
+def mark(raw: object) -> ScriptOutcome:
+    """OK with how many sessions are left to be marked; LEASED: that node is alive."""
+    return _counted(raw, "OK", "LEASED")
+
+
+def retire(raw: object) -> ScriptOutcome:
+    """OK with how many sessions are left to be marked as lost."""
+    return _counted(raw, "OK")
+
+
+def look(raw: object) -> SessionState:
+    """OK, NONE or DISPLACED."""
+    return _session(raw, "OK", "NONE", "DISPLACED")
+
+
+def take_over(raw: object) -> SessionState:
+    """OK, with everything as it is from now on; or CHANGED, or NONE: look again."""
+    return _session(raw, "OK", "CHANGED", "NONE")
+
+
+def let_in(raw: object) -> NickOutcome:
+    """See ``NickOutcome``."""
+    word, rest = _word(raw, "OK", "AGAIN", "TOKEN", "FULL", "DISPLACED", "TAKEN", "LOST")
+    if word == "OK":
+        return NickOutcome(word, values.number(values.fixed(rest, 1)[0]))
+    if word == "TOKEN":
+        return NickOutcome(word, fingerprints=tuple(map(values.hexadecimal, rest)))
+    return _nick_taken(word, rest)
+
+
+def lost(raw: object) -> ScriptOutcome:
+    """OK, with the time (ms of the engine's clock)."""
+    return _counted(raw, "OK")
+
+
+def end(raw: object) -> ScriptOutcome:
+    """OK; NONE or CHANGED: there is no such session, or it is not as was said."""
+    return _counted(raw, "OK", "NONE", "CHANGED")
+
+
+def sweep(raw: object) -> tuple[int, int | None]:
+    """How many were ended; ms until the next grace is over (0: there are more), or None."""
+    ended, left = values.fixed(_word(raw, "OK")[1], 2)
+    return values.number(ended), None if left == -1 else values.number(left)
+
+
+def make_room(raw: object) -> bool:
+    """Whether there is room for one now."""
+    return _counted(raw, "OK", "NONE").word == "OK"
+
+
+def renew_sessions(raw: object) -> tuple[str, ...]:
+    """Those (their fingerprints) that are not this node's any more."""
+    return tuple(map(values.hexadecimal, _word(raw, "OK")[1]))
+
+
+def answer(raw: object) -> PostOutcome:
+    """OK; AGAIN (it was kept already), REPEATED (it is not known any more)."""
+    return _answered(raw, "OK")
+
+
+def minted(raw: object) -> ScriptOutcome:
+    """OK; NONE: there was no such answer."""
+    return _counted(raw, "OK", "NONE")
+
+
+def enter(raw: object) -> EnterOutcome:
+    """See ``EnterOutcome``."""
+    words = ("OK", "IN", "ROOM_FULL", "FULL", "MANY", "GONE", "AGAIN", "REPEATED")
+    word, rest = _word(raw, *words)
+    if word in ("AGAIN", "REPEATED", "GONE"):
+        return EnterOutcome(word, encoded=values.raw(rest[0]) if rest else b"")
+    if word not in ("OK", "IN"):
+        return EnterOutcome(word)
+    member_id, joined, *room = values.fixed(rest, 8)
+    state = _room(room)
+    return EnterOutcome(
+        word,
+        values.number(member_id),
+        values.number(joined),
+        state.number,
+        state.log_id,
+        state.name,
+        state.seq,
+        state.first,
+        state.roster,
+    )
+
+
+def leave(raw: object) -> PostOutcome:
+    """OK, GONE, AGAIN or REPEATED."""
+    return _answered(raw, "OK", "GONE")
+
+
+def rename(raw: object) -> NickOutcome:
+    """See ``NickOutcome``."""
+    word, rest = _word(raw, "OK", "GONE", "AGAIN", "REPEATED", "TAKEN", "LOST")
+    if word in ("TAKEN", "LOST"):
+        return _nick_taken(word, rest)
+    outcome = _answered(raw, "OK", "GONE")
+    return NickOutcome(word, outcome.seq, encoded=outcome.encoded)
+
+
+def post(raw: object) -> PostOutcome:
+    """OK, STALE, GONE, UNEXPECTED, AGAIN, REPEATED."""
+    return _answered(raw, "OK", "STALE", "GONE", "UNEXPECTED")
+
+
+def private(raw: object) -> PostOutcome:
+    """As ``post``, or FULL: the queue has no room for it."""
+    return _answered(raw, "OK", "STALE", "GONE", "UNEXPECTED", "FULL")
+
+
+def confirm(raw: object) -> ScriptOutcome:
+    """OK; GONE: it is not in that room."""
+    return _counted(raw, "OK", "GONE")
+
+
+def rejoin(raw: object) -> tuple[int, int] | None:
+    """The number of its ``rejoined``, and how many private posts it lost; None: it is gone."""
+    word, rest = _word(raw, "OK", "GONE")
+    if word == "GONE":
+        return None
+    seq, missed = values.fixed(rest, 2)
+    return values.number(seq), values.number(missed)
+
+
+def load(raw: object) -> RoomState | None:
+    """The room; None if there is none."""
+    word, rest = _word(raw, "OK", "NONE")
+    return None if word == "NONE" else _room(values.fixed(rest, 6))
+
+
+def listing(raw: object) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """How many rooms there are; name and number of members of the first ones."""
+    total, *rest = values.some(_word(raw, "OK")[1])
+    return values.number(total), tuple(
+        (values.text(name), values.number(count)) for name, count in values.rows(rest, 2)
+    )
+
+
+def renew_rooms(raw: object) -> tuple[str, ...]:
+    """Those that there are no more, or not with that number."""
+    return tuple(map(values.text, _word(raw, "OK")[1]))
+
+
+def who(raw: object) -> tuple[int, tuple[SessionRow, ...]]:
+    """How many sessions there are, and those that were listed, in any order."""
+    total, *rest = values.some(_word(raw, "OK")[1])
+    return values.number(total), tuple(map(_session_row, rest))
+
+
+def table(raw: object) -> ScriptOutcome:
+    """OK or CHANGED, with the table's count of changes."""
+    return _counted(raw, "OK", "CHANGED")
+
+
+def read_table(raw: object) -> TableState:
+    """See ``TableState``."""
+    version, now_ms, items = values.fixed(_word(raw, "OK")[1], 3)
+    pairs = tuple(
+        (values.text(field), values.text(value)) for field, value in values.rows(items, 2)
+    )
+    return TableState(values.number(version), values.number(now_ms), pairs)
+
+
+def spend(raw: object) -> ScriptOutcome:
+    """OK, with the engine's time (ms)."""
+    return _counted(raw, "OK")
+
+
+def say(raw: object) -> ScriptOutcome:
+    """OK, with how many sessions are connected."""
+    return _counted(raw, "OK")
+
+
+def poke(raw: object) -> ScriptOutcome:
+    """OK."""
+    return _counted(raw, "OK")
+
+
+# What they share
+
+
+def _word(raw: object, *allowed: str) -> tuple[str, list[object]]:
+    """The first element, one of these, and the rest.  Raises for whoever is fenced."""
+    if not isinstance(raw, list) or not raw or not isinstance(raw[0], bytes):
+        raise BadReply()
+    fence = _FENCES.get(raw[0])
+    if fence is not None:
+        raise fence()
+    word = values.text(raw[0])
+    if word not in allowed:
+        raise BadReply()
+    return word, raw[1:]
+
+
+def _counted(raw: object, *allowed: str) -> ScriptOutcome:
+    word, rest = _word(raw, *allowed)
+    return ScriptOutcome(word, values.number(values.fixed(rest, 1)[0]) if rest else 0)
+
+
+def _answered(raw: object, *allowed: str) -> PostOutcome:
+    word, rest = _word(raw, *allowed, "AGAIN", "REPEATED")
+    if word == "AGAIN":
+        encoded, token_id = values.fixed(rest, 2)
+        return PostOutcome(word, 0, values.raw(encoded), values.text(token_id))
+    if not rest:
+        return PostOutcome(word, 0, b"")
+    seq, encoded = values.fixed(rest, 2)
+    return PostOutcome(word, values.number(seq), values.raw(encoded))
+
+
+def _nick_taken(word: str, rest: Sequence[object]) -> NickOutcome:
+    if word in ("TAKEN", "LOST"):
+        away_ms, *nicks = values.some(rest)
+        return NickOutcome(
+            word, nicks=tuple(map(values.text, nicks)), away_ms=values.number(away_ms)
+        )
+    values.fixed(rest, 0)
+    return NickOutcome(word)
+
+
+def _session(raw: object, *allowed: str) -> SessionState:
+    word, rest = _word(raw, *allowed)
+    if word != "OK":
+        return SessionState(word)
+    n, node, nick, token, pinned, group, sign, taken, lost_at, age, *stays = values.some(rest, 10)
+    return SessionState(
+        word,
+        values.number(n),
+        values.text(node),
+        values.text(nick),
+        values.text(token),
+        values.flag(pinned),
+        values.text(group),
+        values.text(sign),
+        values.number(taken),
+        values.time(lost_at),
+        values.number(age),
+        tuple(map(_stay, stays)),
+    )
+
+
+def _stay(raw: object) -> StayState:
+    room, member_id, ref, number, log_id, name, *rest = values.fixed(raw, 12)
+    joined, first, seq, private_number, behind, posted = rest
+    return StayState(
+        values.text(room),
+        values.number(member_id),
+        values.number(ref),
+        values.number(number),
+        values.log_id(log_id),
+        values.text(name),
+        values.number(joined),
+        values.number(first),
+        values.number(seq),
+        values.number(private_number),
+        values.flag(behind),
+        values.pair(posted),
+    )
+
+
+def _room(items: Sequence[object]) -> RoomState:
+    number, log_id, name, seq, first, roster = items
+    rows = sorted(map(_member, values.rows(roster, 3)))
+    return RoomState(
+        values.number(number),
+        values.log_id(log_id),
+        values.text(name),
+        values.number(seq),
+        values.number(first),
+        tuple(rows),
+    )
+
+
+def _member(items: Sequence[object]) -> MemberRow:
+    member_id, value, bundle = items
+    joined, fingerprint, nick = values.fixed(values.raw(value).split(b":", 2), 3)
+    return MemberRow(
+        values.number(member_id),
+        values.number(joined),
+        values.hexadecimal(fingerprint),
+        values.nick(nick),
+        values.raw(bundle),
+    )
+
+
+def _session_row(raw: object) -> SessionRow:
+    nick, lost_at, token, sign, group, fingerprint, n, *rooms = values.some(raw, 7)
+    return SessionRow(
+        values.text(nick),
+        values.time(lost_at),
+        values.text(token),
+        values.text(sign),
+        values.text(group),
+        values.hexadecimal(fingerprint),
+        values.number(n),
+        tuple(map(values.text, rooms)),
+    )
