@@ -28,7 +28,7 @@ $(VENV)/ready-cluster: requirements-cluster.txt $(VENV)/ready
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
 	@touch $@
 
-$(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
+$(VENV)/ready-dev: requirements-dev.txt requirements-cluster.txt $(VENV)/ready
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -58,10 +58,10 @@ test: setup $(VENV)/ready-dev
 test-elsewhere: setup $(VENV)/ready-dev
 	.ci/elsewhere $(PY) -m pytest -n 4 --dist worksteal $(TESTS)
 
-# The same with the oldest packages that requirements.txt allows.
-test-lowest: requirements.txt requirements-dev.txt
+# The same with the oldest packages that requirements.txt and requirements-cluster.txt allow.
+test-lowest: requirements.txt requirements-cluster.txt requirements-dev.txt
 	@$(PYTHON) -m venv .venvs/lowest
-	@sed 's/>=/==/' requirements.txt > .venvs/lowest/constraints.txt
+	@sed 's/>=/==/' requirements.txt requirements-cluster.txt > .venvs/lowest/constraints.txt
 	@.venvs/lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r requirements-dev.txt -c .venvs/lowest/constraints.txt
 	.venvs/lowest/bin/python -B -m pytest -n 4 --dist worksteal $(TESTS)

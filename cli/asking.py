@@ -173,7 +173,7 @@ def note_exposed(args: Arguments) -> None:
         ROWS[name]
         for name, value in args.items()
         if isinstance(value, str) and value and ROWS[name].secret and ROWS[name].side != "line"
-        if name != "CLIENT_PROXY" or settings.holds_password(value)
+        if name not in ("CLIENT_PROXY", "BACKEND_URL") or settings.holds_password(value)
     ]
     if exposed:
         sentence = _(

@@ -33,6 +33,9 @@ NEEDED = (
 )
 # What those cannot be imported without; whoever copies packages by hand forgets them.
 BESIDE = (Package("cffi", "_cffi_backend"), Package("wsproto", "wsproto"), Package("h11", "h11"))
+# What `serve --backend` needs as well, as requirements-cluster.txt has it; the single file has it
+# not inside, and uses what is installed.
+FOR_BACKEND = Package("redis", "redis", "5.0.0")
 
 bundled = False  # cmd_chat.pyz has everything inside, and says so here
 
@@ -53,6 +56,21 @@ def lacking() -> str:
         return ""
     sentence = _("CMD CHAT lacks what it needs: {packages}.")
     return f"{sentence.format(packages=', '.join(wrong))} {_what_to_do()}"
+
+
+def lacking_for_backend() -> str:
+    """One or two sentences about what a backend needs and is not there; empty if it is."""
+    wrong = _wrong(FOR_BACKEND, [_listing(place) for place in sys.path])
+    if not wrong:
+        return ""
+    sentence = _("A backend needs what is not here: {package}.").format(package=wrong)
+    if bundled:
+        how = _(
+            "Install it with pip for the Python that runs this file, and start that without -S."
+        )
+    else:
+        how = _("Install it with pip beside CMD CHAT's other packages.")
+    return f"{sentence} {how}"
 
 
 def unusable(error: ImportError) -> str:

@@ -77,6 +77,9 @@ def _use_language(sources: Sources) -> None:
 
 
 def _serve(sources: Sources) -> int:
+    if sources.find("BACKEND_URL") and (wrong := packages.lacking_for_backend()):
+        say(wrong)
+        return ExitStatus.USAGE
     chosen = settle(settings.server_settings, sources, new="ADMIN_PASSWORD")
     dotenv = sources.dotenv
     if from_file := {"ADMIN_PASSWORD", "ADMIN_PASSWORD_FILE"} & dotenv.taken:

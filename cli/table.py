@@ -46,12 +46,16 @@ SERVE = Subcommand(
         "SSL_CERT_PATH",
         "SSL_KEY_PATH",
         "FORCE_SSL",
+        "BACKEND_URL",
+        "BACKEND_PASSWORD_FILE",
+        "BACKEND_SSL_CA",
         *_ALWAYS,
     ),
     (
         "{run} serve",
         "{run} serve 0.0.0.0 1000 --password-file password.txt",
         "{run} serve 0.0.0.0 1000 --ssl-cert cert.pem --ssl-key key.pem --force-ssl",
+        "{run} serve 0.0.0.0 1001 --password-file password.txt --backend redis://localhost/0",
     ),
 )
 

@@ -35,7 +35,7 @@ from server.http import Handler, HttpFace, no_place
 from server.listener import Listener
 from server.services import Services
 from server.signals import Signals
-from settings import ServerSettings
+from settings import BackendSettings, ServerSettings
 from settings.exit_status import ExitStatus
 from transport import (  # its library now: what is wrong with it is not told to clients
     CannotListen,
@@ -254,6 +254,8 @@ class ChatServer:
 
 def run(settings: ServerSettings) -> int:
     """Serve until told to stop; the exit status.  The main thread only waits for that."""
+    if settings.backend is not None and (wrong := _backend_unusable(settings.backend)):
+        return _fail(wrong)
     try:
         server = ChatServer(settings)
     except FormsCannotListen as error:
@@ -275,6 +277,18 @@ def run(settings: ServerSettings) -> int:
     signals.wait(partial(_renew, server))
     server.stop()
     return ExitStatus.LEFT
+
+
+def _backend_unusable(backend: BackendSettings) -> str:
+    """Why the engine that is to be shared cannot be, in a sentence; empty if it can."""
+    from server.cluster.checks import BackendCheck, BackendUnusable
+
+    try:
+        for sentence in BackendCheck(backend).run():
+            _complain(sentence)
+    except BackendUnusable as error:
+        return error.sentence
+    return ""
 
 
 def _allow_descriptors() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from i18n import _
 from protocol.hosts import host_and_port, is_loopback
+from settings.errors import SettingsError
+from settings.sources import Sources, conflict
+from settings.table import BACKEND, BACKEND_PASSWORDS
 from settings.types import host
 
 _PORT = 6379  # of Redis, where the URL names none
@@ -86,6 +90,8 @@ def parse_backend(url: str) -> BackendAddress:
         name = host(found["host"])
     except ValueError:
         raise _malformed() from None
+    if found["host"].startswith("[") and ":" not in name:
+        raise _malformed()
     port, db = int(found["port"] or _PORT), int(found["db"] or 0)
     if not 1 <= port <= 65535 or db >= _DATABASES:
         raise _malformed()
@@ -122,11 +128,37 @@ def _malformed() -> ValueError:
     )
 
 
-def key_prefix(text: str) -> str:
-    """What the names of all keys begin with: letters, digits and ``-_.:``, ending with a colon."""
-    text = text.strip()
-    if re.fullmatch(r"[A-Za-z0-9_.:-]{1,63}:", text):
-        return text
-    raise ValueError(
-        _("it must be up to 64 letters, digits, dots, dashes and underscores, ending with a colon")
+def backend_settings(sources: Sources, values: dict[str, Any]) -> BackendSettings | None:
+    """Those of the engine; None without one.  What belongs to it is taken out of ``values``.
+
+    Raises ``SettingsError``.
+    """
+    own = {name: values.pop(f"backend_{name}") for name in _OWN}
+    given = sources.choose(BACKEND)
+    if given is None:
+        return None
+    sources.check_withheld("BACKEND_SSL_CA")
+    url: str = sources.secret(BACKEND)["backend"]
+    try:
+        address = parse_backend(url)
+    except ValueError as error:
+        raise given.wrong(str(error)) from None
+    password = sources.choose(BACKEND_PASSWORDS)
+    if password is not None:
+        if address.password is not None:
+            raise conflict(given, password)
+        address = replace(address, password=sources.text(password))
+    if own["ssl_ca"] and not address.tls:
+        raise SettingsError(
+            _("BACKEND_SSL_CA is for TLS: write rediss:// in BACKEND_URL (--backend).")
+        )
+    return BackendSettings(
+        address,
+        own["prefix"],
+        own["ssl_ca"],
+        allow_persistence=own["persistence"] == "allow",
+        allow_insecure=own["insecure"] == "allow",
     )
+
+
+_OWN = ("ssl_ca", "prefix", "persistence", "insecure")

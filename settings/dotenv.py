@@ -29,12 +29,17 @@ _OPEN = N_(
     "be given out where they should not be: set {setting} in the environment, or say "
     "--env-file none to do without."
 )
+_TRUSTING = N_(
+    "{path} asks for {setting} in a part that is not read, and without it other certificates "
+    "would be trusted: set {setting} in the environment, or say --env-file none to do without."
+)
 # Settings that only make things stricter. Where a part of a file is not taken that names one of
 # them, nothing may go on as if it had not been wanted; each with what is said then.
 STRICT = {
     "FORCE_SSL": _IN_CLEAR, "CLIENT_USE_SSL": _IN_CLEAR, "CLIENT_SSL_CA": _IN_CLEAR,
     "CLIENT_SSL_FINGERPRINT": _IN_CLEAR, "CLIENT_PROXY": _DIRECTLY,
     "CLIENT_PROXY_FILE": _DIRECTLY, "TOKEN_FORMS": _OPEN, "TRUSTED_PROXIES": _OPEN,
+    "BACKEND_SSL_CA": _TRUSTING,
 }  # fmt: skip
 
 _LINES_NAMED = 10  # of those that are passed over

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from i18n import _
 from protocol.sizes import record_size
+from settings.backend import BackendSettings, backend_settings
 from settings.errors import SettingsError
 from settings.sources import Sources
 from settings.table import ADMIN_PASSWORDS, ROWS
@@ -37,6 +38,7 @@ class ServerSettings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     proxy_protocol: bool = False
     token_forms: str | tuple[str, int] = "on"  # noqa: S105  # off, proxied, or host and port
+    backend: BackendSettings | None = None  # what several servers share
 
 
 def server_settings(sources: Sources) -> ServerSettings:
@@ -51,7 +53,9 @@ def server_settings(sources: Sources) -> ServerSettings:
     if not values["ssl_cert"]:
         sources.check_withheld("FORCE_SSL")
     sources.check_withheld("TOKEN_FORMS", "TRUSTED_PROXIES")
-    return ServerSettings(**values, **sources.secret(ADMIN_PASSWORDS, required=True))
+    backend = backend_settings(sources, values)
+    password = sources.secret(ADMIN_PASSWORDS, required=True)
+    return ServerSettings(**values, **password, backend=backend)
 
 
 def _check_sizes_and_times(values: Mapping[str, Any]) -> None:

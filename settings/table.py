@@ -20,6 +20,7 @@ from settings.types import (
     fingerprint,
     host,
     integer,
+    key_prefix,
     language,
     networks,
     nickname,
@@ -62,6 +63,7 @@ class Setting:
 
 RENDERERS = ("rich", "minimal", "json")
 INPUT_FORMS = ("lines", "text", "json")
+PERMISSIONS = ("refuse", "allow")
 SHELLS = ("bash", "zsh", "fish")
 DEEDS = ("new", "show", "people", "forget", "passphrase", "export")  # of ``identity``
 ACTIONS = ("list", "show", "search", "export", "delete", "passphrase")  # of ``history``
@@ -111,6 +113,25 @@ TABLE: tuple[Setting, ...] = (
     Setting("TOKEN_FORMS", "server", "token_forms", token_forms,
             N_("forms for tokens: on, off, proxied (through trusted proxies, too), or ADDRESS:PORT"
                " of their own"), "on"),
+    Setting("BACKEND_URL", "server", "backend", secret,
+            N_("engine that several servers share to be one chat: redis://host:port/0, rediss, or"
+               " unix:///path"), flag="--backend", word="URL", secret=True),
+    Setting("BACKEND_PASSWORD", "server", "backend_password", secret,
+            N_("password of that engine"), secret=True),
+    Setting("BACKEND_PASSWORD_FILE", "server", "backend_password", file_path,
+            N_("file whose first line is the engine's password"), flag="--backend-password-file",
+            word=_PATH),
+    Setting("BACKEND_SSL_CA", "server", "backend_ssl_ca", file_path,
+            N_("certificates (PEM) to trust for that engine in place of the system's"),
+            flag="--backend-ssl-ca", word=_PATH),
+    Setting("BACKEND_PREFIX", "server", "backend_prefix", key_prefix,
+            N_("what the names of all keys in that engine begin with"), "cc:"),
+    Setting("BACKEND_PERSISTENCE", "server", "backend_persistence", choice(*PERMISSIONS),
+            N_("allow: the engine may write what it is given to a disk"), "refuse",
+            choices=PERMISSIONS),
+    Setting("BACKEND_INSECURE", "server", "backend_insecure", choice(*PERMISSIONS),
+            N_("allow: an engine on another machine may be spoken to in clear"), "refuse",
+            choices=PERMISSIONS),
     Setting("CLIENT_SERVER", "client", "server", address,
             N_("address of the server, or its name in servers.ini"), word="SERVER"),
     Setting("CLIENT_PORT", "client", "port", integer(1, 65535),
@@ -317,9 +338,11 @@ INVITES = ("CLIENT_INVITE", "CLIENT_INVITE_FILE")
 HISTORY_PASSPHRASES = ("HISTORY_PASSPHRASE", "HISTORY_PASSPHRASE_FILE")
 IDENTITY_PASSPHRASES = ("IDENTITY_PASSPHRASE", "IDENTITY_PASSPHRASE_FILE")
 PROXIES = ("CLIENT_PROXY", "CLIENT_PROXY_FILE")
+BACKEND = ("BACKEND_URL",)
+BACKEND_PASSWORDS = ("BACKEND_PASSWORD", "BACKEND_PASSWORD_FILE")
 GROUPED = {
     *ADMIN_PASSWORDS, *CREDENTIALS, *ROOM_SECRETS, *INVITES, *HISTORY_PASSPHRASES,
-    *IDENTITY_PASSPHRASES, *PROXIES,
+    *IDENTITY_PASSPHRASES, *PROXIES, *BACKEND, *BACKEND_PASSWORDS,
 }  # fmt: skip
 
 # What an invite link says already.

@@ -95,6 +95,16 @@ def url_path(text: str) -> str:
     )
 
 
+def key_prefix(text: str) -> str:
+    """What the names of all keys begin with: letters, digits and ``-_.:``, ending with a colon."""
+    text = text.strip()
+    if re.fullmatch(r"[A-Za-z0-9_.:-]{1,63}:", text):
+        return text
+    raise ValueError(
+        _("it must be up to 64 letters, digits, dots, dashes and underscores, ending with a colon")
+    )
+
+
 def token_forms(text: str) -> str | tuple[str, int]:
     """Where the forms for tokens are served: ``on``, ``off``, ``proxied`` (also through trusted
     proxies), or host and port of their own."""

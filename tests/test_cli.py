@@ -60,6 +60,8 @@ PW = "S3cret"
         ("a --force-ssl 7 --ssl-cert c --ssl-key=k", {
             "SERVER_HOST": "a", "SERVER_PORT": "7", "SSL_CERT_PATH": "c", "SSL_KEY_PATH": "k",
             "FORCE_SSL": "true"}),
+        ("--backend redis://h/1 :: 7", {
+            "BACKEND_URL": "redis://h/1", "SERVER_HOST": "::", "SERVER_PORT": "7"}),
         ("-l fr", {"CMD_CHAT_LANGUAGE": "fr"}),
         ("--language=fr", {"CMD_CHAT_LANGUAGE": "fr"}),
     ],

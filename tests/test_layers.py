@@ -214,8 +214,8 @@ INNER: dict[str, str] = {
         token status programs
         connect
         rooms
-        serve history identity proxies inherited
-        backend
+        serve
+        history identity proxies inherited backend
         sources
         servers
         dotenv_file
@@ -253,7 +253,7 @@ INNER: dict[str, str] = {
         budget client_address private threads limits
     """,
     "server.cluster": """
-        writer calls
+        checks writer calls
         scripts
         script
         engine keys replies

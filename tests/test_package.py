@@ -56,10 +56,11 @@ def test_the_wheel_claims_one_name(tmp_path: Path) -> None:
         path.relative_to(ROOT).as_posix()
         for name in package.PACKAGES
         for path in (ROOT / name).rglob("*")
-        if path.suffix in (".py", ".mo")
+        if path.suffix in (".py", ".mo", ".lua")
     }
     assert {f"{package.TREE}/{name}" for name in ours} <= set(names)
-    assert "Requires-Dist: cryptography>=48.0.0\n" in about and about.count("Requires-Dist") == 4
+    assert "Requires-Dist: cryptography>=48.0.0\n" in about and about.count("Requires-Dist") == 5
+    assert 'Requires-Dist: redis>=5.0.0; extra == "cluster"\n' in about
 
 
 def test_the_same_tree_makes_the_same_wheel(tmp_path: Path) -> None:

@@ -136,6 +136,17 @@ def chat(pyz: Path, empty: Path, before: Sequence[Sequence[str]] = ((), (), ()))
         assert server.errors == alice.errors == bob.errors == ""
 
 
+def test_what_a_backend_needs_is_what_is_installed(pyz: Path) -> None:
+    """It is not inside; that nothing answers is said by what was imported."""
+    words = ("serve", "127.0.0.1", "0", "--backend", "redis://127.0.0.1:1")
+    env = {"ADMIN_PASSWORD": PASSWORD}
+    without, found = run(pyz, *words, env=env), run(pyz, *words, python=HERE[:2], env=env)
+    assert (without.returncode, found.returncode) == (2, 2)
+    assert without.stderr.startswith("cmd_chat: A backend needs what is not here: redis ")
+    assert without.stderr.endswith("this file, and start that without -S.\n")
+    assert found.stderr.startswith("Nothing answers at redis://127.0.0.1:1/0: ")
+
+
 # A chat
 
 _MOUNTS = {

@@ -96,6 +96,13 @@ def test_what_is_needed_is_what_the_requirements_say() -> None:
     assert len(lines) == len(written)
 
 
+def test_what_a_backend_needs_is_what_its_requirements_say() -> None:
+    text = (ROOT / "requirements-cluster.txt").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    wanted = f"{packages.FOR_BACKEND.name}>={packages.FOR_BACKEND.least}"
+    assert [line for line in lines if line] == [wanted]
+
+
 LINES = {
     "serve": "serve",
     "connect": "connect 127.0.0.1 1 al",

@@ -27,7 +27,7 @@ from tools.pyz_start import platform_name
 from tools.pyz_zip import Entry, assemble, deflated, stored, taken
 
 PACKAGES = ("cli", "client", "i18n", "protocol", "server", "settings", "transport")
-_DATA = (".py", ".mo")
+_DATA = (".py", ".mo", ".lua")
 _START = {"__main__.py": "pyz_main.py", **{
     name: name for name in ("pyz_start.py", "pyz_memory.py", "pyz_folder.py", "pyz_elf.py")
 }}  # fmt: skip

@@ -20,10 +20,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("cli", "client", "i18n", "protocol", "server", "settings", "transport")
 TREE = "cmd_chat/_tree"
-_DATA = (".py", ".mo")
+_DATA = (".py", ".mo", ".lua")
 _TIME = (1980, 1, 1, 0, 0, 0)  # the same tree makes the same bytes
 _INIT = '"""CMD CHAT, as pip installs it. Nothing here is to be imported: run ``cmd-chat``."""\n'
-_BESIDE = ("README.md", "LICENSE", "pyproject.toml", "requirements.txt", "cmd_chat.py",
+_CLUSTER = "requirements-cluster.txt"
+_BESIDE = ("README.md", "LICENSE", "pyproject.toml", "requirements.txt", _CLUSTER, "cmd_chat.py",
            "tools/package.py", "tools/package_main.py")  # fmt: skip
 
 
@@ -87,8 +88,6 @@ def _metadata() -> Iterator[tuple[str, bytes]]:
 
 
 def _about() -> str:
-    lines = _text("requirements.txt").splitlines()
-    needed = [line.partition("#")[0].strip() for line in lines]
     head = [
         "Metadata-Version: 2.1",
         "Name: cmd-chat",
@@ -96,10 +95,18 @@ def _about() -> str:
         "Summary: A chat for the terminal, with end-to-end encryption, that leaves no traces",
         "License: MIT",
         "Requires-Python: >=3.10",
-        *(f"Requires-Dist: {line}" for line in needed if line),
+        *(f"Requires-Dist: {line}" for line in _needed("requirements.txt")),
+        "Provides-Extra: cluster",
+        *(f'Requires-Dist: {line}; extra == "cluster"' for line in _needed(_CLUSTER)),
         "Description-Content-Type: text/markdown",
     ]
     return "\n".join([*head, "", _text("README.md")])
+
+
+def _needed(name: str) -> list[str]:
+    """The packages that a file of requirements names."""
+    lines = (line.partition("#")[0].strip() for line in _text(name).splitlines())
+    return [line for line in lines if line]
 
 
 def _version() -> str:

@@ -91,12 +91,17 @@ class _GivenConnection(Connection):
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
             protocol=2,
-            driver_info=None,  # it sends no CLIENT SETINFO then
             parser_class=_ReplyParser,
+            redis_connect_func=_begin,
         )
 
     def _connect(self) -> Any:
         return self.given
+
+
+def _begin(connection: Any) -> None:
+    """In place of the library's own beginning, which logs in, and tells who it is."""
+    connection._parser.on_connect(connection)
 
 
 class Connector:
@@ -156,7 +161,9 @@ class Connector:
 
     @staticmethod
     def _first_commands(address: BackendAddress, login: bool) -> Iterable[tuple[Arg, ...]]:
-        if login and (address.user is not None or address.password is not None):
+        if not login:
+            return
+        if address.user is not None or address.password is not None:
             names = () if address.user is None else (address.user,)
             yield ("AUTH", *names, address.password or "")
         if address.db:
@@ -204,8 +211,6 @@ class Engine:
         """None if it is over.  The exception itself, with what it holds, is not kept."""
         connection = self._connection
         try:
-            if not connection.is_connected:
-                return None  # the library would connect anew
             connection.send_packed_command([data], check_health=False)
             receive: Callable[..., Reply] = connection.read_response
             return [receive(disable_decoding=True) for _ in range(count)]

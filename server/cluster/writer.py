@@ -33,7 +33,6 @@ OnDone = Callable[[Outcome], None]
 FENCED = (b"FORGOTTEN", b"FENCED_NODE")
 
 _SHORTEST = 0.01  # seconds that anything is waited for
-_SCRIPT_TRIES = 3  # more often nobody empties the engine's scripts in between
 
 
 class Connects(Protocol):
@@ -46,12 +45,11 @@ class Connects(Protocol):
 class WaitingCall:
     """A call that waits for its outcome."""
 
-    __slots__ = ("call", "on_done", "sent", "since", "unknown")
+    __slots__ = ("call", "on_done", "sent", "since")
 
     def __init__(self, call: ScriptCall, on_done: OnDone, since: float) -> None:
         self.call, self.on_done, self.since = call, on_done, since
         self.sent: float | None = None  # when it went out for the first time
-        self.unknown = 0  # how often the engine did not have its script
 
     def finish(self, outcome: Outcome) -> None:
         """Tell whoever has asked; what fails there is told, and is nobody else's business."""
@@ -78,7 +76,7 @@ class Writer:
         on_fenced: Callable[[str], None] = lambda _word: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connector, self._scripts = connector, tuple(scripts)
+        self._connector, self._scripts = connector, {each.sha: each for each in scripts}
         self._on_connected, self._on_fenced, self._clock = on_connected, on_fenced, clock
         self._thread = threading.Thread(target=self._run, name="engine-writer", daemon=True)
         self._changed = threading.Condition()  # leaf; guards the queue, its bytes and the flag
@@ -114,6 +112,7 @@ class Writer:
 
         Where it cannot even wait it gets Unavailable before this returns, in this thread.
         """
+        assert call.script.sha in self._scripts, f"{call.script.name} is not the writer's"
         size = len(call.packed)
         with self._changed:
             full = len(self._queue) >= limits.ENGINE_CALLS
@@ -174,9 +173,10 @@ class Writer:
             self._batch = self._take()
         if self._batch and (replies := self._exchange(self._batch)) is not None:
             done = list(zip(self._batch, replies, strict=True))
-            self._batch = [each for each, reply in done if self._is_to_come(each, reply)]
+            # Those have not run: the engine had forgotten their scripts, and has them again now.
+            self._batch = [each for each, reply in done if _has_no_script(reply)]
             for each, reply in done:
-                if each not in self._batch:
+                if not _has_no_script(reply):
                     self._answer(each, reply)
 
     def _take(self) -> list[WaitingCall]:
@@ -206,13 +206,6 @@ class Writer:
             self._lose("lost")
             return None
         return replies
-
-    def _is_to_come(self, waiting: WaitingCall, reply: Reply) -> bool:
-        """Whether it has not run because the engine had forgotten its script, and has it now."""
-        if _has_no_script(reply):
-            waiting.unknown += 1
-            return waiting.unknown < _SCRIPT_TRIES
-        return False
 
     def _answer(self, waiting: WaitingCall, reply: Reply) -> None:
         if isinstance(reply, list) and reply and reply[0] in FENCED:
@@ -255,7 +248,8 @@ class Writer:
 
     def _load(self, engine: Engine) -> None:
         """Have the engine know all scripts.  Raises EngineLost."""
-        replies = engine.run([("SCRIPT", "LOAD", each.text) for each in self._scripts])
+        loads = [("SCRIPT", "LOAD", each.text) for each in self._scripts.values()]
+        replies = engine.run(loads)
         if any(isinstance(each, EngineError) for each in replies):
             raise EngineLost
 
