@@ -428,7 +428,7 @@ def test_all_of_it_is_there_compiled_and_used(pyz: Path, tmp_path: Path) -> None
             path.relative_to(ROOT).as_posix()
             for package in ("cli", "client", "i18n", "protocol", "server", "settings", "transport")
             for path in (ROOT / package).rglob("*")
-            if path.suffix in (".py", ".mo")
+            if path.suffix in (".py", ".mo", ".lua")
         }
         assert ours | {"LICENSE"} <= set(names)
         assert not [name for name in names if "__pycache__" in name or "/tests/" in name]

@@ -277,7 +277,7 @@ def enter(raw: object) -> EnterOutcome:
     words = ("OK", "IN", "ROOM_FULL", "FULL", "MANY", "GONE", "AGAIN", "REPEATED")
     word, rest = _word(raw, *words)
     if word in ("AGAIN", "REPEATED", "GONE"):
-        return EnterOutcome(word, encoded=values.raw(rest[0]) if rest else b"")
+        return EnterOutcome(word, encoded=_answered(raw, "GONE").encoded)
     if word not in ("OK", "IN"):
         return EnterOutcome(word)
     member_id, joined, *room = values.fixed(rest, 8)

@@ -1,0 +1,13 @@
+-- Append a change of membership to a room's log, and wake its nodes; `size` is that of the entry without
+-- its number, the fields follow. Its number.
+local STATE = {'seq', 'bytes', 'mseq', 'mbytes', 'until'}
+local function change(R, room, size, ...)
+  local state = call('HMGET', R .. 'state', unpack(STATE))
+  local seq, bytes = count_entry(R, state, 1, size, 'change', state[1] + 1)
+  call('RPUSH', R .. 'changes', seq)
+  call('LTRIM', R .. 'changes', -CHANGES_KEPT, -1)
+  call('XADD', R .. 'log', seq .. '-0', ...)
+  mark_due(R, state, 1, seq, bytes)
+  wake(R, room)
+  return seq
+end

@@ -1,0 +1,28 @@
+-- Leaving a room, which goes with its last member.
+-- A room that is empty, or of which a part is gone, goes wholly: its members' own keys, too.
+local function drop_room(R, room)
+  local ids = call('HKEYS', R .. 'members')
+  for i = 1, #ids do
+    call('DEL', R .. 'p:' .. ids[i], R .. 'q:' .. ids[i], R .. 'w:' .. ids[i])
+  end
+  call('DEL', R .. 'state', R .. 'log', R .. 'members', R .. 'bundles', R .. 'nodes',
+    R .. 'changes', R .. 'marks')
+  call('ZREM', D .. 'rooms', room)
+end
+-- Take a session (its key, its node) out of a room in which it is `id`.
+local function leave_room(session, node, room, id)
+  local R = D .. 'room:' .. room .. ':'
+  if call('EXISTS', R .. 'state') == 0 then
+    drop_room(R, room)
+  elseif call('HDEL', R .. 'members', id) == 1 then
+    call('HDEL', R .. 'bundles', id)
+    uncount(R, node)
+    if call('HLEN', R .. 'members') == 0 then
+      drop_room(R, room)
+    else
+      change(R, room, 28 + #id, 'k', 'l', 's', id)
+    end
+  end
+  call('DEL', R .. 'p:' .. id, R .. 'q:' .. id, R .. 'w:' .. id)
+  call('HDEL', session, 'r:' .. room, 'f:' .. room, 'p:' .. room)
+end

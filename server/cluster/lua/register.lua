@@ -1,0 +1,35 @@
+#!lua flags=allow-oom
+-- with: digits time
+-- register(lease ms, key, mac, limits): become a node; the first one begins an epoch, ARGV[2].
+-- OK epoch fresh / KEY key: with that one, please / CHANGED format, password or limits.
+-- Where no node is left whatever there was is over: it stands under another epoch, and expires.
+local call = redis.call
+local P, EPOCH, NODE = ARGV[1], ARGV[2], ARGV[3]
+local LEASE, KEY, MAC, LIMITS = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local FORMAT = '1'
+local format = call('GET', P .. 'format')
+if format and format ~= FORMAT then return {'CHANGED', 'format'} end
+local epoch = call('GET', P .. 'epoch')
+local policy = call('HMGET', P .. 'policy', 'key', 'mac', 'limits')
+if epoch and policy[1] and call('SCARD', P .. epoch .. ':nodes') > 0 then
+  if policy[1] ~= KEY then return {'KEY', policy[1]} end
+  if policy[2] ~= MAC then return {'CHANGED', 'password'} end
+  if policy[3] ~= LIMITS then return {'CHANGED', 'limits'} end
+else
+  epoch = EPOCH
+  call('SET', P .. 'format', FORMAT)
+  call('HSET', P .. 'policy', 'key', KEY, 'mac', MAC, 'limits', LIMITS)
+  call('HSET', P .. epoch .. ':numbers', 'by', NODE)
+  call('SET', P .. 'epoch', epoch)
+end
+local D = P .. epoch .. ':'
+call('SET', D .. 'node:' .. NODE, '1', 'PX', LEASE)
+if call('EXISTS', D .. 'wake:' .. NODE) == 0 then
+  call('XADD', D .. 'wake:' .. NODE, '1-1', 'h', '1')
+end
+call('SADD', D .. 'nodes', NODE)
+for _, key in ipairs({P .. 'format', P .. 'policy', P .. 'epoch', D .. 'numbers', D .. 'nodes',
+    D .. 'wake:' .. NODE}) do
+  keep(key)
+end
+return {'OK', epoch, call('HGET', D .. 'numbers', 'by') == NODE and 1 or 0}
