@@ -5,7 +5,7 @@ The room's lock covers all of it (``server.rooms``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from protocol import wire_json
 from protocol.keys import Bundle
@@ -25,13 +25,32 @@ class Wrapped(NamedTuple):
     held: dict[int, bytes]  # key: recipient's id; encoded after the number
 
 
+class Encoded(Protocol):
+    """A bundle of public keys, of which nothing is wanted but this: ``keys.Bundle``."""
+
+    @property
+    def encoded(self) -> bytes:
+        """It as JSON."""
+
+
+class Present(Protocol):
+    """Somebody who is in a room, whether its cursor is ours or not."""
+
+    def line(self) -> MemberState:
+        """How rosters show it now."""
+
+
 class MemberState(NamedTuple):
     """A member as a roster has it, not encoded yet: that takes no lock."""
 
     id: int
     nick: str
     joined: int
-    bundle: Bundle
+    bundle: Encoded
+
+    def line(self) -> MemberState:
+        """Itself."""
+        return self
 
     def encode(self) -> bytes:
         """As ``frames.MemberLine.encode``, from a bundle that is encoded already."""

@@ -107,6 +107,18 @@ class PrivateQueue:
         self._waiting = self._unconfirmed + self._waiting
         self._unconfirmed = []
 
+    def take_from(self, place: int) -> list[Waiting]:
+        """Forget everything but the number; what precedes ``place`` in the log or comes later."""
+        taken = [each for each in self._waiting if each.after >= place]
+        self.clear()
+        return taken
+
+    def put_back(self, taken: list[Waiting]) -> None:
+        """What ``take_from`` has given waits again."""
+        for each in taken:
+            self._bytes[each.sender] += len(each.encoded)
+        self._waiting += taken
+
     def clear(self) -> None:
         """Forget everything but the number."""
         self._waiting.clear()

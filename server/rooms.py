@@ -16,6 +16,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
+from collections.abc import Mapping
 from heapq import nsmallest
 from typing import Generic, NamedTuple
 
@@ -26,7 +27,7 @@ from protocol.keys import Bundle
 from protocol.names import room_key
 from server import limits
 from server.churn import ChurnLimiter
-from server.member import Member, MemberState, Owner, Wrapped
+from server.member import Member, MemberState, Owner, Present, Wrapped
 
 # Where a burst is being carried off, members stand at as many places as it has slices.
 _SLICES_KEPT = 10
@@ -85,6 +86,7 @@ class Room(Generic[Owner]):
         self.churn = ChurnLimiter()  # whoever joins or renames has to have a place in it
         self._lock = threading.Lock()  # guards all below; after Rooms._lock
         self._members: dict[int, Member[Owner]] = {}
+        self._everybody: Mapping[int, Present] = self._members  # the same, where all are ours
         self._log: deque[Entry] = deque()
         self._bytes = 0
         self._seq = 0
@@ -165,7 +167,7 @@ class Room(Generic[Owner]):
     def count(self) -> int:
         """How many members there are."""
         with self._lock:
-            return len(self._members)
+            return len(self._everybody)
 
     def round(self) -> list[Owner]:
         """The owners of all members, for somebody who now delivers to each of them.
@@ -220,7 +222,7 @@ class Room(Generic[Owner]):
                 raise Repeated()
             if (wrap.epoch, wrap.n) <= member.posted:
                 return False
-            target = self._members.get(wrap.to)
+            target = self._everybody.get(wrap.to)
             if target is None or target is member or wrap.to in wrapped.recipients:
                 return False
             wrapped.recipients.add(wrap.to)
@@ -268,13 +270,17 @@ class Room(Generic[Owner]):
                 member.more = False
                 return []
             if member.behind or member.cursor < self._first_locked() - 1:
-                return self._rejoin_locked(member)
+                return self._behind_locked(member)
             taken = self._take_locked(member)
             left = bool(member.private) or member.cursor < self._horizon
             member.more = left and bool(taken)
             return taken
 
     # Inside the lock
+
+    def _behind_locked(self, member: Member[Owner]) -> list[bytes] | Snapshot:
+        """What ``take`` has for one that fell behind."""
+        return self._rejoin_locked(member)
 
     def _take_locked(self, member: Member[Owner]) -> list[bytes]:
         place = member.private.next_place()
@@ -315,10 +321,14 @@ class Room(Generic[Owner]):
         member.own.clear()
         member.private.clear()
         member.behind = False
+        self._lack_keys_locked(member.id)
+
+    def _lack_keys_locked(self, member_id: int) -> None:
+        """Nobody has wrapped anything for this newcomer yet."""
         for other in self._members.values():
             if other.wrapped is not None:
-                other.wrapped.recipients.discard(member.id)
-                other.wrapped.held.pop(member.id, None)
+                other.wrapped.recipients.discard(member_id)
+                other.wrapped.held.pop(member_id, None)
 
     def _rejoin_locked(self, member: Member[Owner]) -> Snapshot:
         missed = self._seq - member.cursor + member.private.posts
@@ -327,7 +337,7 @@ class Room(Generic[Owner]):
         return self._snapshot_locked(member, missed)
 
     def _snapshot_locked(self, member: Member[Owner], missed: int) -> Snapshot:
-        lines = [other.line() for other in self._members.values()]
+        lines = [other.line() for other in self._everybody.values()]
         return Snapshot(self.number, self.name, self.log_id, member.id, self._seq, missed, lines)
 
     def _append_locked(

@@ -253,7 +253,10 @@ INNER: dict[str, str] = {
         budget client_address private threads limits
     """,
     "server.cluster": """
-        checks writer calls
+        reader
+        rooms
+        mirror checks
+        entries writer calls
         scripts
         script
         engine keys replies

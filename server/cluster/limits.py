@@ -45,3 +45,18 @@ TABLE_SECONDS = 0.2
 LEDGER_SECONDS = 0.1
 LEDGER_KEYS = 1024
 LEDGER_WINDOW = 120.0
+
+# The reader waits for so long, and then sees whether the engine still has what it had: so long an
+# engine that has forgotten everything goes unnoticed. The answer may take a little longer.
+READER_BLOCK_SECONDS = 1.0
+READER_REPLY_SECONDS = READER_BLOCK_SECONDS + ENGINE_REPLY_SECONDS
+# What one look takes: of the node's own stream, of each log, and of each private stream; and how
+# many streams. What is longer is read in turns, so no room holds up all others.
+WAKES_AT_ONCE = 512
+ENTRIES_AT_ONCE = 64
+PRIVATE_AT_ONCE = 256
+STREAMS_AT_ONCE = 32
+# What was spent, at the start: all that there is.
+SPENT_AT_ONCE = 8192
+# How long somebody waits for who is making the mirror of a room.
+ROOM_SECONDS = 10.0
