@@ -15,6 +15,7 @@ import pytest
 
 from server.cluster.checks import _SENTENCES, BackendCheck, BackendUnusable, look_again
 from server.cluster.engine import Connector
+from server.cluster.scripts import commands
 from settings.backend import BackendAddress, BackendSettings
 from tests.engines import backend_address, backend_settings, kind
 from tests.machine import needs
@@ -24,9 +25,9 @@ from tools.engine_process import EngineProcess, free_port
 StartEngine = Callable[..., EngineProcess]
 SECRET = "battery-staple"
 
-# What docs/CLUSTER.md has, less what the scripts need.
-ACL = (f">{SECRET}", "resetkeys", "~cc:*", "resetchannels", "-@all", "+ping", "+evalsha",
-       "+script|load", "+get", "+info", "+config|get")  # fmt: skip
+# A user who may do what is needed, and nothing else.
+ACL = (f">{SECRET}", "resetkeys", "~cc:*", "resetchannels", "-@all", "+evalsha", "+script|load",
+       "+info", "+config|get", "+xread", *(f"+{name.lower()}" for name in commands()))  # fmt: skip
 
 
 def wrong(settings: BackendSettings) -> BackendUnusable:
@@ -110,13 +111,18 @@ def test_a_user_of_its_own_who_may_do_what_is_needed_and_no_more(
     engine.ask("ACL", "SETUSER", "chat", "on", *ACL)
     address = backend_address(engine, user="chat", password=SECRET)
     settings = BackendSettings(address)
-    assert BackendCheck(settings).run()
-    for taken, acl in (("-info", "+info"), ("-config|get", "+config|get"), ("-get", "~cc:* +get"),
-                       ("-script|load", "+script|load"), ("-evalsha", "+evalsha")):  # fmt: skip
-        engine.ask("ACL", "SETUSER", "chat", taken)
-        error = wrong(settings)
-        assert (error.reason, f"add {acl} to that" in error.sentence) == ("rights", True), taken
+    assert BackendCheck(settings).run() and engine.ask("DBSIZE") == 0
+    needed = [each for each in ACL if each.startswith("+")]
+    for each in needed:
+        engine.ask("ACL", "SETUSER", "chat", each.replace("+", "-"))
+        error, named = wrong(settings), "~cc:* +get" if each == "+get" else each
+        assert (error.reason, f"add {named} to that" in error.sentence) == ("rights", True), each
         engine.ask("ACL", "SETUSER", "chat", "reset", "on", *ACL)
+    engine.ask("ACL", "SETUSER", "chat", "-hset", "-zadd", "-time")
+    assert "add +hset +time +zadd to that" in wrong(settings).sentence
+    engine.ask("ACL", "SETUSER", "chat", "reset", "on", *ACL, "resetkeys", "%R~cc:*")
+    assert "add ~cc:* to that" in wrong(settings).sentence
+    engine.ask("ACL", "SETUSER", "chat", "reset", "on", *ACL)
     assert wrong(replace(settings, prefix="other:")).reason == "rights"
     assert wrong(replace(settings, address=replace(address, db=1))).sentence.count("+select") == 1
 
@@ -159,7 +165,8 @@ def test_a_replica(start_engine: StartEngine) -> None:
 
 
 def test_cluster_mode(start_engine: StartEngine) -> None:
-    engine = start_engine(["--cluster-enabled", "yes", "--cluster-config-file", "nodes"])
+    bus = str(free_port())
+    engine = start_engine(["--cluster-enabled", "yes", "--cluster-port", bus])
     assert wrong(backend_settings(engine)).reason == "cluster"
 
 

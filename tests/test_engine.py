@@ -6,13 +6,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from server.cluster.engine import CannotConnect, Connector, EngineError, EngineLost, pack
-from settings.backend import BackendSettings
-from tests.engines import backend_address, backend_settings
-from tools.engine_process import EngineProcess
+from settings.backend import BackendAddress, BackendSettings
+from tests.engines import backend_address, backend_settings, kind
+from tests.machine import needs
+from tests.transport_kit import make_certificate
+from tools.engine_process import EngineProcess, Monitor, Seen, free_port, seen
 
 
 def test_a_batch_is_answered_in_order(backend: BackendSettings) -> None:
@@ -40,19 +44,20 @@ def test_a_command_is_packed_as_the_engine_wants_it() -> None:
     )
 
 
-def test_close_from_another_thread_ends_a_blocked_reader(backend: BackendSettings) -> None:
-    engine = Connector(backend).connect(30.0)
-    ended: list[BaseException] = []
+def end_blocked(settings: BackendSettings) -> None:
+    """Close a connection whose thread waits for an answer that does not come."""
+    connector, ended = Connector(settings), []
+    engine = connector.connect(30.0)
 
     def read() -> None:
         try:
-            engine.run([("XREAD", "BLOCK", 20000, "STREAMS", backend.prefix + "none", "$")])
+            engine.run([("XREAD", "BLOCK", 20000, "STREAMS", settings.prefix + "none", "$")])
         except BaseException as error:
             ended.append(error)
 
     reader = threading.Thread(target=read)
     reader.start()
-    with Connector(backend).connect(2.0) as other:
+    with connector.connect(2.0) as other:
         while b"cmd=xread" not in other.run([("CLIENT", "LIST")])[0]:
             pass
     begun = time.monotonic()
@@ -62,6 +67,40 @@ def test_close_from_another_thread_ends_a_blocked_reader(backend: BackendSetting
     assert [type(error) for error in ended] == [EngineLost]
     with pytest.raises(EngineLost):
         engine.run([("PING",)])
+
+
+def test_close_from_another_thread_ends_a_blocked_reader(backend: BackendSettings) -> None:
+    end_blocked(backend)
+
+
+@needs("redis-server", beside="test_close_from_another_thread_ends_a_blocked_reader")
+def test_over_tls_too(tmp_path: Path) -> None:
+    """PyPI's Valkey speaks none."""
+    cert, port = make_certificate(tmp_path), free_port()
+    options = ["--tls-port", str(port), "--tls-cert-file", cert.cert_path, "--tls-key-file",
+               cert.key_path, "--tls-auth-clients", "no"]  # fmt: skip
+    with EngineProcess(kind("redis"), options):
+        address = BackendAddress("localhost", port, tls=True)
+        settings = BackendSettings(address, ssl_ca=cert.cert_path)
+        with Connector(settings).connect(2.0) as engine:
+            large = b"x" * 3_000_000
+            assert engine.run([("SET", "k", large), ("GET", "k")]) == [b"OK", large]
+        end_blocked(settings)
+
+
+def test_nothing_is_said_but_what_is_asked(engine: EngineProcess, backend: BackendSettings) -> None:
+    """The library would say who it is, and which protocol it speaks."""
+    lines: list[Seen | None] = []
+    monitor = Monitor(engine, lambda line: lines.append(seen(line)))
+    try:
+        address = replace(backend.address, db=3)
+        with Connector(replace(backend, address=address)).connect(2.0) as connection:
+            connection.run([("GET", backend.prefix)])
+        monitor.level()
+    finally:
+        monitor.close()
+    asked = [line.words for line in lines if line is not None and line.words[0] != b"ECHO"]
+    assert asked == [[b"SELECT", b"3"], [b"GET", backend.prefix.encode()]]
 
 
 def test_an_engine_that_has_restarted_is_not_taken_for_the_same(

@@ -16,12 +16,38 @@ from server.cluster.engine import (
     EngineLost,
     Reply,
 )
+from server.cluster.scripts import commands
 from settings import BackendSettings
 from transport import CertificateUnusable
 
 FORMAT = b"1"  # of what lies under the prefix; another version that needs another one counts on
 _OLDEST_REDIS, _OLDEST_VALKEY = (7, 0), (8,)
 _LOOKED_AT = ("save", "appendonly", "maxmemory", "maxmemory-policy", "rdb-del-sync-files")
+
+# Which commands this user may not run in scripts, and whether keys are out of reach.  All are
+# given one key, which is text, for all arguments: none of them does anything with that.
+_PROBE = """#!lua
+local refused, hidden, key = {}, 0, ARGV[1]
+local function try(name, ...)
+    local words, found = {...}, nil
+    for _ = 0, 6 do
+        local answer = redis.pcall(name, unpack(words))
+        found = type(answer) == 'table' and answer.err or ''
+        if not string.find(found, 'umber of arg') then break end
+        words[#words + 1] = key
+    end
+    if string.find(found, 'permissions to run') or string.find(found, 'this command') then
+        refused[#refused + 1] = name
+    elseif string.find(found, 'access a') then
+        hidden = 1
+    end
+end
+try('SET', key, 'text', 'PX', 1000)
+for place = 2, #ARGV do try(ARGV[place]) end
+try('DEL', key)
+return {hidden, refused}"""
+# What a node asks for besides, outside of scripts.
+_ASKED = {"XREAD", "XRANGE"}
 
 _SENTENCES: dict[str, str] = {
     "in_clear": N_(
@@ -122,6 +148,7 @@ class BackendCheck:
         with self._connected(connector) as engine:
             self.look(engine)
             self._check_format(engine)
+            self._check_rights(engine)
         if address.password is not None:
             self._check_password_is_needed(connector)
         return [self._sentence("unbounded")] if self._config.get("maxmemory") == "0" else []
@@ -185,13 +212,24 @@ class BackendCheck:
             raise self._unusable("replicated")
 
     def _check_format(self, engine: Engine) -> None:
-        """Whether what lies under the prefix is ours, and may be used."""
+        """Whether what lies under the prefix is ours, as far as there is anything."""
         prefix = self._settings.prefix
         found = self._ask(engine, f"~{prefix}* +get", "GET", f"{prefix}format")
         if found not in (None, FORMAT):
             raise self._unusable("format", prefix=prefix)
-        self._ask(engine, "+script|load", "SCRIPT", "LOAD", "return 1")
-        self._ask(engine, "+evalsha", "EVALSHA", "0" * 40, 0)
+
+    def _check_rights(self, engine: Engine) -> None:
+        """Whether this user may do all that the scripts do."""
+        prefix = self._settings.prefix
+        tried = sorted((commands() | _ASKED) - {"SET", "DEL"})
+        sha = _text(self._ask(engine, "+script|load", "SCRIPT", "LOAD", _PROBE))
+        probe = f"{prefix}probe"
+        reply = self._ask(engine, "+evalsha", "EVALSHA", sha, 0, probe, *tried)
+        hidden, refused = reply
+        missing = [f"~{prefix}*"] if hidden else []
+        missing += [f"+{_text(name).lower()}" for name in refused]
+        if missing:
+            raise self._unusable("rights", acl=" ".join(missing))
 
     def _check_password_is_needed(self, connector: Connector) -> None:
         with self._connected(connector, login=False) as engine:
@@ -237,7 +275,7 @@ def look_again(engine: Engine, settings: BackendSettings) -> str:
 
 
 # Errors that are answers.
-_EXPECTED: dict[Arg, tuple[str, ...]] = {"GET": ("WRONGTYPE",), "EVALSHA": ("NOSCRIPT",)}
+_EXPECTED: dict[Arg, tuple[str, ...]] = {"GET": ("WRONGTYPE",)}
 
 
 def _info(reply: Reply) -> dict[str, str]:

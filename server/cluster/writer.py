@@ -172,6 +172,7 @@ class Writer:
         if not self._batch:
             self._batch = self._take()
         if self._batch and (replies := self._exchange(self._batch)) is not None:
+            self._pause = 0.0  # the engine does its work
             done = list(zip(self._batch, replies, strict=True))
             # Those have not run: the engine had forgotten their scripts, and has them again now.
             self._batch = [each for each, reply in done if _has_no_script(reply)]
@@ -243,7 +244,7 @@ class Writer:
             engine.release()
             self._lose("lost")
             return False
-        self._engine, self._pause, self.trouble = engine, 0.0, ""
+        self._engine, self.trouble = engine, ""
         return True
 
     def _load(self, engine: Engine) -> None:
