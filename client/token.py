@@ -144,6 +144,7 @@ def _refusal(code: object) -> str:
         "bad_nick": _("That is not a valid nickname: use letters, digits and ._- (at most 32)."),
         "too_many_attempts": _("Too many wrong passwords: wait a little and try again."),
         "server_full": _("The server has no room for another token: revoke one first."),
+        "unavailable": _("The server cannot do that just now: wait a little and try again."),
     }
     general = _("The server did not answer as expected: check the address and the versions.")
     return sentences.get(str(code), general)

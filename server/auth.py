@@ -82,7 +82,7 @@ class Token:
 Decision = Callable[[Token], "Token | None"]
 
 
-class _Updated(NamedTuple):
+class Updated(NamedTuple):
     """A token before a decision and after it; None where there was none, or is none any more."""
 
     before: Token | None
@@ -204,12 +204,12 @@ class Tokens:
         if held:
             raise NickReserved(**resembled(nick, held))
 
-    def take_expired(self) -> list[str]:
-        """The ids of tokens that have expired since this was last asked."""
+    def take_ended(self) -> list[tuple[str, str]]:
+        """The ids of tokens that have ended by themselves since this was last asked, and why."""
         with self._lock:
             self._expire_locked()
             expired, self._expired = self._expired, []
-            return expired
+        return [(token_id, "expired") for token_id in expired]
 
     def next_expiry(self) -> float | None:
         """Seconds until the next token ends, None if there is none."""
@@ -224,7 +224,7 @@ class Tokens:
             check()
             self._tokens[token.id] = token
 
-    def _update(self, token_id: str, decide: Decision) -> _Updated:
+    def _update(self, token_id: str, decide: Decision) -> Updated:
         """Keep what ``decide`` makes of a token, where there is one."""
         with self._lock:
             before = self._tokens.get(token_id)
@@ -233,7 +233,7 @@ class Tokens:
                 self._tokens[token_id] = after
             else:
                 self._tokens.pop(token_id, None)
-        return _Updated(before, after)
+        return Updated(before, after)
 
     def _expire_locked(self) -> None:
         now = self._clock()

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from protocol.codec import parse
-from protocol.errors import BadNick, Malformed, ServerFull
+from protocol.errors import BadNick, Malformed, OutcomeUnknown, ServerFull, Unavailable
 from protocol.names import check_nick
 from server import limits
 from server.auth import Password, Tokens
@@ -54,6 +54,10 @@ ANSWERS: dict[str, tuple[HTTPStatus, str]] = {
     ),
     "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong."),
     "server_full": (HTTPStatus.SERVICE_UNAVAILABLE, "The server is full."),
+    "unavailable": (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "What several servers share is out of reach: try again in a moment.",
+    ),
 }
 _CODE_OF_STATUS = {
     404: "not_found",
@@ -201,6 +205,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer("bad_fields")
         except ServerFull:
             self._answer("server_full")
+        except (Unavailable, OutcomeUnknown) as error:
+            wait = math.ceil(float(error.params.get("retry_after", 1.0)))
+            self._answer("unavailable", {"Retry-After": str(wait)})
         except OSError:
             raise
         except Exception:

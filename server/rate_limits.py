@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable
 
 from protocol.errors import AddressLimited, RateLimited
 from server import limits
-from server.budget import OnSpent
+from server.budget import OnSpent, address_and_identity
 
 
 class RateLimiter:
@@ -154,8 +154,7 @@ class FairRateLimiter:
 
     def charge(self, key: Hashable, count: int, ago: float = 0.0) -> None:
         """As ``RateLimiter.charge``; ``key`` is an address and an identity."""
-        assert isinstance(key, tuple)
-        group, who = key
+        group, who = address_and_identity(key)
         most = limits.CHARGED_DEBT * self._total
         for _each in range(min(-count, most)):
             self._give_back(group, who)
@@ -246,8 +245,7 @@ class MemberRateLimiter:
 
     def charge(self, key: Hashable, count: int, ago: float = 0.0) -> None:
         """As ``RateLimiter.charge``; ``key`` is an address and an identity."""
-        assert isinstance(key, tuple)
-        self.own.charge(key[1], count, ago)
+        self.own.charge(address_and_identity(key)[1], count, ago)
         self.shares.charge(key, count, ago)
 
 

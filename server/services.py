@@ -85,9 +85,9 @@ class Services:
             self.refusals,
             self.takeovers,
         )
-        self.expiry = ExpiryThread([self._end_expired_tokens, *(each.sweep for each in swept)])
+        self.expiry = ExpiryThread([self._end_tokens, *(each.sweep for each in swept)])
 
-    def _end_expired_tokens(self) -> float | None:
-        for token_id in self.tokens.take_expired():
-            self.sessions.end_token(token_id, "expired")
+    def _end_tokens(self) -> float | None:
+        for token_id, reason in self.tokens.take_ended():
+            self.sessions.end_token(token_id, reason)
         return self.tokens.next_expiry()

@@ -19,7 +19,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
-from protocol.errors import TooManyAttempts
+from protocol.errors import Malformed, TooManyAttempts
 from server import limits
 from server.budget import OnSpent
 from server.client_address import has_neighbours
@@ -94,7 +94,8 @@ class TokenBuckets:
     def charge(self, key: Hashable, count: int, ago: float = 0.0) -> None:
         """So many were taken elsewhere for the address ``key``, ``ago`` seconds ago, whatever there
         is here; less than nothing were given back."""
-        assert isinstance(key, str)
+        if not isinstance(key, str):
+            raise Malformed()
         with self._lock:
             for name in _names(key):
                 bucket, rate = self._bucket_locked(name), self.rates.of(name)

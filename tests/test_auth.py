@@ -167,13 +167,13 @@ def test_who_expired_is_told_once(tokens: Tokens, clock: Clock) -> None:
     """However it was noticed first."""
     first, _ = split(tokens.mint("alice", 10))
     second, _ = split(tokens.mint("bob", 20))
-    assert tokens.take_expired() == []
+    assert tokens.take_ended() == []
     clock.now += 10.0
     tokens.live()
-    assert tokens.take_expired() == [first]
-    assert tokens.take_expired() == []
+    assert tokens.take_ended() == [(first, "expired")]
+    assert tokens.take_ended() == []
     clock.now += 10.0
-    assert tokens.take_expired() == [second]
+    assert tokens.take_ended() == [(second, "expired")]
 
 
 def test_revoking_by_id_or_whole(tokens: Tokens) -> None:
@@ -184,7 +184,7 @@ def test_revoking_by_id_or_whole(tokens: Tokens) -> None:
     assert tokens.revoke(split(first)[0]) == split(first)[0]
     assert tokens.revoke(split(first)[0]) is None
     assert tokens.revoke(second) == split(second)[0]
-    assert tokens.live() == [] and tokens.take_expired() == []
+    assert tokens.live() == [] and tokens.take_ended() == []
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "\ud800", ".\ud800", "x" * 5000, "a.b.c", "\0"])

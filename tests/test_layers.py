@@ -253,10 +253,10 @@ INNER: dict[str, str] = {
         budget client_address private threads limits
     """,
     "server.cluster": """
-        reader
-        rooms
+        tables reader
+        replica ledger rooms
         mirror checks
-        entries writer calls
+        entries writer calls engine_clock
         scripts
         script
         engine keys replies

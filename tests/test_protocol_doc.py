@@ -189,8 +189,9 @@ def test_strikes_are_marked() -> None:
 
 def test_goodbyes_are_those_of_the_server() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "server").glob("*.py"))
-    pattern = r'(?:close|close_old|_say_why|end_token)\((?:\w+, )?"(\w+)"\)|_reason or "(\w+)"'
-    used = {first or second for first, second in re.findall(pattern, sources)}
+    says = r"(?:close|close_old|_say_why|end_token)"
+    pattern = rf'{says}\((?:\w+, )?"(\w+)"\)|\(token_id, "(\w+)"\)|_reason or "(\w+)"'
+    used = {each for found in re.findall(pattern, sources) for each in found if each}
     used |= set(re.findall(r'reason(?:: str = |=)"(\w+)"', sources))
     assert set(names("Errors", "reason")) == used
     assert used <= set(messages._DISCONNECTED)

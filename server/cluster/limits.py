@@ -37,7 +37,7 @@ ENGINE_STOP_SECONDS = 2.0
 TICKETS = 4 * CONNECTIONS
 TICKETS_OF_ADDRESS = 4 * CONNECTIONS_OF_ADDRESS
 # How often a change of a table is decided again, because another server's came in between.
-TABLE_TRIES = 16
+TABLE_TRIES = 64
 # How long somebody waits to be told of a change that the engine has, before the table is read.
 TABLE_SECONDS = 0.2
 # What is spent is told this late at most; of so many addresses and identities at a time, which is
@@ -45,6 +45,12 @@ TABLE_SECONDS = 0.2
 LEDGER_SECONDS = 0.1
 LEDGER_KEYS = 1024
 LEDGER_WINDOW = 120.0
+# Those whose last telling is remembered; more nodes than one engine carries, by far.
+LEDGER_NODES = 1024
+# What an empty engine has forgotten is put back by one node; this long the others wait for it, and
+# look so often.
+RESTORE_SECONDS = 5.0
+RESTORE_LOOK = 0.05
 
 # The reader waits for so long, and then sees whether the engine still has what it had: so long an
 # engine that has forgotten everything goes unnoticed. The answer may take a little longer.

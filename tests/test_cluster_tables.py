@@ -1,0 +1,386 @@
+"""The replicated tables: nodes that decide at once, and none knows yet what another has done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from protocol import link
+from protocol.errors import (
+    NickReserved,
+    OutcomeUnknown,
+    ServerFull,
+    TokenBound,
+    TooManyTokens,
+    Unavailable,
+)
+from server import limits as server_limits
+from server.auth import Inviter, Token
+from server.cluster import limits
+from settings.backend import BackendSettings
+from tests.engine_proxy import EngineProxy
+from tests.engines import backend_address, backend_settings
+from tests.table_kit import Hearing, StartNode, TableNode, at_once, nodes
+from tests.test_rate_limits import Clock
+from tools.engine_process import EngineProcess
+
+SID = bytes(range(32))
+ANN, BOB = b"a" * 32, b"b" * 32
+INVITER = Inviter("ann", ANN, "192.0.2.1")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for what a test does not have a node hear."""
+    monkeypatch.setattr(limits, "TABLE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def start_node(engine: EngineProcess, backend: BackendSettings) -> Iterator[StartNode]:
+    """Starts nodes of one cluster."""
+    with nodes(engine, backend) as start:
+        yield start
+
+
+@pytest.fixture
+def two(start_node: StartNode) -> tuple[TableNode, TableNode]:
+    """Two nodes, of which none hears the other unless a test has it do so."""
+    return start_node(), start_node()
+
+
+def minted(node: TableNode, nick: str = "alice", ttl: float = 60, binds: bool = False) -> str:
+    """The id of a new token."""
+    return node.tokens.mint(nick, ttl, binds).partition(".")[0]
+
+
+def found(node: TableNode, token_id: str) -> Token | None:
+    """As a handshake finds it."""
+    return node.tokens.find(SID, link.token_name(SID, token_id))
+
+
+def used(node: TableNode, ticket: bytes) -> bytes | None:
+    """Whose ticket it is, as ``hello`` would show it."""
+    return node.tickets.take(SID, link.ticket_name(SID, ticket))
+
+
+# What one has changed is known to the other
+
+
+def test_a_token_opens_everywhere_at_once(two: tuple[TableNode, TableNode]) -> None:
+    """Whoever was told of it finds it at any node, though that has heard nothing yet."""
+    one, other = two
+    token = found(other, minted(one))
+    assert token is not None and token == found(one, token.id)
+    assert [each for each, _left in other.tokens.remaining()] == [token]
+    with pytest.raises(NickReserved):
+        other.tokens.check("A1ice")
+    assert other.tokens.revoke(token.id) == token.id
+    assert found(one, token.id) is None
+
+
+def test_changes_are_heard_of(two: tuple[TableNode, TableNode]) -> None:
+    """Without the table being read again; and the expiry thread hears when a token ends."""
+    one, other = two
+    token_id = minted(one, ttl=1000)
+    one.tokens.claim(token_id, ANN)
+    one.tickets.issue(ANN, "a")
+    one.bans.add("192.0.2.7", 60)
+    one.tables.look()
+    other.writer.stop()  # it can ask nothing any more
+    assert other.hear() == 3
+    assert [each.id for each in other.tokens.live()] == [token_id]
+    assert other.scheduled == [pytest.approx(1000, abs=5)]
+    assert list(other.tickets._tickets) == [ANN]
+    assert [who for who, _until in other.bans.all()] == ["192.0.2.7"]
+    assert one.hear() == 3 and one.tokens.live() == other.tokens.live()
+
+
+def test_what_was_not_heard_of_is_read(two: tuple[TableNode, TableNode]) -> None:
+    """A gap shows, and so does what no script tells."""
+    one, other = two
+    first, second = minted(one), minted(one)
+    other.tables.note(f"tokens\n2\n{second}\n" + one.tokens.table.value(second))
+    other.settle()
+    assert {each.id for each in other.tokens.live()} == {first, second}
+    third = minted(one)
+    other.tables.note("nonsense")
+    other.settle()
+    assert {each.id for each in other.tokens.live()} == {first, second, third}
+
+
+def test_nonsense_in_a_table_is_nothing(
+    two: tuple[TableNode, TableNode], engine: EngineProcess
+) -> None:
+    """Whatever somebody has written there."""
+    one, other = two
+    good = minted(one)
+    for table in ("tokens", "bans", "tickets"):
+        key = f"{one.incarnation.under}t:{table}"
+        for value in ("", "x", "{}", "[]", "null", '{"nick":1}', "1 2 3", "\n"):
+            engine.ask("HSET", key, f"field {value}", value)
+            engine.ask("HSET", key, "ab", value)
+    other.tables.load()
+    assert [each.id for each in other.tokens.live()] == [good]
+    assert not other.tickets._tickets and other.bans.left("x", b"x") == 0.0
+
+
+# Each decision is made once
+
+
+def test_one_of_all_who_come_at_once_has_a_token(two: tuple[TableNode, TableNode]) -> None:
+    """It is bound to the first, whichever node the others come to."""
+    token_id = minted(two[0], binds=True)
+    signs = [bytes([number]) * 32 for number in range(8)]
+    with Hearing(*two):
+        results = at_once(
+            *(partial(node.tokens.claim, token_id, sign) for node in two for sign in signs)
+        )
+    assert results.count(True) == 1
+    assert sum(isinstance(each, TokenBound) for each in results) + results.count(False) == 15
+    one, other = (found(node, token_id) for node in two)
+    assert one == other and one is not None and one.holder in signs
+    assert one.is_settled == (False in results)
+
+
+def test_a_token_is_released_only_by_the_first(two: tuple[TableNode, TableNode]) -> None:
+    """Who has come more than once keeps it, wherever that was."""
+    one, other = two
+    token_id = minted(one, binds=True)
+    assert one.tokens.claim(token_id, ANN)
+    with pytest.raises(TokenBound):
+        other.tokens.claim(found(other, token_id).id, BOB)  # type: ignore[union-attr]
+    one.tokens.release(token_id)
+    assert other.tokens.claim(token_id, BOB)
+    assert not one.tokens.claim(token_id, BOB)
+    other.tokens.release(token_id)
+    with pytest.raises(TokenBound):
+        one.tokens.claim(token_id, ANN)
+
+
+def test_a_revoked_token_ends_everywhere(two: tuple[TableNode, TableNode]) -> None:
+    """Each node hears of it, for a session that has come in meanwhile."""
+    one, other = two
+    whole = one.tokens.mint("alice", 60)
+    token_id = whole.partition(".")[0]
+    assert found(other, token_id)
+    assert other.tokens.revoke(token_id + ".wrong") is None
+    assert other.tokens.revoke(whole) == token_id
+    assert one.tokens.take_ended() == []
+    one.hear()
+    assert one.tokens.take_ended() == [(token_id, "revoked")] and one.scheduled[-1] == 0.0
+    assert one.tokens.why_ended(token_id) == "revoked"
+    assert one.tokens.revoke(token_id) is None
+    with Hearing(*two):
+        again = minted(one)
+        results = at_once(*(partial(node.tokens.revoke, again) for node in two), times=4)
+    assert again in results and set(results) <= {again, None}
+
+
+def test_invitations_are_bounded_across_nodes(two: tuple[TableNode, TableNode]) -> None:
+    """However many are asked for at once."""
+    with Hearing(*two):
+        results = at_once(*(partial(node.tokens.invite, INVITER) for node in two), times=8)
+    refused = [each for each in results if isinstance(each, TooManyTokens)]
+    assert len(results) - len(refused) == server_limits.INVITES_OF_ONE
+    two[1].tables.look()
+    assert len(two[1].tokens.live()) == server_limits.INVITES_OF_ONE
+    token_id = two[1].tokens.live()[0].id
+    assert two[1].tokens.take_back(token_id) and not two[0].tokens.take_back(token_id)
+
+
+def test_tokens_are_bounded_across_nodes(two: tuple[TableNode, TableNode]) -> None:
+    for node in two:
+        node.tokens._most = 5
+    with Hearing(*two):
+        results = at_once(*(partial(node.tokens.mint, "x", 60) for node in two), times=6)
+    assert sum(isinstance(each, ServerFull) for each in results) == 7
+    assert sum(isinstance(each, str) for each in results) == 5
+
+
+def test_a_ticket_is_used_once(two: tuple[TableNode, TableNode]) -> None:
+    """Eight on two nodes come with it at once."""
+    one, other = two
+    with Hearing(*two):
+        for number in range(5):
+            ticket = one.tickets.issue(ANN, "a")
+            one.tables.look()
+            other.tables.look()
+            results = at_once(*(partial(used, node, ticket) for node in two), times=4)
+            assert sorted(results, key=bool) == [None] * 7 + [ANN], number
+    for node in two:
+        node.tables.look()
+        assert not node.tickets._tickets and not node.tickets._of_group
+
+
+def test_the_newest_ticket_counts_everywhere(two: tuple[TableNode, TableNode]) -> None:
+    one, other = two
+    old = one.tickets.issue(ANN, "a")
+    one.tables.look()
+    other.tables.look()
+    new = other.tickets.issue(ANN, "b")
+    other.tables.look()
+    assert used(one, old) is None  # though it knows of no other
+    one.hear()
+    assert used(one, old) is None and used(one, new) == ANN
+
+
+def test_tickets_are_bounded(
+    two: tuple[TableNode, TableNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more, the oldest goes, of the address or of all."""
+    monkeypatch.setattr(limits, "TICKETS_OF_ADDRESS", 2)
+    monkeypatch.setattr(limits, "TICKETS", 4)
+    _one, other = two
+    given = []
+    for number, group in enumerate("aaabbc"):
+        issuer = two[number % 2]
+        given.append(issuer.tickets.issue(b"%d" % number, group))
+        issuer.settle()
+        for node in two:
+            node.hear()
+    for node in two:
+        assert list(node.tickets._tickets) == [b"2", b"3", b"4", b"5"]
+        node.tables.load()
+        assert set(node.tickets._tickets) == {b"2", b"3", b"4", b"5"}
+    assert [used(other, ticket) for ticket in given] == [None, None, b"2", b"3", b"4", b"5"]
+
+
+# Whom the operator keeps out
+
+
+def test_who_is_kept_out_is_kept_out_everywhere(two: tuple[TableNode, TableNode]) -> None:
+    one, other = two
+    one.bans.add(ANN, 60)
+    one.bans.add("192.0.2.7", 120)
+    assert 59 < other.bans.left(ANN, "192.0.2.9") <= 60
+    assert 119 < other.bans.left(BOB, "192.0.2.7") <= 120
+    assert other.bans.left(BOB, "192.0.2.9") == 0.0
+
+
+def test_bans_are_bounded(
+    two: tuple[TableNode, TableNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is over goes, and then what ends first."""
+    monkeypatch.setattr(server_limits, "BANS", 2)
+    one, other = two
+    for who, seconds in (("a", 0.0), ("b", 600), ("c", 60), ("d", 300)):
+        one.bans.add(who, seconds)
+        one.tables.look()
+    other.tables.look()
+    assert {who for who, _until in other.bans.all()} == {"b", "d"}
+
+
+# Time
+
+
+def test_all_go_by_the_engines_clock(start_node: StartNode) -> None:
+    """Whatever a node's own says; who is first to see that a token has ended ends it for all."""
+    clock = Clock()
+    one, other = start_node(), start_node(clock=clock)
+    token_id = minted(one, ttl=600)
+    [(_token, left)] = other.tokens.remaining()
+    assert left == 600
+    assert other.tokens.take_ended() == []
+    clock.now += 600
+    assert found(one, token_id)
+    other.tables.clock.look(clock.now, round(one.tables.clock() * 1000))  # it was asleep
+    assert other.tokens.live()
+    clock.now += 600
+    assert other.tokens.why_ended(token_id) == "expired"
+    assert other.tokens.take_ended() == [(token_id, "expired")]
+    other.tables.clock.forget()
+    other.tables.look()
+    one.hear()
+    assert one.tokens.live() == [] and other.tokens.live() == []
+    assert [each for each, _reason in one.tokens.take_ended()] == [token_id]
+
+
+# The engine fails
+
+
+def test_an_answer_that_was_lost(engine: EngineProcess, backend: BackendSettings) -> None:
+    """What was done is not done twice, and is not said to have failed."""
+    with EngineProxy(engine.port) as proxy:
+        through = backend_settings(engine, prefix=backend.prefix)
+        through = BackendSettings(
+            **{**vars(through), "address": backend_address(engine, port=proxy.port)}
+        )
+        with nodes(engine, through) as start:
+            node = start()
+            proxy.lose_reply(1, of=b'"mint-me"')
+            token_id = minted(node, "mint-me", binds=True)
+            assert proxy.lost.is_set() and len(node.tokens.remaining()) == 1
+            proxy.lose_reply(1, of=b'"holder":"')
+            assert not node.tokens.claim(token_id, ANN)
+            assert proxy.lost.is_set() and found(node, token_id).holder == ANN  # type: ignore
+            proxy.lose_reply(1, of=b"$1\r\n=")
+            assert node.tokens.revoke(token_id) == token_id
+            assert node.tokens.remaining() == []
+
+
+def test_without_an_engine_nothing_is_promised(
+    own_engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be decided is refused, and nobody is said to be unknown."""
+    monkeypatch.setattr(limits, "ENGINE_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "ENGINE_UNKNOWN_SECONDS", 0.05)
+    with nodes(own_engine, backend_settings(own_engine)) as start:
+        node = start()
+        token_id, ticket = minted(node, binds=True), node.tickets.issue(ANN, "a")
+        node.tables.look()
+        own_engine.kill()
+        jobs: list[Callable[[], object]] = [
+            partial(node.tokens.mint, "bob", 60),
+            partial(found, node, token_id),
+            partial(node.tokens.claim, token_id, ANN),
+            partial(node.bans.left, ANN),
+            node.tokens.remaining,
+        ]
+        results = at_once(*jobs)
+        assert all(isinstance(each, Unavailable | OutcomeUnknown) for each in results), results
+        node.tokens.release(token_id)
+        assert used(node, ticket) is None
+        node.tickets.issue(BOB, "b")
+
+
+def test_what_an_empty_engine_forgot_is_put_back(own_engine: EngineProcess) -> None:
+    """By the first who has it, once: what is revoked then stays so.  Tickets ended."""
+    with nodes(own_engine, backend_settings(own_engine)) as start:
+        one, other = start(), start()
+        kept, revoked = minted(one, ttl=600), minted(one, ttl=600)
+        one.bans.add(ANN, 600)
+        ticket = one.tickets.issue(ANN, "a")
+        one.tables.look()
+        other.tables.look()
+        own_engine.kill()
+        own_engine.start()
+        fresh = start()
+        assert fresh.tokens.remaining() == []
+        one.register()
+        assert found(one, revoked) == found(fresh, revoked) is not None
+        one.tokens.revoke(revoked)
+        other.register()
+        for node in (one, other, fresh):
+            [(token, left)] = node.tokens.remaining()
+            assert token.id == kept and left > 590
+            assert node.bans.left(ANN) > 590 and used(node, ticket) is None
+        assert found(other, minted(one))
+
+
+def test_nothing_of_a_secret_is_in_the_engine(
+    own_engine: EngineProcess, two: tuple[TableNode, TableNode]
+) -> None:
+    """But the hash that a server keeps of it."""
+    with nodes(own_engine, backend_settings(own_engine)) as start:
+        node = start()
+        _id, _dot, secret = node.tokens.mint("alice", 60).partition(".")
+        _token_id, raw = node.tokens.invite(INVITER)
+        under = node.incarnation.under
+        told = own_engine.ask("XRANGE", f"{under}wake:{node.incarnation.node}", "-", "+")
+        stored = b"\n".join(own_engine.ask("HGETALL", f"{under}t:tokens")) + repr(told).encode()
+        assert len(re.findall(rb"prs", stored)) >= 4
+        for each in (secret.encode(), raw, raw.hex().encode()):
+            assert each not in stored
