@@ -128,6 +128,7 @@ class Node:
             (int(fields[1]), b'{"type":"%s","at":%d,"number":%d%s'
              % (fields[5], number, int(place.split(b"-")[0]), fields[7]))
             for place, fields in entries
+            if fields[5] != b"behind"
         ]  # fmt: skip
 
 

@@ -13,9 +13,11 @@ if not gone[1] then return {'OK'} end
 local bytes, last = {}, nil
 for i = 1, #gone do
   last = string.match(gone[i][1], '^%d+')
-  local fields = gone[i][2] -- a, after, s, sender, k, kind, e, rest
+  local fields = gone[i][2] -- a, after, s, sender, k, kind, e, rest; no rest where it fell behind
   local sender = fields[4]
-  bytes[sender] = (bytes[sender] or 0) + 26 + #fields[6] + #at + #last + #fields[8]
+  if fields[8] then
+    bytes[sender] = (bytes[sender] or 0) + 26 + #fields[6] + #at + #last + #fields[8]
+  end
 end
 for sender, size in pairs(bytes) do
   if call('HINCRBY', Q, 'b:' .. sender, -size) <= 0 then call('HDEL', Q, 'b:' .. sender) end

@@ -21,58 +21,62 @@ if CHANGE ~= state[6] then -- the last one is right for everybody
 end
 local given -- the ids of those who got a wrap
 if ARGV[14] then
-  local epoch, box_n = tonumber(BOX), 0
+  local W, epoch = R .. 'w:' .. ID, tonumber(BOX)
   local last_epoch, last_n = string.match(s[6], '^(%d+):(%d+)$')
+  last_epoch, last_n = tonumber(last_epoch), tonumber(last_n)
   local tos, rests, seen = {}, {}, {[ID] = true}
   for i = 14, #ARGV, 3 do -- not for a number that was posted already, nor for oneself
     local to = ARGV[i]
-    local is_newer = epoch > tonumber(last_epoch)
-      or (epoch == tonumber(last_epoch) and tonumber(ARGV[i + 1]) > tonumber(last_n))
-    if is_newer and not seen[to] then
+    if not seen[to] and (epoch > last_epoch or epoch == last_epoch and tonumber(ARGV[i + 1]) > last_n) then
       seen[to] = true
       tos[#tos + 1], rests[#rests + 1] = to, ARGV[i + 2]
     end
   end
-  if tos[1] then
-    local W = R .. 'w:' .. ID
-    local members, before = call('HMGET', R .. 'members', unpack(tos)), call('HMGET', W, unpack(tos))
-    local wrapped, got = {}, {}
-    for i = 1, #tos do
-      local to, joined = tos[i], members[i] and tonumber(string.match(members[i], '^%d+'))
-      local old_epoch, old_seq = string.match(before[i] or '', '^(%d+):(%d+)$')
-      -- A second one changes nothing, unless its recipient began anew since the first.
-      if joined and not (old_epoch == BOX and tonumber(old_seq) >= joined) then
-        wrapped[#wrapped + 1], wrapped[#wrapped + 2] = to, BOX .. ':' .. state[1]
-        local Q = R .. 'q:' .. to
-        local queue = call('HMGET', Q, 'number', 'b:0', 'behind')
-        if not queue[3] then
-          local number = digits((queue[1] or 0) + 1)
-          local size = 33 + #state[7] + #number + #rests[i] + (queue[2] or 0)
-          call('HSET', Q, 'number', number, 'b:0', size)
-          if size > CHAIN_BYTES then call('HSET', Q, 'behind', 1) end
-          call('XADD', R .. 'p:' .. to, number .. '-0', 'a', state[1], 's', 0, 'k', 'key_for', 'e', rests[i])
-          if not queue[1] then
-            call('PEXPIREAT', Q, state[5])
-            call('PEXPIREAT', R .. 'p:' .. to, state[5])
-          end
-          got[#got + 1] = to
-        end
-      end
-    end
-    if wrapped[1] then
-      if last_epoch ~= BOX then call('DEL', W) end
-      call('HSET', W, unpack(wrapped))
-      call('PEXPIREAT', W, state[5])
-      if call('HLEN', W) > 2 * ROOM_MEMBERS then -- many have gone, and come
-        local ids = call('HKEYS', W)
-        local there = call('HMGET', R .. 'members', unpack(ids))
-        for i = 1, #ids do
-          if not there[i] then call('HDEL', W, ids[i]) end
-        end
-      end
-    end
-    if got[1] then given = table.concat(got, ',') end
+  -- Of each epoch there is who has a wrap, and since when; those of an earlier one are dropped.
+  local before = call('HMGET', W, 'epoch', unpack(tos))
+  local wrapped, got = {}, {}
+  if epoch > tonumber(before[1] or 0) then
+    call('DEL', W)
+    before, wrapped = {BOX}, {'epoch', BOX}
   end
+  local members = tos[1] and before[1] == BOX and call('HMGET', R .. 'members', unpack(tos)) or {}
+  for i = 1, #members do
+    local to, joined = tos[i], members[i] and tonumber(string.match(members[i], '^%d+'))
+    -- A second one changes nothing, unless its recipient began anew since the first.
+    if joined and tonumber(before[i + 1] or 0) < joined then
+      wrapped[#wrapped + 1], wrapped[#wrapped + 2] = to, state[1]
+      local Q = R .. 'q:' .. to
+      local queue = call('HMGET', Q, 'number', 'b:0', 'behind')
+      if not queue[3] then
+        local number = digits((queue[1] or 0) + 1)
+        local size = 33 + #state[7] + #number + #rests[i] + (queue[2] or 0)
+        call('HSET', Q, 'number', number, 'b:0', size)
+        call('XADD', R .. 'p:' .. to, number .. '-0', 'a', state[1], 's', 0, 'k', 'key_for', 'e', rests[i])
+        if size > CHAIN_BYTES then -- its node has to hear of it
+          number = digits(number + 1)
+          call('HSET', Q, 'number', number, 'behind', 1)
+          call('XADD', R .. 'p:' .. to, number .. '-0', 'a', state[1], 's', 0, 'k', 'behind')
+        end
+        if not queue[1] then
+          call('PEXPIREAT', Q, state[5])
+          call('PEXPIREAT', R .. 'p:' .. to, state[5])
+        end
+        got[#got + 1] = to
+      end
+    end
+  end
+  if wrapped[1] then
+    call('HSET', W, unpack(wrapped))
+    call('PEXPIREAT', W, state[5])
+    if call('HLEN', W) > 2 * ROOM_MEMBERS then -- many have gone, and come
+      local ids = call('HKEYS', W)
+      local there = call('HMGET', R .. 'members', unpack(ids))
+      for i = 1, #ids do
+        if not there[i] and ids[i] ~= 'epoch' then call('HDEL', W, ids[i]) end
+      end
+    end
+  end
+  if got[1] then given = table.concat(got, ',') end
 end
 local seq, bytes = count_entry(R, state, 1, 23 + #REST)
 local written = digits(seq)
