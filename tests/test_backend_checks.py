@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 
-from server.cluster.checks import _SENTENCES, BackendCheck, BackendUnusable, look_again
+from server.cluster.checks import (
+    _SENTENCES,
+    BackendCheck,
+    BackendUnusable,
+    look_again,
+    told_trouble,
+)
 from server.cluster.engine import Connector
 from server.cluster.scripts import commands
 from settings.backend import BackendAddress, BackendSettings
@@ -100,8 +106,21 @@ def test_passwords(start_engine: StartEngine) -> None:
 def test_a_password_that_is_not_needed(engine: EngineProcess, user: str | None) -> None:
     """The library's own way to log in says nothing of it."""
     address = backend_address(engine, user=user, password=SECRET)
-    reason = wrong(backend_settings(engine, address=address)).reason
-    assert reason == ("password" if user is None else "open")
+    assert wrong(backend_settings(engine, address=address)).reason == "open"
+
+
+@pytest.mark.parametrize("password", ["", SECRET])
+def test_an_engine_that_takes_no_more_connections(
+    start_engine: StartEngine, password: str
+) -> None:
+    engine = start_engine(password=password)
+    others = [engine.client() for _ in range(2)]
+    others[0].ask("CONFIG", "SET", "maxclients", 1)
+    try:
+        assert wrong(backend_settings(engine)).reason in ("answers", "hung_up")
+    finally:
+        for each in others:
+            each.close()
 
 
 def test_a_user_of_its_own_who_may_do_what_is_needed_and_no_more(
@@ -215,6 +234,13 @@ def test_a_database_that_it_has_not(engine: EngineProcess) -> None:
     assert wrong(backend_settings(engine, address=far)).reason == "database"
 
 
+def test_an_engine_whose_settings_cannot_be_asked_for(start_engine: StartEngine) -> None:
+    """As of some that are rented."""
+    engine = start_engine(["--rename-command", "CONFIG", ""])
+    error = wrong(backend_settings(engine))
+    assert error.reason == "rights" and "add +config|get to that" in error.sentence
+
+
 def test_in_clear_to_another_machine_nothing_is_even_tried() -> None:
     """192.0.2.0/24 is for documents: nobody is there."""
     assert wrong(BackendSettings(BackendAddress("192.0.2.1", password=SECRET))).reason == "in_clear"
@@ -224,6 +250,12 @@ def test_a_unix_socket(start_engine: StartEngine, tmp_path: Path) -> None:
     engine = start_engine(["--unixsocket", "s"])
     path = str(engine.folder / "s")
     assert BackendCheck(BackendSettings(BackendAddress(path=path))).run()
+
+
+def test_what_is_said_while_it_runs(backend: BackendSettings) -> None:
+    said = [told_trouble(trouble, backend) for trouble in ("lost", "WRONGPASS", "")]
+    assert [backend.address.shown in sentence for sentence in said] == [True] * 3
+    assert len(set(said)) == 3
 
 
 def test_no_secret_is_left_in_memory_by_an_error(engine: EngineProcess) -> None:

@@ -194,7 +194,8 @@ def test_an_engine_that_stops_is_noticed_long_before_its_client_library_would(
     for name in ("ENGINE_REPLY_SECONDS", "ENGINE_CONNECT_SECONDS", "ENGINE_SECONDS"):
         monkeypatch.setattr(limits, name, getattr(limits, name) / 10)
     settings = backend_settings(own_engine)
-    writer, outcomes = start(settings), Outcomes(2)
+    told: list[str] = []
+    writer, outcomes = start(settings, on_trouble=told.append), Outcomes(2)
     assert writer.call(once(settings, 0)) == b"0"
     own_engine.signal(signal.SIGSTOP)
     writer.submit(once(settings, 1), outcomes.add)
@@ -209,6 +210,7 @@ def test_an_engine_that_stops_is_noticed_long_before_its_client_library_would(
     writer.submit(once(settings, 3), outcomes.add)
     assert outcomes.wait() == [b"1", b"3"]
     assert pushed(own_engine, settings) == [0, 1, 3]
+    assert told == ["lost", ""]
 
 
 def test_an_engine_that_came_back_empty_is_looked_at_before_anything_is_sent(

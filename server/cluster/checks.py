@@ -115,6 +115,10 @@ _SENTENCES: dict[str, str] = {
         "Under {prefix} in {backend} is what another version has left: use the same version "
         "everywhere, or another BACKEND_PREFIX."
     ),
+    "away": N_(
+        "{backend} is away: what people send is handed back to them until it is there again."
+    ),
+    "back": N_("{backend} is there again."),
     "unbounded": N_(
         "Note: {backend} has no limit for its memory (maxmemory), and when that is full the system "
         "ends it; set one there."
@@ -144,13 +148,12 @@ class BackendCheck:
         address = self._settings.address
         if not (address.tls or address.is_here() or self._settings.allow_insecure):
             raise self._unusable("in_clear")
-        connector = self._connector()
-        with self._connected(connector) as engine:
+        with self._connected(self._connector()) as engine:
             self.look(engine)
             self._check_format(engine)
             self._check_rights(engine)
         if address.password is not None:
-            self._check_password_is_needed(connector)
+            self._check_password_is_needed()
         return [self._sentence("unbounded")] if self._config.get("maxmemory") == "0" else []
 
     def look(self, engine: Engine) -> None:
@@ -183,7 +186,14 @@ class BackendCheck:
             return self._unusable("no_password")
         if error.word == "NOPERM":
             return self._unusable("rights", acl="+select")
-        return self._unusable("password" if error.command == "AUTH" else "database")
+        if error.word == "WRONGPASS":
+            return self._unusable("password")
+        if error.command == "SELECT":
+            return self._unusable("database")
+        # Without the name of a user it says ERR where it asks for no password.
+        if self._without_password() == b"PONG":
+            return self._unusable("open")
+        return self._unusable("answers", word=error.word)
 
     def _check_kind(self) -> None:
         """Which engine it is, and in what part."""
@@ -231,11 +241,16 @@ class BackendCheck:
         if missing:
             raise self._unusable("rights", acl=" ".join(missing))
 
-    def _check_password_is_needed(self, connector: Connector) -> None:
-        with self._connected(connector, login=False) as engine:
-            [reply] = self._run(engine, "PING")
+    def _check_password_is_needed(self) -> None:
+        reply = self._without_password()
         if not (isinstance(reply, EngineError) and reply.word == "NOAUTH"):
             raise self._unusable("open")
+
+    def _without_password(self) -> Reply:
+        """What it answers to somebody who does not log in."""
+        with self._connected(self._connector(), login=False) as engine:
+            [reply] = self._run(engine, "PING")
+        return reply
 
     def _ask(self, engine: Engine, acl: str, *command: Arg) -> Reply:
         """What it answers to a command, for which ``acl`` is needed."""
@@ -244,8 +259,8 @@ class BackendCheck:
             return reply
         if reply.word == "NOAUTH":
             raise self._unusable("no_password")
-        # ERR: whoever runs it has taken the command away.
-        if reply.word in ("NOPERM", "ERR"):
+        # ERR: whoever runs it has taken that command away.
+        if reply.word == "NOPERM" or (reply.word, command[0]) == ("ERR", "CONFIG"):
             raise self._unusable("rights", acl=acl)
         raise self._unusable("answers", word=reply.word)
 
@@ -272,6 +287,12 @@ def look_again(engine: Engine, settings: BackendSettings) -> str:
             raise EngineLost from None
         return error.sentence
     return ""
+
+
+def told_trouble(trouble: str, settings: BackendSettings) -> str:
+    """What is said to whoever runs the server, when the writer has trouble and when it has none."""
+    reason = "password" if trouble == "WRONGPASS" else "away" if trouble else "back"
+    return _(_SENTENCES[reason]).format(backend=settings.address.shown)
 
 
 # Errors that are answers.

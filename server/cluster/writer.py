@@ -65,7 +65,9 @@ class Writer:
     ``on_connected`` looks at a new connection before anything is sent on it, after the scripts
     were loaded; where it returns False that connection is dropped and another one made later.
     ``on_fenced`` gets the first word of each reply that is in ``FENCED``, before whoever has asked
-    gets that reply.  Both are called by the writer's thread, and must not wait for it.
+    gets that reply.  ``on_trouble`` gets ``trouble`` once the engine has been away for
+    ENGINE_SECONDS, and "" when it is back.  All are called by the writer's thread, and must not
+    wait for it.
     """
 
     def __init__(
@@ -74,10 +76,12 @@ class Writer:
         scripts: Sequence[Script],
         on_connected: Callable[[Engine], bool] = lambda _engine: True,
         on_fenced: Callable[[str], None] = lambda _word: None,
+        on_trouble: Callable[[str], None] = lambda _trouble: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connector, self._scripts = connector, {each.sha: each for each in scripts}
         self._on_connected, self._on_fenced, self._clock = on_connected, on_fenced, clock
+        self._on_trouble = on_trouble
         self._thread = threading.Thread(target=self._run, name="engine-writer", daemon=True)
         self._changed = threading.Condition()  # leaf; guards the queue, its bytes and the flag
         self._queue: deque[WaitingCall] = deque()
@@ -88,6 +92,8 @@ class Writer:
         self._batch: list[WaitingCall] = []  # sent and not answered: before what waits
         self._pause = 0.0  # before the next try to connect
         self.trouble = ""  # why there is no connection: "lost", or what CannotConnect has
+        self._away_since: float | None = None
+        self._told = False  # that it is away
 
     def start(self) -> None:
         """Start the thread; it connects by itself."""
@@ -172,7 +178,7 @@ class Writer:
         if not self._batch:
             self._batch = self._take()
         if self._batch and (replies := self._exchange(self._batch)) is not None:
-            self._pause = 0.0  # the engine does its work
+            self._note_back()
             done = list(zip(self._batch, replies, strict=True))
             # Those have not run: the engine had forgotten their scripts, and has them again now.
             self._batch = [each for each, reply in done if _has_no_script(reply)]
@@ -210,10 +216,7 @@ class Writer:
 
     def _answer(self, waiting: WaitingCall, reply: Reply) -> None:
         if isinstance(reply, list) and reply and reply[0] in FENCED:
-            try:
-                self._on_fenced(reply[0].decode())
-            except Exception:
-                tell_failure()
+            self._tell(self._on_fenced, reply[0].decode())
         full = isinstance(reply, EngineError) and reply.word == "OOM"
         waiting.finish(ServerFull() if full else reply)
 
@@ -261,6 +264,25 @@ class Writer:
         self.trouble = trouble
         longer = min(limits.ENGINE_PAUSE_MOST, max(limits.ENGINE_PAUSE, 2 * self._pause))
         self._pause = limits.ENGINE_LOGIN_PAUSE if refused else longer
+        now = self._clock()
+        self._away_since = now if self._away_since is None else self._away_since
+        if not self._told and (refused or now - self._away_since >= limits.ENGINE_SECONDS):
+            self._told = True
+            self._tell(self._on_trouble, trouble)
+
+    def _note_back(self) -> None:
+        """The engine does its work."""
+        self._pause, self._away_since = 0.0, None
+        if self._told:
+            self._told = False
+            self._tell(self._on_trouble, "")
+
+    @staticmethod
+    def _tell(listener: Callable[[str], None], word: str) -> None:
+        try:
+            listener(word)
+        except Exception:
+            tell_failure()
 
     def _drop(self) -> None:
         engine, self._engine = self._engine, None
