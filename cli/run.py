@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from io import TextIOWrapper
 
 import i18n
@@ -38,6 +37,7 @@ from cli.table import (
 )
 from client.output import streams
 from i18n import _
+from protocol.dataclass import replace
 from protocol.safe_text import visible
 from settings import (
     HISTORY_PASSPHRASES,

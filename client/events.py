@@ -9,11 +9,11 @@ whose key is its ``view``; all others to the view that is shown when they come.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from client.views import View
+from protocol.dataclass import dataclass, field, fields
 
 # Of the contract: another one if a key goes away, changes, or means something else.
 VERSION = 1

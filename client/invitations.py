@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from client import messages
 from client.events import Event, Invite, Notice
 from client.room_secrets import RoomSecrets
 from i18n import _
+from protocol.dataclass import replace
 from protocol.frames import Minted
 from protocol.hosts import is_loopback
 from protocol.invite import InviteLink

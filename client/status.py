@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -32,6 +31,7 @@ from client.output.charset import Charset, is_utf8, terminal_encoding
 from client.output.colours import colours
 from i18n import N_, _
 from protocol import frames, limits
+from protocol.dataclass import dataclass, field
 from protocol.errors import ChatError, Unexpected
 from protocol.hosts import host_and_port, is_loopback
 from protocol.safe_text import visible

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
 from typing import Any
 
 from client.destination import tls_context, unreached, unusable
 from client.output import streams
 from i18n import _
 from protocol.codec import parse
+from protocol.dataclass import replace
 from protocol.errors import Malformed
 from protocol.safe_text import visible
 from settings import TokenSettings

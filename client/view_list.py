@@ -7,10 +7,10 @@ is told by ``news``, which whoever changes something emits, before what belongs 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from client.events import Event, Shown, Views
 from client.views import PersonTarget, RoomTarget, View, person_target, room_target
+from protocol.dataclass import replace
 from protocol.names import nick_key
 
 PEOPLE = 32  # views of people; one more takes the place of the one that was of use longest ago

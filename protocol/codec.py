@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Callable, Sequence
-from dataclasses import field, fields
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 from protocol import keys, limits
+from protocol.dataclass import field, fields
 from protocol.errors import Malformed
 
 FrameType = TypeVar("FrameType", bound="Frame")

@@ -12,9 +12,9 @@ nobody needs its password. What is after ``#`` never goes over the wire.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
+from protocol.dataclass import dataclass, field
 from protocol.errors import Malformed
 from protocol.hosts import bracketed, host_and_port
 

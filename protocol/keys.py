@@ -15,7 +15,6 @@ import base64
 import binascii
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from protocol.dataclass import dataclass
 from protocol.errors import KeyUnusable, Malformed
 from protocol.limits import COUNTER_MAX
 

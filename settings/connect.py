@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from i18n import _
+from protocol.dataclass import dataclass, field
 from settings.errors import SettingsError
 from settings.proxies import Proxy, chosen_proxy
 from settings.rooms import ChosenRooms

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from i18n import _
+from protocol.dataclass import dataclass, field
 from settings.errors import SettingsError
 from settings.folders import STATE
 from settings.servers import named_server

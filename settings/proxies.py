@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from i18n import _
+from protocol.dataclass import dataclass, field
 from settings.errors import SettingsError
 from settings.sources import Sources
 from settings.table import PROXIES

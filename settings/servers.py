@@ -8,10 +8,10 @@ name files. The file is believed by the rule of ``.env`` (``dotenv_file``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from i18n import _
+from protocol.dataclass import dataclass
 from protocol.hosts import host_and_port
 from settings.dotenv_file import read_trusted
 from settings.errors import SettingsError

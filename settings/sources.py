@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import i18n
 from i18n import N_, _
+from protocol.dataclass import dataclass, field
 from settings.dotenv import STRICT, Dotenv
 from settings.errors import MissingSetting, SettingsError, reason
 from settings.servers import NamedServer, named_server

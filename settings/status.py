@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from protocol.dataclass import dataclass
 from settings.connect import ClientSettings, Destination, address, client_settings, destination
 from settings.sources import Sources
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from i18n import N_
+from protocol.dataclass import dataclass
 from settings.types import (
     KB,
     MB,

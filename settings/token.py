@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from i18n import _
+from protocol.dataclass import dataclass, field
 from settings.connect import Destination, address, destination
 from settings.errors import SettingsError
 from settings.proxies import Proxy

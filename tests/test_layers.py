@@ -30,9 +30,9 @@ BELOW: dict[str, set[str]] = {
 # What has neither files nor sockets, threads, clocks or output in it.
 PURE = {
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses",
-    "enum", "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re",
-    "secrets", "string", "struct", "types", "typing", "unicodedata", "urllib.parse", "weakref",
-    "cryptography",
+    "enum", "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "operator",
+    "re", "reprlib", "secrets", "string", "struct", "types", "typing", "unicodedata",
+    "urllib.parse", "weakref", "cryptography",
     "io.StringIO",  # memory, for all its module
 }  # fmt: skip
 # Client code that is pure as well.
@@ -228,6 +228,7 @@ INNER: dict[str, str] = {
         codec names pake
         keys lookalikes invite sizes
         errors limits hosts safe_text confusable_table script_table
+        dataclass
     """,
     "transport": """
         client_websocket http_client

@@ -17,10 +17,10 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import websocket
 
+from protocol.dataclass import dataclass
 from settings.proxies import Proxy
 
 from .byte_budget import ByteBudget

@@ -7,11 +7,11 @@ somebody who knows the password or token.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from client import refusals
 from client.connection.deadlines import Overdue
 from protocol import frames
+from protocol.dataclass import dataclass, field
 from protocol.errors import BadVersion, ChatError, RemoteError, TimedOut
 from transport import Closed, Unreachable
 

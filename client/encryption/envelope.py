@@ -13,13 +13,13 @@ Spaces after a JSON text mean nothing, so a reader needs no length to take them 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from cryptography.fernet import Fernet, InvalidToken
 
 from client.encryption.sender_keys import Context, SenderChain, name, number
 from client.encryption.transcript import Claim, TranscriptHash
 from protocol.codec import parse
+from protocol.dataclass import dataclass
 from protocol.errors import Malformed
 from protocol.keys import from_text, labelled, to_text
 from protocol.limits import COUNTER_MAX, PAD_FROM, POST_ID_BYTES, TRANSCRIPT_POSTS

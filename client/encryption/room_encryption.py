@@ -28,7 +28,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
 
 from client.encryption import envelope
 from client.encryption.envelope import Body
@@ -46,6 +45,7 @@ from client.encryption.sender_keys import (
 )
 from client.encryption.transcript import Pair
 from client.encryption.trust import VERIFIED, TrustWarning
+from protocol.dataclass import replace
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.limits import EPOCH_POSTS, POST_ID_BYTES

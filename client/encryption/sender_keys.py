@@ -22,11 +22,11 @@ import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from protocol.dataclass import dataclass, field
 from protocol.frames import Wrap
 from protocol.keys import SECRET_BYTES, Bundle, labelled
 from protocol.limits import EPOCH_POSTS

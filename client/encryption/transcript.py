@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from client.encryption.sender_keys import name, number
+from protocol.dataclass import dataclass
 from protocol.keys import digest
 from protocol.limits import TRANSCRIPT_POSTS
 

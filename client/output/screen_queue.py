@@ -8,11 +8,11 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from client.events import Event
 from client.input.editor import LineView
+from protocol.dataclass import dataclass
 
 QUEUE_EVENTS = 1000  # events that wait; whoever brings more waits for room
 
