@@ -118,7 +118,7 @@ def _connect(sources: Sources) -> int:
 
 def _check_name(chosen: ClientSettings) -> None:
     """Raises ``UnknownServer``, if somebody is about to be asked for a passphrase in vain."""
-    asking.check_name((chosen.server, chosen.port) if chosen.proxy is None else None)
+    asking.check_names(chosen.addresses if chosen.proxy is None else ())
 
 
 def _check_program(name: str) -> None:

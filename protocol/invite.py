@@ -62,6 +62,11 @@ class InviteLink:
     others: tuple[Address, ...] = ()  # further addresses of the same chat
 
     @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All of them, as they were written."""
+        return (self.host, self.port), *self.others
+
+    @property
     def server(self) -> str:
         """Host and port as people write them, of the first address."""
         return host_and_port(self.host, self.port)
@@ -72,7 +77,7 @@ class InviteLink:
         But for an IPv6 address's zone, which means an interface of this machine.
         """
         parts = ["cmdchats://" if self.tls else "cmdchat://"]
-        parts.append(",".join(map(_written, ((self.host, self.port), *self.others))))
+        parts.append(",".join(map(_written, self.addresses)))
         parts.append("/" + quote(self.room or "", safe=""))
         asked = [f"fp={self.fingerprint}"] if self.fingerprint else []
         asked += [f"path={self.path}"] if self.path else []

@@ -41,7 +41,7 @@ def history_settings(sources: Sources) -> HistorySettings:
     if named and (entry := named_server(named.value, sources.environ)):
         values["server"] = named.row.type(entry.address)
     if values["server"] is not None:
-        host, port = values["server"]
+        host, port = values["server"][0]  # which names the chat
         values["server"] = host, port or default("CLIENT_PORT")
     return HistorySettings(
         **values,
