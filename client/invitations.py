@@ -52,7 +52,7 @@ class Invitations:
         return replace(self._address, room=room, secret=secret, token=token).link()
 
     def _of_address(self) -> list[Event]:
-        if not is_loopback(self._address.host):
+        if not any(is_loopback(host) for host, _port in self._address.addresses):
             return []
         text = _("The link names this machine: from another one, use its address instead.")
         return [Notice(text)]

@@ -6,6 +6,7 @@ import contextlib
 import time
 from typing import Any
 
+from client.connection.addresses import AddressRing
 from client.destination import tls_context, unreached, unusable
 from client.output import streams
 from i18n import _
@@ -73,8 +74,7 @@ def _ask(settings: TokenSettings) -> tuple[int, bytes]:
         if settings.bind:
             fields["bind"] = "true"
     return post_form(
-        settings.server,
-        settings.port,
+        AddressRing(settings.addresses).candidates(),
         settings.path + path,
         fields,
         tls=tls_context(settings),

@@ -232,7 +232,7 @@ INNER: dict[str, str] = {
     """,
     "transport": """
         client_websocket http_client
-        dialling
+        dialling servers
         resolver server_websocket
         happy_eyeballs proxies proxy_header tunnel tls websocket
         stream byte_budget listening
@@ -286,7 +286,7 @@ INNER: dict[str, str] = {
     "client.connection": """
         connection
         login standby liveness
-        handshake reconnection
+        addresses handshake reconnection
         outcome
         deadlines backoff circuit_breakers heartbeat silence sending
     """,

@@ -778,7 +778,7 @@ def test_a_form_goes_to_one_address_only(
         found = [loopback(first), loopback(second)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: found)
         trusting = tls.client_context(certificate.cert_path)
-        assert post_form("localhost", 1, "/", {}, tls=trusting, timeout=LONG) == (200, b"ok")
+        assert post_form([("localhost", 1)], "/", {}, tls=trusting, timeout=LONG) == (200, b"ok")
         monkeypatch.undo()
         both.abort()
     assert len(asked) == 1

@@ -16,17 +16,20 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import websocket
 
 from protocol.dataclass import dataclass
+from protocol.hosts import Address
 from settings.proxies import Proxy
 
 from .byte_budget import ByteBudget
 from .dialling import Dialler
 from .errors import Closed, Unreachable
 from .route import Route, SendProgress
+from .servers import Accepted, Opened, reach_any
 from .stream import Interrupted, Stream
 from .tls import TlsStream
 from .websocket import SocketAdapter, WebSocket
@@ -280,6 +283,32 @@ def _forget_cookies() -> None:
         websocket._handshake.CookieJar.jar.clear()
 
 
+def connect_any(
+    addresses: Sequence[Address],
+    *,
+    opened: Callable[[Stream], None] | None = None,
+    timeout: float = 10.0,
+    **options: Any,
+) -> ClientWebSocket:
+    """``connect`` with the first of these servers, of one chat, that answers, the best first.
+
+    Each has ``timeout`` seconds.  ``address`` of what is returned is the one that was taken.
+    Raises Unreachable, with its ``server`` where one of them is to blame.
+    """
+
+    def attempt(address: Address, hold: Opened, accepted: Accepted) -> ClientWebSocket:
+        def watch(stream: Stream) -> None:
+            if opened is not None:
+                opened(stream)
+            hold(stream)
+
+        peer = connect(*address, timeout=timeout, opened=watch, accepted=accepted, **options)
+        peer.address = address
+        return peer
+
+    return reach_any(addresses, timeout, attempt)
+
+
 def connect(
     host: str,
     port: int,
@@ -293,6 +322,7 @@ def connect(
     greeted: bool = False,
     opened: Callable[[Stream], None] | None = None,
     proxy: Proxy | None = None,
+    accepted: Callable[[], None] = lambda: None,
 ) -> ClientWebSocket:
     """The client's side: for each address of ``host`` TLS if given, then the upgrade.
 
@@ -300,7 +330,8 @@ def connect(
     if ``greeted`` with its first message, which is there to be received then.  All of it together
     takes at most ``timeout`` seconds (the system's name service aside).  ``server_hostname`` is
     the name on the certificate if it is not ``host``.  ``opened`` gets each stream before it is
-    used, in the thread that tries it, so that another thread can abort it.
+    used, in the thread that tries it, so that another thread can abort it; ``accepted`` is called
+    there when one of them is.
     With ``proxy`` all of it goes through that one, whose addresses are tried instead, and nothing
     is ever dialled directly.
     A ``send`` that takes longer than ``send_timeout`` cuts the connection.  Raises Unreachable.
@@ -313,7 +344,8 @@ def connect(
         return peer
 
     deadline = time.monotonic() + timeout
-    return Dialler(host, port, deadline, tls, server_hostname, opened, proxy).reach(upgrade)
+    dialler = Dialler(host, port, deadline, tls, server_hostname, opened, proxy, accepted)
+    return dialler.reach(upgrade)
 
 
 def _upgraded(

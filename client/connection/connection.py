@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from client import events, messages
+from client.connection.addresses import AddressRing
 from client.connection.deadlines import Overdue
 from client.connection.handshake import ATTEMPT_SECONDS, ClientHandshake, Dial, PendingLogin
 from client.connection.liveness import Liveness
@@ -48,7 +49,7 @@ class ClientConnection:
     ``may_ask``: somebody is there who can say whether to go on after handshakes that proved
     nothing; otherwise they are the end.  ``heartbeat``: seconds between heartbeats, at most.
     ``await_room`` waits at most so many seconds for room for what comes of a record: nothing is
-    read without.
+    read without.  ``addresses`` has those that ``dial`` tries, if it tries several.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class ClientConnection:
         may_wait: bool = False,
         heartbeat: float | None = None,
         await_room: Callable[[float], bool] = lambda seconds: True,
+        addresses: AddressRing | None = None,
     ) -> None:
+        self._addresses = addresses or AddressRing(())
         self._session, self._emit, self._tell = session, emit, tell
         self._clock, self._await_room = clock, await_room
         self._leaving = threading.Event()
@@ -195,7 +198,6 @@ class ClientConnection:
 
     def _one_connection(self) -> Outcome | None:
         """One connection from dialling to its end; None if there is to be another."""
-        self._login.proven = False
         self._reconnection.lost()
         try:
             self._join()
@@ -212,26 +214,36 @@ class ClientConnection:
             return outcome
         finally:
             self._disconnect()
+            self._addresses.lost()
         return None
 
     def _join(self) -> None:
         """Dial, prove, and be let in."""
         wanted = self._session.nick
-        found = self._login.enter(self._begin_login, not self.joined)
+        found = self._addresses.round(self._let_in, self._may_go_on)
         self._go_on(found)
         name = found.pending.nick
         if name != wanted:
             text = _("The nickname {wanted} is taken: you are now {name}.")
             self._emit(events.Notice(text.format(wanted=wanted, name=name)))
 
+    def _let_in(self) -> LoggedIn:
+        self._login.proven = False
+        return self._login.enter(self._begin_login, not self.joined)
+
+    def _may_go_on(self) -> bool:
+        """Whether another address may be tried at once."""
+        return not (self._leaving.is_set() or self._reconnection.guesses.too_many())
+
     def _begin_login(self) -> PendingLogin:
         """One that was begun while the last connection was silent has come further."""
         self._streams = []
         standby = self._standby
         if standby is None:
-            return self._handshake.begin(self._opened)
+            return self._handshake.begin(self._opened, dialled=self._addresses.dialled)
         try:
             pending = standby.result()
+            self._addresses.dialled(pending.peer)
             for stream in standby.streams:
                 self._opened(stream)
             return pending
@@ -246,6 +258,7 @@ class ClientConnection:
         pending, welcome, rest = found
         peer = pending.peer
         self._sender.connect(peer)
+        self._addresses.entered(peer)
         self._ticket = welcome.ticket
         self._wanted = False
         self._liveness.begin(welcome, peer.route)

@@ -46,6 +46,16 @@ class ServerGoodbye(ChatError):
         self.reason = reason
 
 
+def is_one_addresses(error: ChatError) -> bool:
+    """Whether another address of the same chat may do better, so that it is tried at once.
+
+    What it refuses for good, or whoever is in between has spoilt, the others need not be shown.
+    """
+    if isinstance(error, AdmissionRefused):
+        return error.refusal.code in ("server_full", "timed_out")
+    return isinstance(error, Closed | TimedOut | RemoteError)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Why the reader thread has ended: ``kind`` is left, unreachable, refused or lost."""
