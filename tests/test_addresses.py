@@ -26,7 +26,7 @@ from server.app import ChatServer
 from tests import wire
 from tests.command import run_command
 from tests.conftest import IdentityPool
-from tests.malicious import Impostor, recorder
+from tests.malicious import Impostor, prove, recorder
 from tests.processes import PASSWORD, Client, Relay, Server, free_port
 from tests.stub_websocket import StubWebSocket
 from tests.transport_kit import Task, make_certificate, until
@@ -107,7 +107,7 @@ def attempts(
 @pytest.mark.parametrize(
     "error",
     [Closed(), TimedOut(), Malformed(), refused("server_full"), refused("server_full", proven=True),
-     refused("timed_out")],
+     refused("timed_out"), refused("unavailable", proven=True)],
 )  # fmt: skip
 def test_what_may_be_one_addresses_alone_goes_on_to_the_next_at_once(error: ChatError) -> None:
     order = ring()
@@ -359,6 +359,24 @@ def test_a_wrong_password_is_shown_to_one_address(server: ChatServer, meet: Meet
             "refused", "auth_failed",
         )  # fmt: skip
         assert ann.dials == [(one.address, two.address)]
+
+
+def test_who_is_in_between_has_three_guesses_however_many_addresses_there_are(meet: Meet) -> None:
+    shown = 0
+
+    def guess(peer: WebSocket, link: ServerLink) -> None:
+        nonlocal shown
+        with contextlib.suppress(AuthFailed):
+            prove(peer, link, b"a guess, thirty-two bytes of it.")
+        shown += 1
+        raise Closed
+
+    with contextlib.ExitStack() as stack:
+        places = [stack.enter_context(Impostor(guess)).address for _each in range(5)]
+        ann = meet("ann", *places)
+        until(lambda: ann.connection.over)
+    assert (shown, len(ann.dials)) == (3, 3)
+    assert ann.connection.outcome.kind == "unreachable"
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["greeting", "key"])

@@ -25,6 +25,8 @@ _PASSING = (
     "rate_limited",
     "address_limited",
 )
+# What a server refuses because of itself; another one of the same chat may be better off.
+_OF_ONE_ADDRESS = ("server_full", "timed_out", "unavailable")
 
 
 class AdmissionRefused(ChatError):
@@ -52,7 +54,7 @@ def is_one_addresses(error: ChatError) -> bool:
     What it refuses for good, or whoever is in between has spoilt, the others need not be shown.
     """
     if isinstance(error, AdmissionRefused):
-        return error.refusal.code in ("server_full", "timed_out")
+        return error.refusal.code in _OF_ONE_ADDRESS
     return isinstance(error, Closed | TimedOut | RemoteError)
 
 
