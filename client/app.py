@@ -186,6 +186,7 @@ class _Client:
             heartbeat=settings.heartbeat,
             await_room=console.screen.await_room,
             addresses=addresses,
+            showing=console.screen.held(),
         )
 
     def _taken_by_all(self, show: Callable[[events.Event], None]) -> Callable[[events.Event], None]:

@@ -175,6 +175,8 @@ class Outbox:
 
     def paused_until(self) -> float | None:
         """When the next line may be sealed; None: now, after an answer, or there is none."""
+        if not self._queues:
+            return None
         now, ready = self._clock(), self.pacing.ready_at(len(self.in_flight))
         heads = [head for head in self.heads() if isinstance(head, Line)]
         times = [max(head.not_before, ready) for head in heads]

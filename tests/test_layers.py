@@ -40,7 +40,7 @@ PURE_CLIENT = {
     "encryption", "events", "views", "commands", "completion", "cheatsheet", "messages", "refusals",
     "outbox", "open_room", "entrance", "open_rooms", "room_moves", "view_list",
     "ignored", "own_name", "pacing", "room_secrets",
-    "sealed_file", "history.records", "identity.records",
+    "json_object", "sealed_file", "history.records", "identity.records",
 }  # fmt: skip
 
 NETWORK = {"socket", "ssl", "select", "simple_websocket", "websocket", "wsproto"}
@@ -225,7 +225,7 @@ INNER: dict[str, str] = {
     "protocol": """
         link wire_json
         records frames
-        codec names pake
+        codec names pake fernet
         keys lookalikes invite sizes
         errors limits hosts safe_text confusable_table script_table
         dataclass
@@ -276,7 +276,7 @@ INNER: dict[str, str] = {
         private_file
         sealed_file messages cheatsheet own_name ignored pacing
         events
-        views
+        views json_object
     """,
     "client.bots": """
         responder

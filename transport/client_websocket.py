@@ -45,6 +45,10 @@ _CONTROL, _CONTROL_BYTES = 8, 125  # opcodes from here on are control frames, wh
 _LEAST_LENGTHS = {126: 126, 127: 1 << 16}  # what a length in 16 or in 64 bits has to have
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 
+_MEDIUM, _LONG = 126, 127  # lengths that say that 16 or 64 bits follow
+# The first byte of a frame that is a whole message, and its opcode (RFC 6455 5.2).
+_WHOLE = {b"\x81": websocket.ABNF.OPCODE_TEXT, b"\x82": websocket.ABNF.OPCODE_BINARY}
+
 _OPCODES = {str: websocket.ABNF.OPCODE_TEXT, bytes: websocket.ABNF.OPCODE_BINARY}
 
 _CUT_OFF = (
@@ -183,7 +187,7 @@ class ClientWebSocket(WebSocket):
         self._stream.set_deadline(timeout)
         try:
             return self._next()
-        except (Interrupted, websocket.WebSocketTimeoutException):
+        except (Interrupted, TimeoutError, websocket.WebSocketTimeoutException):
             return None  # the library goes on in the middle of the frame next time
         except Exception:  # whatever it was, the connection is over
             self._over = True
@@ -191,12 +195,36 @@ class ClientWebSocket(WebSocket):
             raise Closed from None
 
     def _next(self) -> str | bytes:
-        opcode, data = self._library.recv_data()
+        opcode, data = self._whole_message() or self._library.recv_data()
         if opcode not in _OPCODES.values() or len(data) > self._max_message_size:
             raise Closed
         self._adapter.budget.renew()
         raw = bytes(data)
         return raw.decode() if opcode == websocket.ABNF.OPCODE_TEXT else raw
+
+    def _whole_message(self) -> tuple[int, bytes] | None:
+        """The next message, where one frame has all of it, and all of that has come; as most do.
+
+        Everything else is the library's: it goes through seventy functions for a message, which
+        was 0.06 ms of 0.9 for each at 20 a second.
+        """
+        frames = self._library.frame_buffer
+        if frames.header is not None or frames.recv_buffer or self._library.cont_frame.cont_data:
+            return None  # it is in the middle of something
+        begin = self._stream.peek()
+        opcode = _WHOLE.get(begin[:1], 0)
+        size, start = begin[1] if opcode and len(begin) > 1 else _LONG, 2
+        if size == _MEDIUM and len(begin) >= 4:
+            size, start = int.from_bytes(begin[2:4], "big"), 4
+            if size < _LEAST_LENGTHS[_MEDIUM]:
+                return None
+        elif size >= _MEDIUM:  # longer, or masked
+            return None
+        if len(begin) < start + size:
+            return None
+        data = self._adapter.recv(start + size)
+        self._adapter.counted += start - 2 + size
+        return opcode, data[start:]
 
     def send(self, data: str | bytes) -> None:
         self.send_nowait(data)

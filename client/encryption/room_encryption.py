@@ -332,7 +332,7 @@ class RoomEncryption:
             keys = room.keys_of(sender)
             chain, plain = _unseal(keys, context, room.salt, box, entry.nick)
             body = self._read_body(plain, change, entry.nick)
-            keys.prove(chain)
+            keys.prove(chain, context, room.salt)
             accepted = self._accept(entry, context, change, box, body)
             room.acknowledge(change, body)
             return accepted
@@ -499,7 +499,7 @@ def _unseal(
         raise Undecryptable(nick, "damaged")
     reaching = keys.reaching(box.epoch, box.n)
     for chain in (known.at(box.n) for known in reaching):
-        plain = envelope.unseal(box.data, chain, context, salt)
+        plain = keys.opener(chain, context, salt).open(box.data)
         if plain is not None:
             return chain, plain
     if not reaching:

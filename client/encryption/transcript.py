@@ -67,8 +67,8 @@ class Transcript:
     def add(self, signature: bytes) -> None:
         """The next public post of this change, in the log's order."""
         if self.count < TRANSCRIPT_POSTS:
-            step = digest("cmdchat room transcript step 1", self.seen().hash, signature)
-            self._hashes += step
+            last = bytes(self._hashes[-_HASH_BYTES:])
+            self._hashes += digest("cmdchat room transcript step 1", last, signature)
 
     def seen(self) -> TranscriptHash:
         """The value that goes into a box."""
