@@ -236,7 +236,7 @@ INNER: dict[str, str] = {
         resolver server_websocket
         happy_eyeballs proxies proxy_header tunnel tls websocket
         stream byte_budget listening
-        token_bucket poller route errors
+        token_bucket held_calls poller route errors
     """,
     "server": """
         app
