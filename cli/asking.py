@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import settings
@@ -11,7 +11,7 @@ from cli.interrupts import as_exceptions
 from cli.parsing import Arguments
 from client.output import streams
 from i18n import N_, _
-from protocol.hosts import host_and_port, is_loopback
+from protocol.hosts import Address, host_and_port, is_loopback
 from protocol.safe_text import visible
 from settings import (
     QUESTIONS,
@@ -20,7 +20,7 @@ from settings import (
     Setting,
     SettingsError,
     Sources,
-    address,
+    addresses,
 )
 
 _LOOK_UP_SECONDS = 2.0  # that a person waits for the name service before the first question
@@ -38,7 +38,7 @@ def settle(build: Callable[[Sources], Chosen], sources: Sources, new: str = "") 
     ``new`` is a setting that is about to be set: nobody could tell that it was mistyped, so it is
     asked for twice.  Raises ``SettingsError``, and ``UnknownServer`` before it asks in vain.
     """
-    checked = None
+    checked: Sequence[Address] = ()
     while True:
         try:
             chosen = build(sources)
@@ -46,7 +46,7 @@ def settle(build: Callable[[Sources], Chosen], sources: Sources, new: str = "") 
         except MissingSetting as missing:
             if sources.dials != checked:
                 checked = sources.dials
-                check_name(checked)
+                check_names(checked)
             given = ask(missing)
             if missing.name == new and given.strip() and _once_more() != given:
                 sentence = _("The two passwords differ: start again and type the same twice.")
@@ -83,19 +83,19 @@ def answer(question: str, hidden: bool = False) -> str | None:
         return None
 
 
-def check_name(server: tuple[str, int] | None) -> None:
-    """Before somebody is asked for what only this server needs; None: it is a proxy's to look up.
+def check_names(wanted: Sequence[Address]) -> None:
+    """Before somebody is asked for what only this server needs; none: a proxy looks them up.
 
-    Raises UnknownServer if the name service does not know its name.
+    Raises UnknownServer if the name service knows none of its names.
     """
-    if server is None or not streams.is_terminal(sys.stdin):
+    if not wanted or not streams.is_terminal(sys.stdin):
         return
-    from transport.resolver import is_unknown
+    from transport.resolver import are_unknown
 
-    host, port = server
-    if is_unknown(host, port, _LOOK_UP_SECONDS):
+    if are_unknown(wanted, _LOOK_UP_SECONDS):
         from client import messages
 
+        (host, port), *_others = wanted
         sentence = messages.unreachable("name", host_and_port(host, port))
         raise UnknownServer(sentence + settings.entry_hint(host, settings.environment()))
 
@@ -132,9 +132,9 @@ def note_entry(sources: Sources) -> None:
     where a host may be called so, too."""
     entry = sources.entry
     if entry and (streams.is_terminal(sys.stderr) or _is_host(entry.name)):
-        server, port = address(sources)
+        server = ", ".join(host_and_port(*each) for each in addresses(sources))
         sentence = _("{name} is {server}, as {path} has it.")
-        say(sentence.format(name=entry.name, server=host_and_port(server, port), path=entry.path))
+        say(sentence.format(name=entry.name, server=server, path=entry.path))
 
 
 def _is_host(name: str) -> bool:

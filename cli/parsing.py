@@ -240,7 +240,7 @@ def _connect_words(args: Arguments, words: list[str], invited: bool) -> Argument
         return {"CLIENT_INVITE": words[0], **_by_name(person, words[1:])}
     if args["CLIENT_INVITE"] or args["CLIENT_INVITE_FILE"] or (invited and len(words) <= 2):
         return _by_name(person, words)
-    if words and _has_port(words[0]) and not "".join(words[1:2]).isdecimal():
+    if words and (_has_port(words[0]) or "," in words[0]) and not "".join(words[1:2]).isdecimal():
         return _by_name(("CLIENT_SERVER", *person), words)
     return _by_name(CONNECT.words, words)
 

@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from io import TextIOWrapper
 
 import i18n
@@ -38,6 +37,7 @@ from cli.table import (
 )
 from client.output import streams
 from i18n import _
+from protocol.dataclass import replace
 from protocol.safe_text import visible
 from settings import (
     HISTORY_PASSPHRASES,
@@ -121,7 +121,7 @@ def _connect(sources: Sources) -> int:
 
 def _check_name(chosen: ClientSettings) -> None:
     """Raises ``UnknownServer``, if somebody is about to be asked for a passphrase in vain."""
-    asking.check_name((chosen.server, chosen.port) if chosen.proxy is None else None)
+    asking.check_names(chosen.addresses if chosen.proxy is None else ())
 
 
 def _check_program(name: str) -> None:

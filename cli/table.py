@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from i18n import N_
+from protocol.dataclass import dataclass
 from settings import ROWS
 
 VERSION = "1.0.0"
@@ -97,6 +96,7 @@ CONNECT = Subcommand(
         "{run} connect localhost 1000 alice --room team --room lab --secret-file lab=secret.txt",
         "{run} connect localhost 1000 alice --identity me.identity",
         "{run} connect chat.example.org 1000 --ssl --token TOKEN",
+        "{run} connect a.example.org:1000,b.example.org:1000 alice",
         "{run} connect 'cmdchat://chat.example.org/team#secret' alice",
         "echo hello | {run} connect localhost 1000 bob --password-file pw --renderer json",
         "{run} connect localhost 1000 bot --password-file pw --on-message ./answer",

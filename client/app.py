@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from client import commands, completion, events, input_forms, messages
 from client.background import StartupKeys
+from client.connection.addresses import AddressRing
 from client.connection.connection import ClientConnection
 from client.console import Console
 from client.destination import dial, ending, tls_context, unusable
@@ -97,6 +98,18 @@ def _unsent(count: int) -> str:
     return text.format(count=count)
 
 
+def _link(settings: ClientSettings) -> InviteLink:
+    """What invite links say of the server."""
+    return InviteLink(
+        settings.server,
+        settings.port,
+        tls=settings.use_ssl,
+        fingerprint=settings.ssl_fingerprint,
+        path=settings.path,
+        others=settings.others,
+    )
+
+
 class _Client:
     """One run of the client.  ``_news`` wakes the main thread: joined, ended, interrupted."""
 
@@ -108,13 +121,7 @@ class _Client:
         history: Recorder | None = None,
     ) -> None:
         self._settings, self._context, self._history = settings, context, history
-        self._address = InviteLink(
-            settings.server,
-            settings.port,
-            tls=settings.use_ssl,
-            fingerprint=settings.ssl_fingerprint,
-            path=settings.path,
-        )
+        self._address = _link(settings)
         self._last_words = ""
         # Not an Event: only this may be put into by a signal handler at any moment.
         self._news: SimpleQueue[str] = SimpleQueue()
@@ -164,8 +171,9 @@ class _Client:
     def _connect(self, keys: StartupKeys) -> ClientConnection:
         """The connection, not started yet."""
         settings, console = self._settings, self._console
+        addresses = AddressRing(settings.addresses)
         return ClientConnection(
-            lambda opened: dial(settings, self._context, opened),
+            lambda opened: dial(settings, self._context, opened, addresses.candidates()),
             keys.identity(),
             keys.credentials,
             self._session,
@@ -177,6 +185,8 @@ class _Client:
             may_wait=settings.wait and not console.interactive,
             heartbeat=settings.heartbeat,
             await_room=console.screen.await_room,
+            addresses=addresses,
+            showing=console.screen.held(),
         )
 
     def _taken_by_all(self, show: Callable[[events.Event], None]) -> Callable[[events.Event], None]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from i18n import N_
+from protocol.dataclass import dataclass
 
 _BOTH = ("rich", "minimal")
 _VIEW = ("rich",)

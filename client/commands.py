@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import i18n
 from client import events, messages
 from client.cheatsheet import KEYS
 from i18n import N_, _
+from protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from client.local_user import LocalUser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from client import messages
@@ -10,7 +10,7 @@ from client.connection.handshake import ATTEMPT_SECONDS
 from client.connection.outcome import Outcome
 from i18n import _
 from protocol import limits
-from protocol.hosts import host_and_port
+from protocol.hosts import Address, host_and_port
 from settings import ClientSettings, Destination, entry_hint, environment
 from settings.exit_status import ExitStatus
 from transport import NOT_LET_IN, CertificateUnusable, tls
@@ -42,14 +42,17 @@ def dial(
     settings: Destination,
     context: tls.Context | None,
     opened: Callable[[Stream], None] | None = None,
+    addresses: Sequence[Address] = (),
 ) -> ClientWebSocket:
-    """A WebSocket to the server; ``opened`` gets each stream that is tried.  Raises ChatError."""
-    # With websocket-client, which is loaded while the keys are being made.
-    from transport.client_websocket import connect
+    """A WebSocket to the server; ``opened`` gets each stream that is tried.  Raises ChatError.
 
-    return connect(
-        settings.server,
-        settings.port,
+    ``addresses``: those to try, the best first, if not all of the server's.
+    """
+    # With websocket-client, which is loaded while the keys are being made.
+    from transport.client_websocket import connect_any
+
+    return connect_any(
+        addresses or settings.addresses,
         tls=context,
         server_hostname=settings.tls_name,
         path=settings.path or "/",
@@ -69,7 +72,7 @@ def unreached(
     A proxy that asks for a password refuses; ``params`` are the details of ``Unreachable``.
     """
     status = ExitStatus.REFUSED if reason in NOT_LET_IN else ExitStatus.UNREACHABLE
-    where = host_and_port(settings.server, settings.port)
+    where = ", ".join(host_and_port(*each) for each in settings.addresses)
     told = {"proxy": settings.proxy and settings.proxy.server, **params}
     sentence = messages.unreachable(reason, where, told)
     if reason == "name":  # perhaps of an entry of servers.ini

@@ -11,13 +11,13 @@ to ``OpenRooms``: a roster says no room's name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 
 from client.events import Tag
 from client.open_room import OpenRoom
 from client.views import room_target
 from protocol import frames
+from protocol.dataclass import dataclass, field
 from protocol.names import room_key
 
 

@@ -9,11 +9,12 @@ whose key is its ``view``; all others to the view that is shown when they come.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from datetime import datetime, timezone
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import ClassVar
 
+from client.json_object import JsonObject
 from client.views import View
+from protocol.dataclass import dataclass, field
 
 # Of the contract: another one if a key goes away, changes, or means something else.
 VERSION = 1
@@ -21,45 +22,10 @@ VERSION = 1
 # What a program calls a line or command of its own, told with what becomes of it.
 Tag = str | int | float | None
 
-# Python has keywords that the contract uses as keys.
-_RENAMED = {"sender": "from", "mine": "self"}
-
-
-class JsonObject:
-    """What is told of one thing, by its keys in the contract."""
-
-    # Left out where there is nothing to say.
-    _optional: ClassVar[tuple[str, ...]] = ()
-    # For screens and the rest of this program, and no key of the contract.
-    _hidden: ClassVar[tuple[str, ...]] = ()
-
-    def fields(self) -> dict[str, Any]:
-        """The keys and JSON-safe values, without ``event`` and ``time``."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]  # every subclass is a dataclass
-        return {
-            _RENAMED.get(name, name): _plain(value)
-            for name, value in values.items()
-            if (value is not None or name not in self._optional) and name not in self._hidden
-        }
-
-
 class Event(JsonObject):
     """Base of all events; ``name`` is the JSON ``event``."""
 
     name: ClassVar[str]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    return value.fields() if isinstance(value, JsonObject) else value
-
-
-def rfc3339(when: datetime) -> str:
-    """A time as JSON has it: UTC, to the millisecond (RFC 3339)."""
-    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)

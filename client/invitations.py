@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from client import messages
 from client.events import Event, Invite, Notice
 from client.room_secrets import RoomSecrets
 from i18n import _
+from protocol.dataclass import replace
 from protocol.frames import Minted
 from protocol.hosts import is_loopback
 from protocol.invite import InviteLink
@@ -52,7 +52,7 @@ class Invitations:
         return replace(self._address, room=room, secret=secret, token=token).link()
 
     def _of_address(self) -> list[Event]:
-        if not is_loopback(self._address.host):
+        if not any(is_loopback(host) for host, _port in self._address.addresses):
             return []
         text = _("The link names this machine: from another one, use its address instead.")
         return [Notice(text)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 from client import refusals
@@ -21,6 +20,7 @@ from client.session import ClientSession
 from client.views import PersonTarget, RoomTarget, View, is_person, room_target
 from i18n import _
 from protocol import frames
+from protocol.dataclass import replace
 from protocol.errors import BadNick, BadRoom
 from protocol.frames import MemberLine
 from protocol.names import check_nick, check_room

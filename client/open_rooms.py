@@ -77,7 +77,28 @@ class OpenRooms:
     @property
     def live(self) -> bool:
         """Whether one is in any room just now."""
-        return any(each.place is Place.HERE for each in self._list)
+        for each in self._list:  # written out: each message asks several times
+            if each.place is Place.HERE:
+                return True
+        return False
+
+    @property
+    def settled(self) -> bool:
+        """Whether one is in all of them, and nothing is asked for or about to be."""
+        if self._arrival is not None or self._asked:
+            return False
+        for each in self._list:
+            if each.place is not Place.HERE or each.retry_at is not None:
+                return False
+        return bool(self._list)
+
+    @property
+    def placed(self) -> bool:
+        """Whether the log of each has come to the change that was accepted last."""
+        for each in self._list:
+            if each.stay is not None and each.stay.seq < each.stay.awaited:
+                return False
+        return True
 
     @property
     def entered_any(self) -> bool:

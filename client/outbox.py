@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from client import refusals
 from client.encryption.posts import SealedPost
@@ -23,6 +22,7 @@ from client.events import Event, Message, NotSent, Sending, Settled, Tag
 from client.own_name import OwnName
 from client.pacing import LEAST_SECONDS, Pacing
 from protocol import frames
+from protocol.dataclass import dataclass, field
 from protocol.errors import Unexpected
 from protocol.frames import Keys, Post, Private, Wrap
 
@@ -175,6 +175,8 @@ class Outbox:
 
     def paused_until(self) -> float | None:
         """When the next line may be sealed; None: now, after an answer, or there is none."""
+        if not self._queues:
+            return None
         now, ready = self._clock(), self.pacing.ready_at(len(self.in_flight))
         heads = [head for head in self.heads() if isinstance(head, Line)]
         times = [max(head.not_before, ready) for head in heads]

@@ -16,12 +16,12 @@ import base64
 import re
 import secrets
 import unicodedata
-from dataclasses import dataclass, field
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from protocol.dataclass import dataclass, field
 from protocol.errors import ChatError, Malformed
 from protocol.keys import digest, from_text, labelled, scrypt, to_text
 

@@ -81,6 +81,7 @@ class ClientSession:
         self._connected = self._returned = False  # was it told: ever, and on this connection
         self._resumed = False  # the session of this connection is the one of the last
         self._kept_back = 0  # lines, as was said last
+        self._waiting = 0  # threads, for something to change
         self.known_rooms: tuple[str, ...] = ()  # by what the server has listed
 
     @property
@@ -112,7 +113,8 @@ class ClientSession:
         with self._lock:
             yield self
             self._advance()
-            self._changed.notify_all()
+            if self._waiting:
+                self._changed.notify_all()
         self._on_outgoing()
 
     def show(self, *shown: events.Event) -> None:
@@ -156,7 +158,7 @@ class ClientSession:
             self._emit(events.LinesWaiting(count, round(seconds, 1)))
 
     def _advance(self) -> None:
-        if self.rooms.live:
+        if self.rooms.live and not self.rooms.settled:
             self.moves.enter_open()
         if self.outbox.waits:
             while any(map(self._send_head, self.outbox.heads())):
@@ -260,40 +262,62 @@ class ClientSession:
             for event in handler(self, frame):
                 self._emit(event)
             self._advance()
-            self._changed.notify_all()
-        self._on_outgoing()
+            if self._waiting:
+                self._changed.notify_all()
+        if self.outgoing:
+            self._on_outgoing()
 
     def paused_until(self) -> float | None:
         """When ``go_on`` has something to do, by the clock; None if nothing waits for that."""
         with self._lock:
-            if not self.rooms.live:
-                return None
-            times = [self.outbox.paused_until(), self.moves.retry_at()]
-            return min((each for each in times if each is not None), default=None)
+            return self._paused_until()
+
+    def _paused_until(self) -> float | None:
+        if not self.rooms.live:
+            return None
+        times = [self.outbox.paused_until(), self.moves.retry_at()]
+        return min((each for each in times if each is not None), default=None)
+
+    def awaited(self) -> Awaited:
+        """What the server owes: the way into a room, an answer, or a line's place in the log."""
+        with self._lock:
+            return self._awaited()
+
+    def outlook(self) -> tuple[Awaited, float]:
+        """What is awaited, and until when lines wait (infinity: for nothing that has a time)."""
+        with self._lock:
+            if self.outbox.empty and self.rooms.settled and self.rooms.placed:
+                return NOTHING, math.inf  # as nearly always, and each record asks
+            return self._awaited(), self._paused_until() or math.inf
 
     def go_on(self) -> None:
         """Seal the lines whose pause is over."""
         with self.acting():
             pass
 
-    def awaited(self) -> Awaited:
-        """What the server owes: the way into a room, an answer, or a line's place in the log."""
-        with self._lock:
-            if self.rooms.is_awaited or not self.rooms.live:
-                return Awaited("room", self.rooms.steps)
-            oldest = self.outbox.unanswered()
-            if oldest is not None:
-                return Awaited("answer", oldest)
-            line = self.outbox.unplaced()
-            for stay in self.stays_here():
-                if stay.seq < stay.awaited or (line is not None and line.at == stay.at):
-                    return Awaited("place", stay.seq)
-            return NOTHING
+    def _awaited(self) -> Awaited:
+        if self.rooms.is_awaited or not self.rooms.live:
+            return Awaited("room", self.rooms.steps)
+        oldest = self.outbox.unanswered()
+        if oldest is not None:
+            return Awaited("answer", oldest)
+        line = self.outbox.unplaced()
+        for stay in self.stays_here():
+            if stay.seq < stay.awaited or (line is not None and line.at == stay.at):
+                return Awaited("place", stay.seq)
+        return NOTHING
 
     def wait_answered(self, seconds: float) -> bool:
         """Whether each line was accepted or refused, each command answered, within ``seconds``."""
+        return self._wait_for(self._is_answered, seconds)
+
+    def _wait_for(self, is_so: Callable[[], bool], seconds: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(self._is_answered, seconds)
+            self._waiting += 1
+            try:
+                return self._changed.wait_for(is_so, seconds)
+            finally:
+                self._waiting -= 1
 
     def _is_answered(self) -> bool:
         placed = all(stay.seq >= stay.awaited for stay in self.stays_here())
@@ -306,8 +330,7 @@ class ClientSession:
 
     def wait_capacity(self, seconds: float) -> bool:
         """Whether another line can be taken within ``seconds``."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self.outbox.full, seconds)
+        return self._wait_for(lambda: not self.outbox.full, seconds)
 
     def give_up(self, reason: str) -> int:
         """Hand back what no server has acknowledged; how many lines that were."""
@@ -326,13 +349,13 @@ class ClientSession:
         stay = self.rooms.taking(log.at)
         if stay is None:
             return []
+        changed = False
         for entry in log.entries:
+            changed = changed or isinstance(entry, _CHANGES)
             for event in stay.take(entry):
                 self._emit(event)
         stay.seq = max(stay.seq, log.to)
-        if any(isinstance(entry, _CHANGES) for entry in log.entries):
-            return self.judge_people()
-        return []
+        return self.judge_people() if changed else []
 
     def judge_people(self) -> list[events.Event]:
         """Who is where has changed, or how well somebody is known.  The lock is held."""

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -21,7 +20,8 @@ from cryptography import x509
 import i18n
 from client import messages, refusals
 from client.background import StartupKeys
-from client.connection.handshake import ATTEMPT_SECONDS, ClientHandshake
+from client.connection.addresses import AddressRing
+from client.connection.handshake import ATTEMPT_SECONDS, ClientHandshake, PendingLogin
 from client.connection.outcome import outcome_of
 from client.console import is_dumb
 from client.destination import dial, ending, tls_context, unreached, unusable
@@ -32,6 +32,7 @@ from client.output.charset import Charset, is_utf8, terminal_encoding
 from client.output.colours import colours
 from i18n import N_, _
 from protocol import frames, limits
+from protocol.dataclass import dataclass, field, replace
 from protocol.errors import ChatError, Unexpected
 from protocol.hosts import host_and_port, is_loopback
 from protocol.safe_text import visible
@@ -82,7 +83,7 @@ def run(settings: StatusSettings) -> int:
     """
     streams.check()
     report = Report()
-    _look_at_server(report, settings)
+    _look_at_all(report, settings)
     if settings.login is not None and not report.status:
         _log_in(report, settings.login)
     _look_around(report, environment())
@@ -102,6 +103,21 @@ def _printed(lines: list[Line]) -> Iterator[str]:
 
 
 # The server
+
+
+def _look_at_all(report: Report, settings: StatusSettings) -> None:
+    """At each of the server's addresses; what is said of all is what is true of the first that
+    answers, since a client would take that one."""
+    if not settings.others:
+        _look_at_server(report, settings)
+        return
+    looks = [Report() for _address in settings.addresses]
+    for look, (host, port) in zip(looks, settings.addresses, strict=True):
+        _look_at_server(look, replace(settings, server=host, port=port, others=()))
+        report.lines += look.lines
+    best = min(looks, key=lambda look: look.status != ExitStatus.LEFT)
+    report.facts |= best.facts | {"addresses": [look.facts for look in looks]}
+    report.status = best.status
 
 
 def _look_at_server(report: Report, settings: StatusSettings) -> None:
@@ -208,16 +224,23 @@ def _log_in(report: Report, settings: ClientSettings) -> None:
 
 
 def _log_in_with(report: Report, settings: ClientSettings, keys: StartupKeys) -> None:
+    addresses = AddressRing(settings.addresses)
     handshake = ClientHandshake(
-        lambda opened: dial(settings, tls_context(settings), opened),
+        lambda opened: dial(settings, tls_context(settings), opened, addresses.candidates()),
         keys.identity(), keys.credentials, keys.link_keys,
         ticket=lambda: None, leaving=threading.Event(), clock=time.monotonic,
         on_slow=lambda: None,
     )  # fmt: skip
     title = _("Login")
     only_shown = settings.token is not None and settings.identity is None
+    room = _NO_ROOM if only_shown else settings.room
+
+    def attempt() -> str:
+        pending = handshake.begin(lambda _stream: None, dialled=addresses.dialled)
+        return _go_in(pending, settings.username or "", room)
+
     try:
-        nick = _go_in(handshake, settings, _NO_ROOM if only_shown else settings.room)
+        nick = addresses.round(attempt, lambda: True)
     except ChatError as error:
         if outcome := outcome_of(error, first=True, proven=False):
             if only_shown and outcome.reason == "bad_room":
@@ -241,11 +264,10 @@ def _on_shown(report: Report, title: str) -> None:
     ))
 
 
-def _go_in(handshake: ClientHandshake, settings: ClientSettings, room: str) -> str:
+def _go_in(pending: PendingLogin, nick: str, room: str) -> str:
     """The nickname that the server gives.  Raises AdmissionRefused, ChatError."""
-    pending = handshake.begin(lambda _stream: None)
     try:
-        confirm = pending.confirm(settings.username or "", [frames.Stay(room)])
+        confirm = pending.confirm(nick, [frames.Stay(room)])
         welcome, _rest = pending.welcome(pending.prove(confirm))
         # Or the nickname would be kept for a connection that may come back.
         pending.peer.send(pending.link.seal([frames.Bye("quit").encode()]))

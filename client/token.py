@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
 from typing import Any
 
+from client.connection.addresses import AddressRing
 from client.destination import tls_context, unreached, unusable
 from client.output import streams
 from i18n import _
 from protocol.codec import parse
+from protocol.dataclass import replace
 from protocol.errors import Malformed
 from protocol.safe_text import visible
 from settings import TokenSettings
@@ -73,8 +74,7 @@ def _ask(settings: TokenSettings) -> tuple[int, bytes]:
         if settings.bind:
             fields["bind"] = "true"
     return post_form(
-        settings.server,
-        settings.port,
+        AddressRing(settings.addresses).candidates(),
         settings.path + path,
         fields,
         tls=tls_context(settings),

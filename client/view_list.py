@@ -7,10 +7,11 @@ is told by ``news``, which whoever changes something emits, before what belongs 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from operator import is_
 
 from client.events import Event, Shown, Views
 from client.views import PersonTarget, RoomTarget, View, person_target, room_target
+from protocol.dataclass import replace
 from protocol.names import nick_key
 
 PEOPLE = 32  # views of people; one more takes the place of the one that was of use longest ago
@@ -22,6 +23,7 @@ class ViewList:
     def __init__(self, room: str) -> None:
         first = room_target(room)
         self._told: tuple[View, list[object]] | None = None  # shown, and labels; None: nothing yet
+        self._compared: tuple[View, ...] = ()  # all of them, when they were looked at last
         self.shown: View = first
         self.room: RoomTarget = first  # shown, or shown last
         self.writer: str | None = None  # key: who has written privately last
@@ -54,6 +56,10 @@ class ViewList:
             return []
         views = self.all()
         shown, labels = self._told
+        same = len(views) == len(self._compared) and all(map(is_, views, self._compared))
+        if same and shown is self.shown:
+            return []  # as for nearly each message; equal ones may be called otherwise
+        self._compared = views
         found: list[Event] = []
         labels_now = _labels(views)
         if labels != labels_now or shown.key != self.shown.key:

@@ -6,8 +6,7 @@ what belongs to each of them by its ``key``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from protocol.dataclass import dataclass, field
 from protocol.names import room_key
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Callable, Sequence
-from dataclasses import field, fields
-from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from protocol import keys, limits
+from protocol.dataclass import field, fields
 from protocol.errors import Malformed
 
 FrameType = TypeVar("FrameType", bound="Frame")
@@ -162,9 +162,9 @@ class Frame:
     @classmethod
     def _layout(cls) -> list[tuple[str, str, Codec, bool]]:
         """Of each field: attribute, JSON key, codec, whether it may be absent."""
-        found = cls.__dict__.get("_layout_cache")
+        found = _LAYOUTS.get(cls)
         if found is None:
-            found = [
+            found = _LAYOUTS[cls] = [
                 (
                     item.name,
                     item.metadata["key"] or item.name,
@@ -173,8 +173,7 @@ class Frame:
                 )
                 for item in fields(cls)  # type: ignore[arg-type]  # each subclass is a dataclass
             ]
-            cls._layout_cache = found  # type: ignore[attr-defined]
-        return cast("list[tuple[str, str, Codec, bool]]", found)
+        return found
 
     @classmethod
     def from_object(cls: type[FrameType], value: Any) -> FrameType:
@@ -182,7 +181,7 @@ class Frame:
         if not isinstance(value, dict):
             raise Malformed()
         found = {}
-        for name, key, codec, absent in cls._layout():
+        for name, key, codec, absent in _LAYOUTS.get(cls) or cls._layout():
             if key in value and not (absent and value[key] is None):
                 found[name] = codec.read(value[key])
             elif not absent:
@@ -203,9 +202,12 @@ class Frame:
         return encode(self.to_object())
 
 
+_LAYOUTS: dict[type[Frame], list[tuple[str, str, Codec, bool]]] = {}
+
+
 def part(kind: type[FrameType]) -> Codec:
     """An object inside a frame."""
-    return Codec(lambda value: kind.from_object(value), lambda value: value.to_object())
+    return Codec(kind.from_object, lambda value: value.to_object())
 
 
 def parts(kind: type[FrameType], most: int) -> Codec:

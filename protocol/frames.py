@@ -6,7 +6,6 @@ so that a later version may add some.  A test compares ``docs/PROTOCOL.md`` with
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from protocol import keys, limits
@@ -37,6 +36,7 @@ from protocol.codec import (
     required,
 )
 from protocol.codec import Frame as Frame
+from protocol.dataclass import dataclass
 from protocol.errors import BadVersion, Malformed, TooBig, UnknownType
 from protocol.names import room_key
 

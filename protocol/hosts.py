@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+from collections.abc import Iterable
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+Address = tuple[str, int]  # of a server: host, without brackets, and port
+
+# Of one chat. Who finds none of them tries them all: a list without an end would be a flood.
+MOST_ADDRESSES = 16
 
 
 def bracketed(host: str) -> str:
@@ -24,6 +29,12 @@ def server_name(host: str, port: int) -> str:
     with contextlib.suppress(ValueError):  # a name, or an address with a zone
         name = ipaddress.ip_address(name).compressed
     return host_and_port(name, port)
+
+
+def all_differ(addresses: Iterable[Address]) -> bool:
+    """Whether no two of them are the same in all but how they are written."""
+    names = [server_name(*address) for address in addresses]
+    return len(set(names)) == len(names)
 
 
 def ip_address(host: str) -> IpAddress | None:

@@ -2,31 +2,37 @@
 
     cmdchat://host[:port]/room[?path=/…][#[secret][/token=ID.SECRET]]
     cmdchats://host[:port]/room[?fp=SHA-256 of the certificate, in hex][&path=/…][#…]
+    cmdchat://host[:port],host[:port]…/room…
 
 ``cmdchats`` is over TLS; ``path`` is what the server is below, where a proxy shares its port. Room
 and secret are percent-encoded UTF-8, an IPv6 address stands in brackets, and port 1000 may be left
-out. A ``/`` of the secret is encoded, so ``/token=`` begins a token of the server's, with which
+out; a chat of several servers has up to 16 addresses, as MongoDB's connection strings list theirs.
+A ``/`` of the secret is encoded, so ``/token=`` begins a token of the server's, with which
 nobody needs its password. What is after ``#`` never goes over the wire.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
+from protocol.dataclass import dataclass, field
 from protocol.errors import Malformed
-from protocol.hosts import bracketed, host_and_port
+from protocol.hosts import MOST_ADDRESSES, Address, all_differ, bracketed, host_and_port
 
 DEFAULT_PORT = 1000
 
 _LONGEST = 16 * 1024  # characters; room, secret and address take a small part of it
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which is no text
 _PREFIX = re.compile(r"cmdchats?://", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"(?:\[(?P<literal>[0-9a-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[^\s/:?#@\[\]%,]+))"
+    r"(?::(?P<port>[0-9]{1,5}))?",
+    re.IGNORECASE,
+)
 _LINK = re.compile(
     r"""(?P<scheme>cmdchats?)://
-        (?:\[(?P<literal>[0-9a-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[^\s/:?#@\[\]%]+))
-        (?::(?P<port>[0-9]{1,5}))?
+        (?P<addresses>[^\s/?#@]+)
         (?:/(?P<room>[^\s/?#]*))?
         (?:\?fp=(?P<fingerprint>[0-9a-f]{64}))?
         (?:(?(fingerprint)&|\?)path=(?P<path>(?:/[a-z0-9._~-]+)+))?
@@ -46,17 +52,23 @@ class InviteLink:
     """
 
     host: str
-    port: int = DEFAULT_PORT
+    port: int = DEFAULT_PORT  # of the first address, which names the chat
     room: str | None = None
     secret: str | None = field(default=None, repr=False)
     tls: bool = False
     fingerprint: str | None = None
     path: str = ""  # what the server is below
     token: str | None = field(default=None, repr=False)  # of the server's, ``id.secret``
+    others: tuple[Address, ...] = ()  # further addresses of the same chat
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All of them, as they were written."""
+        return (self.host, self.port), *self.others
 
     @property
     def server(self) -> str:
-        """Host and port as people write them."""
+        """Host and port as people write them, of the first address."""
         return host_and_port(self.host, self.port)
 
     def link(self) -> str:
@@ -65,8 +77,7 @@ class InviteLink:
         But for an IPv6 address's zone, which means an interface of this machine.
         """
         parts = ["cmdchats://" if self.tls else "cmdchat://"]
-        parts.append(bracketed(self.host.partition("%")[0]))
-        parts.append("" if self.port == DEFAULT_PORT else f":{self.port}")
+        parts.append(",".join(map(_written, self.addresses)))
         parts.append("/" + quote(self.room or "", safe=""))
         asked = [f"fp={self.fingerprint}"] if self.fingerprint else []
         asked += [f"path={self.path}"] if self.path else []
@@ -89,12 +100,11 @@ def parse_invite(text: str) -> InviteLink:
         raise Malformed
     # Folded, not lowered: where case is ignored, a long s passes for an s.
     tls = found["scheme"].casefold() == "cmdchats"
-    port = int(found["port"] or DEFAULT_PORT)
-    if not 1 <= port <= 65535 or (found["fingerprint"] and not tls):
+    if found["fingerprint"] and not tls:
         raise Malformed
+    (host, port), *others = _addresses(found["addresses"])
     return InviteLink(
-        # As RFC 6874 has it, the sign before a zone may be written as URLs have it.
-        host=found["host"] or found["literal"].replace("%25", "%", 1),
+        host=host,
         port=port,
         room=_decoded(found["room"]),
         secret=_decoded(found["secret"]),
@@ -102,7 +112,30 @@ def parse_invite(text: str) -> InviteLink:
         fingerprint=found["fingerprint"].lower() if found["fingerprint"] else None,
         path=found["path"] or "",
         token=found["token"],
+        others=tuple(others),
     )
+
+
+def _written(address: Address) -> str:
+    host, port = address
+    return bracketed(host.partition("%")[0]) + ("" if port == DEFAULT_PORT else f":{port}")
+
+
+def _addresses(text: str) -> list[Address]:
+    """Those that stand there, with commas between.  Raises Malformed."""
+    addresses = [_address(each) for each in text.split(",", MOST_ADDRESSES)]
+    if len(addresses) > MOST_ADDRESSES or not all_differ(addresses):
+        raise Malformed
+    return addresses
+
+
+def _address(text: str) -> Address:
+    found = _ADDRESS.fullmatch(text)
+    port = int(found["port"] or DEFAULT_PORT) if found else 0
+    if found is None or not 1 <= port <= 65535:
+        raise Malformed
+    # As RFC 6874 has it, the sign before a zone may be written as URLs have it.
+    return found["host"] or found["literal"].replace("%25", "%", 1), port
 
 
 def _decoded(text: str | None) -> str | None:

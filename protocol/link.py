@@ -21,13 +21,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocol import limits
+from protocol.dataclass import dataclass
 from protocol.errors import AuthFailed, BadVersion, KeyUnusable, LinkBroken, Malformed, Unexpected
 from protocol.frames import (
     CLIENT_FRAMES,

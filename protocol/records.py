@@ -28,6 +28,8 @@ _TOKEN_HEAD = bytes((_FERNET,)) + bytes(8)  # and 0 for the time
 _BLOCK_BYTES, _MAC_BYTES = 16, 32
 _SHORTEST_TOKEN = len(_TOKEN_HEAD) + 2 * _BLOCK_BYTES + _MAC_BYTES
 _PADDING = b"\x10" * 16  # PKCS 7's, of what fills its blocks, as records do
+_BLOCKS_DRAWN = 256
+_random_blocks: list[bytes] = []  # to take one away is one step, for any thread
 
 
 class Sealer:
@@ -58,7 +60,7 @@ class Sealer:
 
     def _token(self, blocks: bytes) -> bytes:
         """The Fernet token of plaintext that was padded to whole blocks."""
-        sealed = self._cipher.update(secrets.token_bytes(_BLOCK_BYTES) + blocks)
+        sealed = self._cipher.update(_random_block() + blocks)
         mac = self._mac.copy()
         mac.update(sealed)
         return b"%s%s%s" % (_TOKEN_HEAD, sealed, mac.finalize())
@@ -106,6 +108,22 @@ class Opener:
         if not 1 <= size <= _BLOCK_BYTES or plain[-size:] != bytes((size,)) * size:
             raise LinkBroken()
         return plain[_BLOCK_BYTES:-size]
+
+
+def _random_block() -> bytes:
+    """A random block that nobody had before, and nobody gets again.
+
+    The system is asked for many at once: each time it is, other threads run, and one has to wait
+    until they let go of the interpreter (docs/PERFORMANCE.md).
+    """
+    try:
+        return _random_blocks.pop()
+    except IndexError:
+        drawn = secrets.token_bytes(_BLOCKS_DRAWN * _BLOCK_BYTES)
+        blocks = [drawn[at : at + _BLOCK_BYTES] for at in range(0, len(drawn), _BLOCK_BYTES)]
+        block = blocks.pop()
+        _random_blocks.extend(blocks)
+        return block
 
 
 def _mac(key: bytes) -> HMAC:

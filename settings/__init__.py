@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from settings.backend import BackendAddress, BackendSettings
-from settings.connect import ClientSettings, Destination, address, client_settings
+from settings.connect import ClientSettings, Destination, addresses, client_settings
 from settings.dotenv import Dotenv, near_misses
 from settings.dotenv_file import read_dotenv
 from settings.errors import MissingSetting, SettingsError
@@ -54,7 +54,7 @@ __all__ = [
     "StatusSettings",
     "TailSettings",
     "TokenSettings",
-    "address",
+    "addresses",
     "client_settings",
     "entry_hint",
     "environment",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from i18n import _
+from protocol.dataclass import dataclass, field
+from protocol.hosts import Address
 from settings.errors import SettingsError
 from settings.proxies import Proxy, chosen_proxy
 from settings.rooms import ChosenRooms
@@ -30,8 +31,9 @@ _WAY = ("CLIENT_PATH", "CLIENT_USE_SSL", "CLIENT_SSL_CA", "CLIENT_SSL_FINGERPRIN
 class Destination:
     """A server and the way to it; None where nothing is set.
 
-    ``ssl_fingerprint`` is 64 lower-case hex digits. ``use_ssl`` is already true where a
-    fingerprint, a CA file or an invite link implies it.
+    ``server`` and ``port`` are of its first address, which names the chat: what is kept of it is
+    kept under that one. ``ssl_fingerprint`` is 64 lower-case hex digits. ``use_ssl`` is already
+    true where a fingerprint, a CA file or an invite link implies it.
     """
 
     server: str
@@ -43,6 +45,12 @@ class Destination:
     tls_name: str | None = None  # what TLS asks for, where that is not ``server``
     proxy: Proxy | None = None
     language: str
+    others: tuple[Address, ...] = ()  # further addresses of the same chat
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All of them, as they were written."""
+        return (self.server, self.port), *self.others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +108,8 @@ def client_settings(sources: Sources, one_room: bool = False) -> ClientSettings:
     Raises ``SettingsError``, and ``MissingSetting`` for the first that only the user can tell.
     """
     sources.look_up_server()
-    server, port = address(sources)
-    values = sources.plain("client") | {"server": server, "port": port}
+    where = _fields(addresses(sources))
+    values = sources.plain("client") | where
     # A conflict is an error before anybody is asked for anything.
     chosen = ChosenRooms(sources, one_room)
     credential, invite = map(sources.choose, (CREDENTIALS, INVITES))
@@ -136,17 +144,27 @@ def _program(sources: Sources, listen: bool) -> dict[str, Any]:
     return {"on_message": on_message, "on_bots": on_bots, "listen": listen}
 
 
-def address(sources: Sources) -> tuple[Any, int]:
-    """The server, None where nothing names one, and its port, which may stand in the same word."""
+def addresses(sources: Sources) -> tuple[tuple[Any, int], ...]:
+    """The server's, which may have their ports in the same word; the host is None where nothing
+    names one.  Raises ``SettingsError``."""
     server, other = sources.find("CLIENT_SERVER"), sources.find("CLIENT_PORT")
-    host, port = server.parse() if server else (None, None)
+    found = server.parse() if server else ((None, None),)
+    host, port = found[0]
     if server is None or port is None:
-        return host, _port(sources, host)
-    if other is None or other.rank > server.rank or other.parse() == port:
-        return host, port
-    if other.rank == server.rank:
+        return ((host, _port(sources, host)),)
+    if other is None or other.rank > server.rank:
+        return tuple(found)
+    if len(found) == 1 and other.parse() == port:
+        return tuple(found)
+    if len(found) > 1 or other.rank == server.rank:
         raise conflict(server, other)
-    return host, other.parse()
+    return ((host, other.parse()),)
+
+
+def _fields(found: Sequence[tuple[Any, int]]) -> dict[str, Any]:
+    """Those of ``Destination``."""
+    (host, port), *others = found
+    return {"server": host, "port": port, "others": tuple(others)}
 
 
 def _port(sources: Sources, host: Any) -> int:
@@ -159,12 +177,15 @@ def _port(sources: Sources, host: Any) -> int:
     return port
 
 
-def destination(sources: Sources, host: Any, port: int, path: str | None = None) -> dict[str, Any]:
-    """The fields of ``Destination`` for a server; a ``path`` goes before that of the settings.
+def destination(
+    sources: Sources, found: Sequence[tuple[Any, int]], path: str | None = None
+) -> dict[str, Any]:
+    """The fields of ``Destination`` for a server with these ``addresses``; a ``path`` goes before
+    that of the settings.
 
-    Raises ``SettingsError``, and ``MissingSetting`` where ``host`` is None.
+    Raises ``SettingsError``, and ``MissingSetting`` where the host is None.
     """
-    values = sources.values(_WAY) | {"server": host, "port": port, "language": sources.language()}
+    values = sources.values(_WAY) | _fields(found) | {"language": sources.language()}
     if path is not None:
         values["path"] = path
     _add_way(sources, values)
@@ -182,9 +203,9 @@ def _add_way(sources: Sources, values: dict[str, Any]) -> None:
         sources.check_withheld("CLIENT_SSL_FINGERPRINT", "CLIENT_SSL_CA")
     if values["server"] is None:
         raise missing(("CLIENT_SERVER",))
-    server, port = values["server"], values["port"]
-    values["proxy"] = chosen_proxy(sources, server, port, values["use_ssl"])
-    sources.dials = None if values["proxy"] else (server, port)  # names are a proxy's to look up
+    found = (values["server"], values["port"]), *values["others"]
+    values["proxy"] = chosen_proxy(sources, found, values["use_ssl"])
+    sources.dials = () if values["proxy"] else found  # names are a proxy's to look up
 
 
 def _from_invite(
@@ -207,8 +228,7 @@ def _from_invite(
     try:
         invite = parse_invite(link)
         values: dict[str, Any] = {
-            "server": host(invite.host),
-            "port": invite.port,
+            **_fields([(host(name), port) for name, port in invite.addresses]),
             "path": ROWS["CLIENT_PATH"].type(invite.path),
             "rooms": (room := room_name(invite.room or ROWS["CLIENT_ROOM"].default),),
             "rooms_named": invite.room is not None,

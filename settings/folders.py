@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from protocol.dataclass import dataclass
 
 
 @dataclass(frozen=True)

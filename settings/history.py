@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from i18n import _
+from protocol.dataclass import dataclass, field
 from settings.errors import SettingsError
 from settings.folders import STATE
 from settings.servers import named_server
@@ -41,7 +41,7 @@ def history_settings(sources: Sources) -> HistorySettings:
     if named and (entry := named_server(named.value, sources.environ)):
         values["server"] = named.row.type(entry.address)
     if values["server"] is not None:
-        host, port = values["server"]
+        host, port = values["server"][0]  # which names the chat
         values["server"] = host, port or default("CLIENT_PORT")
     return HistorySettings(
         **values,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from protocol.dataclass import dataclass, field
 from settings.sources import Sources, missing
 from settings.table import IDENTITY_PASSPHRASES
 

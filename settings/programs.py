@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from i18n import _
+from protocol.dataclass import dataclass, field
 from settings.connect import ClientSettings, client_settings
 from settings.errors import SettingsError
 from settings.sources import Sources, missing

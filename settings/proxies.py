@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from i18n import _
+from protocol.dataclass import dataclass, field
+from protocol.hosts import Address
 from settings.errors import SettingsError
 from settings.sources import Sources
 from settings.table import PROXIES
@@ -104,16 +105,23 @@ def holds_password(url: str) -> bool:
     return "@" in url
 
 
-def chosen_proxy(sources: Sources, host: str, port: int, tls: bool) -> Proxy | None:
+def chosen_proxy(sources: Sources, addresses: Sequence[Address], tls: bool) -> Proxy | None:
     """The proxy to reach a server through; None where it is reached directly.
 
     One that a setting names is for every server, the machine itself included; else that of the
-    environment counts. Raises ``SettingsError``.
+    environment counts, if it is the same for all of the server's addresses. Raises
+    ``SettingsError``.
     """
     given = sources.choose(PROXIES)
     if given is None:
         sources.check_withheld(*PROXIES)
-        return proxy_of_environment(sources.environ, host, port, tls)
+        found = {proxy_of_environment(sources.environ, *each, tls) for each in addresses}
+        if len(found) > 1:
+            raise SettingsError(_(
+                "The environment's proxy is not the same for all of these addresses: name one with "
+                "--proxy, or give --proxy none."
+            ))
+        return found.pop()
     url: str = sources.secret(PROXIES)["proxy"]
     if url.strip().lower() == NONE:
         return None

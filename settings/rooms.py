@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from i18n import _
+from protocol.dataclass import replace
 from settings.errors import MissingSetting, SettingsError
 from settings.sources import Sources, SourceValue, conflict, missing
 from settings.table import ROWS

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from i18n import _
+from protocol.dataclass import dataclass, field
 from protocol.sizes import record_size
 from settings.backend import BackendSettings, backend_settings
 from settings.errors import SettingsError

@@ -8,10 +8,10 @@ name files. The file is believed by the rule of ``.env`` (``dotenv_file``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from i18n import _
+from protocol.dataclass import dataclass
 from protocol.hosts import host_and_port
 from settings.dotenv_file import read_trusted
 from settings.errors import SettingsError
@@ -25,6 +25,7 @@ from settings.table import (
     TABLE,
     Setting,
 )
+from settings.types import addresses
 
 if TYPE_CHECKING:
     from configparser import ConfigParser
@@ -60,9 +61,14 @@ class NamedServer:
 
     @property
     def address(self) -> str:
-        """The server's, and its port where the entry says so, in one word."""
+        """The server's, and its port where the entry says so, in one word, or several of them."""
         server, port = self.values.get("CLIENT_SERVER", self.name), self.values.get("CLIENT_PORT")
-        return host_and_port(server, port) if port else server
+        return host_and_port(server, port) if port and "," not in server else server
+
+    @property
+    def _has_port(self) -> bool:
+        server = self.values.get("CLIENT_SERVER")
+        return "CLIENT_PORT" in self.values or bool(server and addresses(server)[0][1])
 
     def named_by(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """What the source sets that names it, without the name, and what the entry sets beside.
@@ -71,7 +77,7 @@ class NamedServer:
         """
         given = {name: value for name, value in given.items() if name != "CLIENT_SERVER"}
         port = given.get("CLIENT_PORT")
-        if "CLIENT_PORT" in self.values and port and not given.get("CLIENT_USERNAME"):
+        if self._has_port and port and not given.get("CLIENT_USERNAME"):
             if not port.isdecimal():
                 given |= {"CLIENT_PORT": None, "CLIENT_USERNAME": port}
         # Secrets are of a room each, and so not taken by one of another room; its own names tell

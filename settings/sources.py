@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import i18n
 from i18n import N_, _
+from protocol.dataclass import dataclass, field
+from protocol.hosts import Address
 from settings.dotenv import STRICT, Dotenv
 from settings.errors import MissingSetting, SettingsError, reason
 from settings.servers import NamedServer, named_server
@@ -103,7 +104,7 @@ class Sources:
         ]
         self._read_line = read_line
         self.entry: NamedServer | None = None
-        self.dials: tuple[str, int] | None = None  # whose name this machine looks up, if any
+        self.dials: tuple[Address, ...] = ()  # whose names this machine looks up
 
     def with_answer(self, name: str, text: str) -> Sources:
         """These and one more answer, before anything is looked up."""

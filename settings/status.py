@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from settings.connect import ClientSettings, Destination, address, client_settings, destination
+from protocol.dataclass import dataclass
+from settings.connect import ClientSettings, Destination, addresses, client_settings, destination
 from settings.sources import Sources
 
 
@@ -20,5 +19,5 @@ def status_settings(sources: Sources) -> StatusSettings:
     """The settings of ``status``.  Raises ``SettingsError``, and ``MissingSetting``."""
     sources.look_up_server()
     login = client_settings(sources, one_room=True) if sources.value("--login") else None
-    values = destination(sources, *address(sources))
+    values = destination(sources, addresses(sources))
     return StatusSettings(**values, login=login, json=sources.value("--json"))

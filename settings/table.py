@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from i18n import N_
+from protocol.dataclass import dataclass
 from settings.types import (
     KB,
     MB,
-    address,
+    addresses,
     boolean,
     byte_size,
     choice,
@@ -132,8 +132,9 @@ TABLE: tuple[Setting, ...] = (
     Setting("BACKEND_INSECURE", "server", "backend_insecure", choice(*PERMISSIONS),
             N_("allow: an engine on another machine may be spoken to in clear"), "refuse",
             choices=PERMISSIONS),
-    Setting("CLIENT_SERVER", "client", "server", address,
-            N_("address of the server, or its name in servers.ini"), word="SERVER"),
+    Setting("CLIENT_SERVER", "client", "server", addresses,
+            N_("address of the server, or its name in servers.ini; HOST:PORT,HOST:PORT for several"
+               " of one chat"), word="SERVER"),
     Setting("CLIENT_PORT", "client", "port", integer(1, 65535),
             N_("port of the server"), "1000", word="PORT"),
     Setting("CLIENT_USERNAME", "client", "username", nickname,
@@ -309,7 +310,7 @@ LINE_TABLE: tuple[Setting, ...] = (
             N_("nickname of the people to forget; of forget only"), word="NICK"),
     Setting("<TEXT>", "line", "text", secret,
             N_("what to search for; of search only"), word="TEXT"),
-    Setting("<SERVER>", "line", "server", address,
+    Setting("<SERVER>", "line", "server", addresses,
             N_("server whose history is meant; without it all of them"), word="SERVER[:PORT]"),
     Setting("<SHELL>", "line", "shell", choice(*SHELLS),
             N_("bash, zsh or fish"), word="SHELL", choices=SHELLS),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from i18n import _
-from settings.connect import Destination, address, destination
+from protocol.dataclass import dataclass, field
+from protocol.hosts import Address
+from settings.connect import Destination, addresses, destination
 from settings.errors import SettingsError
 from settings.proxies import Proxy
 from settings.sources import Sources, missing
@@ -38,7 +40,8 @@ def token_settings(sources: Sources) -> TokenSettings:
     sources.look_up_server()
     values = sources.values(("--ttl", "--bind", "--list", "<USERNAME>"))
     values |= destination(sources, *_server_to_ask(sources))
-    _check_reader(values["server"], values["use_ssl"], values["proxy"])
+    hosts = values["server"], *(host for host, _port in values["others"])
+    _check_reader(hosts, values["use_ssl"], values["proxy"])
     values |= sources.secret(("<TOKEN>",))
     if values["revoke"] is None and values["username"] is None and not values["listing"]:
         raise missing(("<USERNAME>",))
@@ -48,28 +51,28 @@ def token_settings(sources: Sources) -> TokenSettings:
     return TokenSettings(**values, **password)
 
 
-def _server_to_ask(sources: Sources) -> tuple[str, int, str]:
-    """Host, port and path."""
+def _server_to_ask(sources: Sources) -> tuple[tuple[Address, ...], str]:
+    """Addresses and path."""
     path = sources.value("CLIENT_PATH")
     if sources.find("CLIENT_SERVER"):
-        return *address(sources), path
+        return addresses(sources), path
     host, port = sources.value("SERVER_HOST"), sources.value("SERVER_PORT")
     forms = sources.value("TOKEN_FORMS")
     if isinstance(forms, tuple):
         host, port = forms
     if sources.find("CLIENT_PORT"):
         port = sources.value("CLIENT_PORT")
-    return reachable(host), port, path or sources.value("SERVER_PATH")
+    return ((reachable(host), port),), path or sources.value("SERVER_PATH")
 
 
-def _check_reader(host: str, tls: bool, proxy: Proxy | None) -> None:
+def _check_reader(hosts: Iterable[str], tls: bool, proxy: Proxy | None) -> None:
     """Whether a form with the admin's password may be sent: over TLS, or to the machine itself.
 
     Raises ``SettingsError``: in clear anybody in between, and a proxy above all, would read it.
     """
     from protocol.hosts import is_loopback
 
-    if tls or (proxy is None and is_loopback(host)):
+    if tls or (proxy is None and all(map(is_loopback, hosts))):
         return
     raise SettingsError(
         _(

@@ -68,6 +68,25 @@ def address(text: str) -> tuple[str, int | None]:
         raise ValueError(sentence) from None
 
 
+def addresses(text: str) -> tuple[tuple[str, int | None], ...]:
+    """One ``address``; or several of one chat with commas between, each with its port."""
+    words = text.split(",")
+    if len(words) == 1:
+        return (address(text),)
+    from protocol.hosts import MOST_ADDRESSES, all_differ
+
+    with contextlib.suppress(ValueError):
+        found = tuple(map(address, words[: MOST_ADDRESSES + 1]))
+        ports = [(host, port) for host, port in found if port is not None]
+        if len(ports) == len(found) <= MOST_ADDRESSES and all_differ(ports):
+            return found
+    sentence = _(
+        "several addresses are written a.example:1000,b.example:1000, each with its port, no two "
+        "the same, {limit} at most"
+    )
+    raise ValueError(sentence.format(limit=MOST_ADDRESSES))
+
+
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """IP addresses, each a network of its own, and networks, with commas or blanks between."""
     import ipaddress

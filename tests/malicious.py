@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import socket
 import threading
 import time
@@ -116,6 +117,8 @@ class Person:
         """Frames of the server's.  Raises whatever the session raises."""
         for frame in said:
             self.session.receive(as_received(frame))
+            found = self.session.outlook()  # which looks less closely where all is quiet
+            assert found == (self.session.awaited(), self.session.paused_until() or math.inf)
 
     def sent(self) -> list[frames.Frame]:
         """The frames that it has put out since the last time."""

@@ -261,23 +261,30 @@ CHECKED_EVENTS = 100  # of a client: floods are more of the same
 
 
 class Client(Program):
-    """A client with ``--renderer json``.  Events are taken in the order in which they come."""
+    """A client with ``--renderer json``.  Events are taken in the order in which they come.
+
+    ``server`` may be several addresses, as they are written.
+    """
 
     def __init__(
         self,
-        server: Server | tuple[str, int],
+        server: Server | tuple[str, int] | str,
         nick: str,
         *options: str,
         settings: Mapping[str, str] | None = None,
         joined: bool = True,
         **other: Any,
     ) -> None:
-        host, port = (server.host, server.port) if isinstance(server, Server) else server
+        if isinstance(server, str):
+            where = [server]
+        else:
+            host, port = (server.host, server.port) if isinstance(server, Server) else server
+            where = [host, str(port)]
         self.nick = nick
         self.events: list[Event] = []
         self._taken = 0
         self._rest = b""
-        words = ["connect", host, str(port), nick, "--renderer", "json", *options]
+        words = ["connect", *where, nick, "--renderer", "json", *options]
         super().__init__(words, {"CLIENT_PASSWORD": PASSWORD, **(settings or {})}, **other)
         if joined:
             try:

@@ -500,20 +500,27 @@ class Invite(NamedTuple):
     fingerprint: str | None
     path: str
     token: str | None
+    others: tuple[tuple[str, int], ...] = ()
+
+
+def read_address(text: str) -> tuple[str, int]:
+    parts = urllib.parse.urlsplit(f"//{text}")
+    return parts.hostname or "", parts.port or 1000
 
 
 def read_invite(link: str) -> Invite:
-    parts = urllib.parse.urlsplit(link)
-    if parts.scheme not in ("cmdchat", "cmdchats"):
+    begin = re.match(r"cmdchats?://([^/?#]*)", link)
+    if begin is None:
         raise ValueError("no invite link")
+    parts = urllib.parse.urlsplit(link[begin.end() :])
     query = urllib.parse.parse_qs(parts.query)
     fingerprint, path = query.get("fp", [None])[0], query.get("path", [""])[0]
     hidden, mark, token = parts.fragment.partition("/token=")
     if mark and not re.fullmatch(r"[\w-]{16}\.[\w-]{43}", token, re.ASCII):
         raise ValueError("no invite link")
-    room, secret = urllib.parse.unquote(parts.path[1:]), urllib.parse.unquote(hidden)
-    address = parts.hostname or "", parts.port or 1000
-    return Invite(*address, room, secret or None, fingerprint, path, token or None)
+    room, secret = urllib.parse.unquote(parts.path[1:]), urllib.parse.unquote(hidden) or None
+    first, *others = (read_address(text) for text in begin[1].split(","))
+    return Invite(*first, room, secret, fingerprint, path, token or None, tuple(others))
 
 
 def form(port: int, path: str, **fields: Any) -> tuple[int, Any]:

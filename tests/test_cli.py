@@ -23,7 +23,7 @@ from cli import run as program
 from cli.parsing import UsageError, parse
 from cli.table import CONNECT, SERVE, TOKEN
 from client.output import streams
-from transport import resolver
+from transport import Unreachable, resolver
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 60  # only against hanging
@@ -131,6 +131,11 @@ def test_connect_takes_its_options_at_any_place(options: str, expected: dict[str
         ("CMDCHATS://a", {"CLIENT_INVITE": "CMDCHATS://a"}),
         ("h:7 al pw", {"CLIENT_SERVER": "h:7", "CLIENT_USERNAME": "al", "CLIENT_PASSWORD": "pw"}),
         ("[::1]:7 al", {"CLIENT_SERVER": "[::1]:7", "CLIENT_USERNAME": "al"}),
+        ("h:7,[::1]:8 al pw", {"CLIENT_SERVER": "h:7,[::1]:8", "CLIENT_USERNAME": "al",
+                               "CLIENT_PASSWORD": "pw"}),
+        ("h,i al", {"CLIENT_SERVER": "h,i", "CLIENT_USERNAME": "al"}),  # and then it is refused
+        ("h:7,i:8 9 al", {"CLIENT_SERVER": "h:7,i:8", "CLIENT_PORT": "9",
+                          "CLIENT_USERNAME": "al"}),
         ("::1 7 al", {"CLIENT_SERVER": "::1", "CLIENT_PORT": "7", "CLIENT_USERNAME": "al"}),
         ("h:7 7 al", {"CLIENT_SERVER": "h:7", "CLIENT_PORT": "7", "CLIENT_USERNAME": "al"}),
         ("--invite al pw", {"CLIENT_INVITE": True, "CLIENT_USERNAME": "al",
@@ -450,7 +455,7 @@ class Terminal:
 def test_what_is_missing_is_asked_and_secrets_are_hidden(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(resolver, "is_unknown", lambda *_args: False)
+    monkeypatch.setattr(resolver, "are_unknown", lambda *_args: False)
     terminal = Terminal(monkeypatch, "", "h", "al", "pw")
     made = asking.settle(settings.client_settings, settings.Sources({}, {}, {}))
     assert (made.server, made.username, made.password) == ("h", "al", "pw")
@@ -505,11 +510,13 @@ def test_nobody_is_asked_for_the_sake_of_a_name_that_is_not_known(
     """Before the first question, once, and not where a proxy is to look it up."""
     looked: list[str] = []
 
-    def is_unknown(host: str, _port: int, _seconds: float) -> bool:
+    def look_up(host: str, port: int) -> resolver.Addresses:
         looked.append(host)
-        return host == "wrok"
+        if host == "wrok":
+            raise Unreachable("name")
+        return []
 
-    monkeypatch.setattr(resolver, "is_unknown", is_unknown)
+    monkeypatch.setattr(resolver, "look_up", look_up)
     terminal = Terminal(monkeypatch, "al", "pw", "al", "pw", "pw")
     sources = settings.Sources({"CLIENT_SERVER": "wrok"}, {}, {})
     with pytest.raises(asking.UnknownServer, match="The name in wrok:1000 is not known"):
@@ -519,10 +526,18 @@ def test_nobody_is_asked_for_the_sake_of_a_name_that_is_not_known(
     by_proxy = {"CLIENT_SERVER": "wrok", "CLIENT_PROXY": "socks5h://127.0.0.1:9"}
     asking.settle(settings.client_settings, settings.Sources(by_proxy, {}, {}))
     assert looked == ["wrok", "work"]
+    # Of several addresses one is enough.
+    several = {"CLIENT_SERVER": "wrok:1,work:2"}
+    terminal._answers[:0] = ["al", "pw"]
+    asking.settle(settings.client_settings, settings.Sources(several, {}, {}))
+    assert sorted(looked[2:]) == ["work", "wrok"]
+    several = {"CLIENT_SERVER": "wrok:1,wrok:2"}
+    with pytest.raises(asking.UnknownServer, match="The name in wrok:1 is not known"):
+        asking.settle(settings.client_settings, settings.Sources(several, {}, {}))
     # A passphrase is a question, too.
     words = ["connect", "wrok", "1000", "al", "pw", "--identity", str(tmp_path / "me")]
     assert program.main(words) == 3
-    assert len(terminal.asked) == 4
+    assert len(terminal.asked) == 6
 
 
 # The real process

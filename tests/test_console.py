@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import queue as queues
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from client.output.json import Json
 from client.output.line_prefix import LinePrefix
 from client.output.line_screen import LineScreen
 from client.output.lines import Minimal
-from client.output.screen_queue import QUEUE_EVENTS
+from client.output.screen_queue import QUEUE_EVENTS, Redrawn, ScreenQueue, ViewKey
 from client.output.text import ALARM, INFO, is_mentioned
 from client.output.widths import pad, width
 from client.output.wrapping import Row, Span, wrap
@@ -515,6 +517,51 @@ def test_who_waits_for_room_is_let_go_by_the_end() -> None:
     out.free.set()
     screen.close(DEADLINE)
     assert out.getvalue().count("\n") == QUEUE_EVENTS + 1
+
+
+def test_who_holds_the_queue_wakes_nobody_until_it_lets_go() -> None:
+    queue = ScreenQueue()
+    with queue:
+        queue.put(Redrawn())
+        assert not queue._rung and queue.take(0.0) == [Redrawn()]  # who looks by itself finds it
+        queue.put(Redrawn())
+        assert not queue._rung
+    assert queue._rung and queue.take(None) == [Redrawn()]
+    with queue:
+        pass
+    assert not queue._rung and queue.take(0.0) == []
+
+
+def test_others_wake_the_screen_whoever_holds_the_queue() -> None:
+    queue, found = ScreenQueue(), queues.Queue[object]()
+    screen = threading.Thread(target=lambda: found.put(queue.take(None)))
+    with queue:
+        queue.put(ViewKey("a"))
+        screen.start()
+        other = threading.Thread(target=queue.put, args=(ViewKey("b"),))
+        other.start()
+        assert found.get(timeout=DEADLINE) == [ViewKey("a"), ViewKey("b")]
+    screen.join()
+    other.join()
+
+
+def test_the_queue_loses_no_wake_up() -> None:
+    queue, count, found = ScreenQueue(), 20_000, 0
+
+    def bring(held: bool) -> None:
+        for number in range(count):
+            with queue if held and number % 3 else nullcontext():
+                queue.put(Redrawn())
+
+    threads = [threading.Thread(target=bring, args=(held,)) for held in (True, False)]
+    for thread in threads:
+        thread.start()
+    while found < 2 * count:
+        items = queue.take(DEADLINE)
+        assert items, "it has not been woken"
+        found += len(items)
+    for thread in threads:
+        thread.join()
 
 
 def test_an_error_of_ours_ends_the_client_instead_of_leaving_it_mute() -> None:

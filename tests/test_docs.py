@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from client import events
+from client import events, json_object
 from client.commands import COMMANDS
 from settings.exit_status import ExitStatus
 from settings.table import TABLE
@@ -64,7 +64,7 @@ def test_every_json_event_is_documented_with_its_keys() -> None:
         for field in fields(kind):  # type: ignore[arg-type]  # every event is a dataclass
             if field.name in kind._hidden:
                 continue
-            key = events._RENAMED.get(field.name, field.name)
+            key = json_object._RENAMED.get(field.name, field.name)
             assert f"`{key}`" in written[kind.name], (kind.name, key)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from client import events
+from client import events, json_object
 from tests.event_schema import SCHEMA, check
 from tests.module_server import server_fixture  # noqa: F401
 from tests.processes import Server, free_port, run_client
@@ -30,7 +30,7 @@ def test_it_is_a_schema_and_has_every_event_and_key() -> None:
         found = SCHEMA["$defs"][f"event_{kind.name}"]
         every = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # dataclasses
         names = [name for name in every if name not in kind._hidden]
-        keys = {events._RENAMED.get(name, name) for name in names}
+        keys = {json_object._RENAMED.get(name, name) for name in names}
         assert set(found["properties"]) == {"event", "time", *keys}, kind.name
         assert set(found["required"]) == {"event", "time", *keys} - set(kind._optional), kind.name
 

@@ -39,9 +39,11 @@ def compiled(texts: dict[str, str]) -> bytes:
 
 @pytest.fixture(autouse=True)
 def catalogues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(i18n, "_resource", lambda code: tmp_path / f"{code}.mo")
-    (tmp_path / "fr.mo").write_bytes(compiled(FRENCH))
-    (tmp_path / "ru.mo").write_bytes(compiled(RUSSIAN))
+    monkeypatch.setattr(i18n, "_FOLDER", str(tmp_path))
+    for code, texts in (("fr", FRENCH), ("ru", RUSSIAN)):
+        folder = tmp_path / code / "LC_MESSAGES"
+        folder.mkdir(parents=True)
+        (folder / "cmd_chat.mo").write_bytes(compiled(texts))
     before = i18n.current()
     i18n.use("en")
     yield
@@ -59,6 +61,14 @@ def test_the_language_changes_while_the_program_runs() -> None:
     assert i18n._("hello {name}").format(name="bob") == "bonjour bob"
     assert i18n.use("en") == i18n.current() == "en"
     assert i18n._("hello {name}") == "hello {name}"
+
+
+def test_without_a_folder_catalogues_are_the_packages_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(i18n, "_FOLDER", str(tmp_path / "none"))
+    assert i18n.use("fr") == "fr" and i18n._("commands") == "commandes"
+    assert i18n.available() == list(i18n.LANGUAGES)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from protocol.errors import Malformed
 from protocol.frames import Minted
 from protocol.invite import InviteLink, is_invite, parse_invite
+from tests.second_client import read_invite
 
 TOKEN = "AbCdEfGhIjKlMn-_." + "k" * 41 + "-8"
 FP = "0123456789abcdef" * 4
@@ -32,6 +33,14 @@ FP = "0123456789abcdef" * 4
             InviteLink("a", 9, "r", "/token=x", True, FP, "/b", TOKEN),
             f"cmdchats://a:9/r?fp={FP}&path=/b#%2Ftoken%3Dx/token={TOKEN}",
         ),
+        (
+            InviteLink("a", 9, "r", "s", others=(("::1", 1000), ("b.example", 7))),
+            "cmdchat://a:9,[::1],b.example:7/r#s",
+        ),
+        (
+            InviteLink("a0", room="r", others=tuple((f"a{n}", 1000) for n in range(1, 16))),
+            f"cmdchat://{','.join(f'a{n}' for n in range(16))}/r",
+        ),
     ],
 )
 def test_a_link_and_its_invite(invite: InviteLink, link: str) -> None:
@@ -54,6 +63,14 @@ def test_a_link_and_its_invite(invite: InviteLink, link: str) -> None:
 )
 def test_other_ways_to_write_a_link(link: str, invite: InviteLink) -> None:
     assert parse_invite(link) == invite
+
+
+def test_the_second_client_reads_the_same_of_a_link_with_several_addresses() -> None:
+    link = f"cmdchats://a:9,[::1],b.example:7/caf%C3%A9?fp={FP}&path=/x#s%2F/token={TOKEN}"
+    ours, theirs = parse_invite(link), read_invite(link)
+    assert ours.others == (("::1", 1000), ("b.example", 7))
+    for field, value in theirs._asdict().items():
+        assert getattr(ours, field) == value
 
 
 def test_secrets_are_in_no_text_of_an_invite() -> None:
@@ -87,6 +104,9 @@ def test_a_zone_is_in_no_link() -> None:
         f"cmdchat://a/r#s/token={TOKEN}/token={TOKEN}", f"cmdchat://a/r#s/token={TOKEN}#",
         f"cmdchat://a/r#/token={TOKEN[:-1]}\u212a", f"cmdchat://a/r#/token={TOKEN} x",
         f"cmdchat://a/r#/token={TOKEN.replace('A', '%41')}",
+        "cmdchat://a,/r", "cmdchat://,a/r", "cmdchat://a,,b/r", "cmdchat://a:1,b:0/r",
+        "cmdchat://a:1,b:x/r", "cmdchat://a,b c/r", "cmdchat://a,A:1000/r", "cmdchat://a.,a/r",
+        "cmdchat://[::1],[0::1]/r", f"cmdchat://{','.join(f'a{n}' for n in range(17))}/r",
     ],
 )  # fmt: skip
 def test_what_is_no_link_is_refused_and_not_repeated(link: str) -> None:
@@ -101,17 +121,19 @@ texts = st.text(letters, min_size=1)
 
 @given(
     room=texts,
+    others=st.sets(st.sampled_from(["b.example", "::1", "10.0.0.7", "é"])).map(tuple),
     secret=texts | texts.map(lambda text: f"{text}/token={TOKEN}"),
     port=st.integers(1, 65535),
     tls=st.booleans(),
     token=st.none() | st.just(TOKEN),
 )
 def test_every_room_and_secret_come_back(
-    room: str, secret: str, port: int, tls: bool, token: str | None
+    room: str, others: tuple[str, ...], secret: str, port: int, tls: bool, token: str | None
 ) -> None:
-    invite = InviteLink("chat.example.org", port, room, secret, tls, token=token)
+    further = tuple((host, port) for host in others)
+    invite = InviteLink("chat.example.org", port, room, secret, tls, token=token, others=further)
     assert parse_invite(invite.link()) == invite
-    assert invite.link().isascii() and not set(" \n") & set(invite.link())
+    assert invite.link().replace("é", "").isascii() and not set(" \n") & set(invite.link())
 
 
 @given(st.text(letters) | texts.map(lambda text: "cmdchat://" + text))

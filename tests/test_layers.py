@@ -30,9 +30,9 @@ BELOW: dict[str, set[str]] = {
 # What has neither files nor sockets, threads, clocks or output in it.
 PURE = {
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses",
-    "enum", "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re",
-    "secrets", "string", "struct", "types", "typing", "unicodedata", "urllib.parse", "weakref",
-    "cryptography",
+    "enum", "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "operator",
+    "re", "reprlib", "secrets", "string", "struct", "types", "typing", "unicodedata",
+    "urllib.parse", "weakref", "cryptography",
     "io.StringIO",  # memory, for all its module
 }  # fmt: skip
 # Client code that is pure as well.
@@ -40,7 +40,7 @@ PURE_CLIENT = {
     "encryption", "events", "views", "commands", "completion", "cheatsheet", "messages", "refusals",
     "outbox", "open_room", "entrance", "open_rooms", "room_moves", "view_list",
     "ignored", "own_name", "pacing", "room_secrets",
-    "sealed_file", "history.records", "identity.records",
+    "json_object", "sealed_file", "history.records", "identity.records",
 }  # fmt: skip
 
 NETWORK = {"socket", "ssl", "select", "simple_websocket", "websocket", "wsproto"}
@@ -226,18 +226,19 @@ INNER: dict[str, str] = {
     "protocol": """
         link wire_json
         records frames
-        codec names pake
+        codec names pake fernet
         keys lookalikes invite sizes
         errors limits hosts safe_text confusable_table script_table
+        dataclass
     """,
     "transport": """
         client_websocket http_client
-        dialling
+        dialling servers
         blocking_socket server_websocket
         resolver
         happy_eyeballs proxies proxy_header tunnel tls websocket
         stream byte_budget listening
-        token_bucket poller route errors
+        token_bucket held_calls poller route errors
     """,
     "server": """
         app
@@ -288,7 +289,7 @@ INNER: dict[str, str] = {
         private_file
         sealed_file messages cheatsheet own_name ignored pacing
         events
-        views
+        views json_object
     """,
     "client.bots": """
         responder
@@ -298,7 +299,7 @@ INNER: dict[str, str] = {
     "client.connection": """
         connection
         login standby liveness
-        handshake reconnection
+        addresses handshake reconnection
         outcome
         deadlines backoff circuit_breakers heartbeat silence sending
     """,

@@ -191,6 +191,23 @@ def test_what_is_wrong_in_the_environment_matters_only_where_it_counts() -> None
         client({}, environ)
 
 
+def test_all_addresses_of_a_chat_have_one_proxy_or_none() -> None:
+    """No name is looked up that is a proxy's to know, and no proxy is told of others."""
+    some = {"http_proxy": "http://p:1", "no_proxy": "a.example"}
+    for server, host in (
+        ("b.example:1,c.example:2", "p"), ("a.example:1,a.example:2", None),
+        ("localhost:1,127.0.0.1:2", None),
+    ):  # fmt: skip
+        made = client({"CLIENT_SERVER": server}, some).proxy
+        assert (made and made.host) == host
+    for server in ("a.example:1,b.example:2", "b.example:1,localhost:2"):
+        with pytest.raises(SettingsError, match="not the same for all of these addresses"):
+            client({"CLIENT_SERVER": server}, some)
+        assert client({"CLIENT_SERVER": server, "CLIENT_PROXY": "none"}, some).proxy is None
+        made = client({"CLIENT_SERVER": server, "CLIENT_PROXY": "socks5h://q:9"}, some).proxy
+        assert made is not None and made.host == "q"
+
+
 def test_a_file_of_settings_names_no_proxy_but_by_our_own_setting() -> None:
     dotenv = settings.Dotenv({name: "http://p:1" for name in EVERY})
     assert client({}, {}, dotenv).proxy is None

@@ -1949,7 +1949,7 @@ def test_keys_are_derived_as_specified() -> None:
     ck, salt = b"c" * 32, b"s" * 32
     for used in (b"", salt):
         info = labelled("cmdchat message key 1", *fields, eight(3), eight(7))
-        raw = base64.urlsafe_b64decode(SenderChain(3, 7, ck).message_key(context, used))
+        raw = SenderChain(3, 7, ck).message_key(context, used)
         assert raw == hkdf(ck, used, info)
     step = labelled("cmdchat chain step 1")
     assert SenderChain(3, 7, ck).at(9).ck == hkdf(hkdf(ck, b"", step), b"", step)
@@ -1965,6 +1965,30 @@ def test_keys_are_derived_as_specified() -> None:
     )
 
 
+def test_what_is_ready_for_the_next_post_opens_that_one_alone() -> None:
+    """One that was passed over, one under another secret, one that was damaged on its way."""
+    room = Honest("alice", "bob", secrets={"alice": SECRET, "bob": SECRET})
+    bob = room.cores["bob"]
+
+    def said(text: str) -> SealedPost:
+        return room.seal("alice", text)
+
+    def opens(sealed: SealedPost) -> str:
+        room.seq += 1
+        post, _ = bob.open(room.seq, 1, sealed.change, sealed.box)
+        return post.text if isinstance(post, OpenedPost) else post.reason
+
+    first = said("first")
+    assert not bob.add_wrap(1, first.wraps[0])
+    assert [opens(first), opens(said("second"))] == ["first", "second"]
+    said("never comes")
+    assert [opens(said("fourth")), opens(said("fifth"))] == ["fourth", "fifth"]
+    bob.resalt(b"")
+    assert opens(said("sixth")) == "secret"
+    bob.resalt(SECRET)
+    assert [opens(said("seventh")), opens(said("eighth"))] == ["seventh", "eighth"]
+
+
 def test_a_box_is_a_fernet_token_over_padded_json_without_a_time() -> None:
     room = Honest("alice", "bob")
     sealed = room.seal("alice", "ü")
@@ -1972,7 +1996,7 @@ def test_a_box_is_a_fernet_token_over_padded_json_without_a_time() -> None:
     keys = identity("bob")
     wrap = sealed.wraps[0]
     ck = keys.unwrap(wrap.wrapped, context.wrap_info(keys.fingerprint, 1, 0))
-    fernet = Fernet(SenderChain(1, 0, ck).message_key(context, b""))
+    fernet = Fernet(base64.urlsafe_b64encode(SenderChain(1, 0, ck).message_key(context, b"")))
     assert fernet.extract_timestamp(sealed.box.data) == 0
     plain = fernet.decrypt(sealed.box.data)
     assert len(plain) == 128
@@ -2054,7 +2078,7 @@ def test_a_keyring_keeps_contradicting_keys_for_the_box_to_decide() -> None:
     assert ring.reaching(1, 7) == [wrong, right]
     assert ring.reaching(1, 1) == []
     ring.offer(SenderChain(2, 0, b"n" * 32))
-    ring.prove(right.at(7))
+    ring.prove(right.at(7), Context("den", LOG, ROOM_AUDIENCE, b"s" * 32), b"")
     assert ring.reaching(1, 8) == [right.at(8)]
     assert ring.reaching(1, 7) == []
     assert ring.reaching(2, 0) == [SenderChain(2, 0, b"n" * 32)]
@@ -2066,7 +2090,7 @@ def test_a_flood_of_keys_is_bounded_and_never_pushes_out_a_proven_one() -> None:
     ring = SenderKeys()
     first = SenderChain(1, 0, b"f" * 32)
     ring.offer(first)
-    ring.prove(first)
+    ring.prove(first, Context("den", LOG, ROOM_AUDIENCE, b"s" * 32), b"")
     for epoch in range(2, 100):
         ring.offer(SenderChain(epoch, 0, b"x" * 32))
     held = [epoch for epoch in range(200) if ring.reaching(epoch, 999)]

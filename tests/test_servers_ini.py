@@ -136,6 +136,21 @@ def test_a_second_word_is_the_nickname_where_the_entry_has_the_port(
         client(args, environ)
 
 
+@pytest.mark.parametrize("server", ["a.example:7", "a.example:7,b.example:8"])
+def test_an_entry_may_have_ports_with_its_addresses(environ: dict[str, str], server: str) -> None:
+    path = write(environ, f"[work]\nserver = {server}\npassword-file = pw\n")
+    chosen = client({"CLIENT_SERVER": "work", "CLIENT_PORT": "bob"}, environ)
+    assert chosen.username == "bob"
+    assert ",".join(f"{host}:{port}" for host, port in chosen.addresses) == server
+    args = {"<ACTION>": "list", "<SERVER>": "work"}
+    assert settings.history_settings(Sources(args, environ, {})).server == ("a.example", 7)
+    write(environ, path.read_text() + "port = 9\n")
+    if "," in server:
+        assert settings.history_settings(Sources(args, environ, {})).server == ("a.example", 7)
+    with pytest.raises(SettingsError, match=r"CLIENT_SERVER .* and CLIENT_PORT .* keep one"):
+        client({"CLIENT_SERVER": "work"}, environ)
+
+
 def test_an_entry_without_a_server_is_for_the_address_that_it_is_called_by(
     environ: dict[str, str],
 ) -> None:

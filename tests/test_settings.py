@@ -144,7 +144,8 @@ def test_every_row_reaches_its_field() -> None:
         # A link stands for several fields, and the engine's are one value.
         assert {row for row in rows - fields if not row.startswith("backend_")} <= {"invite"}
         typed = {row.field for row in LINE_TABLE}
-        told = {"history_from", "rooms_named"}  # which tell where others came from
+        # Which tell where others came from, or are beside ``server``.
+        told = {"history_from", "rooms_named", "others"}
         assert fields <= rows | typed | told
 
 
@@ -696,6 +697,14 @@ def test_an_invite_link_says_all_of_it(tmp_path: Path) -> None:
         assert made.ssl_fingerprint == "ab" * 32
 
 
+def test_a_link_may_have_several_addresses() -> None:
+    link = "cmdchat://chat.example.org,[::1]:7,b.example/den#s"
+    made = client({**PERSON, "CLIENT_INVITE": link})
+    assert made.addresses == (("chat.example.org", 1000), ("::1", 7), ("b.example", 1000))
+    for wrong in ("cmdchat://a,http:/den#s3cret", "cmdchat://a,1/den#s3cret"):
+        assert "s3cret" not in refusal(partial(client, {**PERSON, "CLIENT_INVITE": wrong}))
+
+
 def test_an_invite_goes_before_settings_of_lower_priority() -> None:
     dotenv = {"CLIENT_ROOM": "other", "CLIENT_SERVER": "b", "CLIENT_PORT": "7",
               "CLIENT_ROOM_SECRET": "x", "CLIENT_SSL_FINGERPRINT": "c" * 64}  # fmt: skip
@@ -842,7 +851,7 @@ def test_what_a_look_into_the_history_needs() -> None:
     ("text", "address"),
     [
         ("h", ("h", 1000)), ("h:7", ("h", 7)), ("::1", ("::1", 1000)), ("[::1]", ("::1", 1000)),
-        ("[::1]:7", ("::1", 7)), ("10.0.0.1:7", ("10.0.0.1", 7)),
+        ("[::1]:7", ("::1", 7)), ("10.0.0.1:7", ("10.0.0.1", 7)), ("h:7,i:8", ("h", 7)),
     ],
 )  # fmt: skip
 def test_the_server_of_a_history_may_have_a_port(text: str, address: tuple[str, int]) -> None:
@@ -1062,3 +1071,57 @@ def test_a_servers_port_may_stand_with_its_address(
     args = {**args, "<USERNAME>": "al", "CLIENT_USE_SSL": "true"}
     asked = settings.token_settings(Sources(args, given, {}))
     assert (asked.server, asked.port) == address
+
+
+# Several addresses
+
+SEVERAL = "b.example:7, [::1]:8,a.example:9"
+PARSED = (("b.example", 7), ("::1", 8), ("a.example", 9))
+
+
+def test_a_chat_may_have_several_addresses_in_the_order_in_which_they_were_written() -> None:
+    """The first one names it."""
+    for args, environ in (({"CLIENT_SERVER": SEVERAL}, {}), ({}, {"CLIENT_SERVER": SEVERAL})):
+        made = client({**PERSON, **args}, environ, {"CLIENT_PORT": "5"})  # which does not count
+        assert (made.server, made.port, made.others) == (*PARSED[0], PARSED[1:])
+        assert made.addresses == PARSED
+        login = {"--login": "true", "CLIENT_USERNAME": "al", "CLIENT_PASSWORD": "pw"}
+        asked = settings.status_settings(Sources({**args, **login}, environ, {}))
+        assert asked.login is not None and asked.addresses == asked.login.addresses == PARSED
+        way = {"<USERNAME>": "al", "CLIENT_USE_SSL": "true", "ADMIN_PASSWORD": "pw"}
+        assert token({**way, **args}, environ).addresses == PARSED
+    assert client({**PERSON, "CLIENT_SERVER": "h:7"}).addresses == (("h", 7),)
+
+
+def test_there_are_sixteen_addresses_at_most() -> None:
+    hosts = [f"n{number}.example:1000" for number in range(17)]
+    assert len(client({**PERSON, "CLIENT_SERVER": ",".join(hosts[:16])}).addresses) == 16
+    assert "16 at most" in refusal(partial(client, {**PERSON, "CLIENT_SERVER": ",".join(hosts)}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a:1,", ",a:1", "a:1,,b:2", "a,b", "a:1,b", "a:1,b:0", "a:1,b:65536", "a:1,b:x", "a:1,b:1:2",
+     "a:1,A.:1", "[::1]:1,[0::1]:1", "a:1,::1", "a:1,http://b:2", "a:1,me@b:2", "a:1;b:2,c:3",
+     "work,a:1"],
+)  # fmt: skip
+def test_a_list_that_is_none_gets_one_sentence(text: str) -> None:
+    sentence = refusal(partial(client, {**PERSON, "CLIENT_SERVER": text}))
+    assert sentence.startswith("CLIENT_SERVER (command line, SERVER) cannot be ")
+    assert "a.example:1000,b.example:1000" in sentence
+
+
+def test_a_port_beside_several_addresses_is_one_too_many() -> None:
+    for args, environ in (
+        ({"CLIENT_SERVER": SEVERAL, "CLIENT_PORT": "7"}, {}),
+        ({"CLIENT_PORT": "7"}, {"CLIENT_SERVER": SEVERAL}),
+    ):
+        sentence = refusal(partial(client, {**PERSON, **args}, environ))
+        assert "CLIENT_SERVER" in sentence and "CLIENT_PORT" in sentence
+
+
+def test_the_admin_password_is_sent_in_clear_to_no_other_machine_of_a_list() -> None:
+    args = {"<USERNAME>": "al", "ADMIN_PASSWORD": "pw"}
+    here = "127.0.0.1:1000,[::1]:1000"
+    assert token({**args, "CLIENT_SERVER": here}).addresses[1] == ("::1", 1000)
+    assert "--ssl" in refusal(partial(token, {**args, "CLIENT_SERVER": f"{here},a.example:1"}))

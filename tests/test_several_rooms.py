@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -626,6 +628,22 @@ def test_views_of_people_have_a_bound_and_the_unread_go_last() -> None:
     assert "@p0" in names and "@p1" in names and "@p2" not in names
 
 
+def test_views_are_told_again_when_only_what_there_is_to_see_of_them_has_changed() -> None:
+    views = ViewList(ROOM)
+    views.start(ROOM)
+    views.meet("bob", b"bob", "new")
+    assert len(views.news()) == 1 and views.news() == []
+    changes: list[Callable[[], object]] = [
+        partial(views.take_rooms, [room_target(ROOM, guarded=True)]),
+        partial(views.meet, "rob", b"bob", "new"),
+        partial(views.meet, "rob", b"bob", "known"),
+        partial(views.judge, {}),
+    ]
+    for change in changes:
+        change()
+        assert [type(each) for each in views.news()] == [events.Views] and views.news() == []
+
+
 def test_nobody_is_renamed_twice_in_the_eyes_of_others_rooms() -> None:
     """One's own rename comes once in each room, each in its own time."""
     den = joined()
@@ -634,6 +652,7 @@ def test_nobody_is_renamed_twice_in_the_eyes_of_others_rooms() -> None:
     (asked,) = alice.sent()
     assert isinstance(asked, frames.Nick)
     alice.hears(frames.Accepted(asked.ref, den.seq + 1))
+    assert alice.session.outbox.empty and alice.session.awaited().what == "place"
     for at in (LAB_AT, AT):
         alice.hears(frames.Log(at, den.seq + 1, (frames.Renamed(den.seq + 1, alice.id, "anna"),)))
     assert [(each.room, each.own) for each in alice.all(events.MemberRenamed)] == [

@@ -166,20 +166,20 @@ def test_a_line_that_goes_out_just_when_the_one_before_is_answered_is_watched_to
     """It is sent after the reader thread has heard that nothing is awaited, and before it waits."""
     monkeypatch.setitem(deadlines.HINTS, "answer", 1000.0)  # nothing else makes it look
     with two(pool, prs) as (group, ann, ben):
-        liveness, awaited, lines = ann.connection._liveness, ann.session.awaited, [""]
+        liveness, outlook, lines = ann.connection._liveness, ann.session.outlook, [""]
         monkeypatch.setattr(liveness, "beat_at", math.inf)
         until(lambda: liveness._silence.due == math.inf)
 
-        def asked() -> Awaited:
-            found = awaited()
-            if found == NOTHING and liveness._silence.due < math.inf and not lines[0]:
+        def asked() -> tuple[Awaited, float]:
+            found = outlook()
+            if found[0] == NOTHING and liveness._silence.due < math.inf and not lines[0]:
                 freeze(ann)
                 typing = threading.Thread(target=lambda: lines.insert(0, ann.say()))
                 typing.start()
                 typing.join()
             return found
 
-        monkeypatch.setattr(ann.session, "awaited", asked)
+        monkeypatch.setattr(ann.session, "outlook", asked)
         while not lines[0]:
             ann.say()
             group.answered(ann)
@@ -225,15 +225,15 @@ def test_another_route_is_kept_in_mind_until_something_is_awaited(
     for name in ("FIRST_NOTICE", "DIAL_AFTER", "LONGEST_WAIT", "ROUTE_SECONDS"):
         monkeypatch.setattr(silence, name, 1000.0)
     with two(pool, prs) as (group, ann, ben):
-        liveness, awaited = ann.connection._liveness, ann.session.awaited
+        liveness, outlook = ann.connection._liveness, ann.session.outlook
         monkeypatch.setattr(liveness, "beat_at", math.inf)
         until(lambda: liveness._silence.due == math.inf)
         found = iter([True])
         monkeypatch.setattr(liveness, "route", mock.Mock(changed=lambda: next(found, False)))
-        monkeypatch.setattr(ann.session, "awaited", mock.Mock(wraps=awaited))
+        monkeypatch.setattr(ann.session, "outlook", mock.Mock(wraps=outlook))
         liveness._suspect = True
         ann.connection._stir()
-        until(lambda: ann.session.awaited.call_count >= 2)  # type: ignore[attr-defined]
+        until(lambda: ann.session.outlook.call_count >= 2)  # type: ignore[attr-defined]
         freeze(ann)
         mine = ann.say()
         group.wait(lambda: ben.heard(mine), "the line")

@@ -124,6 +124,26 @@ def test_where_nobody_listens_the_rest_is_said_all_the_same() -> None:
     assert (facts["reached"], facts["error"], facts["language"]) == (False, "refused", "en")
 
 
+def test_each_of_several_addresses_is_looked_at(server: Server) -> None:
+    """A chat is reached by any of them; which one a login went by does not matter."""
+    away, here = f"127.0.0.1:{free_port()}", f"{server.host}:{server.port}"
+    line = ("status", "--server", f"{away},{here}")
+    done = run_command(*line, env=WITHOUT)
+    assert done.status == 0
+    assert f"Server: Nobody listens at {away}; " in done.out
+    assert f"Server: {here} answers, over IPv4.\n" in done.out
+    login = ("--login", "--name", "bob", "--json")
+    facts = json.loads(run_command(*line, *login, env={**WITHOUT, "CLIENT_PASSWORD": PASSWORD}).out)
+    assert (facts["server"], facts["reached"], facts["nick"]) == (here, True, "bob")
+    assert "error" not in facts
+    told = [(each["server"], each["reached"], each.get("error")) for each in facts["addresses"]]
+    assert told == [(away, False, "refused"), (here, True, None)]
+    nobody = f"{away},127.0.0.1:{free_port()}"
+    done = run_command("status", "--server", nobody, "--json", env=WITHOUT)
+    facts = json.loads(done.out)
+    assert (done.status, facts["error"], facts["server"]) == (3, "refused", away)
+
+
 @pytest.mark.parametrize(
     ("days", "words"),
     [

@@ -60,7 +60,7 @@ def token_command(server: Server, *words: str, env: Mapping[str, str] | None = N
 def form(server: Server, page: str, **fields: str) -> dict[str, Any]:
     """What the server answers, without a process in between."""
     fields["admin_password"] = PASSWORD
-    status, body = post_form(server.host, server.port, page, fields)
+    status, body = post_form([(server.host, server.port)], page, fields)
     assert status == 200, body
     answer: dict[str, Any] = json.loads(body)
     return answer

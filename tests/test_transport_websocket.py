@@ -8,9 +8,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
+from unittest import mock
 
 import pytest
+import websocket
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from wsproto import ConnectionType, WSConnection
 from wsproto import events as ws_events
 from wsproto.extensions import PerMessageDeflate
@@ -27,9 +31,10 @@ from transport import (
     tls,
 )
 from transport.byte_budget import ByteBudget
-from transport.client_websocket import connect
+from transport.client_websocket import ClientWebSocket, _ClientAdapter, _FrameBuffer, connect
 from transport.http_client import post_form
 from transport.listening import listen
+from transport.route import SendProgress
 from transport.server_websocket import accept
 from transport.stream import SEND_BYTES, Stream
 from transport.tls import TlsStream
@@ -778,7 +783,7 @@ def test_a_form_goes_to_one_address_only(
         found = [loopback(first), loopback(second)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: found)
         trusting = tls.client_context(certificate.cert_path)
-        assert post_form("localhost", 1, "/", {}, tls=trusting, timeout=LONG) == (200, b"ok")
+        assert post_form([("localhost", 1)], "/", {}, tls=trusting, timeout=LONG) == (200, b"ok")
         monkeypatch.undo()
         both.abort()
     assert len(asked) == 1
@@ -866,6 +871,74 @@ def test_a_wait_may_end_in_the_middle_of_a_frame() -> None:
             found += [text] if text else []
         assert found == ["a" * 100 + "b" * 100, "c"]
         client.finish(soon())
+
+
+def head(kind: int, size: int) -> bytes:
+    """That of a server's frame, with the shortest length."""
+    if size < 126:
+        return bytes((0x80 | kind, size))
+    return bytes((0x80 | kind, 126)) + size.to_bytes(2, "big")
+
+
+SIZES = st.sampled_from([0, 1, 125, 126, 127, 300, 999, 1000])
+FRAMES = st.one_of(
+    st.builds(lambda size, kind: head(kind, size) + b"a" * size, SIZES, st.sampled_from([1, 2])),
+    st.sampled_from([
+        b"\x89\x01p", b"\x8a\x00", b"\x01\x02ab", b"\x80\x01c", b"\x00\x00", b"\x82\x00",
+        b"\x81\x7e\x00\x05hello", b"\x81\x85\0\0\0\0hello", b"\xc1\x00", b"\x81\x02\xc3\x28",
+        b"\x88\x02\x03\xe8", head(2, 1001) + bytes(1001), b"\x02\x00", b"\x82\x7f" + bytes(8),
+    ]),
+)  # fmt: skip
+
+
+class Scripted(Stream):
+    """A stream that brings these pieces and then ends."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        near, self.far = tcp_pair()
+        super().__init__(near)
+        self.pieces = pieces
+
+    def _fill(self) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+def came(pieces: list[bytes], whole: bool) -> list[object]:
+    """All messages of a connection, what has moved after each, and its end."""
+    stream, found = Scripted([*pieces]), list[object]()
+    adapter = _ClientAdapter(stream)
+    with mock.patch.object(ClientWebSocket, "__init__", lambda *_: None):
+        peer = ClientWebSocket()  # type: ignore[call-arg]
+    peer._stream, peer._adapter, peer._closed, peer._over = stream, adapter, False, False
+    peer._send_progress, peer._greeting, peer._max_message_size = SendProgress(), None, 1000
+    peer._library = websocket.WebSocket(enable_multithread=True, skip_utf8_validation=True)
+    peer._library.sock = cast("Any", adapter)
+    buffer = _FrameBuffer(peer._library._recv, adapter)
+    peer._library.frame_buffer, peer._library.connected = buffer, True
+    adapter.budget = ByteBudget.of_message(1000)
+    if not whole:
+        peer._whole_message = lambda: None  # type: ignore[method-assign]
+    try:
+        while True:
+            found += [peer.receive(), adapter.counted]
+    except Closed:
+        found.append("end")
+    stream.far.close()
+    stream.close()
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(FRAMES, max_size=6), st.lists(st.integers(1, 400), max_size=8))
+def test_whole_frames_are_read_as_the_library_reads_them(
+    frames: list[bytes], cuts: list[int]
+) -> None:
+    data, pieces = b"".join(frames), list[bytes]()
+    for cut in cuts:
+        pieces.append(data[:cut])
+        data = data[cut:]
+    pieces = [piece for piece in (*pieces, data) if piece]
+    assert came(pieces, whole=True) == came(pieces, whole=False)
 
 
 def test_finish_of_a_client_does_not_wait_longer_than_it_may() -> None:

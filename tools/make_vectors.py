@@ -967,7 +967,7 @@ def make_values() -> None:
             "sender": to_text(alice), "epoch": "1", "n": str(n), "ck": to_text(chain.ck),
             "ck-n": "0", "salt": to_text(salt),
         }  # fmt: skip
-        key = chain.at(n).message_key(place, salt).decode().rstrip("=")
+        key = to_text(chain.at(n).message_key(place, salt))
         value(name, "message-key", why, given, key)
 
     private = replace(place, audience=member_audience(2, identity("bob").fingerprint))

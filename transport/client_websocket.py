@@ -16,17 +16,20 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import websocket
 
+from protocol.dataclass import dataclass
+from protocol.hosts import Address
 from settings.proxies import Proxy
 
 from .byte_budget import ByteBudget
 from .dialling import Dialler
 from .errors import Closed, Unreachable
 from .route import Route, SendProgress
+from .servers import Accepted, Opened, reach_any
 from .stream import Interrupted, Stream
 from .tls import TlsStream
 from .websocket import SocketAdapter, WebSocket
@@ -41,6 +44,10 @@ _AS_A_PAGE = (200, 400, 426)
 _CONTROL, _CONTROL_BYTES = 8, 125  # opcodes from here on are control frames, which are short
 _LEAST_LENGTHS = {126: 126, 127: 1 << 16}  # what a length in 16 or in 64 bits has to have
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
+
+_MEDIUM, _LONG = 126, 127  # lengths that say that 16 or 64 bits follow
+# The first byte of a frame that is a whole message, and its opcode (RFC 6455 5.2).
+_WHOLE = {b"\x81": websocket.ABNF.OPCODE_TEXT, b"\x82": websocket.ABNF.OPCODE_BINARY}
 
 _OPCODES = {str: websocket.ABNF.OPCODE_TEXT, bytes: websocket.ABNF.OPCODE_BINARY}
 
@@ -180,7 +187,7 @@ class ClientWebSocket(WebSocket):
         self._stream.set_deadline(timeout)
         try:
             return self._next()
-        except (Interrupted, websocket.WebSocketTimeoutException):
+        except (Interrupted, TimeoutError, websocket.WebSocketTimeoutException):
             return None  # the library goes on in the middle of the frame next time
         except Exception:  # whatever it was, the connection is over
             self._over = True
@@ -188,12 +195,36 @@ class ClientWebSocket(WebSocket):
             raise Closed from None
 
     def _next(self) -> str | bytes:
-        opcode, data = self._library.recv_data()
+        opcode, data = self._whole_message() or self._library.recv_data()
         if opcode not in _OPCODES.values() or len(data) > self._max_message_size:
             raise Closed
         self._adapter.budget.renew()
         raw = bytes(data)
         return raw.decode() if opcode == websocket.ABNF.OPCODE_TEXT else raw
+
+    def _whole_message(self) -> tuple[int, bytes] | None:
+        """The next message, where one frame has all of it, and all of that has come; as most do.
+
+        Everything else is the library's: it goes through seventy functions for a message, which
+        was 0.06 ms of 0.9 for each at 20 a second.
+        """
+        frames = self._library.frame_buffer
+        if frames.header is not None or frames.recv_buffer or self._library.cont_frame.cont_data:
+            return None  # it is in the middle of something
+        begin = self._stream.peek()
+        opcode = _WHOLE.get(begin[:1], 0)
+        size, start = begin[1] if opcode and len(begin) > 1 else _LONG, 2
+        if size == _MEDIUM and len(begin) >= 4:
+            size, start = int.from_bytes(begin[2:4], "big"), 4
+            if size < _LEAST_LENGTHS[_MEDIUM]:
+                return None
+        elif size >= _MEDIUM:  # longer, or masked
+            return None
+        if len(begin) < start + size:
+            return None
+        data = self._adapter.recv(start + size)
+        self._adapter.counted += start - 2 + size
+        return opcode, data[start:]
 
     def send(self, data: str | bytes) -> None:
         self.send_nowait(data)
@@ -280,6 +311,32 @@ def _forget_cookies() -> None:
         websocket._handshake.CookieJar.jar.clear()
 
 
+def connect_any(
+    addresses: Sequence[Address],
+    *,
+    opened: Callable[[Stream], None] | None = None,
+    timeout: float = 10.0,
+    **options: Any,
+) -> ClientWebSocket:
+    """``connect`` with the first of these servers, of one chat, that answers, the best first.
+
+    Each has ``timeout`` seconds.  ``address`` of what is returned is the one that was taken.
+    Raises Unreachable, with its ``server`` where one of them is to blame.
+    """
+
+    def attempt(address: Address, hold: Opened, accepted: Accepted) -> ClientWebSocket:
+        def watch(stream: Stream) -> None:
+            if opened is not None:
+                opened(stream)
+            hold(stream)
+
+        peer = connect(*address, timeout=timeout, opened=watch, accepted=accepted, **options)
+        peer.address = address
+        return peer
+
+    return reach_any(addresses, timeout, attempt)
+
+
 def connect(
     host: str,
     port: int,
@@ -293,6 +350,7 @@ def connect(
     greeted: bool = False,
     opened: Callable[[Stream], None] | None = None,
     proxy: Proxy | None = None,
+    accepted: Callable[[], None] = lambda: None,
 ) -> ClientWebSocket:
     """The client's side: for each address of ``host`` TLS if given, then the upgrade.
 
@@ -300,7 +358,8 @@ def connect(
     if ``greeted`` with its first message, which is there to be received then.  All of it together
     takes at most ``timeout`` seconds (the system's name service aside).  ``server_hostname`` is
     the name on the certificate if it is not ``host``.  ``opened`` gets each stream before it is
-    used, in the thread that tries it, so that another thread can abort it.
+    used, in the thread that tries it, so that another thread can abort it; ``accepted`` is called
+    there when one of them is.
     With ``proxy`` all of it goes through that one, whose addresses are tried instead, and nothing
     is ever dialled directly.
     A ``send`` that takes longer than ``send_timeout`` cuts the connection.  Raises Unreachable.
@@ -313,7 +372,8 @@ def connect(
         return peer
 
     deadline = time.monotonic() + timeout
-    return Dialler(host, port, deadline, tls, server_hostname, opened, proxy).reach(upgrade)
+    dialler = Dialler(host, port, deadline, tls, server_hostname, opened, proxy, accepted)
+    return dialler.reach(upgrade)
 
 
 def _upgraded(

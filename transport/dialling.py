@@ -39,8 +39,9 @@ class Dialler:
 
     With ``proxy`` all of it goes through that one, whose addresses are tried instead.
     ``server_hostname`` is asked for in the place of ``host``, by TLS and in the Host header.
-    ``opened`` gets each stream before it is used, in the thread that tries it.  All is over at
-    ``deadline`` (monotonic).  Raises Unreachable.
+    ``opened`` gets each stream before it is used, in the thread that tries it, and ``accepted`` is
+    called there when one is accepted.  All is over at ``deadline`` (monotonic).
+    Raises Unreachable.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Dialler:
         server_hostname: str | None = None,
         opened: Callable[[Stream], None] | None = None,
         proxy: Proxy | None = None,
+        accepted: Callable[[], None] = lambda: None,
     ) -> None:
         if not 0 < port < 1 << 16:  # getaddrinfo would take what is left of it in 16 bits
             raise Unreachable("network")
@@ -60,6 +62,7 @@ class Dialler:
         self.name = server_hostname or host.partition("%")[0]
         self._host, self._port, self._proxy = host, port, proxy
         self._tls, self._deadline, self._opened = tls, deadline, opened
+        self._accepted = accepted
         self._goals = 1  # what a proxy is asked for
         self._is_open = False  # the proxy has opened a way
 
@@ -170,7 +173,7 @@ class Dialler:
             stream.close()
             raise
         self._is_open = True
-        lane.accepted()
+        self._accept(lane)
         return stream
 
     def _dialled(
@@ -196,13 +199,17 @@ class Dialler:
             self._watch(stream, lane)
             _dial(stream, address, self._deadline)
             if accepts:
-                lane.accepted()
+                self._accept(lane)
             if isinstance(stream, TlsStream):
                 stream.handshake(self._deadline)
         except BaseException:
             stream.close()
             raise
         return stream
+
+    def _accept(self, lane: Lane) -> None:
+        lane.accepted()
+        self._accepted()
 
     def _watch(self, stream: Stream, lane: Lane) -> None:
         """From now on others may abort it.  Raises Unreachable if that would be too late."""

@@ -36,6 +36,7 @@ class Unreachable(ChatError):
     code = "unreachable"
 
     fingerprint = ""  # of the certificate that nobody vouches for, where it could be had
+    server = ""  # host and port as people write them, where several were tried
 
     def __init__(self, reason: str, status: str = "") -> None:
         super().__init__(reason=reason)
@@ -44,7 +45,8 @@ class Unreachable(ChatError):
 
     def details(self) -> dict[str, str]:
         """What is known of it beside the reason."""
-        return {"fingerprint": self.fingerprint, "status": self.status}
+        shown = {"fingerprint": self.fingerprint, "status": self.status}
+        return {**shown, "server": self.server} if self.server else shown
 
 
 # Reasons that are a refusal: a proxy wants a login, and did not get one that it takes.

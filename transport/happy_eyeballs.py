@@ -6,6 +6,9 @@ a quarter of a second, and one that accepts and says nothing for two.
 
 While nobody accepts, all are tried anew now and then: a system repeats what was lost after one,
 three, seven seconds (RFC 6298), and would not notice a network that is back in between.
+
+Several servers of one chat are tried in the same way, each with all the addresses of its name: a
+race of its own inside of that one.  So one that is gone without a word holds nobody up for long.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any, Generic, TypeVar
 
-from .errors import Unreachable
+from protocol import hosts
+
+from .errors import NOT_LET_IN, Unreachable
 from .stream import Stream
 
 MOST_ADDRESSES = 8  # of one name; each may cost a thread and a socket
@@ -26,9 +31,11 @@ ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside it (RFC 8
 ANSWER_DELAY = 2.0  # where it has accepted and not answered yet
 AGAIN_DELAY = 1.5  # until those that have not accepted are tried anew
 MOST_ATTEMPTS = 24  # of one race
+SERVER_DELAY = 1.0  # until another server is tried beside one that has not accepted
 
-# What tells nothing of a server; of several failures the one that says most is reported.
-_UNANSWERED = ("network", "timeout", "refused")
+# What tells nothing of a server; of several failures the one that says most is reported, which is
+# what stands between this machine and all of them.
+UNANSWERED = ("network", "timeout", "refused")
 
 Target = TypeVar("Target")
 Result = TypeVar("Result")
@@ -42,7 +49,7 @@ class Lane:
         # These are guarded by the race's lock.
         self.streams: list[Stream] = []
         self.silent = True  # it has neither been accepted nor failed
-        self.next_due = began + ATTEMPT_DELAY  # then the next address is tried beside this one
+        self.next_due = began + race.delay  # then the next address is tried beside this one
 
     def hold(self, stream: Stream) -> None:
         """From now on the race's end aborts ``stream``.  Raises Unreachable if it has ended."""
@@ -65,6 +72,9 @@ class Race(Generic[Target, Result]):
     ``attempt`` gets a target and its lane, in a thread of its own.  It returns what it has made of
     the target, or raises Unreachable with its streams closed.  It may say nothing on the way that
     must be said to one only.  ``run`` is called once.
+
+    ``servers``: the targets are servers of one chat, up to ``hosts.MOST_ADDRESSES``, each with a
+    deadline of its own: what one answers says nothing of the others, and none is tried anew.
     """
 
     def __init__(
@@ -72,8 +82,12 @@ class Race(Generic[Target, Result]):
         attempt: Callable[[Target, Lane], Result],
         deadline: float,
         clock: Callable[[], float] = time.monotonic,
+        servers: bool = False,
     ) -> None:
         self._attempt, self._limit, self._clock = attempt, deadline, clock
+        self._servers = servers
+        self._most = hosts.MOST_ADDRESSES if servers else MOST_ADDRESSES
+        self.delay = SERVER_DELAY if servers else ATTEMPT_DELAY
         self.changed = threading.Condition(threading.Lock())  # guards everything; a leaf
         self._lanes: list[Lane] = []
         self._failures: list[BaseException] = []
@@ -86,7 +100,7 @@ class Race(Generic[Target, Result]):
         Raises Unreachable, with what says most about why none did, once the deadline has passed or
         all have failed.
         """
-        waiting = deque(targets[:MOST_ADDRESSES])
+        waiting = deque(targets[: self._most])
         with self.changed:
             while not self.over and (waiting or len(self._failures) < len(self._lanes)):
                 now = self._clock()
@@ -113,7 +127,9 @@ class Race(Generic[Target, Result]):
         return self._lanes[-1].next_due if self._lanes else now
 
     def _again_at(self) -> float:
-        return self._lanes[-1].began + AGAIN_DELAY if self._silent() else math.inf
+        if self._servers or not self._silent():
+            return math.inf
+        return self._lanes[-1].began + AGAIN_DELAY
 
     def _silent(self) -> list[Target]:
         """Whom to try anew: nobody while one of them has been accepted."""
@@ -159,7 +175,9 @@ class Race(Generic[Target, Result]):
             lane.silent, lane.next_due = False, now
             if not isinstance(error, Unreachable):
                 self.over = True  # a fault of ours
-            elif error.reason not in _UNANSWERED:
+            elif self._servers:
+                self.over = self.over or error.reason in NOT_LET_IN  # by what is before them all
+            elif error.reason not in UNANSWERED:
                 # Somebody answered; the others have as long as an answer may take.
                 self._limit = min(self._limit, now + ANSWER_DELAY)
             self.changed.notify_all()
@@ -174,9 +192,11 @@ class Race(Generic[Target, Result]):
 
 def _weight(failure: BaseException) -> int:
     if not isinstance(failure, Unreachable):
-        return len(_UNANSWERED) + 1
-    known = failure.reason in _UNANSWERED
-    return _UNANSWERED.index(failure.reason) if known else len(_UNANSWERED)
+        return len(UNANSWERED) + 2
+    if failure.reason in NOT_LET_IN:
+        return len(UNANSWERED) + 1
+    known = failure.reason in UNANSWERED
+    return UNANSWERED.index(failure.reason) if known else len(UNANSWERED)
 
 
 def interleaved(addresses: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:

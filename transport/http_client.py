@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import http.client
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
+from protocol.hosts import Address
 from settings.proxies import Proxy
 
 from .dialling import Dialler
 from .errors import Unreachable
+from .servers import Accepted, Opened, reach_any
 from .stream import Stream
 from .tls import Context
 
@@ -23,8 +25,7 @@ ANSWER_BYTES = 512 * 1024
 
 
 def post_form(
-    host: str,
-    port: int,
+    addresses: Sequence[Address],
     path: str,
     fields: Mapping[str, str],
     *,
@@ -35,17 +36,21 @@ def post_form(
 ) -> tuple[int, bytes]:
     """The status and body of the answer to ``fields``, which are sent to ``path``.
 
-    With ``proxy`` through that one. ``server_hostname`` is the name on the certificate, and in
-    Host, if it is not ``host``.
+    They are sent once, to the first of these servers, of one chat, that is reached; one that does
+    not answer then may have done what they ask for. With ``proxy`` through that one.
+    ``server_hostname`` is the name on the certificate, and in Host, if it is not the server's.
     Raises Unreachable, also if what answers is no HTTP server.
     """
 
     def connected(stream: Stream, header: str) -> tuple[Stream, str]:
         return stream, header  # the form is sent once, to the address that was fastest
 
-    deadline = time.monotonic() + timeout
-    dialler = Dialler(host, port, deadline, tls, server_hostname, proxy=proxy)
-    stream, header = dialler.reach(connected)
+    def reached(address: Address, hold: Opened, accepted: Accepted) -> tuple[Stream, str]:
+        deadline = time.monotonic() + timeout
+        dialler = Dialler(*address, deadline, tls, server_hostname, hold, proxy, accepted)
+        return dialler.reach(connected)
+
+    stream, header = reach_any(addresses, timeout, reached)
     with contextlib.closing(stream):
         return _ask(stream, header, path, urlencode(dict(fields)))
 

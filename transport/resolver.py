@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
+
+from protocol.hosts import MOST_ADDRESSES, Address
 
 from .errors import Unreachable
 from .happy_eyeballs import interleaved
 
 PATIENCE = 1.0  # seconds for an answer, where there is an older one
-MOST_NAMES = 8  # a server's, a proxy's; of more, the oldest are forgotten
+MOST_NAMES = MOST_ADDRESSES + 1  # a server's, a proxy's; of more, the oldest are forgotten
 
 Addresses = list[tuple[int, Any]]  # pairs of family and address
 
@@ -103,11 +107,15 @@ def look_up(host: str, port: int) -> Addresses:
     return interleaved([(entry[0], entry[4]) for entry in found])
 
 
-def is_unknown(host: str, port: int, seconds: float) -> bool:
-    """Whether the name service says within ``seconds`` that nobody is called so."""
-    lookup = _Lookup(host, port)
-    lookup.done.wait(seconds)
-    return lookup.error is not None and lookup.error.reason == "name"
+def are_unknown(addresses: Sequence[Address], seconds: float) -> bool:
+    """Whether the name service says within ``seconds`` that nobody is called as any of them."""
+    end = time.monotonic() + seconds
+    lookups = [_Lookup(*address) for address in addresses]
+    for lookup in lookups:
+        lookup.done.wait(max(0.0, end - time.monotonic()))
+        if lookup.error is None or lookup.error.reason != "name":
+            return False
+    return True
 
 
 def _numeric(host: str, port: int) -> Addresses:

@@ -32,6 +32,8 @@ from .websocket import SocketAdapter, WebSocket
 RECV_BYTES = 16 * 1024
 # What a frame of a stranger costs: the handshake is two messages, so a few dozen frames are plenty.
 _STRANGERS_FRAME = 8192
+_BINARY = b"\x82"  # the first byte of a binary message's only frame
+_LONG_HEAD, _HEAD_BYTES = 8, 14  # a masked header with a length of two bytes, and of eight
 _LOOK = 0.001  # seconds, for a look at what is there: poll() counts in milliseconds
 
 
@@ -59,6 +61,76 @@ class _Inbox:
         """Something has happened; the loop finds out by itself."""
 
 
+class FrameProgress:
+    """Where in a stream of frames (RFC 6455 5.2) one is, told by their headers."""
+
+    def __init__(self) -> None:
+        self._head = b""  # of a header that is not whole
+        self._left = 0  # bytes of the frame's payload
+        self._unfinished = False  # a message whose last fragment has not come
+
+    @property
+    def is_between(self) -> bool:
+        """Whether a frame, and a message, was whole with the last byte."""
+        return not (self._head or self._left or self._unfinished)
+
+    def feed(self, data: bytes) -> None:
+        """These came."""
+        at = min(self._left, len(data))
+        self._left -= at
+        while at < len(data):
+            head = self._head + data[at : at + _HEAD_BYTES - len(self._head)]
+            size, payload = _frame_sizes(head)
+            if not size:
+                self._head = head
+                return
+            at += size - len(self._head)
+            self._head = b""
+            self._left = max(0, payload - (len(data) - at))
+            at += payload
+            if head[0] & 0x0F < 8:  # no control frame: those come in between
+                self._unfinished = not head[0] & 0x80
+
+
+def _frame_sizes(head: bytes) -> tuple[int, int]:
+    """How long the header that ``head`` begins with is, and the payload; 0, 0 if it is cut off."""
+    if len(head) < 2:
+        return 0, 0
+    masked, length = head[1] & 0x80, head[1] & 0x7F
+    extended = {126: 2, 127: 8}.get(length, 0)
+    size = 2 + extended + (4 if masked else 0)
+    if len(head) < size:
+        return 0, 0
+    return size, int.from_bytes(head[2 : 2 + extended], "big") if extended else length
+
+
+def whole_messages(data: bytes, most: int) -> tuple[list[bytes], bytes]:
+    """Binary messages of one masked frame each that ``data`` begins with, and what follows them.
+
+    One of more than ``most`` bytes, or whose length is not the shortest way to say it, is left to
+    who judges that.
+    """
+    messages: list[bytes] = []
+    at = 0
+    while data[at : at + 1] == _BINARY:
+        size, length = _frame_sizes(data[at : at + _HEAD_BYTES])
+        end = at + size + length
+        if not size or end > len(data) or length > most or not data[at + 1] & 0x80:
+            break
+        if size == _LONG_HEAD and length < 126 or size == _HEAD_BYTES:
+            break
+        messages.append(_unmasked(data[at + size - 4 : at + size], data[at + size : end]))
+        at = end
+    return messages, data[at:]
+
+
+def _unmasked(key: bytes, payload: bytes) -> bytes:
+    """RFC 6455 5.3, all bytes at once."""
+    length = len(payload)
+    mask = int.from_bytes((key * (length // 4 + 1))[:length], "big")
+    return (int.from_bytes(payload, "big") ^ mask).to_bytes(length, "big")
+
+
 class _ServerAdapter(SocketAdapter):
     """For simple-websocket."""
 
@@ -67,15 +139,20 @@ class _ServerAdapter(SocketAdapter):
         self._inbox = inbox
         self.bucket: TokenBucket | None = None  # a stranger has none, and may send next to nothing
         self.answer = b""  # to the upgrade; goes out with what is sent first
+        self.ahead = b""  # was read, and comes first
+        self.progress = FrameProgress()  # of what the library has got
 
     def recv(self, size: int) -> bytes:
         if self._inbox.messages or (self.bucket is not None and self.bucket.wait()):
             raise _LoopPaused
         try:
-            data = super().recv(size)
+            data = self.ahead or self._stream.recv(size)
         except (Interrupted, TimeoutError):
             raise _LoopPaused from None
+        self.ahead = b""
+        self.budget.spend(len(data))
         self.spend(len(data))
+        self.progress.feed(data)
         self._tell_backlog()  # TLS itself may have had something to say
         return data
 
@@ -176,7 +253,7 @@ class ServerWebSocket(WebSocket):
     def receive(self, timeout: float | None = None) -> str | bytes | None:
         if self._stream.take_interrupt():
             return None
-        if not self._inbox.messages:
+        if not self._inbox.messages and not self._ended:
             self._read(timeout)
         if self._inbox.messages:
             return self._inbox.messages.popleft()
@@ -185,11 +262,42 @@ class ServerWebSocket(WebSocket):
         return None
 
     def _read(self, timeout: float | None) -> None:
-        """Run the library's loop until there is a message, the time is over, or all is."""
-        if self._ended:
-            return
+        """Read until there is a message, the time is over, or all is."""
         limit = None if timeout is None else time.monotonic() + max(timeout, _LOOK)
         self._stream.set_deadline(limit)
+        adapter = self._adapter
+        if adapter.bucket is not None and not adapter.ahead and adapter.progress.is_between:
+            self._read_whole(adapter.bucket)
+        else:
+            self._run_library()
+
+    def _read_whole(self, bucket: TokenBucket) -> None:
+        """Messages that come in one piece, which is nearly all; the library gets the rest.
+
+        It has nothing of them yet, and takes 15 µs for each, where this takes 7.
+        """
+        if bucket.wait():
+            return
+        try:
+            data = self._stream.recv(RECV_BYTES)
+        except (Interrupted, TimeoutError):
+            return
+        except OSError:
+            data = b""
+        most = self._library.max_message_size
+        messages, rest = whole_messages(data, most)
+        bucket.spend(len(data) - len(rest) + len(messages) * MESSAGE_COST)
+        if messages:
+            self._inbox.messages += messages
+            self._adapter.budget.renew()
+        if self._stream.backlog:  # TLS itself may have had something to say
+            self._stream.interrupt()
+        self._adapter.ahead = rest
+        if not messages:
+            self._run_library()
+
+    def _run_library(self) -> None:
+        """Run the library's loop until there is a message, the time is over, or all is."""
         try:
             self._library.thread.run()
         except _LoopPaused:

@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from . import held_calls
 from .poller import BLIND_WAIT, Poller, Waker
 from .route import Route, unacknowledged
 
@@ -174,7 +175,7 @@ class Stream:
                 if not ready or self.aborted:
                     continue
                 with contextlib.suppress(BlockingIOError, InterruptedError):
-                    return self._sock.recv(most)
+                    return held_calls.recv(self._sock, most)
             return b""
         finally:
             self._leave()
@@ -252,7 +253,7 @@ class Stream:
         sent = 0
         if not self._out:
             try:
-                sent = self._sock.send(wire)
+                sent = held_calls.send(self._sock, wire)
             except (BlockingIOError, InterruptedError):
                 pass
             if sent == len(wire):

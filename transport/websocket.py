@@ -14,6 +14,8 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 
+from protocol.hosts import Address
+
 from .byte_budget import ByteBudget
 from .errors import Closed
 from .route import Route
@@ -23,6 +25,9 @@ from .token_bucket import TokenBucket
 
 class WebSocket(ABC):
     """What both sides offer.  Every method but ``close``, ``abort``, ``wake`` may raise Closed."""
+
+    # By which the client has come to its server, where that is known.
+    address: Address | None = None
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

@@ -12,10 +12,12 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from client import events, messages
-from client.connection.deadlines import Overdue
+from client.connection.addresses import AddressRing
+from client.connection.deadlines import NOTHING, Overdue
 from client.connection.handshake import ATTEMPT_SECONDS, ClientHandshake, Dial, PendingLogin
 from client.connection.liveness import Liveness
 from client.connection.login import TAKEN, LoggedIn, Login
@@ -48,7 +50,8 @@ class ClientConnection:
     ``may_ask``: somebody is there who can say whether to go on after handshakes that proved
     nothing; otherwise they are the end.  ``heartbeat``: seconds between heartbeats, at most.
     ``await_room`` waits at most so many seconds for room for what comes of a record: nothing is
-    read without.
+    read without.  ``addresses`` has those that ``dial`` tries, if it tries several.
+    ``showing`` is held while a record is taken, until the network is waited for.
     """
 
     def __init__(
@@ -66,9 +69,13 @@ class ClientConnection:
         may_wait: bool = False,
         heartbeat: float | None = None,
         await_room: Callable[[float], bool] = lambda seconds: True,
+        addresses: AddressRing | None = None,
+        showing: AbstractContextManager[None] | None = None,
     ) -> None:
+        self._addresses = addresses or AddressRing(())
         self._session, self._emit, self._tell = session, emit, tell
         self._clock, self._await_room = clock, await_room
+        self._showing = showing or nullcontext()
         self._leaving = threading.Event()
         self._streams: list[Stream] = []  # of the addresses that are, or were last, dialled
         self._ticket: bytes | None = None  # the newest that the server has given
@@ -83,6 +90,8 @@ class ClientConnection:
             session, emit, tell, self._reconnection.guesses, self._reconnection.sleep,
             self._leaving, may_wait,
         )  # fmt: skip
+        # What the session had to say last of what it waits for, and until when lines wait.
+        self._awaited, self._paused = NOTHING, math.inf
         self._standby: StandbyConnection | None = None
         self._wanted = False  # another connection, by a person
         self.unanswered = False  # the server was left for that, and has not answered since
@@ -195,7 +204,6 @@ class ClientConnection:
 
     def _one_connection(self) -> Outcome | None:
         """One connection from dialling to its end; None if there is to be another."""
-        self._login.proven = False
         self._reconnection.lost()
         try:
             self._join()
@@ -212,26 +220,36 @@ class ClientConnection:
             return outcome
         finally:
             self._disconnect()
+            self._addresses.lost()
         return None
 
     def _join(self) -> None:
         """Dial, prove, and be let in."""
         wanted = self._session.nick
-        found = self._login.enter(self._begin_login, not self.joined)
+        found = self._addresses.round(self._let_in, self._may_go_on)
         self._go_on(found)
         name = found.pending.nick
         if name != wanted:
             text = _("The nickname {wanted} is taken: you are now {name}.")
             self._emit(events.Notice(text.format(wanted=wanted, name=name)))
 
+    def _let_in(self) -> LoggedIn:
+        self._login.proven = False
+        return self._login.enter(self._begin_login, not self.joined)
+
+    def _may_go_on(self) -> bool:
+        """Whether another address may be tried at once."""
+        return not (self._leaving.is_set() or self._reconnection.guesses.too_many())
+
     def _begin_login(self) -> PendingLogin:
         """One that was begun while the last connection was silent has come further."""
         self._streams = []
         standby = self._standby
         if standby is None:
-            return self._handshake.begin(self._opened)
+            return self._handshake.begin(self._opened, dialled=self._addresses.dialled)
         try:
             pending = standby.result()
+            self._addresses.dialled(pending.peer)
             for stream in standby.streams:
                 self._opened(stream)
             return pending
@@ -246,6 +264,7 @@ class ClientConnection:
         pending, welcome, rest = found
         peer = pending.peer
         self._sender.connect(peer)
+        self._addresses.entered(peer)
         self._ticket = welcome.ticket
         self._wanted = False
         self._liveness.begin(welcome, peer.route)
@@ -266,37 +285,48 @@ class ClientConnection:
     def _receive_all(self) -> None:
         """Records until the end, and heartbeats; always raises in the end, unless to leave."""
         try:
+            until = self._look_ahead()
             while not self._leaving.is_set():
-                self._receive()
+                until = self._receive(until)
         except Closed:
             self._on_cut(self._liveness.idle)
             raise
 
-    def _receive(self) -> None:
-        """One record, or as long as nothing else is to be done."""
+    def _receive(self, until: float) -> float:
+        """One record, or what else is to be done ``until`` then; until when to wait next."""
         peer, link = self._sender.peer, self._sender.link
         if peer is None or link is None:
             raise Closed()
-        session, liveness = self._session, self._liveness
-        paused = session.paused_until() or math.inf
-        until = min(liveness.due(session.awaited()), paused)
         if not self._await_room(0.0):
-            return self._wait_for_room(min(liveness.beat_at, paused))
+            self._wait_for_room(min(self._liveness.beat_at, self._paused))
+            return self._look_ahead()
         record = peer.receive(max(0.0, until - self._clock()))
-        if record is not None:
-            values = link.open(record)
-            liveness.heard(len(record))
-            standby = self._standby
-            if standby is not None and not standby.wanted and not peer.stuck:
-                self._drop_standby()  # the old one has proven first
-                self._reconnection.backoff.calm()
-            self._take(values)
-        elif liveness.is_over:
-            raise TimedOut()
-        else:
-            session.go_on()
-        liveness.beat()
-        self._attend(peer)
+        with self._showing:
+            if record is not None:
+                values = link.open(record)
+                self._liveness.heard(len(record))
+                self._take_first(peer)
+                self._take(values)
+            elif self._liveness.is_over:
+                raise TimedOut()
+            else:
+                self._session.go_on()
+            self._liveness.beat()
+            if peer.backlog:  # a ping was answered, and not all of that was taken
+                self._sender.send()
+            dial = self._is_unanswered(peer)
+            if not (dial or self._wanted or self._standby):
+                self._liveness.look_for_route()
+                return self._due()
+        self._attend(dial)
+        return self._look_ahead()
+
+    def _take_first(self, peer: WebSocket) -> None:
+        """The connection that there is has proven before a second one: that is not needed."""
+        standby = self._standby
+        if standby is not None and not standby.wanted and not peer.stuck:
+            self._drop_standby()
+            self._reconnection.backoff.calm()
 
     def _wait_for_room(self, until: float) -> None:
         """Read nothing while what has come is not taken."""
@@ -327,12 +357,23 @@ class ClientConnection:
 
     # The second connection
 
-    def _attend(self, peer: WebSocket) -> None:
-        """Whether what was sent is answered in time, and what to do if it is not."""
+    def _look_ahead(self) -> float:
+        """Until when to wait for the network."""
+        self._awaited, self._paused = self._session.outlook()
+        return self._due()
+
+    def _due(self) -> float:
+        return min(self._liveness.due(self._awaited), self._paused)
+
+    def _is_unanswered(self, peer: WebSocket) -> bool:
+        """Whether what was sent is not answered in time, so that another connection is tried."""
         self._liveness.is_unseen = False
-        awaited = self._session.awaited()
-        self.unanswered = self.unanswered and bool(awaited.what)
-        dial = self._liveness.look(peer, awaited)
+        self._awaited, self._paused = self._session.outlook()
+        self.unanswered = self.unanswered and bool(self._awaited.what)
+        return self._liveness.look(peer, self._awaited)
+
+    def _attend(self, dial: bool) -> None:
+        """Have another connection, or look what has become of it; all but that takes its time."""
         standby = self._standby  # whoever leaves takes it away
         if standby is not None:
             if standby.done:

@@ -126,15 +126,21 @@ class ClientHandshake:
         self._make_keys, self._ticket, self._leaving = make_keys, ticket, leaving
         self._clock, self._on_slow = clock, on_slow
 
-    def begin(self, opened: Callable[[Stream], None], aside: bool = False) -> PendingLogin:
+    def begin(
+        self,
+        opened: Callable[[Stream], None],
+        aside: bool = False,
+        dialled: Callable[[WebSocket], None] = lambda _peer: None,
+    ) -> PendingLogin:
         """Dial, and go as far as `key`; ``aside``: nobody is told that it takes long.
 
-        Each stream is given to ``opened`` first: aborting them ends it.  Raises ChatError.
+        Each stream is given to ``opened`` first: aborting them ends it.  ``dialled`` gets what has
+        come of it.  Raises ChatError.
         """
-        deadline = self._clock() + ATTEMPT_SECONDS
         peer = self._dial(opened)
+        dialled(peer)
         try:
-            greeting = self._receive_by(peer, deadline)
+            greeting = self._receive_by(peer, self._clock() + ATTEMPT_SECONDS)
             link = ClientLink(
                 self._identity, self._credentials(), self._make_keys(), self._ticket()
             )

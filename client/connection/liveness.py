@@ -136,8 +136,9 @@ class Liveness:
         """Whether what was sent is answered in time; True if another connection is to be tried."""
         now = self._clock()
         # While the network takes nothing there is nothing to be answered yet.
-        told = awaited == self._given_up and not peer.stuck
-        waits = bool(self._asked or (awaited.what and not told))
+        waits = self._asked
+        if awaited.what and not waits:  # else the system need not be asked for what has arrived
+            waits = awaited != self._given_up or peer.stuck
         waits = waits and now >= self._excused and not peer.backlog
         moved, stuck = (peer.moved(), peer.stuck) if waits else (0, False)
         step = self._silence.look(now, waits, moved, stuck)

@@ -7,11 +7,11 @@ somebody who knows the password or token.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from client import refusals
 from client.connection.deadlines import Overdue
 from protocol import frames
+from protocol.dataclass import dataclass, field
 from protocol.errors import BadVersion, ChatError, RemoteError, TimedOut
 from transport import Closed, Unreachable
 
@@ -27,6 +27,8 @@ _PASSING = (
     "rate_limited",
     "address_limited",
 )
+# What a server refuses because of itself; another one of the same chat may be better off.
+_OF_ONE_ADDRESS = ("server_full", "timed_out", "unavailable")
 
 
 class AdmissionRefused(ChatError):
@@ -46,6 +48,16 @@ class ServerGoodbye(ChatError):
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason = reason
+
+
+def is_one_addresses(error: ChatError) -> bool:
+    """Whether another address of the same chat may do better, so that it is tried at once.
+
+    What it refuses for good, or whoever is in between has spoilt, the others need not be shown.
+    """
+    if isinstance(error, AdmissionRefused):
+        return error.refusal.code in _OF_ONE_ADDRESS
+    return isinstance(error, Closed | TimedOut | RemoteError)
 
 
 @dataclass(frozen=True)

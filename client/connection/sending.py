@@ -68,6 +68,9 @@ class RecordSender:
         What the network does not take at once gets a thread that waits for it: the one that reads
         keys has to go on, and so has the one that empties the network.
         """
+        peer = self.peer
+        if not self._outgoing and (peer is None or not peer.backlog):
+            return  # as for nearly each frame that comes
         self._due = True
         while self._due and self._lock.acquire(blocking=False):
             self._due = False

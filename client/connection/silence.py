@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from protocol.dataclass import dataclass
 
 FIRST_NOTICE = 5.0  # seconds without an answer, before it is said
 DIAL_AFTER = 10.0  # before another connection is tried, without jitter

@@ -13,13 +13,12 @@ Spaces after a JSON text mean nothing, so a reader needs no length to take them 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-
-from cryptography.fernet import Fernet, InvalidToken
 
 from client.encryption.sender_keys import Context, SenderChain, name, number
 from client.encryption.transcript import Claim, TranscriptHash
+from protocol import fernet
 from protocol.codec import parse
+from protocol.dataclass import dataclass
 from protocol.errors import Malformed
 from protocol.keys import from_text, labelled, to_text
 from protocol.limits import COUNTER_MAX, PAD_FROM, POST_ID_BYTES, TRANSCRIPT_POSTS
@@ -126,16 +125,12 @@ def padded_size(size: int) -> int:
 
 def seal(plain: bytes, chain: SenderChain, context: Context, salt: bytes) -> bytes:
     """The token of the message that ``chain`` stands at."""
-    # Fernet puts the time into its tokens, in clear; 0 says nothing.
-    return Fernet(chain.message_key(context, salt)).encrypt_at_time(plain, 0)
+    return fernet.seal(chain.message_key(context, salt), plain)
 
 
 def unseal(data: bytes, chain: SenderChain, context: Context, salt: bytes) -> bytes | None:
     """The plaintext, or None if this is not the key."""
-    try:
-        return Fernet(chain.message_key(context, salt)).decrypt(data)
-    except InvalidToken:
-        return None
+    return fernet.unseal(chain.message_key(context, salt), data)
 
 
 def signed(context: Context, nick_key: str, change: int, epoch: int, n: int, data: bytes) -> bytes:

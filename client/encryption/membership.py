@@ -7,10 +7,11 @@ from collections.abc import Hashable
 
 from client.encryption.envelope import Body
 from client.encryption.roster import MemberSet, RosterEntry, RosterHistory
-from client.encryption.sender_keys import Context, SenderChain, SenderKeys
+from client.encryption.sender_keys import ROOM_AUDIENCE, Context, SenderChain, SenderKeys
 from client.encryption.trust import TrustWarning
 from protocol.errors import KeyUnusable
 from protocol.frames import Wrap
+from protocol.limits import ROOM_MEMBERS
 
 DELIVERED = 1024  # wraps and private posts that a resume may bring a second time
 SEALED = 64  # posts on their way, of which it is remembered what they claim
@@ -52,6 +53,8 @@ class Membership:
         self.delivered = Recent(DELIVERED)  # wraps, and signatures of private posts
         # Fingerprints of those who were here when the server forgot the room, and are not back yet.
         self.expected: set[bytes] = set()
+        # By the sender's fingerprint: where it speaks to the whole room.
+        self._contexts: dict[bytes, Context] = {}
         self._differing: set[tuple[int, int]] = set()  # (sender's id, change) already named
         self._sealed: dict[bytes, Body] = {}  # key: signature of a post that is on its way
 
@@ -77,10 +80,21 @@ class Membership:
             self.expected = (there | before.expected) - here
 
     def keys_of(self, sender: int) -> SenderKeys:
-        return self.sender_keys.setdefault(sender, SenderKeys())
+        found = self.sender_keys.get(sender)
+        if found is None:
+            found = self.sender_keys[sender] = SenderKeys()
+        return found
 
     def context(self, audience: bytes, sender: bytes) -> Context:
-        return Context(self.key, self.log_id, audience, sender)
+        """Where somebody speaks; of the room's audience the same object each time, mostly."""
+        if audience != ROOM_AUDIENCE:
+            return Context(self.key, self.log_id, audience, sender)
+        found = self._contexts.get(sender)
+        if found is None:
+            if len(self._contexts) >= ROOM_MEMBERS:
+                self._contexts.clear()
+            found = self._contexts[sender] = Context(self.key, self.log_id, audience, sender)
+        return found
 
     def set_aside(self, *refused: bytes) -> None:
         """Whoever has these fingerprints is there like all others, but gets nothing to read."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from client.encryption.trust import TrustWarning
+from protocol.dataclass import dataclass, field
 from protocol.frames import Box, Wrap
 
 PostId = bytes | None  # of an earlier sealing; None: another one

@@ -28,7 +28,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
 
 from client.encryption import envelope
 from client.encryption.envelope import Body
@@ -46,6 +45,7 @@ from client.encryption.sender_keys import (
 )
 from client.encryption.transcript import Pair
 from client.encryption.trust import VERIFIED, TrustWarning
+from protocol.dataclass import replace
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.limits import EPOCH_POSTS, POST_ID_BYTES
@@ -332,7 +332,7 @@ class RoomEncryption:
             keys = room.keys_of(sender)
             chain, plain = _unseal(keys, context, room.salt, box, entry.nick)
             body = self._read_body(plain, change, entry.nick)
-            keys.prove(chain)
+            keys.prove(chain, context, room.salt)
             accepted = self._accept(entry, context, change, box, body)
             room.acknowledge(change, body)
             return accepted
@@ -499,7 +499,7 @@ def _unseal(
         raise Undecryptable(nick, "damaged")
     reaching = keys.reaching(box.epoch, box.n)
     for chain in (known.at(box.n) for known in reaching):
-        plain = envelope.unseal(box.data, chain, context, salt)
+        plain = keys.opener(chain, context, salt).open(box.data)
         if plain is not None:
             return chain, plain
     if not reaching:

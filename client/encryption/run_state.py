@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from client.encryption.membership import Membership, Recent
 from client.encryption.roster import RosterEntry
 from client.encryption.sender_keys import ReplayGuard
 from client.encryption.trust import VERIFIED, Memory, Trust, TrustWarning
+from protocol.dataclass import replace
 from protocol.frames import MemberLine
 from protocol.keys import Bundle, Identity
 

@@ -17,16 +17,17 @@ Every ``info`` goes through ``protocol.keys.labelled``; numbers are 8 bytes, big
 
 from __future__ import annotations
 
-import base64
 import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from functools import cached_property
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from protocol.dataclass import dataclass, field
+from protocol.fernet import TokenOpener
 from protocol.frames import Wrap
 from protocol.keys import SECRET_BYTES, Bundle, labelled
 from protocol.limits import EPOCH_POSTS
@@ -66,7 +67,7 @@ class Context:
     audience: bytes
     sender: bytes
 
-    @property
+    @cached_property
     def fields(self) -> tuple[bytes, bytes, bytes, bytes]:
         """The four fields, as every key, wrap and signature is bound to them."""
         return (name(self.room), self.log_id, self.audience, self.sender)
@@ -96,17 +97,22 @@ class SenderChain:
 
     def at(self, n: int) -> SenderChain:
         """The chain at ``n``, which is this one's or a later one."""
+        if n == self.n:
+            return self
         ck = self.ck
         for _ in range(self.n, n):
             ck = HKDF(hashes.SHA256(), SECRET_BYTES, b"", _STEP).derive(ck)
         return SenderChain(self.epoch, n, ck)
 
     def message_key(self, context: Context, salt: bytes) -> bytes:
-        """The Fernet key (base64url) of message ``n``; ``salt`` comes from the room secret."""
+        """The Fernet key of message ``n``, 32 bytes; ``salt`` comes from the room secret."""
         numbers = (number(self.epoch), number(self.n))
         info = labelled("cmdchat message key 1", *context.fields, *numbers)
-        raw = HKDF(hashes.SHA256(), 32, salt, info).derive(self.ck)
-        return base64.urlsafe_b64encode(raw)
+        return HKDF(hashes.SHA256(), 32, salt, info).derive(self.ck)
+
+    def opener(self, context: Context, salt: bytes) -> TokenOpener:
+        """What opens message ``n``."""
+        return TokenOpener(self.message_key(context, salt))
 
     def wrap(self, context: Context, to: int, bundle: Bundle) -> Wrap:
         """The chain for member ``to``; raises KeyUnusable if its keys cannot be used."""
@@ -135,6 +141,7 @@ class SenderKeys:
         self.proven: SenderChain | None = None  # at its next number
         self.shared = False  # the sender is known to have the reader's room secret
         self._offered: list[SenderChain] = []
+        self._ready: tuple[SenderChain, Context, bytes, TokenOpener] | None = None
 
     def offer(self, chain: SenderChain) -> bool:
         """Keep a chain that came in a wrap; False if another one of its epoch contradicts it."""
@@ -149,13 +156,28 @@ class SenderKeys:
         """The chains from which message (``epoch``, ``n``) can be reached."""
         return [chain for chain in self._all() if chain.epoch == epoch and chain.n <= n]
 
-    def prove(self, chain: SenderChain) -> None:
+    def prove(self, chain: SenderChain, context: Context, salt: bytes) -> None:
         """A signed box has opened under ``chain``: go on from there, forget what is older."""
         self.proven, self.shared = chain.at(chain.n + 1), True
-        self._offered = [other for other in self._offered if other.epoch > chain.epoch]
+        if self._offered:
+            self._offered = [other for other in self._offered if other.epoch > chain.epoch]
+        self._make_ready(self.proven, context, salt)
+
+    def _make_ready(self, chain: SenderChain, context: Context, salt: bytes) -> None:
+        """For the next message, as it will most likely come; now, while what is needed for it is in
+        the processor's caches."""
+        if chain.n < EPOCH_POSTS:
+            self._ready = chain, context, salt, chain.opener(context, salt)
+
+    def opener(self, chain: SenderChain, context: Context, salt: bytes) -> TokenOpener:
+        """What opens one token: that which was made ready, if it was for this."""
+        ready, self._ready = self._ready, None
+        if ready is not None and ready[0] is chain and ready[1:3] == (context, salt):
+            return ready[3]
+        return chain.opener(context, salt)
 
     def _all(self) -> list[SenderChain]:
-        return [*([self.proven] if self.proven else []), *self._offered]
+        return [*([self.proven] if self.proven else ()), *self._offered]
 
 
 def readable_number(n: int) -> bool:

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from client.encryption.sender_keys import name, number
+from protocol.dataclass import dataclass
 from protocol.keys import digest
 from protocol.limits import TRANSCRIPT_POSTS
 
@@ -67,8 +67,8 @@ class Transcript:
     def add(self, signature: bytes) -> None:
         """The next public post of this change, in the log's order."""
         if self.count < TRANSCRIPT_POSTS:
-            step = digest("cmdchat room transcript step 1", self.seen().hash, signature)
-            self._hashes += step
+            last = bytes(self._hashes[-_HASH_BYTES:])
+            self._hashes += digest("cmdchat room transcript step 1", last, signature)
 
     def seen(self) -> TranscriptHash:
         """The value that goes into a box."""

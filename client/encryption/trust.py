@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from client.encryption.roster import RosterEntry
 from client.identity.records import Person
+from protocol.dataclass import dataclass
 from protocol.errors import BadNick
 from protocol.keys import Bundle
 from protocol.names import check_nick, nick_key

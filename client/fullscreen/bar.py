@@ -8,7 +8,6 @@ new, and what is next to the shown one stay longest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from client.fullscreen.columns import Piece, ScreenLine, rule
 from client.output.charset import Charset
@@ -16,6 +15,7 @@ from client.output.shown_views import ViewSummary, name_of
 from client.output.text import one_line
 from client.output.widths import cut, width
 from client.output.wrapping import Span
+from protocol.dataclass import dataclass
 
 _NAMES = (24, 12, 8, 0)  # columns of a name, as there is room; 0: the number alone
 _START, _GAP = 1, 2  # the first column, and those between two views

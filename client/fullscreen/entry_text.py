@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from client import events
 from client.events import Event
@@ -27,6 +26,7 @@ from client.output.text import (
 )
 from client.output.wrapping import INDENT, Row, Span
 from i18n import _
+from protocol.dataclass import dataclass, replace
 from protocol.names import nick_key
 
 # Of another room than the one that is shown, where they do not say that themselves.

@@ -7,7 +7,6 @@ is there, how the connection is, and whether somebody is looking.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime
 
 from client import events
@@ -30,6 +29,7 @@ from client.output.text import EventText, one_line
 from client.output.widths import cut
 from client.views import PersonTarget
 from i18n import _
+from protocol.dataclass import dataclass, replace
 
 _SHOWN_COLUMNS = 30  # of what was copied
 

@@ -6,13 +6,12 @@ around the cursor is shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from client.fullscreen.columns import Piece, ScreenLine
 from client.input.editor import LineView
 from client.output.charset import Charset
 from client.output.widths import cluster_width, clusters, cut, fill, width
 from client.output.wrapping import Row, Span, wrap
+from protocol.dataclass import dataclass
 from protocol.safe_text import visible
 
 _MOST_ROWS = 8

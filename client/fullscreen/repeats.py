@@ -6,11 +6,10 @@ said; and a warning about somebody verified never is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from client import events
 from client.events import Event
 from i18n import _, plural
+from protocol.dataclass import dataclass, replace
 from protocol.names import nick_key
 
 

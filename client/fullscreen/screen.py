@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TextIO
 
 from client import events
@@ -27,6 +26,7 @@ from client.output.clearing import wiped
 from client.output.drafts import Drafts
 from client.output.screen import Now, Screen, local_now, nothing
 from client.output.screen_queue import HandOver, Item, Redrawn, ShownEvent, ViewKey
+from protocol.dataclass import dataclass, field
 
 _TICK = 1.0  # seconds between two steps of what counts down
 _PAGES = {"page-up": -1, "page-down": 1}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from client.fullscreen.columns import ScreenLine
 from client.fullscreen.scrollback import ScrollbackEntry
+from protocol.dataclass import dataclass
 
 LinesOf = Callable[[Sequence[ScrollbackEntry], int], list[ScreenLine]]
 _Foot = tuple[int, int]  # the last entry that is seen (its index), and how many of its lines

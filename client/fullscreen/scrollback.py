@@ -7,12 +7,12 @@ more goes first, and then the oldest of the view that has most: none takes what 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from client.fullscreen.entry_text import EntryText
 from client.fullscreen.repeats import Repeat
 from client.views import PersonTarget, View
+from protocol.dataclass import dataclass, field
 
 ENTRIES = 5000  # in all views together
 CHARACTERS = 8_000_000  # of their texts

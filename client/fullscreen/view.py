@@ -7,7 +7,6 @@ looked for there, how wide the names' column is, and the lines of entries that i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 
 from client import commands
@@ -38,6 +37,7 @@ from client.output.line_prefix import LinePrefix
 from client.output.widths import width
 from client.output.wrapping import Row, Span, wrap
 from i18n import _, plural
+from protocol.dataclass import dataclass, replace
 
 _LEAST = Size(20, 6)  # a smaller screen shows the beginning of one of this size
 _MEASURED = 3  # screens of entries whose names decide how wide their column is

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from client import events
@@ -28,6 +27,7 @@ from client.output.text import EventText, table
 from client.output.wrapping import Row
 from client.sealed_file import FileUnusable, WrongPassphrase
 from i18n import _, plural
+from protocol.dataclass import dataclass
 from protocol.hosts import server_name
 from protocol.safe_text import visible
 from settings import HISTORY_PASSPHRASES, HistorySettings

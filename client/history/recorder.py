@@ -15,7 +15,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from client.history.store import (
     run_paths,
 )
 from client.sealed_file import COST, FileUnusable, WrongPassphrase
+from protocol.dataclass import dataclass, replace
 from protocol.hosts import server_name
 
 __all__ = ["Recorder", "Retention", "WrongPassphrase", "delete_history", "is_new", "open_history"]

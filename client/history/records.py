@@ -25,7 +25,6 @@ import json
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
@@ -35,6 +34,7 @@ from client.encryption.envelope import padded_size
 from client.events import HistoryView
 from client.sealed_file import COST, FIELD16, TOKEN, FileKind, FileUnusable, derived_fernet
 from protocol.codec import parse
+from protocol.dataclass import dataclass, field, replace
 from protocol.errors import Malformed
 from protocol.keys import from_text, labelled, to_text
 from protocol.names import nick_key, room_key

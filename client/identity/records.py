@@ -19,13 +19,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 
 from client.sealed_file import FileKind, FileUnusable
 from protocol.codec import parse
+from protocol.dataclass import dataclass, field, replace
 from protocol.errors import BadNick, Malformed
 from protocol.keys import SIGN_BYTES, from_text, to_text
 from protocol.limits import COUNTER_MAX

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from client.input.edit_buffer import MOST_CHARS, EditBuffer
 from client.input.key_sequences import KeyPress
 from client.input.line_history import HistorySearch, LineHistory
 from i18n import _
+from protocol.dataclass import dataclass
 
 PASTE_LINES = 5  # what is pasted with more lines is asked about first
 LEAVE_TIME = 2.0  # seconds in which a second Ctrl-C leaves

@@ -7,7 +7,7 @@ konsole send of their own. Names are those of ``keys.KeyPress``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from protocol.dataclass import dataclass
 
 PASTE_BEGINS, PASTE_ENDS = "200", "201"  # parameters of the ~ around a paste (mode 2004)
 SHIFT, ALT, CTRL = 1, 2, 4

@@ -8,10 +8,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 from client.input.waiter import is_in_background
+from protocol.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from protocol.dataclass import dataclass
 
 RECORD_BYTES = 20
 _KEY_EVENT, _RESIZE_EVENT = 0x1, 0x4

@@ -24,6 +24,8 @@ _ALARMED = 256  # verified people: as many as a room has
 # Warnings that come with each newcomer, before it.
 _OF_COMING = ("other_keys", "unverified_member")
 
+_CHANGES = (events.MemberJoined, events.MemberLeft)
+
 # Of a screen's state: they stand in no order.
 _STATE = (events.TrustSummary, events.Views)
 
@@ -40,12 +42,14 @@ class Crowds:
     @property
     def left(self) -> float | None:
         """Seconds until ``due`` has something to tell; None while nothing is held back."""
+        if not self._holds():
+            return None
         lefts = [room.left for room in self._rooms.values()]
         return min((left for left in lefts if left is not None), default=None)
 
     def take(self, event: Event, when: datetime) -> list[TimedEvent]:
         """What is to be shown now that ``event`` has happened, in order."""
-        if isinstance(event, _STATE):
+        if isinstance(event, _STATE) or (isinstance(event, events.Message) and not self._holds()):
             return [(event, when)]
         name = getattr(event, "room", None)
         if name is None:
@@ -60,6 +64,12 @@ class Crowds:
         if isinstance(event, events.RoomLeft):
             del self._rooms[key]
         return room.take(event, when)
+
+    def _holds(self) -> bool:
+        for room in self._rooms.values():  # written out: each message asks
+            if room.holds:
+                return True
+        return False
 
     def due(self) -> list[TimedEvent]:
         """What has been held back for long enough."""
@@ -87,11 +97,11 @@ class RoomCrowd:
     @property
     def left(self) -> float | None:
         """Seconds until ``due`` has something to tell; None while nothing is held back."""
-        return max(0.0, self._end - self._clock()) if self._holds() else None
+        return max(0.0, self._end - self._clock()) if self.holds else None
 
     def take(self, event: Event, when: datetime) -> list[TimedEvent]:
         """What is to be shown now that ``event`` has happened, in order."""
-        if isinstance(event, events.MemberJoined | events.MemberLeft):
+        if isinstance(event, _CHANGES):
             return self._change(event, when)
         if isinstance(event, events.Warning) and self._waits(event):
             self._begin()
@@ -112,7 +122,7 @@ class RoomCrowd:
         if self._last is not None:
             last, when = self._last
             several = self._joined + self._left > 1
-            if several and isinstance(last, events.MemberJoined | events.MemberLeft):
+            if several and isinstance(last, _CHANGES):
                 last = events.Crowd(last.room, self._joined, self._left)
             told.append((last, when))
         self._joined, self._left, self._last = 0, 0, None
@@ -122,7 +132,7 @@ class RoomCrowd:
     def _change(
         self, event: events.MemberJoined | events.MemberLeft, when: datetime
     ) -> list[TimedEvent]:
-        together = self._holds() or self._is_crowded()
+        together = self.holds or self._is_crowded()
         self._recent.append(self._clock())
         if not together:
             self._span = SPAN
@@ -136,11 +146,13 @@ class RoomCrowd:
             self._left += 1
         return []
 
-    def _holds(self) -> bool:
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held back."""
         return self._last is not None or bool(self._warnings)
 
     def _begin(self) -> None:
-        if not self._holds():
+        if not self.holds:
             self._end = self._clock() + self._span
 
     def _is_crowded(self) -> bool:
@@ -152,7 +164,7 @@ class RoomCrowd:
 
         About somebody verified it is told at once, and only again with the others.
         """
-        if event.code not in _OF_COMING or not (self._holds() or self._is_crowded()):
+        if event.code not in _OF_COMING or not (self.holds or self._is_crowded()):
             return False
         alarm = (event.code, event.nick)
         if not event.verified or alarm in self._alarmed:

@@ -11,7 +11,6 @@ output is no terminal there is no such line (``InputLine`` itself).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os.path import commonprefix
 
 from client.input import modes
@@ -20,6 +19,7 @@ from client.input.terminal import Size
 from client.output.clearing import wiped
 from client.output.line_prefix import LinePrefix
 from client.output.widths import JOINER, cluster_width, clusters, cut, fill, is_sure, width
+from protocol.dataclass import dataclass
 from protocol.safe_text import visible
 
 

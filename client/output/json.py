@@ -6,9 +6,12 @@ import json
 from datetime import datetime
 from typing import Any, TextIO
 
-from client.events import SCREEN_ONLY, Event, rfc3339
+from client.events import SCREEN_ONLY, Event
+from client.json_object import rfc3339
 from client.output.shown_views import ViewSummary
 from protocol.safe_text import escaped
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "))
 
 
 class Json:
@@ -39,7 +42,7 @@ def speak_utf8(out: TextIO | None) -> None:
 def one_line(found: dict[str, Any]) -> str:
     """An object as one line that is safe for a terminal: texts are what was sent, and what a
     terminal would obey or hide in them is escaped, which means the same (RFC 8259 7)."""
-    return escaped(json.dumps(found, ensure_ascii=False, separators=(", ", ": ")), _escape)
+    return escaped(_ENCODER.encode(found), _escape)
 
 
 def _escape(char: str) -> str:

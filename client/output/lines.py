@@ -8,7 +8,6 @@ its words that no nickname can have.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime
 
 from client import events, messages
@@ -21,6 +20,7 @@ from client.output.text import ALARM, INFO, EventText, mark_of, one_line
 from client.output.widths import JOINER, LEFT_TO_RIGHT, leads_left, width
 from client.output.wrapping import Row, Span, wrap
 from i18n import _
+from protocol.dataclass import replace
 
 _PRIVATE = "@"
 # They name their room themselves.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from typing import TextIO
 
@@ -74,6 +74,10 @@ class Screen:
         """Show an event. Never waits, so that it may be called under a lock; dropped after
         ``close``. Who brings many, waits for room before the next ones."""
         self._queue.put(ShownEvent(event, self._now()))
+
+    def held(self) -> AbstractContextManager[None]:
+        """What is held while one thread shows much: see ``ScreenQueue``."""
+        return self._queue
 
     def await_room(self, seconds: float) -> bool:
         """Whether there is room for more within ``seconds``; so, too, where nobody reads it."""
@@ -150,8 +154,8 @@ class Screen:
 
     def _waits(self) -> float | None:
         """Seconds after which there is something to draw though nothing has come."""
-        ends = [end for end in (self._patience(), self._crowds.left) if end is not None]
-        return min(ends, default=None)
+        patience, left = self._patience(), self._crowds.left
+        return patience if left is None else left if patience is None else min(patience, left)
 
     def _in_crowds(self, items: list[Item]) -> list[Item]:
         """The items with those who come and go told as they are to be told now."""
@@ -163,7 +167,7 @@ class Screen:
             if isinstance(item, HandOver):  # what came before it is seen before it
                 found += _shown(self._crowds.flush())
             found.append(item)
-        return found + _shown(self._crowds.due())
+        return found if self._crowds.left is None else found + _shown(self._crowds.due())
 
     def _run(self) -> None:
         try:
@@ -204,5 +208,7 @@ class Screen:
 
 def _encodable(text: str, encoding: str | None) -> str:
     """What the stream's encoding has of a text, and ``?`` for the rest."""
+    if text.isascii():
+        return text
     name = encoding or "utf-8"
     return text.encode(name, "replace").decode(name)

@@ -1,6 +1,6 @@
 """What is to be drawn, in the order in which others have asked for it.
 
-Lock: ``_changed`` guards all of it; a leaf, no I/O inside.
+Lock: ``_lock`` guards all of it; a leaf, no I/O inside.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import datetime
+from queue import Empty, SimpleQueue
 
 from client.events import Event
 from client.input.editor import LineView
+from protocol.dataclass import dataclass
 
 QUEUE_EVENTS = 1000  # events that wait; whoever brings more waits for room
 
@@ -53,24 +55,42 @@ Item = ShownEvent | Redrawn | ViewKey | HandOver | LineView
 class ScreenQueue:
     """Items that wait for the screen thread, which alone takes them; others never wait to put one.
     Of what comes after ``close``, or when standard output takes nothing, only the number is kept.
+
+    While a thread holds the queue (``with queue:``), what it puts wakes nobody until it lets go.
+    Who waits for the network next lets go just before: woken earlier, the screen thread would wait
+    for the interpreter, and be woken by that again: 3.5 wake-ups for each message instead of 2.
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._has_taken = threading.Condition(self._lock)
+        self._bell: SimpleQueue[None] = SimpleQueue()  # which the screen thread waits for
+        self._rung = False
+        self._holder: int | None = None  # the thread that holds the queue
         self._items: deque[Item] = deque()
         self._undrawn: Counter[type[Event]] = Counter()  # events that nobody could see
         self.closed = False
         self._hurried = False
+        self._waiting = 0  # threads, for room
+
+    def __enter__(self) -> None:
+        self._holder = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self._holder = None
+        with self._lock:
+            if self._items:
+                self._ring_locked()
 
     def put(self, item: Item) -> None:
         """Add an item; after ``hurry`` only if there is room."""
-        with self._changed:
+        with self._lock:
             if self._has_room() or not self._hurried:
                 self._append_locked(item)
 
     def put_line(self, view: LineView) -> None:
         """Add the line being typed, in place of what it was before for the same view."""
-        with self._changed:
+        with self._lock:
             last = self._items[-1] if self._items else None
             if isinstance(last, LineView) and not last.entered and last.view == view.view:
                 self._items.pop()
@@ -81,41 +101,53 @@ class ScreenQueue:
 
     def await_room(self, seconds: float) -> bool:
         """Whether there is room for more within ``seconds``; so, too, where nobody reads it."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: self._has_room() or self._hurried or self.closed, seconds
-            )
+        if self._has_room():
+            return True
+        with self._lock:
+            self._waiting += 1
+            try:
+                return self._has_taken.wait_for(
+                    lambda: self._has_room() or self._hurried or self.closed, seconds
+                )
+            finally:
+                self._waiting -= 1
 
     def take(self, patience: float | None) -> list[Item] | None:
         """Wait for items, for so many seconds; None after ``close``, when all have been taken."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._items or self.closed, patience)
+        if not self.closed:
+            with suppress(Empty):
+                self._bell.get(timeout=patience)
+        with self._lock:
+            if self._rung and not self._bell.empty():
+                self._bell.get()
+            self._rung = False
             if not self._items and self.closed:
                 return None
             items = list(self._items)
             self._items.clear()
-            self._changed.notify_all()
+            if self._waiting:
+                self._has_taken.notify_all()
             return items
 
     def undrawn(self, kind: type[Event]) -> int:
         """How many events of a kind nobody could see."""
-        with self._changed:
+        with self._lock:
             return self._undrawn[kind]
 
     def hurry(self) -> None:
         """Nobody waits for room any longer: what does not fit is dropped."""
-        with self._changed:
+        with self._lock:
             self._hurried = True
-            self._changed.notify_all()
+            self._has_taken.notify_all()
 
     def close(self, drop: bool = False) -> None:
         """Accept nothing more; what waits can still be taken, or is dropped, too."""
-        with self._changed:
+        with self._lock:
             self._close_locked(drop)
 
     def fail(self, taken: Iterable[Item]) -> None:
         """Close, since nobody could see what waits, nor what was ``taken`` last."""
-        with self._changed:
+        with self._lock:
             self._count_locked([*taken, *self._items])
             self._close_locked(drop=True)
 
@@ -123,7 +155,8 @@ class ScreenQueue:
         if drop:
             self._items.clear()
         self.closed = True
-        self._changed.notify_all()
+        self._ring_locked()
+        self._has_taken.notify_all()
 
     def _has_room(self) -> bool:
         return len(self._items) < QUEUE_EVENTS
@@ -133,7 +166,13 @@ class ScreenQueue:
             self._count_locked([item])
             return
         self._items.append(item)
-        self._changed.notify_all()
+        if self._holder != threading.get_ident():
+            self._ring_locked()
+
+    def _ring_locked(self) -> None:
+        if not self._rung:
+            self._rung = True
+            self._bell.put(None)
 
     def _count_locked(self, items: Iterable[Item]) -> None:
         self._undrawn.update(type(item.event) for item in items if isinstance(item, ShownEvent))

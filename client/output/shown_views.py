@@ -6,11 +6,11 @@ Pure. Where nobody says which views there are, there is that of the room that wa
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from client import events
 from client.events import Event
 from client.views import RoomTarget, View, room_target
+from protocol.dataclass import dataclass
 
 GUARDED = "*"  # behind the name of a room that has a secret here; no name of a room has one
 

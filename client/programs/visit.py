@@ -9,6 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from client.background import StartupKeys
+from client.connection.addresses import AddressRing
 from client.connection.connection import ClientConnection
 from client.destination import dial, ending, tls_context, unusable
 from client.events import Event
@@ -99,8 +100,9 @@ class Visit:
         )
         keys.give_secrets(self.session.secrets.give)
         self.user = LocalUser(self.session)
+        addresses = AddressRing(settings.addresses)
         self.connection = ClientConnection(
-            lambda opened: dial(settings, context, opened),
+            lambda opened: dial(settings, context, opened, addresses.candidates()),
             keys.identity(),
             keys.credentials,
             self.session,
@@ -111,6 +113,7 @@ class Visit:
             may_wait=settings.wait,
             heartbeat=settings.heartbeat,
             await_room=self._news.await_room,
+            addresses=addresses,
         )
 
     def __enter__(self) -> Visit:
