@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 import pytest
 
+from protocol import limits
 from protocol.names import nick_looks, room_key
 from server.cluster import calls, keys, replies
 from server.cluster.calls import HeldWrap, Newcomer, SessionClaim
 from server.cluster.engine import Connector, Engine, EngineError
 from server.cluster.keys import Incarnation
 from server.cluster.script import ScriptCall
-from server.cluster.scripts import scripts
+from server.cluster.scripts import script, scripts
 from settings.backend import BackendSettings
 
 Result = TypeVar("Result")
@@ -43,6 +44,21 @@ def make_node_fixture(backend: BackendSettings) -> Iterator[MakeNode]:
             return node
 
         yield make
+
+
+SetLimit = Callable[[str, int], None]
+
+
+@pytest.fixture(name="set_limit")
+def set_limit_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetLimit]:
+    """Gives a limit of the protocol another value, for nodes that are made afterwards."""
+
+    def change(name: str, value: int) -> None:
+        monkeypatch.setattr(limits, name, value)
+        script.cache_clear()
+
+    yield change
+    script.cache_clear()
 
 
 def fingerprint(number: int) -> str:

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from protocol import frames, limits, wire_json
+from protocol import frames, wire_json
 from protocol.errors import ChatError, Refusal
 from protocol.names import nick_looks
 from server.cluster import calls, replies
 from server.cluster.calls import HeldWrap, SessionClaim
-from server.cluster.scripts import script
 from server.member import Member, Wrapped
 from server.requests import refusal
 from server.rooms import Room, Rooms
 from tests.fuzzing import SEED, SOAK
-from tests.script_kit import Guest, MakeNode, Node, make_node_fixture  # noqa: F401
+from tests.script_kit import (  # noqa: F401
+    Guest,
+    MakeNode,
+    Node,
+    SetLimit,
+    make_node_fixture,
+    set_limit_fixture,
+)
 from tests.test_rooms import BUNDLE
 from tests.wire import box, wrap
 
@@ -32,14 +38,11 @@ PEOPLE, STEPS = 4, 60
 
 
 @pytest.fixture
-def small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_limits(set_limit: SetLimit) -> None:
     """Bounds that a short history meets."""
     for name, value in {"CHANGES_BEHIND": 3, "PRIVATE_BYTES": 4000, "PRIVATE_BYTES_OF_ONE": 2500,
                         "CHAIN_BYTES": 3000, "ROOM_MEMBERS": 3}.items():  # fmt: skip
-        monkeypatch.setattr(limits, name, value)
-    script.cache_clear()
-    yield
-    script.cache_clear()
+        set_limit(name, value)
 
 
 class Person:
@@ -396,7 +399,7 @@ GONE = _Gone()
 @pytest.mark.soak
 def test_histories(make_node: MakeNode, small_limits: None) -> None:
     did: Counter[str] = Counter()
-    for number in range(SOAK or 12):
+    for number in range(SOAK or 6):
         nodes = [make_node(epoch="e0"), make_node()]
         history = History(nodes, SEED + number)
         try:

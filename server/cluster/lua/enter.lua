@@ -14,12 +14,18 @@ local inside = is_there and s[5] and call('HGET', R .. 'members', s[5])
 local function entered(word, id, joined)
   return {word, id, joined, described(R, ROSTER)}
 end
-if inside and s[6] == REF then return entered('OK', s[5], string.match(inside, '^%d+')) end
+if inside and s[6] == REF then -- the same once more, or what was broken off
+  if tonumber(REF) > tonumber(s[3]) then
+    if s[7] and LEAVE ~= K then leave_room(S, NODE, LEAVE, s[7]) end
+    answered(s, 'OK', REF, 0, accepted(REF))
+  end
+  return entered('OK', s[5], string.match(inside, '^%d+'))
+end
 if REF ~= '0' and tonumber(REF) <= tonumber(s[3]) then return again(REF) end
 if LEAVE ~= '' and not s[7] then return answered(s, 'GONE', REF, 0, refused(REF, 'gone')) end
 if inside then
-  if REF ~= '0' then answered(s, 'IN', REF, 0, accepted(REF)) end
   if LEAVE ~= '' and LEAVE ~= K then leave_room(S, NODE, LEAVE, s[7]) end
+  if REF ~= '0' then answered(s, 'IN', REF, 0, accepted(REF)) end
   return entered('IN', s[5], string.match(inside, '^%d+'))
 end
 local places = LEAVE ~= '' and -1 or 0
@@ -40,13 +46,13 @@ if not is_there then
 end
 local seq = digits(call('HGET', R .. 'state', 'seq') + 1)
 call('HSET', S, 'r:' .. K, id, 'f:' .. K, REF, 'p:' .. K, '0:0')
-call('HSET', R .. 'members', id, seq .. ':' .. FP .. ':' .. NICK)
-call('HSET', R .. 'bundles', id, BUNDLE)
 count(R, NODE)
 change(R, K, 67 + #seq + #id + #NICK + #BUNDLE, 'k', 'j', 's', id, 'f', FP, 'n', NICK, 'b', BUNDLE)
+call('HSET', R .. 'bundles', id, BUNDLE)
+call('HSET', R .. 'members', id, seq .. ':' .. FP .. ':' .. NICK)
 if not is_there then
   for _, what in ipairs({'state', 'log', 'members', 'bundles', 'nodes', 'changes'}) do keep(R .. what) end
 end
-if REF ~= '0' then answered(s, 'OK', REF, 0, accepted(REF)) end
 if LEAVE ~= '' then leave_room(S, NODE, LEAVE, s[7]) end
+if REF ~= '0' then answered(s, 'OK', REF, 0, accepted(REF)) end
 return entered('OK', id, seq)

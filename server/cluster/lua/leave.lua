@@ -6,6 +6,5 @@ local s = held('r:' .. K)
 if not s then return {'FENCED'} end
 if tonumber(REF) <= tonumber(s[3]) then return again(REF) end
 if not s[5] then return answered(s, 'GONE', REF, 0, refused(REF, 'gone')) end
-local reply = answered(s, 'OK', REF, 0, accepted(REF))
 leave_room(S, NODE, K, s[5])
-return reply
+return answered(s, 'OK', REF, 0, accepted(REF))

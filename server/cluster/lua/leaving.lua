@@ -9,6 +9,8 @@ local function drop_room(R, room)
     R .. 'changes', R .. 'marks')
   call('ZREM', D .. 'rooms', room)
 end
+-- Leave out a number of the log: all nodes begin anew in that room when the next entry comes.
+local function begin_anew(R) call('HINCRBY', R .. 'state', 'seq', 1) end
 -- Take a session (its key, its node) out of a room in which it is `id`.
 local function leave_room(session, node, room, id)
   local R = D .. 'room:' .. room .. ':'
@@ -22,6 +24,9 @@ local function leave_room(session, node, room, id)
     else
       change(R, room, 28 + #id, 'k', 'l', 's', id)
     end
+  else -- a script was broken off, and who knows what the nodes have heard
+    begin_anew(R)
+    change(R, room, 28 + #id, 'k', 'l', 's', id)
   end
   call('DEL', R .. 'p:' .. id, R .. 'q:' .. id, R .. 'w:' .. id)
   call('HDEL', session, 'r:' .. room, 'f:' .. room, 'p:' .. room)

@@ -26,12 +26,12 @@ if taken then return taken end
 local n = next_n()
 take_looks(looks, FP)
 if TOKEN ~= '' then call('SADD', D .. 'token-of:' .. TOKEN, FP) end
+call('DEL', key .. ':answers')
+call('HSET', key, 'n', n, 'node', NODE, 'once', ONCE, 'nick', NICK, 'looks', table.concat(looks, '\n'),
+  'token', TOKEN, 'pinned', PINNED, 'group', GROUP, 'sign', SIGN, 'taken', '0', 'lost', '')
 call('SADD', D .. 'sessions', FP)
 call('SADD', D .. 'of:' .. NODE, FP)
 keep(D .. 'sessions')
 keep(D .. 'of:' .. NODE)
-call('DEL', key .. ':answers')
-call('HSET', key, 'n', n, 'node', NODE, 'once', ONCE, 'nick', NICK, 'looks', table.concat(looks, '\n'),
-  'token', TOKEN, 'pinned', PINNED, 'group', GROUP, 'sign', SIGN, 'taken', '0', 'lost', '')
 keep_session(FP, {looks = table.concat(looks, '\n'), token = TOKEN}, {})
 return {'OK', n}

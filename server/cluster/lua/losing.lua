@@ -1,9 +1,9 @@
 -- A session's connection is gone: it is no node's, and its grace begins.
 local function lose(fingerprint, found, rooms)
   local key = D .. 'fp:' .. fingerprint
-  call('HSET', key, 'n', next_n(), 'node', '', 'lost', digits(NOW))
   call('ZADD', D .. 'lost', NOW, fingerprint)
   keep(D .. 'lost')
+  call('HSET', key, 'n', next_n(), 'node', '', 'lost', digits(NOW))
   call('SREM', D .. 'of:' .. found.node, fingerprint)
   for i = 1, #rooms do
     local R = D .. 'room:' .. rooms[i] .. ':'

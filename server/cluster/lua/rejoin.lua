@@ -24,7 +24,6 @@ end
 call('XTRIM', R .. 'p:' .. id, 'MAXLEN', 0)
 call('HSET', Q, 'missed', missed)
 keep(Q)
-local seq = digits(call('HGET', R .. 'state', 'seq') + 1)
+local seq = digits(change(R, K, 32 + #id, 'k', 'r', 's', id))
 call('HSET', R .. 'members', id, seq .. rest)
-change(R, K, 32 + #id, 'k', 'r', 's', id)
 return {'OK', seq, missed}

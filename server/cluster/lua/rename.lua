@@ -17,23 +17,23 @@ end
 local taken = taken_looks(looks, FP)
 if taken then return taken end
 local found, rooms = session_of(S)
-call('HSET', S, 'taken', REF, 'nick', NICK, 'looks', table.concat(looks, '\n'))
 take_looks(looks, FP)
-for look in string.gmatch(found.looks, '[^\n]+') do
-  if not is_new[look] and call('GET', D .. 'look:' .. look) == FP then
-    call('DEL', D .. 'look:' .. look)
-  end
-end
 local number
 for i = 1, #rooms do
   local R, id = D .. 'room:' .. rooms[i] .. ':', found['r:' .. rooms[i]]
   local member = call('HGET', R .. 'members', id)
   if member then
-    call('HSET', R .. 'members', id, string.match(member, '^%d+:%x+:') .. WRITTEN)
     local seq = change(R, rooms[i], 39 + #id + #WRITTEN, 'k', 'n', 's', id, 'n', WRITTEN)
+    call('HSET', R .. 'members', id, string.match(member, '^%d+:%x+:') .. WRITTEN)
     if rooms[i] == K then number = seq end
   end
 end
+for look in string.gmatch(found.looks, '[^\n]+') do
+  if not is_new[look] and call('GET', D .. 'look:' .. look) == FP then
+    call('DEL', D .. 'look:' .. look)
+  end
+end
 local encoded = accepted(REF, digits(number))
+call('HSET', S, 'taken', REF, 'nick', NICK, 'looks', table.concat(looks, '\n'))
 keep_answer(s, REF, encoded)
 return {'OK', number, encoded}

@@ -7,6 +7,7 @@ local KEEP = ARGV[5]
 local function renewed(room, number)
   local R = D .. 'room:' .. room .. ':'
   local state = call('HMGET', R .. 'state', 'number', 'seq', 'mseq', 'bytes')
+  if not state[1] then drop_room(R, room) end
   if state[1] ~= number then return false end
   local members, counts, ghosts = call('HGETALL', R .. 'members'), {}, {}
   for i = 1, #members, 2 do
@@ -29,7 +30,7 @@ local function renewed(room, number)
     end
   end
   if not members[1] then drop_room(R, room) end
-  if ghosts[1] then call('HINCRBY', R .. 'state', 'seq', 1) end
+  if ghosts[1] then begin_anew(R) end
   for i = 1, #ghosts do leave_room(D .. 'fp:', '', room, ghosts[i]) end
   if call('EXISTS', R .. 'state') == 0 then return false end
   if not ghosts[1] and state[2] ~= state[3] then set_mark(R, state[2], state[4], UNTIL) end
