@@ -19,8 +19,9 @@ the link's lock.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
@@ -90,16 +91,27 @@ def token_name(sid: bytes, token_id: str) -> bytes:
 
 def ticket_name(sid: bytes, ticket: bytes) -> bytes:
     """How ``hello`` shows a ticket: as a hash, too, so that two of them cannot be linked."""
-    return ticket_namer(sid)(ticket)
+    return hashlib.sha256(_before_ticket(sid) + ticket).digest()
 
 
-def ticket_namer(sid: bytes) -> Callable[[bytes], bytes]:
-    """``ticket_name`` for this handshake, which is asked of thousands of tickets: a third of its
-    work is left."""
-    size = limits.NONCE_BYTES
-    before = labelled("cmdchat ticket name 1", sid, bytes(size))[:-size]
-    sha256 = hashlib.sha256
-    return lambda ticket: sha256(before + ticket).digest()
+def shown_ticket(sid: bytes, name: bytes, tickets: Iterable[bytes]) -> bytes | None:
+    """The one of these that ``name`` stands for in the handshake ``sid``.
+
+    Looks at every one, and compares each: how long it takes tells nothing.  There are thousands,
+    so no more is done for each than has to be.
+    """
+    before, sha256, is_same = _before_ticket(sid), hashlib.sha256, hmac.compare_digest
+    found = None
+    for ticket in tickets:
+        if is_same(sha256(before + ticket).digest(), name):
+            found = ticket
+    return found
+
+
+def _before_ticket(sid: bytes) -> bytes:
+    """What is hashed before a ticket."""
+    any_ticket = bytes(limits.NONCE_BYTES)
+    return labelled("cmdchat ticket name 1", sid, any_ticket)[: -len(any_ticket)]
 
 
 def _wrap_info(hello: str) -> bytes:

@@ -107,6 +107,11 @@ def is_loopback(address: str) -> bool:
     return parsed is not None and parsed.is_loopback
 
 
+def is_own_machine(group: str) -> bool:
+    """Whether whoever is counted there comes from this machine: somebody here, or a proxy."""
+    return is_loopback(group) or group == _LOOPBACK_6
+
+
 def _bare(text: str) -> str:
     """An address without what some proxies put around it: a port, brackets."""
     text = text.strip()
@@ -114,3 +119,6 @@ def _bare(text: str) -> str:
         return text[1:].partition("]")[0]
     host, _colon, port = text.partition(":")
     return host if port.isdecimal() and "." in host else text
+
+
+_LOOPBACK_6 = address_group("::1")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from i18n import N_, _, plural
 from protocol import frames, limits
 from protocol.names import nick_key
 from server.auth import Token
+from server.client_address import is_own_machine
 from server.services import Services
 from server.sessions import ServerSession
 
@@ -29,6 +31,18 @@ class AdminCommand:
     help: str
     needs: bool
     run: Callable[[AdminConsole, str], None]
+
+
+class Presence(NamedTuple):
+    """One who is here: nickname, rooms, the token that it came with, if any, and who it is."""
+
+    nick: str
+    rooms: tuple[str, ...]
+    token_id: str
+    is_lost: bool
+    group: str
+    sign: bytes
+    fingerprint: bytes
 
 
 class AdminConsole:
@@ -61,12 +75,15 @@ class AdminConsole:
 
     def who(self, _rest: str) -> None:
         """List who is here, and where."""
-        present = sorted(self._services.sessions.live(), key=lambda session: nick_key(session.nick))
-        self._tell("\n".join(map(_described, present)) or _("Nobody is here."))
+        present, more = self._present()
+        lines = [_described(each) for each in sorted(present, key=lambda it: nick_key(it.nick))]
+        if more:
+            lines.append(plural("and {count} more", "and {count} more", more).format(count=more))
+        self._tell("\n".join(lines) or _("Nobody is here."))
 
     def rooms(self, _rest: str) -> None:
         """List the rooms and how many are in each."""
-        lines = [f"{line.room}  {line.count}" for line in self._services.rooms.listing()]
+        lines = [f"{room}  {count}" for room, count in self._rooms()]
         self._tell("\n".join(lines) or _("There are no rooms."))
 
     def tokens(self, _rest: str) -> None:
@@ -96,18 +113,16 @@ class AdminConsole:
             most = MINUTES_MOST
             self._tell(_("A kick lasts 1 to {most} minutes.").format(most=most))
             return
-        present = self._services.sessions.live()
-        meant = [each for each in present if nick_key(each.nick) == nick_key(nick)]
-        if not meant:
+        meant = self._find(nick)
+        if meant is None:
             self._tell(_("Nobody here has that nickname: who lists them."))
             return
-        self._kick(meant[0], [each for each in present if each is not meant[0]], int(minutes))
+        self._kick(meant, int(minutes))
 
-    def _kick(self, session: ServerSession, others: list[ServerSession], minutes: int) -> None:
-        self._services.bans.add(session.bundle.sign, minutes * 60.0)
-        alone = not any(other.group == session.group for other in others)
-        if alone and not session.is_local:
-            self._services.bans.add(session.group, minutes * 60.0)
+    def _kick(self, meant: Presence, minutes: int) -> None:
+        self._services.bans.add(meant.sign, minutes * 60.0)
+        if not is_own_machine(meant.group) and self._is_alone(meant):
+            self._services.bans.add(meant.group, minutes * 60.0)
             text = plural(
                 "{nick} is out for {count} minute, and so is that address.",
                 "{nick} is out for {count} minutes, and so is that address.",
@@ -119,22 +134,63 @@ class AdminConsole:
                 "{nick} is out for {count} minutes, but not the address, which others share.",
                 minutes,
             )
-        self._services.sessions.end(session, reason="kicked")
-        self._tell(text.format(nick=session.nick, count=minutes))
+        self._throw_out(meant)
+        self._tell(text.format(nick=meant.nick, count=minutes))
 
     def say(self, rest: str) -> None:
         """Say something to everybody who is connected."""
         text = rest[: limits.ANNOUNCEMENT_CHARS]
-        encoded = frames.Announcement(text).encode()
+        count = self._announce(frames.Announcement(text).encode())
+        told = plural("{count} member was told.", "{count} members were told.", count)
+        self._tell(told.format(count=count))
+
+    # What is there
+
+    def _present(self) -> tuple[list[Presence], int]:
+        """Who is to be listed, and how many there are besides."""
+        return [_present(session) for session in self._services.sessions.live()], 0
+
+    def _rooms(self) -> list[tuple[str, int]]:
+        return [(line.room, line.count) for line in self._services.rooms.listing()]
+
+    def _find(self, nick: str) -> Presence | None:
+        """Who has this nickname."""
+        present, _more = self._present()
+        return next((each for each in present if nick_key(each.nick) == nick_key(nick)), None)
+
+    def _is_alone(self, meant: Presence) -> bool:
+        """Whether nobody else comes from that address, as far as is known."""
+        present, more = self._present()
+        here = [each for each in present if each.group == meant.group]
+        return not more and all(each.fingerprint == meant.fingerprint for each in here)
+
+    def _throw_out(self, meant: Presence) -> None:
+        session = self._services.sessions.find(meant.fingerprint)
+        if session is not None:
+            self._services.sessions.end(session, reason="kicked")
+
+    def _announce(self, frame: bytes) -> int:
+        """Give it to everybody who is connected; how many those are."""
         count = 0
         for session in self._services.sessions.live():
             queue = session.queue
             if queue is not None:
-                queue.reply(encoded)
+                queue.reply(frame)
                 queue.deliver()
                 count += 1
-        told = plural("{count} member was told.", "{count} members were told.", count)
-        self._tell(told.format(count=count))
+        return count
+
+
+def _present(session: ServerSession) -> Presence:
+    return Presence(
+        session.nick,
+        tuple(room.name for room in session.rooms()),
+        session.token_id or "",
+        session.lost_at is not None,
+        session.group,
+        session.bundle.sign,
+        session.bundle.fingerprint,
+    )
 
 
 def _whose(token: Token) -> str:
@@ -143,11 +199,11 @@ def _whose(token: Token) -> str:
     return _("(invited by {nick})").format(nick=token.inviter.nick)
 
 
-def _described(session: ServerSession) -> str:
-    rooms = ", ".join(room.name for room in session.rooms()) or "-"
-    came = _("token {id}").format(id=session.token_id) if session.token_id else _("password")
-    state = "" if session.lost_at is None else "  " + _("connection lost")
-    return f"{session.nick}  {rooms}  {came}{state}"
+def _described(present: Presence) -> str:
+    rooms = ", ".join(present.rooms) or "-"
+    came = _("token {id}").format(id=present.token_id) if present.token_id else _("password")
+    state = "  " + _("connection lost") if present.is_lost else ""
+    return f"{present.nick}  {rooms}  {came}{state}"
 
 
 COMMANDS = (

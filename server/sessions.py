@@ -18,13 +18,11 @@ from protocol.keys import Bundle
 from protocol.names import nick_looks, resembled
 from server import limits
 from server.broadcast import Receiver, SendQueue
-from server.client_address import address_group, is_loopback
+from server.client_address import is_own_machine
 from server.member import Member
 from server.rooms import Room, Rooms, Snapshot
 from server.tickets import Tickets
 from transport.token_bucket import TokenBucket
-
-_LOOPBACK_6 = address_group("::1")
 
 
 def _no_connection(_: str) -> None:
@@ -59,7 +57,7 @@ class ServerSession:
     @property
     def is_local(self) -> bool:
         """Whether it comes from the server's own machine: somebody there, or a proxy."""
-        return is_loopback(self.group) or self.group == _LOOPBACK_6
+        return is_own_machine(self.group)
 
     def deliver(self, at: int) -> None:
         """Send what there is in the room ``at``, if there is a connection.  Never blocks."""

@@ -6,7 +6,6 @@ this server has let it in a moment ago; the password or token is proven all the 
 
 from __future__ import annotations
 
-import hmac
 import secrets
 import threading
 from collections import OrderedDict
@@ -59,17 +58,17 @@ class Tickets:
         ticket, and compares each: how long it takes tells nothing.
         """
         with self._lock:
-            all_of_them = list(self._tickets.items())
-        named, found = link.ticket_namer(sid), None
-        for fingerprint, ticket in all_of_them:
-            if hmac.compare_digest(named(ticket.value), name):
-                found = fingerprint, ticket
-        return found[0] if found is not None and self._use(*found) else None
+            owners = {ticket.value: who for who, ticket in self._tickets.items()}
+        found = link.shown_ticket(sid, name, owners)
+        if found is None or not self._use(owners[found], found):
+            return None
+        return owners[found]
 
-    def _use(self, fingerprint: bytes, ticket: Ticket) -> bool:
+    def _use(self, fingerprint: bytes, value: bytes) -> bool:
         """Of two who come with it at once, one has it."""
         with self._lock:
-            if self._tickets.get(fingerprint) is not ticket:
+            ticket = self._tickets.get(fingerprint)
+            if ticket is None or ticket.value != value:
                 return False
             self._drop_locked(fingerprint)
         return True

@@ -325,13 +325,13 @@ def test_without_an_engine_nothing_is_promised(
     own_engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be decided is refused, and nobody is said to be unknown."""
-    monkeypatch.setattr(limits, "ENGINE_SECONDS", 0.05)
-    monkeypatch.setattr(limits, "ENGINE_UNKNOWN_SECONDS", 0.05)
     with nodes(own_engine, backend_settings(own_engine)) as start:
         node = start()
         token_id, ticket = minted(node, binds=True), node.tickets.issue(ANN, "a")
         node.tables.look()
         own_engine.kill()
+        monkeypatch.setattr(limits, "ENGINE_SECONDS", 0.05)
+        monkeypatch.setattr(limits, "ENGINE_UNKNOWN_SECONDS", 0.05)
         jobs: list[Callable[[], object]] = [
             partial(node.tokens.mint, "bob", 60),
             partial(found, node, token_id),

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocol import frames
+from protocol.errors import ChatError, OutcomeUnknown, Unavailable
 from server import limits
 from server.app import ChatServer
 from server.auth import Password, Tokens
@@ -348,6 +349,26 @@ def test_the_tables_bound(server: ChatServer) -> None:
     server._services.tokens._most = 2
     assert [mint(server).status for _ in range(3)] == [200, 200, 503]
     assert mint(server).code == "server_full"
+
+
+@pytest.mark.parametrize("error", [Unavailable(retry_after=4.2), OutcomeUnknown()])
+def test_what_several_servers_share_is_away(
+    server: ChatServer, error: ChatError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not said that there is no token, or that the server is broken."""
+
+    def fail(*_any: Any) -> None:
+        raise error
+
+    for method in ("mint", "revoke", "remaining"):
+        monkeypatch.setattr(server._services.tokens, method, fail)
+    for answer in (
+        mint(server),
+        ask(server.port, form("/list_tokens", {"admin_password": PASSWORD})),
+        ask(server.port, form("/revoke_token", {"admin_password": PASSWORD, "token": "x"})),
+    ):
+        assert (answer.status, answer.code) == (503, "unavailable")
+        assert answer.headers["Retry-After"] == ("5" if isinstance(error, Unavailable) else "1")
 
 
 # In clear from elsewhere

@@ -292,7 +292,7 @@ def do_ticket_name(vector: Vector) -> str:
     sid, ticket = vector.raw("sid"), vector.raw("ticket")
     expected = sha256("cmdchat ticket name 1", sid, ticket)
     assert link.ticket_name(sid, ticket) == vector.raw("result") == expected
-    assert link.ticket_namer(sid)(ticket) == expected
+    assert link.shown_ticket(sid, expected, [bytes(16), ticket]) == ticket
     return "ok"
 
 

@@ -32,8 +32,8 @@ ENGINE_PAUSE_MOST = 1.0
 ENGINE_LOGIN_PAUSE = 30.0
 ENGINE_STOP_SECONDS = 2.0
 
-# Tickets in all: with as many as four full servers have, a `hello` that shows one costs 5 ms of
-# hashes, and 12 ms with 40,000. Whoever has lost one waits like a stranger, no more.
+# Tickets in all, as many as four full servers have: a `hello` that shows one costs 8 ms of hashes
+# then (with 40,000 it would be 23). Whoever has lost one waits like a stranger, no more.
 TICKETS = 4 * CONNECTIONS
 TICKETS_OF_ADDRESS = 4 * CONNECTIONS_OF_ADDRESS
 # How often a change of a table is decided again, because another server's came in between.

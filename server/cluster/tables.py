@@ -289,12 +289,13 @@ class ClusterTickets(Tickets):
     def forget(self, fingerprint: bytes) -> None:
         """The script that ends a session forgets its ticket."""
 
-    def _use(self, fingerprint: bytes, ticket: Ticket) -> bool:
-        value = self.table.value(fingerprint.hex())
-        if _ticket_read(value) != ticket:
+    def _use(self, fingerprint: bytes, value: bytes) -> bool:
+        written = self.table.value(fingerprint.hex())
+        ticket = _ticket_read(written)
+        if ticket is None or ticket.value != value:
             return False
         try:
-            return self.table.change(fingerprint.hex(), "", expect=value)
+            return self.table.change(fingerprint.hex(), "", expect=written)
         except (Unavailable, OutcomeUnknown, ServerFull):
             return False  # and so it waits like a stranger
 
