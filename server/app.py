@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from protocol.errors import ChatError
 from protocol.safe_text import visible
@@ -33,7 +33,8 @@ from server.console import AdminConsole
 from server.handshake import ServerHandshake
 from server.http import Handler, HttpFace, no_place
 from server.listener import Listener
-from server.services import Services
+from server.requests import Requests
+from server.services import CannotOpen, Services
 from server.signals import Signals
 from settings import BackendSettings, ServerSettings
 from settings.exit_status import ExitStatus
@@ -48,6 +49,25 @@ from transport.stream import SEND_BYTES, Stream
 from transport.websocket import WebSocket
 
 
+class _Parts(NamedTuple):
+    """What differs where servers share an engine."""
+
+    services: type[Services]
+    handshake: type[ServerHandshake]
+    requests: type[Requests]
+
+
+def _parts(settings: ServerSettings) -> _Parts:
+    if settings.backend is None:
+        return _Parts(Services, ServerHandshake, Requests)
+    # Not before: who has no engine needs no client for one.
+    from server.cluster.handshake import ClusterHandshake
+    from server.cluster.requests import ClusterRequests
+    from server.cluster.services import ClusterServices
+
+    return _Parts(ClusterServices, ClusterHandshake, ClusterRequests)
+
+
 class FormsCannotListen(CannotListen):
     """As CannotListen, of the address that the forms have of their own."""
 
@@ -55,7 +75,7 @@ class FormsCannotListen(CannotListen):
 class ChatServer:
     """One server.  ``start`` and ``stop``; everything in between happens in its threads.
 
-    Raises CannotListen or CertificateUnusable when it is made.
+    Raises CannotListen, CertificateUnusable or CannotOpen when it is made.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -70,7 +90,8 @@ class ChatServer:
         self._connections: set[ServerConnection] = set()
         # In clear where TLS is expected, the refusal would pass for another kind of server.
         self._refusal = no_place() if self._tls is None else b""
-        self._services = Services(settings)
+        self._parts = _parts(settings)
+        self._services = self._parts.services(settings)
         self._face = self._make_face(settings)
         self._listener = self._listen(settings.host, settings.port, self._face)
         self._listeners = [self._listener]
@@ -82,6 +103,12 @@ class ChatServer:
             except CannotListen as error:
                 self._listener.close()
                 raise FormsCannotListen(error.reason) from None
+        try:
+            self._services.open(self._cut_all, _complain)
+        except BaseException:
+            for listener in self._listeners:
+                listener.close()
+            raise
 
     def _make_face(self, settings: ServerSettings) -> HttpFace:
         return HttpFace(
@@ -118,14 +145,14 @@ class ChatServer:
 
     def start(self) -> None:
         """Start serving; returns at once."""
-        self._services.broadcaster.start()
-        self._services.expiry.start()
+        self._services.start()
         for listener in self._listeners:
             listener.start()
 
     def stop(self) -> None:
         """Accept nobody, tell everyone, close politely, then cut: within STOP_SECONDS or so."""
         self._stopping = True
+        self._services.stopping()
         for listener in self._listeners:
             listener.stop()
         connections = self._all_connections()
@@ -146,8 +173,7 @@ class ChatServer:
             for connection in self._all_connections():
                 connection.stream.abort()
             connected.wait_empty(limits.STOP_SECONDS - limits.STOP_POLITE_SECONDS)
-        self._services.broadcaster.stop()
-        self._services.expiry.stop()
+        self._services.stop()
 
     def console(self, tell: Callable[[str], None]) -> AdminConsole:
         """What takes the lines that are typed into the server's terminal."""
@@ -178,7 +204,7 @@ class ChatServer:
             sock.close()
             connected.release(permit)
             return None
-        connection = ServerConnection(self._services, stream, permit)
+        connection = ServerConnection(self._services, stream, permit, self._parts.requests)
         with self._lock:
             self._connections.add(connection)
         try:
@@ -227,7 +253,7 @@ class ChatServer:
         def chat(websocket: WebSocket) -> None:
             connection.upgrade(websocket)
             if not self._stopping:
-                ServerHandshake(self._services, connection).run()
+                self._parts.handshake(self._services, connection).run()
 
         # A peer that went, or that does not speak TLS, is nobody's business but its own.
         with contextlib.suppress(ChatError, OSError):
@@ -247,6 +273,11 @@ class ChatServer:
             stream.send(self._refusal)
             stream.drain(time.monotonic() + limits.LINGER_SECONDS)
 
+    def _cut_all(self) -> None:
+        """End all connections, without a word."""
+        for connection in self._all_connections():
+            connection.stream.abort()
+
     def _all_connections(self) -> list[ServerConnection]:
         with self._lock:
             return list(self._connections)
@@ -264,6 +295,8 @@ def run(settings: ServerSettings) -> int:
         return _fail(cannot_listen(error.reason, settings))
     except CertificateUnusable as error:
         return _fail(certificate_unusable(error.reason, error.path))
+    except CannotOpen as error:
+        return _fail(error.sentence)
     # Each thread that waits for the interpreter wakes up this often; with a thousand of them busy,
     # at Python's own 5 ms, that was nearly all that was done (docs/PERFORMANCE.md).
     sys.setswitchinterval(limits.SWITCH_SECONDS)

@@ -11,6 +11,7 @@ take.
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -55,8 +56,15 @@ class ServerConnection:
     link: ServerLink
     queue: SendQueue
 
-    def __init__(self, services: Services, stream: Stream, permit: Permit) -> None:
+    def __init__(
+        self,
+        services: Services,
+        stream: Stream,
+        permit: Permit,
+        requests: type[Requests] = Requests,
+    ) -> None:
         self._services, self.stream, self.permit = services, stream, permit
+        self._requests = requests
         self.upgraded = False
         self.session: ServerSession | None = None  # once it is in
         self.proven = False  # whether this client has been let in
@@ -167,7 +175,7 @@ class ServerConnection:
         try:
             self._serve(session)
         except Goodbye:
-            over = True
+            over = not self._services.sessions.outlives(self._reason)
             if self._reason is None:
                 self._leave(session)  # by itself: the others need not wait for a polite end
             self.say_goodbye(1000)
@@ -185,6 +193,7 @@ class ServerConnection:
                 self._leave(session)
             elif self._services.sessions.lose(session, self.queue):
                 self._services.expiry.schedule(self._services.policy.heartbeat_timeout)
+            self._services.sessions.forget(session)
             self.end()
 
     def _refuse(self, error: ChatError) -> None:
@@ -205,7 +214,7 @@ class ServerConnection:
 
     def _serve(self, session: ServerSession) -> None:
         policy, clock = self._services.policy, self._services.clock
-        requests = Requests(self._services, session, self.queue, self.slots_to_change)
+        requests = self._requests(self._services, session, self.queue, self.slots_to_change)
         bucket = session.bucket
         assert bucket is not None  # it has been attached
         self._heard = clock()
@@ -218,12 +227,17 @@ class ServerConnection:
             if self.websocket.backlog and not self._flush():
                 continue
             if self._reading_stopped:
+                requests.settle()
                 self.idle.set()
                 self.closing.wait(limits.STOP_POLITE_SECONDS)
             if self._reason is not None:
                 self._say_why(session, self._reason)
-            self._rest(bucket, beat)
-            record = self._next_record(min(beat, self._silent_at()))
+            self._rest(requests, bucket, beat)
+            record = None
+            if requests.is_full:
+                self._heard = clock()  # nobody listens
+            else:
+                record = self._next_record(min(beat, self._silent_at()))
             if record is not None:
                 self._receive(requests, record)
                 # Only now: while a frame waits, or has to be paid for, nobody listens.
@@ -250,13 +264,16 @@ class ServerConnection:
         self.queue.deliver()
         return not self.queue.has_replies
 
-    def _rest(self, bucket: TokenBucket, until: float) -> None:
-        """Read nothing of a client that has cost more than its share, but go on sending to it."""
-        pause = bucket.wait()
-        if not pause:
+    def _rest(self, requests: Requests, bucket: TokenBucket, until: float) -> None:
+        """Read nothing of a client that has cost more than its share, but go on sending to it.
+
+        Nor of one that has too many requests under way.
+        """
+        if not requests.is_full and not bucket.wait():
             return
         self.bell.clear()
         if self._reason is None and not self._reading_stopped:
+            pause = math.inf if requests.is_full else bucket.wait()
             self.bell.wait(min(pause, max(0.0, until - self._services.clock())))
 
     def _next_record(self, until: float) -> str | bytes | None:

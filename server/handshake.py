@@ -94,7 +94,9 @@ class ServerHandshake:
 
     def _said_hello(self, text: str | bytes) -> bytes:
         """What the client is to prove: the secret of CPace."""
-        hello = self._link.receive_hello(text)
+        return self._prs_for(self._link.receive_hello(text))
+
+    def _prs_for(self, hello: frames.Hello) -> bytes:
         if hello.proof == TOKEN and hello.token is not None:
             self._token = self._services.tokens.find(self._link.sid, hello.token)
             return self._token.prs if self._token is not None else random_prs()
@@ -252,7 +254,7 @@ class ServerHandshake:
             if member is None:
                 replies.append(refusal(Gone(), room=room))
             elif member.id not in lost:
-                replies.append(_resumed(member, seq or 0))
+                replies.append(resumed(member, seq or 0))
             else:
                 replies += entered(member.room.begin_anew(member, seq, number), member.ref)
                 self._services.broadcaster.mark(member.room)
@@ -261,7 +263,7 @@ class ServerHandshake:
 
     def _join_anew(self, confirm: frames.Confirm) -> ServerSession:
         nick = self._granted_nick(confirm.nick)
-        _require_rooms(confirm.stays)
+        require_rooms(confirm.stays)
         session = ServerSession(nick, confirm.bundle, self._token_id)
         session.is_pinned = self._token is not None and self._token.nick is not None
         session.group = self._group
@@ -386,7 +388,7 @@ class ServerHandshake:
         self._websocket.charge_to(session.bucket)
 
 
-def _require_rooms(stays: Sequence[frames.Stay]) -> None:
+def require_rooms(stays: Sequence[frames.Stay]) -> None:
     """Raises BadRoom if not one of them can be the name of a room."""
     for stay in stays:
         with contextlib.suppress(BadRoom):
@@ -419,7 +421,8 @@ def _match(session: ServerSession, stays: Sequence[frames.Stay]) -> list[_Return
     return [*found, *(_Return("", member, None, 0) for member in places.values())]
 
 
-def _resumed(member: Member[Receiver], seq: int) -> bytes:
+def resumed(member: Member[Receiver], seq: int) -> bytes:
+    """``entered`` for one who goes on in its place after ``seq``."""
     room = member.room
     frame = frames.Entered(room.number, room.name, room.log_id, member.id, seq, 0, True, 0)
     return frame.encode()

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from protocol import frames, wire_json
 from protocol import limits as protocol_limits
@@ -56,7 +56,11 @@ class Requests:
     """The frames of one connection of ``session``, which are sent to by ``queue``.
 
     For the connection's own thread.  Handlers run with ``session.lock`` held and return the answer.
+    ``is_full``: so many requests are under way that nothing more may be read.
     """
+
+    is_full = False
+    handlers: ClassVar[dict[type[frames.Frame], Handler]]
 
     def __init__(
         self, services: Services, session: ServerSession, queue: SendQueue, slots: Slots
@@ -73,6 +77,9 @@ class Requests:
     def refused_too_often(self) -> bool:
         """Whether the connection has to end."""
         return self._strikes >= protocol_limits.STRIKES
+
+    def settle(self) -> None:
+        """Nothing more will come: wait a moment for what is under way."""
 
     def strike(self, error: RemoteError) -> None:
         """Refuse what nobody may send."""
@@ -130,7 +137,7 @@ class Requests:
         return self._slots(rooms)
 
     def _handle(self, frame: frames.Frame) -> bytes | None:
-        handler = HANDLERS[type(frame)]
+        handler = self.handlers[type(frame)]
         if isinstance(frame, frames.Request):
             return self._answer(frame, handler)
         return handler(self, frame)
@@ -348,6 +355,7 @@ HANDLERS: dict[type[frames.Frame], Handler] = {
     frames.Seen: Requests._on_seen,
     frames.Bye: Requests._on_bye,
 }
+Requests.handlers = HANDLERS
 
 
 def refusal(error: ChatError, ref: int | None = None, room: str | None = None) -> bytes:

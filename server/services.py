@@ -49,8 +49,24 @@ class Policy:
         return TokenBucket(rate, max(limits.WORK_BURST, rate))
 
 
+class CannotOpen(Exception):
+    """What this server needs is not there, or not as it has to be; ``sentence`` says what to do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__()
+        self.sentence = sentence
+
+
 class Services:
-    """Made once a server; its threads are not started yet."""
+    """Made once a server; its threads are not started yet.
+
+    ``sessions``, ``rooms``, ``tokens`` and ``bans`` are others where servers share an engine.
+    """
+
+    tokens: Tokens
+    bans: Bans
+    rooms: Rooms[Receiver]
+    sessions: Sessions
 
     def __init__(self, settings: ServerSettings) -> None:
         most, window = settings.max_messages_per_window, settings.rate_limit_window
@@ -65,12 +81,11 @@ class Services:
         )
         self.clock: Callable[[], float] = time.monotonic
         self.connection_limits, self.accept_slot = ConnectionLimits(), AcceptSlot()
-        self.password, self.tokens, self.bans = Password(settings.password), Tokens(), Bans()
+        self.password = Password(settings.password)
         self.throttle = LoginThrottle()
         self.form_throttle = FormThrottle(TokenBuckets(GUESSES), TokenBuckets(GUESSES))
-        self.rooms: Rooms[Receiver] = Rooms()
         self.broadcaster = Broadcaster()
-        self.sessions = Sessions(self.rooms, self.broadcaster.mark, settings.heartbeat_timeout)
+        self._make_shared(settings)
         self.posts, self.commands = MemberRateLimiter(most, window), MemberRateLimiter(most, window)
         self.joins = FairRateLimiter(limits.JOINS_OF_ADDRESS, limits.JOINS_SECONDS)
         self.refusals = RateLimiter(limits.REFUSALS, limits.REFUSALS_SECONDS)
@@ -86,6 +101,32 @@ class Services:
             self.takeovers,
         )
         self.expiry = ExpiryThread([self._end_tokens, *(each.sweep for each in swept)])
+
+    def _make_shared(self, settings: ServerSettings) -> None:
+        """What several servers that are one chat have in common."""
+        self.tokens, self.bans = Tokens(), Bans()
+        self.rooms = Rooms()
+        self.sessions = Sessions(self.rooms, self.broadcaster.mark, settings.heartbeat_timeout)
+
+    def open(self, cut_all: Callable[[], None], complain: Callable[[str], None]) -> None:
+        """Before anybody is let in.
+
+        ``cut_all`` ends all connections, and ``complain`` tells whoever runs the server a sentence,
+        from any thread.  Raises CannotOpen.
+        """
+
+    def start(self) -> None:
+        """Start the threads."""
+        self.broadcaster.start()
+        self.expiry.start()
+
+    def stopping(self) -> None:
+        """Nobody is let in any more, and those who are in will be told so."""
+
+    def stop(self) -> None:
+        """End the threads: everybody has gone."""
+        self.broadcaster.stop()
+        self.expiry.stop()
 
     def _end_tokens(self) -> float | None:
         for token_id, reason in self.tokens.take_ended():

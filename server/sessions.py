@@ -260,6 +260,13 @@ class Sessions:
         for room in rooms:
             self._on_change(room)
 
+    def outlives(self, reason: str | None) -> bool:
+        """Whether a session goes on elsewhere after its connection was told this reason."""
+        return False
+
+    def forget(self, session: ServerSession) -> None:
+        """The connection that ``session`` had is over.  Nothing more is to be done here."""
+
     def make_room(self, room: Room[Receiver] | None = None) -> bool:
         """End a grace, in ``room`` or anywhere, for somebody who is alive; False if there is none.
 

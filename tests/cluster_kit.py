@@ -34,6 +34,16 @@ QUICK: dict[str, dict[str, float]] = {
         "ENGINE_RETRY_SECONDS": 0.3,
         "ENGINE_PAUSE_MOST": 0.2,
         "ENGINE_STOP_SECONDS": 0.5,
+        "LEASE_SECONDS": 1.5,
+        "NODE_RENEW_SECONDS": 0.3,
+        "NODE_BREAK_SECONDS": 0.6,
+        "NODE_TOUCH_SECONDS": 1.0,
+        "NODE_LOOK_SECONDS": 0.1,
+        "NODE_PAUSE": 0.1,
+        "NODE_PAUSE_MOST": 1.0,
+        "NODE_STOP_SECONDS": 1.0,
+        "ARRIVE_SECONDS": 3.0,
+        "POLICY_SCRYPT": 10,
     },
 }
 

@@ -254,10 +254,15 @@ INNER: dict[str, str] = {
         budget client_address private threads limits
     """,
     "server.cluster": """
-        tables reader
+        handshake requests
+        services
+        sessions node
+        places
+        session tables reader policy
         replica ledger rooms
         mirror checks
-        entries writer calls engine_clock
+        asking entries
+        writer calls engine_clock
         scripts
         script
         engine keys replies

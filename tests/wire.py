@@ -214,11 +214,11 @@ class Wire:
         return self._next_ref
 
     def post(
-        self, change: int, data: bytes = b"gAAAA", epoch: int = 1, at: int | None = None
+        self, change: int, data: bytes = b"gAAAA", epoch: int = 1, at: int | None = None, n: int = 0
     ) -> int:
         """Send a post, to the room of the last `entered` unless ``at`` says which; its ``ref``."""
         ref = self.ref()
-        self.send(frames.Post(ref, self.at if at is None else at, change, box(data, epoch)))
+        self.send(frames.Post(ref, self.at if at is None else at, change, box(data, epoch, n)))
         return ref
 
     def seen(self, seq: int, number: int = 0, answer: bool | None = None) -> frames.Seen:

@@ -140,6 +140,11 @@ def end(
     return _call("end", node, fingerprint, n, lost_at, reason)
 
 
+def end_token(node: Incarnation, token_id: str, reason: str) -> ScriptCall:
+    """End the sessions that came in with a token, as ``end`` does."""
+    return _call("end_token", node, token_id, reason)
+
+
 def sweep(node: Incarnation, grace_ms: int, most: int = 100) -> ScriptCall:
     """End ``most`` of the graces that are over."""
     return _call("sweep", node, grace_ms, most)

@@ -66,3 +66,41 @@ STREAMS_AT_ONCE = 32
 SPENT_AT_ONCE = 8192
 # How long somebody waits for who is making the mirror of a room.
 ROOM_SECONDS = 10.0
+
+# Sessions.  Posts of one client that wait for their answers: nothing more is read of it then.
+UNANSWERED_POSTS = 256
+UNANSWERED_BYTES = 4 * 1024 * 1024
+# How often something is tried again that others have changed in between.
+TRIES = 8
+# From the script that lets somebody in until its entry has come by the log: milliseconds, if all
+# is well; and what somebody who says goodbye waits for until the engine knows.
+ARRIVE_SECONDS = 10.0
+GOODBYE_SECONDS = 1.0
+# Entries of a stream that are asked for at once: 8 MiB in pieces of the largest posts.
+RANGE_ENTRIES = 256
+
+# The node.  Its lease, and how often that is renewed; the engine's script has milliseconds.
+LEASE_SECONDS = 10.0
+NODE_RENEW_SECONDS = 2.0
+# Answers that come no later than this after each other are an engine without a break.
+NODE_BREAK_SECONDS = 3.0
+# Without an answer for so long nobody is let in, and whoever comes is told so at once.
+NODE_TOUCH_SECONDS = 5.0
+# While an answer is late, how often the node's thread looks what the time is; and its least pause.
+NODE_LOOK_SECONDS = 0.5
+NODE_LEAST_SECONDS = 0.05
+# Before a fenced node registers again: at first, and at most.
+NODE_PAUSE = 0.25
+NODE_PAUSE_MOST = 10.0
+# What is renewed so that it does not expire, and how much goes into one script.
+NODE_MINUTE = 60.0
+ROOMS_RENEWED = 16
+SESSIONS_RENEWED = 64
+NODE_STOP_SECONDS = 2.0
+# How long keys stay that nobody renews: some of those minutes, and a session's grace.
+TTL_SECONDS = 240.0
+TTL_BEYOND_GRACE = 60.0
+# A room's log is forgotten after two graces, and what a slow way back takes.
+KEEP_BEYOND_GRACES = 60.0
+# Of the password's hash that the engine has: 2^17 steps and 128 MiB for each guess.
+POLICY_SCRYPT = 17

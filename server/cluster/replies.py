@@ -246,6 +246,11 @@ def end(raw: object) -> ScriptOutcome:
     return _counted(raw, "OK", "NONE", "CHANGED")
 
 
+def end_token(raw: object) -> ScriptOutcome:
+    """OK, with how many there were."""
+    return _counted(raw, "OK")
+
+
 def sweep(raw: object) -> tuple[int, int | None]:
     """How many were ended; ms until the next grace is over (0: there are more), or None."""
     ended, left = values.fixed(_word(raw, "OK")[1], 2)

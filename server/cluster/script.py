@@ -23,14 +23,31 @@ class Script:
         object.__setattr__(self, "sha", sha)
 
 
-class ScriptCall:
-    """A script with its keys and arguments, packed at once: what cannot be fails where it is made.
+class EngineCall:
+    """What the engine is to do, packed at once: what cannot be fails where it is made.
 
     No ``repr`` shows what is in it.
     """
 
-    __slots__ = ("packed", "script")
+    __slots__ = ("packed",)
+
+    packed: bytes
+
+
+class ScriptCall(EngineCall):
+    """A script with its keys and arguments."""
+
+    __slots__ = ("script",)
 
     def __init__(self, script: Script, keys: Sequence[Arg] = (), args: Sequence[Arg] = ()) -> None:
         self.script = script
         self.packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
+
+
+class PlainCall(EngineCall):
+    """A command that only reads, in its turn among the scripts."""
+
+    __slots__ = ()
+
+    def __init__(self, *command: Arg) -> None:
+        self.packed = pack(*command)

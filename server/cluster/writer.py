@@ -20,7 +20,7 @@ from typing import Protocol
 from protocol.errors import OutcomeUnknown, ServerFull, Unavailable
 from server.cluster import limits
 from server.cluster.engine import CannotConnect, Engine, EngineError, EngineLost, Reply
-from server.cluster.script import Script, ScriptCall
+from server.cluster.script import EngineCall, Script, ScriptCall
 from server.threads import tell_failure
 
 # What ends a call: its reply, or the reason why there is none.  ``EngineError`` is a fault of ours
@@ -47,7 +47,7 @@ class WaitingCall:
 
     __slots__ = ("call", "on_done", "sent", "since")
 
-    def __init__(self, call: ScriptCall, on_done: OnDone, since: float) -> None:
+    def __init__(self, call: EngineCall, on_done: OnDone, since: float) -> None:
         self.call, self.on_done, self.since = call, on_done, since
         self.sent: float | None = None  # when it went out for the first time
 
@@ -113,12 +113,14 @@ class Writer:
                 engine.close()
             self._thread.join()
 
-    def submit(self, call: ScriptCall, on_done: OnDone) -> None:
+    def submit(self, call: EngineCall, on_done: OnDone) -> None:
         """Have it run; ``on_done`` gets the outcome, in the writer's thread, and must not wait.
 
         Where it cannot even wait it gets Unavailable before this returns, in this thread.
         """
-        assert call.script.sha in self._scripts, f"{call.script.name} is not the writer's"
+        if isinstance(call, ScriptCall):
+            script = call.script
+            assert script.sha in self._scripts, f"{script.name} is not the writer's"
         size = len(call.packed)
         with self._changed:
             full = len(self._queue) >= limits.ENGINE_CALLS
@@ -132,7 +134,7 @@ class Writer:
         if not taken:
             WaitingCall(call, on_done, 0.0).finish(unavailable())
 
-    def call(self, call: ScriptCall) -> Reply:
+    def call(self, call: EngineCall) -> Reply:
         """Have it run and wait for its reply.
 
         Raises Unavailable (it never ran), OutcomeUnknown, ServerFull (the engine has no memory
