@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from server.cluster import reply_values as values
-from server.cluster.reply_values import BadReply
+from server.cluster.reply_values import BadReply as BadReply
 
 
 class Forgotten(Exception):

@@ -6,7 +6,7 @@ local function change(R, room, size, ...)
   local seq, bytes = count_entry(R, state, 1, size, 'change', state[1] + 1)
   call('RPUSH', R .. 'changes', seq)
   call('LTRIM', R .. 'changes', -CHANGES_KEPT, -1)
-  call('XADD', R .. 'log', seq .. '-0', ...)
+  call('XADD', R .. 'log', digits(seq) .. '-0', ...)
   mark_due(R, state, 1, seq, bytes)
   wake(R, room)
   return seq

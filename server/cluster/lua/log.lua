@@ -3,11 +3,11 @@
 -- least what a node's log would have, and no more than that and two marks' worth.
 local function trim(R, last)
   local seq = string.match(last, '^%d+:(%d+)')
-  call('XTRIM', R .. 'log', 'MINID', (seq + 1) .. '-0')
+  call('XTRIM', R .. 'log', 'MINID', digits(seq + 1) .. '-0')
 end
 local function set_mark(R, seq, bytes, expires)
   local time = call('TIME')
-  local mark = time[1] .. string.format('%03d', math.floor(time[2] / 1000)) .. ':' .. seq .. ':' .. bytes
+  local mark = time[1] .. string.format('%03d', math.floor(time[2] / 1000)) .. ':' .. digits(seq) .. ':' .. bytes
   call('HSET', R .. 'state', 'mseq', seq, 'mbytes', bytes)
   if call('RPUSH', R .. 'marks', mark) == 1 then call('PEXPIREAT', R .. 'marks', expires) end
   local gone
