@@ -385,6 +385,39 @@ def test_nobody_is_told_before_its_private_stream_was_read(room: RecordedRoom[st
     assert [got(mirror.take(pair.ours))["type"] for _ in range(2)] == ["key_for", "log"]
 
 
+def test_who_was_not_told_yet_gets_what_comes_meanwhile(room: RecordedRoom[str]) -> None:
+    """Its own thread takes its time; what is wrapped for it may not pass it by."""
+    behind: list[Member[str]] = []
+    mirror = mirror_of(room, behind)
+    other, pair = joined(room, mirror), Pair(room, mirror)
+    mirror.expect(pair.ours)
+    told = room.join(pair.real)
+    follow(mirror, room)
+    room.hold_wrap(other.real, wrap(pair.real.id, 1, 0))
+    talk(room, other)
+    follow(mirror, room)
+    mirror.arrive(pair.ours, pair.real.id, told.seq, SOON)
+    mirror.round()
+    assert [got(mirror.take(pair.ours))["type"] for _ in range(2)] == ["key_for", "log"]
+
+
+def test_who_overran_its_queue_before_it_was_told_begins_anew_again(
+    room: RecordedRoom[str],
+) -> None:
+    """What it would be told is not so any more."""
+    behind: list[Member[str]] = []
+    mirror = mirror_of(room, behind)
+    pair = joined(room, mirror)
+    first = room.begin_anew(pair.real)
+    follow(mirror, room)
+    mirror.put_private(pair.real.id, [read_private(raw(1, a=2, s=0, k="behind"))])
+    assert behind == [pair.ours] and mirror.take(pair.ours) == []
+    second = room.begin_anew(pair.real)
+    follow(mirror, room)
+    assert mirror.arrive(pair.ours, pair.real.id, first.seq, SOON).seq == second.seq
+    assert behind == [pair.ours]
+
+
 def test_what_came_after_a_rejoin_is_kept_where_it_came_early(room: RecordedRoom[str]) -> None:
     """The private stream was read when it held already what came after the next ``rejoined``."""
     mirror = mirror_of(room)

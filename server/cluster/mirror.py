@@ -357,8 +357,7 @@ class MirrorRoom(Room[Owner]):
     def take(self, member: Member[Owner]) -> list[bytes] | Snapshot:
         """As ``Room.take``; where it fell behind, nothing until its ``rejoined`` was applied."""
         taken = super().take(member)
-        if self._behind:
-            self._call_behind()
+        self._call_behind()
         return taken
 
     # What waits for one member alone
@@ -370,7 +369,7 @@ class MirrorRoom(Room[Owner]):
             return {
                 member.id: member.private.number
                 for member in map(self._members.get, wanted)
-                if member is not None and not member.behind
+                if member is not None and self._takes_private_locked(member)
             }
 
     def put_private(self, member_id: int, entries: Iterable[PrivateEntry]) -> None:
@@ -382,12 +381,10 @@ class MirrorRoom(Room[Owner]):
             member = self._members.get(member_id)
             if member is None:
                 return
-            arrival = self._arrivals.get(member_id)
-            if member.behind and (arrival is None or arrival.snapshot is None):
-                return  # what it lacks it does not get any more
             for entry in entries:
-                if entry.number > member.private.number:
+                if self._takes_private_locked(member) and entry.number > member.private.number:
                     self._put_locked(member, entry)
+        self._call_behind()
 
     def untold(self) -> dict[int, int]:
         """Who came into place, and whose private stream is to be read before it is told."""
@@ -419,21 +416,29 @@ class MirrorRoom(Room[Owner]):
         with self._lock:
             return any(each.snapshot is None and not each.asked for each in self._arrivals.values())
 
+    def _takes_private_locked(self, member: Member[Owner]) -> bool:
+        """Not if it is behind: what it lacks it does not get any more.
+
+        It does once its ``rejoined`` was applied, whether it has heard of that or not.
+        """
+        arrival = self._arrivals.get(member.id)
+        return not member.behind or (arrival is not None and arrival.snapshot is not None)
+
     def _put_locked(self, member: Member[Owner], entry: PrivateEntry) -> None:
         private = member.private
-        if entry.number != private.number + 1 and member.id not in self._jumping:
-            member.behind = True
-            return
-        self._jumping.discard(member.id)
-        private.number = entry.number
-        if entry.kind == b"behind":
-            member.behind = True
-            return
-        fits = private.put(entry.after, entry.for_queue(self.number), entry.sender)
-        # A private post of any size fits where there is no other: so twice as much, at most.
-        most = protocol_limits.CHAIN_BYTES + 2 * protocol_limits.PRIVATE_BYTES
-        if not fits or private.size > most:
-            member.behind = True
+        is_next = entry.number == private.number + 1 or member.id in self._jumping
+        if is_next and entry.kind != b"behind":
+            self._jumping.discard(member.id)
+            private.number = entry.number
+            fits = private.put(entry.after, entry.for_queue(self.number), entry.sender)
+            # A private post of any size fits where there is no other: so twice as much, at most.
+            most = protocol_limits.CHAIN_BYTES + 2 * protocol_limits.PRIVATE_BYTES
+            if fits and private.size <= most:
+                return
+        if member.behind:  # and was about to be told that it is not any more
+            self._arrivals[member.id] = _Arrival()
+            self._fall_behind_locked(member)
+        member.behind = True
 
     # Inside the lock
 
@@ -459,6 +464,8 @@ class MirrorRoom(Room[Owner]):
             self._behind.append(member)
 
     def _call_behind(self) -> None:
+        if not self._behind:
+            return
         with self._lock:
             behind, self._behind = self._behind, []
         for member in behind:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, NoReturn, Protocol
 
+from protocol.errors import Unavailable
 from server.cluster import calls, keys, limits, replies
 from server.cluster.engine import Arg, CannotConnect, Connector, Engine, EngineError, EngineLost
 from server.cluster.entries import (
@@ -131,7 +132,7 @@ class EngineReader(Generic[Owner]):
             except CannotConnect as error:
                 refused = error.reason == "engine" and error.command == "AUTH"
                 longer = limits.ENGINE_LOGIN_PAUSE if refused else self._longer_pause()
-            except (EngineLost, Nonsense):
+            except (EngineLost, Unavailable):  # the last: nonsense, or there is no node just now
                 longer = self._longer_pause()
             except Exception:
                 tell_failure()
@@ -192,15 +193,15 @@ class EngineReader(Generic[Owner]):
         places = (wake, ledger, f"1-{self._last}", self._last_spent)
         command: list[Arg] = ["XREAD", "COUNT", limits.WAKES_AT_ONCE, *block, "STREAMS", *places]
         [reply] = self._ask([command])
-        for name, entries in _streams(reply).items():
-            if name == ledger.encode():
-                self._last_spent = entries[-1][0]
-                self._tell(self._events.spent, entries)
-            else:
-                self._looked_at = self._clock()
-                self._read_wakes(entries)
+        spent = _streams(reply).get(ledger.encode())
+        if spent:
+            self._last_spent = spent[-1][0]
+            self._tell(self._events.spent, spent)
+        self._read_wakes([each for each in reply or () if each[0] != ledger.encode()])
 
-    def _read_wakes(self, entries: Sequence[Raw]) -> None:
+    def _read_wakes(self, reply: object) -> int:
+        """Heed what a reply has of the node's own stream; how much that was."""
+        entries = [entry for each in _streams(reply).values() for entry in each]
         missed = False
         for number, fields in map(read_wake, entries):
             missed = missed or number != self._last + 1
@@ -209,6 +210,9 @@ class EngineReader(Generic[Owner]):
                 self._heed(field, value)
         if missed:
             self._miss()
+        if entries:
+            self._looked_at = self._clock()
+        return len(entries)
 
     def _heed(self, field: bytes, value: bytes) -> None:
         """One thing that the stream says; what is not known is of a later version."""
@@ -234,14 +238,12 @@ class EngineReader(Generic[Owner]):
 
     def _look_around(self, node: Incarnation) -> None:
         """Whether the engine still has what it had: of a stream that is gone it says nothing."""
-        place = f"1-{self._last}"
-        epoch, found = self._ask(
-            [("GET", keys.epoch(node.prefix)), ("XRANGE", keys.wake(node), place, place)]
-        )
+        wake = ("XRANGE", keys.wake(node), f"1-{self._last}", "+", "COUNT", 1)
+        epoch, found = self._ask([("GET", keys.epoch(node.prefix)), wake])
         self._looked_at = self._clock()
         if epoch != node.epoch.encode():
             self._forget()
-        if self._last and not found:
+        if not found:  # the last one is never trimmed: this is another stream, or none
             self._last = 0
             self._miss()
         for room in self._rooms.all():
@@ -263,31 +265,32 @@ class EngineReader(Generic[Owner]):
 
     # Rooms
 
-    def _follow(self, node: Incarnation, named: Sequence[str]) -> None:
+    def _follow(self, node: Incarnation, keys_of: Sequence[str]) -> None:
         """Read and apply what comes next in these rooms; what has more is named again."""
-        rooms = [room for key in named if (room := self._rooms.follow(key)) is not None]
-        logs = self._read_logs(node, rooms)
+        named = {key: self._named.pop(key) for key in keys_of}
+        try:
+            rooms = [room for key in named if (room := self._rooms.follow(key)) is not None]
+            if rooms:
+                self._follow_rooms(node, rooms, named)
+        except BaseException:
+            for key, member_ids in named.items():
+                self._name(key).update(member_ids)
+            raise
+
+    def _follow_rooms(
+        self, node: Incarnation, rooms: list[MirrorRoom[Owner]], named: dict[str, set[int]]
+    ) -> None:
+        logs = self._read_logs(node, rooms, named)
         touched = {room for room in rooms if logs[room]}
         try:
-            places = [
-                _Unread(room, member_id, after)
-                for room in rooms
-                for member_id, after in room.to_read(self._waited_for(room, logs[room])).items()
-            ]
+            places = _unread(rooms, lambda room: room.to_read(named[room.key]))
             touched.update(place.room for place in places)
             self._read_private(node, places)
             for room in rooms:
                 self._apply(node, room, logs[room])
-            # Of those that came into place just now.
-            untold = [
-                _Unread(room, member_id, after)
-                for room in rooms
-                for member_id, after in room.untold().items()
-            ]
-            touched.update(place.room for place in untold)
-            self._read_private(node, untold)
-            for key in named:
-                del self._named[key]
+            places = _unread(rooms, MirrorRoom.untold)  # of those that came into place just now
+            touched.update(place.room for place in places)
+            self._read_private(node, places)
             for room in rooms:
                 if len(logs[room]) == limits.ENTRIES_AT_ONCE:
                     self._name(room.key)
@@ -295,21 +298,18 @@ class EngineReader(Generic[Owner]):
             for room in touched:
                 self._mark(room)
 
-    def _waited_for(self, room: MirrorRoom[Owner], entries: Iterable[LogEntry]) -> set[int]:
-        """Members for whom there is something in their private streams."""
-        wrapped = (entry.wrapped_for for entry in entries if isinstance(entry, PostEntry))
-        return self._named[room.key].union(*wrapped)
-
     def _read_logs(
-        self, node: Incarnation, rooms: list[MirrorRoom[Owner]]
+        self, node: Incarnation, rooms: list[MirrorRoom[Owner]], named: dict[str, set[int]]
     ) -> dict[MirrorRoom[Owner], list[LogEntry]]:
-        """What comes next in each log; a room where that is nonsense is taken out of ``rooms``."""
-        if not rooms:
-            return {}
+        """What comes next in each log; a room where that is nonsense is taken out of ``rooms``.
+
+        Who has something private that was written before the end of that is in ``named`` then.
+        """
         names = [keys.log(node, room.key) for room in rooms]
         places = [f"{room.seq}-0" for room in rooms]
         command: list[Arg] = ["XREAD", "COUNT", limits.ENTRIES_AT_ONCE, "STREAMS", *names, *places]
-        [reply] = self._ask([command])
+        # The node's own stream after the logs: it names what stands before the entries just read.
+        reply, wakes = self._ask([command, self._read_on(node)])
         streams = _streams(reply)
         found: dict[MirrorRoom[Owner], list[LogEntry]] = {}
         for name, room in zip(names, tuple(rooms), strict=True):
@@ -318,7 +318,20 @@ class EngineReader(Generic[Owner]):
             except Nonsense:
                 self._rooms.discard(room)
                 rooms.remove(room)
+        while self._read_wakes(wakes) == limits.WAKES_AT_ONCE:
+            [wakes] = self._ask([self._read_on(node)])
+        for room, entries in found.items():
+            wrapped = (each.wrapped_for for each in entries if isinstance(each, PostEntry))
+            named[room.key].update(*wrapped)
+            if room.key in self._named:  # to be looked at once more, but not for these
+                named[room.key] |= self._named[room.key]
+                self._named[room.key] = set()
         return found
+
+    def _read_on(self, node: Incarnation) -> list[Arg]:
+        """The command that reads the node's own stream without waiting."""
+        place = f"1-{self._last}"
+        return ["XREAD", "COUNT", limits.WAKES_AT_ONCE, "STREAMS", keys.wake(node), place]
 
     def _read_private(self, node: Incarnation, places: Iterable[_Unread]) -> None:
         """Read private streams to their ends, and say of whom."""
@@ -416,6 +429,13 @@ class EngineReader(Generic[Owner]):
             listener(*args)
         except Exception:
             tell_failure()
+
+
+def _unread(
+    rooms: Iterable[MirrorRoom[Owner]], which: Callable[[MirrorRoom[Owner]], dict[int, int]]
+) -> list[_Unread]:
+    """The private streams that each room says are to be read."""
+    return [_Unread(room, *place) for room in rooms for place in which(room).items()]
 
 
 def _streams(reply: object) -> dict[bytes, list[Raw]]:
