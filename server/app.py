@@ -55,17 +55,19 @@ class _Parts(NamedTuple):
     services: type[Services]
     handshake: type[ServerHandshake]
     requests: type[Requests]
+    console: type[AdminConsole]
 
 
 def _parts(settings: ServerSettings) -> _Parts:
     if settings.backend is None:
-        return _Parts(Services, ServerHandshake, Requests)
+        return _Parts(Services, ServerHandshake, Requests, AdminConsole)
     # Not before: who has no engine needs no client for one.
+    from server.cluster.console import ClusterConsole
     from server.cluster.handshake import ClusterHandshake
     from server.cluster.requests import ClusterRequests
     from server.cluster.services import ClusterServices
 
-    return _Parts(ClusterServices, ClusterHandshake, ClusterRequests)
+    return _Parts(ClusterServices, ClusterHandshake, ClusterRequests, ClusterConsole)
 
 
 class FormsCannotListen(CannotListen):
@@ -177,7 +179,7 @@ class ChatServer:
 
     def console(self, tell: Callable[[str], None]) -> AdminConsole:
         """What takes the lines that are typed into the server's terminal."""
-        return AdminConsole(self._services, tell)
+        return self._parts.console(self._services, tell)
 
     def reload_certificate(self) -> str:
         """Take up renewed certificate files; nobody is dropped.  What to say of it.

@@ -77,14 +77,13 @@ class AdminConsole:
         """List who is here, and where."""
         present, more = self._present()
         lines = [_described(each) for each in sorted(present, key=lambda it: nick_key(it.nick))]
-        if more:
-            lines.append(plural("and {count} more", "and {count} more", more).format(count=more))
-        self._tell("\n".join(lines) or _("Nobody is here."))
+        self._tell("\n".join(lines + _besides(more)) or _("Nobody is here."))
 
     def rooms(self, _rest: str) -> None:
         """List the rooms and how many are in each."""
-        lines = [f"{room}  {count}" for room, count in self._rooms()]
-        self._tell("\n".join(lines) or _("There are no rooms."))
+        rooms, more = self._rooms()
+        lines = [f"{room}  {count}" for room, count in rooms]
+        self._tell("\n".join(lines + _besides(more)) or _("There are no rooms."))
 
     def tokens(self, _rest: str) -> None:
         """List the live tokens."""
@@ -150,8 +149,9 @@ class AdminConsole:
         """Who is to be listed, and how many there are besides."""
         return [_present(session) for session in self._services.sessions.live()], 0
 
-    def _rooms(self) -> list[tuple[str, int]]:
-        return [(line.room, line.count) for line in self._services.rooms.listing()]
+    def _rooms(self) -> tuple[list[tuple[str, int]], int]:
+        """Rooms, and how many are in each; likewise."""
+        return [(line.room, line.count) for line in self._services.rooms.listing()], 0
 
     def _find(self, nick: str) -> Presence | None:
         """Who has this nickname."""
@@ -191,6 +191,10 @@ def _present(session: ServerSession) -> Presence:
         session.bundle.sign,
         session.bundle.fingerprint,
     )
+
+
+def _besides(count: int) -> list[str]:
+    return [_("… and {count} more").format(count=count)] if count else []
 
 
 def _whose(token: Token) -> str:

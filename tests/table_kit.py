@@ -17,6 +17,7 @@ from server.cluster.scripts import scripts
 from server.cluster.tables import Tables
 from server.cluster.writer import Writer
 from settings.backend import BackendSettings
+from tests.script_kit import LIMITS
 from tools.engine_process import EngineClient, EngineProcess
 
 LEASE_MS = TTL_MS = 60_000
@@ -51,7 +52,7 @@ class TableNode:
         """Become a node, perhaps once more, and read the tables."""
         number = next(_numbers)
         self.incarnation = Incarnation(self._prefix, f"{number:032x}", f"{number:012x}", TTL_MS)
-        call = calls.register(self.incarnation, LEASE_MS, "key", "mac", "limits")
+        call = calls.register(self.incarnation, LEASE_MS, "k", "mac", LIMITS)
         reply = replies.register(self.writer.call(call))
         assert reply.word == "OK"
         self.incarnation = self.incarnation._replace(epoch=reply.epoch)

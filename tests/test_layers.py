@@ -254,7 +254,7 @@ INNER: dict[str, str] = {
         budget client_address private threads limits
     """,
     "server.cluster": """
-        handshake requests
+        handshake requests console
         services
         sessions node
         places

@@ -264,6 +264,11 @@ def renew_rooms(node: Incarnation, rooms: Sequence[tuple[str, int]], keep_ms: in
 # All
 
 
+def find(node: Incarnation, looks: Iterable[str]) -> ScriptCall:
+    """Whose nickname has one of these looks."""
+    return _call("find", node, *sorted(looks))
+
+
 def who(node: Incarnation, most: int) -> ScriptCall:
     """The sessions, ``most`` of them."""
     return _call("who", node, most)

@@ -104,3 +104,7 @@ TTL_BEYOND_GRACE = 60.0
 KEEP_BEYOND_GRACES = 60.0
 # Of the password's hash that the engine has: 2^17 steps and 128 MiB for each guess.
 POLICY_SCRYPT = 17
+
+# What the console lists, of sessions and of rooms: a terminal keeps hardly more lines. Of more
+# sessions it is any.
+CONSOLE_LINES = 1000

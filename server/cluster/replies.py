@@ -357,6 +357,12 @@ def renew_rooms(raw: object) -> tuple[str, ...]:
     return tuple(map(values.text, _word(raw, "OK")[1]))
 
 
+def find(raw: object) -> str:
+    """A fingerprint, or "" if there is none."""
+    word, rest = _word(raw, "OK", "NONE")
+    return values.hexadecimal(values.fixed(rest, 1)[0]) if word == "OK" else ""
+
+
 def who(raw: object) -> tuple[int, tuple[SessionRow, ...]]:
     """How many sessions there are, and those that were listed, in any order."""
     total, *rest = values.some(_word(raw, "OK")[1])
