@@ -81,7 +81,7 @@ class Node:
         self.engine: Engine = Connector(settings).connect(20.0)
         for reply in self.engine.run([("SCRIPT", "LOAD", each.text) for each in scripts()]):
             assert isinstance(reply, bytes), reply
-        name = name or f"{next(_numbers):012x}"
+        name = name or f"{next(_numbers):08x}beef"
         self.at = Incarnation(settings.prefix, epoch, name, TTL)
         registered = self.register()
         assert registered.word == "OK", registered

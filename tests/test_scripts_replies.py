@@ -50,6 +50,7 @@ SAMPLES: dict[str, list[list[Any]]] = {
     "load": [[b"OK", *ENTERED[2:]], [b"NONE"]],
     "listing": [[b"OK", 3, b"den", 2]],
     "renew_rooms": [[b"OK", b"den"]],
+    "find": [[b"OK", FP], [b"NONE"]],
     "who": [[b"OK", 1, [b"anna", b"", b"", b"ab", b"g", FP, b"7", b"den"]]],
     "table": [[b"OK", 3], [b"CHANGED", b"2"]],
     "read_table": [[b"OK", b"3", b"1796064775620", [b"a", b"b"]]],

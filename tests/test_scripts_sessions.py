@@ -69,6 +69,14 @@ def test_all_nodes_have_the_same_policy(make_node: MakeNode) -> None:
     assert node.register() == replies.Registered("CHANGED", detail="format")
 
 
+def test_where_no_node_is_left_the_next_one_is_the_first(make_node: MakeNode) -> None:
+    """They were all killed, and those that found it out as well."""
+    node = make_node(epoch="aaa")
+    node.ask("DEL", node.key("nodes"))
+    node.at = node.at._replace(epoch="bbb", node="b" * 12)
+    assert node.register(mac="other") == replies.Registered("OK", "bbb", True)
+
+
 def test_after_the_last_node_all_begins_anew(make_node: MakeNode) -> None:
     first, second = make_node(epoch="aaa"), make_node()
     Guest(first, 1).enter("den")
@@ -150,6 +158,7 @@ def a_call(name: str, node: Node, guest: Guest) -> ScriptCall:
         "load": lambda: calls.load(at, "den", True),
         "listing": lambda: calls.listing(at, 9),
         "renew_rooms": lambda: calls.renew_rooms(at, [("den", 1)], 0),
+        "find": lambda: calls.find(at, ["look"]),
         "who": lambda: calls.who(at, 9),
         "table": lambda: calls.table(at, "tokens", "a", "b"),
         "read_table": lambda: calls.read_table(at, "tokens", True),
@@ -174,7 +183,10 @@ def test_a_node_without_a_lease_is_marked_and_its_sessions_are_lost(make_node: M
     mine = Guest(here, 9)
     for guest in (*guests, mine):
         guest.enter("den")
-    assert mark(here, there).word == mark(here, here).word == "LEASED"
+    assert mark(here, there).word == "LEASED"
+    here.ask("DEL", here.key("node", here.at.node))
+    assert mark(here, here).word == "LEASED"
+    renew(here)
     here.ask("DEL", here.key("node", there.at.node))
     assert mark(here, there, 2).number == 3
     assert renew(here) == {here.at.node: True, there.at.node: False}, "not all are lost yet"
@@ -254,6 +266,38 @@ def test_of_several_who_look_alike_one_that_is_here_is_enough(make_node: MakeNod
     away_since(bob, 3000)
     came = node.do(replies.let_in, call)
     assert came.word == "LOST" and 3000 <= came.away_ms < 9000, "the last one counts"
+
+
+def test_the_last_one_to_go_away_counts_whoever_it_is(make_node: MakeNode) -> None:
+    node = make_node()
+    ann, bob = Guest(node, 1, "ann"), Guest(node, 2, "bob")
+    away_since(ann, 3000)
+    away_since(bob, 9000)
+    both = ann.who._replace(nick="both", looks=ann.who.looks | bob.who.looks)
+    came = node.do(replies.let_in, calls.let_in(node.at, fingerprint(3), both, 9))
+    assert came.word == "LOST" and 3000 <= came.away_ms < 9000
+    assert 3000 <= ann.look().age_ms < 9000
+
+
+def test_what_is_a_sessions_goes_with_it(make_node: MakeNode) -> None:
+    node = make_node()
+    [look] = nick_looks("anna")
+    [other] = nick_looks("other")
+    anna = Guest(node, 1, "anna", token="tok")
+    anna.enter("den")
+    node.ask("HSET", node.key("fp", anna.fp), "looks", f"{look}\n{other}")
+    node.ask("SET", node.key("look", other), fingerprint(7))
+    anna.end()
+    left = {key.partition(":")[0] for key in node.left()}
+    assert left == {"epoch", "format", "policy", "numbers", "nodes", "node", "wake", "look"}
+    assert node.ask("GET", node.key("look", other)) == fingerprint(7).encode(), "another's"
+
+
+def test_a_session_that_expired_holds_no_token(make_node: MakeNode) -> None:
+    node = make_node()
+    anna = Guest(node, 1, token="tok")
+    node.ask("DEL", node.key("fp", anna.fp))
+    assert Guest(node, 2, token="tok").came.word == "OK"
 
 
 def test_a_look_of_nobody_is_free(make_node: MakeNode) -> None:
@@ -506,6 +550,13 @@ def test_the_console_sees_everybody(make_node: MakeNode) -> None:
         ("ben", lost, "", "ab" * 32, "g", ben.fp, ben.look().n, ("Den",)),
     ]
     assert len(here.do(replies.who, calls.who(here.at, 1))[1]) == 1
+
+
+def test_somebody_is_found_by_a_nickname_that_looks_alike(make_node: MakeNode) -> None:
+    node = make_node()
+    alice = Guest(node, 1, "alice")
+    assert node.do(replies.find, calls.find(node.at, nick_looks("a1ice"))) == alice.fp
+    assert node.do(replies.find, calls.find(node.at, nick_looks("bob"))) == ""
 
 
 def test_a_table_changes_for_all_nodes(make_node: MakeNode) -> None:
