@@ -137,8 +137,8 @@ networks: $(VENV)/ready-dev
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$(cat tools/networks/packages); }
 	@$(PY) -B -m tools.networks
 
-# What may stand in front of a server, with the lines of docs/TLS.md: real clients through nginx and others.
-# Debian, as root the first time; two minutes.
+# What may stand in front of a server, with the lines of docs/TLS.md and docs/CLUSTER.md: real clients through
+# nginx and others. Debian, as root the first time; three minutes.
 FRONTS ?=
 fronts: $(VENV)/ready
 	@dpkg-query -W $$(cat tools/fronts/packages) > /dev/null 2>&1 || \

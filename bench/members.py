@@ -27,7 +27,7 @@ from protocol.link import ClientLink, Credentials
 TEXT = "x" * 300
 _BOXES = 64  # sealed ahead by each sender, and said again and again
 _LOG = re.compile(rb'"type":"log","at":\d+,"to":(\d+)')
-_KEPT = 8  # records; one of the last so many has a part of the log, the others are answers
+_KEPT = 64  # records; one of the last so many has a part of the log, the others are answers
 
 
 class Secrets:

@@ -27,7 +27,7 @@ from unittest import mock
 from client import events
 from client.connection import backoff, circuit_breakers, handshake, silence
 from protocol import pake
-from tests.cluster_kit import Cluster
+from tests.cluster_kit import Cluster, Node, sealing
 from tests.conftest import IdentityPool, identity_pool
 from tests.faults import (
     LAST_ROOM,
@@ -57,6 +57,7 @@ _SAID = (
     + ("rename", "go", "visit", "visit")
 )  # fmt: skip
 _LEAST_AT_WORK = 1  # node that is neither killed nor stopped
+_AGAIN = 0.3  # seconds until a node that has found no engine is started again
 _PATIENCE = 0.05  # seconds between two steps, at most
 
 
@@ -144,12 +145,15 @@ def _fault(chance: random.Random, what: str, nodes: int) -> Step:
 
 
 class Way(Road):
-    """A client's way to one node or another: at each connection to one of ``ports``, by chance."""
+    """A client's way to one node or another: first to ``first``, then at each connection to one of
+    ``ports``, by chance."""
 
-    def __init__(self, network: Network, ports: Sequence[int], chance: random.Random) -> None:
-        super().__init__(network, chance.choice(ports))
+    def __init__(
+        self, network: Network, ports: Sequence[int], chance: random.Random, first: int
+    ) -> None:
+        super().__init__(network, first)
         self._ports, self._chance = ports, chance
-        self._wanted: int | None = None
+        self._wanted: int | None = first
 
     def accept(self) -> Lanes | None:
         """To one that was wanted, or to any."""
@@ -174,16 +178,29 @@ class Crowd(Group):
     """People who know of all nodes."""
 
     def __init__(
-        self, cluster: Cluster, pool: IdentityPool, prs: bytes, seed: int, name: str
+        self,
+        cluster: Cluster,
+        pool: IdentityPool,
+        prs: bytes,
+        seed: int = 0,
+        name: str = "",
+        size: int = PEOPLE,
     ) -> None:
         self._ports = [node.port for node in cluster.nodes]
         self._seed = seed
-        super().__init__(cluster.network, 0, pool, prs, name=name, beside=[SIDE_ROOM])
+        super().__init__(cluster.network, 0, pool, prs, size, name, beside=[SIDE_ROOM])
 
     def road(self, number: int) -> Way:
-        """To all nodes."""
+        """To all nodes; the first time to each in turn."""
         chance = random.Random(f"{self._seed} {number}")
-        return self.network.add(Way(self.network, self._ports, chance))
+        first = self._ports[number % len(self._ports)]
+        return self.network.add(Way(self.network, self._ports, chance, first))
+
+    def way(self, number: int) -> Way:
+        """Of the person with this number."""
+        way = self.people[number].road
+        assert isinstance(way, Way)
+        return way
 
 
 class Stage:
@@ -207,12 +224,14 @@ class Stage:
 
     def heal(self) -> None:
         """End all that is under way."""
-        while self._ends:
-            heapq.heappop(self._ends)[2]()
+        self._thaw()
+        self._not_full()
         for node in self.cluster.nodes:
             node.go_on()
             node.road.heal()
-            node.start()
+        while self._ends:
+            heapq.heappop(self._ends)[2]()
+        assert all(node.start() for node in self.cluster.nodes), "a node does not start"
 
     def happen(self, step: Step) -> None:
         """One fault begins."""
@@ -230,12 +249,17 @@ class Stage:
 
     # Nodes
 
+    def _start(self, node: Node) -> None:
+        """Again, until it finds its engine."""
+        if not node.again():
+            self._later(_AGAIN, lambda: self._start(node))
+
     def _kill(self, step: Step) -> bool:
         node = self.cluster.nodes[step.who]
         if not self._may_go(step):
             return False
         node.kill()
-        self._later(step.seconds, node.start)
+        self._later(step.seconds, lambda: self._start(node))
         return True
 
     def _end(self, step: Step) -> bool:
@@ -243,7 +267,7 @@ class Stage:
         if not self._may_go(step):
             return False
         node.leave()
-        self._later(step.seconds, node.again)
+        self._later(step.seconds, lambda: self._start(node))
         return True
 
     def _stop(self, step: Step) -> bool:
@@ -307,7 +331,7 @@ class Stage:
         return True
 
     def _not_full(self) -> None:
-        self._thaw()
+        self._thaw()  # or it answers nothing
         self.cluster.engine.ask("CONFIG", "SET", "maxmemory", "0")
 
     def _flush_scripts(self, _step: Step) -> bool:
@@ -323,14 +347,10 @@ class Stage:
     # Clients
 
     def _move(self, step: Step) -> None:
-        way = self.crowd.people[step.who].road
-        assert isinstance(way, Way)
-        way.lead(self.cluster.nodes[step.other].port)
+        self.crowd.way(step.who).lead(self.cluster.nodes[step.other].port)
 
     def _cut(self, step: Step) -> None:
-        way = self.crowd.people[step.who].road
-        assert isinstance(way, Way)
-        way.cut()
+        self.crowd.way(step.who).cut()
 
 
 # Running schedules
@@ -356,6 +376,7 @@ def quick_clients(prs: bytes) -> Iterator[None]:
             (silence, "LONGEST_WAIT", 2.0),
         ):
             stack.enter_context(mock.patch.object(owner, name, value))
+        stack.enter_context(sealing())
         yield
 
 
@@ -366,7 +387,7 @@ def run(schedule: Schedule, pool: IdentityPool, prs: bytes) -> Counter[str]:
     if schedule.mood.grace is not None:
         settings = {"HEARTBEAT_INTERVAL": "0.2", "HEARTBEAT_TIMEOUT": str(schedule.mood.grace)}
     with Cluster(_kind(schedule.engine), schedule.nodes, settings) as cluster:
-        with cluster.tap.sealing(), Crowd(cluster, pool, prs, schedule.seed, name) as crowd:
+        with Crowd(cluster, pool, prs, schedule.seed, name) as crowd:
             stage = Stage(cluster, crowd)
             try:
                 _perform(schedule, stage)

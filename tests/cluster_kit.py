@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import subprocess
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -20,12 +21,13 @@ from protocol.keys import to_text
 from tests.faults import Network, Whisper
 from tests.processes import Server, stop_process
 from tests.wire import PASSWORD
-from tools.engine_process import EngineProcess, Kind, Monitor, free_port, seen
+from tests.zygote import Constants
+from tools.engine_process import EngineProcess, Kind, Monitor, free_place, seen
 
 PREFIX = "cc:"
 
 # A fifth to a tenth of what they are: two nodes that differ in them do not understand each other.
-QUICK: dict[str, dict[str, float]] = {
+QUICK: Constants = {
     "server.cluster.limits": {
         "ENGINE_CONNECT_SECONDS": 0.5,
         "ENGINE_REPLY_SECONDS": 0.5,
@@ -34,25 +36,57 @@ QUICK: dict[str, dict[str, float]] = {
         "ENGINE_RETRY_SECONDS": 0.3,
         "ENGINE_PAUSE_MOST": 0.2,
         "ENGINE_STOP_SECONDS": 0.5,
+        "READER_BLOCK_SECONDS": 0.2,
+        "READER_REPLY_SECONDS": 0.7,
+        "ARRIVE_SECONDS": 3.0,
+        "ROOM_SECONDS": 3.0,
+        "GOODBYE_SECONDS": 0.5,
         "LEASE_SECONDS": 1.5,
         "NODE_RENEW_SECONDS": 0.3,
-        "NODE_BREAK_SECONDS": 0.6,
+        "NODE_BREAK_SECONDS": 0.5,
         "NODE_TOUCH_SECONDS": 1.0,
         "NODE_LOOK_SECONDS": 0.1,
-        "NODE_PAUSE": 0.1,
-        "NODE_PAUSE_MOST": 1.0,
+        "NODE_PAUSE": 0.05,
+        "NODE_PAUSE_MOST": 0.5,
+        "NODE_MINUTE": 2.0,
         "NODE_STOP_SECONDS": 1.0,
-        "ARRIVE_SECONDS": 3.0,
+        "TTL_SECONDS": 15.0,
+        "TTL_BEYOND_GRACE": 5.0,
         "POLICY_SCRYPT": 10,
     },
 }
 
 
+class Refused(Exception):
+    """A node has ended at once."""
+
+
+class StartedNode(Server):
+    """Raises Refused where it ends before its banner."""
+
+    def wait_for(self, done: Callable[[], bool]) -> None:
+        try:
+            super().wait_for(done)
+        except AssertionError:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1.0)
+                raise Refused(self.told()) from None
+            raise
+
+
 class Node:
     """One server, which can be killed, stopped and started again at the same port."""
 
-    def __init__(self, network: Network, engine_port: int, settings: Mapping[str, str]) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        network: Network,
+        engine_port: int,
+        settings: Mapping[str, str],
+        constants: Constants,
+    ) -> None:
+        self._constants = constants
+        self._place = free_place()
+        self.port = int(self._place.getsockname()[1])
         self.road = network.road(engine_port)
         self._settings = {
             "ADMIN_PASSWORD": PASSWORD,
@@ -67,10 +101,14 @@ class Node:
         """Whether it runs, as far as this test knows."""
         return self.server is not None and not self.is_stopped and not self.is_leaving
 
-    def start(self) -> None:
-        """Start it, if it does not run."""
-        if self.server is None:
-            self.server = Server(self._settings, port=self.port, constants=QUICK)
+    def start(self) -> bool:
+        """Start it, if it does not run; False if it does not, as without its engine."""
+        with contextlib.suppress(Refused):
+            if self.server is None:
+                self.server = StartedNode(
+                    self._settings, port=self.port, constants=self._constants
+                )
+        return self.server is not None
 
     def stop(self) -> None:
         """SIGSTOP: it does nothing, and does not know it."""
@@ -90,18 +128,23 @@ class Node:
             self.server.kill()
             self.server, self.is_stopped, self.is_leaving = None, False, False
 
+    def close(self) -> None:
+        """The end of it."""
+        self.kill()
+        self._place.close()
+
     def leave(self) -> None:
         """SIGTERM; returns at once."""
         assert self.server is not None
         self.server.signal(signal.SIGTERM)
         self.is_leaving = True
 
-    def again(self) -> None:
-        """Start it, once it has ended by itself."""
+    def again(self) -> bool:
+        """As ``start``, once it has ended by itself."""
         if self.server is not None:
             self.server.end()
             self.kill()
-        self.start()
+        return self.start()
 
     def end(self) -> int:
         """SIGTERM; its exit status."""
@@ -117,12 +160,17 @@ class Cluster:
     """An engine and its nodes.  A context manager; ``nodes`` run when it is entered."""
 
     def __init__(
-        self, kind: Kind, size: int, settings: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        size: int,
+        settings: Mapping[str, str],
+        constants: Constants = QUICK,
     ) -> None:
         self.network = Network()
         self.engine = EngineProcess(kind)
         self.tap = EngineTap()
-        self.nodes = [Node(self.network, self.engine.port, settings or {}) for _ in range(size)]
+        port = self.engine.port
+        self.nodes = [Node(self.network, port, settings, constants) for _ in range(size)]
         self._monitor: Monitor | None = None
 
     def __enter__(self) -> Cluster:
@@ -132,8 +180,8 @@ class Cluster:
             self._watch()
             stack.callback(self._watch_no_more)
             for node in self.nodes:
-                stack.callback(node.kill)
-                node.start()
+                stack.callback(node.close)
+                assert node.start(), "no node"
             self._stack = stack.pop_all()
         return self
 
@@ -173,11 +221,27 @@ class Cluster:
             self._monitor = None
 
 
+TEXTS: dict[str, str] = {}  # key: signature of the box
+
+
+@contextlib.contextmanager
+def sealing() -> Iterator[None]:
+    """While this lasts, the text of each line that a client of this process seals is kept."""
+    seal = Line.seal
+
+    def seal_line(line: Line, ref: int, at: int, sealed: SealedPost) -> None:
+        TEXTS[to_text(sealed.box.sig)] = line.text
+        seal(line, ref, at, sealed)
+
+    with mock.patch.object(Line, "seal", seal_line):
+        yield
+
+
 class EngineTap:
-    """Copies of all logs as the engine's scripts write them, and which text is in which box."""
+    """Copies of all logs as the engine's scripts write them."""
 
     def __init__(self) -> None:
-        self.texts: dict[str, str] = {}  # key: signature of the box
+        self.texts = TEXTS
         self._logs: dict[bytes, list[dict[str, Any]]] = defaultdict(list)  # key: log id
         self._whispers: dict[bytes, list[Whisper]] = defaultdict(list)
         self._current: dict[bytes, bytes] = {}  # key: a room's part of its keys; its log id
@@ -223,19 +287,6 @@ class EngineTap:
             self._whispers[log].append(
                 Whisper(log, int(target), sender, sig, int(fields[b"a"]))
             )
-
-    @contextlib.contextmanager
-    def sealing(self) -> Iterator[None]:
-        """While this lasts, the text of each line that a client of this process seals is kept."""
-        seal = Line.seal
-
-        def seal_line(line: Line, ref: int, at: int, sealed: SealedPost) -> None:
-            self.texts[to_text(sealed.box.sig)] = line.text
-            seal(line, ref, at, sealed)
-
-        with mock.patch.object(Line, "seal", seal_line):
-            yield
-
 
 def _entry(seq: int, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     """An entry of a log as members see it, as far as a check needs it."""

@@ -807,10 +807,22 @@ class Group:
         for person in self.people:
             person.connection.leave()
 
-    def wait(self, done: Callable[[], object], what: str) -> None:
-        """Wait for what events will say; fails when it does not come."""
+    def wait(
+        self, done: Callable[[], object], what: str, more: Callable[[], str] = str
+    ) -> None:
+        """Wait for what events will say; fails when it does not come, and says ``more`` then."""
         with self.changed:
-            assert self.changed.wait_for(done, LONG), f"{self.name}: {what} never ends\n{self}"
+            came = self.changed.wait_for(done, LONG)
+            assert came, f"{self.name}: {what} never ends\n{more()}{self}"
+
+    def _lacking(self, texts: Sequence[str]) -> str:
+        """Who has not heard what, and what else each was shown."""
+        shown = (events.Unreadable, events.Warning, events.NotSent, events.Reconnected)
+        return "".join(
+            f"{who.nick} lacks {[text for text in texts if not who.heard(text)]}: "
+            f"{[str(e)[:120] for kind in shown for e in who.all(kind)[-2:]]}\n"
+            for who in self.people
+        )
 
     def __str__(self) -> str:
         return "\n".join(
@@ -914,7 +926,7 @@ class Group:
                 met += {e.text for e in since if isinstance(e, events.Message)} >= set(texts)
             return True if met == len(self.people) else None
 
-        self.wait(lambda: outcome() is not None, "the last line")
+        self.wait(lambda: outcome() is not None, "the last line", lambda: self._lacking(texts))
         with self.changed:
             return bool(outcome())
 

@@ -59,10 +59,24 @@ def _of_package() -> str | None:
 
 def free_port() -> int:
     """A port that nobody has just now, and that no connection is given by the system."""
+    with free_place() as place:
+        return int(place.getsockname()[1])
+
+
+def free_place() -> socket.socket:
+    """A socket at such a port that does not listen: as long as it is open the port is nobody
+    else's, but for who reuses addresses, as servers do."""
     while True:
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port = 20000 + secrets.randbelow(10000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                pass
+            held.bind(("127.0.0.1", port))
+            return held
+        except OSError:
+            held.close()
 
 
 class EngineRefused(Exception):
@@ -120,14 +134,21 @@ class EngineClient:
 class EngineProcess:
     """An engine on a port of the loopback interface, in memory only.  A context manager.
 
-    ``options``: more of its command line; ``password``: what everybody who connects has to know.
+    ``options``: more of its command line; ``password``: what everybody who connects has to know;
+    ``file``: a configuration, before which the command line goes.
     """
 
     def __init__(
-        self, kind: Kind, options: Sequence[str] = (), password: str = "", port: int = 0
+        self,
+        kind: Kind,
+        options: Sequence[str] = (),
+        password: str = "",
+        port: int = 0,
+        file: str = "",
     ) -> None:
-        self.kind, self.password = kind, password
-        self.port = port or free_port()
+        self.kind, self.password, self._file = kind, password, file
+        self._place = None if port else free_place()
+        self.port = port or int(self._place.getsockname()[1])  # type: ignore[union-attr]
         self._options = [*options, *(("--requirepass", password) if password else ())]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -142,6 +163,8 @@ class EngineProcess:
 
     def __exit__(self, *_error: object) -> None:
         self.kill()
+        if self._place is not None:
+            self._place.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -157,8 +180,9 @@ class EngineProcess:
 
     def start(self) -> None:
         """Start it, again after ``kill``: empty.  Returns when it answers."""
+        command = [self.kind.program, *filter(None, [self._file])]
         self._process = subprocess.Popen(
-            [self.kind.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+            [*command, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
              "--appendonly", "no", "--dir", str(self.folder), "--loglevel", "warning",
              "--logfile", "log", *self._options],
             cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -166,16 +190,21 @@ class EngineProcess:
         )  # fmt: skip
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end and self._process.poll() is None:
-            with contextlib.suppress(OSError, EngineRefused):
-                client = self.client()
-                client.ask("PING")
-                client.close()
-                return
+            with contextlib.suppress(OSError):
+                if self._answers():
+                    return
             time.sleep(0.005)
         self.kill()
         log = self.folder / "log"
         told = log.read_text("utf-8", "replace")[-2000:] if log.exists() else ""
         raise RuntimeError(told or f"{self.kind.program} does not start")
+
+    def _answers(self) -> bool:
+        try:
+            self.ask("PING")
+        except EngineRefused as error:
+            return str(error).startswith("NOAUTH")  # it knows users, and this is none of them
+        return True
 
     def client(self, timeout: float | None = DEADLINE) -> EngineClient:
         """A new connection to it."""

@@ -1,1 +1,1 @@
-"""What stands in front of a server, tried with the lines of docs/TLS.md (``make fronts``)."""
+"""What stands in front of a server, tried with the lines of the pages (``make fronts``)."""
