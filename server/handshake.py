@@ -101,8 +101,11 @@ class ServerHandshake:
             self._token = self._services.tokens.find(self._link.sid, hello.token)
             return self._token.prs if self._token is not None else random_prs()
         if hello.ticket is not None:
-            self._ticket = self._services.sessions.tickets.take(self._link.sid, hello.ticket)
+            self._ticket = self._take_ticket(hello.ticket)
         return self._services.password.prs
+
+    def _take_ticket(self, name: bytes) -> bytes | None:
+        return self._services.sessions.tickets.take(self._link.sid, name)
 
     def _prove_as_stranger(self, prs: bytes) -> frames.Confirm:
         handshakes, guesses = self._services.throttle.handshakes, self._services.throttle.guesses

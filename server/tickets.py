@@ -30,6 +30,13 @@ class Bounds(NamedTuple):
     of_all: int
 
 
+class ShownTicket(NamedTuple):
+    """A ticket that somebody has shown, and whose it is."""
+
+    fingerprint: bytes
+    value: bytes
+
+
 class Tickets:
     """At most one for each identity that is in, or may still come back.  Thread-safe.
 
@@ -54,23 +61,28 @@ class Tickets:
     def take(self, sid: bytes, name: bytes) -> bytes | None:
         """Use up the ticket that ``name`` stands for in the handshake ``sid``.
 
-        The fingerprint that it belongs to, or None where there is none such.  Looks at every
-        ticket, and compares each: how long it takes tells nothing.
+        The fingerprint that it belongs to, or None where there is none such.
+        """
+        shown = self.shown(sid, name)
+        return shown.fingerprint if shown is not None and self.use(shown) else None
+
+    def shown(self, sid: bytes, name: bytes) -> ShownTicket | None:
+        """The ticket that ``name`` stands for.
+
+        Looks at every ticket, and compares each: how long it takes tells nothing.
         """
         with self._lock:
             owners = {ticket.value: who for who, ticket in self._tickets.items()}
         found = link.shown_ticket(sid, name, owners)
-        if found is None or not self._use(owners[found], found):
-            return None
-        return owners[found]
+        return None if found is None else ShownTicket(owners[found], found)
 
-    def _use(self, fingerprint: bytes, value: bytes) -> bool:
-        """Of two who come with it at once, one has it."""
+    def use(self, shown: ShownTicket) -> bool:
+        """Use it up; of two who come with it at once, one has it."""
         with self._lock:
-            ticket = self._tickets.get(fingerprint)
-            if ticket is None or ticket.value != value:
+            ticket = self._tickets.get(shown.fingerprint)
+            if ticket is None or ticket.value != shown.value:
                 return False
-            self._drop_locked(fingerprint)
+            self._drop_locked(shown.fingerprint)
         return True
 
     def forget(self, fingerprint: bytes) -> None:

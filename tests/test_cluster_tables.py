@@ -58,6 +58,7 @@ def minted(node: TableNode, nick: str = "alice", ttl: float = 60, binds: bool = 
 
 def found(node: TableNode, token_id: str) -> Token | None:
     """As a handshake finds it."""
+    node.tokens.refresh()
     return node.tokens.find(SID, link.token_name(SID, token_id))
 
 

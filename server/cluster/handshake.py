@@ -62,10 +62,19 @@ class ClusterHandshake(ServerHandshake):
         self._cluster = services
 
     def _prs_for(self, hello: frames.Hello) -> bytes:
-        if hello.token is None and hello.ticket is None:
-            return super()._prs_for(hello)
+        if hello.token is not None:
+            with self._services.accept_slot.released():
+                self._cluster.tokens.refresh()
+        return super()._prs_for(hello)
+
+    def _take_ticket(self, name: bytes) -> bytes | None:
+        # Looking through all of them is work, for which one has the slot; only a real one waits.
+        tickets = self._services.sessions.tickets
+        shown = tickets.shown(self._link.sid, name)
+        if shown is None:
+            return None
         with self._services.accept_slot.released():
-            return super()._prs_for(hello)
+            return shown.fingerprint if tickets.use(shown) else None
 
     def _join(self, confirm: frames.Confirm) -> ServerSession:
         with self._services.accept_slot.released():

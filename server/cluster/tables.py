@@ -27,7 +27,7 @@ from server.cluster.engine_clock import EngineClock
 from server.cluster.keys import Incarnation
 from server.cluster.replica import Note, Replica
 from server.cluster.writer import Writer, unavailable
-from server.tickets import Bounds, Ticket, Tickets
+from server.tickets import Bounds, ShownTicket, Ticket, Tickets
 
 _RESTORED = "restored"  # the field of the table "state": who puts back what an empty engine forgot
 _DONE = "done"
@@ -130,8 +130,8 @@ MakeReplica = Callable[[str, Callable[[str, str], None]], Replica]
 class ClusterTokens(Tokens):
     """The live tokens of all nodes.  Thread-safe.
 
-    Whatever changes or lists them waits for the engine, as ``find`` does, and raises Unavailable,
-    OutcomeUnknown or ServerFull.
+    Whatever changes or lists them waits for the engine, and raises Unavailable, OutcomeUnknown or
+    ServerFull.  Before ``find`` comes ``refresh``, whatever it is to find: so that tells nothing.
     """
 
     def __init__(
@@ -146,11 +146,9 @@ class ClusterTokens(Tokens):
         self._gone: list[tuple[str, str]] = []  # tokens that ended elsewhere, and why
         self.table = make("tokens", self._changed)
 
-    def find(self, sid: bytes, name: bytes) -> Token | None:
-        """As in a single server; that the engine is asked first, whatever ``name`` says, tells
-        nothing about it."""
+    def refresh(self) -> None:
+        """Know of all that were made anywhere."""
         self.table.refresh()
-        return super().find(sid, name)
 
     def remaining(self) -> list[tuple[Token, int]]:
         """As in a single server."""
@@ -264,7 +262,7 @@ class ClusterBans(Bans):
 class ClusterTickets(Tickets):
     """Tickets that all nodes take.  Thread-safe.
 
-    ``take`` waits for the engine, and of all nodes one has the ticket.
+    ``use`` waits for the engine.
     """
 
     def __init__(self, make: MakeReplica, clock: Callable[[], float]) -> None:
@@ -289,13 +287,15 @@ class ClusterTickets(Tickets):
     def forget(self, fingerprint: bytes) -> None:
         """The script that ends a session forgets its ticket."""
 
-    def _use(self, fingerprint: bytes, value: bytes) -> bool:
-        written = self.table.value(fingerprint.hex())
+    def use(self, shown: ShownTicket) -> bool:
+        """As in a single server, and of all nodes."""
+        field = shown.fingerprint.hex()
+        written = self.table.value(field)
         ticket = _ticket_read(written)
-        if ticket is None or ticket.value != value:
+        if ticket is None or ticket.value != shown.value:
             return False
         try:
-            return self.table.change(fingerprint.hex(), "", expect=written)
+            return self.table.change(field, "", expect=written)
         except (Unavailable, OutcomeUnknown, ServerFull):
             return False  # and so it waits like a stranger
 
