@@ -370,14 +370,12 @@ def test_nobody_is_told_before_its_private_stream_was_read(room: RecordedRoom[st
     mirror = mirror_of(room)
     other, pair = joined(room, mirror), Pair(room, mirror)
     mirror.expect(pair.ours)
-    told = room.join(pair.real)
+    room.join(pair.real)
     room.hold_wrap(other.real, wrap(pair.real.id, 1, 0))
     talk(room, other)
     mirror.apply(room.log(mirror.seq))
     mirror.round()
     assert mirror.take(pair.ours) == []
-    with pytest.raises(Unavailable):
-        mirror.arrive(pair.ours, pair.real.id, told.seq, 0.01)
     assert mirror.untold() == {pair.real.id: 0}
     mirror.put_private(pair.real.id, room.waiting(pair.real.id, 0))
     mirror.tell([pair.real.id])
@@ -534,6 +532,19 @@ def test_waiting_ends(room: RecordedRoom[str]) -> None:
     assert mirror.close() == [alice.ours.owner]
     with pytest.raises(Unavailable):
         mirror.wait_for(3, SOON)
+
+
+def test_who_waited_for_too_long_has_no_place(room: RecordedRoom[str]) -> None:
+    """Its connection ends; and the mirror is not kept for it."""
+    mirror = mirror_of(room)
+    pair = Pair(room, mirror)
+    mirror.expect(pair.ours)
+    told = room.join(pair.real)
+    mirror.apply(room.log(0))
+    with pytest.raises(Unavailable):
+        mirror.arrive(pair.ours, pair.real.id, told.seq, 0.01)
+    assert mirror.is_empty and mirror.round() == [] and mirror.count() == 1
+    assert mirror.return_of("again", pair.real.id, pair.real.bundle, None, 0, (0, 0)).joined == 1
 
 
 def test_of_two_connections_of_one_the_first_gets_nothing_more(room: RecordedRoom[str]) -> None:

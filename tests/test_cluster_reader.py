@@ -291,6 +291,29 @@ def test_what_is_not_a_rooms_is_passed_on(
     until(lambda: len(later.heard.said) == 1)  # what was spent before it came
 
 
+def test_however_much_is_said_the_rest_is_heard(make_seat: MakeSeat) -> None:
+    """What was spent comes by another stream."""
+    here, there = make_seat(), make_seat()
+    anna, ben = Person(here, 1), Person(there, 2)
+    anna.enter("tea")
+    ben.enter("tea")
+    over = threading.Event()
+
+    def talk() -> None:
+        while not over.is_set():
+            anna.post("tea", 2)
+
+    talking = threading.Thread(target=talk)
+    talking.start()
+    try:
+        until(ben.entries)
+        there.node.do(replies.spend, calls.spend(there.at, b"data", 10_000))
+        until(lambda: there.heard.said)
+    finally:
+        over.set()
+        talking.join(SOON)
+
+
 def test_a_reader_that_is_stopped_ends_at_once(make_seat: MakeSeat) -> None:
     """It waits for the engine, which has nothing to say."""
     seat = make_seat()

@@ -23,6 +23,8 @@ from server.cluster import limits
 from settings.backend import BackendSettings
 from tests.engine_proxy import EngineProxy
 from tests.engines import backend_address, backend_settings
+from tests.script_kit import Guest, MakeNode
+from tests.script_kit import make_node_fixture as make_node_fixture
 from tests.table_kit import Hearing, StartNode, TableNode, at_once, nodes
 from tests.test_rate_limits import Clock
 from tools.engine_process import EngineProcess
@@ -228,6 +230,32 @@ def test_the_newest_ticket_counts_everywhere(two: tuple[TableNode, TableNode]) -
     assert used(one, old) is None and used(one, new) == ANN
 
 
+def test_an_older_note_undoes_nothing(two: tuple[TableNode, TableNode]) -> None:
+    """Who has changed something knows of it before it hears what was there before."""
+    one, other = two
+    one.tickets.issue(ANN, "a")
+    one.settle()
+    new = other.tickets.issue(ANN, "b")
+    other.settle()
+    assert other.hear() == 2
+    assert used(other, new) == ANN
+
+
+def test_a_ticket_ends_with_its_session(
+    two: tuple[TableNode, TableNode], make_node: MakeNode
+) -> None:
+    """At all nodes, whichever ends it."""
+    guest = Guest(make_node(), 1)
+    two[0].tickets.issue(bytes.fromhex(guest.fp), "g")
+    for node in two:
+        node.tables.look()
+        assert len(node.tickets._tickets) == 1
+    assert guest.end() == "OK"
+    for node in two:
+        node.hear()
+        assert not node.tickets._tickets
+
+
 def test_tickets_are_bounded(
     two: tuple[TableNode, TableNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,6 +397,21 @@ def test_what_an_empty_engine_forgot_is_put_back(own_engine: EngineProcess) -> N
             assert token.id == kept and left > 590
             assert node.bans.left(ANN) > 590 and used(node, ticket) is None
         assert found(other, minted(one))
+
+
+def test_who_was_to_put_it_back_may_have_gone(
+    own_engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one does, after a while."""
+    monkeypatch.setattr(limits, "RESTORE_SECONDS", 0.05)
+    with nodes(own_engine, backend_settings(own_engine)) as start:
+        node = start()
+        token_id = minted(node)
+        own_engine.kill()
+        own_engine.start()
+        assert start().tables._state.change("restored", "by somebody", expect="")
+        node.register()
+        assert found(node, token_id)
 
 
 def test_nothing_of_a_secret_is_in_the_engine(

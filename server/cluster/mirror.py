@@ -23,7 +23,6 @@ from protocol.errors import Gone, Unavailable
 from protocol.keys import Bundle
 from server.cluster.entries import (
     JoinEntry,
-    LeaveEntry,
     LogEntry,
     Nonsense,
     PostEntry,
@@ -33,7 +32,7 @@ from server.cluster.entries import (
     read_member,
 )
 from server.member import Member, MemberState, Owner
-from server.rooms import Entry, Room, Snapshot
+from server.rooms import Room, Snapshot
 
 
 class Gap(Exception):
@@ -181,32 +180,31 @@ class MirrorRoom(Room[Owner]):
     def _apply_locked(self, entry: LogEntry) -> None:
         if entry.seq != self._seq + 1:
             raise Gap()
-        if isinstance(entry, PostEntry):
-            self._apply_post_locked(entry)
-        elif isinstance(entry, JoinEntry):
+        if isinstance(entry, JoinEntry):
             self._apply_join_locked(entry)
         elif entry.sender not in self._states:
             raise Nonsense()
-        elif isinstance(entry, LeaveEntry):
-            self._change_locked()
-            self._go_locked(entry.sender)
-            self._append_entry_locked(entry.for_log())
-        elif isinstance(entry, RenameEntry):
-            self._change_locked()
-            self._rename_locked(entry.sender, entry.nick)
-            self._append_entry_locked(entry.for_log())
-        else:
+        elif isinstance(entry, PostEntry):
+            self._apply_post_locked(entry)
+        elif isinstance(entry, RejoinEntry):
             self._apply_rejoin_locked(entry)
+        else:
+            self._change_locked()
+            if isinstance(entry, RenameEntry):
+                self._rename_locked(entry.sender, entry.nick)
+            else:
+                self._go_locked(entry.sender)
+        logged = entry.for_log()
+        self._append_locked(logged.whole, *logged[2:])
+        if isinstance(entry, JoinEntry):
+            self._trim_locked()  # as Room.join does
 
     def _apply_post_locked(self, entry: PostEntry) -> None:
-        if entry.sender not in self._states:
-            raise Nonsense()
         self._seq = entry.seq
         member = self._members.get(entry.sender)
         if member is not None:
             member.own.append(entry.seq)
             member.posted = max(member.posted, (entry.epoch, entry.n))
-        self._append_entry_locked(entry.for_log())
 
     def _apply_join_locked(self, entry: JoinEntry) -> None:
         if entry.state.id in self._states or len(self._states) >= protocol_limits.ROOM_MEMBERS:
@@ -216,36 +214,28 @@ class MirrorRoom(Room[Owner]):
             self._change_locked()
             self._states[entry.state.id] = entry.state
             self._lack_keys_locked(entry.state.id)
-            self._append_entry_locked(entry.for_log())
             return
         member.id, member.nick = entry.state.id, entry.state.nick
         member.private.number = 0
         self._place_locked(member)
         self._arrive_locked(member)
-        self._append_entry_locked(entry.for_log())
-        self._trim_locked()  # as Room.join does
         self._await_locked(member, self._snapshot_locked(member, missed=0))
 
     def _apply_rejoin_locked(self, entry: RejoinEntry) -> None:
         state = self._states[entry.sender]
-        if isinstance(state, Member):
-            missed = self._seq - state.cursor + state.private.posts
-            kept = state.private.take_from(entry.seq)  # what came after it may be here already
-            missed -= sum(each.sender > 0 for each in kept)
-            self._arrive_locked(state)
-            state.private.put_back(kept)
-            if not kept:
-                self._jumping.add(state.id)
-            self._append_entry_locked(entry.for_log())
-            self._await_locked(state, self._snapshot_locked(state, missed))
+        if not isinstance(state, Member):
+            self._change_locked()
+            self._states[entry.sender] = state._replace(joined=entry.seq)
+            self._lack_keys_locked(entry.sender)
             return
-        self._change_locked()
-        self._states[entry.sender] = state._replace(joined=entry.seq)
-        self._lack_keys_locked(entry.sender)
-        self._append_entry_locked(entry.for_log())
-
-    def _append_entry_locked(self, entry: Entry) -> None:
-        self._append_locked(entry.whole, *entry[2:])
+        missed = self._seq - state.cursor + state.private.posts
+        kept = state.private.take_from(entry.seq)  # what came after it may be here already
+        missed -= sum(each.sender > 0 for each in kept)
+        self._arrive_locked(state)
+        state.private.put_back(kept)
+        if not kept:
+            self._jumping.add(state.id)
+        self._await_locked(state, self._snapshot_locked(state, missed))
 
     def _rename_locked(self, member_id: int, nick: str) -> None:
         state = self._states[member_id]
@@ -258,14 +248,19 @@ class MirrorRoom(Room[Owner]):
         """Nobody by this number is here any more."""
         self._states.pop(member_id, None)
         self._members.pop(member_id, None)
-        self._arrivals.pop(member_id, None)
-        self._unread.discard(member_id)
-        self._jumping.discard(member_id)
+        self._forget_arrival_locked(member_id)
 
     def _newcomer_locked(self, fingerprint: str) -> Member[Owner] | None:
         """The member that is expected under this fingerprint, unless it is in place already."""
         member = self._expected.get(fingerprint)
         return None if member is None or member.id in self._members else member
+
+    def _drop_locked(self, member: Member[Owner]) -> None:
+        if self._members.get(member.id) is member:
+            del self._members[member.id]
+            self._forget_arrival_locked(member.id)
+            self._states[member.id] = member.line()
+            self._trim_locked()
 
     def _place_locked(self, member: Member[Owner]) -> None:
         member.room = self
@@ -291,19 +286,23 @@ class MirrorRoom(Room[Owner]):
         """Wait until ``member`` came into place by entry ``seq``: what it has to know.
 
         In a room that was loaded as of that entry, and is not ``open`` yet, that is now.  Raises
-        Gone if it is not there any more, or Unavailable after ``within`` seconds.
+        Gone if it is not there any more, or Unavailable after ``within`` seconds; then it has no
+        place here.
         """
         with self._lock:
             try:
                 if not self.is_open and self._seq == seq:
                     return self._arrive_first_locked(member, member_id)
                 self._wait_locked(lambda: self._is_told_locked(member_id, seq), within)
+                arrival = self._arrivals.get(member_id)
+                if arrival is None or self._members.get(member_id) is not member:
+                    raise Gone()
+                return self._take_snapshot_locked(member, arrival)
+            except (Gone, Unavailable):
+                self._drop_locked(member)
+                raise
             finally:
                 self._expect_no_more_locked(member)
-            arrival = self._arrivals.get(member_id)
-            if arrival is None or self._members.get(member_id) is not member:
-                raise Gone()
-            return self._take_snapshot_locked(member, arrival)
 
     def return_of(
         self,
@@ -348,11 +347,7 @@ class MirrorRoom(Room[Owner]):
         """It is not this node's any more; in the room it stays until the log says that it left."""
         with self._lock:
             self._expect_no_more_locked(member)
-            if self._members.get(member.id) is member:
-                del self._members[member.id]
-                self._forget_arrival_locked(member.id)
-                self._states[member.id] = member.line()
-                self._trim_locked()
+            self._drop_locked(member)
 
     def take(self, member: Member[Owner]) -> list[bytes] | Snapshot:
         """As ``Room.take``; where it fell behind, nothing until its ``rejoined`` was applied."""

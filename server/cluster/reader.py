@@ -101,6 +101,7 @@ class EngineReader(Generic[Owner]):
         self._last = 0  # the number of the last entry that was read of the node's stream
         self._last_spent = b"0-0"
         self._looked_at = 0.0  # when something proved that the stream is still there
+        self._nudged_at = 0.0
         # Rooms to look at, and those of their members that something waits for.
         self._named: dict[str, set[int]] = {}
 
@@ -168,8 +169,12 @@ class EngineReader(Generic[Owner]):
         self._wait(node)
         if self._clock() - self._looked_at >= limits.READER_BLOCK_SECONDS:
             self._look_around(node)
-        while self._named and not self._stopping.is_set():
-            self._follow(node, list(self._named)[: limits.STREAMS_AT_ONCE])
+        if self._clock() - self._nudged_at >= limits.READER_BLOCK_SECONDS:
+            self._nudge()
+        # Once each, so that what was spent is read in between however much is said.
+        named = list(self._named)
+        for start in range(0, len(named), limits.STREAMS_AT_ONCE):
+            self._follow(node, named[start : start + limits.STREAMS_AT_ONCE])
 
     def _begin(self, node: Incarnation) -> None:
         """Read as another node, from the beginning of its stream."""
@@ -246,6 +251,10 @@ class EngineReader(Generic[Owner]):
         if not found:  # the last one is never trimmed: this is another stream, or none
             self._last = 0
             self._miss()
+
+    def _nudge(self) -> None:
+        """Have asked once more for those who are behind, and for whom that came to nothing."""
+        self._nudged_at = self._clock()
         for room in self._rooms.all():
             if room.has_unasked:
                 self._mark(room)
