@@ -11,6 +11,7 @@ import pytest
 from protocol.errors import Unavailable
 from server.cluster import calls, keys, limits, replies
 from server.cluster.engine import Engine
+from server.cluster.reader import EngineReader
 from server.rooms import Snapshot
 from settings.backend import BackendSettings
 from tests.engine_proxy import EngineProxy
@@ -71,6 +72,35 @@ def test_private_ones_come_to_one_alone_and_before_what_follows(make_seat: MakeS
         ][0]  # fmt: skip
     assert [each["number"] for each in carl.got if each["type"] == "private_for"] == [1]
     assert "private_for" not in [each["type"] for each in anna.got]
+
+
+def test_a_private_line_is_not_overtaken_by_a_later_one_for_all(
+    make_seat: MakeSeat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both come after the node's stream was read, and before the log is."""
+    here, there = make_seat(), make_seat()
+    anna, ben, carl = Person(here, 1), Person(there, 2), Person(make_seat(), 3)
+    anna.enter("tea")
+    to = ben.enter("tea").member_id
+    carl.enter("tea")
+    read_logs = EngineReader._read_logs
+    ready = threading.Event()
+    said: list[int] = []
+
+    def late(reader: EngineReader[Any], *args: Any) -> Any:
+        if reader is there.reader and ready.is_set() and not said:
+            carl.whisper("tea", to, 3)
+            said.append(carl.post("tea", 3).seq)
+        return read_logs(reader, *args)
+
+    monkeypatch.setattr(EngineReader, "_read_logs", late)
+    ready.set()
+    anna.post("tea", 3)
+    until(lambda: said)
+    ben.has_got(said[0])
+    kinds = [each["type"] for each in ben.got]
+    reached = next(i for i, each in enumerate(ben.got) if each.get("to", 0) >= said[0])
+    assert kinds.index("private_for") < reached
 
 
 def check_wraps_come_first(person: Person) -> int:
@@ -291,27 +321,29 @@ def test_what_is_not_a_rooms_is_passed_on(
     until(lambda: len(later.heard.said) == 1)  # what was spent before it came
 
 
-def test_however_much_is_said_the_rest_is_heard(make_seat: MakeSeat) -> None:
+def test_however_much_is_said_the_rest_is_heard(
+    make_seat: MakeSeat, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was spent comes by another stream."""
-    here, there = make_seat(), make_seat()
-    anna, ben = Person(here, 1), Person(there, 2)
+    seat = make_seat()
+    follow = EngineReader._follow
+    looks: list[int] = []
+
+    def always(reader: EngineReader[Any], node: Any, named: Any) -> None:
+        """There is more in that room, again and again."""
+        follow(reader, node, named)
+        if b"data" not in str(seat.heard.said).encode():
+            looks.append(1)
+            assert len(looks) < 2000, "never heard"
+            reader._name("tea")
+
+    monkeypatch.setattr(EngineReader, "_follow", always)
+    anna = Person(seat, 1)
     anna.enter("tea")
-    ben.enter("tea")
-    over = threading.Event()
-
-    def talk() -> None:
-        while not over.is_set():
-            anna.post("tea", 2)
-
-    talking = threading.Thread(target=talk)
-    talking.start()
-    try:
-        until(ben.entries)
-        there.node.do(replies.spend, calls.spend(there.at, b"data", 10_000))
-        until(lambda: there.heard.said)
-    finally:
-        over.set()
-        talking.join(SOON)
+    anna.post("tea", 1)
+    until(lambda: looks)
+    seat.node.do(replies.spend, calls.spend(seat.at, b"data", 10_000))
+    until(lambda: seat.heard.said)
 
 
 def test_a_reader_that_is_stopped_ends_at_once(make_seat: MakeSeat) -> None:
@@ -359,6 +391,24 @@ def test_whichever_answer_is_lost_nothing_else_is(
         assert numbers == list(range(1, 9))
         assert check_wraps_come_first(ben) == 4
         assert there.heard.said == [] and there.broken == []
+
+
+def test_a_private_line_alone_is_not_lost_with_an_answer(
+    make_seat: MakeSeat, backend: BackendSettings, engine: EngineProcess
+) -> None:
+    """No log is longer for it, so nothing but its name tells of it."""
+    with EngineProxy(engine.port) as proxy:
+        address = backend_address(engine, port=proxy.port)
+        reads = backend_settings(engine, address=address, prefix=backend.prefix)
+        here, there = make_seat(), make_seat(reads=reads)
+        anna, ben = Person(here, 1), Person(there, 2)
+        anna.enter("tea")
+        to = ben.enter("tea").member_id
+        there.level("tea")
+        proxy.lose_reply(1, of=b":p:")
+        anna.whisper("tea", to, 2)
+        until(lambda: ben.got)
+        assert proxy.lost.is_set() and [each["type"] for each in ben.got] == ["private_for"]
 
 
 def test_an_engine_that_came_back_empty_is_noticed(
