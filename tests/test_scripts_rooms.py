@@ -214,8 +214,13 @@ def test_everything_expires(make_node: MakeNode) -> None:
     node.do(replies.spend, calls.spend(node.at, b"x", 1000))
     node.do(replies.say, calls.say(node.at, b"x"))
     node.do(replies.answer, calls.answer(anna.claim, 90, b"x", "tok"))
+    assert not _lasting(node)
     ben.rejoin("den", 2)
-    Guest(node, 3).lose()
+    anna.enter("lab", ref=91)
+    assert anna.rejoin("lab", 1) is not None  # whose queue there was none of
+    cleo = Guest(node, 3)
+    cleo.enter("attic"), cleo.lose()
+    ben.enter("attic")  # where nobody was connected
     Guest(node, 4).end(reason="taken_over")
     lasting = _lasting(node)
     assert not lasting, "before anything is renewed"
