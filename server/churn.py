@@ -17,11 +17,18 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 from server import limits
 from transport.token_bucket import TokenBucket
 
 _NOTHING = 1e-6  # seconds: what is left when one has waited as long as was reckoned
+
+
+class Changing(Protocol):
+    """What changes, and has a limit: a room, or the place of one."""
+
+    churn: ChurnLimiter
 
 
 class ChurnLimiter:

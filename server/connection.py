@@ -24,10 +24,10 @@ from protocol.errors import ChatError, RemoteError, TimedOut
 from protocol.link import ServerLink
 from server import limits
 from server.admission import Permit
-from server.broadcast import Receiver, SendQueue
+from server.broadcast import SendQueue
+from server.churn import Changing
 from server.rate_limits import tenths
 from server.requests import Goodbye, Requests, refusal
-from server.rooms import Room
 from server.services import Services
 from server.sessions import ServerSession
 from transport import Closed
@@ -120,7 +120,7 @@ class ServerConnection:
     @contextlib.contextmanager
     def slots_to_change(
         self,
-        rooms: Sequence[Room[Receiver]],
+        rooms: Sequence[Changing],
         until: float | None = None,
         while_waiting: AbstractContextManager[None] | None = None,
     ) -> Iterator[float]:

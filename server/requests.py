@@ -33,6 +33,7 @@ from protocol.names import check_nick, check_room
 from server import limits
 from server.auth import Inviter
 from server.broadcast import Receiver, SendQueue, entered
+from server.churn import Changing
 from server.member import Member
 from server.rate_limits import MemberRateLimiter, tenths
 from server.rooms import Room
@@ -42,7 +43,7 @@ from transport.token_bucket import REFUSAL_COST, VALUE_COST
 
 Sent = TypeVar("Sent")
 # Waits until these rooms may be changed; see ``ServerConnection.slots_to_change``.
-Slots = Callable[["Sequence[Room[Receiver]]"], AbstractContextManager[float]]
+Slots = Callable[["Sequence[Changing]"], AbstractContextManager[float]]
 
 
 class Goodbye(Exception):

@@ -10,6 +10,7 @@ import pytest
 from protocol import frames
 from protocol import limits as protocol_limits
 from protocol.keys import to_text
+from server import limits as server_limits
 from server.app import ChatServer
 from server.cluster import limits
 from settings.backend import BackendSettings
@@ -124,6 +125,21 @@ class TestRooms:
         assert taken == list(range(3, 3 + len(taken)))
         assert numbers(bob.entries(taken[-1])) == taken
 
+    @pytest.mark.parametrize("size", [5, 2000], ids=["many", "long"])
+    def test_a_ref_that_came_late_is_measured_and_counted(
+        self, size: int, serve_nodes: Callable[..., Pair], wires: Wires
+    ) -> None:
+        """One that nobody may send took none, so all below it are new, and no repetitions."""
+        limits_of_both = {"max_messages_per_window": 5, "max_message_size": 64}
+        ann = wires(serve_nodes(**limits_of_both, rate_limit_window=60.0)[0], 0).join("ann")
+        ann.send(frames.Post(100, ann.at, 99, box()))
+        assert pick(ann, is_answer).code == "unexpected"
+        data = b"g" + b"A" * (size - 1)
+        refs = range(1, 9)
+        ann.send(*(frames.Post(ref, ann.at, 1, box(data, n=ref)) for ref in refs))
+        codes = [getattr(pick(ann, is_answer), "code", "") for _ref in refs]
+        assert codes == ["too_long"] * 8 if size > 5 else [""] * 5 + ["rate_limited"] * 3
+
     def test_rooms_are_the_same_everywhere(self, pair: Pair, wires: Wires) -> None:
         """With all who are in them."""
         ann = wires(pair[0], 0).join("ann", stays=["tea", "lab"])
@@ -134,6 +150,30 @@ class TestRooms:
             listed = wire.find(frames.RoomLines)
             assert (listed.ref, listed.of) == (ref, 2)
             assert [(each.room, each.count) for each in listed.rooms] == [("lab", 1), ("tea", 2)]
+
+    @pytest.mark.parametrize("there", [0, 1], ids=["with others", "alone at its node"])
+    def test_coming_and_going_has_a_limit(
+        self,
+        there: int,
+        serve_nodes: Callable[..., Pair],
+        wires: Wires,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Also at a node that forgets the room each time, as nobody else is in it there."""
+        monkeypatch.setattr(server_limits, "CHANGE_BURST", 8.0)
+        monkeypatch.setattr(server_limits, "CHANGES_A_SECOND", 0.01)
+        pair = serve_nodes(max_messages_per_window=1000)
+        wires(pair[0], 1).join("bob", room="busy")
+        ann = wires(pair[there], 0).join("ann", room="home")
+        answers = []
+        for _each in range(10):
+            ann.send(frames.Enter(ann.ref(), "busy"))
+            answers.append(pick(ann, is_answer))
+            if isinstance(answers[-1], frames.Accepted):
+                at = ann.find(frames.Entered).at
+                assert isinstance(answer(ann, frames.Leave(ann.ref(), at)), frames.Accepted)
+        assert 1 < sum(isinstance(each, frames.Accepted) for each in answers) < 8
+        assert getattr(answers[-1], "code", "") == "rate_limited"
 
     def test_who_says_goodbye_leaves(self, pair: Pair, wires: Wires) -> None:
         """The others hear of it, and the nickname is free at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 import traceback
@@ -16,7 +17,7 @@ from server.cluster import limits
 from server.cluster.engine import Connector, Engine, EngineError, Reply
 from server.cluster.script import Script, ScriptCall
 from server.cluster.writer import Outcome, Writer
-from settings.backend import BackendSettings
+from settings.backend import BackendAddress, BackendSettings
 from tests.engine_proxy import EngineProxy
 from tests.engines import backend_settings
 from tools.engine_process import EngineProcess
@@ -326,6 +327,57 @@ def test_what_fails_in_an_answer_is_told_and_ends_nothing(
     writer.submit(push(backend, 1), fail)
     assert writer.call(ScriptCall(FENCED, (), ["FORGOTTEN"])) == [b"FORGOTTEN"]
     assert told == [RuntimeError, RuntimeError]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"*1\r\n" * 50_000, b"$" + b"9" * 30 + b"\r\n", b":x\r\n"],
+    ids=["deep", "long", "word"],
+)
+def test_what_no_engine_says_costs_the_connection_and_not_the_thread(
+    nonsense: bytes, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its thread a node would go on for ever, and be no good."""
+    monkeypatch.setattr(limits, "ENGINE_REPLY_SECONDS", 0.2)
+    answers = [b"+OK\r\n" * 3, nonsense, b"+OK\r\n" * 3, b"+OK\r\n"]  # scripts, and the call
+
+    def answer(port: socket.socket) -> None:
+        while answers:
+            peer, _address = port.accept()
+            with peer:
+                while answers and peer.recv(65536):
+                    peer.sendall(said := answers.pop(0))
+                    if said is nonsense:
+                        break
+                while not answers and peer.recv(65536):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        thread = threading.Thread(target=answer, args=(port,), daemon=True)
+        thread.start()
+        address = BackendAddress(host="127.0.0.1", port=port.getsockname()[1])
+        writer = start(BackendSettings(address=address, prefix="x:"))
+        assert writer.call(ScriptCall(ONCE, ["x:list"], [1])) == b"OK"
+        writer.stop()
+        thread.join(5.0)
+
+
+def test_a_fault_of_ours_does_not_end_the_thread(
+    backend: BackendSettings, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+    taken = Writer._take
+    faults = [RuntimeError()]
+
+    def take(writer: Writer) -> object:
+        if faults:
+            raise faults.pop()
+        return taken(writer)
+
+    monkeypatch.setattr(Writer, "_take", take)
+    assert start(backend).call(push(backend, 1)) == 1
+    assert told == [RuntimeError]
 
 
 def test_a_full_engine_is_a_full_server(start_engine: StartEngine, start: Start) -> None:

@@ -25,6 +25,9 @@ from transport.resolver import Resolver
 
 _WORD_CHARS = 32
 
+# What the library's parser makes of bytes that are no reply, or one without end.
+_NO_RESP = (ValueError, OverflowError, RecursionError, MemoryError)
+
 Arg = bytes | str | int
 Reply = Any  # bytes, int, None, a list of these, or an EngineError where one stood
 
@@ -214,7 +217,7 @@ class Engine:
             connection.send_packed_command([data], check_health=False)
             receive: Callable[..., Reply] = connection.read_response
             return [receive(disable_decoding=True) for _ in range(count)]
-        except (RedisError, OSError, ValueError):  # the last: what is no RESP
+        except (RedisError, OSError, *_NO_RESP):
             return None
 
     def close(self) -> None:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from protocol import frames
 from protocol.errors import Gone, OutcomeUnknown, RateLimited, TakenOver
 from protocol.names import check_room, room_key
-from server.broadcast import Receiver, Reply, entered
+from server.broadcast import Reply, entered
+from server.churn import Changing
 from server.cluster import limits as cluster_limits
 from server.cluster import replies
 from server.cluster.replies import SessionState, StayState
@@ -25,7 +26,6 @@ from server.connection import ServerConnection
 from server.handshake import ServerHandshake, require_rooms, resumed
 from server.rate_limits import tenths
 from server.requests import refusal
-from server.rooms import Room
 from server.services import Services
 from server.sessions import ServerSession
 from transport import Closed
@@ -116,8 +116,7 @@ class ClusterHandshake(ServerHandshake):
             return None
         if lost:
             self._count_join(self._token_id or confirm.bundle.fingerprint)
-        rooms = [self._services.rooms.find(each.state.name) for each in lost if each.state]
-        changed: list[Room[Receiver]] = [room for room in rooms if room is not None]
+        changed = [self._cluster.rooms.place(each.state.room) for each in lost if each.state]
         with self._slots_to_change(changed, self._connection.patient_until()):
             return self._take_over(confirm, state)
 
@@ -196,8 +195,7 @@ class ClusterHandshake(ServerHandshake):
         assert isinstance(session, ClusterSession)
         connection = self._connection
         name = check_room(wanted)
-        room = self._services.rooms.find(name)
-        with self._slots_to_change([] if room is None else [room], until):
+        with self._slots_to_change([self._cluster.rooms.place(room_key(name))], until):
             if session.over:
                 raise Closed()  # its identity or token came a second time, or was revoked
             try:
@@ -223,7 +221,7 @@ class ClusterHandshake(ServerHandshake):
             raise Closed()
 
     @contextlib.contextmanager
-    def _slots_to_change(self, rooms: Sequence[Room[Receiver]], until: float) -> Iterator[None]:
+    def _slots_to_change(self, rooms: Sequence[Changing], until: float) -> Iterator[None]:
         """As there, for who has no accept slot."""
         with self._connection.slots_to_change(rooms, until) as late:
             if self._connection.is_closing():

@@ -67,6 +67,10 @@ SPENT_AT_ONCE = 8192
 # How long somebody waits for who is making the mirror of a room.
 ROOM_SECONDS = 10.0
 
+# Rooms without a mirror whose changes are counted here still: so many somebody would have to come
+# into before one of them is forgotten.
+ROOM_PLACES = 4096
+
 # Sessions.  Posts of one client that wait for their answers: nothing more is read of it then.
 UNANSWERED_POSTS = 256
 UNANSWERED_BYTES = 4 * 1024 * 1024

@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import ClassVar, NamedTuple, TypeVar
 
 from protocol import frames, wire_json
 from protocol import limits as protocol_limits
 from protocol.errors import (
+    BadRoom,
     ChatError,
     NickPinned,
     OutcomeUnknown,
@@ -68,7 +70,6 @@ class _Sent(NamedTuple):
     request: frames.Post | frames.Private
     room: MirrorRoom[Receiver]
     size: int
-    counted: bool  # by the rate limit
 
 
 class ClusterRequests(Requests):
@@ -181,10 +182,13 @@ class ClusterRequests(Requests):
             raise Closed() from None
 
     def _ask_again(self, request: frames.Request) -> bytes | None:
-        """What has come before; a post whose answer is not here may not have been done."""
+        """What has come before; a post whose answer is not here may not have been done.
+
+        Nor need it be the same one, or ever have come: it is measured and counted as the first.
+        """
         self._count_refusal()
         if request.ref > self._own.taken and isinstance(request, (frames.Post, frames.Private)):
-            self._pass_on(request, counted=False)
+            self._on_line(request)
             return None
         if isinstance(request, frames.ListRooms):
             return self._listed(request)
@@ -206,15 +210,12 @@ class ClusterRequests(Requests):
         if len(line.box.data) > policy.max_box_size:
             raise TooLong(limit=policy.max_message_size)
         self._count(self._services.posts)
-        self._pass_on(line, counted=True)
-
-    def _pass_on(self, line: frames.Post | frames.Private, counted: bool) -> None:
         if isinstance(line, frames.Post):
-            self._post(line, counted)
+            self._post(line)
         else:
-            self._private(line, counted)
+            self._private(line)
 
-    def _post(self, post: frames.Post, counted: bool) -> None:
+    def _post(self, post: frames.Post) -> None:
         member = self._member(post.at)
         room, box = mirror_of(member), post.box
         if room is not self._last_room:
@@ -232,20 +233,20 @@ class ClusterRequests(Requests):
             rest,
             tuple(wraps.values()),
         )
-        sent = _Sent(post, room, len(call.packed), counted)
+        sent = _Sent(post, room, len(call.packed))
         if not wraps:
             self._send(sent, call)
         # They are kept until a post of their epoch is taken, so the next one has to know of this.
         elif self._on_answer(sent, replies.post, self._outcome(call)):
             wraps.clear()
 
-    def _private(self, private: frames.Private, counted: bool) -> None:
+    def _private(self, private: frames.Private) -> None:
         member = self._member(private.at)
         room = mirror_of(member)
         rest = wire_json.private_for(member.id, private)
         to, change = private.wrap.to, private.change
         call = calls.private(self._own.claim, room.key, member.id, private.ref, to, change, rest)
-        self._send(_Sent(private, room, len(call.packed), counted), call)
+        self._send(_Sent(private, room, len(call.packed)), call)
 
     def _send(self, sent: _Sent, call: ScriptCall) -> None:
         """Have it done, and go on meanwhile."""
@@ -287,7 +288,7 @@ class ClusterRequests(Requests):
                 self._last_seq = max(self._last_seq, answered.seq)
             self._queue.reply(answered.encoded or refusal(Repeated(), ref))
         if not taken:
-            self._uncount(sent)
+            self._uncount()
             if answered.word != "UNEXPECTED":
                 self._spend_refusal()
         # Where its entry is still to come, the round that brings it brings the answer, too.
@@ -299,14 +300,13 @@ class ClusterRequests(Requests):
         if not isinstance(error, ChatError):
             error = ChatError()  # the engine's or ours: no more is told than that there was one
         if not isinstance(error, OutcomeUnknown):
-            self._uncount(sent)
+            self._uncount()
         self._queue.reply(refusal(error, sent.request.ref))
         self._queue.deliver()
 
-    def _uncount(self, sent: _Sent) -> None:
-        if sent.counted:
-            session = self._own
-            self._services.posts.uncount(session.bundle.fingerprint, session.group)
+    def _uncount(self) -> None:
+        session = self._own
+        self._services.posts.uncount(session.bundle.fingerprint, session.group)
 
     def _spend_refusal(self) -> None:
         """As ``_count_refusal``, for any thread."""
@@ -376,6 +376,18 @@ class ClusterRequests(Requests):
         """The answer to something that was waited for."""
         self._own.taken = max(self._own.taken, ref)
         return encoded
+
+    def _waited_for(self, frame: frames.Frame) -> AbstractContextManager[float]:
+        """As there; into a room that has no mirror here, too."""
+        if not isinstance(frame, frames.Enter) or frame.ref <= self._own.taken:
+            return super()._waited_for(frame)
+        try:
+            key = room_key(check_room(frame.room))
+        except BadRoom:  # as its handler will say
+            return contextlib.nullcontext(0.0)
+        if self._own.member_in(key) is not None:
+            return contextlib.nullcontext(0.0)
+        return self._slots([self._cluster.rooms.place(key)])
 
     def _on_enter(self, wanted: frames.Enter) -> bytes | None:  # type: ignore[override]
         session = self._own

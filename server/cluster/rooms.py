@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Generic
 
@@ -18,6 +19,7 @@ from protocol import frames
 from protocol.errors import Unavailable
 from protocol.names import room_key
 from server import limits as server_limits
+from server.churn import Changing, ChurnLimiter
 from server.cluster import calls, limits, replies
 from server.cluster.keys import Incarnation
 from server.cluster.mirror import MirrorRoom
@@ -38,6 +40,15 @@ class MirrorSlot(Generic[Owner]):
         self.passed_over = False  # whether the reader was called here before the mirror was open
 
 
+class RoomPlace:
+    """Where a room is or may come to be, whether there is a mirror of it here or not."""
+
+    __slots__ = ("churn",)
+
+    def __init__(self) -> None:
+        self.churn = ChurnLimiter()
+
+
 class ClusterRooms(Rooms[Owner]):
     """The mirrors, by ``room_key``.  Thread-safe.
 
@@ -56,6 +67,9 @@ class ClusterRooms(Rooms[Owner]):
         self._writer, self._node = writer, node
         self._on_behind, self._on_broken = on_behind, on_broken
         self._slots: dict[str, MirrorSlot[Owner]] = {}  # key: room_key; guarded by self._lock
+        # By room_key, the longest unused first: a limit that began anew with each mirror would be
+        # none for who comes and goes alone at a node. Guarded by self._lock.
+        self._places: OrderedDict[str, RoomPlace] = OrderedDict()
         self._unread: set[str] = set()  # keys of rooms that the reader has to look at; likewise
 
     # For those who come and go
@@ -91,6 +105,8 @@ class ClusterRooms(Rooms[Owner]):
     def add(self, key: str, name: str, number: int, log_id: bytes) -> MirrorRoom[Owner]:
         """A mirror that is not loaded yet, for the one in ``opening``."""
         room = MirrorRoom(key, name, number, log_id, self._on_behind)
+        room.churn = self.place(key).churn
+        room.churn.count()  # who makes it comes in, and is in it from the start
         with self._lock:
             self._slots[key].room = room
         return room
@@ -104,6 +120,18 @@ class ClusterRooms(Rooms[Owner]):
             slot = self._slots.get(room.key)
             if slot is not None and slot.room is room:
                 self._go_if_empty_locked(room.key, slot)
+
+    def place(self, key: str) -> Changing:
+        """What whoever comes into a room from here has to wait for, whether it has a mirror yet."""
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is not None and slot.room is not None:
+                return slot.room
+            place = self._places.setdefault(key, RoomPlace())
+            self._places.move_to_end(key)
+            while len(self._places) > limits.ROOM_PLACES:
+                self._places.popitem(last=False)
+            return place
 
     # As Rooms
 
@@ -190,6 +218,8 @@ class ClusterRooms(Rooms[Owner]):
         if not slot.users and (slot.room is None or slot.room.is_empty):
             if self._slots.get(key) is slot:
                 del self._slots[key]
+                if slot.room is not None:
+                    slot.room.churn.count()  # its last one goes, and will not be seen to leave
 
     def _give_up(self, slot: MirrorSlot[Owner]) -> None:
         """It was not made."""

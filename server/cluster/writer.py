@@ -153,10 +153,12 @@ class Writer:
     def _run(self) -> None:
         try:
             while self._wait():
-                if self._engine is not None or self._connect():
-                    self._turn()
-        except Exception:
-            tell_failure()
+                try:
+                    if self._engine is not None or self._connect():
+                        self._turn()
+                except Exception:  # a bug of ours: without this thread the node can do nothing
+                    tell_failure()
+                    self._lose("lost")
         finally:
             with self._changed:
                 self._stopping = True
