@@ -282,6 +282,25 @@ class RoomMoves:
         found: list[Event] = [error, *self.close(entrance)]
         if origin is not None:
             for each in followers:
-                each.origin = origin
-                self._outbox.depart(origin.key, origin.number, each.number, each.tag)
+                self._go_on(origin, each)
         return found
+
+    def _go_on(self, origin: Entrance, target: Entrance) -> None:
+        """From ``origin``, in which one still is, to ``target``; which may be the same room again,
+        and then one stays."""
+        rooms, outbox = self._rooms, self._outbox
+        if target.key != origin.key:
+            target.origin = origin
+            outbox.depart(origin.key, origin.number, target.number, target.tag)
+            return
+        beyond = [each for each in rooms if each.origin is target]
+        waiting = outbox.departures(target.key, target.number)
+        outbox.cancel(waiting)
+        if rooms.roaming is target:
+            rooms.roaming = origin
+        rooms.close(target)
+        for each in waiting:
+            if each.to is None:
+                outbox.depart(origin.key, origin.number, None, each.tag)
+        for other in beyond:
+            self._go_on(origin, other)

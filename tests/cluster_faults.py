@@ -228,7 +228,7 @@ class Stage:
         self._not_full()
         for node in self.cluster.nodes:
             node.go_on()
-            node.road.heal()
+            self._back(node)
         while self._ends:
             heapq.heappop(self._ends)[2]()
         assert all(node.start() for node in self.cluster.nodes), "a node does not start"
@@ -264,8 +264,9 @@ class Stage:
 
     def _end(self, step: Step) -> bool:
         node = self.cluster.nodes[step.who]
-        if not self._may_go(step):
-            return False
+        others = [each for each in self.cluster.nodes if each is not node and each.is_at_work]
+        if not self._may_go(step) or all(each.is_away for each in others):
+            return False  # the last one ends all sessions
         node.leave()
         self._later(step.seconds, lambda: self._start(node))
         return True
@@ -281,12 +282,17 @@ class Stage:
     # Between them and the engine
 
     def _away(self, step: Step) -> None:
-        road = self.cluster.nodes[step.who].road
+        node = self.cluster.nodes[step.who]
         if step.size:
-            road.freeze()
+            node.road.freeze()
         else:
-            road.close()
-        self._later(step.seconds, road.heal)
+            node.road.close()
+        node.is_away = True
+        self._later(step.seconds, lambda: self._back(node))
+
+    def _back(self, node: Node) -> None:
+        node.road.heal()
+        node.is_away = False
 
     def _slow(self, step: Step) -> None:
         road = self.cluster.nodes[step.who].road
@@ -436,7 +442,7 @@ def _perform(schedule: Schedule, stage: Stage) -> None:
 class ClusterCheck(Check):
     """What holds on one server holds on several, and what is not known is said."""
 
-    reasons = (*Check.reasons, "unavailable", "outcome_unknown", "server_full")
+    reasons = (*Check.reasons, "unavailable", "outcome_unknown", "server_full", "repeated")
 
     def is_wrong(self, event: events.Event) -> bool:
         """As on one server, whose engine may be away."""

@@ -94,7 +94,7 @@ class Node:
             **settings,
         }
         self.server: Server | None = None
-        self.is_stopped = self.is_leaving = False
+        self.is_stopped = self.is_leaving = self.is_away = False
 
     @property
     def is_at_work(self) -> bool:

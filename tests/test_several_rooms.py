@@ -115,6 +115,22 @@ def test_a_refused_move_leaves_one_where_one_was() -> None:
     assert [at for at, _ref in posts(alice)] == [AT]
 
 
+def test_a_refused_move_and_back_leaves_one_where_one_was() -> None:
+    """Back, before it was refused: nothing leads into a room in which one is."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.user.go(LAB, None)
+    alice.user.go(ROOM, None)
+    alice.user.say("for the den")
+    alice.user.go("attic", None)
+    assert alice.sent() == [frames.Enter(1, LAB, AT)]
+    alice.hears(frames.Refused("room_full", 1))
+    ((at, ref),) = posts(alice)
+    assert at == AT and alice.handed_back() == [] and rooms(alice) == ["attic", ROOM]
+    alice.hears(frames.Accepted(ref, den.seq + 1))
+    assert alice.sent() == [frames.Enter(3, "attic", AT)]
+
+
 def test_to_another_room_and_back_each_line_in_its_own() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]

@@ -44,18 +44,19 @@ class Node:
         told = ""
         for line in self.process.stdout or ():
             told += line
-            if found := re.search(r"connect \S+ (\d+) <username>", told):
+            found = re.search(r"connect \S+ (\d+) <username>", told)
+            if found and told.count("=" * 60) == 3:
                 return int(found[1])
         raise RuntimeError(told.strip() or "a server does not start")
 
     def _show(self) -> None:
         for line in self.process.stdout or ():
-            if "=" * 20 not in line and line.strip():
+            if line.strip():
                 print(f"{self.name}: {line.rstrip()}", flush=True)
 
     def end(self) -> None:
-        """As Ctrl-C does; returns when it has ended."""
-        self.process.send_signal(signal.SIGINT)
+        """In order; returns when it has ended."""
+        self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(15.0)
         self.process.kill()
@@ -68,7 +69,8 @@ def serve(first_port: int) -> int:
         print("No engine was found: install redis-server or valkey-server, and try again.")
         return 2
     password = secrets.token_urlsafe(12)
-    engine = EngineProcess(kinds()[0], password=secrets.token_urlsafe(24))
+    options = ["--maxmemory", "256mb", "--maxmemory-policy", "noeviction"]
+    engine = EngineProcess(kinds()[0], options, password=secrets.token_urlsafe(24))
     nodes: list[Node] = []
     with engine:
         environment = {
