@@ -153,7 +153,7 @@ class Person:
         call = calls.let_in(seat.at, self.fingerprint, who, 1000)
         n = seat.node.do(replies.let_in, call).number
         self.claim = SessionClaim(seat.at, self.fingerprint, n)
-        self.ref = 0
+        self.ref = self.holds = 0
         self.members: dict[str, Member[Person]] = {}  # key: room_key
         self.slow = slow
         self.got: list[Any] = []  # frames and snapshots
@@ -196,6 +196,7 @@ class Person:
         self.leave_seat()
         self.got.clear()
         self.seat, self.claim = seat, SessionClaim(seat.at, self.fingerprint, state.n)
+        self.holds = 0
         [stay] = state.stays
         with seat.rooms.opening(stay.room) as room:
             if room is None:
@@ -245,8 +246,12 @@ class Person:
         held = [
             HeldWrap(each, n, wire_json.key_for(member.id, wrap(each, epoch, n))) for each in to
         ]
+        self.holds += bool(held)
+        if held:
+            call = calls.hold(self.claim, room_key(name), member.id, epoch, self.holds, held)
+            self.seat.node.do(replies.hold, call)
         call = calls.post(
-            self.claim, room_key(name), member.id, self.ref, change, (epoch, n), rest, held
+            self.claim, room_key(name), member.id, self.ref, change, (epoch, n), rest, self.holds
         )
         return self.seat.node.do(replies.post, call)
 

@@ -176,7 +176,7 @@ class Guest:
         self.who = Newcomer(self.nick, nick_looks(self.nick), token, False, group, "ab" * 32)
         self.came = node.do(replies.let_in, calls.let_in(node.at, self.fp, self.who, most))
         self.claim = SessionClaim(node.at, self.fp, self.came.number)
-        self.ref = 0
+        self.ref = self.holds = 0
         self.ids: dict[str, int] = {}  # key: room
 
     def next(self) -> int:
@@ -203,13 +203,21 @@ class Guest:
              ) -> replies.PostOutcome:  # fmt: skip
         ref = self.next() if ref is None else ref
         member_id = self.ids[room_key(room)]
-        held = [HeldWrap(to, at, b',"from":%d,"wrap":[%d,%d,%d]}' % (member_id, to, epoch, at))
-                for to, at in wraps]  # fmt: skip
+        if wraps:
+            self.hold(room, epoch, wraps)
         call = calls.post(
             self.claim, room_key(room), member_id, ref, change, (epoch, n),
-            Box.rest(member_id, change, size), held,
+            Box.rest(member_id, change, size), self.holds,
         )  # fmt: skip
         return self.node.do(replies.post, call)
+
+    def hold(self, room: str, epoch: int, wraps: Sequence[tuple[int, int]]) -> None:
+        member_id = self.ids[room_key(room)]
+        held = [HeldWrap(to, at, b',"from":%d,"wrap":[%d,%d,%d]}' % (member_id, to, epoch, at))
+                for to, at in wraps]  # fmt: skip
+        self.holds += 1
+        call = calls.hold(self.claim, room_key(room), member_id, epoch, self.holds, held)
+        assert self.node.do(replies.hold, call).word == "OK"
 
     def private(self, room: str, to: int, change: int, size: int = 0, ref: int | None = None
                 ) -> replies.PostOutcome:  # fmt: skip
@@ -246,6 +254,7 @@ class Guest:
         state = node.do(replies.take_over, calls.take_over(node.at, self.fp, seen, "g"))
         if state.word == "OK":
             self.node, self.claim = node, SessionClaim(node.at, self.fp, state.n)
+            self.holds = 0
         return state
 
     def end(self, reason: str = "", n: int = -1, lost_at: int = -1) -> str:

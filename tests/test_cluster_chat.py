@@ -98,6 +98,17 @@ class TestRooms:
         assert post(bob, 2).seq == 3
         assert ann.find(frames.KeyFor).wrap.to == ann.id
 
+    def test_wraps_wait_for_it_on_whichever_node_it_comes(self, pair: Pair, wires: Wires) -> None:
+        """Whoever was told that they are there does not send them again."""
+        ann = wires(pair[0], 0).join("ann")
+        bob = wires(pair[1], 1).join("bob")
+        bob.send(frames.Keys(bob.at, (wrap(ann.id),)))
+        assert post(bob, 1).code == "stale"
+        back = wires(pair[0], 1).join("bob", resume=bob.resume_point(2))
+        back.ref()  # that one has gone
+        assert post(back, 2).seq == 3
+        assert ann.find(frames.KeyFor).wrap.to == ann.id
+
     def test_private_posts_cross_nodes(self, pair: Pair, wires: Wires) -> None:
         """To whom it is, and to nobody else; and to nobody who is not there."""
         ann = wires(pair[0], 0).join("ann")

@@ -16,11 +16,12 @@ from tests.test_cluster_chat import is_answer, post
 from tests.test_server_rooms import numbers, pick
 from tests.wire import PASSWORD, Wire, box
 from tools.engine_process import EngineProcess
-from transport import Closed
+from transport import Closed, Unreachable
 
 Wires = Callable[..., Wire]
 StartNode = Callable[..., Server]
 GRACE = 5  # seconds
+_NOT_YET = (AssertionError, Closed, Unreachable)  # unavailable yet, or cut as the node begins anew
 
 
 def settings_of(port: int, prefix: str) -> dict[str, str]:
@@ -124,12 +125,12 @@ def post_after(wire: Wire, seq: int) -> int:
 def come_in(wires: Wires, node: Server, number: int, nick: str, before: Wire) -> Wire:
     """Come back as soon as a node lets one in."""
     while True:
-        wire = wires(node, number)
         try:
+            wire = wires(node, number)
             wire.greet()
             wire.prove(nick, resume=before.resume_point(1))
             wire.welcome = wire.expect(frames.Welcome)
-        except (AssertionError, Closed):  # unavailable yet, or cut as the node begins anew
+        except _NOT_YET:
             continue
         wire.arrive()
         return wire
@@ -209,11 +210,8 @@ class TestEngine:
 def come_in_anew(wires: Wires, node: Server, number: int, nick: str) -> Wire:
     """Come in as soon as a node lets one in."""
     while True:
-        wire = wires(node, number)
-        try:
-            return wire.join(nick)
-        except (AssertionError, Closed):  # likewise
-            wire.cut()
+        with contextlib.suppress(*_NOT_YET):
+            return wires(node, number).join(nick)
 
 
 class TestStart:

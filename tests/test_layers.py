@@ -266,7 +266,7 @@ INNER: dict[str, str] = {
         scripts
         script
         engine keys replies
-        reply_values limits
+        reply_values limits fences
     """,
     "client.programs": """
         send tail

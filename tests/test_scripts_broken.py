@@ -61,6 +61,7 @@ class World:
                             (self.cleo, "lab")):  # fmt: skip
             guest.enter(room)
         self.anna.post("den", 2, wraps=[(self.ben.ids["den"], 0)])
+        self.anna.hold("den", 2, [(self.ben.ids["den"], 0)])
         self.ben.private("den", self.anna.ids["den"], 2)
         self.cleo.lose()
         self.rosters = {room: self.members(room) for room in ("den", "lab")}
@@ -100,7 +101,9 @@ class World:
             node.do(replies.renew_rooms, call)
         for guest in (self.anna, self.ben):
             if guest.look().word == "OK" and guest.look().node == guest.node.at.node:
-                guest.claim = guest.claim._replace(n=guest.look().n)
+                n = guest.look().n
+                if n != guest.claim.n:
+                    guest.claim, guest.holds = guest.claim._replace(n=n), 0
                 call = calls.renew_sessions([guest.claim])
                 guest.node.do(replies.renew_sessions, call)
         for room in ("den", "lab", "attic"):  # of what the sessions found
@@ -141,7 +144,7 @@ class World:
                 continue
             if guest.look().node != guest.node.at.node:
                 assert guest.come(guest.node).word == "OK"
-            guest.ref = guest.look().taken
+            guest.ref, guest.holds = guest.look().taken, 0
             for stay in guest.look().stays:
                 guest.ids[stay.room] = stay.member_id
                 change = int(self.hash("room", stay.room, "state")["change"])
@@ -170,9 +173,14 @@ def _found(world: World) -> ScriptCall:
 
 
 def _post(world: World) -> ScriptCall:
-    rest, wrap = Box.rest(world.anna.ids["den"], 2), calls.HeldWrap(world.ben.ids["den"], 0, b"}")
     anna = world.anna
-    return calls.post(anna.claim, "den", anna.ids["den"], 9, 2, (2, 0), rest, [wrap])
+    rest = Box.rest(anna.ids["den"], 2)
+    return calls.post(anna.claim, "den", anna.ids["den"], 9, 2, (2, 0), rest, anna.holds)
+
+
+def _hold(world: World) -> ScriptCall:
+    anna, wrap = world.anna, calls.HeldWrap(world.ben.ids["den"], 0, b"}")
+    return calls.hold(anna.claim, "den", anna.ids["den"], 3, anna.holds + 1, [wrap])
 
 
 def _private(world: World) -> ScriptCall:
@@ -185,6 +193,7 @@ CALLS: dict[str, tuple[str, Make]] = {
     "enter": ("enter", _enter),
     "found": ("enter", _found),
     "post": ("post", _post),
+    "hold": ("hold", _hold),
     "private": ("private", _private),
     "leave": ("leave", lambda world: calls.leave(world.anna.claim, "den", 9)),
     "leave the last": ("leave", lambda world: calls.leave(world.ben.claim, "den", 9)),

@@ -6,6 +6,7 @@ CMD_CHAT_SOAK there are as many histories, from CMD_CHAT_SEED.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -14,11 +15,11 @@ from typing import Any
 import pytest
 
 from protocol import frames, wire_json
-from protocol.errors import ChatError, Refusal
+from protocol.errors import ChatError, Refusal, Repeated
 from protocol.names import nick_looks
 from server.cluster import calls, replies
 from server.cluster.calls import HeldWrap, SessionClaim
-from server.member import Member, Wrapped
+from server.member import Member
 from server.requests import refusal
 from server.rooms import Room, Rooms
 from tests.fuzzing import SEED, SOAK
@@ -195,36 +196,35 @@ class History:
         member_id = member.id if member is not None else 999
         rest = wire_json.posted(member_id, change, sealed)
 
+        self._hold(person, name, epoch, wraps)
+
         def here(ref: int) -> bytes:
             if member is None:
                 raise GONE
-            return wire_json.accepted(ref, self._post_here(member, wraps, frames.Post(
-                ref, member.room.number, change, sealed)))  # fmt: skip
-
-        held = [HeldWrap(each.to, each.n, wire_json.key_for(member_id, each)) for each in wraps]
+            post = frames.Post(ref, member.room.number, change, sealed)
+            return wire_json.accepted(ref, member.room.post(member, post))
 
         def there(ref: int) -> Any:
             guest = person.guest
             call = calls.post(
-                guest.claim, name.lower(), member_id, ref, change, (epoch, n), rest, held
+                guest.claim, name.lower(), member_id, ref, change, (epoch, n), rest, guest.holds
             )
             return guest.node.do(replies.post, call)
 
         return self._ask(person, here, there)
 
     @staticmethod
-    def _post_here(member: Member[Any], wraps: list[frames.Wrap], post: frames.Post) -> int:
-        """With the wraps, which a refusal leaves with the client."""
-        room, before = member.room, member.wrapped
-        kept = before and Wrapped(before.epoch, set(before.recipients), dict(before.held))
-        try:
-            for each in wraps:
-                if kept is None or each.epoch >= kept.epoch:
-                    room.hold_wrap(member, each)
-            return room.post(member, post)
-        except ChatError:
-            member.wrapped = kept
-            raise
+    def _hold(person: Person, name: str, epoch: int, wraps: list[frames.Wrap]) -> None:
+        member, guest = person.members.get(name), person.guest
+        if member is None or not wraps:
+            return
+        for each in wraps:
+            with contextlib.suppress(Repeated):
+                member.room.hold_wrap(member, each)
+        held = [HeldWrap(each.to, each.n, wire_json.key_for(member.id, each)) for each in wraps]
+        guest.holds += 1
+        call = calls.hold(guest.claim, name.lower(), member.id, epoch, guest.holds, held)
+        guest.node.do(replies.hold, call)
 
     def _private(self, person: Person) -> str:
         name = self._room(person)

@@ -6,7 +6,7 @@ import pytest
 
 from protocol.names import nick_looks
 from server.cluster import calls, keys, replies
-from server.cluster.calls import SessionClaim
+from server.cluster.calls import HeldWrap, SessionClaim
 from server.cluster.script import ScriptCall
 from server.cluster.scripts import NAMES
 from tests.script_kit import (  # noqa: F401
@@ -151,6 +151,7 @@ def a_call(name: str, node: Node, guest: Guest) -> ScriptCall:
         "enter": lambda: calls.enter(claim, "lab", "Lab", "00" * 16, "n", BUNDLE, 9),
         "leave": lambda: calls.leave(claim, "den", 9),
         "rename": lambda: calls.rename(claim, "den", 9, "zoe", ["zoe"]),
+        "hold": lambda: calls.hold(claim, "den", 1, 1, 1, [HeldWrap(2, 0, b"}")]),
         "post": lambda: calls.post(claim, "den", 1, 9, 1, (1, 1), rest),
         "private": lambda: calls.private(claim, "den", 1, 9, 2, 2, rest),
         "confirm": lambda: calls.confirm(claim, "den", 1),

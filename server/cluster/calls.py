@@ -21,11 +21,15 @@ _Arg = bytes | str | int
 
 
 class SessionClaim(NamedTuple):
-    """A session as its node holds it: ``n`` is another one whenever its owner changes."""
+    """A session as its node holds it: ``n`` is another one whenever its owner changes.
+
+    ``after``, of a request: the ref before it, which has to be taken (``replies.Skipped`` if not).
+    """
 
     node: Incarnation
     fingerprint: str
     n: int
+    after: int = 0
 
 
 class Newcomer(NamedTuple):
@@ -52,7 +56,7 @@ def _call(name: str, node: Incarnation, *args: _Arg) -> ScriptCall:
 
 
 def _of(name: str, claim: SessionClaim, *args: _Arg) -> ScriptCall:
-    return _call(name, claim.node, claim.fingerprint, claim.n, *args)
+    return _call(name, claim.node, claim.fingerprint, claim.n, claim.after, *args)
 
 
 def _once() -> str:
@@ -207,6 +211,22 @@ def rename(claim: SessionClaim, room: str, ref: int, nick: str, looks: Iterable[
     return _of("rename", claim, room, ref, nick, encode(nick), *sorted(looks))
 
 
+def hold(
+    claim: SessionClaim,
+    room: str,
+    member_id: int,
+    epoch: int,
+    holds: int,
+    wraps: Sequence[HeldWrap],
+) -> ScriptCall:
+    """Keep wraps until a post of their epoch is taken; a wrap's rest as ``wire_json.key_for``.
+
+    ``holds`` counts these calls of one connection, from 1 on.
+    """
+    given = [value for wrap in wraps for value in wrap]
+    return _of("hold", claim, room, member_id, epoch, holds, *given)
+
+
 def post(
     claim: SessionClaim,
     room: str,
@@ -215,15 +235,14 @@ def post(
     change: int,
     box: tuple[int, int],
     rest: bytes,
-    wraps: Sequence[HeldWrap] = (),
+    holds: int = 0,
 ) -> ScriptCall:
-    """Append a post, with the wraps of its epoch before it.
+    """Append a post, with what is held of its epoch before it.
 
-    ``box`` is its epoch and ``n``, ``rest`` as ``wire_json.posted`` makes it, a wrap's as
-    ``wire_json.key_for`` does.
+    ``box`` is its epoch and ``n``, ``rest`` as ``wire_json.posted`` makes it.  ``holds``: the
+    number of the last ``hold`` of this connection, which has to be done; 0 if there was none.
     """
-    given = [value for wrap in wraps for value in wrap]
-    return _of("post", claim, room, member_id, ref, change, *box, rest, *given)
+    return _of("post", claim, room, member_id, ref, change, *box, holds, rest)
 
 
 def private(

@@ -10,22 +10,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from server.cluster import reply_values as values
+from server.cluster.fences import FENCES
+from server.cluster.fences import Forgotten as Forgotten
+from server.cluster.fences import NodeFenced as NodeFenced
+from server.cluster.fences import SessionFenced as SessionFenced
+from server.cluster.fences import Skipped as Skipped
 from server.cluster.reply_values import BadReply as BadReply
-
-
-class Forgotten(Exception):
-    """The engine has another epoch, or none: everything that was known of it is over."""
-
-
-class NodeFenced(Exception):
-    """This node was given up by another one, under this name."""
-
-
-class SessionFenced(Exception):
-    """The session is another node's, or over."""
-
-
-_FENCES = {b"FORGOTTEN": Forgotten, b"FENCED_NODE": NodeFenced, b"FENCED": SessionFenced}
 
 
 class ScriptOutcome(NamedTuple):
@@ -36,7 +26,8 @@ class ScriptOutcome(NamedTuple):
 
 
 class PostOutcome(NamedTuple):
-    """OK (with ``seq``; 0 for a private post), STALE, GONE, FULL, UNEXPECTED, AGAIN, REPEATED.
+    """OK (with ``seq``; 0 for a private post), STALE, GONE, FULL, UNEXPECTED, AGAIN, REPEATED;
+    UNHELD: not done, since a ``hold`` before it was not.
 
     ``encoded`` is the frame for the client: what is kept as the answer to its ``ref``; empty for
     UNEXPECTED (which is a strike, and nothing is kept) and where none is to be given again.
@@ -314,9 +305,14 @@ def rename(raw: object) -> NickOutcome:
     return NickOutcome(word, outcome.seq, encoded=outcome.encoded)
 
 
+def hold(raw: object) -> ScriptOutcome:
+    """OK."""
+    return _counted(raw, "OK")
+
+
 def post(raw: object) -> PostOutcome:
-    """OK, STALE, GONE, UNEXPECTED, AGAIN, REPEATED."""
-    return _answered(raw, "OK", "STALE", "GONE", "UNEXPECTED")
+    """OK, STALE, GONE, UNEXPECTED, UNHELD, AGAIN, REPEATED."""
+    return _answered(raw, "OK", "STALE", "GONE", "UNEXPECTED", "UNHELD")
 
 
 def private(raw: object) -> PostOutcome:
@@ -405,7 +401,7 @@ def _word(raw: object, *allowed: str) -> tuple[str, list[object]]:
     """The first element, one of these, and the rest.  Raises for whoever is fenced."""
     if not isinstance(raw, list) or not raw or not isinstance(raw[0], bytes):
         raise BadReply()
-    fence = _FENCES.get(raw[0])
+    fence = FENCES.get(raw[0])
     if fence is not None:
         raise fence()
     word = values.text(raw[0])

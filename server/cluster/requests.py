@@ -4,7 +4,8 @@ Whatever changes something is decided by a script of the engine, in one order fo
 and private posts are not waited for: the next frames are handled meanwhile, and the answer goes out
 when the engine's is there, by the writer's thread.  All others wait.  Since everything goes through
 the writer's one queue, answers keep the order of the refs; a refusal that was decided here is kept
-in the engine, too, and goes out in its turn.
+in the engine, too, and goes out in its turn.  Each request names the one before it, and is not
+done where that was not: so nothing overtakes what was handed back, or will come again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from protocol.errors import (
     Refusal,
     RemoteError,
     Repeated,
+    ServerFull,
     TooLong,
     TooManyRooms,
     Unavailable,
@@ -46,6 +48,7 @@ from server.cluster.replies import PostOutcome
 from server.cluster.script import ScriptCall
 from server.cluster.services import ClusterServices
 from server.cluster.session import ClusterSession, mirror_of
+from server.cluster.writer import unavailable
 from server.member import Member
 from server.requests import HANDLERS, Handler, Requests, Slots, refusal
 from server.services import Services
@@ -55,13 +58,6 @@ from transport import Closed
 from transport.token_bucket import REFUSAL_COST
 
 Read = TypeVar("Read")
-
-
-class _HeldWraps(NamedTuple):
-    """A sender's epoch, and the wraps that wait for a post of it; key: recipient's member id."""
-
-    epoch: int
-    wraps: dict[int, HeldWrap]
 
 
 class _Sent(NamedTuple):
@@ -88,8 +84,8 @@ class ClusterRequests(Requests):
         super().__init__(services, session, queue, slots)
         self._cluster, self._own = services, session
         self._writer, self._places = services.writer, services.sessions.places
-        self._held: dict[int, _HeldWraps] = {}  # key: the own member id
-        self._confirmed: dict[int, int] = {}  # likewise; the private number that was told last
+        self._holds = 0  # how often wraps were given to the engine
+        self._confirmed: dict[int, int] = {}  # by own member id, the private number told last
         # Counted by the thread that reads, and by the one that gets answers: no lock is needed.
         self._begun = self._ended = 0  # posts
         self._begun_bytes = self._ended_bytes = 0
@@ -123,13 +119,17 @@ class ClusterRequests(Requests):
         try:
             if request.ref <= before:
                 return self._ask_again(request)
-            session.submitted = request.ref
+            # Whatever this asks of the engine comes after what was asked for before.
+            session.claim = session.claim._replace(after=session.latest)
+            session.submitted = session.latest = request.ref
             return handler(self, request)
         except RemoteError as error:  # a strike, and not taken; but the client waits for an answer
             session.submitted = before
+            session.give_up(request.ref)
             self._strikes += 1
             return refusal(error, request.ref)
         except Unavailable as error:
+            session.give_up(request.ref)
             return refusal(error, request.ref)
         except Refusal as error:
             self._spend_refusal()
@@ -146,7 +146,9 @@ class ClusterRequests(Requests):
 
     def _on_kept(self, ref: int, encoded: bytes, outcome: Outcome) -> None:
         found = self._settled(outcome, replies.answer)
-        if found is not None:
+        if found is None:
+            self._own.give_up(ref)
+        else:
             self._own.taken = max(self._own.taken, ref)
         self._queue.reply(found.encoded if found is not None and found.encoded else encoded)
         self._queue.deliver()
@@ -162,10 +164,11 @@ class ClusterRequests(Requests):
             self._cluster.sessions.fence(self._own)
         except (replies.Forgotten, replies.NodeFenced):
             pass  # the node hears of it, and ends all connections
-        except ChatError:
+        except (ChatError, replies.Skipped):
             pass
         except Exception:
             tell_failure()
+            self._own.abort()  # it asks again
         return None
 
     def _ask(self, call: ScriptCall, read: Reader[Read]) -> Read:
@@ -178,6 +181,8 @@ class ClusterRequests(Requests):
         except replies.SessionFenced:
             self._cluster.sessions.fence(self._own)
             raise Closed() from None
+        except replies.Skipped:
+            raise unavailable() from None
         except (OutcomeUnknown, replies.Forgotten, replies.NodeFenced):
             raise Closed() from None
 
@@ -187,6 +192,7 @@ class ClusterRequests(Requests):
         Nor need it be the same one, or ever have come: it is measured and counted as the first.
         """
         self._count_refusal()
+        self._own.claim = self._own.claim._replace(after=0)
         if request.ref > self._own.taken and isinstance(request, (frames.Post, frames.Private)):
             self._on_line(request)
             return None
@@ -220,8 +226,6 @@ class ClusterRequests(Requests):
         room, box = mirror_of(member), post.box
         if room is not self._last_room:
             self._last_room, self._last_seq = room, 0
-        held = self._held.get(member.id)
-        wraps = held.wraps if held is not None and held.epoch == box.epoch else {}
         rest = wire_json.posted(member.id, post.change, box)
         call = calls.post(
             self._own.claim,
@@ -231,14 +235,9 @@ class ClusterRequests(Requests):
             post.change,
             (box.epoch, box.n),
             rest,
-            tuple(wraps.values()),
+            self._holds,
         )
-        sent = _Sent(post, room, len(call.packed))
-        if not wraps:
-            self._send(sent, call)
-        # They are kept until a post of their epoch is taken, so the next one has to know of this.
-        elif self._on_answer(sent, replies.post, self._outcome(call)):
-            wraps.clear()
+        self._send(_Sent(post, room, len(call.packed)), call)
 
     def _private(self, private: frames.Private) -> None:
         member = self._member(private.at)
@@ -257,48 +256,51 @@ class ClusterRequests(Requests):
 
     def _on_done(self, sent: _Sent, read: Reader[PostOutcome], outcome: Outcome) -> None:
         """For the writer's thread."""
-        was_full = self.is_full
-        self._ended += 1
-        self._ended_bytes += sent.size
-        if was_full:
-            self._own.ring()
+        self._end_one(sent.size)
         self._on_answer(sent, read, outcome)
 
-    def _outcome(self, call: ScriptCall) -> Outcome:
-        try:
-            return self._writer.call(call)
-        except Exception as error:  # as ``submit`` gives it
-            return error
+    def _end_one(self, size: int) -> None:
+        was_full = self.is_full
+        self._ended += 1
+        self._ended_bytes += size
+        if was_full:
+            self._own.ring()
 
-    def _on_answer(self, sent: _Sent, read: Reader[PostOutcome], outcome: Outcome) -> bool:
-        """What has become of a post; whether it was taken.  Takes no lock but the queue's."""
+    def _on_answer(self, sent: _Sent, read: Reader[PostOutcome], outcome: Outcome) -> None:
+        """What has become of a line.  Takes no lock but the queue's, and leaves."""
         ref = sent.request.ref
-        if isinstance(outcome, Exception):
-            self._handed_back(sent, outcome)
-            return False
-        answered = self._settled(outcome, read)
-        if answered is None:
-            return False
-        taken = answered.word in ("OK", "AGAIN")
-        if answered.word == "UNEXPECTED":
+        try:
+            answered = settle(outcome, read)
+        except replies.Skipped:
+            return self._hand_back(sent, unavailable())
+        except ChatError as error:
+            return self._hand_back(sent, error)
+        except Exception:
+            self._settled(outcome, read)
+            return
+        if answered.word == "UNHELD":  # it comes again, and with it what it needs
+            self._own.abort()
+        elif answered.word == "UNEXPECTED":
+            self._own.give_up(ref)
+            self._uncount()
             self._strike_later(refusal(Unexpected(), ref))
         else:
             self._own.taken = max(self._own.taken, ref)
-            if sent.room is self._last_room:
-                self._last_seq = max(self._last_seq, answered.seq)
-            self._queue.reply(answered.encoded or refusal(Repeated(), ref))
-        if not taken:
-            self._uncount()
-            if answered.word != "UNEXPECTED":
-                self._spend_refusal()
+            self._take_answer(sent, answered)
         # Where its entry is still to come, the round that brings it brings the answer, too.
         if not answered.seq or sent.room.seq >= answered.seq:
             self._queue.deliver()
-        return taken
 
-    def _handed_back(self, sent: _Sent, error: Exception) -> None:
-        if not isinstance(error, ChatError):
-            error = ChatError()  # the engine's or ours: no more is told than that there was one
+    def _take_answer(self, sent: _Sent, answered: PostOutcome) -> None:
+        if sent.room is self._last_room:
+            self._last_seq = max(self._last_seq, answered.seq)
+        self._queue.reply(answered.encoded or refusal(Repeated(), sent.request.ref))
+        if answered.word not in ("OK", "AGAIN"):
+            self._uncount()
+            self._spend_refusal()
+
+    def _hand_back(self, sent: _Sent, error: ChatError) -> None:
+        self._own.give_up(sent.request.ref)
         if not isinstance(error, OutcomeUnknown):
             self._uncount()
         self._queue.reply(refusal(error, sent.request.ref))
@@ -324,23 +326,34 @@ class ClusterRequests(Requests):
     # Keys and confirmations
 
     def _on_keys(self, wraps: frames.Keys) -> None:
+        """Into the engine at once: whichever node takes the post of their epoch hands them out."""
         member = self._own.members.get(wraps.at)
         if len({wrap.epoch for wrap in wraps.wraps}) > 1:
             raise Unexpected()
-        if member is not None:  # or it has left meanwhile
-            for wrap in wraps.wraps:
-                self._hold(member, wrap)
+        if member is None or not wraps.wraps:
+            return  # it has left meanwhile
+        held = [
+            HeldWrap(wrap.to, wrap.n, wire_json.key_for(member.id, wrap)) for wrap in wraps.wraps
+        ]
+        self._holds += 1
+        call = calls.hold(
+            self._own.claim,
+            mirror_of(member).key,
+            member.id,
+            wraps.wraps[0].epoch,
+            self._holds,
+            held,
+        )
+        self._begun += 1
+        self._begun_bytes += len(call.packed)
+        self._writer.submit(call, partial(self._on_held, len(call.packed)))
 
-    def _hold(self, member: Member[Receiver], wrap: frames.Wrap) -> None:
-        """Keep it until a post of its epoch is taken: the script judges who still lacks it."""
-        held = self._held.get(member.id)
-        if held is None or wrap.epoch > held.epoch:
-            held = self._held[member.id] = _HeldWraps(wrap.epoch, {})
-        if wrap.epoch < held.epoch or (wrap.epoch, wrap.n) <= member.posted:
-            return
-        if wrap.to in held.wraps or len(held.wraps) < protocol_limits.ROOM_MEMBERS:
-            rest = wire_json.key_for(member.id, wrap)
-            held.wraps[wrap.to] = HeldWrap(wrap.to, wrap.n, rest)
+    def _on_held(self, size: int, outcome: Outcome) -> None:
+        """For the writer's thread.  What was not held has to come again, before any answer goes out
+        to what came after it: a client that has one does not send those wraps any more."""
+        self._end_one(size)
+        if self._settled(outcome, replies.hold) is None and not self._own.over:
+            self._own.abort()
 
     def _on_seen(self, seen: frames.Seen) -> None:
         super()._on_seen(seen)
@@ -419,7 +432,10 @@ class ClusterRequests(Requests):
 
     def _leave_as(self, member: Member[Receiver], ref: int) -> None:
         room = mirror_of(member)
-        self._ask(calls.leave(self._own.claim, room.key, ref), replies.leave)
+        try:
+            self._ask(calls.leave(self._own.claim, room.key, ref), replies.leave)
+        except (Unavailable, ServerFull):  # any answer would be the end of its stay
+            raise Closed() from None
         self._queue.forget(member)  # nothing of it comes after the answer
         self._places.drop(self._own, member)
         self._taken(ref, b"")

@@ -12,7 +12,7 @@ from server import limits as server_limits
 from server.broadcast import Receiver
 from server.cluster import limits, scripts
 from server.cluster.calls import SessionClaim
-from server.cluster.checks import look_again
+from server.cluster.checks import look_again, told_trouble
 from server.cluster.engine import Connector, Engine, EngineLost
 from server.cluster.ledger import Ledger, budgets
 from server.cluster.node import Node, OtherPolicy
@@ -45,7 +45,12 @@ class ClusterServices(Services):
         self._complain: Callable[[str], None] = lambda _sentence: None
         self._complained = ""
         self._cut_all: Callable[[], None] = lambda: None
-        self.writer = Writer(self._connector, scripts.scripts(), on_fenced=self._on_fenced)
+        self.writer = Writer(
+            self._connector,
+            scripts.scripts(),
+            on_fenced=self._on_fenced,
+            on_trouble=lambda trouble: self._complain(told_trouble(trouble, backend)),
+        )
         grace = settings.heartbeat_timeout
         self.node = Node(
             backend.prefix, settings.password, limits_of(settings), grace, self.writer, self

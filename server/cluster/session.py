@@ -20,16 +20,23 @@ class ClusterSession(ServerSession):
     """One client's presence, as the node has it that its connection is at.
 
     ``submitted`` is the highest ``ref`` that was passed on to the engine, ``taken`` the highest one
-    that it is known to have taken.  ``ring`` wakes the connection's thread.
+    that it is known to have taken, and ``latest`` the one that the next request comes after.
+    ``ring`` wakes the connection's thread.
     """
 
     claim: SessionClaim
 
     def __init__(self, nick: str, bundle: Bundle, token_id: str | None) -> None:
         super().__init__(nick, bundle, token_id)
-        self.submitted = 0
+        self.submitted = self.latest = 0
         self.ring: Callable[[], None] = _nobody_waits
         self.abort: Callable[[], None] = _nobody_waits  # cuts its connection, without a word
+
+    def give_up(self, ref: int) -> None:
+        """``ref`` is not taken.  If others were sent after it, they are not, either; each comes
+        here, and the last one lets go of it."""
+        if self.latest == ref:
+            self.latest = self.taken
 
     @property
     def fingerprint(self) -> str:

@@ -132,7 +132,7 @@ class ClusterSessions(Sessions):
     def adopt(self, session: ClusterSession, claim: SessionClaim, taken: int) -> None:
         """It was taken, and goes on with this session."""
         session.claim = claim
-        session.taken = session.submitted = taken
+        session.taken = session.submitted = session.latest = taken
         self._adopt(session)
 
     def _adopt(self, session: ClusterSession) -> None:
@@ -191,7 +191,7 @@ class ClusterSessions(Sessions):
         """Its connection did not come about: it is as lost, or ``over``."""
         if not session.over:
             session.over = True
-            node, fingerprint, n = session.claim
+            node, fingerprint, n, _after = session.claim
             self._node.tell(
                 calls.end(node, fingerprint, n) if over else calls.lost(session.claim)
             )
@@ -207,7 +207,7 @@ class ClusterSessions(Sessions):
         session.over, session.queue = True, None
         if reason is not None:
             session.close_connection(reason)
-        node, fingerprint, n = session.claim
+        node, fingerprint, n, _after = session.claim
         call = calls.end(node, fingerprint, n)
         if reason is not None:
             return self._node.tell(call)

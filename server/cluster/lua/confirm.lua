@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- with: digits epoch node session
 -- confirm(FP, n, room, number): what waited for it alone up to that number has come. OK / GONE / FENCED.
-local K, NUMBER = ARGV[7], ARGV[8]
+local K, NUMBER = ARGV[8], ARGV[9]
 local R = D .. 'room:' .. K .. ':'
 local s = held('r:' .. K)
 if not s then return {'FENCED'} end

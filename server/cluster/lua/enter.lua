@@ -4,8 +4,8 @@
 -- end, in a room that is made where it is not; `leave` is left in the same step.
 -- OK id joined number log name seq first roster, also when it comes again / IN likewise: it is in there /
 -- AGAIN / REPEATED / GONE: not in `leave` / MANY / FULL / ROOM_FULL / FENCED.
-local K, NAME, LOG, NICK, BUNDLE, MOST = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
-local REF, ROSTER, LEAVE = ARGV[13], ARGV[14], ARGV[15]
+local K, NAME, LOG, NICK, BUNDLE, MOST = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local REF, ROSTER, LEAVE = ARGV[14], ARGV[15], ARGV[16]
 local R = D .. 'room:' .. K .. ':'
 local s = held('r:' .. K, 'f:' .. K, 'r:' .. LEAVE)
 if not s then return {'FENCED'} end
@@ -21,7 +21,8 @@ if inside and s[6] == REF then -- the same once more, or what was broken off
   end
   return entered('OK', s[5], string.match(inside, '^%d+'))
 end
-if REF ~= '0' and tonumber(REF) <= tonumber(s[3]) then return again(REF) end
+local other = REF ~= '0' and not_now(s, REF)
+if other then return other end
 if LEAVE ~= '' and not s[7] then return answered(s, 'GONE', REF, 0, refused(REF, 'gone')) end
 if inside then
   if LEAVE ~= '' and LEAVE ~= K then leave_room(S, NODE, LEAVE, s[7]) end

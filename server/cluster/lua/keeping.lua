@@ -18,5 +18,6 @@ local function keep_session(fingerprint, found, rooms)
     keep(R .. 'p:' .. id)
     keep(R .. 'q:' .. id)
     keep(R .. 'w:' .. id)
+    keep(R .. 'h:' .. id)
   end
 end

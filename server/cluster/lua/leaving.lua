@@ -3,7 +3,7 @@
 local function drop_room(R, room)
   local ids = call('HKEYS', R .. 'members')
   for i = 1, #ids do
-    call('DEL', R .. 'p:' .. ids[i], R .. 'q:' .. ids[i], R .. 'w:' .. ids[i])
+    call('DEL', R .. 'p:' .. ids[i], R .. 'q:' .. ids[i], R .. 'w:' .. ids[i], R .. 'h:' .. ids[i])
   end
   call('DEL', R .. 'state', R .. 'log', R .. 'members', R .. 'bundles', R .. 'nodes',
     R .. 'changes', R .. 'marks')
@@ -28,6 +28,6 @@ local function leave_room(session, node, room, id)
     begin_anew(R)
     change(R, room, 28 + #id, 'k', 'l', 's', id)
   end
-  call('DEL', R .. 'p:' .. id, R .. 'q:' .. id, R .. 'w:' .. id)
-  call('HDEL', session, 'r:' .. room, 'f:' .. room, 'p:' .. room)
+  call('DEL', R .. 'p:' .. id, R .. 'q:' .. id, R .. 'w:' .. id, R .. 'h:' .. id)
+  call('HDEL', session, 'r:' .. room, 'f:' .. room, 'p:' .. room, 'h:' .. room)
 end

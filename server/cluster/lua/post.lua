@@ -1,14 +1,17 @@
 #!lua
 -- with: digits epoch node session wake log
--- post(FP, n, room, id, ref, change, epoch, box n, rest, [to, wrap n, wrap rest]…): the wraps go into their
--- recipients' queues, then the post into the log. OK seq answer / STALE, GONE 0 refusal / UNEXPECTED: not
--- taken / AGAIN / REPEATED / FENCED. Nothing is renewed here, and JSON is never parsed: this is the hot path.
-local K, ID, REF, CHANGE, BOX, AT, REST =
-  ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+-- post(FP, n, after, room, id, ref, change, epoch, box n, holds, rest): what is held of its epoch goes into
+-- its recipients' queues, then the post into the log. `holds`: how often this connection has held something
+-- (hold.lua). OK seq answer / STALE, GONE 0 refusal / UNEXPECTED, UNHELD (one of those was never done), SKIPPED:
+-- not taken / AGAIN / REPEATED / FENCED. Nothing is renewed here, and JSON is never parsed: the hot path.
+local K, ID, REF, CHANGE, BOX, AT, HOLDS, REST =
+  ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 local R = D .. 'room:' .. K .. ':'
-local s = held('r:' .. K, 'p:' .. K)
+local s = held('r:' .. K, 'p:' .. K, 'h:' .. K, 'holds')
 if not s then return {'FENCED'} end
-if tonumber(REF) <= tonumber(s[3]) then return again(REF) end
+local other = not_now(s, REF)
+if other then return other end
+if HOLDS ~= '0' and s[8] ~= N .. ':' .. HOLDS then return {'UNHELD'} end
 local state = call('HMGET', R .. 'state', 'seq', 'bytes', 'mseq', 'mbytes', 'until', 'change', 'number')
 local member = state[1] and s[5] == ID and call('HGET', R .. 'members', ID)
 if not member then return answered(s, 'GONE', REF, 0, refused(REF, 'gone')) end
@@ -20,18 +23,15 @@ if CHANGE ~= state[6] then -- the last one is right for everybody
   if not call('LPOS', R .. 'changes', CHANGE) then return {'UNEXPECTED'} end
 end
 local given -- the ids of those who got a wrap
-if ARGV[14] then
+local H = R .. 'h:' .. ID
+if s[7] == BOX then
   local W, epoch = R .. 'w:' .. ID, tonumber(BOX)
-  local last_epoch, last_n = string.match(s[6], '^(%d+):(%d+)$')
-  last_epoch, last_n = tonumber(last_epoch), tonumber(last_n)
-  local tos, rests, seen = {}, {}, {[ID] = true}
-  for i = 14, #ARGV, 3 do -- not for a number that was posted already, nor for oneself
-    local to = ARGV[i]
-    if not seen[to] and (epoch > last_epoch or epoch == last_epoch and tonumber(ARGV[i + 1]) > last_n) then
-      seen[to] = true
-      tos[#tos + 1], rests[#rests + 1] = to, ARGV[i + 2]
-    end
+  local tos, holds = {}, {}
+  local flat = call('HGETALL', H)
+  for i = 1, #flat, 2 do
+    tos[#tos + 1], holds[flat[i]] = flat[i], flat[i + 1]
   end
+  table.sort(tos, function(one, two) return tonumber(one) < tonumber(two) end)
   -- Of each epoch there is who has a wrap, and since when; those of an earlier one are dropped.
   local before = call('HMGET', W, 'epoch', unpack(tos))
   local wrapped, got = {}, {}
@@ -43,15 +43,16 @@ if ARGV[14] then
   for i = 1, #members do
     local to, joined = tos[i], members[i] and tonumber(string.match(members[i], '^%d+'))
     -- A second one changes nothing, unless its recipient began anew since the first.
-    if joined and tonumber(before[i + 1] or 0) < joined then
+    local held_for, rest = string.match(holds[to], '^(%d+):(.*)$')
+    if joined and held_for == digits(joined) and tonumber(before[i + 1] or 0) < joined then
       wrapped[#wrapped + 1], wrapped[#wrapped + 2] = to, state[1]
       local Q = R .. 'q:' .. to
       local queue = call('HMGET', Q, 'number', 'b:0', 'behind')
       if not queue[3] then
         local number = digits((queue[1] or 0) + 1)
-        local size = 33 + #state[7] + #number + #rests[i] + (queue[2] or 0)
+        local size = 33 + #state[7] + #number + #rest + (queue[2] or 0)
         call('HSET', Q, 'number', number, 'b:0', size)
-        call('XADD', R .. 'p:' .. to, number .. '-0', 'a', state[1], 's', 0, 'k', 'key_for', 'e', rests[i])
+        call('XADD', R .. 'p:' .. to, number .. '-0', 'a', state[1], 's', 0, 'k', 'key_for', 'e', rest)
         if size > CHAIN_BYTES then -- its node has to hear of it
           number = digits(number + 1)
           call('HSET', Q, 'number', number, 'behind', 1)
@@ -81,6 +82,10 @@ end
 local seq, bytes = count_entry(R, state, 1, 23 + #REST)
 local written = digits(seq)
 call('HSET', S, 'taken', REF, 'p:' .. K, BOX .. ':' .. AT)
+if s[7] == BOX then
+  call('DEL', H)
+  call('HDEL', S, 'h:' .. K)
+end
 if given then
   call('XADD', R .. 'log', written .. '-0', 'k', 'p', 's', ID, 'c', CHANGE, 'r', REF, 'e', REST, 'w', given)
 else

@@ -2,12 +2,13 @@
 -- with: digits epoch node session wake
 -- private(FP, n, room, id, ref, to, change, rest): into the queue of `to`. OK 0 answer / GONE, STALE, FULL
 -- (no room in it) 0 refusal / UNEXPECTED: not taken / AGAIN / REPEATED / FENCED.
-local K, ID, REF, TO, CHANGE, REST = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local K, ID, REF, TO, CHANGE, REST = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 local R = D .. 'room:' .. K .. ':'
 local Q = R .. 'q:' .. TO
 local s = held('r:' .. K)
 if not s then return {'FENCED'} end
-if tonumber(REF) <= tonumber(s[3]) then return again(REF) end
+local other = not_now(s, REF)
+if other then return other end
 local state = call('HMGET', R .. 'state', 'seq', 'number', 'until')
 local members = call('HMGET', R .. 'members', ID, TO)
 if not state[1] or s[5] ~= ID or not members[1] or not members[2] or TO == ID then

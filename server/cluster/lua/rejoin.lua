@@ -2,7 +2,7 @@
 -- with: digits epoch node time session wake log change
 -- rejoin(FP, n, room, joined, number): a newcomer from now on, which had joined at `joined` and has its own
 -- up to `number`; its queue goes. OK seq, private posts that were in it / GONE / FENCED.
-local K, JOINED, NUMBER = ARGV[7], ARGV[8], ARGV[9]
+local K, JOINED, NUMBER = ARGV[8], ARGV[9], ARGV[10]
 local R = D .. 'room:' .. K .. ':'
 local s = held('r:' .. K)
 if not s then return {'FENCED'} end

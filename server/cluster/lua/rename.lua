@@ -2,15 +2,16 @@
 -- with: digits epoch node time session wake log change stays looks
 -- rename(FP, n, room, ref, nick, nick JSON, look…): in all its rooms. OK seq answer: the number in that room /
 -- GONE 0 refusal: it is not in it / TAKEN, LOST as let_in, not kept / AGAIN / REPEATED / FENCED.
-local K, REF, NICK, WRITTEN = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local K, REF, NICK, WRITTEN = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local looks, is_new = {}, {}
-for i = 11, #ARGV do
+for i = 12, #ARGV do
   looks[#looks + 1] = ARGV[i]
   is_new[ARGV[i]] = true
 end
 local s = held('r:' .. K)
 if not s then return {'FENCED'} end
-if tonumber(REF) <= tonumber(s[3]) then return again(REF) end
+local other = not_now(s, REF)
+if other then return other end
 if not s[5] or call('HEXISTS', D .. 'room:' .. K .. ':members', s[5]) == 0 then
   return answered(s, 'GONE', REF, 0, refused(REF, 'gone'))
 end
