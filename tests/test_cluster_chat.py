@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,14 +10,17 @@ import pytest
 
 from protocol import frames
 from protocol import limits as protocol_limits
-from protocol.keys import to_text
+from protocol.keys import from_text, to_text
+from protocol.link import ClientLink, Credentials
 from server import limits as server_limits
 from server.app import ChatServer
 from server.cluster import limits
 from settings.backend import BackendSettings
+from tests.conftest import IdentityPool
 from tests.test_server_connection import until
 from tests.test_server_rooms import answer, logs, numbers, pick
 from tests.wire import Wire, box, wrap
+from tools.engine_process import EngineProcess
 
 Wires = Callable[..., Wire]
 Serve = Callable[..., ChatServer]
@@ -412,6 +416,26 @@ class TestTokens:
         again.greet()
         again.prove("ann")
         assert again.refusal().code == "taken_over"
+
+    def test_what_the_engine_has_of_one_opens_nothing(
+        self,
+        pair: Pair,
+        wires: Wires,
+        pool: IdentityPool,
+        engine: EngineProcess,
+        backend: BackendSettings,
+    ) -> None:
+        """Whoever may look into the engine, or hears what is said to it, is no guest by that."""
+        token = pair[0]._services.tokens.mint("bob", 600)
+        assert wires(pair[1], 1, token=token).join("bob").welcome is not None
+        [table] = engine.ask("KEYS", f"{backend.prefix}*:t:tokens")
+        token_id, value = engine.ask("HGETALL", table)
+        prs = from_text(json.loads(value)["prs"])
+        eve = wires(pair[1], 2)
+        eve.link = ClientLink(pool[2], Credentials(prs, token_id.decode()), pool.keys)
+        eve.greet()
+        eve.prove("bob")
+        assert eve.refusal().code == "auth_failed"
 
     def test_revoked_on_one_ended_on_the_other(self, pair: Pair, wires: Wires) -> None:
         """At once."""

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from protocol import link
+from protocol import link, pake
 from protocol.errors import (
     NickReserved,
     OutcomeUnknown,
@@ -17,6 +17,7 @@ from protocol.errors import (
     TooManyTokens,
     Unavailable,
 )
+from protocol.keys import to_text
 from server import limits as server_limits
 from server.auth import Inviter, Token
 from server.cluster import limits
@@ -417,7 +418,7 @@ def test_who_was_to_put_it_back_may_have_gone(
 def test_nothing_of_a_secret_is_in_the_engine(
     own_engine: EngineProcess, two: tuple[TableNode, TableNode]
 ) -> None:
-    """But the hash that a server keeps of it."""
+    """Nor the hash that a server keeps of it, which is all that one needs to come in with it."""
     with nodes(own_engine, backend_settings(own_engine)) as start:
         node = start()
         _id, _dot, secret = node.tokens.mint("alice", 60).partition(".")
@@ -426,5 +427,7 @@ def test_nothing_of_a_secret_is_in_the_engine(
         told = own_engine.ask("XRANGE", f"{under}wake:{node.incarnation.node}", "-", "+")
         stored = b"\n".join(own_engine.ask("HGETALL", f"{under}t:tokens")) + repr(told).encode()
         assert len(re.findall(rb"prs", stored)) >= 4
-        for each in (secret.encode(), raw, raw.hex().encode()):
+        proofs = [to_text(pake.token_prs(of.encode())).encode() for of in (secret, to_text(raw))]
+        for each in (secret.encode(), raw, raw.hex().encode(), *proofs):
             assert each not in stored
+        assert proofs[0] == to_text(node.tokens.live()[0].prs).encode()

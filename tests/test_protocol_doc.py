@@ -272,7 +272,7 @@ def test_labels() -> None:
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     sources = "\n".join(path.read_text("utf-8") for path in paths)
     used = set(re.findall(r'"(cmdchat [a-z ]+ \d+)"', sources))
-    for name in ("history", "identity"):  # they are not on the wire
+    for name in ("history", "identity", "cluster"):  # they are not on the wire
         local = {label for label in used if label.startswith(f"cmdchat {name} ")}
         page = (ROOT / "docs" / f"{name.upper()}.md").read_text("utf-8")
         assert local and all(f'"{label}"' in page for label in local)

@@ -82,12 +82,12 @@ def renew(node: Incarnation, lease_ms: int, everything: bool) -> ScriptCall:
     return _call("renew", node, lease_ms, int(everything))
 
 
-def mark(node: Incarnation, dead: str, most: int = 100) -> ScriptCall:
+def mark(node: Incarnation, dead: str, most: int = 25) -> ScriptCall:
     """Have a node without a lease fenced for good, and ``most`` of its sessions lost."""
     return _call("mark", node, dead, most)
 
 
-def retire(node: Incarnation, most: int = 100) -> ScriptCall:
+def retire(node: Incarnation, most: int = 25) -> ScriptCall:
     """Stop being a node: fenced at once, ``most`` of its sessions lost; again until none is left.
 
     With the last node everything that is nobody's goes.
@@ -149,7 +149,7 @@ def end_token(node: Incarnation, token_id: str, reason: str) -> ScriptCall:
     return _call("end_token", node, token_id, reason)
 
 
-def sweep(node: Incarnation, grace_ms: int, most: int = 100) -> ScriptCall:
+def sweep(node: Incarnation, grace_ms: int, most: int = 25) -> ScriptCall:
     """End ``most`` of the graces that are over."""
     return _call("sweep", node, grace_ms, most)
 

@@ -24,7 +24,7 @@ from server.cluster import calls, keys, limits, replies
 from server.cluster.asking import Outcome, ask, settle
 from server.cluster.calls import SessionClaim
 from server.cluster.keys import Incarnation
-from server.cluster.policy import differing, password_mac
+from server.cluster.policy import PasswordSecret, differing, is_key
 from server.cluster.script import PlainCall, ScriptCall
 from server.cluster.writer import Writer
 from server.threads import tell_failure
@@ -90,7 +90,8 @@ class Node:
         self._thread = threading.Thread(target=self._run, name="node", daemon=True)
         self._stirred = threading.Event()
         self._stopping = False
-        self._key, self._mac = secrets.token_hex(32), ""
+        self._key = secrets.token_hex(32)
+        self._secret: PasswordSecret | None = None  # under that key
         self._incarnation: Incarnation | None = None
         self._registered = False
         self._rows: tuple[replies.NodeRow, ...] = ()
@@ -161,6 +162,11 @@ class Node:
 
         self._writer.submit(call, done)
 
+    def mask(self, token_id: str) -> bytes:
+        """See ``PasswordSecret``; once it has registered."""
+        assert self._secret is not None
+        return self._secret.mask(token_id)
+
     # Registering
 
     def register(self) -> None:
@@ -169,12 +175,12 @@ class Node:
         Raises OtherPolicy, or as ``asking.ask``.
         """
         known = self._writer.call(PlainCall("HGET", keys.policy(self._prefix), "key"))
-        if isinstance(known, bytes) and known.decode("ascii", "replace") != self._key:
-            self._key, self._mac = known.decode("ascii", "replace"), ""
+        if isinstance(known, bytes):
+            self._go_by(known.decode("ascii", "replace"))
         for _ in range(limits.TRIES):
             node = self._new_incarnation()
-            self._mac = self._mac or password_mac(self._password, self._key)
-            call = calls.register(node, _lease_ms(), self._key, self._mac, self._policy)
+            self._secret = self._secret or PasswordSecret(self._password, self._key)
+            call = calls.register(node, _lease_ms(), self._key, self._secret.mac, self._policy)
             found = ask(self._writer, call, replies.register)
             if found.word == "OK":
                 now = self._clock()
@@ -187,8 +193,15 @@ class Node:
                 return
             if found.word == "CHANGED":
                 raise OtherPolicy(found.detail, self._others(found.detail))
-            self._key, self._mac = found.detail, ""
+            self._go_by(found.detail)
         raise Unavailable(retry_after=limits.ENGINE_RETRY_SECONDS)
+
+    def _go_by(self, key: str) -> None:
+        """This is the key that counts.  Raises OtherPolicy if no node of ours has made it."""
+        if not is_key(key):
+            raise OtherPolicy("format")
+        if key != self._key:
+            self._key, self._secret = key, None
 
     def _others(self, what: str) -> list[str]:
         """The limits that the nodes which are there have otherwise, by their names."""

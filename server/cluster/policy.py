@@ -2,12 +2,14 @@
 
 Limits are compared as they are.  The password is not kept anywhere, nor anything that is cheap to
 compare a guess with: the engine has a random key and a hash of the password under it, of which each
-guess takes 2^17 steps of scrypt and 128 MiB.
+guess takes 2^17 steps of scrypt and 128 MiB.  All nodes know the password, and so they have a
+secret that the engine has not: what tokens are proven with stands there under it.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 import unicodedata
 
 from protocol import keys
@@ -18,6 +20,8 @@ from server.cluster import limits
 from settings import ServerSettings
 
 _LABEL = "cmdchat cluster password 1"
+_MASK_LABEL = "cmdchat cluster token 1"
+_KEY = re.compile("[0-9a-f]{64}")
 
 
 def limits_of(settings: ServerSettings) -> str:
@@ -46,9 +50,24 @@ def differing(own: str, others: bytes) -> list[str]:
     return sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
 
 
-def password_mac(password: str, key: str) -> str:
-    """The hash of the password under ``key``; both in hex.  Takes half a second."""
-    text = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
-    salt = keys.labelled(_LABEL, bytes.fromhex(key))
-    stretched = keys.scrypt(text, salt, limits.POLICY_SCRYPT)
-    return hmac.digest(stretched, _LABEL.encode(), "sha256").hex()
+def is_key(key: str) -> bool:
+    """Whether this is a key as nodes make them."""
+    return _KEY.fullmatch(key) is not None
+
+
+class PasswordSecret:
+    """What the password is under ``key`` (hex).  To make one takes half a second.
+
+    ``mac``, in hex, stands in the engine.
+    """
+
+    def __init__(self, password: str, key: str) -> None:
+        text = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
+        salt = keys.labelled(_LABEL, bytes.fromhex(key))
+        self._stretched = keys.scrypt(text, salt, limits.POLICY_SCRYPT)
+        self.mac = hmac.digest(self._stretched, _LABEL.encode(), "sha256").hex()
+
+    def mask(self, token_id: str) -> bytes:
+        """32 bytes under which one token's proof stands in the engine; for nothing else."""
+        data = keys.labelled(_MASK_LABEL, token_id.encode("utf-8", "surrogatepass"))
+        return hmac.digest(self._stretched, data, "sha256")

@@ -55,7 +55,9 @@ class ClusterServices(Services):
         self.node = Node(
             backend.prefix, settings.password, limits_of(settings), grace, self.writer, self
         )
-        self._tables = Tables(self.writer, lambda: self.node.incarnation, self._look_at_tokens)
+        self._tables = Tables(
+            self.writer, lambda: self.node.incarnation, self._look_at_tokens, self.node.mask
+        )
         self.tokens, self.bans = self._tables.tokens, self._tables.bans
         self.rooms = ClusterRooms(
             self.writer, lambda: self.node.incarnation, self._on_behind, self._on_broken

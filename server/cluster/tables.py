@@ -2,7 +2,8 @@
 
 Each is a replicated table behind the same face that it has in a single server.  What is decided is
 decided here, as there; the engine makes the change only if nothing has changed meanwhile, or else
-it is decided again.  Of a token's secret there is only what ``server.auth`` keeps, its hash.
+it is decided again.  Of a token's secret there is only what ``server.auth`` keeps, its hash; and as
+whoever has that can come in with it, it stands there under a secret that only the nodes know.
 A ticket stands there as it is: it proves nothing, and its name in a handshake is made of it.
 """
 
@@ -38,7 +39,8 @@ _NEARLY = 2.0  # seconds: another node's view of the engine's clock is no furthe
 class Tables:
     """All three, and what keeps them alike.
 
-    ``schedule`` has the expiry thread look at the tokens within so many seconds.
+    ``schedule`` has the expiry thread look at the tokens within so many seconds; ``mask`` is
+    another 32 bytes for each token's id, the same at all nodes, and unknown to the engine.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Tables:
         writer: Writer,
         node: Callable[[], Incarnation],
         schedule: Callable[[float], None],
+        mask: Mask,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
@@ -54,7 +57,7 @@ class Tables:
         def replica(name: str, on_change: Callable[[str, str], None]) -> Replica:
             return Replica(name, writer, node, self.clock, on_change)
 
-        self.tokens = ClusterTokens(replica, self.clock, schedule)
+        self.tokens = ClusterTokens(replica, self.clock, schedule, mask)
         self.bans = ClusterBans(replica, self.clock)
         self.tickets = ClusterTickets(replica, self.clock)
         self._state = replica("state", lambda _field, _value: None)
@@ -80,7 +83,7 @@ class Tables:
             shift = self.clock.offset - offset  # of the same moment by another clock
             moved = [replace(each, expires=each.expires + shift) for each in tokens]
             self._restore(
-                [(self.tokens.table, each.id, _token_written(each)) for each in moved]
+                [(self.tokens.table, each.id, self.tokens.written(each)) for each in moved]
                 + [(self.bans.table, _who_written(who), _ms(end + shift)) for who, end in bans]
             )
         for table in (self.tokens.table, self.bans.table, self.tickets.table):
@@ -124,6 +127,8 @@ class Tables:
             self._state.load()
 
 
+# For a token's id, what its proof stands under in the engine.
+Mask = Callable[[str], bytes]
 MakeReplica = Callable[[str, Callable[[str, str], None]], Replica]
 
 
@@ -139,10 +144,11 @@ class ClusterTokens(Tokens):
         make: MakeReplica,
         clock: Callable[[], float],
         schedule: Callable[[float], None],
+        mask: Mask,
         most: int = server_limits.TOKENS,
     ) -> None:
         super().__init__(clock, most)
-        self._schedule = schedule
+        self._schedule, self._mask = schedule, mask
         self._gone: list[tuple[str, str]] = []  # tokens that ended elsewhere, and why
         self.table = make("tokens", self._changed)
 
@@ -174,8 +180,12 @@ class ClusterTokens(Tokens):
         return ended + gone
 
 
+    def written(self, token: Token) -> str:
+        """As it stands in the table."""
+        return _token_written(token, self._mask)
+
     def _add(self, token: Token, check: Callable[[], None]) -> None:
-        value = _token_written(token)
+        value = self.written(token)
         for _each in range(limits.TABLE_TRIES):
             self.table.refresh()
             version = self.table.version  # first: what is decided is as new as this
@@ -199,7 +209,7 @@ class ClusterTokens(Tokens):
             if before is None:  # if it was to end, it has, by this or by somebody else
                 return Updated(ending, None)
             after = decide(before)
-            wanted = "" if after is None else _token_written(after)
+            wanted = "" if after is None else self.written(after)
             if after == before or self.table.change(token_id, wanted, expect=value):
                 return Updated(before, after)
             ending = before if after is None else None
@@ -207,7 +217,7 @@ class ClusterTokens(Tokens):
 
     def _changed(self, token_id: str, value: str) -> None:
         """The table's field has another value; the table is locked meanwhile."""
-        token = _token_read(token_id, value) if value else None
+        token = _token_read(token_id, value, self._mask) if value else None
         with self._lock:
             old = self._tokens.pop(token_id, None)
             if token is not None:
@@ -320,12 +330,12 @@ def _ms(seconds: float) -> str:
     return f"{round(seconds * 1000):013d}"
 
 
-def _token_written(token: Token) -> str:
+def _token_written(token: Token, mask: Mask) -> str:
     holder, inviter = token.holder, token.inviter
     written = {
         "nick": token.nick,
         "expires": round(token.expires * 1000),
-        "prs": keys.to_text(token.prs),
+        "prs": keys.to_text(_masked(token.prs, mask(token.id))),
         "binds": token.binds,
         "holder": None if holder is None else keys.to_text(holder),
         "settled": token.is_settled,
@@ -334,14 +344,19 @@ def _token_written(token: Token) -> str:
     return encode(written).decode()
 
 
-def _token_read(token_id: str, value: str) -> Token | None:
+def _masked(prs: bytes, mask: bytes) -> bytes:
+    """And back.  There is one mask for each token, whose proof never changes."""
+    return bytes(a ^ b for a, b in zip(prs, mask, strict=True))
+
+
+def _token_read(token_id: str, value: str, mask: Mask) -> Token | None:
     try:
-        return _token_of(token_id, parse(value.encode()))
+        return _token_of(token_id, parse(value.encode()), mask)
     except (Malformed, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
-def _token_of(token_id: str, written: dict[str, Any]) -> Token:
+def _token_of(token_id: str, written: dict[str, Any], mask: Mask) -> Token:
     inviter, holder = written["inviter"], written["holder"]
     if inviter is not None:
         nick, sign, group = map(_text, inviter)
@@ -350,7 +365,7 @@ def _token_of(token_id: str, written: dict[str, Any]) -> Token:
         token_id,
         None if written["nick"] is None else _text(written["nick"]),
         int(written["expires"]) / 1000,
-        keys.from_text(_text(written["prs"])),
+        _masked(keys.from_text(_text(written["prs"])), mask(token_id)),
         written["binds"] is True,
         None if holder is None else keys.from_text(_text(holder)),
         written["settled"] is True,
