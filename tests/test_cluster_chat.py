@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,13 +11,16 @@ import pytest
 
 from protocol import frames
 from protocol import limits as protocol_limits
+from protocol.errors import Unavailable
 from protocol.keys import from_text, to_text
 from protocol.link import ClientLink, Credentials
 from server import limits as server_limits
 from server.app import ChatServer
 from server.cluster import limits
+from server.cluster.places import Places
 from settings.backend import BackendSettings
 from tests.conftest import IdentityPool
+from tests.engines import backend_settings
 from tests.test_server_connection import until
 from tests.test_server_rooms import answer, logs, numbers, pick
 from tests.wire import Wire, box, wrap
@@ -305,6 +309,34 @@ class TestComingBack:
         assert kinds == [(frames.PrivateFor, 2), (frames.PrivateFor, 3), (frames.KeyFor, 4)]
         assert numbers(found[-1].entries) == [4]
 
+    def test_what_many_have_missed_is_read_once(
+        self, pair: Pair, wires: Wires, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """All clients of a node that was killed come back at once, perhaps to a log of 8 MiB."""
+        members = [wires(pair[0], number).join(f"n{number}") for number in range(3)]
+        assert post(members[2], 3).seq == 4
+        asked: list[str] = []
+        read, second = Places._range, threading.Event()
+
+        def slowly(places: Places, key: str, *args: Any) -> list[Any]:
+            if key.endswith(":log"):
+                asked.append(key)
+                if len(asked) > 1:
+                    second.set()
+                second.wait(0.3)
+            return read(places, key, *args)
+
+        monkeypatch.setattr(Places, "_range", slowly)
+        back = [wires(pair[1], number) for number in range(3)]
+        for wire, before in zip(back, members, strict=True):
+            wire.greet()
+            wire.prove("", resume=before.resume_point(3))
+        for wire in back:
+            wire.expect(frames.Welcome)
+            assert wire.arrive().resumed
+            assert numbers(wire.entries(4)) == [4]
+        assert len(asked) == 1
+
     def test_a_place_that_is_lost_is_begun_anew(self, pair: Pair, wires: Wires) -> None:
         """And the others hear that it lacks their keys."""
         ann = wires(pair[0], 0).join("ann", stays=["tea", "lab"])
@@ -447,3 +479,27 @@ class TestTokens:
 
 def _token(minted: frames.Minted) -> str:
     return f"{to_text(minted.id)}.{to_text(minted.secret)}"
+
+
+def test_nobody_is_let_in_before_it_is_known_whom_to_keep_out(
+    own_engine: EngineProcess, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that has forgotten all, and is away once more while it is told again."""
+    monkeypatch.setattr(limits, "POLICY_SCRYPT", 4)
+    monkeypatch.setattr(limits, "NODE_PAUSE_MOST", 0.1)
+    services: Any = serve(backend=backend_settings(own_engine))._services
+    services.bans.add("10.0.0.1", 600)
+    load, let_in = services._tables.load, []
+
+    def away_at_first() -> None:
+        let_in.append(services.node.is_in_touch)
+        if len(let_in) == 1:
+            raise Unavailable()
+        load()
+
+    monkeypatch.setattr(services._tables, "load", away_at_first)
+    own_engine.kill()
+    own_engine.start()
+    until(lambda: len(let_in) > 1 and services.node.is_in_touch)
+    assert let_in == [False, False]
+    assert services.bans.left("10.0.0.1") > 500

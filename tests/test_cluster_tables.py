@@ -21,6 +21,7 @@ from protocol.keys import to_text
 from server import limits as server_limits
 from server.auth import Inviter, Token
 from server.cluster import limits
+from server.cluster.replica import Replica
 from settings.backend import BackendSettings
 from tests.engine_proxy import EngineProxy
 from tests.engines import backend_address, backend_settings
@@ -413,6 +414,33 @@ def test_who_was_to_put_it_back_may_have_gone(
         assert start().tables._state.change("restored", "by somebody", expect="")
         node.register()
         assert found(node, token_id)
+
+
+def test_what_was_not_put_back_at_once_is_later(
+    own_engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is away once more, just then; nor does anybody's look at a table lose it."""
+    with nodes(own_engine, backend_settings(own_engine)) as start:
+        node = start()
+        token_id = minted(node)
+        node.bans.add("10.0.0.1", 600)
+        own_engine.kill()
+        own_engine.start()
+        with monkeypatch.context() as away:
+            away.setattr(Replica, "load", refuse)
+            with pytest.raises(Unavailable):
+                node.register()
+        for ask in (node.tokens.refresh, partial(node.bans.left, "10.0.0.1")):
+            with pytest.raises(Unavailable):
+                ask()
+        node.register()
+        assert found(node, token_id)
+        assert node.bans.left("10.0.0.1") > 500
+
+
+def refuse(*_args: object) -> None:
+    """As a call of an engine that is away."""
+    raise Unavailable()
 
 
 def test_nothing_of_a_secret_is_in_the_engine(

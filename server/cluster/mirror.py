@@ -71,6 +71,7 @@ class MirrorRoom(Room[Owner]):
     ) -> None:
         super().__init__(name, number)
         self.key, self.log_id = key, log_id
+        self.going_back = threading.Lock()  # whose holder reads what was before, and waits for it
         self._on_behind = on_behind
         self._states: dict[int, Member[Owner] | MemberState] = {}  # in the order of their coming
         self._everybody = self._states

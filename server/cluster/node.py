@@ -344,8 +344,9 @@ class Node:
         except OtherPolicy as error:
             return self._work.refused(error)  # it may be over some time
         self._take_answers()
-        self._pause = 0.0
+        self._registered = False  # nobody is let in before all is there: who is kept out, above all
         self._work.begun()
+        self._registered, self._pause = True, 0.0
 
     # Jobs of all nodes: whoever comes first does them
 

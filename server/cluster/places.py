@@ -25,7 +25,7 @@ from server.cluster.replies import EnterOutcome, StayState
 from server.cluster.rooms import ClusterRooms
 from server.cluster.script import PlainCall, ScriptCall
 from server.cluster.session import ClusterSession, mirror_of
-from server.cluster.writer import Writer
+from server.cluster.writer import Writer, unavailable
 from server.member import Member
 from server.rooms import Snapshot
 from transport import Closed
@@ -193,10 +193,14 @@ class Places:
         queue = keys.private(node, mirror.key, member.id)
         waiting = self._range(queue, read_private, lambda each: each.number, number + 1)
         mirror.put_private(member.id, waiting)
-        if mirror.first > seq + 1:
-            log = keys.log(node, mirror.key)
-            before = self._range(log, read_log, lambda each: each.seq, seq + 1, mirror.first - 1)
-            mirror.prepend(before)
+        if not mirror.going_back.acquire(timeout=cluster_limits.ROOM_SECONDS):
+            raise unavailable()
+        try:  # one at a time: of many who come back at once, the others find it here
+            if mirror.first > seq + 1:
+                log, last = keys.log(node, mirror.key), mirror.first - 1
+                mirror.prepend(self._range(log, read_log, lambda each: each.seq, seq + 1, last))
+        finally:
+            mirror.going_back.release()
         return mirror.resume(member, seq, number)
 
     def _rejoin(

@@ -163,8 +163,10 @@ class Replica:
     def refresh(self) -> None:
         """Have it as it is in the engine now, or a moment later; waits for the engine."""
         node, state = self._state(everything=False)
+        if node.epoch != self._epoch:  # what another one had is to be put back first: see `load`
+            raise unavailable()
         with self._changed:
-            if node.epoch == self._epoch and self._changed.wait_for(
+            if self._changed.wait_for(
                 lambda: self._version >= state.version, limits.TABLE_SECONDS
             ):
                 return

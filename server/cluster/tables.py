@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from protocol import keys
 from protocol import limits as protocol_limits
@@ -36,6 +36,14 @@ _MS = r"[0-9]{13}"
 _NEARLY = 2.0  # seconds: another node's view of the engine's clock is no further from this one's
 
 
+class _Kept(NamedTuple):
+    """What was known before the engine had forgotten it, by a clock that was ``offset`` ahead."""
+
+    tokens: list[Token]
+    bans: list[tuple[bytes | str, float]]
+    offset: float
+
+
 class Tables:
     """All three, and what keeps them alike.
 
@@ -52,6 +60,7 @@ class Tables:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
+        self._kept: _Kept | None = None  # until it was put back
         self.clock = EngineClock(clock)
 
         def replica(name: str, on_change: Callable[[str, str], None]) -> Replica:
@@ -71,21 +80,23 @@ class Tables:
 
         Where the engine has begun another epoch since, and may have another clock, tokens and bans
         are put back first, by one node of those that have them; tickets ended with their sessions.
-        Raises Unavailable, OutcomeUnknown or ServerFull.
+        Raises Unavailable, OutcomeUnknown or ServerFull: then it is to be called again.
         """
-        if self._state.epoch in ("", self._node().epoch):
-            self._state.load()
-        else:
-            tokens, bans = self.tokens.live(), self.bans.all()
-            offset = self.clock.offset
+        if self._kept is None and self._state.epoch not in ("", self._node().epoch):
+            self._kept = _Kept(self.tokens.live(), self.bans.all(), self.clock.offset)
             self.clock.forget()
-            self._state.load()
-            shift = self.clock.offset - offset  # of the same moment by another clock
-            moved = [replace(each, expires=each.expires + shift) for each in tokens]
+        self._state.load()
+        if self._kept is not None:
+            shift = self.clock.offset - self._kept.offset  # of the same moment by another clock
+            moved = [replace(each, expires=each.expires + shift) for each in self._kept.tokens]
             self._restore(
                 [(self.tokens.table, each.id, self.tokens.written(each)) for each in moved]
-                + [(self.bans.table, _who_written(who), _ms(end + shift)) for who, end in bans]
+                + [
+                    (self.bans.table, _who_written(who), _ms(end + shift))
+                    for who, end in self._kept.bans
+                ]
             )
+            self._kept = None
         for table in (self.tokens.table, self.bans.table, self.tickets.table):
             table.load()
 
