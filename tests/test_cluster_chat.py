@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -169,6 +170,24 @@ class TestRooms:
             listed = wire.find(frames.RoomLines)
             assert (listed.ref, listed.of) == (ref, 2)
             assert [(each.room, each.count) for each in listed.rooms] == [("lab", 1), ("tea", 2)]
+
+    def test_a_room_that_goes_and_is_made_again_at_once(self, pair: Pair, wires: Wires) -> None:
+        """Who comes in gets the roster of the room that there is, and not of one that was."""
+
+        def come_and_go(wire: Wire) -> None:
+            for _each in range(25):
+                wire.send(frames.Enter(wire.ref(), "busy"))
+                assert isinstance(pick(wire, is_answer), frames.Accepted)
+                entered = wire.find(frames.Entered)
+                roster = wire.find(frames.Roster).members
+                assert entered.id in [each.id for each in roster]
+                assert len(roster) == entered.members
+                wire.send(frames.Leave(wire.ref(), entered.at))
+                assert isinstance(pick(wire, is_answer), frames.Accepted)
+
+        members = [wires(pair[at % 2], at).join(f"n{at}", room=f"home{at}") for at in range(3)]
+        with ThreadPoolExecutor(len(members)) as threads:
+            assert list(threads.map(come_and_go, members)) == [None] * 3
 
     @pytest.mark.parametrize("there", [0, 1], ids=["with others", "alone at its node"])
     def test_coming_and_going_has_a_limit(

@@ -86,6 +86,8 @@ class Places:
                 found = self._enter(session, name, ref, leave, mirror is None, ask_it)
                 if mirror is None:
                     mirror = self._add(key, found)
+                elif mirror.number != found.number:
+                    return self._enter_another(session, mirror, ref, found)
                 within = cluster_limits.ARRIVE_SECONDS
                 snapshot = mirror.arrive(member, found.member_id, found.joined, within)
             except (Gone, Unavailable):
@@ -94,6 +96,33 @@ class Places:
                 if mirror is not None:
                     mirror.expect_no_more(member)
         session.members[snapshot.at] = member
+        return member, snapshot
+
+    def _enter_another(
+        self,
+        session: ClusterSession,
+        former: MirrorRoom[Receiver],
+        ref: int,
+        found: EnterOutcome,
+    ) -> tuple[Member[Receiver], Snapshot]:
+        """The mirror was of a room that went meanwhile, and another of that name was made."""
+        self._mirrors.outdate(former)
+        stay = StayState(
+            former.key,
+            found.member_id,
+            ref,
+            found.number,
+            found.log_id,
+            found.name,
+            found.joined,
+            found.first,
+            found.seq,
+            private_number=0,
+            behind=False,
+            posted=(0, 0),
+        )
+        member, snapshot = self.come_back(session, stay, None, 0, goes_on=False)
+        assert snapshot is not None  # it does not go on
         return member, snapshot
 
     def _enter(
@@ -145,6 +174,9 @@ class Places:
         """
         with self._mirrors.opening(stay.room) as mirror:
             try:
+                if mirror is not None and mirror.number != stay.number:
+                    self._mirrors.outdate(mirror)  # who comes again finds another one
+                    raise Closed()
                 if mirror is None:
                     mirror = self._load(stay.room)
                 elif mirror.seq < stay.seq:  # for a moment nobody here may have counted as here

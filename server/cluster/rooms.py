@@ -182,6 +182,14 @@ class ClusterRooms(Rooms[Owner]):
 
     def discard(self, room: MirrorRoom[Owner]) -> None:
         """The mirror is of no use any more; its members' connections end, and they come anew."""
+        for owner in self._put_away(room):
+            self._on_broken(owner)
+
+    def outdate(self, room: MirrorRoom[Owner]) -> None:
+        """The room went, in the engine: whoever is still in its mirror is just leaving it."""
+        self._put_away(room)
+
+    def _put_away(self, room: MirrorRoom[Owner]) -> list[Owner]:
         with self._lock:
             slot = self._slots.get(room.key)
             if slot is not None and slot.room is room:
@@ -189,8 +197,7 @@ class ClusterRooms(Rooms[Owner]):
                     slot.room = None  # whoever comes next makes another one
                 else:
                     del self._slots[room.key]
-        for owner in room.close():
-            self._on_broken(owner)
+        return room.close()
 
     def discard_all(self) -> None:
         """The same with all of them: the engine has forgotten them, or this node."""
