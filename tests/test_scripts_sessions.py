@@ -485,6 +485,16 @@ def test_what_is_not_this_nodes_any_more_is_named_when_it_is_renewed(make_node: 
     assert gone == tuple(guest.fp for guest in guests[:3])
 
 
+def test_what_is_renewed_is_in_a_list_that_ends_by_itself(make_node: MakeNode) -> None:
+    here = make_node()
+    guest = Guest(here, 1)
+    lists = here.key("sessions"), here.key("of", here.at.node)
+    for each in lists:
+        here.ask("DEL", each)
+    here.do(replies.renew_sessions, calls.renew_sessions([guest.claim]))
+    assert all(here.ask("PTTL", each) > 0 for each in lists)
+
+
 # Answers
 
 

@@ -102,6 +102,7 @@ class Node:
         # The thread's own.
         self._asked_at: float | None = None  # when the lease was to be renewed, without answer yet
         self._renewed_at = self._swept_at = self._minute_at = 0.0  # when that was done, or is due
+        self._keep_at = 0.0  # when what belongs to all nodes is to be kept for longer
         self._pause = 0.0
         self._has_cut = False
 
@@ -188,7 +189,7 @@ class Node:
                     self._unsaid.clear()  # it was said of sessions that ended with the old name
                 self._incarnation = node._replace(epoch=found.epoch)
                 self._answered_at = self._unbroken_since = self._renewed_at = now
-                self._minute_at = now + limits.NODE_MINUTE
+                self._minute_at = self._keep_at = now + limits.NODE_MINUTE
                 self._swept_at, self._has_cut, self._registered = 0.0, False, True
                 return
             if found.word == "CHANGED":
@@ -280,8 +281,10 @@ class Node:
     # The lease
 
     def _renew(self) -> None:
-        self._asked_at = self._renewed_at = self._clock()
-        call = calls.renew(self.incarnation, _lease_ms(), self._clock() >= self._minute_at)
+        self._asked_at = self._renewed_at = now = self._clock()
+        call = calls.renew(self.incarnation, _lease_ms(), everything := now >= self._keep_at)
+        if everything:  # not with the jobs: a turn between two renewals may do those
+            self._keep_at = now + limits.NODE_MINUTE
         self._writer.submit(call, self._on_renewed)
 
     def _on_renewed(self, outcome: Outcome) -> None:

@@ -16,6 +16,8 @@ for i = 5, #ARGV, 2 do
     end
     call('SADD', D .. 'sessions', fingerprint)
     call('SADD', D .. 'of:' .. NODE, fingerprint)
+    keep(D .. 'sessions')
+    keep(D .. 'of:' .. NODE)
     keep_session(fingerprint, session_of(key))
   else
     reply[#reply + 1] = fingerprint
