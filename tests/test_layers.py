@@ -335,7 +335,7 @@ INNER: dict[str, str] = {
         model own_lines scroll bare finder
         scrollback
         entry_text prompt diff
-        repeats columns connection_status
+        repeats columns connection_status last
     """,
 }
 
