@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from itertools import accumulate
 from unittest import mock
 
 import pytest
@@ -14,13 +15,18 @@ from hypothesis import strategies as st
 import i18n
 from client import events
 from client.events import Event
+from client.fullscreen import prompt as prompts
 from client.fullscreen.last import Last
 from client.fullscreen.model import Model
+from client.fullscreen.prompt import prompt
 from client.fullscreen.view import View
+from client.input.edit_buffer import EditBuffer
 from client.input.editor import LineView
 from client.input.terminal import Size
-from client.output import wrapping
+from client.output import widths, wrapping
+from client.output.charset import Charset
 from client.output.screen_queue import QUEUE_EVENTS, Redrawn, ScreenQueue, ShownEvent
+from client.output.widths import cluster_start, clusters
 from client.output.wrapping import Row, Span, wrap
 from client.views import person_target, room_target
 
@@ -186,3 +192,72 @@ def test_an_end_wakes_whoever_rests() -> None:
     queue.close()
     resting.join(10.0)
     assert found == [None]
+
+
+# A typed line of any length, of which a key has to look at no more than is near the cursor
+
+LETTERS = st.text(
+    st.sampled_from(["a", " ", "é", "日", "\u0301", "\u200d", "👩", "🇫", "\n", "\u202e", "각"]),
+    max_size=60,
+)
+
+
+@given(LETTERS, st.integers(0, 70))
+def test_from_where_a_cluster_surely_begins_a_text_is_cut_as_from_its_beginning(
+    text: str, place: int
+) -> None:
+    begins = [0, *accumulate(map(len, clusters(text)))]
+    start = cluster_start(text, place)
+    assert start <= place and (start in begins or start >= len(text))
+    if start < len(text):
+        assert [start, *(start + end for end in accumulate(map(len, clusters(text[start:]))))] == [
+            begin for begin in begins if begin >= start
+        ]
+
+
+@given(LETTERS, st.integers(0, 60), st.sampled_from(["left", "right", "backspace", "insert"]))
+def test_the_cursor_moves_by_clusters_of_the_whole_text(text: str, place: int, key: str) -> None:
+    buffer = EditBuffer()
+    buffer.set(text, min(place, len(text)))
+    buffer.leave_cluster()
+    begins = [0, *accumulate(map(len, clusters(text)))]
+    at = buffer.cursor
+    assert at == next(begin for begin in begins if begin >= min(place, len(text)))
+    if key == "insert":
+        buffer.insert("x")
+        assert (buffer.text, buffer.cursor) == (text[:at] + "x" + text[at:], at + 1) or (
+            buffer.cursor in [*accumulate(map(len, clusters(buffer.text)))]
+        )
+        return
+    getattr(buffer, key)()
+    before = max((begin for begin in begins if begin < at), default=0)
+    after = next((begin for begin in begins if begin > at), len(text))
+    if key == "backspace":
+        assert buffer.text == text[:before] + text[at:]
+    else:
+        assert buffer.cursor == (before if key == "left" else after)
+
+
+@given(LETTERS, st.integers(0, 60), st.sampled_from([8, 9, 20]), st.integers(3, 12))
+def test_what_is_seen_of_a_long_line_is_part_of_all_its_rows(
+    text: str, cursor: int, columns: int, rows: int
+) -> None:
+    typed = LineView(text, min(cursor, len(text)))
+    with mock.patch.object(prompts, "_CHUNK", 16):
+        seen = prompt("den", typed, columns, rows, Charset())
+        with mock.patch.object(prompts, "_begin", lambda *_: 0):
+            assert prompt("den", typed, columns, rows, Charset()) == seen
+
+
+def test_a_key_costs_the_same_in_a_line_of_any_length() -> None:
+    """Counted, not timed: looks at single characters."""
+    counted = []
+    for length in (10_000, 200_000):
+        buffer = EditBuffer()
+        buffer.set("日本e\u0301 " * (length // 5), length)
+        with mock.patch.object(widths, "_belongs", mock.Mock(wraps=widths._belongs)) as looks:
+            buffer.insert("x")
+            buffer.left()
+            prompt("den", LineView(buffer.text, buffer.cursor), 80, 24, Charset())
+            counted.append(looks.call_count)
+    assert 0 < max(counted) < 5_000
