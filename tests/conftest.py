@@ -34,6 +34,7 @@ from protocol import pake  # noqa: E402
 from protocol.keys import Identity, RecipientKeys  # noqa: E402
 from server.app import ChatServer  # noqa: E402
 from settings import ServerSettings  # noqa: E402
+from tests import made_once  # noqa: E402
 from tests.wire import LONG, PASSWORD, Wire, threads  # noqa: E402
 
 # A fixed sample: what fails here fails for everybody.  `make soak` draws its own.
@@ -42,6 +43,8 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.register_profile("soak", database=None, deadline=None)
 hypothesis_settings.load_profile("soak" if os.environ.get("CMD_CHAT_SOAK") else "suite")
+
+made_once.use(memory=made_once.Memory())
 
 if not faulthandler.is_enabled():
     faulthandler.enable()

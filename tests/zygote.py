@@ -207,7 +207,12 @@ def _main() -> None:
     from cli.run import main
 
     # All that a run may import; what it would not, costs nothing but memory.
-    for name in ("client.app", "client.fullscreen.screen", "client.token", "server.app"):
+    for name in (
+        "client.app", "client.bots.responder", "client.fullscreen.screen", "client.history.command",
+        "client.identity.command", "client.identity.keeper", "client.opening",
+        "client.programs.send", "client.programs.tail", "client.token", "server.app",
+        "transport.client_websocket",
+    ):  # fmt: skip
         importlib.import_module(name)
     gc.freeze()  # or each fork copies all pages, for their marks, when it looks for garbage
     argv = _serve(socket.socket(fileno=int(sys.argv[1])))
