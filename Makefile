@@ -49,10 +49,11 @@ connect: setup
 	@CMD_CHAT_RUN=make $(PY) cmd_chat.py connect $(HOST) $(PORT) $(NAME) \
 		$(if $(ROOM),--room $(ROOM)) $(ARGS) || :
 
-# All tests, or TESTS=tests/test_x.py.
+# All tests, or TESTS=tests/test_x.py. What a shell says of bytecode is not for these: to rewrite the
+# assertions of all tests takes ten seconds, in each of four processes, and as bytecode they are kept.
 TESTS ?=
 test: setup $(VENV)/ready-dev
-	$(PY) -m pytest -n 4 --dist worksteal $(TESTS)
+	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 4 --dist worksteal $(TESTS)
 
 # The same on a machine that lacks much of what this one has, booted this second. Linux.
 test-elsewhere: setup $(VENV)/ready-dev

@@ -14,7 +14,9 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
+from collections.abc import Callable
 from itertools import cycle
+from typing import Any
 
 from bench.servers import PASSWORD, Nodes, Process
 from bench.wire import Channel, Loop, frame
@@ -49,6 +51,7 @@ class Talker(Channel):
     """What members and users have in common.  ``arrivals`` keeps what comes, with its time."""
 
     inside = False  # may talk
+    hears_itself = True  # gets what it says, as all others do
     muted = False  # does not listen, and is not waited for
 
     def __init__(
@@ -289,10 +292,24 @@ def address(number: int) -> str:
     return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
 
 
+def newcomer(
+    loop: Loop, server: Process | Nodes, shared: Secrets, number: int, room: str
+) -> Talker:
+    """A member, or a user of the reference, with a nickname and an address by ``number``."""
+    nick, here = f"user{number:05}", server.at(number)
+    if server.chat:
+        return Member(loop, here, shared, nick, room, address(number))
+    return User(loop, here, nick, room, address(number))
+
+
+Newcomer = Callable[[Loop, Any, Secrets, int, str], Talker]  # a Process, or Nodes
+
+
 class Crowd:
     """Everybody on one server: ``rooms`` of ``size`` each, and ``senders`` in each of them.
 
     All are inside when it has been made.  ``first`` keeps two crowds on one server apart.
+    ``comes_in`` makes one of them.
     """
 
     def __init__(
@@ -305,13 +322,14 @@ class Crowd:
         rooms: int = 1,
         at_once: int = 20,
         first: int = 0,
+        comes_in: Newcomer = newcomer,
     ) -> None:
         self.server, self._loop = server, loop
         self.rooms: list[list[Talker]] = [[] for _ in range(rooms)]
         comers: list[Talker] = []
         for number in range(rooms * size):
             here = number % rooms
-            comers.append(newcomer(loop, server, shared, first + number, f"room{first + here:05}"))
+            comers.append(comes_in(loop, server, shared, first + number, f"room{first + here:05}"))
             self.rooms[here].append(comers[-1])
             if len(comers) == at_once:
                 _let_in(loop, comers)
@@ -339,6 +357,12 @@ class Crowd:
         """All members of all rooms."""
         return [each for room in self.rooms for each in room]
 
+    @property
+    def hearers(self) -> int:
+        """To how many each post is delivered."""
+        room = self.rooms[0]
+        return len(room) if room[0].hears_itself else len(room) - 1
+
     def settle(self) -> None:
         """Wait until everything that was said has come to everybody."""
         self._loop.until(lambda: all(each.arrived == each.sent for each in self.senders))
@@ -365,13 +389,3 @@ def _let_in(loop: Loop, comers: list[Talker]) -> None:
     """Wait until they are inside, and forget them."""
     loop.until(lambda: all(each.inside for each in comers))
     comers.clear()
-
-
-def newcomer(
-    loop: Loop, server: Process | Nodes, shared: Secrets, number: int, room: str
-) -> Talker:
-    """A member, or a user of the reference, with a nickname and an address by ``number``."""
-    nick, here = f"user{number:05}", server.at(number)
-    if server.chat:
-        return Member(loop, here, shared, nick, room, address(number))
-    return User(loop, here, nick, room, address(number))

@@ -120,7 +120,7 @@ class Channel:
         if tls:
             self._agree()
         else:
-            self._ask()
+            self.begin()
 
     def _agree(self) -> None:
         assert self._tls is not None
@@ -129,9 +129,10 @@ class Channel:
         except ssl.SSLWantReadError:
             return
         self._greeted = True
-        self._ask()
+        self.begin()
 
-    def _ask(self) -> None:
+    def begin(self) -> None:
+        """Say the first thing on a connection that is there: ask for the WebSocket."""
         self.write(
             b"GET %s HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

@@ -494,8 +494,10 @@ def _unknown(word: str) -> events.Error:
 
 def usage(line: str) -> str:
     """How the command that is being typed is written, while its arguments are still to come."""
+    if not line.startswith("/") or line.startswith("//"):
+        return ""
     word, rest = _first_word(line[1:])
-    row = find(word) if line.startswith("/") and not line.startswith("//") else None
+    row = find(word)
     if row is None or not row.kinds or not line[len(word) + 1 :] or "\n" in line:
         return ""
     typed = len(rest.split())

@@ -6,6 +6,8 @@ what belongs to each of them by its ``key``.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from protocol.dataclass import dataclass, field
 from protocol.names import room_key
 
@@ -44,6 +46,7 @@ class PersonTarget:
 View = RoomTarget | PersonTarget
 
 
+@lru_cache(maxsize=256)
 def room_target(room: str, guarded: bool = False) -> RoomTarget:
     """The view of ``room``."""
     return RoomTarget(room, f"room {room_key(room)}", guarded)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 from protocol.errors import BadNick, BadRoom
 from protocol.limits import NICK_CHARS, ROOM_CHARS
@@ -26,11 +26,13 @@ _UNSEEN_AT_THE_END = "._"
 _WELL_FORMED = re.compile(rf"P*(?:[LN]M{{0,{MARKS_IN_A_ROW}}}P*)+")
 
 
+@lru_cache(maxsize=1024)  # each message asks for its sender's and its room's several times
 def nick_key(nick: str) -> str:
     """The form under which a nickname is unique: NFKC, then case-folded."""
     return unicodedata.normalize("NFKC", nick).casefold()
 
 
+@lru_cache(maxsize=1024)
 def room_key(room: str) -> str:
     """The form under which a room is unique: NFKC, then case-folded."""
     return unicodedata.normalize("NFKC", room).casefold()

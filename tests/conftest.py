@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import functools
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from tests import left_behind, machine, surroundings
@@ -30,6 +34,7 @@ from protocol import pake  # noqa: E402
 from protocol.keys import Identity, RecipientKeys  # noqa: E402
 from server.app import ChatServer  # noqa: E402
 from settings import ServerSettings  # noqa: E402
+from tests import made_once  # noqa: E402
 from tests.engines import backend, engine_fixture, own_engine, start_engine  # noqa: E402, F401
 from tests.wire import LONG, PASSWORD, Wire, threads  # noqa: E402
 
@@ -40,6 +45,8 @@ hypothesis_settings.register_profile(
 hypothesis_settings.register_profile("soak", database=None, deadline=None)
 hypothesis_settings.load_profile("soak" if os.environ.get("CMD_CHAT_SOAK") else "suite")
 
+made_once.use(memory=made_once.Memory())
+
 if not faulthandler.is_enabled():
     faulthandler.enable()
 
@@ -48,6 +55,23 @@ if not faulthandler.is_enabled():
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before any fixture: what needs something that this machine lacks is left out."""
     machine.leave_out(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Each of several workers begins with other files than the rest.
+
+    To rewrite the assertions of a file takes a while, and bytecode is kept: none does all of them.
+    """
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if not number or sys.dont_write_bytecode or session.config.args_source.name != "TESTPATHS":
+        return
+    folder = Path(__file__).parent
+    sys.path.insert(0, str(folder))  # as pytest does
+    names = sorted(path.stem for path in folder.glob("test_*.py"))
+    for name in names[int(number) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]:
+        with contextlib.suppress(Exception):  # whoever collects it tells
+            importlib.import_module(name)
 
 
 def pytest_unconfigure() -> None:

@@ -263,7 +263,8 @@ CHECKED_EVENTS = 100  # of a client: floods are more of the same
 class Client(Program):
     """A client with ``--renderer json``.  Events are taken in the order in which they come.
 
-    ``server`` may be several addresses, as they are written.
+    ``server`` may be several addresses, as they are written.  A ``command`` that gives nothing but
+    other words to the program is forked like any other client.
     """
 
     def __init__(
@@ -285,6 +286,8 @@ class Client(Program):
         self._taken = 0
         self._rest = b""
         words = ["connect", *where, nick, "--renderer", "json", *options]
+        if (other.get("command") or [])[:2] == [sys.executable, str(PROGRAM)]:
+            words = other.pop("command")[2:]
         super().__init__(words, {"CLIENT_PASSWORD": PASSWORD, **(settings or {})}, **other)
         if joined:
             try:

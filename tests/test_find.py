@@ -569,6 +569,7 @@ def test_in_a_chat(server: Server, columns: int, rows: int) -> None:
         alice.sees(r"(?s)hier.*mention 1 of 1")
         alice.type("said on\r")
         alice.sees(r"(?s)said on.*default> *$")
+        alice.waits(lambda: "sending" not in alice.shown(), "taken")  # that would stay
         alice.type("/clear\r")
         alice.waits(lambda: "said on" not in alice.shown(), "cleared")
         alice.type("/find nadel\r")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from protocol.invite import InviteLink, parse_invite
 from server import limits
 from tests.command import run_command
 from tests.module_server import nick_fixture, server_fixture  # noqa: F401
-from tests.processes import PASSWORD, PROGRAM, Client, Relay, Server, Terminal
+from tests.processes import PASSWORD, Client, Relay, Server, Terminal
 from tests.test_server_console import asked
 from tests.test_tokens import form
 
@@ -33,10 +32,7 @@ def invitation(client: Client) -> str:
 
 def guest(link: str, nick: str, *options: str, joined: bool = True, **env: str) -> Client:
     """Somebody who has the link and no password."""
-    command = [sys.executable, str(PROGRAM), "connect", link, nick, "--renderer", "json", *options]
-    return Client(
-        ("", 0), nick, command=command, settings={**WITHOUT, **env}, joined=joined
-    )
+    return Client(link, nick, *options, settings={**WITHOUT, **env}, joined=joined)
 
 
 def test_a_link_lets_one_person_in_without_the_password(server: Server, nick: str) -> None:

@@ -163,15 +163,19 @@ NAMES = {module_name(path) for path in ALL}
 
 def run_imports(path: Path) -> list[Import]:
     """The imports of a file when it runs: all but those for type checkers."""
-    for_checkers = {
+    only = for_checkers(tree(path))
+    return [each for each in imports(path) if int(each.place.rpartition(":")[2]) not in only]
+
+
+@functools.cache
+def for_checkers(module: ast.Module) -> set[int]:
+    """The lines that are read by type checkers alone."""
+    return {
         line
-        for node in ast.walk(tree(path))
+        for node in ast.walk(module)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
-    return [
-        each for each in imports(path) if int(each.place.rpartition(":")[2]) not in for_checkers
-    ]
 
 
 def targets(path: Path) -> set[str]:
@@ -353,7 +357,7 @@ INNER: dict[str, str] = {
         model own_lines scroll bare finder
         scrollback
         entry_text prompt diff
-        repeats columns connection_status
+        repeats columns connection_status last
     """,
 }
 

@@ -84,6 +84,7 @@ def test_a_killed_server_and_its_return_in_the_middle_of_a_line() -> None:
         with terminal_client(first, "alice", columns=100) as alice:
             alice.sees("default>")
             with Client(first, "carol") as carol:
+                alice.sees("carol has joined")
                 alice.type("before\r")
                 carol.next("message", text="before")
                 assert carol.finish() == 0

@@ -37,6 +37,7 @@ from client.encryption.trust import Trust, TrustWarning
 from protocol.errors import Gone, KeyUnusable, Malformed
 from protocol.frames import Box, MemberLine, Wrap
 from protocol.keys import Bundle, Identity, Recipient, labelled, to_text
+from protocol.limits import EPOCH_POSTS
 from tests.malicious import signed_by
 
 LOG = b"log id, 16 bytes"
@@ -1981,8 +1982,12 @@ def test_what_is_ready_for_the_next_post_opens_that_one_alone() -> None:
     first = said("first")
     assert not bob.add_wrap(1, first.wraps[0])
     assert [opens(first), opens(said("second"))] == ["first", "second"]
-    said("never comes")
-    assert [opens(said("fourth")), opens(said("fifth"))] == ["fourth", "fifth"]
+    for length in (1, 2, 5):
+        said("never comes")
+        texts = [f"after {length}: {number}" for number in range(length)]
+        assert [opens(said(text)) for text in texts] == texts
+    many = [f"number {number}" for number in range(20)]
+    assert [opens(said(text)) for text in many] == many
     bob.resalt(b"")
     assert opens(said("sixth")) == "secret"
     bob.resalt(SECRET)
@@ -2084,6 +2089,23 @@ def test_a_keyring_keeps_contradicting_keys_for_the_box_to_decide() -> None:
     assert ring.reaching(2, 0) == [SenderChain(2, 0, b"n" * 32)]
     assert not ring.offer(wrong)
     assert ring.reaching(1, 9) == [right.at(8)]  # what opened a box needs no rival
+
+
+def test_what_is_made_ready_is_bounded_and_ends_with_the_epoch() -> None:
+    ring, at = SenderKeys(), SenderChain(1, 0, b"f" * 32)
+    context = Context("den", LOG, ROOM_AUDIENCE, b"s" * 32)
+    ahead = []
+    ring.offer(at)
+    for number in range(EPOCH_POSTS):
+        (chain,) = ring.reaching(1, number)
+        chain = chain.at(number)
+        assert chain.n == number
+        ring.opener(chain, context, b"")
+        ring.prove(chain, context, b"")
+        ahead.append(len(ring._ready))
+    assert ahead[:11] == [1, 2, 1, 4, 3, 2, 1, 4, 3, 2, 1] and max(ahead) == 4
+    assert ahead[-3:] == [2, 1, 0] and ring.proven is not None and ring.proven.n == EPOCH_POSTS
+    assert ring.proven.agrees(at)
 
 
 def test_a_flood_of_keys_is_bounded_and_never_pushes_out_a_proven_one() -> None:

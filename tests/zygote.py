@@ -1,16 +1,18 @@
 """Processes of the program without its start: forked from one that has imported it already.
 
 Half of what a short run of the program costs is starting Python and importing, and the suite makes
-hundreds of them.  So one process for each pytest worker imports the program once and forks.  What
-a test gets is a process of its own all the same, with its own descriptors, environment and
-folder; ``tests/test_cli.py``, ``test_no_files.py``, ``test_pyz.py`` and ``tools/smoke.py`` start it
-as people do.  Linux only; elsewhere, and for runs that depend on how Python starts, ``may_fork``
-says no.
+hundreds of them; most of the rest is scrypt for the same password, and RSA keys.  So one process
+for each pytest worker imports the program once and forks, and what one of these has made others
+have, too (``tests/made_once.py``).  What a test gets is a process of its own all the same, with
+its own descriptors, environment and folder; ``tests/test_cli.py``, ``test_no_files.py``,
+``test_pyz.py`` and ``tools/smoke.py`` start it as people do.  Linux only; elsewhere, and for runs
+that depend on how Python starts, ``may_fork`` says no.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -167,10 +169,16 @@ def _zygote(modules: Sequence[str]) -> _Zygote:
 
 def _serve(control: socket.socket) -> list[str] | None:
     """Fork for each request; returns in the children, with the command line, and at the end."""
+    from tests import made_once
+
+    memory, ring = made_once.Memory(), made_once.KeyRing()
     while True:
         data, fds, _flags, _address = socket.recv_fds(control, _REQUEST_BYTES, 3)
         if not data:
             return None
+        request = json.loads(data.decode("utf-8", "surrogatepass"))
+        # Of servers none has keys of its own.
+        rsa = [] if "serve" in request["argv"] else ring.some()
         told, tell = os.pipe()
         between = os.fork()
         if not between:
@@ -180,7 +188,8 @@ def _serve(control: socket.socket) -> list[str] | None:
                 os._exit(0)
             for fd in (told, tell, control.detach()):
                 os.close(fd)
-            return _become(json.loads(data.decode("utf-8", "surrogatepass")), fds)
+            made_once.use(memory=memory, rsa=rsa)
+            return _become(request, fds)
         os.waitpid(between, 0)  # now that its parent is gone, the child is the test's
         control.send(os.read(told, 64))
         for fd in (told, tell, *fds):
@@ -217,9 +226,15 @@ def _main() -> None:
     from cli.run import main
 
     # All that a run may import; what it would not, costs nothing but memory.
-    usual = ("client.app", "client.fullscreen.screen", "client.token", "server.app")
+    usual = (
+        "client.app", "client.bots.responder", "client.fullscreen.screen", "client.history.command",
+        "client.identity.command", "client.identity.keeper", "client.opening",
+        "client.programs.send", "client.programs.tail", "client.token", "server.app",
+        "transport.client_websocket",
+    )  # fmt: skip
     for name in (*usual, *sys.argv[2:]):
         importlib.import_module(name)
+    gc.freeze()  # or each fork copies all pages, for their marks, when it looks for garbage
     argv = _serve(socket.socket(fileno=int(sys.argv[1])))
     if argv is not None:
         sys.argv = argv

@@ -89,9 +89,10 @@ class EntryTexts:
         ``message``."""
         return self._said(self._event_text.nick, text, kind, "", to, alone=alone)
 
-    def message(self, event: events.Message, alone: bool) -> EntryText:
-        """A message; ``alone``: it is shown among others that all are between these two."""
-        style = "mention" if self._event_text.mentions(event) and not event.private else ""
+    def message(self, event: events.Message, alone: bool, calls: bool) -> EntryText:
+        """A message; ``alone``: it is shown among others that all are between these two;
+        ``calls``: it calls this client's person."""
+        style = "mention" if calls and not event.private else ""
         if not event.private:
             return self._said(event.sender, event.text, event.kind, style)
         to = (event.to or "") if event.mine else None

@@ -135,7 +135,7 @@ class Model:
 
     def unread(self) -> int:
         """Messages that nobody has seen, for the window's title."""
-        return sum(summary.new for summary in self.summaries)
+        return sum(self.scrollbacks.log(view.key).unread for view in self.views.views)
 
     def _turn(self) -> None:
         """Show the view that is shown by now."""
@@ -214,7 +214,7 @@ class Model:
         if event.mine:
             self._take_settling()
         log, calls = self._log_of(event), self._event_text.mentions(event)
-        content = self._texts.message(event, log.is_private)
+        content = self._texts.message(event, log.is_private, calls)
         entry = ScrollbackEntry(self.scrollbacks.number(), when, content, True, calls)
         if self._secrets.is_shut_out(event):
             reason = GUARDED if self._secrets.is_guarded(event.room) else ""

@@ -6,15 +6,19 @@ around the cursor is shown.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from client.fullscreen.columns import Piece, ScreenLine
 from client.input.editor import LineView
 from client.output.charset import Charset
-from client.output.widths import cluster_width, clusters, cut, fill, width
+from client.output.widths import cluster_start, cluster_width, clusters, cut, fill, width
 from client.output.wrapping import Row, Span, wrap
 from protocol.dataclass import dataclass
 from protocol.safe_text import visible
 
 _MOST_ROWS = 8
+_CHUNK = 2048  # characters of one line, after which a row begins: not all before it is folded
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,14 @@ def prompt(name: str, view: LineView, columns: int, rows: int, charset: Charset)
     before = cut(charset.name(view.prompt or name), most_name, charset.shown("…")) + "> "
     start = 1 + width(before)
     room_for = max(2, columns - start - 1)
-    *above, row = _rows(view.text[: view.cursor], room_for, charset)
+    most = _most(rows)
+    begin = _begin(view.text, view.cursor, most * room_for)
+    *above, row = _rows(view.text, begin, view.cursor, room_for, charset)
     if width(row) >= room_for:
         above, row = [*above, row], ""
     cursor, column = len(above), width(row)
-    shown = [*above, *_rows(view.text[view.cursor :], room_for, charset, row)]
-    most = _most(rows)
+    below = _rows(view.text, view.cursor, len(view.text), room_for, charset, row)
+    shown = [*above, *islice(below, most + 1)]
     first = max(0, min(cursor - most // 2, len(shown) - most))
     lines: list[ScreenLine] = []
     for number, text in enumerate(shown[first : first + most]):
@@ -60,16 +66,46 @@ def _most(rows: int) -> int:
     return max(1, min(_MOST_ROWS, rows // 3))
 
 
-def _rows(text: str, columns: int, charset: Charset, begun: str = "") -> list[str]:
+def _begin(text: str, cursor: int, characters: int) -> int:
+    """Where a row begins that is at least so many characters before the cursor, if there are."""
+    place = max(0, cursor - characters)
+    line = text.rfind("\n", 0, place) + 1
+    return max(line, _cut(text, line, (place - line) // _CHUNK))
+
+
+def _cut(text: str, line: int, number: int) -> int:
+    """Where in the line that begins at ``line`` a row begins, for the ``number``-th time."""
+    return cluster_start(text, line + number * _CHUNK) if number else line
+
+
+def _parts(text: str, start: int, end: int) -> Iterator[str]:
+    """The text from ``start`` to ``end``, cut wherever a row has to begin."""
+    line = text.rfind("\n", 0, start) + 1
+    while True:
+        stop = text.find("\n", start, end)
+        stop = end if stop < 0 else stop
+        number = (start - line) // _CHUNK + 1
+        while (cut := _cut(text, line, number)) < stop:
+            if cut > start:
+                yield text[start:cut]
+                start = cut
+            number += 1
+        yield text[start:stop]
+        if stop == end:
+            return
+        start = line = stop + 1
+
+
+def _rows(
+    text: str, start: int, end: int, columns: int, charset: Charset, begun: str = ""
+) -> Iterator[str]:
     """A part of the typed line as it is shown, the first row behind what it has begun with."""
-    rows: list[str] = []
-    for line in text.split("\n"):
+    for part in _parts(text, start, end):
         # One character may be shown as several, such as <U+202E>.
         pieces = (
             piece if cluster_width(piece) <= columns else charset.shown("…")
-            for cluster in clusters(line)
+            for cluster in clusters(part)
             for piece in clusters(charset.shown(visible(cluster)))
         )
-        rows += fill(pieces, columns, begun)
+        yield from fill(pieces, columns, begun)
         begun = ""
-    return rows

@@ -114,6 +114,10 @@ class FullScreen(Screen):
         # Windows does not tell when a console's size has changed.
         return _TICK if ticks or sys.platform == "win32" else None
 
+    def _rest(self) -> float:
+        waits = self._away or self._bare is not None
+        return 0.0 if waits else max(0.0, self._next - self._clock())
+
     def _draw(self, items: list[Item]) -> None:
         typed = False
         for item in items:
@@ -125,6 +129,8 @@ class FullScreen(Screen):
                     self._stale = True
             else:
                 self._take_in(item)
+        if items:
+            self.summaries = self._model.summaries
         if self._away:
             return
         if self._bare is not None:  # what somebody selects from stays as it is
@@ -152,7 +158,6 @@ class FullScreen(Screen):
     def _take_event(self, item: ShownEvent) -> None:
         alert = self._model.take(item.event, item.when)
         self._alert = alert or self._alert
-        self.summaries = self._model.summaries
         if isinstance(item.event, events.Views):
             self._drafts.limit(view.key for view in item.event.views)
         elif isinstance(item.event, events.Finding):

@@ -7,7 +7,8 @@ more goes first, and then the oldest of the view that has most: none takes what 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
+from functools import cached_property
 
 from client.fullscreen.entry_text import EntryText
 from client.fullscreen.repeats import Repeat
@@ -43,6 +44,11 @@ class ScrollbackEntry:
     state: str = ""
     reason: str = ""
     repeat: Repeat | None = None  # how it is counted, if it may come again
+
+    @cached_property
+    def day(self) -> date:
+        """When it was."""
+        return self.when.date()
 
 
 @dataclass

@@ -23,7 +23,8 @@ from client.fullscreen.columns import (
     rule,
 )
 from client.fullscreen.finder import Finder, line_found
-from client.fullscreen.header import header
+from client.fullscreen.header import header, of_model
+from client.fullscreen.last import Last
 from client.fullscreen.model import Model
 from client.fullscreen.own_lines import rows_of, state_of
 from client.fullscreen.prompt import Prompt, prompt
@@ -36,7 +37,7 @@ from client.output.finding import THIS_HIT, Query
 from client.output.line_prefix import LinePrefix
 from client.output.widths import width
 from client.output.wrapping import Row, Span, wrap
-from i18n import _, plural
+from i18n import _, current, plural
 from protocol.dataclass import dataclass, replace
 
 _LEAST = Size(20, 6)  # a smaller screen shows the beginning of one of this size
@@ -83,6 +84,8 @@ class View:
         self._rows = 1  # for entries, the last time
         self._kept: dict[object, list[ScreenLine]] = {}
         self._hint = ""
+        # What is drawn again each time and nearly always the same.
+        self._header, self._bar, self._prompted = Last(header), Last(bar), Last(prompt)
 
     @property
     def _at(self) -> _Spot:
@@ -131,6 +134,8 @@ class View:
     def forget(self) -> None:
         """Keep nothing of what was shown or looked for."""
         self._kept.clear()
+        for drawn in (self._header, self._bar, self._prompted):
+            drawn.forget()
         for place in self._places.values():
             place.finder.forget()
 
@@ -169,8 +174,8 @@ class View:
         found = self._at.finder.said(entries, size.columns)
         self._hint = self._hinted(seen, now, found)
         above = [
-            header(self._model, size.columns, self._charset),
-            bar(self._model.summaries, self._model.log.key, size.columns, self._charset),
+            self._header(of_model(self._model), size.columns, self._charset, current()),
+            self._bar(self._model.summaries, self._model.log.key, size.columns, self._charset),
             *[()] * (self._rows - len(seen.lines)),
             *seen.lines,
         ]
@@ -184,7 +189,7 @@ class View:
         return self._with_foot(frame.lines[: frame.foot], typed, typing, frame.size, frame.ticks)
 
     def _prompt(self, typed: LineView, size: Size) -> Prompt:
-        return prompt(self._model.name, typed, size.columns, size.rows, self._charset)
+        return self._prompted(self._model.name, typed, size.columns, size.rows, self._charset)
 
     def _with_foot(
         self, above: list[ScreenLine], typed: LineView, typing: Prompt, size: Size, ticks: bool
@@ -243,15 +248,16 @@ class View:
 
     def _lines_of(self, entries: Sequence[ScrollbackEntry], place: int) -> list[ScreenLine]:
         """The lines of one entry, with what stands above it: a new day, and "new"."""
-        entry = entries[place]
-        state = state_of(entry, self._model.connection.takes_lines)
-        look = self._at.finder.look(entry)
+        entry, finder = entries[place], self._at.finder
+        # Each line on the screen asks, and of nearly none there is anything to say.
+        state = state_of(entry, self._model.connection.takes_lines) if entry.state else ""
+        look = finder.look(entry) if finder.is_open else ""
         key = (entry.number, self._columns, state, look)
         lines = self._kept.get(key)
         if lines is None:
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
-            mark, rows = self._at.finder.marked(entry, rows_of(entry, state), look)
+            mark, rows = finder.marked(entry, rows_of(entry, state), look)
             clock = f"{entry.when:%H:%M}"
             lines = entry_lines(clock, mark, rows, self._columns, self._charset, _bar(entry))
             self._kept[key] = lines
@@ -261,7 +267,10 @@ class View:
             if entry.state == REFUSED:
                 kept = len(wrap(rows_of(entry, state)[-1], self._columns.text))
             lines = self._folded(lines, kept)
-        return [*self._rules_above(entries, place), *lines]
+        is_first = entry.number == self._model.log.first_new
+        if is_first or (place and entries[place - 1].day != entry.day):
+            return [*self._rules_above(entries, place), *lines]
+        return lines
 
     def _folded(self, lines: list[ScreenLine], kept: int) -> list[ScreenLine]:
         """The beginning of a message that would fill screen after screen, and so many lines of
@@ -278,9 +287,8 @@ class View:
 
     def _rules_above(self, entries: Sequence[ScrollbackEntry], place: int) -> list[ScreenLine]:
         entry, rules = entries[place], []
-        day = entry.when.date()
-        if place and entries[place - 1].when.date() != day:
-            rules.append(rule(self._columns.columns, self._charset, day.isoformat()))
+        if place and entries[place - 1].day != entry.day:
+            rules.append(rule(self._columns.columns, self._charset, entry.day.isoformat()))
         if entry.number == self._model.log.first_new:
             rules.append(rule(self._columns.columns, self._charset, _("new"), "title"))
         return rules

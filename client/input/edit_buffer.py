@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from client.output.widths import clusters
+from client.output.widths import CLUSTER_MOST, cluster_start, clusters
 
 MOST_CHARS = 256 * 1024  # what is typed beyond that is dropped; no server takes as much
 _UNDONE = 100  # changes that can be taken back
@@ -42,8 +42,8 @@ class EditBuffer:
 
     def leave_cluster(self) -> None:
         """Move the cursor out of a character that it came to stand in, to its end."""
-        end = 0
-        for cluster in clusters(self.text):
+        end = cluster_start(self.text, self.cursor)
+        for cluster in clusters(self.text[end : self.cursor + CLUSTER_MOST]):
             if end >= self.cursor:
                 break
             end += len(cluster)
@@ -69,12 +69,13 @@ class EditBuffer:
 
     def _left_of(self, place: int) -> int:
         """Where the character before a place begins."""
-        *_before, last = "", *clusters(self.text[:place])
+        start = cluster_start(self.text[:place], place - 1)
+        *_before, last = "", *clusters(self.text[start:place])
         return place - len(last)
 
     def _right_of(self, place: int) -> int:
         """Where the character after a place ends."""
-        return place + len(next(clusters(self.text[place:]), ""))
+        return place + len(next(clusters(self.text[place : place + CLUSTER_MOST]), ""))
 
     def left(self) -> None:
         self.cursor = self._left_of(self.cursor)

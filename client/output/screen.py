@@ -152,6 +152,10 @@ class Screen:
         """Seconds after which it wants to draw though nothing has come; None for never."""
         return None
 
+    def _rest(self) -> float:
+        """Seconds in which nothing is drawn but what somebody does."""
+        return 0.0
+
     def _waits(self) -> float | None:
         """Seconds after which there is something to draw though nothing has come."""
         patience, left = self._patience(), self._crowds.left
@@ -172,7 +176,7 @@ class Screen:
     def _run(self) -> None:
         try:
             self._begin()
-            while (items := self._queue.take(self._waits())) is not None:
+            while (items := self._queue.take(self._waits(), self._rest())) is not None:
                 self._batch = items
                 self._draw(self._in_crowds(items))
                 self._batch = []

@@ -67,6 +67,7 @@ class ScreenQueue:
         self._bell: SimpleQueue[None] = SimpleQueue()  # which the screen thread waits for
         self._rung = False
         self._holder: int | None = None  # the thread that holds the queue
+        self._resting = False  # the screen thread looks at events by itself in a moment
         self._items: deque[Item] = deque()
         self._undrawn: Counter[type[Event]] = Counter()  # events that nobody could see
         self.closed = False
@@ -79,7 +80,7 @@ class ScreenQueue:
     def __exit__(self, *_: object) -> None:
         self._holder = None
         with self._lock:
-            if self._items:
+            if self._items and not (self._resting and self._is_short()):
                 self._ring_locked()
 
     def put(self, item: Item) -> None:
@@ -112,11 +113,21 @@ class ScreenQueue:
             finally:
                 self._waiting -= 1
 
-    def take(self, patience: float | None) -> list[Item] | None:
-        """Wait for items, for so many seconds; None after ``close``, when all have been taken."""
-        if not self.closed:
-            with suppress(Empty):
-                self._bell.get(timeout=patience)
+    def take(self, patience: float | None, rest: float = 0.0) -> list[Item] | None:
+        """Wait for items, for so many seconds; None after ``close``, when all have been taken.
+
+        For ``rest`` seconds events alone wake nobody: they could not be drawn yet.
+        """
+        self._resting = rest > 0.0
+        if self._resting:
+            self._listen(rest)
+            with self._lock:
+                self._resting = False
+                rested = not (self._items or self._rung)
+            if rested:
+                self._listen(None if patience is None else max(0.0, patience - rest))
+        else:
+            self._listen(patience)
         with self._lock:
             if self._rung and not self._bell.empty():
                 self._bell.get()
@@ -128,6 +139,11 @@ class ScreenQueue:
             if self._waiting:
                 self._has_taken.notify_all()
             return items
+
+    def _listen(self, patience: float | None) -> None:
+        if not self.closed:
+            with suppress(Empty):
+                self._bell.get(timeout=patience)
 
     def undrawn(self, kind: type[Event]) -> int:
         """How many events of a kind nobody could see."""
@@ -158,6 +174,9 @@ class ScreenQueue:
         self._ring_locked()
         self._has_taken.notify_all()
 
+    def _is_short(self) -> bool:
+        return len(self._items) < QUEUE_EVENTS // 2
+
     def _has_room(self) -> bool:
         return len(self._items) < QUEUE_EVENTS
 
@@ -166,8 +185,11 @@ class ScreenQueue:
             self._count_locked([item])
             return
         self._items.append(item)
-        if self._holder != threading.get_ident():
+        if self._holder != threading.get_ident() and not self._may_rest_locked(item):
             self._ring_locked()
+
+    def _may_rest_locked(self, item: Item) -> bool:
+        return self._resting and isinstance(item, ShownEvent) and self._is_short()
 
     def _ring_locked(self) -> None:
         if not self._rung:

@@ -128,6 +128,19 @@ def _belongs(text: str, start: int, place: int) -> bool:
     return _extends(character)
 
 
+def cluster_start(text: str, place: int) -> int:
+    """A place at or before ``place`` where a cluster begins whatever is before it, mostly a few
+    letters away.  From there on the text is cut as it is from its beginning."""
+    while 0 < place < len(text):
+        character, before = text[place], text[place - 1]
+        if character < "\u00a9" or before == "\n":
+            break
+        if before != JOINER and not _is_flag(character) and not _extends(character):
+            break
+        place -= 1
+    return place
+
+
 @lru_cache(maxsize=4096)
 def _extends(character: str) -> bool:
     if character < "\u0300":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from client.output.charset import Charset
 from client.output.widths import cluster_width, clusters, width
@@ -61,20 +61,27 @@ def wrap(row: Row, columns: int | None) -> list[list[Span]]:
     return [line if number == 0 else margin + line for number, line in enumerate(lines)]
 
 
+def _is_plain(row: Row) -> bool:
+    """Whether each character is a cell of its own, as of most."""
+    return all(span.text.isascii() for span in row.spans)
+
+
 class _Clusters:
     """A row's clusters, none wider than ``most``."""
 
     def __init__(self, row: Row, most: int) -> None:
-        self._texts: list[str] = []
         self._looks = row.spans
-        self._begins: list[int] = []  # of each the first cell, and the one behind all
+        if _is_plain(row):
+            self._texts: Any = "".join(span.text for span in row.spans)
+            self._begins = [*accumulate((len(span.text) for span in row.spans), initial=0)]
+            self._ends: Sequence[int] = range(len(self._texts) + 1)
+            return
+        self._texts = []
+        self._begins = []  # of each span the first cell, and the one behind all
         for span in row.spans:
             self._begins.append(len(self._texts))
             self._texts += clusters(span.text)
         self._begins.append(len(self._texts))
-        if all(span.text.isascii() for span in row.spans):
-            self._ends: Sequence[int] = range(len(self._texts) + 1)
-            return
         widths = list(map(cluster_width, self._texts))
         for place, columns in enumerate(widths):
             if columns > most:
