@@ -213,7 +213,7 @@ class ServerHandshake:
         Not for a client that knows no log, since it has lost what it knew.  Where it cannot go on
         in a room it comes in anew, and waits until it may as anybody does.
         """
-        if all(stay.log is None for stay in stays):
+        if all(stay.log is None for stay in stays) or is_unheard(session, stays):
             return False
         lost = [
             member.room
@@ -410,6 +410,22 @@ class _Return(NamedTuple):
     member: Member[Receiver] | None
     seq: int | None
     number: int
+
+
+def is_unheard(session: ServerSession, stays: Sequence[frames.Stay]) -> bool:
+    """Whether the client has a place of which it never heard.
+
+    It came in anew, and the connection was lost when it had been led into some of its rooms.  It
+    still names the logs of its last stays in the others, and no session that goes on may lead into
+    others there.
+    """
+    logs = {
+        room_key(member.room.name): member.room.log_id
+        for member in list(session.members.values())
+        if member.ref is None
+    }
+    named = {room_key(stay.room): stay.log for stay in stays if stay.log is not None}
+    return any(logs.get(room, log) != log for room, log in named.items())
 
 
 def _match(session: ServerSession, stays: Sequence[frames.Stay]) -> list[_Return]:

@@ -257,6 +257,11 @@ class Server(Program):
 # Clients through pipes
 
 
+def _address(server: Server | tuple[str, int]) -> list[str]:
+    host, port = (server.host, server.port) if isinstance(server, Server) else server
+    return [host, str(port)]
+
+
 CHECKED_EVENTS = 100  # of a client: floods are more of the same
 
 

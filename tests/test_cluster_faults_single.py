@@ -16,12 +16,15 @@ import pytest
 
 from client import events
 from tests.cluster_faults import ClusterCheck, Crowd, left_behind, quick_clients
-from tests.cluster_kit import QUICK, Cluster
+from tests.cluster_kit import QUICK, Cluster, Node
 from tests.conftest import IdentityPool
 from tests.engines import engines, kind
-from tests.faults import Fault, Person
+from tests.faults import Fault, Network, Person
 from tests.machine import needs
+from tests.processes import Client
+from tests.wire import PASSWORD
 from tests.zygote import Constants
+from tools.engine_process import EngineProcess
 
 SOAK = int(os.environ.get("CMD_CHAT_SOAK") or 0)
 _BYTES, _STEP = 600, 1 if SOAK else 97
@@ -81,6 +84,33 @@ def test_a_node_that_is_killed_takes_nobody_along(start: Start) -> None:
         assert not who.all(events.MemberLeft) and not who.all(events.Missed)
 
 
+def test_programs_that_know_both_addresses_go_on_at_the_other(own_engine: EngineProcess) -> None:
+    """The whole program; first one of the servers is killed, and when it is back the other."""
+    network = Network()
+    with ExitStack() as stack:
+        stack.enter_context(network)
+        nodes = [Node(network, own_engine.port, {}, QUICK) for _ in range(2)]
+        for node in nodes:
+            stack.callback(node.close)
+            assert node.start()
+        addresses = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        password = {"CLIENT_PASSWORD": PASSWORD}
+        ann, bob = (
+            stack.enter_context(Client(addresses, nick, settings=password))
+            for nick in ("ann", "bob")
+        )
+        ann.meets("bob")
+        for number, node in enumerate(nodes):
+            node.kill()
+            ann.say(f"line {number}")
+            bob.next("message", text=f"line {number}")
+            bob.say(f"answer {number}")
+            ann.next("message", text=f"answer {number}")
+            assert node.start()
+        assert [*ann.all("reconnected"), *bob.all("reconnected")]
+        assert not [*ann.all("left"), *bob.all("left"), *ann.all("missed"), *bob.all("missed")]
+
+
 def test_a_node_that_sleeps_wakes_up_fenced(start: Start) -> None:
     """Longer than its lease, with lines that it has read nothing of: nothing comes twice."""
     cluster, crowd = start(2, 3)
@@ -129,6 +159,7 @@ def test_an_engine_that_is_full(start: Start) -> None:
     """Lines come back with a reason, and who leaves, leaves."""
     cluster, crowd = start(2, 3)
     ann, ben, cat = crowd.people
+    all_hear(crowd, ann.say())  # a line that brings no keys can be refused at once
     cluster.engine.ask("CONFIG", "SET", "maxmemory", "1")
     text = ann.say()
     crowd.wait(lambda: ann.back(text), "the line")

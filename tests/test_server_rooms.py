@@ -505,6 +505,16 @@ def test_a_client_that_knows_no_log_joins_anew(server: ChatServer, wires: Wires)
     until(room_is(server, 2))
 
 
+def test_a_place_that_was_never_heard_of(server: ChatServer, wires: Wires) -> None:
+    """It was led into one of two rooms, after an earlier stay in both: it comes in anew."""
+    ann = wires(server).join("ann", stays=["one", "two"])
+    known, old = ann.stay("one"), frames.Stay("two", bytes(16), 5, 0)
+    ann.cut()
+    again = wires(server).join("ann", stays=[known, old])
+    assert again.welcome is not None and not again.welcome.resumed
+    assert not again.rooms["one"].resumed and not again.rooms["two"].resumed
+
+
 def test_a_session_that_was_never_heard_of(server: ChatServer, wires: Wires) -> None:
     """`welcome` was lost, and what the client has is of an earlier one: it joins anew."""
     alice = wires(server, 0).join("alice", "tea")

@@ -109,7 +109,7 @@ class ClusterHandshake(ServerHandshake):
 
         Raises SessionExists where somebody else has changed it meanwhile.
         """
-        if all(stay.log is None for stay in confirm.stays):
+        if all(stay.log is None for stay in confirm.stays) or _is_unheard(state, confirm.stays):
             return None
         lost = [each for each in _coming(state, confirm.stays) if each.is_lost]
         if not self._is_known(state, len(lost)):
@@ -229,6 +229,13 @@ class ClusterHandshake(ServerHandshake):
             if late:
                 raise RateLimited(retry_after=tenths(late))
             yield
+
+
+def _is_unheard(session: SessionState, stays: Sequence[frames.Stay]) -> bool:
+    """As ``server.handshake.is_unheard``, of what the engine says."""
+    logs = {each.room: each.log_id for each in session.stays if not each.ref}
+    named = {room_key(stay.room): stay.log.hex() for stay in stays if stay.log is not None}
+    return any(logs.get(room, log) != log for room, log in named.items())
 
 
 def _coming(session: SessionState, stays: Sequence[frames.Stay]) -> list[_Coming]:
