@@ -36,6 +36,7 @@ class Node:
             start_new_session=True,  # Ctrl-C is for this program, which ends them in turn
         )  # fmt: skip
         self.port = self._await_banner()
+        self._ending = False
         self._thread = threading.Thread(target=self._show, daemon=True)
         self._thread.start()
 
@@ -52,10 +53,17 @@ class Node:
     def _show(self) -> None:
         for line in self.process.stdout or ():
             if line.strip():
-                print(f"{self.name}: {line.rstrip()}", flush=True)
+                self._say(line.rstrip())
+        if not self._ending:
+            self._say("has ended")
+
+    def _say(self, text: str) -> None:
+        sys.stdout.write(f"{self.name}: {text}\n")  # in one piece: the other one writes, too
+        sys.stdout.flush()
 
     def end(self) -> None:
         """In order; returns when it has ended."""
+        self._ending = True
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(15.0)
