@@ -22,6 +22,7 @@ from settings import (
     Sources,
     addresses,
 )
+from settings.backend import may_hold_password
 
 _LOOK_UP_SECONDS = 2.0  # that a person waits for the name service before the first question
 
@@ -173,7 +174,8 @@ def note_exposed(args: Arguments) -> None:
         ROWS[name]
         for name, value in args.items()
         if isinstance(value, str) and value and ROWS[name].secret and ROWS[name].side != "line"
-        if name not in ("CLIENT_PROXY", "BACKEND_URL") or settings.holds_password(value)
+        if name != "CLIENT_PROXY" or settings.holds_password(value)
+        if name != "BACKEND_URL" or may_hold_password(value)
     ]
     if exposed:
         sentence = _(

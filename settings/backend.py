@@ -99,6 +99,12 @@ def parse_backend(url: str) -> BackendAddress:
     return BackendAddress(name, port, tls=tls, db=db, user=user, password=password)
 
 
+def may_hold_password(url: str) -> bool:
+    """Whether a URL, as it was typed, may have more before its host than the name of a user."""
+    before = url.rpartition("@")[0]
+    return bool(before) and re.fullmatch(r"\s*[a-z]+://[^:/]*", before, re.I) is None
+
+
 def _login(found: re.Match[str]) -> tuple[str | None, str | None]:
     user = _decoded(found["user"] or "") or None
     password = _decoded(found["password"] or "") or None

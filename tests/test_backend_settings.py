@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import settings
-from cli import packages
+from cli import asking, packages
 from settings import BackendAddress, BackendSettings, SettingsError, Sources
 from settings.backend import parse_backend
 from tests.command import run_command
@@ -170,3 +170,19 @@ def test_the_package_that_is_not_there_is_named(
         True: "Install it with pip for the Python that runs this file, and start that without -S.",
     }
     assert done.errors == f"{lacking}{how[bundled]}\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_told"),
+    [
+        ("redis://h/0", False), ("redis://chat@h/0", False), ("unix://chat@/a/b", False),
+        ("redis://chat:hush@h/0", True), ("redis://:hush@h", True), ("redis:/chat:hush@h", True),
+        ("chat:hush@h", True), ("redis://chat:hu/sh@h", True), ("redis://chat@x:hush@h", True),
+    ],
+)  # fmt: skip
+def test_a_password_in_its_url_is_told_as_exposed_and_a_users_name_is_not(
+    url: str, is_told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asking.note_exposed({"BACKEND_URL": url})
+    said = capsys.readouterr().err
+    assert ("URL" in said) == is_told and "hush" not in said
