@@ -111,14 +111,20 @@ class Node:
         return self.at.under + ":".join(map(str, parts))
 
     def left(self) -> set[str]:
-        """All keys with the prefix, without it, and without those of the epoch's name."""
+        """All keys with the prefix, without it, and without those of the epoch's name, but for what
+        goes in a moment."""
         found: set[str] = set()
         cursor: bytes = b"0"
         while True:
             cursor, some = self.ask("SCAN", cursor, "MATCH", f"{self.at.prefix}*", "COUNT", 1000)
             found |= {each.decode().removeprefix(self.at.prefix) for each in some}
             if cursor == b"0":
+                found = {each for each in found if not self._is_going(each)}
                 return {each.removeprefix(f"{self.at.epoch}:") for each in found}
+
+    def _is_going(self, name: str) -> bool:
+        """Whether it is the queue of somebody who has left, which stays for its node to read."""
+        return ":p:" in name and int(self.ask("PTTL", self.at.prefix + name)) <= 10_000
 
     def woken(self) -> list[tuple[str, str]]:
         """What was told to this node since it was asked last."""

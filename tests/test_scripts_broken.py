@@ -7,6 +7,7 @@ in which anything may be missing all nodes begin anew.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -49,11 +50,14 @@ def broken_off(name: str, count: int) -> Script:
     return Script(name, first + _COUNTED.format(count=count) + rest)
 
 
+_EPOCHS = itertools.count(1)  # as real ones, which are random
+
+
 class World:
     """Three people at two nodes: anna in both rooms, ben in one, cleo in the other, and away."""
 
     def __init__(self, make_node: MakeNode) -> None:
-        self.here, self.there = make_node(), make_node()
+        self.here, self.there = make_node(epoch=f"e{next(_EPOCHS)}"), make_node()
         self.anna = Guest(self.here, 1, "anna")
         self.ben = Guest(self.there, 2, "ben")
         self.cleo = Guest(self.there, 3, "cleo", token="tok")

@@ -400,7 +400,7 @@ GONE = _Gone()
 def test_histories(make_node: MakeNode, small_limits: None) -> None:
     did: Counter[str] = Counter()
     for number in range(SOAK or 6):
-        nodes = [make_node(epoch="e0"), make_node()]
+        nodes = [make_node(epoch=f"e{number}"), make_node()]
         history = History(nodes, SEED + number)
         try:
             for _ in range(STEPS):

@@ -28,6 +28,8 @@ local function leave_room(session, node, room, id)
     begin_anew(R)
     change(R, room, 28 + #id, 'k', 'l', 's', id)
   end
-  call('DEL', R .. 'p:' .. id, R .. 'q:' .. id, R .. 'w:' .. id, R .. 'h:' .. id)
+  call('DEL', R .. 'q:' .. id, R .. 'w:' .. id, R .. 'h:' .. id)
+  -- Its node reads this after the log, and what came before the end is for it still.
+  call('PEXPIREAT', R .. 'p:' .. id, digits(NOW + 10000))
   call('HDEL', session, 'r:' .. room, 'f:' .. room, 'p:' .. room, 'h:' .. room)
 end
