@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
+from protocol.token_seal import TokenSeal
 from server.cluster import calls, keys, replies
 from server.cluster.engine import Connector
 from server.cluster.keys import Incarnation
@@ -25,9 +26,7 @@ LEASE_MS = TTL_MS = 60_000
 _numbers = itertools.count(1)
 
 
-def mask(token_id: str) -> bytes:
-    """All nodes have the same, which the engine has not."""
-    return hashlib.sha256(token_id.encode()).digest()
+SEAL = TokenSeal(secrets.token_bytes(32))  # all nodes have the same, which the engine has not
 
 
 class TableNode:
@@ -45,7 +44,7 @@ class TableNode:
         self.writer = Writer(Connector(backend), scripts())
         self.writer.start()
         self.tables = Tables(
-            self.writer, lambda: self.incarnation, self.scheduled.append, mask, clock
+            self.writer, lambda: self.incarnation, self.scheduled.append, lambda: SEAL, clock
         )
         self.tokens, self.bans, self.tickets = (
             self.tables.tokens,

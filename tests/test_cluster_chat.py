@@ -13,7 +13,7 @@ import pytest
 from protocol import frames
 from protocol import limits as protocol_limits
 from protocol.errors import Unavailable
-from protocol.keys import from_text, to_text
+from protocol.keys import to_text
 from protocol.link import ClientLink, Credentials
 from server import limits as server_limits
 from server.app import ChatServer
@@ -481,7 +481,7 @@ class TestTokens:
         assert wires(pair[1], 1, token=token).join("bob").welcome is not None
         [table] = engine.ask("KEYS", f"{backend.prefix}*:t:tokens")
         token_id, value = engine.ask("HGETALL", table)
-        prs = from_text(json.loads(value)["prs"])
+        prs = json.loads(value)["prs"].encode()
         eve = wires(pair[1], 2)
         eve.link = ClientLink(pool[2], Credentials(prs, token_id.decode()), pool.keys)
         eve.greet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -459,3 +460,19 @@ def test_nothing_of_a_secret_is_in_the_engine(
         for each in (secret.encode(), raw, raw.hex().encode(), *proofs):
             assert each not in stored
         assert proofs[0] == to_text(node.tokens.live()[0].prs).encode()
+
+
+def test_a_proof_is_good_for_its_own_token_only(
+    own_engine: EngineProcess, two: tuple[TableNode, TableNode]
+) -> None:
+    """Whoever can write into the engine, and has a token, does not become somebody else."""
+    with nodes(own_engine, backend_settings(own_engine)) as start:
+        node = start()
+        alice, _dot, _secret = node.tokens.mint("alice", 60).partition(".")
+        bob, _dot, _secret = node.tokens.mint("bob", 60).partition(".")
+        table = f"{node.incarnation.under}t:tokens"
+        written = {each: json.loads(own_engine.ask("HGET", table, each)) for each in (alice, bob)}
+        for forged in (written[bob]["prs"], to_text(bytes(32)), "", 7):
+            own_engine.ask("HSET", table, alice, json.dumps({**written[alice], "prs": forged}))
+            other = start()
+            assert [token.nick for token in other.tokens.live()] == ["bob"]

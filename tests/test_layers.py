@@ -231,7 +231,7 @@ INNER: dict[str, str] = {
         link wire_json
         records frames
         codec names pake fernet
-        keys lookalikes invite sizes
+        keys lookalikes invite sizes token_seal
         errors limits hosts safe_text confusable_table script_table
         dataclass
     """,

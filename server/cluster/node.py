@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from protocol.errors import OutcomeUnknown, ServerFull, Unavailable
+from protocol.token_seal import TokenSeal
 from server.cluster import calls, keys, limits, replies
 from server.cluster.asking import Outcome, ask, settle
 from server.cluster.calls import SessionClaim
@@ -163,10 +164,10 @@ class Node:
 
         self._writer.submit(call, done)
 
-    def mask(self, token_id: str) -> bytes:
+    def token_seal(self) -> TokenSeal:
         """See ``PasswordSecret``; once it has registered."""
         assert self._secret is not None
-        return self._secret.mask(token_id)
+        return self._secret.token_seal()
 
     # Registering
 

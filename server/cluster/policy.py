@@ -16,11 +16,12 @@ from protocol import keys
 from protocol.codec import encode, parse
 from protocol.errors import Malformed
 from protocol.limits import VERSION
+from protocol.token_seal import TokenSeal
 from server.cluster import limits
 from settings import ServerSettings
 
 _LABEL = "cmdchat cluster password 1"
-_MASK_LABEL = "cmdchat cluster token 1"
+_TOKENS_LABEL = "cmdchat cluster token 1"
 _KEY = re.compile("[0-9a-f]{64}")
 
 
@@ -67,7 +68,6 @@ class PasswordSecret:
         self._stretched = keys.scrypt(text, salt, limits.POLICY_SCRYPT)
         self.mac = hmac.digest(self._stretched, _LABEL.encode(), "sha256").hex()
 
-    def mask(self, token_id: str) -> bytes:
-        """32 bytes under which one token's proof stands in the engine; for nothing else."""
-        data = keys.labelled(_MASK_LABEL, token_id.encode("utf-8", "surrogatepass"))
-        return hmac.digest(self._stretched, data, "sha256")
+    def token_seal(self) -> TokenSeal:
+        """What seals tokens' proofs that stand in the engine."""
+        return TokenSeal(hmac.digest(self._stretched, _TOKENS_LABEL.encode(), "sha256"))

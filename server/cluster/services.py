@@ -56,7 +56,7 @@ class ClusterServices(Services):
             backend.prefix, settings.password, limits_of(settings), grace, self.writer, self
         )
         self._tables = Tables(
-            self.writer, lambda: self.node.incarnation, self._look_at_tokens, self.node.mask
+            self.writer, lambda: self.node.incarnation, self._look_at_tokens, self.node.token_seal
         )
         self.tokens, self.bans = self._tables.tokens, self._tables.bans
         self.rooms = ClusterRooms(

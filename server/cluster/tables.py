@@ -20,6 +20,7 @@ from protocol import keys
 from protocol import limits as protocol_limits
 from protocol.codec import encode, parse
 from protocol.errors import Malformed, OutcomeUnknown, ServerFull, Unavailable
+from protocol.token_seal import TokenSeal
 from server import limits as server_limits
 from server.auth import Decision, Inviter, Token, Tokens, Updated
 from server.bans import Bans
@@ -47,8 +48,8 @@ class _Kept(NamedTuple):
 class Tables:
     """All three, and what keeps them alike.
 
-    ``schedule`` has the expiry thread look at the tokens within so many seconds; ``mask`` is
-    another 32 bytes for each token's id, the same at all nodes, and unknown to the engine.
+    ``schedule`` has the expiry thread look at the tokens within so many seconds; ``seal``
+    brings what seals tokens' proofs, the same at all nodes, and unknown to the engine.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Tables:
         writer: Writer,
         node: Callable[[], Incarnation],
         schedule: Callable[[float], None],
-        mask: Mask,
+        seal: SealOfNow,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
@@ -66,7 +67,7 @@ class Tables:
         def replica(name: str, on_change: Callable[[str, str], None]) -> Replica:
             return Replica(name, writer, node, self.clock, on_change)
 
-        self.tokens = ClusterTokens(replica, self.clock, schedule, mask)
+        self.tokens = ClusterTokens(replica, self.clock, schedule, seal)
         self.bans = ClusterBans(replica, self.clock)
         self.tickets = ClusterTickets(replica, self.clock)
         self._state = replica("state", lambda _field, _value: None)
@@ -139,7 +140,7 @@ class Tables:
 
 
 # For a token's id, what its proof stands under in the engine.
-Mask = Callable[[str], bytes]
+SealOfNow = Callable[[], TokenSeal]
 MakeReplica = Callable[[str, Callable[[str, str], None]], Replica]
 
 
@@ -155,11 +156,11 @@ class ClusterTokens(Tokens):
         make: MakeReplica,
         clock: Callable[[], float],
         schedule: Callable[[float], None],
-        mask: Mask,
+        seal: SealOfNow,
         most: int = server_limits.TOKENS,
     ) -> None:
         super().__init__(clock, most)
-        self._schedule, self._mask = schedule, mask
+        self._schedule, self._seal = schedule, seal
         self._gone: list[tuple[str, str]] = []  # tokens that ended elsewhere, and why
         self.table = make("tokens", self._changed)
 
@@ -193,7 +194,7 @@ class ClusterTokens(Tokens):
 
     def written(self, token: Token) -> str:
         """As it stands in the table."""
-        return _token_written(token, self._mask)
+        return _token_written(token, self._seal())
 
     def _add(self, token: Token, check: Callable[[], None]) -> None:
         value = self.written(token)
@@ -228,7 +229,7 @@ class ClusterTokens(Tokens):
 
     def _changed(self, token_id: str, value: str) -> None:
         """The table's field has another value; the table is locked meanwhile."""
-        token = _token_read(token_id, value, self._mask) if value else None
+        token = _token_read(token_id, value, self._seal()) if value else None
         with self._lock:
             old = self._tokens.pop(token_id, None)
             if token is not None:
@@ -341,12 +342,12 @@ def _ms(seconds: float) -> str:
     return f"{round(seconds * 1000):013d}"
 
 
-def _token_written(token: Token, mask: Mask) -> str:
+def _token_written(token: Token, seal: TokenSeal) -> str:
     holder, inviter = token.holder, token.inviter
     written = {
         "nick": token.nick,
         "expires": round(token.expires * 1000),
-        "prs": keys.to_text(_masked(token.prs, mask(token.id))),
+        "prs": seal.seal(token.id, token.prs),
         "binds": token.binds,
         "holder": None if holder is None else keys.to_text(holder),
         "settled": token.is_settled,
@@ -355,19 +356,14 @@ def _token_written(token: Token, mask: Mask) -> str:
     return encode(written).decode()
 
 
-def _masked(prs: bytes, mask: bytes) -> bytes:
-    """And back.  There is one mask for each token, whose proof never changes."""
-    return bytes(a ^ b for a, b in zip(prs, mask, strict=True))
-
-
-def _token_read(token_id: str, value: str, mask: Mask) -> Token | None:
+def _token_read(token_id: str, value: str, seal: TokenSeal) -> Token | None:
     try:
-        return _token_of(token_id, parse(value.encode()), mask)
+        return _token_of(token_id, parse(value.encode()), seal)
     except (Malformed, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
-def _token_of(token_id: str, written: dict[str, Any], mask: Mask) -> Token:
+def _token_of(token_id: str, written: dict[str, Any], seal: TokenSeal) -> Token:
     inviter, holder = written["inviter"], written["holder"]
     if inviter is not None:
         nick, sign, group = map(_text, inviter)
@@ -376,7 +372,7 @@ def _token_of(token_id: str, written: dict[str, Any], mask: Mask) -> Token:
         token_id,
         None if written["nick"] is None else _text(written["nick"]),
         int(written["expires"]) / 1000,
-        _masked(keys.from_text(_text(written["prs"])), mask(token_id)),
+        seal.open(token_id, _text(written["prs"])),
         written["binds"] is True,
         None if holder is None else keys.from_text(_text(holder)),
         written["settled"] is True,
