@@ -1,6 +1,9 @@
-"""What each received message costs the client, by renderer; and the first post in a room of 200.
+"""What each received message costs the client, by renderer; beside terminal clients of IRC; and the
+first post in a room of 200.
 
     python -m bench.client
+
+For IRC, Debian's ngircd and irssi or weechat-curses, as far as they are installed.
 """
 
 from __future__ import annotations
@@ -9,15 +12,18 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from bench import sealing, tables
+from bench import irc, sealing, tables
 from bench.members import TEXT, Member, Secrets, address
 from bench.servers import PASSWORD, ROOT, Process, chat_server, cpu_of, environment
 from bench.wire import Loop
@@ -31,19 +37,21 @@ BURST, GENTLE, A_SECOND = 500, 100, 20.0
 RENDERERS = ("json", "minimal", "rich")
 QUIET = 1.0  # seconds, for what the client still does after `connected`
 LONG = 60.0  # seconds; against hanging only
+MEMBERS = 50  # beside IRC
+
+Rest = Callable[[float], None]  # lets so many seconds pass
 
 
 class Screen:
     """A client, and all that it shows; read by a thread, so that it never waits for us."""
 
-    def __init__(self, server: Process, renderer: str) -> None:
-        inner, outer = pty.openpty() if renderer == "rich" else os.pipe()
-        if renderer == "rich":
+    def __init__(self, words: Sequence[str], terminal: bool) -> None:
+        inner, outer = pty.openpty() if terminal else os.pipe()
+        if terminal:
             fcntl.ioctl(outer, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        words = ["connect", "127.0.0.1", str(server.port), renderer, "--room", ROOM]
         self.process = subprocess.Popen(
-            [sys.executable, "cmd_chat.py", *words, "--renderer", renderer],
-            stdin=outer if renderer == "rich" else subprocess.PIPE,
+            words,
+            stdin=outer if terminal else subprocess.PIPE,
             stdout=outer,
             env=environment({"CLIENT_PASSWORD": PASSWORD, "TERM": "xterm-256color"}),
             cwd=ROOT,
@@ -61,6 +69,10 @@ class Screen:
                     self._shown = self._shown[-4096:] + data
                     self._news.notify_all()
 
+    def type(self, keys: bytes) -> None:
+        """Press keys at its terminal."""
+        os.write(self._fd, keys)
+
     def wait_for(self, text: bytes) -> None:
         """Wait until it has shown this."""
         with self._news:
@@ -69,6 +81,12 @@ class Screen:
     def cpu(self) -> float:
         """CPU seconds so far."""
         return cpu_of(self.process.pid)
+
+    def memory(self) -> tuple[int, int]:
+        """Kilobytes that it takes: all of it, and what no other process has."""
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        found = dict(re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE))
+        return int(found["Rss"]), int(found["Private_Clean"]) + int(found["Private_Dirty"])
 
     def close(self) -> None:
         """End it."""
@@ -107,8 +125,7 @@ class Speaker(Member):
         encoded: list[bytes] = []
         for text in texts:
             sealed = self._sealing.seal("text", text)
-            if sealed.wraps:
-                encoded.append(frames.Keys(at, sealed.wraps).encode())
+            encoded += [frames.Keys(at, (wrap,)).encode() for wrap in sealed.wraps]
             self._ref += 1
             encoded.append(frames.Post(self._ref, at, sealed.change, sealed.box).encode())
         most = min(SLICE_BYTES // max(map(len, encoded)), FRAMES_IN_RECORD)
@@ -119,7 +136,11 @@ class Speaker(Member):
 @contextlib.contextmanager
 def chat(server: Process, shared: Secrets, renderer: str) -> Iterator[tuple[Loop, Screen, Speaker]]:
     """A client with this renderer, and somebody whom it reads."""
-    loop, screen = Loop(), Screen(server, renderer)
+    loop = Loop()
+    words = ["connect", "127.0.0.1", str(server.port), renderer, "--room", ROOM]
+    screen = Screen(
+        [sys.executable, "cmd_chat.py", *words, "--renderer", renderer], renderer == "rich"
+    )
     try:
         screen.wait_for(b"connected" if renderer == "json" else ROOM.encode())
         loop.rest(QUIET)
@@ -155,9 +176,64 @@ def gentle(loop: Loop, screen: Screen, speaker: Speaker) -> float:
     return (screen.cpu() - cpu) / GENTLE
 
 
+def _row(name: str, screen: Screen, say: Callable[[str], None], rest: Rest) -> list[str]:
+    """A client in a room of so many, where somebody says something again and again."""
+    say("first")
+    screen.wait_for(b"first")
+    rest(QUIET)
+    idle, cpu, start = screen.memory(), screen.cpu(), time.monotonic()
+    for number in range(GENTLE):
+        rest(start + number / A_SECOND - time.monotonic())
+        say(TEXT if number < GENTLE - 1 else "done9")
+    screen.wait_for(b"done9")
+    rest(QUIET)
+    each = (screen.cpu() - cpu) / GENTLE
+    return [name, f"{each * 1000:.2f} ms", *(f"{size / 1024:.1f} MB" for size in idle)]
+
+
+def _ours(shared: Secrets) -> list[str]:
+    with chat_server() as server, chat(server, shared, "rich") as (loop, screen, speaker):
+        others = [
+            Member(loop, server, shared, f"user{number}", ROOM, address(2 + number))
+            for number in range(MEMBERS - 2)
+        ]
+        loop.until(lambda: all(each.inside for each in others))
+        loop.rest(QUIET)
+        speaker = Speaker(loop, server, shared, "talker", ROOM, address(1))
+        loop.until(lambda: speaker.inside)
+        return _row("rich", screen, speaker.post, loop.rest)
+
+
+def _irc(program: str) -> list[str]:
+    with irc.irc_server() as port, tempfile.TemporaryDirectory(prefix="cmdchat-bench-") as folder:
+        members = [irc.IrcMember(port, f"user{number}") for number in range(MEMBERS - 1)]
+        screen = Screen(irc.words(program, port, Path(folder)), terminal=True)
+
+        def rest(seconds: float) -> None:
+            time.sleep(max(0.0, seconds))
+            for member in members:
+                member.listen()
+
+        try:
+            if program == "irssi":  # the room is in its second window
+                screen.wait_for(b"Act")
+                screen.type(b"\x1b2")
+            screen.wait_for(irc.ROOM.encode())
+            rest(QUIET)
+            return _row(program, screen, members[0].say, rest)
+        finally:
+            screen.close()
+            for member in members:
+                member.close()
+
+
 def main() -> None:
     """Measure and print."""
     shared = Secrets()
+    rows = [_ours(shared), *map(_irc, irc.installed())]
+    head = ("", f"{A_SECOND:g} a second", "memory", "of its own")
+    title = f"A terminal of 100 x 30 in a room of {MEMBERS}: CPU for each message, and memory"
+    tables.show(title, head, rows)
     rows = []
     for renderer in RENDERERS:
         with chat_server() as server, chat(server, shared, renderer) as talk:

@@ -38,6 +38,7 @@ def room_key(room: str) -> str:
     return unicodedata.normalize("NFKC", room).casefold()
 
 
+@lru_cache(maxsize=1024)  # a roster's are asked for twice, and again in each room
 def nick_looks(nick: str) -> frozenset[str]:
     """What ``nick`` may be taken for: two nicknames that share one of these look alike.
 

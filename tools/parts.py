@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -85,13 +86,20 @@ def threads() -> list[Thread]:
     return found
 
 
-def _calls() -> Iterator[tuple[Module, str, Function, ast.Call]]:
+def _calls() -> tuple[tuple[Module, str, Function, ast.Call], ...]:
     """All calls, with the function in which each stands."""
-    for module in program():
-        for name, function in functions(module):
-            for node in ast.walk(function):
-                if isinstance(node, ast.Call):
-                    yield module, name, function, node
+    return _calls_in(program())
+
+
+@functools.cache
+def _calls_in(modules: tuple[Module, ...]) -> tuple[tuple[Module, str, Function, ast.Call], ...]:
+    return tuple(
+        (module, name, function, node)
+        for module in modules
+        for name, function in functions(module)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call)
+    )
 
 
 def _texts(
