@@ -62,6 +62,17 @@ class TestHold:
         anna.holds = 0
         assert anna.post("den", 2, ref=anna.ref).word == "OK"
 
+    def test_none_is_held_before_the_one_before_it(self, node: Node) -> None:
+        """An earlier epoch would find a later one in its place when it comes again."""
+        anna, ben = room_of(node)
+        anna.holds = 1
+        with pytest.raises(replies.Skipped):
+            anna.hold("den", 2, [(ben.ids["den"], 0)])
+        anna.holds = 0
+        anna.hold("den", 1, [(ben.ids["den"], 0)])
+        assert anna.post("den", 2).word == "OK"
+        assert got(node, ben) == [2]
+
     def test_it_goes_with_its_member(self, node: Node) -> None:
         """Nothing is left."""
         anna, ben = room_of(node)

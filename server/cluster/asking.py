@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -27,3 +28,19 @@ def ask(writer: Writer, call: EngineCall, read: Reader[Read]) -> Read:
     Forgotten, NodeFenced, SessionFenced and BadReply as ``replies`` does.
     """
     return read(writer.call(call))
+
+
+def ask_within(
+    writer: Writer, call: EngineCall, read: Reader[Read], seconds: float
+) -> Read | None:
+    """As ``ask``, and None where there is no answer after so many seconds: it may come later."""
+    outcomes: list[Outcome] = []
+    done = threading.Event()
+
+    def heard(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        done.set()
+
+    writer.submit(call, heard)
+    done.wait(seconds)
+    return settle(outcomes[0], read) if outcomes else None

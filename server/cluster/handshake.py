@@ -86,6 +86,8 @@ class ClusterHandshake(ServerHandshake):
                 raise unavailable() from None
             except (replies.Forgotten, replies.NodeFenced, replies.SessionFenced):
                 raise unavailable() from None
+            except Closed:  # whoever has proven itself has to be told something: silence is a guess
+                raise unavailable() from None
 
     def _join_permitted(self, confirm: frames.Confirm) -> ServerSession:
         sessions, fingerprint = self._cluster.sessions, confirm.bundle.fingerprint.hex()

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from protocol.errors import OutcomeUnknown, ServerFull, Unavailable
 from protocol.token_seal import TokenSeal
 from server.cluster import calls, keys, limits, replies
-from server.cluster.asking import Outcome, ask, settle
+from server.cluster.asking import Outcome, ask, ask_within, settle
 from server.cluster.calls import SessionClaim
 from server.cluster.keys import Incarnation
 from server.cluster.policy import PasswordSecret, differing, is_key
@@ -126,18 +126,11 @@ class Node:
 
     def has_others(self, within: float) -> bool:
         """Whether there are other nodes just now; what was last heard if nothing is in time."""
-        rows: list[tuple[replies.NodeRow, ...]] = []
-        done = threading.Event()
-
-        def heard(outcome: Outcome) -> None:
-            with contextlib.suppress(*_AWAY, *_FENCED):
-                rows.append(settle(outcome, replies.renew))
-            done.set()
-
-        if self._incarnation is not None:
-            self._writer.submit(calls.renew(self._incarnation, _lease_ms(), False), heard)
-            done.wait(within)
-        return sum(each.alive for each in (rows[0] if rows else self._rows)) > 1
+        rows = self._rows
+        with contextlib.suppress(*_AWAY, *_FENCED):
+            call = calls.renew(self.incarnation, _lease_ms(), False)
+            rows = ask_within(self._writer, call, replies.renew, within) or rows
+        return sum(each.alive for each in rows) > 1
 
     def doubt(self) -> None:
         """Somebody was told that this node is fenced, or all forgotten: look at once.
@@ -228,18 +221,19 @@ class Node:
         """Be a node no more; sessions that are left here are lost."""
         self._stopping = True
         self._stirred.set()
-        self._thread.join()
+        self._thread.join(limits.NODE_STOP_SECONDS)
         if self._registered:
             self._retire()
 
     def _retire(self) -> None:
+        """Where that fails its lease will be missed."""
         until = self._clock() + limits.NODE_STOP_SECONDS
-        try:
-            while self._clock() < until:
-                if not ask(self._writer, calls.retire(self.incarnation), replies.retire).number:
+        call = calls.retire(self.incarnation)
+        with contextlib.suppress(*_AWAY, *_FENCED):
+            while (seconds := until - self._clock()) > 0:
+                found = ask_within(self._writer, call, replies.retire, seconds)
+                if found is None or not found.number:
                     return
-        except (*_AWAY, *_FENCED):
-            return  # its lease will be missed
 
     def _run(self) -> None:
         while not self._stopping:

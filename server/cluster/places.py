@@ -181,7 +181,7 @@ class Places:
                     mirror = self._load(stay.room)
                 elif mirror.seq < stay.seq:  # for a moment nobody here may have counted as here
                     self._writer.submit(calls.poke(session.claim.node, stay.room), _unheard)
-                mirror.wait_for(max(stay.seq, seq or 0), cluster_limits.ARRIVE_SECONDS)
+                self._wait_for(mirror, max(stay.seq, seq or 0))
                 ref = stay.ref or None
                 member = mirror.return_of(
                     session, stay.member_id, session.bundle, ref, number, stay.posted
@@ -196,6 +196,14 @@ class Places:
             return member, self._rejoin(session, mirror, member, number)
         except (Gone, Unavailable):
             raise Closed() from None
+
+    def _wait_for(self, mirror: MirrorRoom[Receiver], seq: int) -> None:
+        """Raises Unavailable; then whoever comes again finds another mirror."""
+        try:
+            mirror.wait_for(seq, cluster_limits.ARRIVE_SECONDS)
+        except Unavailable:
+            self._mirrors.discard(mirror)
+            raise
 
     def _load(self, key: str) -> MirrorRoom[Receiver]:
         found = self._ask(calls.load(self._node.incarnation, key, True), replies.load)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -86,25 +87,29 @@ class ClusterRequests(Requests):
         self._writer, self._places = services.writer, services.sessions.places
         self._holds = 0  # how often wraps were given to the engine
         self._confirmed: dict[int, int] = {}  # by own member id, the private number told last
-        # Counted by the thread that reads, and by the one that gets answers: no lock is needed.
-        self._begun = self._ended = 0  # posts
-        self._begun_bytes = self._ended_bytes = 0
+        self._under_way = self._bytes = 0  # posts and holds, as this thread knows
+        self._ended: deque[int] = deque()  # sizes of those that have ended: by any thread
+        self._is_awaited = False  # whether this thread waits for one of them to end
         self._last_room: MirrorRoom[Receiver] | None = None  # of the last post
         self._last_seq = 0  # that was taken there
 
     @property
     def is_full(self) -> bool:  # type: ignore[override]
         """Whether so many posts wait for the engine that nothing more may be read."""
-        return (
-            self._begun - self._ended >= cluster_limits.UNANSWERED_POSTS
-            or self._begun_bytes - self._ended_bytes >= cluster_limits.UNANSWERED_BYTES
+        while self._ended:
+            self._under_way -= 1
+            self._bytes -= self._ended.popleft()
+        self._is_awaited = (
+            self._under_way >= cluster_limits.UNANSWERED_POSTS
+            or self._bytes >= cluster_limits.UNANSWERED_BYTES
         )
+        return self._is_awaited
 
     def settle(self) -> None:
         """Wait a moment for the answers that are under way, and for what comes of them."""
         if self._last_room is None:
             return
-        if self._begun > self._ended:
+        if self._under_way > len(self._ended):
             done = threading.Event()  # what is behind them in the one queue is after them
             call = calls.poke(self._own.claim.node, self._last_room.key)
             self._writer.submit(call, lambda _outcome: done.set())
@@ -249,8 +254,8 @@ class ClusterRequests(Requests):
 
     def _send(self, sent: _Sent, call: ScriptCall) -> None:
         """Have it done, and go on meanwhile."""
-        self._begun += 1
-        self._begun_bytes += sent.size
+        self._under_way += 1
+        self._bytes += sent.size
         read = replies.post if isinstance(sent.request, frames.Post) else replies.private
         self._writer.submit(call, partial(self._on_done, sent, read))
 
@@ -260,10 +265,8 @@ class ClusterRequests(Requests):
         self._on_answer(sent, read, outcome)
 
     def _end_one(self, size: int) -> None:
-        was_full = self.is_full
-        self._ended += 1
-        self._ended_bytes += size
-        if was_full:
+        self._ended.append(size)
+        if self._is_awaited:
             self._own.ring()
 
     def _on_answer(self, sent: _Sent, read: Reader[PostOutcome], outcome: Outcome) -> None:
@@ -344,8 +347,8 @@ class ClusterRequests(Requests):
             self._holds,
             held,
         )
-        self._begun += 1
-        self._begun_bytes += len(call.packed)
+        self._under_way += 1
+        self._bytes += len(call.packed)
         self._writer.submit(call, partial(self._on_held, len(call.packed)))
 
     def _on_held(self, size: int, outcome: Outcome) -> None:

@@ -1,11 +1,15 @@
-#!lua
+#!lua flags=allow-oom
 -- with: digits epoch node session
 -- hold(FP, n, after, room, id, epoch, holds, [to, wrap n, wrap rest]…): keep wraps for members, until a post of
--- their epoch is taken (post.lua); `holds` counts these calls of one connection. OK / FENCED.
+-- their epoch is taken (post.lua); `holds` counts these calls of one connection. OK / SKIPPED: the one before it
+-- was not done, and comes again: a later epoch must not stand in its way / FENCED. In a full engine, too: the post
+-- after it is refused by itself then, and who is told so does not send its wraps again; they are bounded.
 local K, ID, EPOCH, HOLDS = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local R = D .. 'room:' .. K .. ':'
-local s = held('r:' .. K, 'p:' .. K, 'h:' .. K)
+local s = held('r:' .. K, 'p:' .. K, 'h:' .. K, 'holds')
 if not s then return {'FENCED'} end
+local before = N .. ':' .. digits(HOLDS - 1)
+if HOLDS ~= '1' and s[8] ~= before and s[8] ~= N .. ':' .. HOLDS then return {'SKIPPED'} end
 local H, epoch = R .. 'h:' .. ID, tonumber(EPOCH)
 local last_epoch, last_n = string.match(s[6] or '', '^(%d+):(%d+)$')
 last_epoch, last_n = tonumber(last_epoch or 0), tonumber(last_n or 0)
