@@ -234,11 +234,20 @@ class RoomMoves:
         for each in self._rooms:
             if each.stay is not None and each.stay.at == request.leave:
                 each.is_departing = False
-        if entrance is None or entrance.place is not Place.ASKED:
+        if entrance is None or not self._was_asked(entrance):
             return [refusals.refused(refused, tag, request.room)]
         if (entrance.stay or entrance.tries) and self._may_retry(entrance, refused):
             return self._retry(entrance, refused)
         return self._closed(entrance, refusals.refused(refused, tag, request.room))
+
+    def _was_asked(self, entrance: Entrance) -> bool:
+        """Whether the server is to lead there: asked for now, or by a move before the connection
+        was lost, which is under way again."""
+        origin = entrance.origin
+        if entrance.place is not Place.AWAY or origin is None:
+            return entrance.place is Place.ASKED
+        waiting = self._outbox.departures(origin.key, origin.number)
+        return all(each.to != entrance.number for each in waiting)
 
     def not_let_in(self, refused: frames.Refused) -> list[Event]:
         """A room that the handshake has asked for is refused."""

@@ -131,6 +131,23 @@ def test_a_refused_move_and_back_leaves_one_where_one_was() -> None:
     assert alice.sent() == [frames.Enter(3, "attic", AT)]
 
 
+def test_a_move_that_is_refused_after_a_loss_leaves_one_where_one_was() -> None:
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    alice.user.go(LAB, None)
+    alice.user.say("for the lab")
+    assert alice.sent() == [frames.Enter(1, LAB, AT)]
+    alice.session.lose()
+    alice, _stays = back(den)
+    alice.hears(goes_on(den))
+    assert alice.sent() == [frames.Enter(1, LAB, AT)]
+    alice.hears(frames.Refused("room_full", 1))
+    assert rooms(alice) == [ROOM] and alice.handed_back() == [("for the lab", "left_room")]
+    assert alice.user.shown.name == ROOM
+    alice.user.say("for the den")
+    assert [at for at, _ref in posts(alice)] == [AT]
+
+
 def test_to_another_room_and_back_each_line_in_its_own() -> None:
     den = Den("alice", "bob")
     alice = den["alice"]
