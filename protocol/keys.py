@@ -88,6 +88,8 @@ def from_text(text: str, size: int | None = None) -> bytes:
     Raises Malformed for anything but the one canonical form, so that no two texts stand
     for the same bytes.
     """
+    if not isinstance(text, str):  # JSON has other values, too
+        raise Malformed()
     try:
         padded = text.encode("ascii").translate(_FROM_URL) + b"=" * (-len(text) % 4)
         raw = binascii.a2b_base64(padded)
