@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from i18n import _
+from protocol.dataclass import dataclass, field, replace
 from protocol.hosts import host_and_port, is_loopback
 from settings.errors import SettingsError
 from settings.sources import Sources, conflict

@@ -544,7 +544,12 @@ def test_a_post_costs_the_same_however_many_rooms_there_are(
             asked.append(sum(len(command) for command in commands))
         return run(engine, commands, **named)
 
-    until(lambda: not seat.reader._named)
+    wake = keys.wake(seat.at)
+    until(
+        lambda: seat.node.ask("XREVRANGE", wake, "+", "-", "COUNT", 1)[0][0]
+        == b"1-%d" % seat.reader._last
+        and not seat.reader._named
+    )
     monkeypatch.setattr(Engine, "run", count)
     for number, person in enumerate(people):
         person.post(f"room-{number}-3", 1)
