@@ -459,7 +459,8 @@ def left_behind(cluster: Cluster, name: str) -> None:
     """The last node goes, and nothing is in the engine that does not end by itself."""
     for node in cluster.nodes:
         if node.server is not None:
-            assert node.end() == 0, name
+            status = node.end()
+            assert status == 0, f"{name}: a node ends with status {status}"
     lasting = {key for key, left in cluster.keys().items() if left < 0}
     assert not lasting, f"{name}: for ever: {sorted(lasting)[:5]}"
 
