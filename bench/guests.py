@@ -76,9 +76,7 @@ class IrcGuest(Guest):
     """A client of IRC (RFC 2812), in a channel.  Nobody is sent what they have said themselves."""
 
     hears_itself = False
-    # ngIRCd reads so much at a time, and what is then left of a TLS record stays where it is until
-    # another comes: it waits for the network, which has nothing more.
-    most_bytes = 2048
+    most_bytes = 2048  # in one piece: clients of IRC send a line at a time
     _asked = False  # for the channel
 
     def post(self, text: bytes) -> bytes:
