@@ -52,8 +52,10 @@ UPGRADE = (
 )
 
 
-def frame(payload: bytes, opcode: int = 1, fin: bool = True) -> bytes:
-    """A client's frame, masked with zeros."""
+def frame(
+    payload: bytes, opcode: int = 1, fin: bool = True, mask: bytes = bytes(4)
+) -> bytes:
+    """A client's frame (RFC 6455 5.2); unless another mask is given, it hides nothing."""
     first, size = opcode | (0x80 if fin else 0), len(payload)
     if size < 126:
         head = struct.pack("!BB", first, 0x80 | size)
@@ -61,7 +63,9 @@ def frame(payload: bytes, opcode: int = 1, fin: bool = True) -> bytes:
         head = struct.pack("!BBH", first, 0x80 | 126, size)
     else:
         head = struct.pack("!BBQ", first, 0x80 | 127, size)
-    return head + bytes(4) + payload
+    if any(mask):
+        payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    return head + mask + payload
 
 
 def accepted(stream: Stream, hold: bool = False) -> WebSocket:

@@ -6,7 +6,6 @@ import base64
 import itertools
 import secrets
 import socket
-import struct
 import sys
 import threading
 
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import records
+from tests import test_transport_websocket
 from tests.transport_kit import LONG
 from transport import Closed, held_calls
 from transport.server_websocket import FrameProgress, ServerWebSocket, whole_messages
@@ -28,15 +28,8 @@ KEY = base64.b64encode(bytes(16)).decode()
 def frame(
     payload: bytes, opcode: int = 2, fin: bool = True, mask: bytes = b"\x01\x80\xff\x5a"
 ) -> bytes:
-    """A client's frame (RFC 6455 5.2)."""
-    first, size = opcode | (0x80 if fin else 0), len(payload)
-    if size < 126:
-        head = struct.pack("!BB", first, 0x80 | size)
-    elif size < 1 << 16:
-        head = struct.pack("!BBH", first, 0x80 | 126, size)
-    else:
-        head = struct.pack("!BBQ", first, 0x80 | 127, size)
-    return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    """A client's frame: binary and masked, as records come."""
+    return test_transport_websocket.frame(payload, opcode, fin, mask)
 
 
 SIZES = st.sampled_from([0, 1, 3, 4, 125, 126, 127, 1000])
