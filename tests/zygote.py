@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -132,6 +133,7 @@ class _Zygote:
     """The process that forks; it ends with this one."""
 
     def __init__(self, modules: Sequence[str]) -> None:
+        self._asking = threading.Lock()  # who holds it gets the answer to what it has asked
         left_behind.adopt()  # what it forks becomes ours: we can wait for it as for a child
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -146,8 +148,10 @@ class _Zygote:
 
     def fork(self, request: dict[str, Any], fds: list[int]) -> int:
         """A new process with these three descriptors; its id."""
-        socket.send_fds(self._socket, [json.dumps(request).encode("utf-8", "surrogatepass")], fds)
-        return int(self._socket.recv(64))
+        data = json.dumps(request).encode("utf-8", "surrogatepass")
+        with self._asking:
+            socket.send_fds(self._socket, [data], fds)
+            return int(self._socket.recv(64))
 
     def close(self) -> None:
         self._socket.close()
@@ -155,13 +159,15 @@ class _Zygote:
 
 
 _made: dict[Sequence[str], _Zygote] = {}
+_making = threading.Lock()  # guards that
 
 
 def _zygote(modules: Sequence[str]) -> _Zygote:
     """The one that has these modules besides those that all have."""
-    if modules not in _made:
-        _made[modules] = _Zygote(modules)
-    return _made[modules]
+    with _making:
+        if modules not in _made:
+            _made[modules] = _Zygote(modules)
+        return _made[modules]
 
 
 # The other side
