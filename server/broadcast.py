@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -268,11 +269,18 @@ class SendQueue:
 class Broadcaster:
     """A few threads that deliver to the members of rooms in which something was appended."""
 
-    def __init__(self, threads: int = limits.BROADCASTERS) -> None:
+    def __init__(
+        self,
+        threads: int = limits.BROADCASTERS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._rooms: SimpleQueue[Room[Receiver] | None] = SimpleQueue()
-        self._lock = threading.Lock()  # leaf; guards the two sets and the flag
+        # Leaf; guards the sets, the flag, and when each room was told of who came.
+        self._lock = threading.Lock()
         self._queued: set[Room[Receiver]] = set()  # waiting or in a round
         self._again: set[Room[Receiver]] = set()  # marked while in a round
+        self._late: set[Room[Receiver]] = set()  # have yet to be told of somebody who came
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._run, name=f"broadcaster-{number}", daemon=True)
@@ -294,9 +302,39 @@ class Broadcaster:
         if self._claim(room):
             self._rounds(room)
 
+    def tell_joined(self, room: Room[Receiver]) -> bool:
+        """As ``broadcast``, after somebody has come in; whether it was put off.
+
+        Then ``mark_late`` has to be called within ``JOINS_SHARE_SECONDS``: of those who come one
+        after another each member hears in one record.  Whatever else is appended brings it, too.
+        """
+        now = self._clock()
+        with self._lock:
+            if now - room.joins_told < limits.JOINS_SHARE_SECONDS:
+                self._late.add(room)
+                return True
+            room.joins_told = now
+        self.broadcast(room)
+        return False
+
+    def mark_late(self) -> None:
+        """``mark`` every room of which that was put off."""
+        with self._lock:
+            late, now = list(self._late), self._clock()
+            for room in late:
+                room.joins_told = now
+        for room in late:
+            self.mark(room)
+
+    def hurry(self, room: Room[Receiver]) -> None:
+        """``mark`` this one, if it was put off: something stands behind it."""
+        if room in self._late:
+            self.mark(room)
+
     def _claim(self, room: Room[Receiver]) -> bool:
         """Whether nobody else will make, or is making, a round; if so, the next one will follow."""
         with self._lock:
+            self._late.discard(room)
             if room in self._queued:
                 self._again.add(room)
                 return False

@@ -324,7 +324,7 @@ class ServerHandshake:
                 connection.queue.attach([member], replies)
         connection.queue.deliver()  # first of all, so that nothing is in its way
         if member.room.count() > 1:  # whoever comes later hears of this one by its roster
-            services.broadcaster.broadcast(member.room)
+            services.tell_joined(member.room)
 
     @contextlib.contextmanager
     def _slots_to_change(self, rooms: Sequence[Room[Receiver]], until: float) -> Iterator[None]:

@@ -117,6 +117,10 @@ WORK_BURST = 1024 * 1024.0
 # got after half a megabyte, or as often as it beats.
 QUEUE_SECONDS = 10.0
 
+# After a room has heard of somebody who came, those who come next are told of together: a record
+# for each member is half of what coming into a large room costs (docs/PERFORMANCE.md).
+JOINS_SHARE_SECONDS = 0.05
+
 SWITCH_SECONDS = 0.05
 # After each upgrade that came to nothing, for threads that wait for the interpreter. Whoever comes
 # back from the system at once keeps it, however often it lets go of it: members would wait for

@@ -209,6 +209,7 @@ class Requests:
         member = self._member(private.at)
         send = partial(member.room.send_private, member, private)
         self._receivers.append((self._counted(private.box, send), private.at))
+        self._services.broadcaster.hurry(member.room)  # its sender may be one of those who came
         return frames.Accepted(private.ref).encode()
 
     def _on_nick(self, wanted: frames.Nick) -> bytes:

@@ -13,6 +13,7 @@ data moves: no I/O, no cryptography, no callback.
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 from collections import deque
@@ -84,6 +85,7 @@ class Room(Generic[Owner]):
         self.name, self.number = name, number
         self.log_id = secrets.token_bytes(protocol_limits.LOG_ID_BYTES)
         self.churn = ChurnLimiter()  # whoever joins or renames has to have a place in it
+        self.joins_told = -math.inf  # when members heard of who came: the Broadcaster's
         self._lock = threading.Lock()  # guards all below; after Rooms._lock
         self._members: dict[int, Member[Owner]] = {}
         self._everybody: Mapping[int, Present] = self._members  # the same, where all are ours

@@ -15,7 +15,7 @@ from server.bans import Bans
 from server.broadcast import Broadcaster, Receiver
 from server.expiry import ExpiryThread
 from server.rate_limits import FairRateLimiter, MemberRateLimiter, RateLimiter
-from server.rooms import Rooms
+from server.rooms import Room, Rooms
 from server.sessions import Sessions
 from server.throttle import GUESSES, FormThrottle, LoginThrottle, TokenBuckets
 from settings import ServerSettings
@@ -100,7 +100,8 @@ class Services:
             self.refusals,
             self.takeovers,
         )
-        self.expiry = ExpiryThread([self._end_tokens, *(each.sweep for each in swept)])
+        jobs = [self.broadcaster.mark_late, self._end_tokens, *(each.sweep for each in swept)]
+        self.expiry = ExpiryThread(jobs)
 
     def _make_shared(self, settings: ServerSettings) -> None:
         """What several servers that are one chat have in common."""
@@ -119,6 +120,11 @@ class Services:
         """Start the threads."""
         self.broadcaster.start()
         self.expiry.start()
+
+    def tell_joined(self, room: Room[Receiver]) -> None:
+        """Somebody has come into ``room``, and the others hear of it within a moment."""
+        if self.broadcaster.tell_joined(room):
+            self.expiry.schedule(limits.JOINS_SHARE_SECONDS)
 
     def stopping(self) -> None:
         """Nobody is let in any more, and those who are in will be told so."""

@@ -21,6 +21,7 @@ from server.broadcast import Broadcaster, PendingRoster, Receiver, Reply, SendQu
 from server.member import Member
 from server.rooms import Room, Rooms, Snapshot
 from tests.stub_websocket import StubWebSocket
+from tests.test_rate_limits import Clock
 from tests.wire import LONG, box, wrap
 from transport import Closed
 
@@ -878,6 +879,57 @@ def test_who_has_time_makes_the_round() -> None:
     pause.go_on()
     broadcaster.stop()
     assert busy.rounds == 2
+
+
+def test_who_comes_soon_after_another_is_told_of_later(room: Room[Receiver]) -> None:
+    """Of the first each member hears at once, of all that come in the moment after it together."""
+    clock = Clock()
+    broadcaster = Broadcaster(clock=clock)
+    alice = Someone(room).attach()
+
+    def come() -> bool:
+        Someone(room)
+        return broadcaster.tell_joined(room)
+
+    assert not come() and alice.peer.numbers() == [2]
+    assert come()
+    clock.now += limits.JOINS_SHARE_SECONDS * 0.9
+    assert come() and alice.peer.numbers() == [2]
+    broadcaster.mark_late()
+    broadcaster.mark_late()
+    assert next_rounds(broadcaster) == 1
+    assert alice.peer.records[1][0]["to"] == 4 and alice.peer.numbers() == [2, 3, 4]
+    assert come(), "the moment begins anew"
+    clock.now += limits.JOINS_SHARE_SECONDS * 1.1
+    assert not come() and alice.peer.numbers() == [2, 3, 4, 5, 6]
+    broadcaster.mark_late()
+    assert next_rounds(broadcaster) == 0
+
+
+def next_rounds(broadcaster: Broadcaster) -> int:
+    """Make the rounds that wait for a thread; how many."""
+    count = broadcaster._rooms.qsize()
+    for _ in range(count):
+        waiting = broadcaster._rooms.get()
+        assert waiting is not None
+        broadcaster._rounds(waiting)
+    return count
+
+
+def test_whatever_else_is_told_brings_who_came(room: Room[Receiver]) -> None:
+    """A round goes up to the log's end; and for what stands in no log one is made."""
+    broadcaster = Broadcaster()
+    alice = Someone(room).attach()
+    Someone(room)
+    assert not broadcaster.tell_joined(room)
+    for number, bring in enumerate((broadcaster.mark, broadcaster.hurry)):
+        Someone(room)
+        assert broadcaster.tell_joined(room)
+        bring(room)
+        broadcaster.hurry(room)
+        broadcaster.mark_late()
+        assert next_rounds(broadcaster) == 1
+        assert alice.peer.numbers()[-1] == 3 + number
 
 
 def test_a_room_in_a_round_does_not_hold_up_another(broadcaster: Broadcaster) -> None:

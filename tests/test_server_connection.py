@@ -1363,6 +1363,26 @@ def test_private_posts(server: ChatServer, wires: Wires) -> None:
     assert log.to == 4
 
 
+def test_people_who_come_one_after_another(
+    server: ChatServer, wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is told of, also where nothing else happens; and what they say brings it at once."""
+    alice = wires(server, 0).join("alice")
+    others = [wires(server, number).join(f"user{number}") for number in range(1, 4)]
+    assert [type(each) for each in alice.entries(4)] == [frames.Joined] * 3
+    monkeypatch.setattr(limits, "JOINS_SHARE_SECONDS", 2 * LONG)
+    monkeypatch.setattr(server._services.expiry, "_jobs", [])  # what was put off stays so
+    dave = wires(server, 4).join("dave")
+    dave.send(frames.Private(1, dave.at, 5, wrap(alice.id, 7, 3), box(b"gAAAAsecret")))
+    assert [type(each) for each in alice.entries(5)] == [frames.Joined]
+    assert alice.find(frames.PrivateFor).sender == dave.id
+    erin = wires(server, 5).join("erin")
+    erin.send(frames.Post(1, erin.at, 6, box()))
+    for each in (alice, *others[1:], dave):
+        kinds = [type(entry) for entry in each.entries(7)]
+        assert kinds[-2:] == [frames.Joined, frames.Posted]
+
+
 def test_a_private_post_to_one_who_left(server: ChatServer, wires: Wires) -> None:
     """Is handed back, also when the nickname is somebody else's now."""
     alice, bob, change = pair(server, wires)
