@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import faulthandler
 import functools
+import gc
 import importlib
 import os
 import shutil
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     machine.leave_out(item)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """What this makes lives as long as the run: nobody need look for garbage in it.
+
+    In all that thousands of tests are, each look takes a tenth of a second, and all of them took a
+    fifth of the run.
+    """
+    gc.disable()
+    _import_some(session)
+    found = yield
+    gc.freeze()
+    gc.enable()
+    return found
+
+
+def _import_some(session: pytest.Session) -> None:
     """Each of several workers begins with other files than the rest.
 
     To rewrite the assertions of a file takes a while, and bytecode is kept: none does all of them.
