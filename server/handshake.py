@@ -379,7 +379,7 @@ class ServerHandshake:
             policy.max_payload_size,
             policy.rate_limit,
             policy.rate_window,
-            self._services.sessions.tickets.issue(session.bundle.fingerprint, self._group),
+            self._issued_ticket(session),
         )
         members = session.members.values()
         self._connection.queue.attach(members, [welcome.encode(), *replies])
@@ -389,6 +389,9 @@ class ServerHandshake:
         if session.bucket is None:
             session.bucket = policy.work_bucket()
         self._websocket.charge_to(session.bucket)
+
+    def _issued_ticket(self, session: ServerSession) -> bytes:
+        return self._services.sessions.tickets.issue(session.bundle.fingerprint, self._group)
 
 
 def require_rooms(stays: Sequence[frames.Stay]) -> None:

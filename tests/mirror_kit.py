@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from protocol import frames, wire_json
+from protocol.codec import encode
 from protocol.names import nick_looks, room_key
 from server.broadcast import Broadcaster
 from server.cluster import calls, keys, replies
-from server.cluster.calls import HeldWrap, Newcomer, SessionClaim
+from server.cluster.calls import HeldWrap, Newcomer, PlaceWanted, SessionClaim
 from server.cluster.engine import Connector, Engine
 from server.cluster.entries import read_log, read_private
 from server.cluster.keys import Incarnation
@@ -169,18 +170,19 @@ class Person:
             if room is not None:
                 room.expect(member)
             self.ref += 1
-            call = calls.enter(
-                self.claim, key, name, "01" * 16, self.nick, self.bundle.encoded, 1000, self.ref,
-                roster=room is None,
-            )  # fmt: skip
-            came = self.seat.node.do(replies.enter, call)
+            nick, known = encode(self.nick), 0 if room is None else room.seq
+            place = PlaceWanted(
+                key, name, "01" * 16, nick, self.bundle.encoded, 1000, room is None, known
+            )
+            came = self.seat.node.do(replies.enter, calls.enter(self.claim, place, self.ref))
             assert came.word == "OK", came
             if room is None:
-                log_id = bytes.fromhex(came.log_id)
-                room = self.seat.rooms.add(key, came.name, came.number, log_id)
-                room.load(came.seq, came.roster)
-            told = room.arrive(member, came.member_id, came.joined, SOON)
+                log_id = bytes.fromhex(came.room.log_id)
+                room = self.seat.rooms.add(key, came.room.name, came.room.number, log_id)
+                room.load(came.room.seq, came.room.roster)
+            told = room.join_at(member, came.member_id, came.joined, SOON)
         self.members[key] = member
+        self.seat.broadcaster.mark(room)  # type: ignore[arg-type]  # as there
         self.deliver(told.at)  # what came while it was not attached
         return told
 

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import pytest
 
 from protocol import limits
+from protocol.codec import encode
 from protocol.names import nick_looks, room_key
 from server.cluster import calls, keys, replies
-from server.cluster.calls import HeldWrap, Newcomer, SessionClaim
+from server.cluster.calls import HeldWrap, Newcomer, PlaceWanted, SessionClaim
 from server.cluster.engine import Connector, Engine, EngineError
 from server.cluster.keys import Incarnation
 from server.cluster.script import ScriptCall
@@ -192,10 +193,10 @@ class Guest:
     def enter(self, room: str, leave: str = "", ref: int | None = None, roster: bool = True,
               most: int = 100, log_id: str = "") -> replies.EnterOutcome:  # fmt: skip
         ref = self.next() if ref is None else ref
-        call = calls.enter(
-            self.claim, room_key(room), room, log_id or "00" * 16, self.nick, BUNDLE, most, ref,
-            roster, leave,
-        )  # fmt: skip
+        place = PlaceWanted(
+            room_key(room), room, log_id or "00" * 16, encode(self.nick), BUNDLE, most, roster
+        )
+        call = calls.enter(self.claim, place, ref, leave)
         came = self.node.do(replies.enter, call)
         if came.word == "OK":
             self.ids[room_key(room)] = came.member_id

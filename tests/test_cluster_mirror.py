@@ -637,3 +637,70 @@ def test_a_full_room_takes_no_more(
     monkeypatch.setattr(limits, "ROOM_MEMBERS", 1)
     with pytest.raises(Nonsense):
         follow(mirror, room)
+
+
+def expected(room: RecordedRoom[str], mirror: MirrorRoom[str]) -> tuple[Pair, Snapshot]:
+    """Somebody whom the engine has let in, as its node knows by the answer alone."""
+    pair = Pair(room, mirror)
+    mirror.expect(pair.ours)
+    return pair, room.join(pair.real)
+
+
+def test_who_comes_next_is_in_place_by_the_answer(room: RecordedRoom[str]) -> None:
+    """What the log says of it changes nothing any more."""
+    mirror = mirror_of(room)
+    joined(room, mirror)
+    pair, told = expected(room, mirror)
+    seen = mirror.join_at(pair.ours, pair.real.id, told.seq, 0.0)
+    assert shown(seen) == shown(told)
+    pair.begin(told)
+    before = list(mirror._log)
+    follow(mirror, room)
+    assert list(mirror._log) == before and mirror.seq == told.seq and mirror.untold() == {}
+    talk(room, pair, 1)
+    follow(mirror, room)
+    mirror.round(), room.round()
+    pair.take()
+
+
+def test_who_does_not_come_next_waits_for_the_log(room: RecordedRoom[str]) -> None:
+    mirror = mirror_of(room)
+    joined(room, mirror)
+    pair, other = Pair(room, mirror), Pair(room, mirror)
+    room.join(other.real)
+    mirror.expect(pair.ours)
+    told = room.join(pair.real)
+    with pytest.raises(Unavailable):
+        mirror.join_at(pair.ours, pair.real.id, told.seq, 0.01)
+    mirror.expect(pair.ours)
+    follow(mirror, room)
+    assert shown(mirror.join_at(pair.ours, pair.real.id, told.seq, 0.0)) == shown(told)
+
+
+def test_nobody_comes_between_what_was_read_and_its_being_applied(room: RecordedRoom[str]) -> None:
+    """A post may be in there whose wrap was not looked for: it did not know who that was for."""
+    mirror = mirror_of(room)
+    joined(room, mirror)
+    pair, told = expected(room, mirror)
+    mirror.follow(True)
+    with pytest.raises(Unavailable):
+        mirror.join_at(pair.ours, pair.real.id, told.seq, 0.01)
+    mirror.expect(pair.ours)
+    mirror.follow(False)
+    assert shown(mirror.join_at(pair.ours, pair.real.id, told.seq, 0.0)) == shown(told)
+
+
+def test_what_was_named_before_it_was_known_is_read_before_it_is_told(
+    room: RecordedRoom[str],
+) -> None:
+    """The note of something for it alone was heard, and there was nobody to read it for."""
+    mirror = mirror_of(room)
+    joined(room, mirror)
+    pair, told = expected(room, mirror)
+    assert mirror.to_read([pair.real.id]) == {}
+    with pytest.raises(Unavailable):
+        mirror.join_at(pair.ours, pair.real.id, told.seq, 0.01)
+    mirror.return_of("owner", pair.real.id, pair.real.bundle, None, 0, (0, 0))
+    other, told = expected(room, mirror)
+    assert mirror.to_read([pair.real.id]) == {pair.real.id: 0}
+    assert mirror.join_at(other.ours, other.real.id, told.seq, 0.0).seq == told.seq

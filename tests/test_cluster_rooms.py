@@ -64,7 +64,7 @@ def come(rooms: ClusterRooms[str], owner: str, member_id: int = 1) -> Member[str
     with rooms.opening("tea") as room:
         assert room is None
         made = make(rooms)
-        told = made.arrive(member, member_id, 1, 0.0)
+        told = made.join_at(member, member_id, 1, 0.0)
         assert [line.id for line in told.members] == [member_id]
     return member
 
@@ -135,7 +135,7 @@ def test_where_one_fails_the_next_one_makes_it(rooms: ClusterRooms[str]) -> None
         with rooms.opening("tea") as room:
             assert room is None
             made.append(make(rooms))
-            made[0].arrive(kept, 2, 1, 0.0)
+            made[0].join_at(kept, 2, 1, 0.0)
 
     next_one = threading.Thread(target=second)
     with pytest.raises(ZeroDivisionError), rooms.opening("tea"):
@@ -176,7 +176,7 @@ def test_what_came_before_it_was_open_is_looked_at_then(
     member = Member("anna", 0, "anna", bundle(1))
     with rooms.opening("tea"):
         assert rooms.follow("tea") is None
-        make(rooms).arrive(member, 1, 1, 0.0)
+        make(rooms).join_at(member, 1, 1, 0.0)
         assert rooms.follow("tea") is None and rooms.take_unread() == set()
     assert rooms.take_unread() == {"tea"} and rooms.take_unread() == set()
     assert len(pokes.asked) == 1 and b"tea" in pokes.asked[0].packed

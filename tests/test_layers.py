@@ -265,12 +265,13 @@ INNER: dict[str, str] = {
         session tables reader policy
         replica ledger rooms
         mirror checks
+        arrivals
         asking entries
         writer calls engine_clock
         scripts
         script
         engine keys replies
-        reply_values limits fences
+        outcomes reply_values limits fences
     """,
     "client.programs": """
         send tail

@@ -19,6 +19,7 @@ import pytest
 
 from protocol.names import nick_looks
 from server.cluster import calls, replies
+from server.cluster.calls import Newcomer, PlaceWanted
 from server.cluster.engine import EngineError
 from server.cluster.script import Script, ScriptCall
 from server.cluster.scripts import script
@@ -30,6 +31,7 @@ from tests.script_kit import (  # noqa: F401
     Guest,
     MakeNode,
     Node,
+    fingerprint,
     make_node_fixture,
 )
 
@@ -50,6 +52,7 @@ def broken_off(name: str, count: int) -> Script:
     return Script(name, first + _COUNTED.format(count=count) + rest)
 
 
+DORA = fingerprint(4)  # who comes in
 _EPOCHS = itertools.count(1)  # as real ones, which are random
 
 
@@ -68,6 +71,7 @@ class World:
         self.anna.hold("den", 2, [(self.ben.ids["den"], 0)])
         self.ben.private("den", self.anna.ids["den"], 2)
         self.cleo.lose()
+        self.prints = (self.anna.fp, self.ben.fp, self.cleo.fp, DORA)
         self.rosters = {room: self.members(room) for room in ("den", "lab")}
         self.ends = {room: len(self.log(room)) for room in ("den", "lab")}
 
@@ -115,11 +119,12 @@ class World:
             call = calls.renew_rooms(node.at, [(room, int(number))], 1_000_000)
             node.do(replies.renew_rooms, call)
         node.do(replies.sweep, calls.sweep(node.at, 1_000_000))
+        node.do(replies.end, calls.end(node.at, DORA))  # what who comes again does
 
     def check(self) -> None:
         """Everything fits together."""
         rooms = {each.decode() for each in self.here.ask("ZRANGE", self.here.key("rooms"), 0, -1)}
-        sessions = {fp: self.hash("fp", fp) for fp in (self.anna.fp, self.ben.fp, self.cleo.fp)}
+        sessions = {fp: self.hash("fp", fp) for fp in self.prints}
         for room in rooms:
             state, members = self.hash("room", room, "state"), self.hash("room", room, "members")
             assert state and members, room
@@ -169,11 +174,19 @@ Make = Callable[[World], ScriptCall]
 
 
 def _enter(world: World) -> ScriptCall:
-    return calls.enter(world.ben.claim, "lab", "lab", "00" * 16, "ben", BUNDLE, 10, 4, True, "den")
+    place = PlaceWanted("lab", "lab", "00" * 16, b'"ben"', BUNDLE, 10, roster=True)
+    return calls.enter(world.ben.claim, place, 4, "den")
 
 
 def _found(world: World) -> ScriptCall:
-    return calls.enter(world.ben.claim, "attic", "Attic", "11" * 16, "ben", BUNDLE, 10, 4)
+    place = PlaceWanted("attic", "Attic", "11" * 16, b'"ben"', BUNDLE, 10)
+    return calls.enter(world.ben.claim, place, 4)
+
+
+def _come_in(world: World, room: str) -> ScriptCall:
+    who = Newcomer("dora", nick_looks("dora"), "t", False, "g", "ab" * 32)
+    place = PlaceWanted(room, room, "11" * 16, b'"dora"', BUNDLE, 10)
+    return calls.come_in(world.here.at, DORA, who, 10, "a ticket", place)
 
 
 def _post(world: World) -> ScriptCall:
@@ -196,6 +209,8 @@ def _private(world: World) -> ScriptCall:
 CALLS: dict[str, tuple[str, Make]] = {
     "enter": ("enter", _enter),
     "found": ("enter", _found),
+    "come_in": ("come_in", lambda world: _come_in(world, "den")),
+    "come_in and found": ("come_in", lambda world: _come_in(world, "attic")),
     "post": ("post", _post),
     "hold": ("hold", _hold),
     "private": ("private", _private),

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from protocol import frames, wire_json
+from protocol.codec import encode
 from protocol.errors import ChatError, Refusal, Repeated
 from protocol.names import nick_looks
 from server.cluster import calls, replies
-from server.cluster.calls import HeldWrap, SessionClaim
+from server.cluster.calls import HeldWrap, PlaceWanted, SessionClaim
 from server.member import Member
 from server.requests import refusal
 from server.rooms import Room, Rooms
@@ -124,14 +125,14 @@ class History:
             person.sent[name] = 0
             came = self._enter_there(person, name, ref, leave)
             assert came.word == "OK"
-            assert (came.member_id, came.joined, came.number) == (
+            assert (came.member_id, came.joined, came.room.number) == (
                 member.id,
                 member.joined,
                 snapshot.at,
             )
-            assert came.seq == snapshot.seq and came.name == snapshot.room
-            assert came.log_id == snapshot.log_id.hex()
-            assert [(row.id, row.nick, row.joined, row.bundle) for row in came.roster] == [
+            assert came.room.seq == snapshot.seq and came.room.name == snapshot.room
+            assert came.room.log_id == snapshot.log_id.hex()
+            assert [(row.id, row.nick, row.joined, row.bundle) for row in came.room.roster] == [
                 (each.id, each.nick, each.joined, each.bundle.encoded) for each in snapshot.members
             ]
             assert self._enter_there(person, name, ref, leave)[1:7] == came[1:7], "once more"
@@ -148,8 +149,9 @@ class History:
     def _enter_there(self, person: Person, name: str, ref: int, leave: str) -> Any:
         room = self.rooms.find(name)
         log_id = room.log_id.hex() if room is not None else "00" * 16
-        call = calls.enter(person.guest.claim, name.lower(), name, log_id, person.nick,
-                           BUNDLE.encoded, 100, ref, True, leave.lower())  # fmt: skip
+        nick = encode(person.nick)
+        place = PlaceWanted(name.lower(), name, log_id, nick, BUNDLE.encoded, 100, roster=True)
+        call = calls.enter(person.guest.claim, place, ref, leave.lower())
         return person.guest.node.do(replies.enter, call)
 
     def _leave(self, person: Person) -> str:

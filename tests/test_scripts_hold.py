@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from server.cluster import calls, replies
+from server.cluster.calls import PlaceWanted
 from tests.script_kit import BUNDLE, Box, Guest, MakeNode, Node, make_node_fixture  # noqa: F401
+
+LAB = PlaceWanted("lab", "lab", "00" * 16, b'"anna"', BUNDLE, 9)
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ def test_no_request_overtakes_the_one_before_it(node: Node) -> None:
     later = {
         replies.post: calls.post(claim, "den", den, ref, 2, (1, 0), rest),
         replies.private: calls.private(claim, "den", den, ref, ben.ids["den"], 2, rest),
-        replies.enter: calls.enter(claim, "lab", "lab", "00" * 16, "anna", BUNDLE, 9, ref),
+        replies.enter: calls.enter(claim, LAB, ref),
         replies.rename: calls.rename(claim, "den", ref, "zoe", {"zoe"}),
         replies.leave: calls.leave(claim, "den", ref),
         replies.answer: calls.answer(claim, ref, b"{}"),

@@ -82,11 +82,11 @@ def test_who_has_a_wrap_is_forgotten_with_the_epoch_and_of_those_that_are_gone(
     wrapped = node.key("room", "den", "w", anna.ids["den"])
     for number in range(2, 9):
         guest = Guest(node, number)
-        change = guest.enter("den").seq
+        change = guest.enter("den").room.seq
         assert anna.post("den", change, n=number, wraps=[(guest.ids["den"], number)]).word == "OK"
         assert node.ask("HLEN", wrapped) <= 5
         guest.end()
-    change = Guest(node, 9).enter("den").seq
+    change = Guest(node, 9).enter("den").room.seq
     assert anna.post("den", change, epoch=2, wraps=[(9, 0)]).word == "OK"
     assert set(node.ask("HKEYS", wrapped)) == {b"9", b"epoch"}
 
@@ -261,7 +261,7 @@ def test_a_room_whose_state_is_gone_is_gone_wholly(make_node: MakeNode) -> None:
     assert [stay.room for stay in anna.look().stays] == ["lab"]
     assert here.do(replies.load, calls.load(here.at, "den", True)) is None
     came = ben.enter("den", log_id="11" * 16)
-    assert (came.word, came.number, came.seq, len(came.roster)) == ("OK", 3, 1, 1)
+    assert (came.room.number, came.room.seq, len(came.room.roster)) == (3, 1, 1)
     assert ben.post("den", 1).seq == 2
     assert renew_rooms(here, "den", 1) == ("den",), "another one than this node knows"
     assert anna.post("den", 2, n=1).word == "GONE"
@@ -332,7 +332,7 @@ def test_the_bundle_of_a_member_goes_with_it(make_node: MakeNode) -> None:
     node = make_node()
     anna, ben = Guest(node, 1), Guest(node, 2)
     anna.enter("den")
-    [row] = ben.enter("den").roster[1:]
+    [row] = ben.enter("den").room.roster[1:]
     assert (row.bundle, row.fingerprint, row.nick) == (BUNDLE, ben.fp, ben.nick)
     ben.leave("den")
     assert node.ask("HLEN", node.key("room", "den", "bundles")) == 1

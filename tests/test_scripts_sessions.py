@@ -6,7 +6,7 @@ import pytest
 
 from protocol.names import nick_looks
 from server.cluster import calls, keys, replies
-from server.cluster.calls import HeldWrap, SessionClaim
+from server.cluster.calls import HeldWrap, PlaceWanted, SessionClaim
 from server.cluster.script import ScriptCall
 from server.cluster.scripts import NAMES
 from tests.script_kit import (  # noqa: F401
@@ -134,11 +134,13 @@ def a_call(name: str, node: Node, guest: Guest) -> ScriptCall:
     """A call of this script by a node, that would do something."""
     at, claim, fp = node.at, guest.claim, guest.fp
     rest = Box.rest(1, 1)
+    place = PlaceWanted("lab", "Lab", "00" * 16, b'"n"', BUNDLE, 9)
     return {
         "renew": lambda: calls.renew(at, LEASE, True),
         "mark": lambda: calls.mark(at, "dead"),
         "look": lambda: calls.look(at, fp),
         "let_in": lambda: calls.let_in(at, fingerprint(9), guest.who, 9),
+        "come_in": lambda: calls.come_in(at, fingerprint(9), guest.who, 9, "t", place),
         "take_over": lambda: calls.take_over(at, fp, claim.n, "g"),
         "lost": lambda: calls.lost(claim),
         "end": lambda: calls.end(at, fp),
@@ -148,7 +150,7 @@ def a_call(name: str, node: Node, guest: Guest) -> ScriptCall:
         "renew_sessions": lambda: calls.renew_sessions([claim]),
         "answer": lambda: calls.answer(claim, 9, b"x"),
         "minted": lambda: calls.minted(claim, 9, "t"),
-        "enter": lambda: calls.enter(claim, "lab", "Lab", "00" * 16, "n", BUNDLE, 9),
+        "enter": lambda: calls.enter(claim, place),
         "leave": lambda: calls.leave(claim, "den", 9),
         "rename": lambda: calls.rename(claim, "den", 9, "zoe", ["zoe"]),
         "hold": lambda: calls.hold(claim, "den", 1, 1, 1, [HeldWrap(2, 0, b"}")]),
@@ -570,7 +572,7 @@ def test_somebody_is_found_by_a_nickname_that_looks_alike(make_node: MakeNode) -
     assert node.do(replies.find, calls.find(node.at, nick_looks("bob"))) == ""
 
 
-def test_a_table_changes_for_all_nodes(make_node: MakeNode) -> None:
+def test_a_table_changes_for_all_other_nodes(make_node: MakeNode) -> None:
     here, there = make_node(), make_node()
 
     def table(value: str, version: int = -1, expect: str = "") -> tuple[str, int]:
@@ -588,9 +590,10 @@ def test_a_table_changes_for_all_nodes(make_node: MakeNode) -> None:
     state = there.do(replies.read_table, calls.read_table(there.at, "tokens", True))
     assert (state.version, state.items) == (3, (("id", "c"),)) and state.now_ms > 10**12
     assert there.do(replies.read_table, calls.read_table(there.at, "tokens", False)).items == ()
-    assert table("", expect="=c") == ("OK", 4) and table("") == ("OK", 4)
+    assert table("", expect="=c") == ("OK", 4) and table("") == ("OK", 0)
     assert there.woken() == [("t", "tokens\n4\nid\n")]
     assert table("", expect="=c") == ("CHANGED", 4), "of two who take it one has it"
+    assert here.woken() == [], "whoever changes it knows by the answer"
 
 
 def test_an_announcement_is_made_once(make_node: MakeNode) -> None:

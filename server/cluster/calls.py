@@ -9,7 +9,7 @@ up (``NodeFenced``) or the engine has forgotten everything (``Forgotten``).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from protocol.codec import encode
@@ -41,6 +41,30 @@ class Newcomer(NamedTuple):
     pinned: bool
     group: str
     sign: str
+
+
+class PlaceWanted(NamedTuple):
+    """A place that is wanted in a room, which is made with ``log_id`` (hex) where it is not.
+
+    ``nick`` is in JSON, ``most`` how many rooms there may be.  ``known``: up to which number of its
+    log this node has the room, None for one that wants to be told as all others are.  Where that is
+    all, or the answer has everybody (``roster``), this node is told nothing besides.
+    """
+
+    room: str
+    name: str
+    log_id: str
+    nick: bytes
+    bundle: bytes
+    most: int
+    roster: bool = False
+    known: int | None = None
+
+    @property
+    def args(self) -> tuple[_Arg, ...]:
+        """As scripts have them."""
+        known = "" if self.known is None else self.known
+        return (*self[:6], int(self.roster), known)
 
 
 class HeldWrap(NamedTuple):
@@ -98,26 +122,40 @@ def retire(node: Incarnation, most: int = 25) -> ScriptCall:
 # Sessions
 
 
-def look(node: Incarnation, fingerprint: str) -> ScriptCall:
-    """What there is of this identity."""
-    return _call("look", node, fingerprint)
+def look(node: Incarnation, fingerprint: str, bans: int | None = None) -> ScriptCall:
+    """What there is of this identity.
+
+    ``bans``: the count of changes of those who are kept out, which has to be the table's.
+    """
+    return _call("look", node, fingerprint, "" if bans is None else bans)
 
 
 def let_in(node: Incarnation, fingerprint: str, who: Newcomer, most: int) -> ScriptCall:
     """Make a session, of ``most`` at once."""
-    return _call(
-        "let_in",
-        node,
-        fingerprint,
-        _once(),
-        who.nick,
-        who.token,
-        int(who.pinned),
-        who.group,
-        who.sign,
-        most,
-        *sorted(who.looks),
-    )
+    return _call("let_in", node, fingerprint, _once(), *_newcomer(who, most))
+
+
+def come_in(
+    node: Incarnation,
+    fingerprint: str,
+    who: Newcomer,
+    most: int,
+    ticket: str,
+    place: PlaceWanted,
+    bans: int | None = None,
+) -> ScriptCall:
+    """Make a session with a place in a room, and its ticket, as it stands in their table.
+
+    ``bans`` as in ``look``.
+    """
+    seen = "" if bans is None else bans
+    args = (_once(), ticket, *place.args, seen, *_newcomer(who, most))
+    return _call("come_in", node, fingerprint, *args)
+
+
+def _newcomer(who: Newcomer, most: int) -> Iterator[_Arg]:
+    yield from (who.nick, who.token, int(who.pinned), who.group, who.sign, most)
+    yield from sorted(who.looks)
 
 
 def take_over(node: Incarnation, fingerprint: str, n: int, group: str) -> ScriptCall:
@@ -181,24 +219,12 @@ def minted(claim: SessionClaim, ref: int, token_id: str) -> ScriptCall:
 # Rooms
 
 
-def enter(
-    claim: SessionClaim,
-    room: str,
-    name: str,
-    log_id: str,
-    nick: str,
-    bundle: bytes,
-    most: int,
-    ref: int = 0,
-    roster: bool = False,
-    leave: str = "",
-) -> ScriptCall:
-    """Come into a room, which is made with ``log_id`` (hex) where it is not, of ``most`` at once.
+def enter(claim: SessionClaim, place: PlaceWanted, ref: int = 0, leave: str = "") -> ScriptCall:
+    """Come into a room.
 
     In the same step the room ``leave`` is left.  ``ref`` is 0 for one who comes in by `confirm`.
     """
-    nick_json = encode(nick)
-    return _of("enter", claim, room, name, log_id, nick_json, bundle, most, ref, int(roster), leave)
+    return _of("enter", claim, *place.args, ref, leave)
 
 
 def leave(claim: SessionClaim, room: str, ref: int) -> ScriptCall:
@@ -296,7 +322,7 @@ def who(node: Incarnation, most: int) -> ScriptCall:
 def table(
     node: Incarnation, name: str, field: str, value: str, version: int = -1, expect: str = ""
 ) -> ScriptCall:
-    """Change a field of a replicated table ("" removes it), and tell all nodes.
+    """Change a field of a replicated table ("" removes it), and tell all other nodes.
 
     Only while the table's count is ``version`` and, where ``expect`` is "=" and a value, while
     that stands there ("=" alone: nothing).

@@ -11,19 +11,20 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from protocol import frames
-from protocol.errors import Gone, OutcomeUnknown, RateLimited, TakenOver
+from protocol.errors import BadRoom, Gone, Kicked, OutcomeUnknown, RateLimited, TakenOver
 from protocol.names import check_room, room_key
-from server.broadcast import Reply, entered
+from server.broadcast import Receiver, Reply, entered
 from server.churn import Changing
 from server.cluster import limits as cluster_limits
 from server.cluster import replies
-from server.cluster.replies import SessionState, StayState
+from server.cluster.outcomes import SessionState, StayState
 from server.cluster.services import ClusterServices
 from server.cluster.session import ClusterSession
-from server.cluster.sessions import SessionExists
+from server.cluster.sessions import BansChanged, NoPlace, SessionExists
 from server.cluster.writer import unavailable
 from server.connection import ServerConnection
 from server.handshake import ServerHandshake, require_rooms, resumed
+from server.member import Member
 from server.rate_limits import tenths
 from server.requests import refusal
 from server.services import Services
@@ -60,6 +61,8 @@ class ClusterHandshake(ServerHandshake):
         assert isinstance(services, ClusterServices)
         super().__init__(services, connection)
         self._cluster = services
+        self._bans = 0  # the count of changes of those who are kept out, when that was looked at
+        self._is_counted = False  # whether it was counted as coming in already
 
     def _prs_for(self, hello: frames.Hello) -> bytes:
         if hello.token is not None:
@@ -80,6 +83,7 @@ class ClusterHandshake(ServerHandshake):
         with self._services.accept_slot.released():
             if not self._cluster.node.is_in_touch:
                 raise unavailable()
+            self._bans = self._cluster.bans.table.version
             try:
                 return super()._join(confirm)
             except OutcomeUnknown:  # its session, if there is one now, goes with its grace
@@ -90,19 +94,39 @@ class ClusterHandshake(ServerHandshake):
                 raise unavailable() from None
 
     def _join_permitted(self, confirm: frames.Confirm) -> ServerSession:
-        sessions, fingerprint = self._cluster.sessions, confirm.bundle.fingerprint.hex()
+        at_once = all(stay.log is None for stay in confirm.stays)  # it has nothing to go on with
         for _ in range(cluster_limits.TRIES):
-            state = sessions.look(fingerprint)
-            if state.word == "DISPLACED":
-                raise TakenOver()  # it would chase the one that has its place
-            with contextlib.suppress(SessionExists):  # another connection of it was faster
-                if state.word == "OK":
-                    session = self._go_on(confirm, state)
-                    if session is not None:
-                        return session
-                    sessions.end_former(fingerprint, -1)
-                return self._join_anew(confirm)
+            try:
+                if at_once:
+                    return self._join_at_once(confirm)
+                return self._join_as_known(confirm)
+            except BansChanged:
+                self._look_at_bans(confirm)
+            except (SessionExists, NoPlace):  # another connection was faster, or it has to wait
+                at_once = False
         raise unavailable()
+
+    def _look_at_bans(self, confirm: frames.Confirm) -> None:
+        """Raises Kicked."""
+        bans = self._cluster.bans
+        bans.table.refresh()
+        self._bans = bans.table.version
+        left = bans.left(confirm.bundle.sign, self._group)
+        if left:
+            raise Kicked(retry_after=tenths(left))
+
+    def _join_as_known(self, confirm: frames.Confirm) -> ServerSession:
+        """Raises BansChanged or SessionExists."""
+        sessions, fingerprint = self._cluster.sessions, confirm.bundle.fingerprint.hex()
+        state = sessions.look(fingerprint, self._bans)
+        if state.word == "DISPLACED":
+            raise TakenOver()  # it would chase the one that has its place
+        if state.word == "OK":
+            session = self._go_on(confirm, state)
+            if session is not None:
+                return session
+            sessions.end_former(fingerprint, -1)
+        return self._join_anew(confirm)
 
     # Going on
 
@@ -167,14 +191,48 @@ class ClusterHandshake(ServerHandshake):
 
     # Coming in anew
 
+    def _join_at_once(self, confirm: frames.Confirm) -> ServerSession:
+        """Come in anew by one step in the engine, if it need not wait for its first room.
+
+        Raises SessionExists, BansChanged, or NoPlace where nothing was done.
+        """
+        session = self._newcomer(confirm)
+        first, *others = confirm.stays
+        self._is_counted = True
+        try:
+            self._come_in(session, first.room)
+            self._enter_all(session, others)
+        except BaseException:
+            if session.members:
+                self._cluster.sessions.leave_off(session, over=True)
+            raise
+        return session
+
+    def _come_in(self, session: ClusterSession, wanted: str) -> None:
+        """Become a session in its first room, if there is a place at this moment."""
+        connection, sessions = self._connection, self._cluster.sessions
+        try:
+            name = check_room(wanted)
+        except BadRoom:  # as all are told of the rooms that they cannot enter
+            raise NoPlace() from None
+        place = self._cluster.rooms.place(room_key(name))
+        with connection.slots_to_change([place], self._services.clock()) as late:
+            if connection.is_closing():
+                raise Closed()
+            if late:
+                raise NoPlace()
+            member, snapshot = sessions.come_in(session, name, self._bans, self._count_takeovers)
+            self._attach(session, False, entered(snapshot))
+        self._tell(member)
+
+    def _tell(self, member: Member[Receiver]) -> None:
+        """It came into place: itself first, so that nothing is in its way, and then the others."""
+        self._connection.queue.deliver()
+        if member.room.count() > 1:
+            self._services.tell_joined(member.room)
+
     def _join_anew(self, confirm: frames.Confirm) -> ServerSession:
-        nick = self._granted_nick(confirm.nick)
-        require_rooms(confirm.stays)
-        session = ClusterSession(nick, confirm.bundle, self._token_id)
-        session.is_pinned = self._token is not None and self._token.nick is not None
-        session.group = self._group
-        session.close_connection = self._connection.close
-        self._count_join(self._token_id or confirm.bundle.fingerprint)
+        session = self._newcomer(confirm)
         self._cluster.sessions.let_in(session, self._count_takeovers)
         try:
             self._enter_all(session, confirm.stays)
@@ -182,6 +240,24 @@ class ClusterHandshake(ServerHandshake):
             self._cluster.sessions.leave_off(session, over=True)
             raise
         return session
+
+    def _newcomer(self, confirm: frames.Confirm) -> ClusterSession:
+        """What is to be its session.  Raises as a single server does, where it may not be."""
+        nick = self._granted_nick(confirm.nick)
+        require_rooms(confirm.stays)
+        session = ClusterSession(nick, confirm.bundle, self._token_id)
+        session.is_pinned = self._token is not None and self._token.nick is not None
+        session.group = self._group
+        session.close_connection = self._connection.close
+        if not self._is_counted:
+            self._count_join(self._token_id or confirm.bundle.fingerprint)
+        self._is_counted = False
+        return session
+
+    def _issued_ticket(self, session: ServerSession) -> bytes:
+        assert isinstance(session, ClusterSession)
+        ticket, session.ticket = session.ticket, None
+        return super()._issued_ticket(session) if ticket is None else ticket
 
     def _count_takeovers(self) -> None:
         """Raises RateLimited where programs with one token throw each other out again and again."""
@@ -211,7 +287,7 @@ class ClusterHandshake(ServerHandshake):
                 self._attach(session, False, answers)
             else:
                 connection.queue.attach([member], answers)
-        connection.queue.deliver()
+        self._tell(member)
 
     def _attach(self, session: ServerSession, goes_on: bool, answers: list[Reply]) -> None:
         assert isinstance(session, ClusterSession)

@@ -38,6 +38,8 @@ TICKETS = 4 * CONNECTIONS
 TICKETS_OF_ADDRESS = 4 * CONNECTIONS_OF_ADDRESS
 # How often a change of a table is decided again, because another server's came in between.
 TABLE_TRIES = 64
+# Notes of a table that wait for the answer to an own change before them; of more, all is read.
+TABLE_HELD = 64
 # How long somebody waits to be told of a change that the engine has, before the table is read.
 TABLE_SECONDS = 0.2
 # What is spent is told this late at most; of so many addresses and identities at a time, which is

@@ -11,17 +11,19 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from protocol import limits as protocol_limits
-from protocol.errors import ChatError, Gone, RoomFull, ServerFull, Unavailable
+from protocol.codec import encode
+from protocol.errors import ChatError, Gone, OutcomeUnknown, RoomFull, ServerFull, Unavailable
 from protocol.names import room_key
 from server import limits
 from server.broadcast import Receiver
 from server.cluster import calls, keys, replies
 from server.cluster import limits as cluster_limits
 from server.cluster.asking import Reader, ask, settle
+from server.cluster.calls import PlaceWanted
 from server.cluster.entries import Nonsense, read_log, read_private
 from server.cluster.keys import Incarnation
 from server.cluster.mirror import MirrorRoom
-from server.cluster.replies import EnterOutcome, StayState
+from server.cluster.outcomes import EnterOutcome, RoomState, StayState
 from server.cluster.rooms import ClusterRooms
 from server.cluster.script import PlainCall, ScriptCall
 from server.cluster.session import ClusterSession, mirror_of
@@ -76,27 +78,65 @@ class Places:
         ``ref`` is 0 for one that comes in by ``confirm``.  Raises RoomFull, ServerFull, Closed
         where it is not known what has become of it, and as ``asking.ask`` or ``ask_it`` does.
         """
-        ask_it = ask_it or self._ask
+        left = "" if leave is None else mirror_of(leave).key
+
+        def ask_for(place: PlaceWanted) -> EnterOutcome:
+            try:
+                return self._enter(session, place, ref, left, ask_it or self._ask)
+            except (Gone, Unavailable):
+                raise Closed() from None
+
+        return self.come_into(session, name, ref, ask_for)
+
+    def come_into(
+        self,
+        session: ClusterSession,
+        name: str,
+        ref: int,
+        ask_for: Callable[[PlaceWanted], EnterOutcome],
+    ) -> tuple[Member[Receiver], Snapshot]:
+        """A place in a room that ``ask_for`` has the engine give it: OK, or it raises.
+
+        Raises Closed where in the engine it is in there, or not any more, and here it is not.
+        """
         key = room_key(name)
         member = Member[Receiver](session, 0, session.nick, session.bundle, ref or None)
         with self._mirrors.opening(key) as mirror:
             if mirror is not None:
                 mirror.expect(member)
             try:
-                found = self._enter(session, name, ref, leave, mirror is None, ask_it)
+                found = ask_for(self._place_wanted(session, key, name, mirror))
                 if mirror is None:
-                    mirror = self._add(key, found)
-                elif mirror.number != found.number:
+                    mirror = self._add(key, found.room)
+                elif mirror.number != found.room.number:
                     return self._enter_another(session, mirror, ref, found)
                 within = cluster_limits.ARRIVE_SECONDS
-                snapshot = mirror.arrive(member, found.member_id, found.joined, within)
-            except (Gone, Unavailable):
-                raise Closed() from None  # in the engine it is in there, or not any more
+                try:
+                    snapshot = mirror.join_at(member, found.member_id, found.joined, within)
+                except (Gone, Unavailable):
+                    raise Closed() from None
+            except (Closed, OutcomeUnknown):  # if it was done, this node may not have been told
+                self._node.tell(calls.poke(self._node.incarnation, key))
+                raise
             finally:
                 if mirror is not None:
                     mirror.expect_no_more(member)
         session.members[snapshot.at] = member
         return member, snapshot
+
+    def _place_wanted(
+        self, session: ClusterSession, key: str, name: str, mirror: MirrorRoom[Receiver] | None
+    ) -> PlaceWanted:
+        return PlaceWanted(
+            key,
+            name,
+            secrets.token_hex(protocol_limits.LOG_ID_BYTES),
+            encode(session.nick),
+            session.bundle.encoded,
+            limits.ROOMS * max(1, self._node.nodes),
+            roster=mirror is None,
+            known=0 if mirror is None else mirror.seq,
+        )
 
     def _enter_another(
         self,
@@ -107,16 +147,17 @@ class Places:
     ) -> tuple[Member[Receiver], Snapshot]:
         """The mirror was of a room that went meanwhile, and another of that name was made."""
         self._mirrors.outdate(former)
+        room = found.room
         stay = StayState(
             former.key,
             found.member_id,
             ref,
-            found.number,
-            found.log_id,
-            found.name,
+            room.number,
+            room.log_id,
+            room.name,
             found.joined,
-            found.first,
-            found.seq,
+            room.first,
+            room.seq,
             private_number=0,
             behind=False,
             posted=(0, 0),
@@ -126,35 +167,16 @@ class Places:
         return member, snapshot
 
     def _enter(
-        self,
-        session: ClusterSession,
-        name: str,
-        ref: int,
-        leave: Member[Receiver] | None,
-        roster: bool,
-        ask_it: Ask,
+        self, session: ClusterSession, place: PlaceWanted, ref: int, leave: str, ask_it: Ask
     ) -> EnterOutcome:
-        key = room_key(name)
-        log_id = secrets.token_hex(protocol_limits.LOG_ID_BYTES)
-        call = calls.enter(
-            session.claim,
-            key,
-            name,
-            log_id,
-            session.nick,
-            session.bundle.encoded,
-            limits.ROOMS * max(1, self._node.nodes),
-            ref,
-            roster,
-            "" if leave is None else mirror_of(leave).key,
-        )
+        call = calls.enter(session.claim, place, ref, leave)
         for _ in range(cluster_limits.TRIES):
             found: EnterOutcome = ask_it(call, replies.enter)
             if found.word == "OK":
                 return found
             if found.word not in ("FULL", "ROOM_FULL"):
                 raise Closed()
-            full = key if found.word == "ROOM_FULL" else ""
+            full = place.room if found.word == "ROOM_FULL" else ""
             if not ask_it(calls.make_room(self._node.incarnation, full), replies.make_room):
                 break
         raise RoomFull() if found.word == "ROOM_FULL" else ServerFull()
@@ -211,13 +233,9 @@ class Places:
             raise Gone()
         return self._add(key, found)
 
-    def _add(self, key: str, found: EnterOutcome | replies.RoomState) -> MirrorRoom[Receiver]:
+    def _add(self, key: str, found: RoomState) -> MirrorRoom[Receiver]:
         mirror = self._mirrors.add(key, found.name, found.number, bytes.fromhex(found.log_id))
-        mirror.load(
-            found.seq,
-            [(each.id, each.joined, each.fingerprint, each.nick, each.bundle)
-             for each in found.roster],
-        )
+        mirror.load(found.seq, found.roster)
         return mirror
 
     def _resume(

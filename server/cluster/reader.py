@@ -289,9 +289,12 @@ class EngineReader(Generic[Owner]):
     def _follow_rooms(
         self, node: Incarnation, rooms: list[MirrorRoom[Owner]], named: dict[str, set[int]]
     ) -> None:
-        logs = self._read_logs(node, rooms, named)
-        touched = {room for room in rooms if logs[room]}
+        followed, touched = tuple(rooms), set[MirrorRoom[Owner]]()
         try:
+            for room in followed:
+                room.follow(True)
+            logs = self._read_logs(node, rooms, named)
+            touched.update(room for room in rooms if logs[room])
             places = _unread(rooms, lambda room: room.to_read(named[room.key]))
             touched.update(place.room for place in places)
             self._read_private(node, places)
@@ -304,6 +307,8 @@ class EngineReader(Generic[Owner]):
                 if len(logs[room]) == limits.ENTRIES_AT_ONCE:
                     self._name(room.key)
         finally:
+            for room in followed:
+                room.follow(False)
             for room in touched:
                 self._mark(room)
 

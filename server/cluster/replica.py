@@ -1,8 +1,9 @@
 """A replicated table: a hash in the engine, of which every node has all.
 
-It is read whole when the node registers, and whenever something of it was missed; each change comes
-as a note after that.  Changes are the engine's: a script makes one if the table, or the field, is
-still as whoever decided has seen it, and counts it.  So whoever is told CHANGED decides again.
+It is read whole when the node registers, and whenever something of it was missed; each change of
+another node comes as a note after that, an own one with its answer.  Changes are the engine's: a
+script makes one if the table, or the field, is still as whoever decided has seen it, and counts it.
+So whoever is told CHANGED decides again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from protocol.errors import OutcomeUnknown, ServerFull, Unavailable
@@ -67,6 +69,8 @@ class Replica:
         self._version = 0  # the count of changes; all up to here are in `_values`
         self._ahead: dict[int, str] = {}  # fields of own changes after it that are in there, too
         self._newest = 0  # the count of the last note
+        self._held: dict[int, Note] = {}  # notes that came before what is between
+        self._under_way = 0  # own changes, of which nothing tells this node but their answers
         self._reading = False  # somebody has asked for the whole table
 
     @property
@@ -96,33 +100,51 @@ class Replica:
         ``version`` must be the table's, ``expect`` what stands there ("" for nothing).  A change
         that was made, but whose answer was lost, may be False.
         """
-        node = self._node()
-        outcome = self._ask(self._call(node, field, value, version, expect), replies.table)
-        if outcome.word != "OK":
-            return False
-        self._made(node, outcome.number, field, value)
-        return True
+        with self.changing() as made:
+            outcome = self._ask(self._call(field, value, version, expect), replies.table)
+            if outcome.word == "OK":
+                made(outcome.number, field, value)
+        return outcome.word == "OK"
 
     def submit(self, field: str, value: str, expect: str | None = None) -> None:
         """As ``change``, and nobody waits for it or is told whether it was made."""
-        node = self._node()
+        ended = contextlib.ExitStack()
+        made = ended.enter_context(self.changing())
 
         def done(outcome: Outcome) -> None:
-            with _unless_lost():
+            with _unless_lost(), ended:
                 reply = replies.table(_reply(outcome))
                 if reply.word == "OK":
-                    self._made(node, reply.number, field, value)
+                    made(reply.number, field, value)
 
-        self._writer.submit(self._call(node, field, value, -1, expect), done)
+        self._writer.submit(self._call(field, value, -1, expect), done)
 
-    def _call(
-        self, node: Incarnation, field: str, value: str, version: int, expect: str | None
-    ) -> ScriptCall:
+    def _call(self, field: str, value: str, version: int, expect: str | None) -> ScriptCall:
         expected = "" if expect is None else f"={expect}"
-        return calls.table(node, self.name, field, value, version, expected)
+        return calls.table(self._node(), self.name, field, value, version, expected)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[Callable[[int, str, str], None]]:
+        """Held while a change of this node's own is under way, of which it gets no note.
+
+        What others change after that waits for its answer.  Yields what is called with that: the
+        table's count, field and value.  What ends with an exception may have been made.
+        """
+        node, is_known = self._node(), False
+        with self._changed:
+            self._under_way += 1
+        try:
+            yield partial(self._made, node)
+            is_known = True
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                behind = not is_known or self._is_behind_locked()
+            if behind:
+                self.missed()
 
     def _made(self, node: Incarnation, version: int, field: str, value: str) -> None:
-        """A change of this node's own was made: nobody here need wait for its note."""
+        """A change of this node's own was made."""
         with self._changed:
             if self._whole and node.epoch == self._epoch and version > self._version:
                 self._set_locked(field, value)
@@ -132,17 +154,20 @@ class Replica:
     # Hearing of changes
 
     def note(self, note: Note) -> None:
-        """Another one's change, or the note of an own one."""
+        """Another one's change."""
         with self._changed:
             self._newest = max(self._newest, note.version)
-            if self._whole and note.version == self._version + 1:
-                if note.field not in self._ahead.values():  # or it is older than what is there
-                    self._set_locked(note.field, note.value)
-                self._version += 1
+            if self._whole and note.version > self._version:
+                self._held[note.version] = note
                 self._advance_locked()
-            behind = self._whole and self._newest > self._version
+            behind = self._is_behind_locked()
         if behind:
             self.missed()
+
+    def _is_behind_locked(self) -> bool:
+        """Whether something was not heard of, and will not be: no answer is awaited that tells."""
+        awaited = self._under_way and len(self._held) < limits.TABLE_HELD
+        return self._whole and self._newest > self._version and not awaited
 
     def missed(self) -> None:
         """Something was not heard of: have all of it read."""
@@ -182,6 +207,7 @@ class Replica:
                 self._epoch, self._version, self._newest = epoch, 0, 0
                 self._whole = False
                 self._ahead.clear()
+                self._held.clear()
         self._loaded(*self._state(everything=True))
 
     def _state(self, everything: bool) -> tuple[Incarnation, TableState]:
@@ -224,10 +250,15 @@ class Replica:
         self._on_change(field, value)
 
     def _advance_locked(self) -> None:
-        """Own changes may be next; whoever waits for a version may have it now."""
-        while self._ahead.pop(self._version + 1, None) is not None:
-            self._version += 1
+        """Own changes may be next, and what was held; whoever waits may have its version now."""
+        while (at := self._version + 1) in self._ahead or at in self._held:
+            note = self._held.pop(at, None)
+            if self._ahead.pop(at, None) is None and note is not None:
+                if note.field not in self._ahead.values():  # or it is older than what is there
+                    self._set_locked(note.field, note.value)
+            self._version = at
         self._ahead = {at: field for at, field in self._ahead.items() if at > self._version}
+        self._held = {at: note for at, note in self._held.items() if at > self._version}
         self._changed.notify_all()
 
     def _ask(self, call: ScriptCall, read: Callable[[object], Read]) -> Read:

@@ -7,7 +7,6 @@ has forgotten everything, gets an exception instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from server.cluster import reply_values as values
 from server.cluster.fences import FENCES
@@ -15,169 +14,20 @@ from server.cluster.fences import Forgotten as Forgotten
 from server.cluster.fences import NodeFenced as NodeFenced
 from server.cluster.fences import SessionFenced as SessionFenced
 from server.cluster.fences import Skipped as Skipped
+from server.cluster.outcomes import ComeInOutcome as ComeInOutcome
+from server.cluster.outcomes import EnterOutcome as EnterOutcome
+from server.cluster.outcomes import MemberRow as MemberRow
+from server.cluster.outcomes import NickOutcome as NickOutcome
+from server.cluster.outcomes import NodeRow as NodeRow
+from server.cluster.outcomes import PostOutcome as PostOutcome
+from server.cluster.outcomes import Registered as Registered
+from server.cluster.outcomes import RoomState as RoomState
+from server.cluster.outcomes import ScriptOutcome as ScriptOutcome
+from server.cluster.outcomes import SessionRow as SessionRow
+from server.cluster.outcomes import SessionState as SessionState
+from server.cluster.outcomes import StayState as StayState
+from server.cluster.outcomes import TableState as TableState
 from server.cluster.reply_values import BadReply as BadReply
-
-
-class ScriptOutcome(NamedTuple):
-    """A word alone, or with a number whose meaning the call's reader tells."""
-
-    word: str
-    number: int = 0
-
-
-class PostOutcome(NamedTuple):
-    """OK (with ``seq``; 0 for a private post), STALE, GONE, FULL, UNEXPECTED, AGAIN, REPEATED;
-    UNHELD: not done, since a ``hold`` before it was not.
-
-    ``encoded`` is the frame for the client: what is kept as the answer to its ``ref``; empty for
-    UNEXPECTED (which is a strike, and nothing is kept) and where none is to be given again.
-    ``token_id`` is that of ``minted``, with AGAIN.
-    """
-
-    word: str
-    seq: int
-    encoded: bytes
-    token_id: str = ""
-
-
-class NickOutcome(NamedTuple):
-    """OK, AGAIN or TAKEN, LOST (``nicks``: of those who have it; ``away_ms``: the last one's).
-
-    let_in: also FULL, DISPLACED, AGAIN (there is a session of that identity), TOKEN
-    (``fingerprints`` of those who came in with that token); OK has ``number`` n.  rename: also
-    GONE, REPEATED; OK has ``number`` seq, and ``encoded`` as ``PostOutcome``.
-    """
-
-    word: str
-    number: int = 0
-    nicks: tuple[str, ...] = ()
-    away_ms: int = 0
-    fingerprints: tuple[str, ...] = ()
-    encoded: bytes = b""
-
-
-class MemberRow(NamedTuple):
-    """A member in a roster; the oldest come first."""
-
-    id: int
-    joined: int
-    fingerprint: str
-    nick: str
-    bundle: bytes
-
-
-class EnterOutcome(NamedTuple):
-    """OK or IN (it is in there; what follows is how), or the word of a refusal.
-
-    Refusals: ROOM_FULL, FULL (rooms), MANY (rooms of one), GONE (not in the room to be left),
-    AGAIN (``encoded`` is the answer), REPEATED.  ``roster`` is as of ``seq``, empty unless asked
-    for; ``first`` is the number of the log's first entry (``seq`` + 1 if there is none).
-    """
-
-    word: str
-    member_id: int = 0
-    joined: int = 0
-    number: int = 0
-    log_id: str = ""
-    name: str = ""
-    seq: int = 0
-    first: int = 0
-    roster: tuple[MemberRow, ...] = ()
-    encoded: bytes = b""
-
-
-class RoomState(NamedTuple):
-    """A room: what frames call it, its log id (hex), name, log, roster (as in EnterOutcome)."""
-
-    number: int
-    log_id: str
-    name: str
-    seq: int
-    first: int
-    roster: tuple[MemberRow, ...]
-
-
-class StayState(NamedTuple):
-    """A session's place in a room.
-
-    ``ref`` is the request by which it came (0: none), ``private_number`` the last one given in its
-    own queue, ``posted`` epoch and n of its last post.
-    """
-
-    room: str
-    member_id: int
-    ref: int
-    number: int
-    log_id: str
-    name: str
-    joined: int
-    first: int
-    seq: int
-    private_number: int
-    behind: bool
-    posted: tuple[int, int]
-
-
-class SessionState(NamedTuple):
-    """OK, NONE (there is no session) or DISPLACED (nor may be); take_over: also CHANGED.
-
-    ``node`` is "" while its connection is lost, since ``lost_at`` (ms of the engine's clock, or
-    None); ``age_ms`` is how long ago that is.  ``taken`` is the highest ref.
-    """
-
-    word: str
-    n: int = 0
-    node: str = ""
-    nick: str = ""
-    token: str = ""
-    pinned: bool = False
-    group: str = ""
-    sign: str = ""
-    taken: int = 0
-    lost_at: int | None = None
-    age_ms: int = 0
-    stays: tuple[StayState, ...] = ()
-
-
-class NodeRow(NamedTuple):
-    """A node; one that is not alive has no lease, or is being marked."""
-
-    node: str
-    alive: bool
-
-
-class SessionRow(NamedTuple):
-    """A session as the console shows it; ``lost_at`` as in ``SessionState``."""
-
-    nick: str
-    lost_at: int | None
-    token: str
-    sign: str
-    group: str
-    fingerprint: str
-    n: int
-    rooms: tuple[str, ...]
-
-
-class TableState(NamedTuple):
-    """A replicated table: its count of changes, the engine's time (ms), and what is in it."""
-
-    version: int
-    now_ms: int
-    items: tuple[tuple[str, str], ...]
-
-
-class Registered(NamedTuple):
-    """OK, KEY (``detail`` is the key to be used) or CHANGED (``detail``: format, password, limits).
-
-    ``fresh``: this node has begun the epoch, and everything is empty.
-    """
-
-    word: str
-    epoch: str = ""
-    fresh: bool = False
-    detail: str = ""
-
 
 # One function for each script
 
@@ -208,8 +58,8 @@ def retire(raw: object) -> ScriptOutcome:
 
 
 def look(raw: object) -> SessionState:
-    """OK, NONE or DISPLACED."""
-    return _session(raw, "OK", "NONE", "DISPLACED")
+    """OK, NONE, DISPLACED or BANS."""
+    return _session(raw, "OK", "NONE", "DISPLACED", "BANS")
 
 
 def take_over(raw: object) -> SessionState:
@@ -219,12 +69,20 @@ def take_over(raw: object) -> SessionState:
 
 def let_in(raw: object) -> NickOutcome:
     """See ``NickOutcome``."""
-    word, rest = _word(raw, "OK", "AGAIN", "TOKEN", "FULL", "DISPLACED", "TAKEN", "LOST")
+    word, rest = _word(raw, "OK", *_NOT_LET_IN)
     if word == "OK":
         return NickOutcome(word, values.number(values.fixed(rest, 1)[0]))
-    if word == "TOKEN":
-        return NickOutcome(word, fingerprints=tuple(map(values.hexadecimal, rest)))
-    return _nick_taken(word, rest)
+    return _not_let_in(word, rest)
+
+
+def come_in(raw: object) -> ComeInOutcome:
+    """See ``ComeInOutcome``."""
+    word, rest = _word(raw, "OK", "NO_PLACE", "BANS", *_NOT_LET_IN)
+    if word != "OK":
+        return ComeInOutcome(_not_let_in(word, rest), EnterOutcome(word))
+    n, version, *place = values.some(rest, 2)
+    session = NickOutcome(word, values.number(n))
+    return ComeInOutcome(session, _entered(word, place), values.number(version))
 
 
 def lost(raw: object) -> ScriptOutcome:
@@ -276,19 +134,7 @@ def enter(raw: object) -> EnterOutcome:
         return EnterOutcome(word, encoded=_answered(raw, "GONE").encoded)
     if word not in ("OK", "IN"):
         return EnterOutcome(word)
-    member_id, joined, *room = values.fixed(rest, 8)
-    state = _room(room)
-    return EnterOutcome(
-        word,
-        values.number(member_id),
-        values.number(joined),
-        state.number,
-        state.log_id,
-        state.name,
-        state.seq,
-        state.first,
-        state.roster,
-    )
+    return _entered(word, rest)
 
 
 def leave(raw: object) -> PostOutcome:
@@ -337,7 +183,7 @@ def rejoin(raw: object) -> tuple[int, int] | None:
 def load(raw: object) -> RoomState | None:
     """The room; None if there is none."""
     word, rest = _word(raw, "OK", "NONE")
-    return None if word == "NONE" else _room(values.fixed(rest, 6))
+    return None if word == "NONE" else _room(rest)
 
 
 def listing(raw: object) -> tuple[int, tuple[tuple[str, int], ...]]:
@@ -426,6 +272,20 @@ def _answered(raw: object, *allowed: str) -> PostOutcome:
     return PostOutcome(word, values.number(seq), values.raw(encoded))
 
 
+_NOT_LET_IN = ("AGAIN", "TOKEN", "FULL", "DISPLACED", "TAKEN", "LOST")
+
+
+def _not_let_in(word: str, rest: Sequence[object]) -> NickOutcome:
+    if word == "TOKEN":
+        return NickOutcome(word, fingerprints=tuple(map(values.hexadecimal, rest)))
+    return _nick_taken(word, rest)
+
+
+def _entered(word: str, rest: Sequence[object]) -> EnterOutcome:
+    member_id, joined, *room = values.fixed(rest, 8)
+    return EnterOutcome(word, values.number(member_id), values.number(joined), _room(room))
+
+
 def _nick_taken(word: str, rest: Sequence[object]) -> NickOutcome:
     if word in ("TAKEN", "LOST"):
         away_ms, *nicks = values.some(rest)
@@ -477,7 +337,7 @@ def _stay(raw: object) -> StayState:
 
 
 def _room(items: Sequence[object]) -> RoomState:
-    number, log_id, name, seq, first, roster = items
+    number, log_id, name, seq, first, roster = values.fixed(items, 6)
     rows = sorted(map(_member, values.rows(roster, 3)))
     return RoomState(
         values.number(number),

@@ -424,6 +424,7 @@ class ClusterRequests(Requests):
         self._queue.attach([member], entered(snapshot, wanted.ref), leave=old)
         if old is not None:
             self._places.drop(session, old)
+        self._services.broadcaster.mark(member.room)
         return self._taken(wanted.ref, answer)
 
     def _on_leave(self, wanted: frames.Leave) -> bytes:

@@ -243,6 +243,7 @@ class ClusterRooms(Rooms[Owner]):
             slot.room.open()
             passed_over, slot.passed_over = slot.passed_over, False
             if passed_over:
+                slot.room.read_all()
                 self._unread.add(key)
         if passed_over:
             self._writer.submit(calls.poke(self._node(), key), _nothing)

@@ -21,7 +21,7 @@ from server.cluster.reader import EngineReader
 from server.cluster.rooms import ClusterRooms
 from server.cluster.session import ClusterSession
 from server.cluster.sessions import ClusterSessions
-from server.cluster.tables import ClusterTokens, Tables
+from server.cluster.tables import ClusterBans, ClusterTokens, Tables
 from server.cluster.writer import Writer
 from server.member import Member
 from server.services import CannotOpen, Services
@@ -37,6 +37,7 @@ class ClusterServices(Services):
     sessions: ClusterSessions
     rooms: ClusterRooms[Receiver]
     tokens: ClusterTokens
+    bans: ClusterBans
 
     def _make_shared(self, settings: ServerSettings) -> None:
         backend = settings.backend

@@ -24,7 +24,8 @@ class ClusterSession(ServerSession):
     ``ring`` wakes the connection's thread.
     """
 
-    claim: SessionClaim
+    claim: SessionClaim  # once the engine has it
+    ticket: bytes | None = None  # that was issued with it, and is not told yet
 
     def __init__(self, nick: str, bundle: Bundle, token_id: str | None) -> None:
         super().__init__(nick, bundle, token_id)

@@ -24,15 +24,18 @@ from server.broadcast import Receiver, SendQueue
 from server.cluster import calls, replies
 from server.cluster import limits as cluster_limits
 from server.cluster.asking import Reader, ask
-from server.cluster.calls import Newcomer, SessionClaim
+from server.cluster.calls import Newcomer, PlaceWanted, SessionClaim
+from server.cluster.keys import Incarnation
 from server.cluster.mirror import MirrorRoom
+from server.cluster.outcomes import ComeInOutcome, EnterOutcome, NickOutcome, SessionState
 from server.cluster.places import Ask, Places, Tells
-from server.cluster.replies import NickOutcome, SessionState
 from server.cluster.rooms import ClusterRooms
 from server.cluster.script import ScriptCall
 from server.cluster.session import ClusterSession
+from server.cluster.tables import ClusterTickets
 from server.cluster.writer import Writer
-from server.rooms import Room
+from server.member import Member
+from server.rooms import Room, Snapshot
 from server.sessions import ServerSession, Sessions
 from transport import Closed
 from transport.token_bucket import TokenBucket
@@ -42,8 +45,18 @@ class SessionExists(Exception):
     """Another connection of the same identity has come in first: it is to be looked at again."""
 
 
+class BansChanged(Exception):
+    """Whom the nodes keep out has changed: it is to be read, and looked at again."""
+
+
+class NoPlace(Exception):
+    """There is none in the room now, and nothing was done."""
+
+
 class ClusterSessions(Sessions):
     """The sessions of this node, by fingerprint; everything about all of them is the engine's."""
+
+    tickets: ClusterTickets
 
     def __init__(
         self,
@@ -58,15 +71,82 @@ class ClusterSessions(Sessions):
         self.places = Places(rooms, writer, node, self.fence)
         self._buckets: OrderedDict[bytes, TokenBucket] = OrderedDict()  # key: fingerprint
         self.stopping = False  # and others go on
+        # Of those that are no sessions of this node any more, for what comes late: as which node it
+        # was told, the ``n`` below which they are none, and why. By fingerprint in hex.
+        self._told: OrderedDict[str, tuple[Incarnation, int, str]] = OrderedDict()
 
     # In
 
-    def look(self, fingerprint: str) -> SessionState:
-        """What there is of an identity.  Raises as ``asking.ask``."""
-        found: SessionState = self._ask(
-            calls.look(self._node.incarnation, fingerprint), replies.look
-        )
+    def look(self, fingerprint: str, bans: int) -> SessionState:
+        """What there is of an identity; ``bans`` is what is known of those who are kept out.
+
+        Raises BansChanged, and as ``asking.ask``.
+        """
+        call = calls.look(self._node.incarnation, fingerprint, bans)
+        found: SessionState = self._ask(call, replies.look)
+        if found.word == "BANS":
+            raise BansChanged()
         return found
+
+    def come_in(
+        self, session: ClusterSession, name: str, bans: int, count_takeover: Callable[[], None]
+    ) -> tuple[Member[Receiver], Snapshot]:
+        """``let_in`` with a place in a room, and a ticket, in one step.
+
+        Raises as ``look``, ``let_in`` and ``Places.come_into``; or NoPlace.
+        """
+
+        def ask_for(place: PlaceWanted) -> EnterOutcome:
+            for _ in range(cluster_limits.TRIES):
+                found = self._ask_in(session, place, bans)
+                if found.session.word == "OK":
+                    self._adopt(session)
+                    return found.place
+                if found.session.word == "BANS":
+                    raise BansChanged()
+                if found.session.word == "NO_PLACE":
+                    raise NoPlace()
+                if found.session.word == "TOKEN":
+                    count_takeover()
+                self._make_way(found.session, session.nick)
+            raise ServerFull()
+
+        try:
+            return self.places.come_into(session, name, 0, ask_for)
+        except BaseException:
+            if session.ticket is not None:  # the engine has let it in
+                self.leave_off(session, over=True)
+            raise
+
+    def _ask_in(self, session: ClusterSession, place: PlaceWanted, bans: int) -> ComeInOutcome:
+        node, tickets = self._node.incarnation, self.tickets
+        ticket, written = tickets.make(session.bundle.fingerprint, session.group)
+        who, most = self._newcomer(session), self._most
+        with tickets.table.changing() as issued:
+            call = calls.come_in(node, session.fingerprint, who, most, written, place, bans)
+            found: ComeInOutcome = self._ask(call, replies.come_in)
+            if found.session.word == "OK":
+                session.claim = SessionClaim(node, session.fingerprint, found.session.number)
+                session.ticket = ticket
+                issued(found.version, session.fingerprint, written)
+        if found.session.word == "OK" and not found.version:
+            tickets.table.missed()
+        return found
+
+    def _newcomer(self, session: ClusterSession) -> Newcomer:
+        return Newcomer(
+            session.nick,
+            session.looks,
+            session.token_id or "",
+            session.is_pinned,
+            session.group,
+            session.bundle.sign.hex(),
+        )
+
+    @property
+    def _most(self) -> int:
+        """How many sessions there may be."""
+        return limits.SESSIONS * max(1, self._node.nodes)
 
     def let_in(  # type: ignore[override]
         self, session: ClusterSession, count_takeover: Callable[[], None]
@@ -78,17 +158,9 @@ class ClusterSessions(Sessions):
         ``asking.ask``.
         """
         node = self._node.incarnation
-        who = Newcomer(
-            session.nick,
-            session.looks,
-            session.token_id or "",
-            session.is_pinned,
-            session.group,
-            session.bundle.sign.hex(),
-        )
-        most = limits.SESSIONS * max(1, self._node.nodes)
+        who = self._newcomer(session)
         for _ in range(cluster_limits.TRIES):
-            call = calls.let_in(node, session.fingerprint, who, most)
+            call = calls.let_in(node, session.fingerprint, who, self._most)
             found = self._ask(call, replies.let_in)
             if found.word == "OK":
                 session.claim = SessionClaim(node, session.fingerprint, found.number)
@@ -140,6 +212,9 @@ class ClusterSessions(Sessions):
             old = self._by_print.get(session.bundle.fingerprint)
             self._by_print[session.bundle.fingerprint] = session
             session.bucket = self._buckets.pop(session.bundle.fingerprint, None)
+            told = self._told.get(session.fingerprint)
+        if told is not None and told[0] == session.claim.node and told[1] > session.claim.n:
+            self.fence(session, told[2])  # it was over before it was known here
         if isinstance(old, ClusterSession):
             self.fence(old)
             self.places.drop_all(old)
@@ -228,6 +303,9 @@ class ClusterSessions(Sessions):
         """The engine says that a session of this node is so no more, if its ``n`` is below this."""
         with self._lock:
             session = self._by_print.get(bytes.fromhex(fingerprint))
+            self._told[fingerprint] = self._node.incarnation, n, reason
+            while len(self._told) > limits.SESSIONS:
+                self._told.popitem(last=False)
         if isinstance(session, ClusterSession) and session.claim.n < n:
             self.fence(session, reason)
 

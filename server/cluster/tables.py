@@ -244,7 +244,8 @@ class ClusterTokens(Tokens):
 class ClusterBans(Bans):
     """Whom all nodes keep out.  Thread-safe.
 
-    Both methods wait for the engine, and raise Unavailable, OutcomeUnknown or ServerFull.
+    ``add`` waits for the engine, and raises Unavailable, OutcomeUnknown or ServerFull.  ``left`` is
+    as of the table's ``version``: whoever lets somebody in has the engine compare that.
     """
 
     def __init__(self, make: MakeReplica, clock: Callable[[], float]) -> None:
@@ -260,11 +261,6 @@ class ClusterBans(Bans):
         for at, (each, until) in enumerate(by_end):
             if at < too_many or until <= now:
                 self.table.submit(_who_written(each), "", expect=_ms(until))
-
-    def left(self, *who: bytes | str) -> float:
-        """As in a single server."""
-        self.table.refresh()
-        return super().left(*who)
 
     def all(self) -> list[tuple[bytes | str, float]]:
         """Who is kept out, and until when."""
@@ -293,7 +289,13 @@ class ClusterTickets(Tickets):
         self.table = make("tickets", self._changed)
 
     def issue(self, fingerprint: bytes, group: str) -> bytes:
-        """As in a single server.
+        """As in a single server."""
+        value, written = self.make(fingerprint, group)
+        self.table.submit(fingerprint.hex(), written)
+        return value
+
+    def make(self, fingerprint: bytes, group: str) -> tuple[bytes, str]:
+        """A ticket that is not issued yet, and how it is to stand in the table.
 
         The bounds are looked at here alone: what other nodes give at this moment comes on top.
         """
@@ -303,8 +305,7 @@ class ClusterTickets(Tickets):
             oldest = None if has_one else self._too_many_locked(group)
         if oldest is not None and (value := self.table.value(oldest.hex())):
             self.table.submit(oldest.hex(), "", expect=value)
-        self.table.submit(fingerprint.hex(), f"{_ms(self._clock())} {ticket.value.hex()} {group}")
-        return ticket.value
+        return ticket.value, f"{_ms(self._clock())} {ticket.value.hex()} {group}"
 
     def forget(self, fingerprint: bytes) -> None:
         """The script that ends a session forgets its ticket."""

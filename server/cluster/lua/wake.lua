@@ -2,8 +2,10 @@
 local function tell(node, ...)
   call('XADD', D .. 'wake:' .. node, 'NOMKSTREAM', 'MAXLEN', '~', 4096, '1-*', ...)
 end
--- Tell all nodes that have members in a room; R is what its keys begin with.
-local function wake(R, room)
+-- Tell all nodes that have members in a room, but `spared`; R is what its keys begin with.
+local function wake(R, room, spared)
   local nodes = call('HKEYS', R .. 'nodes')
-  for i = 1, #nodes do tell(nodes[i], 'r', room) end
+  for i = 1, #nodes do
+    if nodes[i] ~= spared then tell(nodes[i], 'r', room) end
+  end
 end
