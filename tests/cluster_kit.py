@@ -291,10 +291,11 @@ class EngineTap:
 
 def _entry(seq: int, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     """An entry of a log as members see it, as far as a check needs it."""
-    kind = fields[b"k"]
-    if kind == b"p":
-        found: dict[str, Any] = json.loads(b'{"type":"posted","seq":%d%b' % (seq, fields[b"e"]))
+    if b"p" in fields:
+        rest = fields[b"p"].lstrip(b"0123456789")  # after the ref
+        found: dict[str, Any] = json.loads(b'{"type":"posted","seq":%d%b' % (seq, rest))
         return found
+    kind = fields[b"k"]
     member = int(fields[b"s"])
     nick = json.loads(fields[b"n"]) if b"n" in fields else ""
     if kind == b"j":

@@ -213,7 +213,6 @@ class Person:
             member = room.return_of(
                 self, stay.member_id, self.bundle, stay.ref, number, stay.posted
             )
-            self.members[stay.room] = member
             log, private = keys.log(seat.at, stay.room), keys.private(
                 seat.at, stay.room, stay.member_id
             )  # fmt: skip
@@ -221,7 +220,9 @@ class Person:
             room.put_private(stay.member_id, [read_private(each) for each in waiting])
             entries = seat.node.ask("XRANGE", log, f"{seq + 1}-0", f"{room.first - 1}-0")
             room.prepend([read_log(each) for each in entries])
-            return room.resume(member, seq, number)
+            resumed = room.resume(member, seq, number)
+            self.members[stay.room] = member  # until then a round has nothing for it
+            return resumed
 
     def leave_seat(self) -> None:
         """Its connection is gone; its place in the rooms stays."""

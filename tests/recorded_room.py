@@ -78,7 +78,7 @@ class RecordedRoom(Room[Owner]):
         entry = json.loads(encoded)
         if entry["type"] == "posted":
             rest = encoded[len(b'{"type":"posted","seq":%d' % self._seq) :]
-            fields = {"k": "p", "s": sender, "c": change, "r": json.loads(stub)["ref"], "e": rest}
+            fields = {"p": b"%d%s" % (json.loads(stub)["ref"], rest)}
             wrapped_for, self._wrapped_for = self._wrapped_for, []
             return {**fields, **({"w": ",".join(map(str, wrapped_for))} if wrapped_for else {})}
         if entry["type"] == "joined":

@@ -18,8 +18,9 @@ from protocol.codec import encode
 from protocol.names import nick_looks, room_key
 from server.cluster import calls, keys, replies
 from server.cluster.calls import HeldWrap, Newcomer, PlaceWanted, SessionClaim
-from server.cluster.engine import Connector, Engine, EngineError
+from server.cluster.engine import Connector, Engine
 from server.cluster.keys import Incarnation
+from server.cluster.resp import EngineError
 from server.cluster.script import ScriptCall
 from server.cluster.scripts import script, scripts
 from settings.backend import BackendSettings
@@ -158,9 +159,9 @@ class Node:
 def encoded(seq: int, fields: Sequence[bytes]) -> bytes:
     """An entry of a log as clients get it."""
     of = dict(zip(fields[::2], fields[1::2], strict=True))
+    if b"p" in of:
+        return b'{"type":"posted","seq":%d%s' % (seq, of[b"p"].lstrip(b"0123456789"))
     kind, sender = of[b"k"], of[b"s"]
-    if kind == b"p":
-        return b'{"type":"posted","seq":%d%s' % (seq, of[b"e"])
     if kind == b"j":
         return (
             b'{"type":"joined","seq":%d,"member":{"id":%s,"nick":%s,"joined":%d,"bundle":%s}}'

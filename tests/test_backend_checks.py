@@ -216,11 +216,11 @@ def test_versions(
         BackendCheck(backend).run()
 
 
-@pytest.mark.parametrize("command", [("SET", "2"), ("SET", "x"), ("LPUSH", "1")])
+@pytest.mark.parametrize("command", [("SET", "1"), ("SET", "x"), ("LPUSH", "2")])
 def test_what_another_version_has_left(
     engine: EngineProcess, backend: BackendSettings, command: tuple[str, str]
 ) -> None:
-    engine.ask("SET", f"{backend.prefix}format", "1")
+    engine.ask("SET", f"{backend.prefix}format", "2")
     assert BackendCheck(backend).run()
     engine.ask("DEL", f"{backend.prefix}format")
     engine.ask(command[0], f"{backend.prefix}format", command[1])

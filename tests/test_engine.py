@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from server.cluster.engine import CannotConnect, Connector, EngineError, EngineLost, pack
+from server.cluster.engine import CannotConnect, Connector, EngineLost
+from server.cluster.resp import EngineError, pack
 from settings.backend import BackendAddress, BackendSettings
 from tests.engines import backend_address, backend_settings, kind
 from tests.machine import needs

@@ -14,7 +14,8 @@ import pytest
 
 from protocol.errors import ChatError, OutcomeUnknown, ServerFull, Unavailable
 from server.cluster import limits
-from server.cluster.engine import Connector, Engine, EngineError, Reply
+from server.cluster.engine import Connector, Engine
+from server.cluster.resp import EngineError, Reply
 from server.cluster.script import Script, ScriptCall
 from server.cluster.writer import Outcome, Writer
 from settings.backend import BackendAddress, BackendSettings

@@ -271,7 +271,7 @@ INNER: dict[str, str] = {
         scripts
         script
         engine keys replies
-        outcomes reply_values limits fences
+        resp outcomes reply_values limits fences
     """,
     "client.programs": """
         send tail

@@ -20,7 +20,7 @@ import pytest
 from protocol.names import nick_looks
 from server.cluster import calls, replies
 from server.cluster.calls import Newcomer, PlaceWanted
-from server.cluster.engine import EngineError
+from server.cluster.resp import EngineError
 from server.cluster.script import Script, ScriptCall
 from server.cluster.scripts import script
 from tests.fuzzing import SEED, SOAK

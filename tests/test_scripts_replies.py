@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.cluster import replies
-from server.cluster.engine import EngineError
+from server.cluster.resp import EngineError
 from server.cluster.scripts import NAMES
 
 FP, LOG = b"ab" * 32, b"00" * 16

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from server.cluster import calls, keys, replies
-from server.cluster.engine import EngineError
+from server.cluster.resp import EngineError
 from tests.engines import backend_settings
 from tests.script_kit import (  # noqa: F401
     BUNDLE,

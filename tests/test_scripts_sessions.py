@@ -65,7 +65,7 @@ def test_all_nodes_have_the_same_policy(make_node: MakeNode) -> None:
     assert node.register(key="other") == replies.Registered("KEY", detail="k")
     assert node.register(mac="other") == replies.Registered("CHANGED", detail="password")
     assert node.register(limits="other") == replies.Registered("CHANGED", detail="limits")
-    node.ask("SET", f"{node.at.prefix}format", "2")
+    node.ask("SET", f"{node.at.prefix}format", "1")
     assert node.register() == replies.Registered("CHANGED", detail="format")
 
 

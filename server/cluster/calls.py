@@ -268,7 +268,7 @@ def post(
     ``box`` is its epoch and ``n``, ``rest`` as ``wire_json.posted`` makes it.  ``holds``: the
     number of the last ``hold`` of this connection, which has to be done; 0 if there was none.
     """
-    return _of("post", claim, room, member_id, ref, change, *box, holds, rest)
+    return _of("post", claim, room, member_id, ref, change, *box, holds, b"%d%b" % (ref, rest))
 
 
 def private(

@@ -7,20 +7,13 @@ from __future__ import annotations
 
 from i18n import N_, _
 from server.cluster import limits
-from server.cluster.engine import (
-    Arg,
-    CannotConnect,
-    Connector,
-    Engine,
-    EngineError,
-    EngineLost,
-    Reply,
-)
+from server.cluster.engine import CannotConnect, Connector, Engine, EngineLost
+from server.cluster.resp import Arg, EngineError, Reply
 from server.cluster.scripts import commands
 from settings import BackendSettings
 from transport import CertificateUnusable
 
-FORMAT = b"1"  # of what lies under the prefix; another version that needs another one counts on
+FORMAT = b"2"  # of what lies under the prefix; another version that needs another one counts on
 _OLDEST_REDIS, _OLDEST_VALKEY = (7, 0), (8,)
 _LOOKED_AT = ("save", "appendonly", "maxmemory", "maxmemory-policy", "rdb-del-sync-files")
 

@@ -1,10 +1,10 @@
 """One connection to the engine: batches of commands out, their replies back, and nothing hidden.
 
-redis-py does the framing, and nothing else: its ways to connect again, to repeat a command and to
+redis-py has the connection, and nothing else: its ways to connect again, to repeat a command and to
 log in run a script up to eleven times and hide that an engine came back empty.  Here whatever goes
 wrong with a connection ends it (``EngineLost``): what had been sent may have been done or not, and
 whoever sent it decides.  No text of an exception or of an engine's error is kept: both hold
-arguments.
+arguments.  What replies are is read by ``resp.ReplyReader``.
 """
 
 from __future__ import annotations
@@ -13,23 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis.backoff import NoBackoff
-from redis.connection import Connection, DefaultParser
+from redis.connection import Connection
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from server.cluster import limits
+from server.cluster.resp import Arg, BadResp, EngineError, Reply, ReplyReader, pack
 from settings import BackendAddress, BackendSettings
 from transport import Unreachable, tls
 from transport.blocking_socket import connect_tcp, connect_unix, cut
 from transport.resolver import Resolver
-
-_WORD_CHARS = 32
-
-# What the library's parser makes of bytes that are no reply, or one without end.
-_NO_RESP = (ValueError, OverflowError, RecursionError, MemoryError)
-
-Arg = bytes | str | int
-Reply = Any  # bytes, int, None, a list of these, or an EngineError where one stood
 
 # The engine, or what is there in its place, cannot do its work now: another connection may be to
 # one that can.  Nothing of what got this answer was done.
@@ -52,33 +45,22 @@ class CannotConnect(EngineLost):
         self.reason, self.word, self.command = reason, word, command
 
 
-class EngineError(Exception):
-    """What the engine says of one command that it refused; ``word`` is the first of its text."""
+class _ReplyParser:
+    """What the library asks for replies."""
 
-    def __init__(self, word: str) -> None:
-        super().__init__(word)
-        self.word = word
+    def __init__(self, socket_read_size: int) -> None:
+        self._reader: ReplyReader | None = None
 
+    def on_connect(self, connection: Any) -> None:
+        self._reader = ReplyReader(connection._sock.recv)
 
-def pack(*args: Arg) -> bytes:
-    """One command as it goes over the wire (RESP: an array of bulk strings)."""
-    parts = [b"*%d\r\n" % len(args)]
-    for arg in args:
-        if isinstance(arg, str):
-            arg = arg.encode()
-        elif isinstance(arg, int):
-            arg = b"%d" % arg
-        parts.append(b"$%d\r\n%b\r\n" % (len(arg), arg))
-    return b"".join(parts)
+    def on_disconnect(self) -> None:
+        self._reader = None
 
-
-class _ReplyParser(DefaultParser):  # type: ignore[misc, valid-type]
-    """The library's parser, hiredis's where that is installed, with errors that are only a word."""
-
-    @classmethod
-    def parse_error(cls, response: str) -> EngineError:
-        word = response.partition(" ")[0][:_WORD_CHARS]
-        return EngineError(word if word.isupper() and word.isalpha() else "ERR")
+    def read_response(self, **_options: object) -> Reply:
+        if self._reader is None:
+            raise OSError
+        return self._reader.read()
 
 
 class _GivenConnection(Connection):
@@ -217,7 +199,7 @@ class Engine:
             connection.send_packed_command([data], check_health=False)
             receive: Callable[..., Reply] = connection.read_response
             return [receive(disable_decoding=True) for _ in range(count)]
-        except (RedisError, OSError, *_NO_RESP):
+        except (RedisError, OSError, BadResp):
             return None
 
     def close(self) -> None:

@@ -29,7 +29,9 @@ _is_count = re.compile(_COUNT).fullmatch
 _is_ids = re.compile(rb"%b(,%b){0,%d}" % (_COUNT, _COUNT, limits.ROOM_MEMBERS)).fullmatch
 _is_id = re.compile(_COUNT + b"-0").fullmatch
 _is_wake_id = re.compile(b"1-" + _COUNT).fullmatch
-_is_posted = re.compile(rb',"from":%b,"change":%b,"box":%b\}' % (_COUNT, _COUNT, _BOX)).fullmatch
+_is_posted = re.compile(
+    rb'%b,"from":%b,"change":%b,"box":%b\}' % (_COUNT, _COUNT, _COUNT, _BOX)
+).fullmatch
 _is_key_for = re.compile(rb',"from":%b,"wrap":%b\}' % (_COUNT, _WRAP)).fullmatch
 _is_private_for = re.compile(
     rb',"from":%b,"change":%b,"wrap":%b,"box":%b\}' % (_COUNT, _COUNT, _WRAP, _BOX)
@@ -151,6 +153,8 @@ class OpaqueBundle(NamedTuple):
 def read_log(raw: Raw) -> LogEntry:
     """One entry of a room's log.  Raises Nonsense."""
     seq, fields = _fields(raw)
+    if b"p" in fields:
+        return _read_post(seq, fields[b"p"], fields.get(b"w", b""))
     read = _READ.get(fields.get(b"k", b""))
     if read is None:
         raise Nonsense()
@@ -195,16 +199,16 @@ def read_wake(raw: Raw) -> tuple[int, list[tuple[bytes, bytes]]]:
     return int(match[1]), _pairs(raw[1])
 
 
-def _read_post(seq: int, sender: int, fields: dict[bytes, bytes]) -> PostEntry:
-    change, ref, rest = _count(fields, b"c"), _count(fields, b"r"), fields.get(b"e", b"")
-    match = _is_posted(rest)
-    if match is None or not 0 < change < seq:
+def _read_post(seq: int, post: bytes, wrapped_for: bytes) -> PostEntry:
+    """From its ``ref``, behind which stands what follows its number, and who got a wrap."""
+    match = _is_posted(post)
+    if match is None:
         raise Nonsense()
-    # Members' own entries are told from others' by these two, which must be those that are shown.
-    said, said_change, epoch, n = map(int, match.groups())
-    if said != sender or said_change != change:
+    ref, sender, change, epoch, n = map(int, match.groups())
+    if not 0 < change < seq or max(ref, sender, epoch, n) > limits.COUNTER_MAX:
         raise Nonsense()
-    return PostEntry(seq, sender, change, ref, epoch, n, rest, _ids(fields.get(b"w", b"")))
+    rest = post[match.end(1) :]
+    return PostEntry(seq, sender, change, ref, epoch, n, rest, _ids(wrapped_for))
 
 
 def _read_join(seq: int, sender: int, fields: dict[bytes, bytes]) -> JoinEntry:
@@ -226,7 +230,6 @@ def _read_rejoin(seq: int, sender: int, _fields: dict[bytes, bytes]) -> RejoinEn
 
 
 _READ: dict[bytes, Callable[[int, int, dict[bytes, bytes]], LogEntry]] = {
-    b"p": _read_post,
     b"j": _read_join,
     b"l": _read_leave,
     b"n": _read_rename,

@@ -18,7 +18,7 @@ from typing import Any, Generic, NamedTuple, NoReturn, Protocol
 
 from protocol.errors import Unavailable
 from server.cluster import calls, keys, limits, replies
-from server.cluster.engine import Arg, CannotConnect, Connector, Engine, EngineError, EngineLost
+from server.cluster.engine import CannotConnect, Connector, Engine, EngineLost
 from server.cluster.entries import (
     LogEntry,
     Nonsense,
@@ -32,6 +32,7 @@ from server.cluster.keys import Incarnation
 from server.cluster.mirror import Gap, MirrorRoom
 from server.cluster.replies import Forgotten, NodeFenced, RoomState
 from server.cluster.reply_values import BadReply
+from server.cluster.resp import Arg, EngineError
 from server.cluster.rooms import ClusterRooms
 from server.cluster.script import ScriptCall
 from server.member import Owner

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from server.cluster.engine import Arg, pack
+from server.cluster.resp import Arg, pack
 
 
 @dataclass(frozen=True)

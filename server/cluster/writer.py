@@ -19,7 +19,8 @@ from typing import Protocol
 
 from protocol.errors import OutcomeUnknown, ServerFull, Unavailable
 from server.cluster import limits
-from server.cluster.engine import CannotConnect, Engine, EngineError, EngineLost, Reply
+from server.cluster.engine import CannotConnect, Engine, EngineLost
+from server.cluster.resp import EngineError, Reply
 from server.cluster.script import EngineCall, Script, ScriptCall
 from server.threads import tell_failure
 

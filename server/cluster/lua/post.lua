@@ -1,10 +1,10 @@
 #!lua
 -- with: digits epoch node session wake log
--- post(FP, n, after, room, id, ref, change, epoch, box n, holds, rest): what is held of its epoch goes into
--- its recipients' queues, then the post into the log. `holds`: how often this connection has held something
--- (hold.lua). OK seq answer / STALE, GONE 0 refusal / UNEXPECTED, UNHELD (one of those was never done), SKIPPED:
+-- post(FP, n, after, room, id, ref, change, epoch, box n, holds, entry): what is held of its epoch goes into
+-- its recipients' queues, then the post into the log, as `entry` has it: its ref, and what follows its number.
+-- `holds`: how often this connection has held something (hold.lua). OK seq answer / STALE, GONE 0 refusal / UNEXPECTED, UNHELD (one of those was never done), SKIPPED:
 -- not taken / AGAIN / REPEATED / FENCED. Nothing is renewed here, and JSON is never parsed: the hot path.
-local K, ID, REF, CHANGE, BOX, AT, HOLDS, REST =
+local K, ID, REF, CHANGE, BOX, AT, HOLDS, ENTRY =
   ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 local R = D .. 'room:' .. K .. ':'
 local s = held('r:' .. K, 'p:' .. K, 'h:' .. K, 'holds')
@@ -79,7 +79,7 @@ if s[7] == BOX then
   end
   if got[1] then given = table.concat(got, ',') end
 end
-local seq, bytes = count_entry(R, state, 1, 23 + #REST)
+local seq, bytes = count_entry(R, state, 1, 23 + #ENTRY - #REF)
 local written = digits(seq)
 call('HSET', S, 'taken', REF, 'p:' .. K, BOX .. ':' .. AT)
 if s[7] == BOX then
@@ -87,9 +87,9 @@ if s[7] == BOX then
   call('HDEL', S, 'h:' .. K)
 end
 if given then
-  call('XADD', R .. 'log', written .. '-0', 'k', 'p', 's', ID, 'c', CHANGE, 'r', REF, 'e', REST, 'w', given)
+  call('XADD', R .. 'log', written .. '-0', 'p', ENTRY, 'w', given)
 else
-  call('XADD', R .. 'log', written .. '-0', 'k', 'p', 's', ID, 'c', CHANGE, 'r', REF, 'e', REST)
+  call('XADD', R .. 'log', written .. '-0', 'p', ENTRY)
 end
 local encoded = accepted(REF, written)
 keep_answer(s, REF, encoded)

@@ -6,7 +6,7 @@
 local call = redis.call
 local P, EPOCH, NODE = ARGV[1], ARGV[2], ARGV[3]
 local LEASE, KEY, MAC, LIMITS = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local FORMAT = '1'
+local FORMAT = '2'
 local format = call('GET', P .. 'format')
 if format and format ~= FORMAT then return {'CHANGED', 'format'} end
 local epoch = call('GET', P .. 'epoch')
