@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,13 +38,20 @@ def unpack(path: Path, to: Path) -> None:
         archive.extractall(to)  # noqa: S202  # of the registry
 
 
-def pip_download(to: Path, *what: str) -> None:
-    """Let pip download one package without its dependencies.  Raises ``Missing``."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-               "--disable-pip-version-check", "--dest", str(to), *what]  # fmt: skip
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+def pip_download(to: Path, wanted: str, *options: str) -> None:
+    """Let pip download one package without its dependencies.  Raises ``Missing``.
+
+    ``wanted`` is a line of requirements; where there is a hash in it, it has to be that file.
+    """
+    with tempfile.TemporaryDirectory() as here:
+        lines = Path(here) / "wanted.txt"
+        lines.write_text(f"{wanted}\n", encoding="ascii")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                   "--disable-pip-version-check", "--dest", str(to), *options,
+                   "-r", str(lines)]  # fmt: skip
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
-        raise Missing(f"pip cannot get {what[-1]}:\n{ran.stderr.strip()[-500:]}")
+        raise Missing(f"pip cannot get {wanted}:\n{ran.stderr.strip()[-500:]}")
 
 
 def wheel(project: str, python: str, platforms: str, abi: str = "") -> Callable[[Path], None]:
@@ -54,8 +62,8 @@ def wheel(project: str, python: str, platforms: str, abi: str = "") -> Callable[
         for tag in platforms.split():
             which += ["--platform", tag]
         pip_download(
-            folder, "--only-binary", ":all:", "--implementation", "cp",
-            "--python-version", python, *which, project,
+            folder, project, "--only-binary", ":all:", "--implementation", "cp",
+            "--python-version", python, *which,
         )  # fmt: skip
         for path in folder.glob("*.whl"):
             unpack(path, folder)
@@ -68,7 +76,7 @@ def source(project: str) -> Callable[[Path], None]:
     """Fills a folder with a source distribution, and the zip files in it with what they hold."""
 
     def make(folder: Path) -> None:
-        pip_download(folder, "--no-binary", ":all:", project)
+        pip_download(folder, project, "--no-binary", ":all:")
         for path in folder.glob("*.tar.gz"):
             with tarfile.open(path) as archive:
                 archive.extractall(folder)  # noqa: S202  # of the registry, as pip itself would

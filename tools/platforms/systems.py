@@ -68,7 +68,21 @@ class System:
 
 
 _NEWER = "manylinux2014_x86_64 manylinux_2_28_x86_64"
-_FREEZE, _CX = "freeze-core==0.8.1", "cx-freeze==7.0.0"
+# One for each wheel: cp314t, cp314 and, of arm64, cp314.
+_FREEZE = (
+    "freeze-core==0.8.1"
+    " --hash=sha256:b8547956f9cbeabaae9cc758bbc65531962c3fb4fa0c2431c802089e7ea86cca"
+    " --hash=sha256:2500ef546af0c26e30cc8630be353fa02c9ff46d009b76d6d15e79288140d7e6"
+    " --hash=sha256:8e7f1469a81fface7e779f869fa138b2e7b09bf0874cc35255fbb91f428b6103"
+)
+_CX = "cx-freeze==7.0.0"
+# What a free-threaded Python needs of native code; the lock has no wheels for one.
+_FREE_THREADED = (
+    f"cffi=={pyz_lock._CFFI}"
+    " --hash=sha256:51b31d1c98274844cfd7838ce00bfc27c7423a4dc00fc0772fc3331c2cc90676",
+    f"cryptography=={pyz_lock._CRYPTOGRAPHY}"
+    " --hash=sha256:ab50ee449bf968271e820086f10a33d101dd060370abc10bcd22279be2656539",
+)
 SYSTEMS = (
     System("Linux x86-64, glibc", "linux-x86_64-glibc", "3.14", _FREEZE, "manylinux2014_x86_64"),
     System("Linux x86-64, glibc", "linux-x86_64-glibc", "3.14", _FREEZE, "manylinux2014_x86_64",
@@ -90,14 +104,17 @@ def interpreter(system: System) -> Path:
     return folder / "bin" / "python"
 
 
-def _assemble(system: System, place: Path) -> None:
-    """Put base, extension modules, standard library and the module above in their places."""
+def frozen(system: System) -> Path:
+    """What is in the package that its interpreter comes in."""
     kind = "t" if system.free_threaded else ""
     abi = f"cp{system.python.replace('.', '')}{kind}" if system.package == _FREEZE else ""
-    name = f"{system.package.split('==')[0]}-{system.tag}-{abi}"
-    wheel = fetch.cached(
-        name, fetch.wheel(system.package, system.python, system.tag, abi)
-    )
+    name = f"{system.package.partition('==')[0]}-{system.tag}-{abi}"
+    return fetch.cached(name, fetch.wheel(system.package, system.python, system.tag, abi))
+
+
+def _assemble(system: System, place: Path) -> None:
+    """Put base, extension modules, standard library and the module above in their places."""
+    wheel = frozen(system)
     (base,) = wheel.rglob("bases/console-cpython-*")
     binary, library = place / "bin", place / "bin" / "lib"
     standard = Path(wine.interpreter(system.python)).parent / "Lib"
@@ -198,22 +215,25 @@ def packages(system: System) -> Path:
     """What the source tree needs there.  A free-threaded Python has wheels of its own."""
     if system.free_threaded:
         def make(folder: Path) -> None:
-            for name in (f"cffi=={pyz_lock._CFFI}", f"cryptography=={pyz_lock._CRYPTOGRAPHY}"):
+            for name in _FREE_THREADED:
                 fetch.wheel(name, system.python, _NEWER, "cp314t")(folder)
-            for one in pyz_lock.read():
-                if one.platform == "any":
-                    fetch.unpack(one.path(pyz_lock.WHEELS), folder)
+            for path in _wheels("any"):
+                fetch.unpack(path, folder)
 
         return fetch.cached(f"packages-{system.platform}-{system.python}t", make)
-    wheels = [
-        one.path(pyz_lock.WHEELS)
-        for one in pyz_lock.read()
-        if one.platform == "any" or (
-            one.platform == system.platform
-            and (one.project != "cffi" or one.python == system.python)
-        )
-    ]  # fmt: skip
+    wheels = _wheels("any") + _wheels(system.platform, system.python)
     return fetch.site_packages(system.platform, system.python, wheels)
+
+
+def _wheels(platform: str, python: str = "") -> list[Path]:
+    """Those of the lock, fetched; of cffi there is one for each Python."""
+    found = [
+        one
+        for one in pyz_lock.read()
+        if one.platform == platform and (one.project != "cffi" or one.python == python)
+    ]
+    pyz_lock.fetch(found)
+    return [one.path(pyz_lock.WHEELS) for one in found]
 
 
 # Trials

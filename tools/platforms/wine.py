@@ -22,7 +22,8 @@ INTERPRETERS = {
     "3.11": "pycc-python==3.11.15.post2",
     "3.12": "pycc-python==3.12.13.post2",
     "3.13": "pycc-python==3.13.13.post2",
-    "3.14": "pycc-python==3.14.5.post2",
+    "3.14": "pycc-python==3.14.5.post2"  # which Linux's 3.14 gets its standard library from
+    " --hash=sha256:38e73b377edc2995c0656e83b1bec1012c5373c51b76073171468cdaa1be9d0e",
 }
 _WINE = Path("/usr/lib/wine/wine64")
 _COMPILER = "x86_64-w64-mingw32-gcc"
