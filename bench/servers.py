@@ -118,6 +118,7 @@ def chat_server(
     settings: Mapping[str, str] | None = None,
     port: int = 0,
     root: Path = ROOT,
+    python: str = sys.executable,
 ) -> Iterator[Process]:
     """CMD CHAT's server, with TLS if there is a certificate."""
     env = environment({"ADMIN_PASSWORD": PASSWORD, **LOOSE, **(settings or {})})
@@ -125,7 +126,7 @@ def chat_server(
     if cert is not None:
         words += ["--ssl-cert", cert, "--ssl-key", cert]
     process = subprocess.Popen(
-        [sys.executable, *words],
+        [python, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=env,

@@ -15,6 +15,7 @@ def show(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None
         print("  " + "  ".join(cells).rstrip(), flush=True)
 
 
-def target(value: float, most: float) -> str:
-    """What is to be reached, and whether it is."""
-    return f"<= {most:g} {'yes' if value <= most else 'NO'}"
+def target(value: float, bound: float, least: bool = False) -> str:
+    """What is to be reached, at most ``bound`` or at ``least``, and whether it is."""
+    reached = value >= bound if least else value <= bound
+    return f"{'>=' if least else '<='} {bound:g} {'yes' if reached else 'NO'}"

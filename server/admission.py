@@ -112,8 +112,9 @@ class ConnectionLimits:
 
     def attach(self, permit: Permit, cut: Callable[[], None]) -> bool:
         """From now on ``cut`` ends it; False if it has lost its place already."""
-        permit.cut = cut
-        return not permit.evicted
+        with self._changed:  # so whoever has it go sees how, or this sees that it has to
+            permit.cut = cut
+            return not permit.evicted
 
     def authenticated(self, permit: Permit) -> None:
         """One that was let in is no stranger: it has proven itself, or has a token or ticket.

@@ -26,6 +26,7 @@ from server.member import Member, MemberState
 from server.rooms import Room, Snapshot
 from server.threads import tell_failure
 from transport import Closed
+from transport.free_threading import FREE_THREADED, Fence
 from transport.websocket import WebSocket
 
 # Replies up to this size, in bytes, share a record with a slice: together they stay in bounds.
@@ -112,6 +113,7 @@ class SendQueue:
         self._held: list[bytes] = []  # taken from a room, and to go out next
         self._rejoined: list[Room[Receiver]] = []  # rooms that have to hear of it
         self._wanted = False  # only ever set, or cleared by the holder of the lock: see deliver
+        self._fence = Fence() if FREE_THREADED else None
 
     def attach(
         self,
@@ -157,7 +159,7 @@ class SendQueue:
         if place is not None:
             self._mark(place)
         self._wanted = True
-        while self._wanted and self._lock.acquire(blocking=False):
+        while self._wanted and self._is_first():
             try:
                 self._wanted = False
                 self._send_locked()
@@ -168,9 +170,23 @@ class SendQueue:
                 self._websocket.abort()
             finally:
                 self._lock.release()
+                if self._fence is not None:
+                    self._fence.cross()
         while self._rejoined:
             with contextlib.suppress(IndexError):  # whoever is first tells them
                 self._on_rejoin(self._rejoined.pop(0))
+
+    def _is_first(self) -> bool:
+        """Whether the lock was free, and is taken now.
+
+        Without the interpreter's lock a holder may let go and look at the mark before it can see
+        it.  Whoever finds the lock taken a second time, behind the fence, has a holder that will
+        pass the fence after it.
+        """
+        if self._lock.acquire(blocking=False):
+            return True
+        fence = self._fence
+        return fence is not None and fence.cross() and self._lock.acquire(blocking=False)
 
     def deliver_all(self) -> None:
         """The same in all rooms."""

@@ -97,7 +97,8 @@ class ServerConnection:
 
     def close(self, reason: str) -> None:
         """Say ``reason`` and go."""
-        self._reason = self._reason or reason
+        if self._reason is None:  # of two at once either
+            self._reason = reason
         self.closing.set()
         self._wake()
 
@@ -222,7 +223,9 @@ class ServerConnection:
         beat = self._heard + policy.heartbeat_interval * secrets.randbelow(1000) / 1000
         self.queue.deliver()
         if session.token_id is not None:  # it may have ended between the proof and the session
-            self._reason = self._reason or self._services.tokens.why_ended(session.token_id)
+            ended = self._services.tokens.why_ended(session.token_id)
+            if ended is not None:
+                self.close(ended)
         while True:
             if self.websocket.backlog and not self._flush():
                 continue

@@ -36,8 +36,9 @@ class ExpiryThread:
     def schedule(self, within: float) -> None:
         """Something new ends in ``within`` seconds: look no later than that."""
         due = self._clock() + within
-        if self._due is not None and self._due <= due:
-            return  # read without the lock: at worst one needless look more
+        known = self._due  # read once, without the lock: at worst one needless look more
+        if known is not None and known <= due:
+            return
         with self._wake:
             if self._due is None or due < self._due:
                 self._due = due

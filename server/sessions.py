@@ -213,7 +213,8 @@ class Sessions:
         """
         others = {self._by_look.get(look, session) for look in looks} - {session}
         if others:
-            lost = [other.lost_at for other in others if other.lost_at is not None]
+            # Read once: it is the other's lock that guards it.
+            lost = [lost_at for other in others if (lost_at := other.lost_at) is not None]
             whose = resembled(nick, [other.nick for other in others])
             if len(lost) < len(others):
                 raise NickTaken(**whose)

@@ -242,7 +242,7 @@ INNER: dict[str, str] = {
         resolver
         happy_eyeballs proxies proxy_header tunnel tls websocket
         stream byte_budget listening
-        token_bucket held_calls poller route errors
+        token_bucket held_calls free_threading poller route errors
     """,
     "server": """
         app

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from protocol import limits
 from protocol.link import ClientLink
 from transport import Closed
+from transport.free_threading import FREE_THREADED, Fence
 from transport.websocket import WebSocket
 
 _WRITE_SECONDS = 10.0  # in which the network has to take a record
@@ -36,6 +37,7 @@ class RecordSender:
         self._outgoing, self._on_written, self._clock = outgoing, on_written, clock
         self._lock = threading.Lock()  # guards the link's sending half
         self._due = False  # see send
+        self._fence = Fence() if FREE_THREADED else None  # as of server.broadcast.SendQueue
         self.peer: WebSocket | None = None
         self.link: ClientLink | None = None
 
@@ -72,7 +74,7 @@ class RecordSender:
         if not self._outgoing and (peer is None or not peer.backlog):
             return  # as for nearly each frame that comes
         self._due = True
-        while self._due and self._lock.acquire(blocking=False):
+        while self._due and self._is_first():
             self._due = False
             try:
                 waits = not self._send_locked()
@@ -82,7 +84,18 @@ class RecordSender:
             if waits:
                 threading.Thread(target=self._write_on, name="writer", daemon=True).start()
                 return
-            self._lock.release()
+            self._let_go()
+
+    def _is_first(self) -> bool:
+        if self._lock.acquire(blocking=False):
+            return True
+        fence = self._fence
+        return fence is not None and fence.cross() and self._lock.acquire(blocking=False)
+
+    def _let_go(self) -> None:
+        self._lock.release()
+        if self._fence is not None:
+            self._fence.cross()
 
     def _send_locked(self) -> bool:
         """Whether nothing waits for the network."""
@@ -117,5 +130,5 @@ class RecordSender:
         except Closed:
             pass
         finally:
-            self._lock.release()
+            self._let_go()
         self.send()
