@@ -58,6 +58,7 @@ _SAID = (
 )  # fmt: skip
 _LEAST_AT_WORK = 1  # node that is neither killed nor stopped
 _AGAIN = 0.3  # seconds until a node that has found no engine is started again
+_STILL_A_REPLICA = 0.4  # seconds for which the one that is to take the engine's place is none
 _PATIENCE = 0.05  # seconds between two steps, at most
 
 
@@ -70,7 +71,8 @@ class Step:
     To nodes (``who``) happens: kill (-9), stop (for a while), end (SIGTERM; both come back), away
     (no way to the engine), slow (each answer), lost reply (what was done is not answered).
     To the engine: pause (CLIENT PAUSE), pause writes, freeze (SIGSTOP), full, flush scripts, empty
-    (killed, and started anew), wait (nothing at all).  To clients (``who``): move (to the node
+    (killed, and started anew), fail over (killed, and a replica takes its place, which has heard of
+    nothing for a while), wait (nothing at all).  To clients (``who``): move (to the node
     ``other``), cut.
     """
 
@@ -114,15 +116,22 @@ class Schedule:
         kinds = [chance.choice(_FAULTS) for _ in places]
         if seed % 4 == 3:
             kinds[chance.randrange(faults)] = "empty"
+        if seed % 8 in (2, 5):  # each on another engine
+            kinds[chance.randrange(faults)] = "fail over"
         for place, kind in zip(places, kinds, strict=True):
             steps.insert(place, _fault(chance, kind, nodes))
         engine = ("redis", "valkey")[seed // 2 % 2]
         return cls(seed, MOODS[seed % len(MOODS)], engine, nodes, tuple(steps))
 
     @property
+    def fails_over(self) -> bool:
+        """Whether a replica takes the engine's place."""
+        return any(step.what == "fail over" for step in self.steps)
+
+    @property
     def empties(self) -> bool:
-        """Whether the engine forgets everything."""
-        return any(step.what == "empty" for step in self.steps)
+        """Whether the engine forgets everything, or what it has is another's."""
+        return self.fails_over or any(step.what == "empty" for step in self.steps)
 
 
 def _said(chance: random.Random) -> Step:
@@ -350,6 +359,15 @@ class Stage:
         self._thaw()
         self.cluster.restart()
 
+    def _fail_over(self, step: Step) -> None:
+        self._thaw()
+        self.cluster.part()  # what is accepted from now on is lost
+        self._later(step.seconds, lambda: self._take_over(_STILL_A_REPLICA if step.size else 0.0))
+
+    def _take_over(self, seconds: float) -> None:
+        self._thaw()
+        self.cluster.fail_over(lambda: self.rest(seconds))
+
     # Clients
 
     def _move(self, step: Step) -> None:
@@ -392,7 +410,8 @@ def run(schedule: Schedule, pool: IdentityPool, prs: bytes) -> Counter[str]:
     settings = {}
     if schedule.mood.grace is not None:
         settings = {"HEARTBEAT_INTERVAL": "0.2", "HEARTBEAT_TIMEOUT": str(schedule.mood.grace)}
-    with Cluster(_kind(schedule.engine), schedule.nodes, settings) as cluster:
+    kind, replicated = _kind(schedule.engine), schedule.fails_over
+    with Cluster(kind, schedule.nodes, settings, replicated=replicated) as cluster:
         with Crowd(cluster, pool, prs, schedule.seed, name) as crowd:
             stage = Stage(cluster, crowd)
             try:
@@ -487,7 +506,7 @@ def play(
         for found in workers.map(one, seeds):
             if isinstance(found, str):
                 failed.append(found)
-                print(f"FAILED {found[:3000]}", file=sys.stderr, flush=True)
+                print(f"FAILED {found[:30000]}", file=sys.stderr, flush=True)
             else:
                 total.update(found)
     return total, failed
@@ -495,9 +514,9 @@ def play(
 
 FIGURES = (
     "schedules", "nodes", "kill", "stop", "end", "away", "slow", "lost reply", "pause",
-    "pause writes", "freeze", "full", "flush scripts", "empty", "move", "cut", "resumed",
-    "joined anew", "rejoined", "lines", "accepted", "handed back", "handed back, yet taken",
-    "given back as stale", "missed and told",
+    "pause writes", "freeze", "full", "flush scripts", "empty", "fail over", "move", "cut",
+    "resumed", "joined anew", "rejoined", "lines", "accepted", "handed back",
+    "handed back, yet taken", "given back as stale", "missed and told",
 )  # fmt: skip
 
 

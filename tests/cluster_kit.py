@@ -10,6 +10,7 @@ import contextlib
 import json
 import signal
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,8 +19,8 @@ from unittest import mock
 from client.encryption.posts import SealedPost
 from client.outbox import Line
 from protocol.keys import to_text
-from tests.faults import Network, Whisper
-from tests.processes import Server, stop_process
+from tests.faults import Network, Road, Whisper
+from tests.processes import DEADLINE, Server, stop_process
 from tests.wire import PASSWORD
 from tests.zygote import Constants
 from tools.engine_process import EngineProcess, Kind, Monitor, free_place, seen
@@ -55,6 +56,10 @@ QUICK: Constants = {
         "POLICY_SCRYPT": 10,
     },
 }
+
+
+# An engine that may have a replica, and that one: nothing on a disk, and no wait before they begin.
+_REPLICATED = ("--rdb-del-sync-files", "yes", "--repl-diskless-sync-delay", "0")
 
 
 class Refused(Exception):
@@ -165,9 +170,12 @@ class Cluster:
         size: int,
         settings: Mapping[str, str],
         constants: Constants = QUICK,
+        replicated: bool = False,
     ) -> None:
         self.network = Network()
-        self.engine = EngineProcess(kind)
+        self.engine = EngineProcess(kind, _REPLICATED if replicated else ())
+        self._replica = EngineProcess(kind, _REPLICATED) if replicated else None
+        self._link: Road | None = None  # the replica's way to the engine
         self.tap = EngineTap()
         port = self.engine.port
         self.nodes = [Node(self.network, port, settings, constants) for _ in range(size)]
@@ -177,6 +185,9 @@ class Cluster:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.network)
             stack.enter_context(self.engine)
+            if self._replica is not None:
+                stack.enter_context(self._replica)
+                self._replicate(self._replica)
             self._watch()
             stack.callback(self._watch_no_more)
             for node in self.nodes:
@@ -199,6 +210,40 @@ class Cluster:
         self._watch()
         for node in self.nodes:
             node.road.heal()
+
+    def part(self) -> None:
+        """From now on the replica hears of nothing."""
+        assert self._link is not None
+        self._link.close()
+        self.network.obeyed()
+
+    def fail_over(self, between: Callable[[], None] = lambda: None) -> None:
+        """The engine ends, and all ways lead to the replica, which takes its place after
+        ``between``."""
+        replica = self._replica
+        assert replica is not None
+        self._replica = None
+        for node in self.nodes:
+            node.road.close()
+        self.network.obeyed()
+        self._watch_no_more()
+        self.engine.kill()
+        self.engine = replica
+        self._watch()
+        for node in self.nodes:
+            node.road.turn(replica.port)
+            node.road.heal()
+        between()
+        replica.ask("REPLICAOF", "NO", "ONE")
+
+    def _replicate(self, replica: EngineProcess) -> None:
+        """Have it follow the engine; returns when it does."""
+        self._link = self.network.road(self.engine.port)
+        replica.ask("REPLICAOF", "127.0.0.1", self._link.port)
+        end = time.monotonic() + DEADLINE
+        while b"master_link_status:up" not in replica.ask("INFO", "replication"):
+            assert time.monotonic() < end, "the replica does not follow"
+            time.sleep(0.01)
 
     def level(self) -> None:
         """Wait until the tap knows all that the engine has done."""

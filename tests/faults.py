@@ -159,6 +159,10 @@ class Road:
         """No more faults; what was held goes on."""
         self._network.order(self._heal)
 
+    def turn(self, port: int) -> None:
+        """Whatever connects from now on comes out at ``port``."""
+        self._network.order(functools.partial(setattr, self, "_target", port))
+
     # In the network's thread
 
     def _arm(self, fault: Fault, coming: bool) -> None:

@@ -28,7 +28,7 @@ def test_the_same_seed_is_the_same_schedule() -> None:
     happens = Counter(step.what for each in found for step in each.steps)
     assert happens.keys() >= {
         "kill", "stop", "end", "away", "slow", "lost reply", "pause", "pause writes", "freeze",
-        "full", "flush scripts", "empty", "move", "cut",
+        "full", "flush scripts", "empty", "fail over", "move", "cut",
     }  # fmt: skip
 
 

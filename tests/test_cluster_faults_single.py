@@ -44,9 +44,14 @@ def start(request: pytest.FixtureRequest, pool: IdentityPool, prs: bytes) -> Ite
         stack.enter_context(quick_clients(prs))
 
         def begin(
-            nodes: int, people: int, constants: Constants = QUICK, **settings: str
+            nodes: int,
+            people: int,
+            constants: Constants = QUICK,
+            replicated: bool = False,
+            **settings: str,
         ) -> tuple[Cluster, Crowd]:
-            cluster = Cluster(kind(request.param), nodes, settings, constants)
+            engine = kind(request.param)
+            cluster = Cluster(engine, nodes, settings, constants, replicated)
             stack.enter_context(cluster)
             crowd = stack.enter_context(Crowd(cluster, pool, prs, size=people))
             return cluster, crowd
@@ -147,6 +152,20 @@ def test_an_engine_that_has_forgotten_everything(start: Start) -> None:
     cluster, crowd = start(2, 3)
     all_hear(crowd, *(who.say() for who in crowd.people))
     cluster.restart()
+    crowd.wait(lambda: all(_is_told(who) for who in crowd.people), "coming in anew")
+    checked(cluster, crowd, forgiving=True)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_replica_that_takes_the_engines_place(start: Start, behind: bool) -> None:
+    """Also one that lacks what was accepted last, and goes on as if that had not been: everybody
+    is in again, and told, and is given no number twice with something else under it."""
+    cluster, crowd = start(2, 4, replicated=True)
+    all_hear(crowd, *(who.say() for who in crowd.people))
+    if behind:
+        cluster.part()
+        all_hear(crowd, *(who.say() for who in crowd.people))
+    cluster.fail_over()
     crowd.wait(lambda: all(_is_told(who) for who in crowd.people), "coming in anew")
     checked(cluster, crowd, forgiving=True)
 

@@ -93,7 +93,23 @@ def test_after_the_last_node_all_begins_anew(make_node: MakeNode) -> None:
     assert third.do(replies.look, calls.look(third.at, fingerprint(1))).word == "NONE"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("register", "retire")])
+def test_an_engine_that_took_another_ones_place_ends_its_epoch(make_node: MakeNode) -> None:
+    """It may lack the last of it, and would give out numbers that somebody has seen."""
+    node = make_node(epoch="aaa")
+    call = calls.successor(node.at.prefix)
+    assert not node.do(replies.successor, call) and renew(node)
+    node.ask("HSET", keys.policy(node.at.prefix), "run", "00" * 20)
+    assert node.do(replies.successor, call)
+    with pytest.raises(replies.Forgotten):
+        renew(node)
+    node.at = node.at._replace(epoch="bbb")
+    assert node.register(mac="other") == replies.Registered("OK", "bbb", True)
+    assert not node.do(replies.successor, call) and renew(node)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("register", "retire", "successor")]
+)
 def test_a_node_that_was_given_up_can_do_nothing(make_node: MakeNode, name: str) -> None:
     here, there = make_node(), make_node()
     guest = Guest(there, 1)

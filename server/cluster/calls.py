@@ -91,6 +91,14 @@ def _once() -> str:
 # Nodes
 
 
+def successor(prefix: str) -> ScriptCall:
+    """End the epoch that another process of the engine has begun.
+
+    Unlike all others it names no node, and no epoch.
+    """
+    return ScriptCall(script("successor"), (), (prefix,))
+
+
 def register(node: Incarnation, lease_ms: int, key: str, mac: str, limits: str) -> ScriptCall:
     """Become a node.  ``node.epoch`` is the epoch to begin with where there is none.
 

@@ -41,6 +41,11 @@ def register(raw: object) -> Registered:
     return Registered(word, detail=values.text(values.fixed(rest, 1)[0]))
 
 
+def successor(raw: object) -> bool:
+    """Whether the epoch was another engine's, and is over now."""
+    return _word(raw, "OK", "OVER")[0] == "OVER"
+
+
 def renew(raw: object) -> tuple[NodeRow, ...]:
     """All nodes."""
     rows = values.rows(_word(raw, "OK")[1], 2)

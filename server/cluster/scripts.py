@@ -15,9 +15,9 @@ from server import limits
 from server.cluster.script import Script
 
 NAMES = (
-    "register renew mark retire look let_in come_in take_over lost end end_token sweep make_room "
-    "renew_sessions answer minted enter leave rename hold post private confirm rejoin load listing "
-    "renew_rooms find who table read_table spend say poke"
+    "successor register renew mark retire look let_in come_in take_over lost end end_token sweep "
+    "make_room renew_sessions answer minted enter leave rename hold post private confirm rejoin "
+    "load listing renew_rooms find who table read_table spend say poke"
 ).split()
 _HEAD = re.compile(r"(#!lua[^\n]*)\n-- with:([a-z_ ]*)\n")
 

@@ -10,7 +10,7 @@ from i18n import _
 from protocol.errors import OutcomeUnknown, ServerFull, Unavailable
 from server import limits as server_limits
 from server.broadcast import Receiver
-from server.cluster import limits, scripts
+from server.cluster import calls, limits, replies, scripts
 from server.cluster.calls import SessionClaim
 from server.cluster.checks import look_again, told_trouble
 from server.cluster.engine import Connector, Engine, EngineLost
@@ -18,6 +18,7 @@ from server.cluster.ledger import Ledger, budgets
 from server.cluster.node import Node, OtherPolicy
 from server.cluster.policy import limits_of
 from server.cluster.reader import EngineReader
+from server.cluster.reply_values import BadReply
 from server.cluster.rooms import ClusterRooms
 from server.cluster.session import ClusterSession
 from server.cluster.sessions import ClusterSessions
@@ -49,6 +50,7 @@ class ClusterServices(Services):
         self.writer = Writer(
             self._connector,
             scripts.scripts(),
+            on_connected=self._on_connected,
             on_fenced=self._on_fenced,
             on_trouble=lambda trouble: self._complain(told_trouble(trouble, backend)),
         )
@@ -113,6 +115,14 @@ class ClusterServices(Services):
         self.writer.stop()
 
     # What happens
+
+    def _on_connected(self, engine: Engine) -> bool:
+        """For the writer's thread, so that nothing is written before: see ``lua/successor.lua``."""
+        [reply] = engine.run_packed([calls.successor(self._backend.prefix).packed])
+        with contextlib.suppress(BadReply):
+            replies.successor(reply)
+            return True
+        return False
 
     def _on_fenced(self, _word: str) -> None:
         self.node.doubt()

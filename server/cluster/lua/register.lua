@@ -18,7 +18,8 @@ if epoch and policy[1] and call('SCARD', P .. epoch .. ':nodes') > 0 then
 else
   epoch = EPOCH
   call('SET', P .. 'format', FORMAT)
-  call('HSET', P .. 'policy', 'key', KEY, 'mac', MAC, 'limits', LIMITS)
+  call('HSET', P .. 'policy', 'key', KEY, 'mac', MAC, 'limits', LIMITS,
+    'run', string.match(call('INFO', 'server'), 'run_id:(%x+)') or '')
   call('HSET', P .. epoch .. ':numbers', 'by', NODE)
   call('SET', P .. 'epoch', epoch)
 end
