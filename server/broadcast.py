@@ -12,6 +12,7 @@ sealing and handing bytes to the socket, none of which blocks.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections import deque
@@ -283,7 +284,12 @@ class SendQueue:
 
 
 class Broadcaster:
-    """A few threads that deliver to the members of rooms in which something was appended."""
+    """A few threads that deliver to the members of rooms in which something was appended.
+
+    Where threads share the interpreter, all small rooms are one's: two that go through many short
+    rounds take the interpreter from each other at each record over TLS (docs/PERFORMANCE.md).
+    Large ones are the others', so that nobody waits for the end of a long round.
+    """
 
     def __init__(
         self,
@@ -291,7 +297,9 @@ class Broadcaster:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._rooms: SimpleQueue[Room[Receiver] | None] = SimpleQueue()
+        shared = getattr(sys, "_is_gil_enabled", lambda: True)()
+        self._large: SimpleQueue[Room[Receiver] | None] = SimpleQueue()
+        self._small = SimpleQueue() if shared and threads > 1 else self._large
         # Leaf; guards the sets, the flag, and when each room was told of who came.
         self._lock = threading.Lock()
         self._queued: set[Room[Receiver]] = set()  # waiting or in a round
@@ -299,7 +307,12 @@ class Broadcaster:
         self._late: set[Room[Receiver]] = set()  # have yet to be told of somebody who came
         self._stopping = False
         self._threads = [
-            threading.Thread(target=self._run, name=f"broadcaster-{number}", daemon=True)
+            threading.Thread(
+                target=self._run,
+                args=(self._large if number > 1 else self._small,),
+                name=f"broadcaster-{number}",
+                daemon=True,
+            )
             for number in range(1, threads + 1)
         ]
 
@@ -311,7 +324,10 @@ class Broadcaster:
     def mark(self, room: Room[Receiver]) -> None:
         """Something was appended to ``room``.  Returns at once."""
         if self._claim(room):
-            self._rooms.put(room)
+            self._put(room)
+
+    def _put(self, room: Room[Receiver]) -> None:
+        (self._large if room.is_large else self._small).put(room)
 
     def broadcast(self, room: Room[Receiver]) -> None:
         """As ``mark``, for who has time to make the round: then nobody is woken for it."""
@@ -361,26 +377,34 @@ class Broadcaster:
         """End the threads after all rounds that are due, and join them."""
         with self._lock:
             self._stopping = True
-        for _ in self._threads:
-            self._rooms.put(None)
+        self._small.put(None)
+        for _ in self._threads[1:]:
+            self._large.put(None)
         for thread in self._threads:
             thread.join(limits.STOP_SECONDS)
 
-    def _run(self) -> None:
-        while (room := self._rooms.get()) is not None:
-            self._rounds(room)
+    def _run(self, rooms: SimpleQueue[Room[Receiver] | None]) -> None:
+        while (room := rooms.get()) is not None:
+            self._rounds(room, rooms)
 
-    def _rounds(self, room: Room[Receiver]) -> None:
-        """The round that is due in a room that was claimed, and those that must follow at once."""
+    def _rounds(
+        self, room: Room[Receiver], waiting: SimpleQueue[Room[Receiver] | None] | None = None
+    ) -> None:
+        """The round that is due in a room that was claimed, and those that must follow at once.
+
+        ``waiting``: the rooms that wait for this thread, if it is there for that.
+        """
         try:
-            while self._round(room):
+            while self._round(room, waiting):
                 pass
         except Exception:  # a bug of ours in one room must not end delivery in all others
             with self._lock:
                 self._queued.discard(room)
             tell_failure()
 
-    def _round(self, room: Room[Receiver]) -> bool:
+    def _round(
+        self, room: Room[Receiver], waiting: SimpleQueue[Room[Receiver] | None] | None
+    ) -> bool:
         """Deliver to everyone in ``room``; whether the next round must follow at once.
 
         One room is in one round at a time: two at once would only make batches smaller.
@@ -395,5 +419,7 @@ class Broadcaster:
             self._again.discard(room)
             if self._stopping:  # what is put into the queue now, nobody would take out again
                 return True
-        self._rooms.put(room)
+            if waiting is not None and waiting.empty():  # then no other thread need be woken
+                return True
+        self._put(room)
         return False

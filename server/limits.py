@@ -126,7 +126,10 @@ SWITCH_SECONDS = 0.05
 # back from the system at once keeps it, however often it lets go of it: members would wait for
 # SWITCH_SECONDS where strangers come without end.
 BREATH_SECONDS = 0.0003
-BROADCASTERS = 2
+# One for rooms of up to so many members, whose rounds take a millisecond or two, the others for
+# larger ones, whose rounds take up to thirty.
+BROADCASTERS = 3
+SMALL_ROOM = 32
 # Threads that wait for connections; as many more as there are strangers come and go.
 ACCEPTORS = 4
 # Rosters are sent in frames of about this size.

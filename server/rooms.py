@@ -171,6 +171,11 @@ class Room(Generic[Owner]):
         with self._lock:
             return len(self._everybody)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether a round takes long; as it is at some moment, since no lock is taken."""
+        return len(self._members) > limits.SMALL_ROOM
+
     def round(self) -> list[Owner]:
         """The owners of all members, for somebody who now delivers to each of them.
 

@@ -784,8 +784,8 @@ class Crowd:
 
     number = 1
 
-    def __init__(self, *served: Callable[[], None]) -> None:
-        self.rounds = 0
+    def __init__(self, *served: Callable[[], None], is_large: bool = False) -> None:
+        self.rounds, self.is_large = 0, is_large
         self._served = served
 
     def round(self) -> list[Any]:
@@ -908,9 +908,9 @@ def test_who_comes_soon_after_another_is_told_of_later(room: Room[Receiver]) -> 
 
 def next_rounds(broadcaster: Broadcaster) -> int:
     """Make the rounds that wait for a thread; how many."""
-    count = broadcaster._rooms.qsize()
+    count = broadcaster._small.qsize()
     for _ in range(count):
-        waiting = broadcaster._rooms.get()
+        waiting = broadcaster._small.get()
         assert waiting is not None
         broadcaster._rounds(waiting)
     return count
@@ -932,16 +932,56 @@ def test_whatever_else_is_told_brings_who_came(room: Room[Receiver]) -> None:
         assert alice.peer.numbers()[-1] == 3 + number
 
 
-def test_a_room_in_a_round_does_not_hold_up_another(broadcaster: Broadcaster) -> None:
-    """There is a second thread."""
+@pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+def test_a_large_room_in_a_round_does_not_hold_up_another(
+    broadcaster: Broadcaster, is_large: bool
+) -> None:
+    """There is another thread for it."""
     pause, done = Pause(), threading.Event()
-    slow: Any = Crowd(pause)
-    quick: Any = Crowd(done.set)
+    slow: Any = Crowd(pause, is_large=True)
+    quick: Any = Crowd(done.set, is_large=is_large)
     broadcaster.mark(slow)
     pause.wait()
     broadcaster.mark(quick)
     assert done.wait(LONG)
     pause.go_on()
+
+
+def test_small_rooms_are_one_threads(broadcaster: Broadcaster) -> None:
+    """It takes the next one when it is ready, and nobody is woken to take it from there."""
+    pause, done, by = Pause(), threading.Event(), list[str]()
+    slow: Any = Crowd(pause, lambda: by.append(threading.current_thread().name))
+    quick: Any = Crowd(lambda: by.append(threading.current_thread().name), done.set)
+    broadcaster.mark(slow)
+    pause.wait()
+    broadcaster.mark(quick)
+    pause.go_on()
+    assert done.wait(LONG)
+    assert by == ["broadcaster-1"] * 2
+
+
+def test_a_room_in_which_there_is_no_end_of_talk_lets_others_have_a_round() -> None:
+    """The thread that made its round makes the next, too, unless others wait for it."""
+    broadcaster, order = Broadcaster(threads=1), list[str]()
+    pause = Pause()
+    quick: Any = Crowd(lambda: order.append("quick"))
+
+    def talk() -> None:
+        order.append("busy")
+        if len(order) == 1:
+            pause()
+        if order.count("busy") < 4:
+            broadcaster.mark(busy)
+
+    busy: Any = Crowd(talk)
+    broadcaster.start()
+    broadcaster.mark(busy)
+    pause.wait()
+    broadcaster.mark(quick)
+    pause.go_on()
+    until(lambda: order.count("busy") == 4)
+    broadcaster.stop()
+    assert order == ["busy", "quick", "busy", "busy", "busy"]
 
 
 def test_after_a_round_a_mark_makes_another(broadcaster: Broadcaster) -> None:
