@@ -22,7 +22,7 @@ from client.output.colours import colours
 from client.output.input_line import AnsiInputLine, DumbInputLine
 from client.output.line_prefix import LinePrefix
 from client.output.line_screen import LineScreen
-from client.output.screen import CLOSE_TIME, Now, Screen, local_now
+from client.output.screen import CLOSE_TIME, Now, Screen, local_now, utc_now
 from client.output.shown_views import next_with_news
 from client.views import View
 from i18n import N_, _
@@ -150,7 +150,9 @@ class Console(Display):
         return LineScreen(
             json.Json() if is_json else plain, out, unseen=events.SCREEN_ONLY if is_json else (),
             line=line if self.interactive else None,
-            size=(lambda: size_of(out)) if self.interactive else None, on_gone=self._gone, now=now,
+            size=(lambda: size_of(out)) if self.interactive else None, on_gone=self._gone,
+            # JSON has UTC: to find this machine's zone, and leave it again, is of no use there.
+            now=utc_now if is_json and now is local_now else now,
         )  # fmt: skip
 
     def __enter__(self) -> Console:

@@ -31,6 +31,10 @@ def _refuse_constant(_: str) -> Any:
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
+_SPACES = " \t\n\r"  # of JSON (RFC 8259 2)
+# The value that begins at a place, and where it ends; the library's ``decode`` looks for spaces
+# around it as well, by a regular expression each.
+_scan: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined]
 
 
 def parse(raw: bytes) -> Any:
@@ -39,8 +43,21 @@ def parse(raw: bytes) -> Any:
     Duplicate keys, NaN and infinities are refused: two readers could disagree on them.
     """
     try:
-        return _DECODER.decode(raw.decode("utf-8"))
+        text = raw.decode("utf-8")
+        value, end = _scan(text, 0)
+        if end < len(text) and text[end:].strip(_SPACES):
+            raise Malformed()
+        return value
+    except StopIteration:  # no value begins there; it may behind spaces
+        return _parse_behind_spaces(text)
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise Malformed() from None
+
+
+def _parse_behind_spaces(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):
         raise Malformed() from None
 
 

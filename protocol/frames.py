@@ -38,7 +38,10 @@ from protocol.codec import (
 from protocol.codec import Frame as Frame
 from protocol.dataclass import dataclass
 from protocol.errors import BadVersion, Malformed, TooBig, UnknownType
-from protocol.names import room_key
+from protocol.frame_parts import STAYS
+from protocol.frame_parts import Position as Position
+from protocol.frame_parts import RoomLine as RoomLine
+from protocol.frame_parts import Stay as Stay
 
 # Objects inside frames
 
@@ -71,45 +74,6 @@ class MemberLine(Frame):
     nick: str = required(NICK)
     joined: int = required(COUNT)
     bundle: keys.Bundle = required(BUNDLE)
-
-
-@dataclass(frozen=True)
-class RoomLine(Frame):
-    """A room and the number of its members."""
-
-    room: str = required(ROOM)
-    count: int = required(COUNT)
-
-
-@dataclass(frozen=True)
-class Stay(Frame):
-    """A room that a client wants to be in; the last three say where it goes on (see Position)."""
-
-    room: str = required(ROOM)
-    log: bytes | None = optional(LOG_ID)
-    seq: int | None = optional(COUNT)
-    number: int | None = optional(COUNT)
-
-
-def _read_stays(value: Any) -> tuple[Stay, ...]:
-    """One at least, no room twice, and all of a place or none of it."""
-    stays: tuple[Stay, ...] = _STAYS.read(value)
-    halves = any((x.log, x.seq, x.number).count(None) in (1, 2) for x in stays)
-    if halves or not 0 < len(stays) == len({room_key(stay.room) for stay in stays}):
-        raise Malformed()
-    return stays
-
-
-_STAYS = parts(Stay, limits.ROOMS_OF_ONE)
-
-
-@dataclass(frozen=True)
-class Position(Frame):
-    """In the room ``at`` one has all up to ``seq``, and to ``number`` of what is for one alone."""
-
-    at: int = required(COUNT)
-    seq: int = required(COUNT)
-    number: int = required(COUNT)
 
 
 # The handshake, in clear
@@ -174,7 +138,7 @@ class Confirm(Frame):
 
     kind = "confirm"
     nick: str = required(NICK)
-    stays: tuple[Stay, ...] = required(Codec(_read_stays, _STAYS.write))
+    stays: tuple[Stay, ...] = required(STAYS)
     bundle: keys.Bundle = required(BUNDLE)
     sig: bytes = required(SIGNATURE)
 
@@ -409,6 +373,21 @@ class Posted(Frame):
     change: int = required(COUNT)
     box: Box = required(part(Box))
 
+    @classmethod
+    def from_object(cls, value: Any) -> Posted:
+        """As the base class's, written out: most of what comes is posts, and of one that comes
+        alone reading it was 0.06 ms of 0.72."""
+        try:
+            seq, sender, change, box = value["seq"], value["from"], value["change"], value["box"]
+            epoch, n, data, sig = box["epoch"], box["n"], box["data"], box["sig"]
+        except (KeyError, TypeError):  # some of it is missing, or no object
+            raise Malformed() from None
+        for count in (seq, sender, change, epoch, n):
+            if type(count) is not int or not 0 <= count <= limits.COUNTER_MAX:
+                raise Malformed()
+        sealed = Box(epoch, n, TOKEN.read(data), keys.from_text(sig, keys.SIGNATURE_BYTES))
+        return cls(seq, sender, change, sealed)
+
 
 @dataclass(frozen=True)
 class OwnPosted(Frame):
@@ -470,6 +449,18 @@ class Log(Frame):
     entries: tuple[Frame, ...] = required(
         Codec(_read_entries, lambda items: [item.to_object() for item in items])
     )
+
+    @classmethod
+    def from_object(cls, value: Any) -> Log:
+        """As the base class's, written out: see ``Posted``."""
+        try:
+            at, to, entries = value["at"], value["to"], value["entries"]
+        except (KeyError, TypeError):
+            raise Malformed() from None
+        for count in (at, to):
+            if type(count) is not int or not 0 <= count <= limits.COUNTER_MAX:
+                raise Malformed()
+        return cls(at, to, _read_entries(entries))
 
 
 def _table(*kinds: type[Frame]) -> dict[str, type[Frame]]:

@@ -56,8 +56,13 @@ def labelled(label: str, *fields: bytes) -> bytes:
     The input of every hash, signature, HKDF and HPKE ``info`` of this program.  A label
     belongs to one purpose, so no value made for one can stand for another.
     """
+    return with_lengths(label.encode("ascii"), *fields)
+
+
+def with_lengths(*fields: bytes) -> bytes:
+    """Some more fields for the end of what is ``labelled``."""
     parts: list[bytes] = []
-    for field in (label.encode("ascii"), *fields):
+    for field in fields:
         parts += (len(field).to_bytes(4, "big"), field)
     return b"".join(parts)
 

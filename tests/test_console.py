@@ -20,7 +20,7 @@ from client.console import Console
 from client.input.pipes import LineSplitter, PipeInput, open_pipe
 from client.input.source import END, STOPPED
 from client.output.charset import Charset
-from client.output.json import Json
+from client.output.json import Json, one_line
 from client.output.line_prefix import LinePrefix
 from client.output.line_screen import LineScreen
 from client.output.lines import Minimal
@@ -418,6 +418,15 @@ class Reader:
         assert not self._thread.is_alive()
         os.close(self._fd)
         return self.data.decode("utf-8")
+
+
+@pytest.mark.parametrize("value", ["é\\\"\n", "", "\ud800", True, False, None, 7, -1, 1.5, [1, "a"],
+                                   {"a": [None, {"b": True}]}])  # fmt: skip
+def test_a_line_is_json_as_the_library_has_it(value: object) -> None:
+    found = {"first": value, "second": value}
+    line = one_line(found)
+    assert json.loads(line) == found and [*json.loads(line)] == [*found]
+    assert line.replace("\\ud800", "\ud800") == json.dumps(found, ensure_ascii=False)
 
 
 def test_what_was_shown_is_written_in_order_before_close_returns() -> None:

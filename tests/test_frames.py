@@ -437,6 +437,19 @@ def test_bad_json(raw: bytes) -> None:
             decode_clear(raw.decode("utf-8", "surrogateescape"))
 
 
+@pytest.mark.parametrize("space", [" ", "\t", "\n", "\r", " \t\n\r"])
+def test_spaces_of_json_may_stand_around_a_value(space: str) -> None:
+    assert parse(f"{space}[1]{space}".encode()) == [1]
+    assert parse(f"{space}7".encode()) == 7
+
+
+@pytest.mark.parametrize("space", ["\v", "\f", "\0", "\x1c", "\x85", "\xa0", "\u2003", "\ufeff"])
+def test_other_spaces_may_not(space: str) -> None:
+    for text in (f"{space}[1]", f"[1]{space}", f" {space}[1]", f"[1] {space}"):
+        with pytest.raises(Malformed):
+            parse(text.encode())
+
+
 def test_huge_exponents_are_no_numbers_of_ours() -> None:
     value = parse(b'{"type":"refused","code":"c","retry_after":1e999}')
     with pytest.raises(Malformed):
@@ -522,6 +535,36 @@ def test_any_json_is_a_frame_or_refused(value: Any) -> None:
     text = json.dumps(value)
     harmless(lambda: decode_clear(text))
     harmless(lambda: parse_record(f"[{text}]".encode()))
+
+
+MISFITS: list[Any] = [None, True, -1, 2**53, 1.0, "1", "", [], {}, [{}], "é", "A" * 86, "_" * 86]
+WRITTEN_OUT = [frames.Posted, frames.Log]
+
+
+@pytest.mark.parametrize("kind", WRITTEN_OUT)
+def test_what_is_read_by_hand_is_as_the_codec_has_it(kind: type[Frame]) -> None:
+    sealed = frames.Box(1, 2, KEY, bytes(64))
+    posted = frames.Posted(3, 4, 5, sealed)
+    whole = (posted if kind is frames.Posted else frames.Log(6, 7, (posted,))).to_object()
+
+    def outcome(read: Callable[[Any], Frame], value: Any) -> object:
+        try:
+            return read(value)
+        except ChatError as error:
+            return type(error)
+
+    def changed(value: Any) -> list[Any]:
+        if isinstance(value, list):
+            return [*MISFITS, [], *([each] for each in changed(value[0]))]
+        if not isinstance(value, dict):
+            return [value, *MISFITS]
+        without = [{key: value[key] for key in value if key != gone} for gone in value]
+        more = [{**value, key: each} for key in value for each in changed(value[key])]
+        return [value, {**value, "more": 1}, *MISFITS, *without, *more]
+
+    generic = Frame.__dict__["from_object"].__get__(None, kind)
+    for value in changed(whole):
+        assert outcome(kind.from_object, value) == outcome(generic, value), value
 
 
 @MANY

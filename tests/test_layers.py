@@ -230,6 +230,7 @@ INNER: dict[str, str] = {
     "protocol": """
         link wire_json
         records frames
+        frame_parts
         codec names pake fernet
         keys lookalikes invite sizes token_seal
         errors limits hosts safe_text confusable_table script_table

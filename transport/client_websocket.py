@@ -186,7 +186,8 @@ class ClientWebSocket(WebSocket):
             timeout = time.monotonic() + max(timeout, 0.001)  # at least one look
         self._stream.set_deadline(timeout)
         try:
-            return self._next()
+            whole = self._whole_message()
+            return self._next() if whole is None else whole
         except (Interrupted, TimeoutError, websocket.WebSocketTimeoutException):
             return None  # the library goes on in the middle of the frame next time
         except Exception:  # whatever it was, the connection is over
@@ -195,14 +196,14 @@ class ClientWebSocket(WebSocket):
             raise Closed from None
 
     def _next(self) -> str | bytes:
-        opcode, data = self._whole_message() or self._library.recv_data()
+        opcode, data = self._library.recv_data()
         if opcode not in _OPCODES.values() or len(data) > self._max_message_size:
             raise Closed
         self._adapter.budget.renew()
         raw = bytes(data)
         return raw.decode() if opcode == websocket.ABNF.OPCODE_TEXT else raw
 
-    def _whole_message(self) -> tuple[int, bytes] | None:
+    def _whole_message(self) -> str | bytes | None:
         """The next message, where one frame has all of it, and all of that has come; as most do.
 
         Everything else is the library's: it goes through seventy functions for a message, which
@@ -220,11 +221,14 @@ class ClientWebSocket(WebSocket):
                 return None
         elif size >= _MEDIUM:  # longer, or masked
             return None
-        if len(begin) < start + size:
+        end = start + size
+        if len(begin) < end or size > self._max_message_size:
             return None
-        data = self._adapter.recv(start + size)
-        self._adapter.counted += start - 2 + size
-        return opcode, data[start:]
+        data = self._stream.recv(end)[start:]
+        adapter = self._adapter
+        adapter.counted += end - 2
+        adapter.budget.renew()
+        return data.decode() if opcode == websocket.ABNF.OPCODE_TEXT else data
 
     def send(self, data: str | bytes) -> None:
         self.send_nowait(data)

@@ -314,6 +314,13 @@ class ClientConnection:
             self._liveness.beat()
             if peer.backlog:  # a ping was answered, and not all of that was taken
                 self._sender.send()
+            self._liveness.is_unseen = False
+            self._awaited, self._paused = self._session.outlook()
+            if self._awaited is NOTHING and not (self._wanted or self._standby):
+                calm = self._liveness.calm_until()
+                if calm is not None:  # as nearly always
+                    self.unanswered = False
+                    return min(calm, self._paused)
             dial = self._is_unanswered(peer)
             if not (dial or self._wanted or self._standby):
                 self._liveness.look_for_route()
@@ -367,8 +374,6 @@ class ClientConnection:
 
     def _is_unanswered(self, peer: WebSocket) -> bool:
         """Whether what was sent is not answered in time, so that another connection is tried."""
-        self._liveness.is_unseen = False
-        self._awaited, self._paused = self._session.outlook()
         self.unanswered = self.unanswered and bool(self._awaited.what)
         return self._liveness.look(peer, self._awaited)
 

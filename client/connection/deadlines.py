@@ -52,6 +52,11 @@ class Deadlines:
         self._since = self._step_at = 0.0
         self._said = False
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything was waited for at the last look."""
+        return self._awaited is not NOTHING
+
     def look(self, awaited: Awaited) -> float:
         """Take note of what is waited for now; when to look again.  Raises Overdue."""
         now = self._clock()

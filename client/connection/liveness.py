@@ -90,6 +90,15 @@ class Liveness:
             return self._clock()
         return min(self.beat_at, self._heard + self.timeout, self._silence.due, deadline)
 
+    def calm_until(self) -> float | None:
+        """What ``look`` and ``due`` come to where nothing is awaited, and nothing was; else None.
+
+        In one step for both, since each record that comes asks.
+        """
+        if self._asked or self._silence.due < math.inf or self._deadlines.waits or self.is_unseen:
+            return None
+        return min(self.beat_at, self._heard + self.timeout)
+
     def heard(self, size: int) -> None:
         """A record of ``size`` bytes has come."""
         self._heard, self.gap = self._clock(), 0.0

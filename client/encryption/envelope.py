@@ -20,7 +20,7 @@ from protocol import fernet
 from protocol.codec import parse
 from protocol.dataclass import dataclass
 from protocol.errors import Malformed
-from protocol.keys import from_text, labelled, to_text
+from protocol.keys import from_text, to_text, with_lengths
 from protocol.limits import COUNTER_MAX, PAD_FROM, POST_ID_BYTES, TRANSCRIPT_POSTS
 
 KINDS = frozenset({"text", "action"})
@@ -136,4 +136,4 @@ def unseal(data: bytes, chain: SenderChain, context: Context, salt: bytes) -> by
 def signed(context: Context, nick_key: str, change: int, epoch: int, n: int, data: bytes) -> bytes:
     """What the sender of a box signs: the raw token, where it stands, and under which name."""
     numbers = (number(change), number(epoch), number(n))
-    return labelled("cmdchat post 1", *context.fields, name(nick_key), *numbers, data)
+    return context.post_label + with_lengths(name(nick_key), *numbers, data)

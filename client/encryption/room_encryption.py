@@ -483,11 +483,10 @@ class RoomEncryption:
         keys = entry.fingerprint
         if not self._run.ids.add((keys, body.id)):
             raise Undecryptable(entry.nick, "replay", "replay")
-        claims = body.claims(change)
-        differ = [at for at, seen in claims if not room.history.agrees(at, seen)]
-        codes = room.differs(entry.id, *differ)
         verified = self._is_verified(entry)
         opened = OpenedPost(entry.nick, body.kind, body.text, body.id, verified, body.bot, keys)
+        differ = [at for at, seen in body.claims(change) if not room.history.agrees(at, seen)]
+        codes = room.differs(entry.id, *differ) if differ else ()
         return opened, [TrustWarning(code, entry.nick) for code in codes]
 
 

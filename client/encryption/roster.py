@@ -16,36 +16,23 @@ from protocol.limits import CHANGES_BEHIND, ROOM_MEMBERS
 from protocol.names import nick_key, nick_looks
 
 
-@dataclass(frozen=True)
 class RosterEntry:
-    """A member, with what it is compared by."""
+    """A member, with what it is compared by; it never changes.
 
-    member: MemberLine
+    ``id`` is given once by the server, and never again; ``nick`` is the nickname as it is shown,
+    ``key`` as it is compared and signed; ``fingerprint`` is that of its keys.
+    """
+
+    def __init__(self, member: MemberLine) -> None:
+        self.member = member
+        # Found once: each message asks for most of them, a roster for all, again and again.
+        self.id, self.nick, self.key = member.id, member.nick, nick_key(member.nick)
+        self.fingerprint = member.bundle.fingerprint
 
     @property
-    def id(self) -> int:
-        """Given once by the server, and never again."""
-        return self.member.id
-
-    @property
-    def nick(self) -> str:
-        """The nickname as it is shown."""
-        return self.member.nick
-
-    @cached_property
-    def key(self) -> str:
-        """The nickname as it is compared and signed."""
-        return nick_key(self.member.nick)
-
-    @cached_property
     def looks(self) -> frozenset[str]:
         """What the nickname may be taken for."""
-        return nick_looks(self.member.nick)
-
-    @property
-    def fingerprint(self) -> bytes:
-        """Of its keys."""
-        return self.member.bundle.fingerprint
+        return nick_looks(self.nick)
 
     @property
     def pair(self) -> Pair:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from protocol.dataclass import dataclass, field
 from protocol.fernet import TokenOpener
 from protocol.frames import Wrap
-from protocol.keys import SECRET_BYTES, Bundle, labelled
+from protocol.keys import SECRET_BYTES, Bundle, labelled, with_lengths
 from protocol.limits import EPOCH_POSTS
 
 ROOM_AUDIENCE = labelled("cmdchat audience room 1")
@@ -73,6 +73,16 @@ class Context:
         """The four fields, as every key, wrap and signature is bound to them."""
         return (name(self.room), self.log_id, self.audience, self.sender)
 
+    @cached_property
+    def key_label(self) -> bytes:
+        """What the ``info`` of each message key begins with."""
+        return labelled("cmdchat message key 1", *self.fields)
+
+    @cached_property
+    def post_label(self) -> bytes:
+        """What is signed of each post begins with this."""
+        return labelled("cmdchat post 1", *self.fields)
+
     def wrap_info(self, recipient: bytes, epoch: int, n: int) -> bytes:
         """What a chain is wrapped under for the holder of the fingerprint ``recipient``.
 
@@ -107,8 +117,7 @@ class SenderChain:
 
     def message_key(self, context: Context, salt: bytes) -> bytes:
         """The Fernet key of message ``n``, 32 bytes; ``salt`` comes from the room secret."""
-        numbers = (number(self.epoch), number(self.n))
-        info = labelled("cmdchat message key 1", *context.fields, *numbers)
+        info = context.key_label + with_lengths(number(self.epoch), number(self.n))
         return HKDF(hashes.SHA256(), 32, salt, info).derive(self.ck)
 
     def opener(self, context: Context, salt: bytes) -> TokenOpener:

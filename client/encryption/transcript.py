@@ -14,18 +14,25 @@ just before one, ``before`` says the same of an earlier change, for those who we
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from client.encryption.sender_keys import name, number
 from protocol.dataclass import dataclass
-from protocol.keys import digest
+from protocol.keys import digest, labelled
 from protocol.limits import TRANSCRIPT_POSTS
 
 Pair = tuple[str, bytes]  # nickname key, fingerprint
 
 _HASH_BYTES = 32
+
+# As a step's hash begins, before h_(i-1): to make a new SHA-256 of the library's costs 0.03 ms for
+# a message that comes alone, and to copy one a tenth of that.
+_STEP = hashlib.sha256(
+    labelled("cmdchat room transcript step 1", bytes(_HASH_BYTES))[:-_HASH_BYTES]
+)
 
 
 @dataclass(frozen=True)
@@ -67,8 +74,9 @@ class Transcript:
     def add(self, signature: bytes) -> None:
         """The next public post of this change, in the log's order."""
         if self.count < TRANSCRIPT_POSTS:
-            last = bytes(self._hashes[-_HASH_BYTES:])
-            self._hashes += digest("cmdchat room transcript step 1", last, signature)
+            step = _STEP.copy()
+            step.update(self._hashes[-_HASH_BYTES:] + len(signature).to_bytes(4, "big") + signature)
+            self._hashes += step.digest()
 
     def seen(self) -> TranscriptHash:
         """The value that goes into a box."""

@@ -38,19 +38,25 @@ class Crowds:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._rooms: dict[str, RoomCrowd] = {}  # key: room_key; those that one is in
+        self._holds = False  # whether anything is held back
 
     @property
     def left(self) -> float | None:
         """Seconds until ``due`` has something to tell; None while nothing is held back."""
-        if not self._holds():
+        if not self._holds:
             return None
         lefts = [room.left for room in self._rooms.values()]
         return min((left for left in lefts if left is not None), default=None)
 
     def take(self, event: Event, when: datetime) -> list[TimedEvent]:
         """What is to be shown now that ``event`` has happened, in order."""
-        if isinstance(event, _STATE) or (isinstance(event, events.Message) and not self._holds()):
+        if isinstance(event, _STATE) or (not self._holds and isinstance(event, events.Message)):
             return [(event, when)]
+        found = self._take(event, when)
+        self._look()
+        return found
+
+    def _take(self, event: Event, when: datetime) -> list[TimedEvent]:
         name = getattr(event, "room", None)
         if name is None:
             return [*self.flush(), (event, when)]
@@ -65,19 +71,20 @@ class Crowds:
             del self._rooms[key]
         return room.take(event, when)
 
-    def _holds(self) -> bool:
-        for room in self._rooms.values():  # written out: each message asks
-            if room.holds:
-                return True
-        return False
+    def _look(self) -> None:
+        self._holds = any(room.holds for room in self._rooms.values())
 
     def due(self) -> list[TimedEvent]:
         """What has been held back for long enough."""
-        return [told for room in self._rooms.values() for told in room.due()]
+        found = [told for room in self._rooms.values() for told in room.due()]
+        self._look()
+        return found
 
     def flush(self) -> list[TimedEvent]:
         """All that is held back."""
-        return [told for room in self._rooms.values() for told in room.flush()]
+        found = [told for room in self._rooms.values() for told in room.flush()]
+        self._look()
+        return found
 
 
 class RoomCrowd:

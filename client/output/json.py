@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from json.encoder import encode_basestring
 from typing import Any, TextIO
 
 from client.events import SCREEN_ONLY, Event
@@ -42,7 +43,20 @@ def speak_utf8(out: TextIO | None) -> None:
 def one_line(found: dict[str, Any]) -> str:
     """An object as one line that is safe for a terminal: texts are what was sent, and what a
     terminal would obey or hide in them is escaped, which means the same (RFC 8259 7)."""
-    return escaped(_ENCODER.encode(found), _escape)
+    fields = ", ".join([f'"{key}": {_written(value)}' for key, value in found.items()])
+    return escaped(f"{{{fields}}}", _escape)
+
+
+def _written(value: Any) -> str:
+    # Nearly all are of these; the library makes its encoder anew for each call of it.
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is bool:
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    return str(value) if kind is int else _ENCODER.encode(value)
 
 
 def _escape(char: str) -> str:

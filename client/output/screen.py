@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TextIO
 
 from client.events import Event
@@ -35,6 +35,11 @@ def _shown(told: list[TimedEvent]) -> list[Item]:
 def local_now() -> datetime:
     """This machine's time, in its own zone."""
     return datetime.now().astimezone()
+
+
+def utc_now() -> datetime:
+    """The same moment, in UTC."""
+    return datetime.now(timezone.utc)
 
 
 def nothing() -> None:

@@ -86,7 +86,7 @@ class ScreenQueue:
     def put(self, item: Item) -> None:
         """Add an item; after ``hurry`` only if there is room."""
         with self._lock:
-            if self._has_room() or not self._hurried:
+            if not self._hurried or self._has_room():
                 self._append_locked(item)
 
     def put_line(self, view: LineView) -> None:
