@@ -103,7 +103,7 @@ class Seat:
             Connector(reads or settings),
             self.rooms,
             lambda: self.at,
-            self.broadcaster.mark,  # type: ignore[arg-type]  # people are receivers, too
+            self.broadcaster.broadcast,  # type: ignore[arg-type]  # people are receivers, too
             self.heard,
         )
         self._started = started

@@ -129,7 +129,7 @@ class Node:
         return ":p:" in name and int(self.ask("PTTL", self.at.prefix + name)) <= 10_000
 
     def woken(self) -> list[tuple[str, str]]:
-        """What was told to this node since it was asked last."""
+        """What was told to this node since it was asked last; it may be told of all rooms anew."""
         entries = self.ask("XRANGE", keys.wake(self.at), b"(" + self._wake, "+")
         found = []
         for number, fields in entries:
@@ -138,7 +138,19 @@ class Node:
             self._wake = number
             pairs = zip(fields[::2], fields[1::2], strict=True)
             found += [(field.decode(), value.decode()) for field, value in pairs]
+        for field, value in found:
+            if field == "r":
+                self.ask("HDEL", keys.nodes(self.at, value), keys.told(self.at))
         return found
+
+    def nodes(self, room: str) -> dict[str, int]:
+        """How many members of a room are connected at each node; marks of nodes that have been told
+        are theirs."""
+        found = self.ask("HGETALL", keys.nodes(self.at, room))
+        fields = dict(zip(map(bytes.decode, found[::2]), map(int, found[1::2]), strict=True))
+        marks = {field for field in fields if field.endswith("!")}
+        assert {field[:-1] for field in marks} <= fields.keys() - marks
+        return {field: count for field, count in fields.items() if field not in marks}
 
     def log(self, room: str) -> list[bytes]:
         """The entries of a room as clients get them."""

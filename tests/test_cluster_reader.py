@@ -552,3 +552,39 @@ def test_a_post_costs_the_same_however_many_rooms_there_are(
     monkeypatch.undo()
     assert len(seat.rooms.all()) == 400
     assert len(asked) <= 6 * len(people) and max(asked) < 40, asked
+
+
+def mark(seat: Seat) -> object:
+    """What the engine has of whether this node was told to look at the room."""
+    return seat.node.ask("HGET", keys.nodes(seat.at, "tea"), keys.told(seat.at))
+
+
+def test_of_a_room_without_a_mirror_a_node_is_told_again(make_seat: MakeSeat) -> None:
+    """What it was told of before there was one keeps nothing from whoever comes then."""
+    here, there = make_seat(), make_seat()
+    anna, ben = Person(here, 1), Person(there, 2)
+    anna.enter("tea")
+    told = ben.enter("tea")
+    anna.has_got(told.seq)
+    here.rooms.discard(here.room("tea"))  # its members are still the engine's
+    ben.has_got(ben.post("tea", told.seq).seq)
+    until(lambda: mark(here) is None)
+    carl = Person(here, 3)
+    told = carl.enter("tea")
+    carl.has_got(ben.post("tea", told.seq).seq)
+
+
+def test_another_engine_that_thinks_it_has_told_is_read_all_the_same(
+    make_seat: MakeSeat, engine: EngineProcess, backend: BackendSettings
+) -> None:
+    """It took the place of one that had been read already."""
+    with EngineProxy(engine.port) as proxy:
+        address = backend_address(engine, port=proxy.port)
+        seat = make_seat(reads=backend_settings(engine, address=address, prefix=backend.prefix))
+        anna = Person(seat, 1)
+        anna.enter("tea")
+        anna.has_got(anna.post("tea", 1).seq)
+        until(lambda: mark(seat) is None)
+        seat.node.ask("HSET", keys.nodes(seat.at, "tea"), keys.told(seat.at), 1)
+        proxy.cut()
+        anna.has_got(anna.post("tea", 1).seq)

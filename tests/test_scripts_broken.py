@@ -135,9 +135,7 @@ class World:
                 assert session[f"r:{room}"] == member_id
                 if session["node"]:
                     connected[session["node"]] += 1
-            assert self.hash("room", room, "nodes") == {
-                node: str(count) for node, count in connected.items()
-            }
+            assert self.here.nodes(room) == connected
             if room in self.rosters:
                 assert self.seen(room) in (None, set(map(int, members))), room
         for session in sessions.values():

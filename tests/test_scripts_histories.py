@@ -358,10 +358,7 @@ class History:
         places = Counter(
             person.guest.node.at.node for person in self.people if room.name in person.members
         )
-        nodes = node.ask("HGETALL", node.key("room", key, "nodes"))
-        assert dict(zip(nodes[::2], map(int, nodes[1::2]), strict=True)) == {
-            name.encode(): count for name, count in places.items()
-        }
+        assert node.nodes(key) == places
         for member in room._members.values():
             self._compare_queue(node, room, member)
 

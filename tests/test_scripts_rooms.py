@@ -45,6 +45,22 @@ def test_all_nodes_with_members_there_hear_of_a_post_and_no_other(make_node: Mak
     assert elsewhere.woken() == []
 
 
+def test_a_node_is_told_once_until_it_reads(make_node: MakeNode) -> None:
+    """Each for itself; and one that has gone, and comes again, is told from the beginning."""
+    here, there = make_node(), make_node()
+    anna, ben = Guest(here, 1), Guest(there, 2)
+    anna.enter("tea"), ben.enter("tea")
+    here.woken(), there.woken()
+    for _ in range(3):
+        anna.post("tea", 2)
+    assert here.woken() == [("r", "tea")] == there.woken()
+    anna.post("tea", 2), anna.post("tea", 2)
+    ben.leave("tea")
+    assert here.woken() == [("r", "tea")]
+    ben.enter("tea")
+    assert there.woken() == [("r", "tea"), ("r", "tea")], "once before it had gone, and once after"
+
+
 def test_nobody_is_told_who_has_no_stream(make_node: MakeNode) -> None:
     """It would never be read, nor expire."""
     here, there = make_node(), make_node()

@@ -52,6 +52,16 @@ def log(node: Incarnation, room: str) -> str:
     return f"{node.under}room:{room}:log"
 
 
+def nodes(node: Incarnation, room: str) -> str:
+    """A hash: of each node that has members in a room how many, and ``told`` of those that were."""
+    return f"{node.under}room:{room}:nodes"
+
+
+def told(node: Incarnation) -> str:
+    """The field that says that this node has been told to look at a room."""
+    return f"{node.node}!"
+
+
 def private(node: Incarnation, room: str, member_id: int) -> str:
     """The stream of what waits for one member alone: ids NUMBER-0."""
     return f"{node.under}room:{room}:p:{member_id}"

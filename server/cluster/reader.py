@@ -7,6 +7,9 @@ is put before the post is applied.  What is for later posts waits in its queue.
 
 What was named is forgotten only after it was read to the end, so a connection that is lost in
 between loses nothing.  After each new connection every room is compared with the engine's.
+
+A node is told of a room once: not again until the mark is gone that says so, which goes just before
+the room is read.
 """
 
 from __future__ import annotations
@@ -78,8 +81,8 @@ class _Unread(NamedTuple):
 class EngineReader(Generic[Owner]):
     """One thread, ``engine-reader``, with one connection.
 
-    ``node`` says as what it reads; with another one it begins anew.  ``mark`` has a room's round
-    made.
+    ``node`` says as what it reads; with another one it begins anew.  ``make_round``
+    has a room's round made, or makes it.
     """
 
     def __init__(
@@ -87,12 +90,12 @@ class EngineReader(Generic[Owner]):
         connector: Connector,
         rooms: ClusterRooms[Owner],
         node: Callable[[], Incarnation],
-        mark: Callable[[MirrorRoom[Owner]], None],
+        make_round: Callable[[MirrorRoom[Owner]], None],
         events: ReaderEvents,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connector, self._rooms, self._node = connector, rooms, node
-        self._mark, self._events, self._clock = mark, events, clock
+        self._make_round, self._events, self._clock = make_round, events, clock
         self._thread = threading.Thread(target=self._run, name="engine-reader", daemon=True)
         self._stopping = threading.Event()
         self._engine: Engine | None = None  # any thread may close it
@@ -258,7 +261,7 @@ class EngineReader(Generic[Owner]):
         self._nudged_at = self._clock()
         for room in self._rooms.all():
             if room.has_unasked:
-                self._mark(room)
+                self._make_round(room)
 
     def _forget(self) -> NoReturn:
         self._tell(self._events.forgotten)
@@ -282,10 +285,20 @@ class EngineReader(Generic[Owner]):
             rooms = [room for key in named if (room := self._rooms.follow(key)) is not None]
             if rooms:
                 self._follow_rooms(node, rooms, named)
+            self._pass_over(node, named.keys() - {room.key for room in rooms})
         except BaseException:
             for key, member_ids in named.items():
                 self._name(key).update(member_ids)
             raise
+
+    def _pass_over(self, node: Incarnation, keys_of: Iterable[str]) -> None:
+        """Of these rooms there is no mirror: of what comes from now on this node is told anew."""
+        marks = {key: _unmark(node, key) for key in keys_of}
+        if marks:
+            self._ask(list(marks.values()))
+        for key in marks:
+            if self._rooms.follow(key) is not None:  # it was made meanwhile
+                self._name(key)
 
     def _follow_rooms(
         self, node: Incarnation, rooms: list[MirrorRoom[Owner]], named: dict[str, set[int]]
@@ -311,7 +324,7 @@ class EngineReader(Generic[Owner]):
             for room in followed:
                 room.follow(False)
             for room in touched:
-                self._mark(room)
+                self._make_round(room)
 
     def _read_logs(
         self, node: Incarnation, rooms: list[MirrorRoom[Owner]], named: dict[str, set[int]]
@@ -323,8 +336,10 @@ class EngineReader(Generic[Owner]):
         names = [keys.log(node, room.key) for room in rooms]
         places = [f"{room.seq}-0" for room in rooms]
         command: list[Arg] = ["XREAD", "COUNT", limits.ENTRIES_AT_ONCE, "STREAMS", *names, *places]
+        # What comes after this is told anew.
+        marks = [_unmark(node, room.key) for room in rooms]
         # The node's own stream after the logs: it names what stands before the entries just read.
-        reply, wakes = self._ask([command, self._read_on(node)])
+        *_gone, reply, wakes = self._ask([*marks, command, self._read_on(node)])
         streams = _streams(reply)
         found: dict[MirrorRoom[Owner], list[LogEntry]] = {}
         for name, room in zip(names, tuple(rooms), strict=True):
@@ -393,7 +408,7 @@ class EngineReader(Generic[Owner]):
             self._rooms.discard(room)
 
     def _compare(self, rooms: Sequence[MirrorRoom[Owner]]) -> None:
-        """Discard those that are not the engine's any more, and name those that are behind it.
+        """Discard those that are not the engine's any more, and name all others.
 
         An engine that took the place of another one may have less.
         """
@@ -405,7 +420,7 @@ class EngineReader(Generic[Owner]):
                 state = self._room_state(reply)
                 if state is None or state.log_id != room.log_id.hex() or state.seq < room.seq:
                     self._rooms.discard(room)
-                elif state.seq > room.seq:
+                else:  # also those that are level: another engine may think that this was told
                     self._name(room.key)
 
     def _room_state(self, reply: object) -> RoomState | None:
@@ -444,6 +459,11 @@ class EngineReader(Generic[Owner]):
             listener(*args)
         except Exception:
             tell_failure()
+
+
+def _unmark(node: Incarnation, key: str) -> tuple[Arg, ...]:
+    """The command after which this node is told once more to look at a room."""
+    return ("HDEL", keys.nodes(node, key), keys.told(node))
 
 
 def _unread(
