@@ -27,6 +27,7 @@ from server.cluster.writer import Writer
 from server.member import Member
 from server.services import CannotOpen, Services
 from settings import ServerSettings
+from transport.free_threading import FREE_THREADED
 
 
 class ClusterServices(Services):
@@ -68,9 +69,9 @@ class ClusterServices(Services):
         mark = self.broadcaster.mark
         self.sessions = ClusterSessions(self.rooms, mark, grace, self.writer, self.node)
         self.sessions.tickets = self._tables.tickets
-        # By the reader's thread: to wake another one for it, and share the interpreter with that,
-        # costs 1.1 times the CPU in a room of 50 (docs/PERFORMANCE.md).
-        make_round = self.broadcaster.broadcast
+        # By the reader's thread: to wake another one for it costs a tenth of the CPU of a delivery
+        # in a room of 50 (docs/PERFORMANCE.md).
+        make_round = mark if FREE_THREADED else self.broadcaster.broadcast
         self.reader = EngineReader(
             self._connector, self.rooms, lambda: self.node.incarnation, make_round, self
         )
