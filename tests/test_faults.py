@@ -36,7 +36,7 @@ def test_the_same_seed_is_the_same_schedule() -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(0 if SOAK else 60)
-@pytest.mark.parametrize("batch", range(1 if SOAK else 3))
+@pytest.mark.parametrize("batch", range(1 if SOAK else 2))
 def test_schedules(
     pool: IdentityPool, prs: bytes, batch: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,7 @@
-"""Nothing leaves its place in tmux and GNU screen: 500 hostile lines in both renderers."""
+"""Nothing leaves its place in tmux and GNU screen: hostile lines in both renderers.
+
+The suite draws the first ones of a fixed seed, ``CMD_CHAT_SOAK`` as many as it says.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.panes import PANES, Pane, Screen, Tmux
 from tests.placing import Drawing, Row, bare, disputed, drawings, learn
 
 SEED = int(os.environ.get("CMD_CHAT_SEED", "20260504"))
-LINES = int(os.environ.get("CMD_CHAT_SOAK", "500"))
+LINES = int(os.environ.get("CMD_CHAT_SOAK", "150"))
 
 
 BESIDE = "tests/test_widths.py::test_nothing_is_drawn_outside_its_place_on_any_terminal"
@@ -33,7 +36,8 @@ def pane_fixture(request: pytest.FixtureRequest) -> Iterator[Pane]:
     pane.close()
 
 
-def test_500_hostile_lines_stay_in_their_place(pane: Pane) -> None:
+@pytest.mark.soak
+def test_hostile_lines_stay_in_their_place(pane: Pane) -> None:
     drawn = list(drawings(SEED, LINES))
     pane.resize(200, 50)
     alone = learn(disputed(drawn), lambda text: shown(pane, text))
