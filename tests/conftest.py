@@ -26,6 +26,7 @@ left_behind.adopt()
 if "PYTEST_XDIST_WORKER" not in os.environ:  # they share one: its tables take seconds to make
     _hypothesis = tempfile.mkdtemp(prefix="cmdchat-hypothesis-")
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = _hypothesis  # running leaves nothing behind
+    os.environ["PYTEST_MADE_ONCE"] = os.path.join(_hypothesis, "made_once")
     atexit.register(shutil.rmtree, _hypothesis, ignore_errors=True)
 
 import pytest  # noqa: E402  # the lines above come before hypothesis looks
@@ -46,7 +47,7 @@ hypothesis_settings.register_profile(
 hypothesis_settings.register_profile("soak", database=None, deadline=None)
 hypothesis_settings.load_profile("soak" if os.environ.get("CMD_CHAT_SOAK") else "suite")
 
-made_once.use(memory=made_once.Memory())
+made_once.use(memory=made_once.Memory(os.environ.get(made_once.SHARED)))
 
 if not faulthandler.is_enabled():
     faulthandler.enable()
@@ -83,7 +84,8 @@ def _import_some(session: pytest.Session) -> None:
         return
     folder = Path(__file__).parent
     sys.path.insert(0, str(folder))  # as pytest does
-    names = sorted(path.stem for path in folder.glob("test_*.py"))
+    left_out = {Path(path).stem for path in session.config.getoption("ignore") or ()}
+    names = sorted({path.stem for path in folder.glob("test_*.py")} - left_out)
     for name in names[int(number) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]:
         with contextlib.suppress(Exception):  # whoever collects it tells
             importlib.import_module(name)

@@ -3,7 +3,7 @@
     python -m tests.lock_watch FOLDER PYTHON cmd_chat.py …
 
 When it ends, a file in the folder has a line for each: the thread, the lock, the last one that it
-holds meanwhile.
+holds meanwhile.  ``PLACES`` beside the folder says where which lock is made (``write_places``).
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tools import parts
-from tools.source import ROOT
-
-_PLACES = {(str(ROOT / each.place), each.line): each.name for each in parts.locks()}
+ROOT = Path(__file__).resolve().parent.parent
+PLACES = "places.json"
+_places: dict[tuple[str, int], str] = {}
 _own = threading.local()
 seen: set[tuple[str, str, str]] = set()
 _plain, _reentrant = threading.Lock, threading.RLock
@@ -68,13 +67,23 @@ def _held() -> list[str]:
 
 def _watched(make: Callable[[], Any], depth: int) -> Any:
     frame = sys._getframe(depth)
-    name = _PLACES.get((frame.f_code.co_filename, frame.f_lineno))
+    name = _places.get((frame.f_code.co_filename, frame.f_lineno))
     return make() if name is None else _Watched(make(), name)
+
+
+def write_places(folder: Path) -> None:
+    """Write down where which lock is made: to find that takes as long as all the rest."""
+    from tools import parts
+
+    found = [(str(ROOT / each.place), each.line, each.name) for each in parts.locks()]
+    (folder / PLACES).write_text(json.dumps(found))
 
 
 def main() -> None:
     """Run it, and write down what was seen."""
     folder, *words = sys.argv[1:]
+    for place, line, name in json.loads((Path(folder).parent / PLACES).read_text()):
+        _places[place, line] = name
     threading.Lock = lambda: _watched(_plain, 2)  # type: ignore[assignment]
     threading.RLock = lambda: _watched(_reentrant, 2)  # type: ignore[assignment]
     threading.Condition = _Condition  # type: ignore[misc]

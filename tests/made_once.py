@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import mmap
+import os
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
@@ -17,18 +18,27 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from protocol import keys
 
+SHARED = "PYTEST_MADE_ONCE"  # the variable that names the file of a whole run
 _SLOTS = 4096
 _PART_BYTES = 32  # of a slot: the input's hash, the result, and the hash of both
 
 
 class Memory:
-    """Results of scrypt by their input, seen by all processes that are forked from this one.
+    """Results of scrypt by their input, seen by all processes that are forked from this one, and
+    by those that have the same file.
 
     A slot may be written over at any time, by several at once: what is in it counts only whole.
     """
 
-    def __init__(self) -> None:
-        self._kept = mmap.mmap(-1, _SLOTS * 3 * _PART_BYTES)
+    def __init__(self, path: str | None = None) -> None:
+        """``path``: a file by which others share it, too."""
+        size = _SLOTS * 3 * _PART_BYTES
+        if path is None:
+            self._kept = mmap.mmap(-1, size)
+            return
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+            file.truncate(size)
+            self._kept = mmap.mmap(file.fileno(), size)
 
     def scrypt(self, *, derive: Any = Scrypt.derive, **parameters: Any) -> _Remembered:
         """What ``Scrypt`` is to be in ``protocol.keys``."""

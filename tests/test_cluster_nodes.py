@@ -55,10 +55,12 @@ def nodes(start_node: StartNode, backend: BackendSettings) -> tuple[Server, Serv
 
 
 def stay_awake(wire: Wire, over: Callable[[], bool]) -> None:
-    """Beat, and take what comes, until ``over`` says so."""
+    """Beat some times a second, and take what comes, until ``over`` says so."""
     while not over():
         wire.send(frames.Seen((), True))
         pick(wire, lambda frame: isinstance(frame, frames.Taken))
+        while (message := wire.peer.receive(0.2)) is not None:
+            wire._open(message)
 
 
 def has_entry(wire: Wire, kind: type[frames.Frame]) -> bool:

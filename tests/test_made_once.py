@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,13 @@ def test_another_input_has_another_result(counted: Counted, other: tuple[Any, ..
     keys.scrypt(*INPUT)
     assert keys.scrypt(*other) == expected(*other)
     assert counted.times == 2
+
+
+def test_by_a_file_it_is_worked_out_once_for_all(counted: Counted, tmp_path: Path) -> None:
+    for _ in range(2):
+        counted.memory = made_once.Memory(str(tmp_path / "made_once"))
+        assert keys.scrypt(*INPUT) == expected(*INPUT)
+    assert counted.times == 1
 
 
 def test_a_slot_that_is_half_written_over_counts_as_empty(counted: Counted) -> None:

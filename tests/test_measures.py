@@ -10,6 +10,7 @@ import pytest
 from tools import measures, source
 
 _LONG = "def long():\n" + "    pass\n" * 61
+_HARD = "".join(f"x{n} = a{n} and b{n} or (c{n} + {n} if d{n} else e{n})\n" for n in range(500))
 _TABLE = "TABLE = (\n" + "    1,\n" * 600 + ")\n"
 
 
@@ -41,6 +42,7 @@ def test_what_holds_is_not_reported(program: Path) -> None:
         (_LONG, "room.py:1 long has 62 lines"),
         ("x = f(1)\n" * 521, "server/room.py has 521 lines"),
         ("class Chair:\n    class Room:\n        pass\n", "Room means two things: cmd_chat.py:1, "),
+        (_HARD, "server/room.py is hard to maintain"),
     ],
 )
 def test_what_does_not_hold_is_found(program: Path, text: str, part: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.lock_watch import write_places
 from tests.processes import PASSWORD, PROGRAM, ROOT, Client, Relay, Server, Terminal
 from tests.transport_kit import make_certificate
 from tools import parts, parts_picture
@@ -73,6 +74,7 @@ def taken_fixture(tmp_path_factory: pytest.TempPathFactory) -> list[Taken]:
 
 
 def _chat(folder: Path) -> None:
+    write_places(folder)
     for side in ("server", "client"):
         (folder / side).mkdir()
     cert = make_certificate(folder)

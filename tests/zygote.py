@@ -177,7 +177,7 @@ def _serve(control: socket.socket) -> list[str] | None:
     """Fork for each request; returns in the children, with the command line, and at the end."""
     from tests import made_once
 
-    memory, ring = made_once.Memory(), made_once.KeyRing()
+    memory, ring = made_once.Memory(os.environ.get(made_once.SHARED)), made_once.KeyRing()
     while True:
         data, fds, _flags, _address = socket.recv_fds(control, _REQUEST_BYTES, 3)
         if not data:
