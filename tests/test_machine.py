@@ -118,6 +118,13 @@ def test_a_signal_that_was_ignored_is_heard_by_programs() -> None:
     assert signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
 
 
+def test_what_is_not_run_elsewhere_is_there_and_named_once() -> None:
+    lines = (ROOT / ".ci" / "same-everywhere").read_text("utf-8").splitlines()
+    names = [name for line in lines if not line.startswith("#") for name in line.split()]
+    assert len(names) > 50 and len(names) == len(set(names))
+    assert {name for name in names if not (ROOT / "tests" / f"{name}.py").is_file()} == set()
+
+
 @pytest.mark.parametrize(
     ("event", "args", "kind"),
     [
