@@ -105,7 +105,7 @@ def _address(binary: bytes) -> int:
             names = sections[link][1]
             for name, _, _, _, value, _ in _SYMBOL.iter_unpack(binary[offset : offset + size]):
                 if binary.startswith(_MAIN + b"\0", names + name):
-                    return value
+                    return int(value)
     raise Missing("the interpreter of freeze-core exports no Py_BytesMain")
 
 
