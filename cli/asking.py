@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -48,6 +49,9 @@ def settle(build: Callable[[Sources], Chosen], sources: Sources, new: str = "") 
             if sources.dials != checked:
                 checked = sources.dials
                 check_names(checked)
+            if missing.name == "CLIENT_PASSWORD":
+                found = sources.find("CLIENT_IDENTITY")
+                check_identity("" if found is None else found.value.strip())
             given = ask(missing)
             if missing.name == new and given.strip() and _once_more() != given:
                 sentence = _("The two passwords differ: start again and type the same twice.")
@@ -99,6 +103,14 @@ def check_names(wanted: Sequence[Address]) -> None:
         (host, port), *_others = wanted
         sentence = messages.unreachable("name", host_and_port(host, port))
         raise UnknownServer(sentence + settings.entry_hint(host, settings.environment()))
+
+
+def check_identity(path: str | None) -> None:
+    """Before somebody is asked for what a missing file makes vain.  Raises SettingsError."""
+    if path and streams.is_terminal(sys.stdin) and not os.path.lexists(path):
+        from client import messages
+
+        raise SettingsError(messages.identity("missing", {"path": path}))
 
 
 def _typed(question: str, hidden: bool) -> str:

@@ -135,6 +135,7 @@ def _check_program(name: str) -> None:
 
 def _with_passphrase(chosen: ClientSettings) -> ClientSettings:
     """The same with that of the identity, which is asked for where nothing sets it."""
+    asking.check_identity(chosen.identity)
     if chosen.identity is None or chosen.identity_passphrase is not None:
         return chosen
     _check_name(chosen)

@@ -112,8 +112,15 @@ def _look_at_all(report: Report, settings: StatusSettings) -> None:
         _look_at_server(report, settings)
         return
     looks = [Report() for _address in settings.addresses]
+    threads = []
     for look, (host, port) in zip(looks, settings.addresses, strict=True):
-        _look_at_server(look, replace(settings, server=host, port=port, others=()))
+        # At once: one that is silent is waited for as long as one may be.
+        work = look, replace(settings, server=host, port=port, others=())
+        thread = threading.Thread(target=_look_at_server, args=work, name="look", daemon=True)
+        threads.append(thread)
+        thread.start()
+    for look, thread in zip(looks, threads, strict=True):
+        thread.join()
         report.lines += look.lines
     best = min(looks, key=lambda look: look.status != ExitStatus.LEFT)
     report.facts |= best.facts | {"addresses": [look.facts for look in looks]}

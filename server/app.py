@@ -19,6 +19,7 @@ from protocol.safe_text import visible
 from server import limits
 from server.admission import Permit
 from server.banner import (
+    SharedBy,
     banner,
     cannot_listen,
     cannot_write,
@@ -275,6 +276,10 @@ class ChatServer:
             stream.send(self._refusal)
             stream.drain(time.monotonic() + limits.LINGER_SECONDS)
 
+    def servers(self) -> int:
+        """How many servers of this chat there are just now, with this one."""
+        return self._services.servers()
+
     def _cut_all(self) -> None:
         """End all connections, without a word."""
         for connection in self._all_connections():
@@ -287,7 +292,8 @@ class ChatServer:
 
 def run(settings: ServerSettings) -> int:
     """Serve until told to stop; the exit status.  The main thread only waits for that."""
-    if settings.backend is not None and (wrong := _backend_unusable(settings.backend)):
+    wrong, engine = _look_at_backend(settings.backend)
+    if wrong:
         return _fail(wrong)
     try:
         server = ChatServer(settings)
@@ -308,22 +314,27 @@ def run(settings: ServerSettings) -> int:
     gc.freeze()
     signals = Signals(server.secure, server.console(_tell).take)
     server.start()
-    _tell(banner(settings, server.port, server.forms_port))
+    shared = SharedBy(engine, server.servers()) if engine else None
+    _tell(banner(settings, server.port, server.forms_port, shared))
     signals.wait(partial(_renew, server))
     server.stop()
     return ExitStatus.LEFT
 
 
-def _backend_unusable(backend: BackendSettings) -> str:
-    """Why the engine that is to be shared cannot be, in a sentence; empty if it can."""
+def _look_at_backend(backend: BackendSettings | None) -> tuple[str, str]:
+    """Why the engine that is to be shared cannot be, in a sentence, empty if it can; and which one
+    it is, empty where there is none."""
+    if backend is None:
+        return "", ""
     from server.cluster.checks import BackendCheck, BackendUnusable
 
+    check = BackendCheck(backend)
     try:
-        for sentence in BackendCheck(backend).run():
+        for sentence in check.run():
             _complain(sentence)
     except BackendUnusable as error:
-        return error.sentence
-    return ""
+        return error.sentence, ""
+    return "", check.engine
 
 
 def _allow_descriptors() -> None:

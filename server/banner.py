@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from i18n import _
+from typing import NamedTuple
+
+from i18n import _, plural
 from protocol.hosts import host_and_port
 from server.client_address import TrustedProxies
 from settings import ServerSettings, environment, started
@@ -14,7 +16,19 @@ _LOOPBACK = ("127.0.0.1", "::1")
 _EVERYWHERE = {"0.0.0.0": False, "::": True, "": False}  # noqa: S104  # compared, not bound
 
 
-def banner(settings: ServerSettings, port: int, forms_port: int | None = None) -> str:
+class SharedBy(NamedTuple):
+    """What several servers of one chat share, and how many of them there are, with this one."""
+
+    engine: str
+    servers: int
+
+
+def banner(
+    settings: ServerSettings,
+    port: int,
+    forms_port: int | None = None,
+    shared: SharedBy | None = None,
+) -> str:
     """The lines that a server prints when it has started; ``forms_port`` is the forms' own."""
     host, reachable = _shown_host(settings.host)
     secure = settings.ssl_cert is not None
@@ -32,6 +46,16 @@ def banner(settings: ServerSettings, port: int, forms_port: int | None = None) -
     if isinstance(settings.token_forms, tuple):
         where = host_and_port(settings.token_forms[0], forms_port)
         lines.append(_("Tokens are given out at {address} only.").format(address=where))
+    if shared is not None and settings.backend is not None:
+        where = settings.backend.address.shown
+        lines.append(_("Engine: {engine} at {backend}").format(engine=shared.engine, backend=where))
+        lines.append(
+            plural(
+                "Servers of this chat: {count}, which is this one",
+                "Servers of this chat: {count}, with this one",
+                shared.servers,
+            ).format(count=shared.servers)
+        )
     if not reachable:
         lines.append(_("No network was found: only this machine can connect."))
     lines.append(_("Messages are end-to-end encrypted: this server cannot read them."))

@@ -126,6 +126,10 @@ class Services:
         if self.broadcaster.tell_joined(room):
             self.expiry.schedule(limits.JOINS_SHARE_SECONDS)
 
+    def servers(self) -> int:
+        """How many servers of this chat there are just now, with this one."""
+        return 1
+
     def stopping(self) -> None:
         """Nobody is let in any more, and those who are in will be told so."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from protocol import frames
+from server.cluster.node import OtherPolicy
+from server.cluster.services import other_policy
 from settings.backend import BackendSettings
 from tests.cluster_kit import QUICK
 from tests.processes import Program, Server, stop_process
@@ -219,10 +222,25 @@ def come_in_anew(wires: Wires, node: Server, number: int, nick: str) -> Wire:
 class TestStart:
     """Who is not like the nodes that are there does not become one."""
 
+    def test_the_banner_names_the_engine_and_how_many_there_are(
+        self, backend: BackendSettings, start_node: StartNode
+    ) -> None:
+        place = backend.address.port, backend.prefix
+        first, second = (start_node(*place).banner for _ in range(2))
+        engine = rf"  Engine: (Redis|Valkey) [0-9.]+ at redis://127\.0\.0\.1:{place[0]}/0"
+        assert len([line for line in first if re.fullmatch(engine, line)]) == 1
+        assert "  Servers of this chat: 1, which is this one" in first
+        assert "  Servers of this chat: 2, with this one" in second
+
+    def test_where_nobody_answers_it_is_said_when_that_is_over(self) -> None:
+        told = other_policy(OtherPolicy("password", (), 240.0))
+        assert told.endswith("they are forgotten after 4 minutes at most.")
+        assert "forgotten" not in other_policy(OtherPolicy("password"))
+
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
-            ({"ADMIN_PASSWORD": "another one"}, "another password"),
+            ({"ADMIN_PASSWORD": "another one"}, "or another BACKEND_PREFIX to those"),
             ({"MAX_MESSAGE_SIZE": "2000"}, "another MAX_MESSAGE_SIZE"),
         ],
         ids=["password", "limit"],

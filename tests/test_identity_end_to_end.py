@@ -19,7 +19,7 @@ from client.identity.store import IdentityFile, create
 from tests.command import Done, run_command
 from tests.machine import needs
 from tests.module_server import nick_fixture, server_fixture  # noqa: F401
-from tests.processes import Client, Relay, Server, Terminal
+from tests.processes import Client, Relay, Server, Terminal, free_port
 from tests.test_rooms_end_to_end import verify
 from tests.test_server_console import asked
 from tests.test_tokens import form, holder, mint, refused
@@ -262,6 +262,16 @@ def test_the_screen_says_who_is_who(server: Server, nick: str, tmp_path: Path) -
             alice.type("/who\r")
             alice.sees(rf"{bob} +known: the same keys as before")
             program.finish()
+
+
+def test_nobody_is_asked_for_the_passphrase_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """Nor for the password of a server into which it was to lead."""
+    line = ["connect", "127.0.0.1", str(free_port()), "bob", "--identity", str(tmp_path / "gone")]
+    for password in ({}, {"CLIENT_PASSWORD": "x"}):
+        with Terminal(line, password, columns=200) as terminal:
+            assert terminal.end() == 2
+            assert "There is no identity at" in terminal.shown()
+            assert "Pass" not in terminal.shown().partition("There is no")[0]
 
 
 def _password(server: Server) -> dict[str, str]:

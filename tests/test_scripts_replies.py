@@ -23,7 +23,7 @@ ANSWERED: list[list[Any]] = [
 ]
 ENTERED: list[Any] = [b"3", b"5", b"1", LOG, b"Den", b"9", b"1", ROSTER]
 SAMPLES: dict[str, list[list[Any]]] = {
-    "register": [[b"OK", b"e0", 1], [b"KEY", b"k"], [b"CHANGED", b"password"]],
+    "register": [[b"OK", b"e0", 1], [b"KEY", b"k"], [b"CHANGED", b"password", 0]],
     "successor": [[b"OK"], [b"OVER"]],
     "renew": [[b"OK", b"a", 1, b"b", 0]],
     "mark": [[b"OK", 3], [b"LEASED"]],

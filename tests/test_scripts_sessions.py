@@ -65,8 +65,11 @@ def test_all_nodes_have_the_same_policy(make_node: MakeNode) -> None:
     assert node.register(key="other") == replies.Registered("KEY", detail="k")
     assert node.register(mac="other") == replies.Registered("CHANGED", detail="password")
     assert node.register(limits="other") == replies.Registered("CHANGED", detail="limits")
+    node.ask("DEL", node.key("node", node.at.node))
+    killed = replies.Registered("CHANGED", detail="password", alive=False)
+    assert node.register(mac="other") == killed
     node.ask("SET", f"{node.at.prefix}format", "1")
-    assert node.register() == replies.Registered("CHANGED", detail="format")
+    assert node.register() == killed._replace(detail="format")
 
 
 def test_where_no_node_is_left_the_next_one_is_the_first(make_node: MakeNode) -> None:

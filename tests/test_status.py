@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tests.processes import PASSWORD, Client, Server, Terminal, free_port
 from tests.proxies import Proxy
 from tests.test_tokens import form
 from tests.transport_kit import make_certificate
+from tests.wire import LONG
 from transport import tls
 
 WITHOUT = {"ADMIN_PASSWORD": ""}
@@ -142,6 +145,28 @@ def test_each_of_several_addresses_is_looked_at(server: Server) -> None:
     done = run_command("status", "--server", nobody, "--json", env=WITHOUT)
     facts = json.loads(done.out)
     assert (done.status, facts["error"], facts["server"]) == (3, "refused", away)
+
+
+def test_several_addresses_are_looked_at_at_once() -> None:
+    """One that is silent keeps no other waiting: these say nothing until all are asked."""
+    asked = threading.Barrier(3)
+
+    def silent(listening: socket.socket) -> None:
+        peer, _address = listening.accept()
+        asked.wait(LONG)
+        peer.close()
+
+    with contextlib.ExitStack() as stack:
+        listening = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        threads = [threading.Thread(target=silent, args=(each,)) for each in listening]
+        for thread in threads:
+            thread.start()
+        names = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in listening)
+        facts = json.loads(run_command("status", "--server", names, "--json", env=WITHOUT).out)
+        for thread in threads:
+            thread.join()
+    assert not asked.broken
+    assert [each["server"] for each in facts["addresses"]] == names.split(",")
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,12 @@ class BackendCheck:
         self._info: dict[str, str] = {}
         self._config: dict[str, str] = {}
 
+    @property
+    def engine(self) -> str:
+        """Which engine it is, and its version."""
+        valkey = self._info.get("valkey_version")
+        return f"Valkey {valkey}" if valkey else f"Redis {self._info.get('redis_version', '?')}"
+
     def run(self) -> list[str]:
         """Sentences about what may be so, and should not.  Raises BackendUnusable."""
         address = self._settings.address
@@ -143,8 +149,8 @@ class BackendCheck:
             raise self._unusable("in_clear")
         with self._connected(self._connector()) as engine:
             self.look(engine)
+            self._check_rights(engine)  # first: what is refused later is not told so precisely
             self._check_format(engine)
-            self._check_rights(engine)
         if address.password is not None:
             self._check_password_is_needed()
         return [self._sentence("unbounded")] if self._config.get("maxmemory") == "0" else []
@@ -193,8 +199,7 @@ class BackendCheck:
         redis, valkey = self._info.get("redis_version", ""), self._info.get("valkey_version", "")
         old = _numbers(valkey) < _OLDEST_VALKEY if valkey else _numbers(redis) < _OLDEST_REDIS
         if old:
-            version = f"Valkey {valkey}" if valkey else f"Redis {redis or '?'}"
-            raise self._unusable("old", version=version)
+            raise self._unusable("old", version=self.engine)
         if self._info.get("cluster_enabled", "0") != "0":
             raise self._unusable("cluster")
         if self._info.get("role") != "master":
@@ -217,7 +222,7 @@ class BackendCheck:
     def _check_format(self, engine: Engine) -> None:
         """Whether what lies under the prefix is ours, as far as there is anything."""
         prefix = self._settings.prefix
-        found = self._ask(engine, f"~{prefix}* +get", "GET", f"{prefix}format")
+        found = self._ask(engine, "+get", "GET", f"{prefix}format")
         if found not in (None, FORMAT):
             raise self._unusable("format", prefix=prefix)
 

@@ -37,12 +37,13 @@ _FENCED = (replies.Forgotten, replies.NodeFenced)
 class OtherPolicy(Exception):
     """The nodes that are there have another ``what``: format, password or limits.
 
-    ``names`` are the settings that those are, or ``protocol``.
+    ``names`` are the settings that those are, or ``protocol``.  ``over_in``: where none of those
+    nodes answers, in so many seconds at most they are forgotten; 0.0 if one does.
     """
 
-    def __init__(self, what: str, names: Sequence[str] = ()) -> None:
+    def __init__(self, what: str, names: Sequence[str] = (), over_in: float = 0.0) -> None:
         super().__init__(what)
-        self.what, self.names = what, names
+        self.what, self.names, self.over_in = what, names, over_in
 
 
 class NodeWork(Protocol):
@@ -126,11 +127,15 @@ class Node:
 
     def has_others(self, within: float) -> bool:
         """Whether there are other nodes just now; what was last heard if nothing is in time."""
+        return self.count(within) > 1
+
+    def count(self, within: float) -> int:
+        """How many nodes there are just now, this one included; otherwise as ``has_others``."""
         rows = self._rows
         with contextlib.suppress(*_AWAY, *_FENCED):
             call = calls.renew(self.incarnation, _lease_ms(), False)
             rows = ask_within(self._writer, call, replies.renew, within) or rows
-        return sum(each.alive for each in rows) > 1
+        return max(1, sum(each.alive for each in rows))
 
     def doubt(self) -> None:
         """Somebody was told that this node is fenced, or all forgotten: look at once.
@@ -187,7 +192,8 @@ class Node:
                 self._swept_at, self._has_cut, self._registered = 0.0, False, True
                 return
             if found.word == "CHANGED":
-                raise OtherPolicy(found.detail, self._others(found.detail))
+                over_in = 0.0 if found.alive else node.ttl_ms / 1000
+                raise OtherPolicy(found.detail, self._others(found.detail), over_in)
             self._go_by(found.detail)
         raise Unavailable(retry_after=limits.ENGINE_RETRY_SECONDS)
 

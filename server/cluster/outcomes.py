@@ -171,10 +171,12 @@ class TableState(NamedTuple):
 class Registered(NamedTuple):
     """OK, KEY (``detail`` is the key to be used) or CHANGED (``detail``: format, password, limits).
 
-    ``fresh``: this node has begun the epoch, and everything is empty.
+    ``fresh``: this node has begun the epoch, and everything is empty; ``alive``, with CHANGED: one
+    of the nodes that are there has a lease.
     """
 
     word: str
     epoch: str = ""
     fresh: bool = False
     detail: str = ""
+    alive: bool = True

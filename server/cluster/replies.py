@@ -38,6 +38,9 @@ def register(raw: object) -> Registered:
     if word == "OK":
         epoch, fresh = values.fixed(rest, 2)
         return Registered(word, values.text(epoch), values.flag(fresh))
+    if word == "CHANGED":
+        what, alive = values.fixed(rest, 2)
+        return Registered(word, detail=values.text(what), alive=values.flag(alive))
     return Registered(word, detail=values.text(values.fixed(rest, 1)[0]))
 
 

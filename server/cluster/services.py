@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -105,6 +106,10 @@ class ClusterServices(Services):
             )
         if sentence:
             raise CannotOpen(sentence)
+
+    def servers(self) -> int:
+        """As there; it waits for the engine."""
+        return self.node.count(server_limits.STOP_QUIET_SECONDS)
 
     def stopping(self) -> None:
         """Where others go on, whoever is here goes on there."""
@@ -231,8 +236,22 @@ class ClusterServices(Services):
 
 def other_policy(error: OtherPolicy) -> str:
     """What the nodes that are there have otherwise, and what to do."""
+    sentence = _other_policy(error)
+    if error.over_in:
+        over = _(
+            "None of them answers: if they were killed, they are forgotten after {minutes} minutes "
+            "at most."
+        )
+        sentence += " " + over.format(minutes=math.ceil(error.over_in / 60))
+    return sentence
+
+
+def _other_policy(error: OtherPolicy) -> str:
     if error.what == "password":
-        return _("The servers that are there already have another password: give all the same.")
+        return _(
+            "The servers that are there already have another password: give all the same, or "
+            "another BACKEND_PREFIX to those that are to be a chat of their own."
+        )
     if error.what == "limits" and error.names and "protocol" not in error.names:
         sentence = _("The servers that are there already have another {names}: set all the same.")
         return sentence.format(names=", ".join(error.names))
