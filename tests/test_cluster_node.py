@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from server.cluster import limits
+from server.cluster import calls, limits
 from server.cluster.engine import Connector
 from server.cluster.node import Node
 from server.cluster.script import PlainCall
@@ -55,6 +56,30 @@ def turns(backend: BackendSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator
     made.node.register()
     yield made
     made.writer.stop()
+
+
+def test_a_node_stops_whatever_the_engine_says(turns: Turns) -> None:
+    """Here something else stands where its scripts expect a set."""
+    nodes = f"{turns.node.incarnation.under}nodes"
+    turns.ask("DEL", nodes)
+    turns.ask("SET", nodes, "no set")
+    assert turns.node.has_others(10.0) is False
+    turns.node._retire()
+
+
+def test_what_is_to_be_said_again_has_a_bound(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest goes."""
+    monkeypatch.setattr(limits, "NODE_UNSAID", 3)
+    made = Node("p", "a password", "", 90.0, turns.writer, NoWork(), lambda: turns.now)
+    turns.writer.stop()  # it takes nothing more, as one that is away
+    said: list[int] = []
+    for number in range(5):
+        made.tell(calls.poke(turns.node.incarnation, "den"), partial(said.append, number))
+    for _call, on_done in made._unsaid:
+        on_done()
+    assert said == [2, 3, 4]
 
 
 def test_jobs_between_two_renewals_do_not_keep_the_common_keys_from_being_renewed(

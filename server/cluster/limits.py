@@ -103,6 +103,9 @@ NODE_MINUTE = 60.0
 ROOMS_RENEWED = 16
 SESSIONS_RENEWED = 64
 NODE_STOP_SECONDS = 2.0
+# What is said again when the engine is back: whose connections have ended meanwhile, each once, and
+# tokens that were revoked. Of what is forgotten of it, a session stays until its keys expire.
+NODE_UNSAID = 2 * CONNECTIONS
 # How long keys stay that nobody renews: some of those minutes, and a session's grace.
 TTL_SECONDS = 240.0
 TTL_BEYOND_GRACE = 60.0

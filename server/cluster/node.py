@@ -26,12 +26,17 @@ from server.cluster.asking import Outcome, ask, ask_within, settle
 from server.cluster.calls import SessionClaim
 from server.cluster.keys import Incarnation
 from server.cluster.policy import PasswordSecret, differing, is_key
+from server.cluster.reply_values import BadReply
+from server.cluster.resp import EngineError
 from server.cluster.script import PlainCall, ScriptCall
 from server.cluster.writer import Writer
 from server.threads import tell_failure
 
 _AWAY = (Unavailable, OutcomeUnknown, ServerFull)
 _FENCED = (replies.Forgotten, replies.NodeFenced)
+# What may be wrong where this node stops, and must not keep it from that: also an engine that does
+# not let it do something any more.
+_ANYTHING = (*_AWAY, *_FENCED, EngineError, BadReply)
 
 
 class OtherPolicy(Exception):
@@ -98,7 +103,8 @@ class Node:
         self._registered = False
         self._rows: tuple[replies.NodeRow, ...] = ()
         self._lock = threading.Lock()  # leaf; guards the two below
-        self._unsaid: deque[tuple[ScriptCall, Callable[[], None]]] = deque()
+        # The oldest goes where there are too many: the engine finds out later (NODE_UNSAID).
+        self._unsaid = deque[tuple[ScriptCall, Callable[[], None]]](maxlen=limits.NODE_UNSAID)
         self._answers: deque[Outcome] = deque()  # to the call that renews the lease
         self._answered_at = self._unbroken_since = clock()
         # The thread's own.
@@ -132,7 +138,7 @@ class Node:
     def count(self, within: float) -> int:
         """How many nodes there are just now, this one included; otherwise as ``has_others``."""
         rows = self._rows
-        with contextlib.suppress(*_AWAY, *_FENCED):
+        with contextlib.suppress(*_ANYTHING):
             call = calls.renew(self.incarnation, _lease_ms(), False)
             rows = ask_within(self._writer, call, replies.renew, within) or rows
         return max(1, sum(each.alive for each in rows))
@@ -235,7 +241,7 @@ class Node:
         """Where that fails its lease will be missed."""
         until = self._clock() + limits.NODE_STOP_SECONDS
         call = calls.retire(self.incarnation)
-        with contextlib.suppress(*_AWAY, *_FENCED):
+        with contextlib.suppress(*_ANYTHING):
             while (seconds := until - self._clock()) > 0:
                 found = ask_within(self._writer, call, replies.retire, seconds)
                 if found is None or not found.number:
