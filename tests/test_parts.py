@@ -15,6 +15,7 @@ from tests.lock_watch import write_places
 from tests.processes import PASSWORD, PROGRAM, ROOT, Client, Relay, Server, Terminal
 from tests.transport_kit import make_certificate
 from tools import parts, parts_picture
+from tools.engine_process import EngineProcess, kinds
 from tools.source import classes, functions, program
 
 # What the two threads are called that have no name.
@@ -67,9 +68,12 @@ def test_the_picture_is_that_of_the_code_and_of_the_tables() -> None:
 
 @pytest.fixture(name="taken", scope="module")
 def taken_fixture(tmp_path_factory: pytest.TempPathFactory) -> list[Taken]:
-    """What is taken while some people chat: over TLS, with a history, with a terminal, cut off."""
+    """What is taken while some people chat: over TLS, with a history, with a terminal, cut off; and
+    on two nodes, whose engine forgets everything."""
     folder = tmp_path_factory.mktemp("locks")
     _chat(folder)
+    with EngineProcess(kinds()[0]) as engine:
+        _chat_on_two(folder, engine)
     return list(_seen(folder))
 
 
@@ -115,6 +119,42 @@ def _chat(folder: Path) -> None:
             assert (cleo.end(), bob.finish("/quit")) == (0, 0)
         server.signal(15)
         assert server.end() == 0
+
+
+def _chat_on_two(folder: Path, engine: EngineProcess) -> None:
+    watched = [sys.executable, "-B", "-m", "tests.lock_watch", str(folder / "server")]
+    settings = {"BACKEND_URL": engine.url}
+    with (
+        Server(settings, before=watched, cwd=ROOT) as one,
+        Server(settings, before=watched, cwd=ROOT) as two,
+    ):
+        with (
+            Relay(two.port) as relay,
+            Client(one, "ann") as ann,
+            Client(relay.address, "bob") as bob,
+            Client(two, "cat") as cat,
+        ):
+            ann.meets("bob")
+            ann.say("/msg bob hello", "/rooms", "/nick anna", "/room other")
+            ann.next("room", room="other")
+            bob.say("/join third", "hello", "/leave third")
+            bob.next("room", room="third")
+            two.write(b"who\nrooms\ntokens\nsay hello\nkick anna 1\n")
+            ann.next("disconnected", reason="kicked")
+            ann.end()
+            relay.cut()
+            bob.next("reconnected")
+            bob.say("hello again")
+            cat.next("message", text="hello again")
+            engine.kill()
+            engine.start()
+            cat.next("reconnected")
+            cat.say("goodbye")
+            cat.next("message", text="goodbye")
+            assert cat.finish("/quit") == 0
+        for node in (one, two):
+            node.signal(15)
+            assert node.end() == 0
 
 
 def _seen(folder: Path) -> Iterator[Taken]:
