@@ -30,10 +30,7 @@ from protocol import pake
 from tests.cluster_kit import Cluster, Node, sealing
 from tests.conftest import IdentityPool, identity_pool
 from tests.faults import (
-    LAST_ROOM,
-    OTHER_ROOM,
     PEOPLE,
-    ROOM,
     SIDE_ROOM,
     Check,
     Fault,
@@ -42,6 +39,7 @@ from tests.faults import (
     Network,
     Record,
     Road,
+    perform,
 )
 from tests.wire import PASSWORD
 from tools.engine_process import Kind, kinds
@@ -438,22 +436,9 @@ def _perform(schedule: Schedule, stage: Stage) -> None:
     crowd = stage.crowd
     numbers = count(1)
     for step in schedule.steps:
-        person = crowd.people[step.who % PEOPLE]
-        if step.what == "say":
-            person.say(step.size)
-        elif step.what == "aside":
-            person.say(step.size, SIDE_ROOM)
-        elif step.what == "visit":
-            person.visit(LAST_ROOM)
-        elif step.what == "whisper":
-            person.whisper(crowd.people[step.other])
-        elif step.what == "rename":
-            person.user.rename(f"{person.nick}-{next(numbers)}")
-        elif step.what == "go":
-            person.move(OTHER_ROOM if person.session.room == ROOM else ROOM)
-        elif step.what == "await":
-            person.session.wait_answered(0.5)  # or longer than that, where the ground shakes
-        else:
+        if step.what == "await":  # or longer than that, where the ground shakes
+            crowd.people[step.who].session.wait_answered(0.5)
+        elif not perform(step, crowd, numbers):
             stage.happen(step)
         stage.rest(step.pause)
 

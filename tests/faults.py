@@ -452,7 +452,7 @@ class Network:
 class Step:
     """One thing that happens; people are numbered.
 
-    say, aside (to the room beside), whisper (to ``other``), rename, move (to the other room), visit
+    say, aside (to the room beside), whisper (to ``other``), rename, go (to the other room), visit
     (come into the last room, or leave it), fault (``coming``: for the next connection), await
     (``who`` has an answer to everything), crowd (``size`` strangers come into the room of ``who``
     and go again, ``other`` of them at once)
@@ -485,7 +485,7 @@ MOODS = (
 _KINDS = ("cut", "cut", "reset", "away", "freeze", "delay", "throttle", "split", "merge")
 _WHAT = (
     ("say",) * 8 + ("aside",) * 5 + ("fault",) * 8 + ("await",) * 5 + ("whisper",) * 3
-    + ("rename", "move", "visit", "visit", "crowd", "crowd")
+    + ("rename", "go", "visit", "visit", "crowd", "crowd")
 )  # fmt: skip
 
 
@@ -1011,23 +1011,49 @@ def run(schedule: Schedule, tap: Tap, pool: IdentityPool, prs: bytes) -> Counter
     return found
 
 
+class Said(Protocol):
+    """A step of a schedule, of one server or of several."""
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def who(self) -> int: ...
+    @property
+    def other(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+
+
+def perform(step: Said, group: Group, numbers: Iterator[int]) -> bool:
+    """Have a person do what it does in any schedule; False if it is nothing of that.
+
+    Each new nickname has the next of ``numbers``.
+    """
+    person = group.people[step.who % len(group.people)]
+    if step.what == "say":
+        person.say(step.size)
+    elif step.what == "aside":
+        person.say(step.size, SIDE_ROOM)
+    elif step.what == "visit":
+        person.visit(LAST_ROOM)
+    elif step.what == "whisper":
+        person.whisper(group.people[step.other])
+    elif step.what == "rename":
+        person.user.rename(f"{person.nick}-{next(numbers)}")
+    elif step.what == "go":
+        person.move(OTHER_ROOM if person.session.room == ROOM else ROOM)
+    else:
+        return False
+    return True
+
+
 def _perform(schedule: Schedule, group: Group) -> None:
     numbers = count(1)
     for step in schedule.steps:
         person = group.people[step.who]
-        if step.what == "say":
-            person.say(step.size)
-        elif step.what == "aside":
-            person.say(step.size, SIDE_ROOM)
-        elif step.what == "visit":
-            person.visit(LAST_ROOM)
-        elif step.what == "whisper":
-            person.whisper(group.people[step.other])
-        elif step.what == "rename":
-            person.user.rename(f"{person.nick}-{next(numbers)}")
-        elif step.what == "move":
-            person.move(OTHER_ROOM if person.session.room == ROOM else ROOM)
-        elif step.what == "crowd":
+        if perform(step, group, numbers):
+            continue
+        if step.what == "crowd":
             group.crowd(person.session.room, step.size, step.other)
         elif step.what == "fault":
             assert step.fault is not None
