@@ -24,6 +24,8 @@ LOOSE = {
     "HEARTBEAT_INTERVAL": "3600",
     "HEARTBEAT_TIMEOUT": "7200",
 }
+# As an engine is to be set up (docs/CLUSTER.md); without it each node says so when it starts.
+_BOUNDED = ("--maxmemory", "1gb", "--maxmemory-policy", "noeviction")
 _SETTINGS = ("CLIENT_", "SERVER_", "ADMIN_", "SSL_", "MAX_", "RATE_", "HEARTBEAT_", "BACKEND_")
 
 
@@ -174,7 +176,7 @@ def reference_server(cert: str) -> Iterator[Process]:
 def several_nodes(kind: Kind, count: int = 2) -> Iterator[Nodes]:
     """So many of CMD CHAT's servers, on an engine of their own."""
     with contextlib.ExitStack() as stack:
-        engine = stack.enter_context(EngineProcess(kind))
+        engine = stack.enter_context(EngineProcess(kind, _BOUNDED))
         backend = {"BACKEND_URL": engine.url}
         nodes = [stack.enter_context(chat_server(settings=backend)) for _ in range(count)]
         yield Nodes(nodes, engine)
