@@ -45,6 +45,12 @@ class OpenRooms:
         """The open room of this name; that which one comes to, if it is left as well."""
         return self._newest(each for each in self._list if each.is_called(room))
 
+    def led_to(self, room: str) -> Entrance | None:
+        """Where a request for this name leads: of several the first in which one is not yet, since
+        who goes there and back comes into each in turn."""
+        found = (e for e in self._list if e.is_called(room) and e.place is not Place.HERE)
+        return min(found, key=lambda each: each.number, default=self.find(room))
+
     def by_key(self, key: str) -> Entrance | None:
         """The open room with this view, likewise."""
         return self._newest(each for each in self._list if each.key == key)
@@ -215,7 +221,7 @@ class OpenRooms:
         self, entered: frames.Entered, request: frames.Request | None
     ) -> Entrance | None:
         """The open room that it is about; None for one that is not open any more."""
-        entrance = self.find(entered.room)
+        entrance = self.led_to(entered.room)
         others = (each for each in self._list if not each.is_called(entered.room))
         if any(each.is_at(entered) for each in others):
             raise Unexpected()

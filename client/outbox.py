@@ -203,10 +203,16 @@ class Outbox:
         self._number(line)
         return [Sending(line.number, line.room, line.text, line.kind, line.to, line.person)]
 
-    def depart(self, view: str, origin: int, to: int | None = None, tag: Tag = None) -> None:
-        """Leave a room after the lines that are there; see Departure."""
-        entry = Departure(view, self._next_order(), origin, to, tag)
-        self._queues.setdefault(view, deque()).append(entry)
+    def depart(
+        self, view: str, origin: int, to: int | None = None, tag: Tag = None, again: bool = False
+    ) -> None:
+        """Leave a room after the lines that are there; see Departure.  ``again``: before them,
+        since its turn has been."""
+        queue = self._queues.setdefault(view, deque())
+        if again and queue:
+            queue.appendleft(Departure(view, queue[0].order, origin, to, tag))
+        else:
+            queue.append(Departure(view, self._next_order(), origin, to, tag))
 
     def departures(self, view: str, origin: int) -> list[Departure]:
         """Those of one entrance."""

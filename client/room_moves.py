@@ -207,14 +207,14 @@ class RoomMoves:
     # By the server
 
     def begin_anew(self) -> None:
-        """Another session: what was asked for is asked for again, after what was typed before."""
+        """Another session: what was asked for is asked for again, before what was typed since."""
         for each in self._rooms:
             origin = each.origin
             if origin is None:
                 continue
             waiting = self._outbox.departures(origin.key, origin.number)
             if all(other.to != each.number for other in waiting):
-                self._outbox.depart(origin.key, origin.number, each.number, each.tag)
+                self._outbox.depart(origin.key, origin.number, each.number, each.tag, again=True)
 
     def arrived(self, request: frames.Request | None) -> list[Event]:
         """A room is entered by ``request``, which may have led out of another one."""
@@ -230,7 +230,7 @@ class RoomMoves:
         self, refused: frames.Refused, request: frames.Enter, tag: Tag
     ) -> list[Event]:
         """A request that was to lead into a room is refused."""
-        entrance = self._rooms.find(request.room)
+        entrance = self._rooms.led_to(request.room)
         for each in self._rooms:
             if each.stay is not None and each.stay.at == request.leave:
                 each.is_departing = False

@@ -367,6 +367,42 @@ def test_a_room_into_which_too_many_come_is_asked_for_again_in_time() -> None:
     assert [event.room for event in alice.all(events.RoomEntered)] == [ROOM, LAB]
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_moves_there_and_back_lead_through_each_room_in_turn(anew: bool) -> None:
+    """Each waits for the one before, which must not be asked for again behind them."""
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    for room in (LAB, ROOM, LAB):
+        alice.user.go(room, None)
+    moves = alice.sent()
+    if anew:
+        back(den, resumed=False)
+        alice.hears(*den.entering(alice, log=b"another log id 2"))
+        moves = alice.sent()
+    at = AT
+    for number, room in enumerate((LAB, ROOM, LAB), LAB_AT):
+        (move,) = [each for each in moves if isinstance(each, frames.Enter)]
+        assert (move.room, move.leave) == (room, at)
+        at, log = number, b"another log id %d" % (number + 1)
+        alice.hears(*den.entering(alice, ref=move.ref, room=room, at=at, log=log))
+        alice.hears(frames.Accepted(move.ref))
+        moves = alice.sent()
+    assert rooms(alice) == [LAB]
+
+
+def test_a_refused_move_there_and_back_leaves_one_where_one_was() -> None:
+    den = Den("alice", "bob")
+    alice = den["alice"]
+    for room in (LAB, ROOM, LAB):
+        alice.user.go(room, None)
+    alice.sent()
+    alice.hears(frames.Refused("room_full", 1))
+    (again,) = alice.sent()
+    assert isinstance(again, frames.Enter) and (again.room, again.leave) == (LAB, AT)
+    alice.hears(frames.Refused("room_full", again.ref))
+    assert rooms(alice) == [ROOM] and not alice.sent()
+
+
 def test_a_room_that_was_never_entered_is_asked_for_on_the_next_connection() -> None:
     den = Den("alice", "bob")
     den["alice"].user.join(LAB, None)
