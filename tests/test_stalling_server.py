@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from client import events
-from client.connection import backoff, circuit_breakers, deadlines, silence
+from client.connection import backoff, circuit_breakers, deadlines, outcome, silence
 from client.connection.deadlines import NOTHING, Awaited, Deadlines, Overdue
 from client.local_user import LocalUser
 from client.session import ClientSession
@@ -349,6 +349,46 @@ def letting_in(*after: frames.Frame) -> Script:
             received(peer)
 
     return script
+
+
+@pytest.mark.parametrize("goodbye", [False, True])
+@pytest.mark.parametrize("reconnect", [False, True])
+@pytest.mark.usefixtures("swift")
+def test_a_connection_that_is_lost_before_the_first_room_is_come_back_to(
+    goodbye: bool, reconnect: bool
+) -> None:
+    """As to any other; but not for ever, since nobody has seen anything yet."""
+    connections = itertools.count(1)
+
+    def script(peer: WebSocket, link: ServerLink) -> None:
+        next(connections)
+        prove(peer, link, PRS)
+        said = [welcome("alice"), *([frames.Bye("shutdown")] if goodbye else [])]
+        peer.send(link.seal([frame.encode() for frame in said]))
+        peer.abort()
+
+    connection, _shown = connected(script, reconnect=reconnect)
+    reason = "shutdown" if goodbye else "lost"
+    assert (connection.outcome.kind, connection.outcome.reason) == ("lost", reason)
+    assert next(connections) - 1 == (outcome.MOST_EARLY + 1 if reconnect else 1)
+
+
+@pytest.mark.usefixtures("swift")
+def test_whoever_is_let_in_at_the_second_try_is_in_for_the_first_time() -> None:
+    tries = itertools.count()
+
+    def script(peer: WebSocket, link: ServerLink) -> None:
+        if next(tries):
+            return letting_in()(peer, link)
+        prove(peer, link, PRS)
+        peer.send(link.seal([welcome("alice").encode()]))
+        peer.abort()
+
+    connection, shown = connected(
+        script, until=lambda so_far: isinstance(so_far[-1], events.Connected), reconnect=True
+    )
+    assert connection.joined
+    assert [type(event) for event in shown[:2]] == [events.Reconnecting, events.Connected]
 
 
 ENDS: list[tuple[frames.Frame, str]] = [

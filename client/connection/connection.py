@@ -96,6 +96,7 @@ class ClientConnection:
         self._wanted = False  # another connection, by a person
         self.unanswered = False  # the server was left for that, and has not answered since
         self.joined = False
+        self._early = 0  # connections that were lost before that
         self.over = False
         self.outcome = Outcome("left")
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
@@ -212,7 +213,9 @@ class ClientConnection:
             proven = self._login.proven
             if isinstance(error, Overdue) and error.reason == "no_answer":
                 self.unanswered = True
-            outcome = outcome_of(error, first=not self.joined, proven=proven)
+            first = not self.joined
+            outcome = outcome_of(error, first=first, proven=proven, early=self._early)
+            self._early += first
             if isinstance(error, BadVersion) and proven:
                 self._say_bye(error.code)
             elif outcome is None:

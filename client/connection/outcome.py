@@ -17,6 +17,8 @@ from transport import Closed, Unreachable
 
 # Goodbyes after which coming back is of no use.
 _FINAL = ("revoked", "expired", "taken_over", "kicked")
+# Connections that are lost after `welcome` and before the first room, and come back to.
+MOST_EARLY = 3
 _PASSING = (
     "server_full",
     "unavailable",
@@ -69,10 +71,13 @@ class Outcome:
     params: Mapping[str, float | str] = field(default_factory=dict)
 
 
-def outcome_of(error: ChatError, *, first: bool, proven: bool) -> Outcome | None:
+def outcome_of(
+    error: ChatError, *, first: bool, proven: bool, early: int = MOST_EARLY
+) -> Outcome | None:
     """What ``error`` has put an end to; None if there is to be another connection.
 
-    ``first``: no room was ever entered.  ``proven``: `welcome` had come.
+    ``first``: no room was ever entered.  ``proven``: `welcome` had come.  ``early``: how often a
+    connection was lost before that, when it had.
     """
     if isinstance(error, AdmissionRefused):
         return _refusal(error, first)
@@ -84,6 +89,8 @@ def outcome_of(error: ChatError, *, first: bool, proven: bool) -> Outcome | None
         return None
     if isinstance(error, Unreachable):
         return Outcome("unreachable", error.reason, error.details())
+    if proven and early < MOST_EARLY and isinstance(error, (Closed, ServerGoodbye)):
+        return None  # a server that stops or dies just then, and another one goes on
     if proven:
         return Outcome("lost", reason_of(error, proven=True))
     return Outcome("unreachable", "timeout" if isinstance(error, TimedOut) else "not_websocket")
