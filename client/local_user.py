@@ -383,6 +383,7 @@ class LocalUser:
                 session.show(Notice(text.format(room=visible(entrance.name)), entrance.name))
             else:
                 session.moves.leave(entrance, self._tag)
+                session.remind_kept_back()  # that may be what it waits for
         self._seen = None
         return False
 

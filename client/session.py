@@ -157,6 +157,11 @@ class ClientSession:
             self._kept_back = count
             self._emit(events.LinesWaiting(count, round(seconds, 1)))
 
+    def remind_kept_back(self) -> None:
+        """Say once more how many lines that limit keeps back, if any; the lock is held."""
+        if self._kept_back:
+            self._kept_back = -1
+
     def _advance(self) -> None:
         if self.rooms.live and not self.rooms.settled:
             self.moves.enter_open()

@@ -283,6 +283,19 @@ def test_lines_beyond_the_limit_are_not_sent_and_go_when_their_time_has_come() -
     assert alice.own() == ["one", "two"] and alice.handed_back() == []
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_who_leaves_a_room_is_told_of_lines_that_have_to_go_before(kept: bool) -> None:
+    den = limited(1)
+    alice = den["alice"]
+    accept(den, den.say("alice", "one"))
+    alice.user.join("lab", None)
+    if kept:
+        alice.user.say("two")
+    alice.forget()
+    alice.user.leave("lab" if kept else "den")
+    assert waits(den) == ([(1, 60.0)] if kept else [])
+
+
 @pytest.mark.parametrize("code", ["rate_limited", "address_limited"])
 def test_a_line_that_is_over_the_limit_all_the_same_goes_again_in_its_place(code: str) -> None:
     """Others of the same address may have used it up."""
