@@ -72,6 +72,7 @@ lint: $(VENV)/ready-dev
 
 types: $(VENV)/ready-dev
 	$(PY) -m mypy
+	$(PY) -m mypy --platform win32 --follow-imports silent client/bots/windows.py
 
 # How long files and functions are, which names mean two things, and what does not hold.
 measures: $(VENV)/ready-dev

@@ -8,6 +8,7 @@ The result is committed: what takes how many columns must not depend on the mach
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import wcwidth
 from wcwidth import table_grapheme, table_mc, table_vs16, table_wide, table_zero
@@ -39,7 +40,7 @@ def merged(*tables: Ranges) -> Ranges:
     return found
 
 
-def latest(tables: dict[str, tuple[tuple[int, int], ...]]) -> Ranges:
+def latest(tables: Mapping[str, tuple[tuple[int, int], ...]]) -> Ranges:
     """The newest version of a table."""
     return list(tables[list(tables)[-1]])
 
