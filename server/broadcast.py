@@ -12,7 +12,6 @@ sealing and handing bytes to the socket, none of which blocks.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 from collections import deque
@@ -286,9 +285,10 @@ class SendQueue:
 class Broadcaster:
     """A few threads that deliver to the members of rooms in which something was appended.
 
-    Where threads share the interpreter, all small rooms are one's: two that go through many short
-    rounds take the interpreter from each other at each record over TLS (docs/PERFORMANCE.md).
-    Large ones are the others', so that nobody waits for the end of a long round.
+    All small rooms are one's: two that go through many short rounds take the interpreter from each
+    other at each record over TLS, and where there is no lock on it what they share from each
+    other's caches (docs/PERFORMANCE.md).  Large ones are the others', so that nobody waits for the
+    end of a long round.
     """
 
     def __init__(
@@ -297,9 +297,8 @@ class Broadcaster:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        shared = getattr(sys, "_is_gil_enabled", lambda: True)()
         self._large: SimpleQueue[Room[Receiver] | None] = SimpleQueue()
-        self._small = SimpleQueue() if shared and threads > 1 else self._large
+        self._small = SimpleQueue() if threads > 1 else self._large
         # Leaf; guards the sets, the flag, and when each room was told of who came.
         self._lock = threading.Lock()
         self._queued: set[Room[Receiver]] = set()  # waiting or in a round
