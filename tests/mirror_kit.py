@@ -104,9 +104,11 @@ class Seat:
             self.rooms,
             lambda: self.at,
             self.broadcaster.broadcast,  # type: ignore[arg-type]  # people are receivers, too
+            self._tell_joined,
             self.heard,
         )
         self._started = started
+        self.joined: list[str] = []  # rooms, for each time that it was told of who came
 
     def __enter__(self) -> Seat:
         self.writer.start()
@@ -125,6 +127,10 @@ class Seat:
     def at(self) -> Incarnation:
         """As whom it asks."""
         return self.node.at
+
+    def _tell_joined(self, room: MirrorRoom[Person]) -> None:
+        self.joined.append(room.key)
+        self.broadcaster.broadcast(room)  # type: ignore[arg-type]  # as there
 
     def _rejoin(self, member: Member[Person]) -> None:
         person, key = member.owner, member.room.key  # type: ignore[attr-defined]

@@ -174,6 +174,21 @@ def test_a_newcomer_has_the_wraps_of_the_first_post_after_its_coming(
         assert check_wraps_come_first(person) >= 1
 
 
+def test_of_who_comes_a_room_is_told_as_of_who_comes_here(make_seat: MakeSeat) -> None:
+    """Nobody need be told of each at once; of all else, and of what comes with it, everybody is."""
+    here, there = make_seat(), make_seat()
+    anna, ben, carl = Person(here, 1), Person(there, 2), Person(there, 3)
+    anna.enter("tea")
+    told = ben.enter("tea")
+    anna.has_got(told.seq)
+    assert here.joined == ["tea"] and there.joined == []
+    ben.post("tea", told.seq)
+    anna.has_got(told.seq + 1)
+    carl.enter("tea")
+    anna.has_got(told.seq + 2)
+    assert here.joined == ["tea", "tea"] and there.joined == []
+
+
 def test_coming_back_elsewhere_brings_the_rest(make_seat: MakeSeat) -> None:
     """What came meanwhile, exactly once, on a node that had no mirror, and on one that has."""
     here, there = make_seat(), make_seat()

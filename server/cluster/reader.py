@@ -23,6 +23,7 @@ from protocol.errors import Unavailable
 from server.cluster import calls, keys, limits, replies
 from server.cluster.engine import CannotConnect, Connector, Engine, EngineLost
 from server.cluster.entries import (
+    JoinEntry,
     LogEntry,
     Nonsense,
     PostEntry,
@@ -82,7 +83,8 @@ class EngineReader(Generic[Owner]):
     """One thread, ``engine-reader``, with one connection.
 
     ``node`` says as what it reads; with another one it begins anew.  ``make_round``
-    has a room's round made, or makes it.
+    has a room's round made, or makes it; ``tell_joined`` that of one into which somebody has come,
+    and nothing else has happened there.
     """
 
     def __init__(
@@ -91,11 +93,13 @@ class EngineReader(Generic[Owner]):
         rooms: ClusterRooms[Owner],
         node: Callable[[], Incarnation],
         make_round: Callable[[MirrorRoom[Owner]], None],
+        tell_joined: Callable[[MirrorRoom[Owner]], None],
         events: ReaderEvents,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connector, self._rooms, self._node = connector, rooms, node
-        self._make_round, self._events, self._clock = make_round, events, clock
+        self._make_round, self._tell_joined = make_round, tell_joined
+        self._events, self._clock = events, clock
         self._thread = threading.Thread(target=self._run, name="engine-reader", daemon=True)
         self._stopping = threading.Event()
         self._engine: Engine | None = None  # any thread may close it
@@ -304,11 +308,13 @@ class EngineReader(Generic[Owner]):
         self, node: Incarnation, rooms: list[MirrorRoom[Owner]], named: dict[str, set[int]]
     ) -> None:
         followed, touched = tuple(rooms), set[MirrorRoom[Owner]]()
+        joined = set[MirrorRoom[Owner]]()
         try:
             for room in followed:
                 room.follow(True)
             logs = self._read_logs(node, rooms, named)
-            touched.update(room for room in rooms if logs[room])
+            joined.update(room for room in rooms if _are_joins(logs[room]))
+            touched.update(room for room in rooms if logs[room] and room not in joined)
             places = _unread(rooms, lambda room: room.to_read(named[room.key]))
             touched.update(place.room for place in places)
             self._read_private(node, places)
@@ -325,6 +331,8 @@ class EngineReader(Generic[Owner]):
                 room.follow(False)
             for room in touched:
                 self._make_round(room)
+            for room in joined - touched:
+                self._tell_joined(room)
 
     def _read_logs(
         self, node: Incarnation, rooms: list[MirrorRoom[Owner]], named: dict[str, set[int]]
@@ -464,6 +472,11 @@ class EngineReader(Generic[Owner]):
 def _unmark(node: Incarnation, key: str) -> tuple[Arg, ...]:
     """The command after which this node is told once more to look at a room."""
     return ("HDEL", keys.nodes(node, key), keys.told(node))
+
+
+def _are_joins(entries: Sequence[LogEntry]) -> bool:
+    """Whether somebody has come, and nothing else has happened."""
+    return bool(entries) and all(isinstance(each, JoinEntry) for each in entries)
 
 
 def _unread(

@@ -74,7 +74,12 @@ class ClusterServices(Services):
         # in a room of 50 (docs/PERFORMANCE.md).
         make_round = mark if FREE_THREADED else self.broadcaster.broadcast
         self.reader = EngineReader(
-            self._connector, self.rooms, lambda: self.node.incarnation, make_round, self
+            self._connector,
+            self.rooms,
+            lambda: self.node.incarnation,
+            make_round,
+            self.tell_joined,
+            self,
         )
 
     def open(self, cut_all: Callable[[], None], complain: Callable[[str], None]) -> None:
