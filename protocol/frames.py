@@ -6,7 +6,7 @@ so that a later version may add some.  A test compares ``docs/PROTOCOL.md`` with
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from protocol import keys, limits
 from protocol.codec import (
@@ -48,8 +48,12 @@ from protocol.frame_parts import Stay as Stay
 
 @dataclass(frozen=True)
 class Box(Frame):
-    """A sealed text: which key of the sender's chain, the Fernet token, the signature."""
+    """A sealed text: which key of the sender's chain, the Fernet token, the signature.
 
+    ``written``: as ``encode`` would have it, where that is known.
+    """
+
+    written: ClassVar[bytes | None] = None
     epoch: int = required(COUNT)
     n: int = required(COUNT)
     data: bytes = required(TOKEN)
@@ -477,7 +481,12 @@ LOG_ENTRIES = _table(Posted, OwnPosted, Joined, Left, Renamed, Rejoined)
 
 
 def from_object(value: Any, table: dict[str, type[Frame]]) -> Frame:
-    """The frame that a parsed JSON object is; raises Malformed, UnknownType or BadVersion."""
+    """The frame that a parsed JSON object is, or one that was read already (``read_posts``).
+
+    Raises Malformed, UnknownType or BadVersion.
+    """
+    if isinstance(value, Frame):
+        return value
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise Malformed()
     kind = table.get(value["type"])

@@ -106,6 +106,11 @@ def from_text(text: str, size: int | None = None) -> bytes:
     return raw
 
 
+def from_canonical(text: bytes) -> bytes:
+    """As ``from_text``, for what is known to be of the canonical form."""
+    return binascii.a2b_base64(text.translate(_FROM_URL) + b"=" * (-len(text) % 4))
+
+
 @dataclass(frozen=True)
 class Recipient:
     """The two public keys that a secret is wrapped for.

@@ -211,6 +211,12 @@ class ServerLink(_Link):
         self._sealer, self._opener = Sealer(sending), Opener(receiving)
         return text
 
+    def open(self, message: str | bytes) -> Sequence[Any]:
+        """See Opener.open_posts; raises Unexpected before there are keys."""
+        if self._opener is None:
+            raise Unexpected()
+        return self._opener.open_posts(message)
+
     def receive_confirm(self, message: str | bytes) -> Confirm:
         """Frame 3.  Raises AuthFailed unless it opens and holds a valid signature."""
         try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from protocol import limits
 from protocol.codec import parse_record
 from protocol.errors import LinkBroken
+from protocol.posts import read_posts
 
 _COUNTER_BYTES = 8
 _FERNET = 0x80  # its version
@@ -28,6 +29,9 @@ _TOKEN_HEAD = bytes((_FERNET,)) + bytes(8)  # and 0 for the time
 _BLOCK_BYTES, _MAC_BYTES = 16, 32
 _SHORTEST_TOKEN = len(_TOKEN_HEAD) + 2 * _BLOCK_BYTES + _MAC_BYTES
 _PADDING = b"\x10" * 16  # PKCS 7's, of what fills its blocks, as records do
+# From 2,048 bytes on the library lets go of the interpreter and takes it again, which wakes another
+# thread in vain.  Beyond _HELD_BYTES there is so much to do that another one had better run.
+_PIECE_BYTES, _HELD_BYTES = 2032, 16 * 1024
 _BLOCKS_DRAWN = 256
 _random_blocks: list[bytes] = []  # to take one away is one step, for any thread
 
@@ -60,9 +64,9 @@ class Sealer:
 
     def _token(self, blocks: bytes) -> bytes:
         """The Fernet token of plaintext that was padded to whole blocks."""
-        sealed = self._cipher.update(_random_block() + blocks)
+        sealed = _updated(self._cipher, _random_block() + blocks)
         mac = self._mac.copy()
-        mac.update(sealed)
+        _feed(mac, sealed)
         return b"%s%s%s" % (_TOKEN_HEAD, sealed, mac.finalize())
 
 
@@ -84,17 +88,26 @@ class Opener:
         Raises LinkBroken for anything that the other end did not seal as its next record,
         Malformed where it did, but what is inside is not a list.
         """
+        return parse_record(self._open(message)[_COUNTER_BYTES:])
+
+    def open_posts(self, message: str | bytes) -> Sequence[Any]:
+        """The same of what a client has sent; where it sent nothing but posts they are read."""
+        plain = self._open(message)
+        return read_posts(plain, _COUNTER_BYTES) or parse_record(plain[_COUNTER_BYTES:])
+
+    def _open(self, message: str | bytes) -> bytes:
+        """The plaintext of the next record, counter and all."""
         plain = self._decrypt(message)
         if plain[:_COUNTER_BYTES] != self._next.to_bytes(_COUNTER_BYTES, "big"):
             raise LinkBroken()
         self._next += 1
-        return parse_record(plain[_COUNTER_BYTES:])
+        return plain
 
     def _decrypt(self, token: str | bytes) -> bytes:
         if not isinstance(token, bytes) or len(token) < _SHORTEST_TOKEN or token[0] != _FERNET:
             raise LinkBroken()
         mac = self._mac.copy()
-        mac.update(token[:-_MAC_BYTES])
+        _feed(mac, token[:-_MAC_BYTES])
         try:
             mac.verify(token[-_MAC_BYTES:])
         except InvalidSignature:
@@ -103,11 +116,28 @@ class Opener:
         blocks = token[len(_TOKEN_HEAD) : -_MAC_BYTES]
         if len(blocks) % _BLOCK_BYTES:
             raise LinkBroken()
-        plain = self._cipher.update(blocks)
+        plain = _updated(self._cipher, blocks)
         size = plain[-1]
         if not 1 <= size <= _BLOCK_BYTES or plain[-size:] != bytes((size,)) * size:
             raise LinkBroken()
         return plain[_BLOCK_BYTES:-size]
+
+
+def _updated(cipher: CipherContext, data: bytes) -> bytes:
+    """``cipher.update(data)``, without letting go of the interpreter."""
+    if not _PIECE_BYTES < len(data) <= _HELD_BYTES:
+        return cipher.update(data)
+    pieces = range(0, len(data), _PIECE_BYTES)
+    return b"".join([cipher.update(data[at : at + _PIECE_BYTES]) for at in pieces])
+
+
+def _feed(mac: HMAC, data: bytes) -> None:
+    """``mac.update(data)``, likewise."""
+    if not _PIECE_BYTES < len(data) <= _HELD_BYTES:
+        mac.update(data)
+        return
+    for at in range(0, len(data), _PIECE_BYTES):
+        mac.update(data[at : at + _PIECE_BYTES])
 
 
 def _random_block() -> bytes:

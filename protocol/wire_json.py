@@ -17,10 +17,12 @@ def accepted(ref: int, seq: int) -> bytes:
 
 def posted(sender: int, change: int, box: Box) -> bytes:
     """As ``Posted.encode``, without its number: all after ``{"type":"posted","seq":1``."""
+    return b',"from":%d,"change":%d,"box":%s}' % (sender, change, box.written or _written(box))
+
+
+def _written(box: Box) -> bytes:
     # A token has no letters that JSON would write otherwise (``_read_token``).
-    return b',"from":%d,"change":%d,"box":{"epoch":%d,"n":%d,"data":"%s","sig":"%s"}}' % (
-        sender,
-        change,
+    return b'{"epoch":%d,"n":%d,"data":"%s","sig":"%s"}' % (
         box.epoch,
         box.n,
         box.data,

@@ -159,7 +159,7 @@ class SendQueue:
         if place is not None:
             self._mark(place)
         self._wanted = True
-        while self._wanted and self._is_first():
+        while self._wanted and (self._lock.acquire(False) or self._is_free_now()):
             try:
                 self._wanted = False
                 self._send_locked()
@@ -176,15 +176,13 @@ class SendQueue:
             with contextlib.suppress(IndexError):  # whoever is first tells them
                 self._on_rejoin(self._rejoined.pop(0))
 
-    def _is_first(self) -> bool:
-        """Whether the lock was free, and is taken now.
+    def _is_free_now(self) -> bool:
+        """Whether the lock, which was taken, is free after all, and now ours.
 
         Without the interpreter's lock a holder may let go and look at the mark before it can see
         it.  Whoever finds the lock taken a second time, behind the fence, has a holder that will
         pass the fence after it.
         """
-        if self._lock.acquire(blocking=False):
-            return True
         fence = self._fence
         return fence is not None and fence.cross() and self._lock.acquire(blocking=False)
 
@@ -214,14 +212,15 @@ class SendQueue:
 
     def _send_locked(self) -> None:
         """Records until all is sent or the socket is full."""
-        more = True
-        while more and not self._websocket.backlog:
+        websocket, more = self._websocket, True
+        while not websocket.backlog:
+            if not more:
+                return
             found, more = self._next_locked()
             if found:
-                self._websocket.send(self._seal(found))
-        if self._websocket.backlog:
-            # The member's own thread may wait for its socket; this one may not.
-            self._websocket.wake()
+                websocket.send(self._seal(found))
+        # The member's own thread may wait for its socket; this one may not.
+        websocket.wake()
 
     def _next_locked(self) -> tuple[list[bytes], bool]:
         """The frames of the next record, and whether there may be one after it.
@@ -239,10 +238,12 @@ class SendQueue:
         if not self._turns:
             return found, False
         taken = self._take_locked(self._turns.popleft())
-        if found and sum(map(len, taken)) > protocol_limits.SLICE_BYTES:
-            self._held = taken  # one large post, which goes alone
-            return found, True
-        return found + taken, bool(self._turns or self._replies)
+        if found:
+            if sum(map(len, taken)) > protocol_limits.SLICE_BYTES:
+                self._held = taken  # one large post, which goes alone
+                return found, True
+            taken = found + taken
+        return taken, bool(self._turns or self._replies)
 
     def _take_replies_locked(self) -> list[bytes]:
         """As many as go together, and one at least."""

@@ -235,23 +235,28 @@ class ServerConnection:
                 self.closing.wait(limits.STOP_POLITE_SECONDS)
             if self._reason is not None:
                 self._say_why(session, self._reason)
-            self._rest(requests, bucket, beat)
+            if requests.is_full or bucket.wait():
+                self._rest(requests, bucket, beat)
             record = None
             if requests.is_full:
                 self._heard = clock()  # nobody listens
             else:
-                record = self._next_record(min(beat, self._silent_at()))
+                silent_at = self._heard + policy.heartbeat_timeout
+                record = self._next_record(beat if beat < silent_at else silent_at)
             if record is not None:
                 self._receive(requests, record)
                 # Only now: while a frame waits, or has to be paid for, nobody listens.
-                self._heard = clock() + bucket.wait()
+                now = clock()
+                self._heard = now + bucket.wait()
                 if requests.refused_too_often:
                     self._say_why(session, "protocol")
-            elif clock() >= self._silent_at():
-                raise TimedOut()
+            else:
+                now = clock()
+                if now >= self._heard + policy.heartbeat_timeout:
+                    raise TimedOut()
             wanted = requests.heartbeat_wanted or self._received >= protocol_limits.SEEN_BYTES
-            if wanted or clock() >= beat:
-                beat = next_beat(beat, clock(), policy.heartbeat_interval)
+            if wanted or now >= beat:
+                beat = next_beat(beat, now, policy.heartbeat_interval)
                 requests.heartbeat_wanted, self._received = False, 0
                 self.queue.reply(frames.Taken(session.taken).encode())
                 self.queue.deliver()
@@ -272,8 +277,6 @@ class ServerConnection:
 
         Nor of one that has too many requests under way.
         """
-        if not requests.is_full and not bucket.wait():
-            return
         self.bell.clear()
         if self._reason is None and not self._reading_stopped:
             pause = math.inf if requests.is_full else bucket.wait()
@@ -287,9 +290,6 @@ class ServerConnection:
         # have been told only that there is a backlog.
         record = self.websocket.receive(0.0)
         return self.websocket.receive(0.0) if record is None else record
-
-    def _silent_at(self) -> float:
-        return self._heard + self._services.policy.heartbeat_timeout
 
     def _receive(self, requests: Requests, record: str | bytes) -> None:
         self._received += len(record)

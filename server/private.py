@@ -26,20 +26,19 @@ class Waiting(NamedTuple):
 
 
 class PrivateQueue:
-    """One member's queue.  ``number`` is the last one given; numbers go on for ever."""
+    """One member's queue.  ``number`` is the last one given; numbers go on for ever.
+
+    ``waiting`` are still to be sent, for others to look at.
+    """
 
     # Lists, of which an empty one takes a tenth of an empty deque: most queues are.
-    __slots__ = ("_bytes", "_unconfirmed", "_waiting", "number")
+    __slots__ = ("_bytes", "_unconfirmed", "waiting", "number")
 
     def __init__(self) -> None:
         self.number = 0
-        self._waiting: list[Waiting] = []
+        self.waiting: list[Waiting] = []
         self._unconfirmed: list[Waiting] = []  # sent; a resume brings them again
         self._bytes: Counter[int] = Counter()  # key: sender, 0 for chains; sizes of all of these
-
-    def __len__(self) -> int:
-        """How many are still to be sent."""
-        return len(self._waiting)
 
     @property
     def size(self) -> int:
@@ -49,7 +48,7 @@ class PrivateQueue:
     @property
     def posts(self) -> int:
         """How many private posts are still to be sent."""
-        return sum(each.sender > 0 for each in self._waiting)
+        return sum(each.sender > 0 for each in self.waiting)
 
     def has_room(self, sender: int, size: int) -> bool:
         """Whether a private post of ``sender`` with ``size`` bytes fits.
@@ -65,7 +64,7 @@ class PrivateQueue:
     def put(self, after: int, encoded: bytes, sender: int = 0) -> bool:
         """Put it behind all others; False where chains take too much: its member is behind."""
         self._bytes[sender] += len(encoded)
-        self._waiting.append(Waiting(self.number, after, encoded, sender))
+        self.waiting.append(Waiting(self.number, after, encoded, sender))
         return self._bytes[0] <= limits.CHAIN_BYTES
 
     def next_number(self) -> int:
@@ -73,20 +72,16 @@ class PrivateQueue:
         self.number += 1
         return self.number
 
-    def next_place(self) -> int | None:
-        """The place in the log that the next one precedes; None if there is none."""
-        return self._waiting[0].after if self._waiting else None
-
     def take(self, cursor: int) -> list[bytes]:
         """What has its turn where the log was sent up to ``cursor``, as much as goes together."""
         count = size = 0
-        for each in self._waiting:
+        for each in self.waiting:
             size += len(each.encoded)
             if each.after > cursor or (count and size > limits.SLICE_BYTES):
                 break
             count += 1
-        taken = self._waiting[:count]
-        del self._waiting[:count]
+        taken = self.waiting[:count]
+        del self.waiting[:count]
         self._unconfirmed += taken
         return [each.encoded for each in taken]
 
@@ -104,12 +99,12 @@ class PrivateQueue:
 
     def send_again(self) -> None:
         """What is not confirmed has its turn once more."""
-        self._waiting = self._unconfirmed + self._waiting
+        self.waiting = self._unconfirmed + self.waiting
         self._unconfirmed = []
 
     def take_from(self, place: int) -> list[Waiting]:
         """Forget everything but the number; what precedes ``place`` in the log or comes later."""
-        taken = [each for each in self._waiting if each.after >= place]
+        taken = [each for each in self.waiting if each.after >= place]
         self.clear()
         return taken
 
@@ -117,10 +112,10 @@ class PrivateQueue:
         """What ``take_from`` has given waits again."""
         for each in taken:
             self._bytes[each.sender] += len(each.encoded)
-        self._waiting += taken
+        self.waiting += taken
 
     def clear(self) -> None:
         """Forget everything but the number."""
-        self._waiting.clear()
+        self.waiting.clear()
         self._unconfirmed.clear()
         self._bytes.clear()

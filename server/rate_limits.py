@@ -46,11 +46,12 @@ class RateLimiter:
         """
         now = self._clock()
         with self._lock:
-            stamps = self._stamps_locked(key, now)
+            stamps = self._stamps_locked(key)
+            while stamps and now - stamps[0] >= self._window:
+                stamps.popleft()
             if len(stamps) >= self._limit:
                 return max(stamps[0] + self._window - now, 0.001)
             stamps.append(now)
-            self._bound_locked()
         if self.on_spent is not None:
             self.on_spent(key, 1)
         return 0.0
@@ -76,21 +77,21 @@ class RateLimiter:
         if count <= 0 or ago >= self._window:
             return
         with self._lock:
-            stamps = self._stamps_locked(key, now)
+            stamps = self._stamps_locked(key)
+            self._expire_locked(stamps, now)
             stamps.extend([now - ago] * min(count, self._limit))
             while len(stamps) > self._limit:  # which the newest decide alone
                 stamps.popleft()
-            self._bound_locked()
 
-    def _stamps_locked(self, key: Hashable, now: float) -> deque[float]:
-        stamps = self._stamps.setdefault(key, deque())
-        self._stamps.move_to_end(key)
-        self._expire_locked(stamps, now)
+    def _stamps_locked(self, key: Hashable) -> deque[float]:
+        stamps = self._stamps.get(key)
+        if stamps is None:
+            while len(self._stamps) >= self._most:
+                self._stamps.popitem(last=False)
+            stamps = self._stamps[key] = deque()
+        else:
+            self._stamps.move_to_end(key)
         return stamps
-
-    def _bound_locked(self) -> None:
-        while len(self._stamps) > self._most:
-            self._stamps.popitem(last=False)
 
     def sweep(self) -> float | None:
         """Forget what has left its window; seconds until more can go, None if all is gone."""
@@ -134,8 +135,9 @@ class FairRateLimiter:
 
     def take(self, group: str, who: Hashable) -> float:
         """Count one for ``who`` of the address ``group``; 0.0, or the seconds to wait instead."""
+        now = self._clock()
         with self._lock:
-            address, now = self._address_locked(group), self._clock()
+            address = self._address_locked(group, now)
             if len(address.stamps) >= self._total:
                 most = self._equal_share(address, who)
                 if address.used[who] >= most:
@@ -160,9 +162,10 @@ class FairRateLimiter:
             self._give_back(group, who)
         if count <= 0 or ago >= self._window:
             return
+        now = self._clock()
         with self._lock:
-            address, count = self._address_locked(group), min(count, most)
-            address.stamps.extend([(self._clock() - ago, who)] * count)
+            address, count = self._address_locked(group, now), min(count, most)
+            address.stamps.extend([(now - ago, who)] * count)
             address.used[who] += count
             while len(address.stamps) > most:
                 _use_less(address, address.stamps.popleft()[1])
@@ -178,26 +181,28 @@ class FairRateLimiter:
 
     def sweep(self) -> float | None:
         """Forget what has left its window; seconds until more can go, None if all is gone."""
+        now = self._clock()
         with self._lock:
             for group in list(self._addresses):
-                if not self._expired_locked(self._addresses[group]).stamps:
+                self._expire_locked(self._addresses[group], now)
+                if not self._addresses[group].stamps:
                     del self._addresses[group]
             return self._window if self._addresses else None
 
-    def _address_locked(self, group: str) -> _AddressUse:
+    def _address_locked(self, group: str, now: float) -> _AddressUse:
         address = self._addresses.get(group)
         if address is None:
             if len(self._addresses) >= limits.ADDRESSES:
                 self._addresses.popitem(last=False)
             address = self._addresses[group] = _AddressUse()
-        self._addresses.move_to_end(group)
-        return self._expired_locked(address)
+        else:
+            self._addresses.move_to_end(group)
+            self._expire_locked(address, now)
+        return address
 
-    def _expired_locked(self, address: _AddressUse) -> _AddressUse:
-        now = self._clock()
+    def _expire_locked(self, address: _AddressUse, now: float) -> None:
         while address.stamps and now - address.stamps[0][0] >= self._window:
             _use_less(address, address.stamps.popleft()[1])
-        return address
 
     def _equal_share(self, address: _AddressUse, who: Hashable) -> int:
         """What each may take before it has more than an equal share; at least one."""

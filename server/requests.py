@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from protocol import frames, wire_json
@@ -42,7 +41,9 @@ from server.sessions import ServerSession
 from transport.token_bucket import REFUSAL_COST, VALUE_COST
 
 Sent = TypeVar("Sent")
+Line = TypeVar("Line", frames.Post, frames.Private)
 # Waits until these rooms may be changed; see ``ServerConnection.slots_to_change``.
+_CHANGES = (frames.Nick, frames.Enter)  # what changes rooms waits until it may
 Slots = Callable[["Sequence[Changing]"], AbstractContextManager[float]]
 
 
@@ -98,34 +99,39 @@ class Requests:
                 if not self._handle_value(value) or self.refused_too_often:
                     break
         finally:
-            appended, self._appended_to = self._appended_to, set()
+            appended = self._appended_to
+            if appended:
+                self._appended_to = set()
             for room in appended:
                 self._services.broadcaster.mark(room)
-        # The round of a room that it is still in brings it the answers, too, in one record.
-        if not any(room.number in self._session.members for room in appended):
-            self._queue.deliver()
+        for room in appended:
+            if room.number in self._session.members:
+                return  # its round brings the answers, too, in one record
+        self._queue.deliver()
 
     def _handle_value(self, value: Any) -> bool:
         """One frame, still unread; False if the session is no longer this connection's."""
         try:
             frame = frames.from_object(value, frames.CLIENT_FRAMES)
-            with self._waited_for(frame) as self._late, self._session.lock:
-                if self._session.queue is not self._queue:
-                    return False  # over, or another connection's now: close has told why
-                answer = self._handle(frame)
-            if answer is not None:
-                self._queue.reply(answer)
+            if isinstance(frame, _CHANGES):
+                with self._waited_for(frame) as self._late:
+                    goes_on = self._handle(frame)
+            else:
+                goes_on = self._handle(frame)
+            if not goes_on:
+                return False
         except RemoteError as error:
             self.strike(error)
-        receivers, self._receivers = self._receivers, []
-        for receiver, at in receivers:
-            receiver.deliver(at)
+        if self._receivers:
+            receivers, self._receivers = self._receivers, []
+            for receiver, at in receivers:
+                receiver.deliver(at)
         return True
 
-    def _waited_for(self, frame: frames.Frame) -> AbstractContextManager[float]:
+    def _waited_for(self, frame: frames.Nick | frames.Enter) -> AbstractContextManager[float]:
         """What changes rooms waits until it may, without ``session.lock``."""
         session = self._session
-        if not isinstance(frame, (frames.Nick, frames.Enter)) or frame.ref <= session.taken:
+        if frame.ref <= session.taken:
             return contextlib.nullcontext(0.0)
         rooms = session.rooms()
         if isinstance(frame, frames.Enter):
@@ -137,30 +143,36 @@ class Requests:
             self._services.broadcaster.mark(room)
         return self._slots(rooms)
 
-    def _handle(self, frame: frames.Frame) -> bytes | None:
-        handler = self.handlers[type(frame)]
-        if isinstance(frame, frames.Request):
-            return self._answer(frame, handler)
-        return handler(self, frame)
+    def _handle(self, frame: frames.Frame) -> bool:
+        """Do it and answer it, unless the session is no longer this connection's."""
+        with self._session.lock:
+            if self._session.queue is not self._queue:
+                return False  # over, or another connection's now: close has told why
+            handler = self.handlers[type(frame)]
+            if isinstance(frame, frames.Request):
+                answer = self._answer(frame, handler)
+            else:
+                answer = handler(self, frame)
+        if answer is not None:
+            self._queue.reply(answer)
+        return True
 
-    def _answer(self, request: frames.Request, handler: Handler) -> bytes:
+    def _answer(self, request: frames.Request, handler: Handler) -> bytes | None:
         try:
             if request.ref <= self._session.taken:
                 return self._answer_again(request)
-            return self._answer_first(request, handler)
+            try:
+                kept = answer = handler(self, request) or b""
+                if isinstance(request, (frames.ListRooms, frames.Mint)):
+                    kept = b""
+            except Refusal as error:
+                self._count_refusal()
+                kept = answer = refusal(error, request.ref)
+            self._session.answer(request.ref, kept)
+            return answer
         except RemoteError as error:  # a strike, and not taken; but the client waits for an answer
             self._strikes += 1
             return refusal(error, request.ref)
-
-    def _answer_first(self, request: frames.Request, handler: Handler) -> bytes:
-        try:
-            answer = handler(self, request) or b""
-            kept = b"" if isinstance(request, (frames.ListRooms, frames.Mint)) else answer
-        except Refusal as error:
-            self._count_refusal()
-            kept = answer = refusal(error, request.ref)
-        self._session.answer(request.ref, kept)
-        return answer
 
     def _answer_again(self, request: frames.Request) -> bytes:
         self._count_refusal()
@@ -201,14 +213,14 @@ class Requests:
 
     def _on_post(self, post: frames.Post) -> bytes:
         member = self._member(post.at)
-        seq = self._counted(post.box, partial(member.room.post, member, post))
+        seq = self._counted(post.box, member.room.post, member, post)
         self._appended_to.add(member.room)
         return wire_json.accepted(post.ref, seq)
 
     def _on_private(self, private: frames.Private) -> bytes:
         member = self._member(private.at)
-        send = partial(member.room.send_private, member, private)
-        self._receivers.append((self._counted(private.box, send), private.at))
+        receiver = self._counted(private.box, member.room.send_private, member, private)
+        self._receivers.append((receiver, private.at))
         self._services.broadcaster.hurry(member.room)  # its sender may be one of those who came
         return frames.Accepted(private.ref).encode()
 
@@ -304,8 +316,14 @@ class Requests:
             raise Gone()
         return member
 
-    def _counted(self, box: frames.Box, send: Callable[[], Sent]) -> Sent:
-        """What ``send`` returns, counted as a post unless it refuses.
+    def _counted(
+        self,
+        box: frames.Box,
+        send: Callable[[Member[Receiver], Line], Sent],
+        member: Member[Receiver],
+        line: Line,
+    ) -> Sent:
+        """What ``send`` returns of ``line``, counted as a post unless it refuses.
 
         Raises as it does, or TooLong, or as ``MemberRateLimiter.count``.
         """
@@ -314,7 +332,7 @@ class Requests:
             raise TooLong(limit=policy.max_message_size)
         self._count(posts)
         try:
-            return send()
+            return send(member, line)
         except ChatError:
             posts.uncount(self._session.bundle.fingerprint, self._session.group)
             raise

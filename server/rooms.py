@@ -278,8 +278,12 @@ class Room(Generic[Owner]):
                 return []
             if member.behind or member.cursor < self._first_locked() - 1:
                 return self._behind_locked(member)
-            taken = self._take_locked(member)
-            left = bool(member.private) or member.cursor < self._horizon
+            if member.private.waiting:
+                taken = self._take_private_locked(member)
+                left = bool(member.private.waiting) or member.cursor < self._horizon
+            else:
+                taken = self._take_slice_locked(member, self._horizon)
+                left = member.cursor < self._horizon
             member.more = left and bool(taken)
             return taken
 
@@ -289,10 +293,9 @@ class Room(Generic[Owner]):
         """What ``take`` has for one that fell behind."""
         return self._rejoin_locked(member)
 
-    def _take_locked(self, member: Member[Owner]) -> list[bytes]:
-        place = member.private.next_place()
-        if place is None:
-            return self._take_slice_locked(member, self._horizon)
+    def _take_private_locked(self, member: Member[Owner]) -> list[bytes]:
+        """What waits for it alone, or what comes before that in the log."""
+        place = member.private.waiting[0].after
         if place > member.cursor:
             return self._take_slice_locked(member, min(place, self._horizon))
         return member.private.take(member.cursor)
@@ -309,12 +312,12 @@ class Room(Generic[Owner]):
     def _require_change_locked(self, member: Member[Owner], change: int) -> None:
         if change < max(member.joined, self._changes[0]):
             raise Stale()
-        if change not in self._changes:
+        if change != self._changes[-1] and change not in self._changes:
             raise Unexpected()
 
     def _first_locked(self) -> int:
         """The number of the log's first entry that is still there."""
-        return self._log[0].seq if self._log else self._seq + 1
+        return self._seq + 1 - len(self._log)
 
     def _change_locked(self) -> None:
         """Take the next number for a change of membership."""
@@ -359,7 +362,7 @@ class Room(Generic[Owner]):
             encoded = encoded[: -len(bundle) - 2]  # see Entry.whole
         entry = Entry(self._seq, encoded, sender, change, stub, bundle)
         self._log.append(entry)
-        self._bytes += entry.size
+        self._bytes += len(encoded) + len(bundle)
         if self._bytes > protocol_limits.LOG_BYTES or len(self._log) > protocol_limits.LOG_ENTRIES:
             self._trim_locked()
             while (
@@ -408,32 +411,28 @@ class Room(Generic[Owner]):
         start = member.cursor
         if start >= end:
             return []
-        piece = self._slice_locked(start, end)
-        own = bool(member.own) and member.own[0] <= piece.to
-        if own or piece.oldest < member.joined:
-            encoded = self._entries_for_locked(member, start, piece.to)
-        else:
-            encoded = piece.encoded
+        piece = self._slices.get(start)
+        if piece is None or piece.to > end:
+            piece = self._slice_locked(start, end)
         member.cursor = piece.to
-        return [encoded]
+        if member.own and member.own[0] <= piece.to or piece.oldest < member.joined:
+            return [self._entries_for_locked(member, start, piece.to)]
+        return [piece.encoded]
 
     def _slice_locked(self, start: int, end: int) -> Slice:
         """The shared slice after ``start``; encoded once for all who stand at the same place."""
-        known = self._slices.get(start)
-        if known is not None and known.to <= end:
-            return known
         found: list[bytes] = []
-        size, to, oldest = 0, start, self._seq
+        log, size, to, oldest = self._log, 0, start, self._seq
         first = start + 1 - self._first_locked()
         for index in range(first, first + end - start):
-            entry = self._log[index]
-            if found and size + entry.size > protocol_limits.SLICE_BYTES:
+            entry = log[index]
+            size += len(entry.encoded) + len(entry.bundle)
+            if found and size > protocol_limits.SLICE_BYTES:
                 break
-            found.append(entry.whole)
-            size += entry.size
+            found.append(entry.whole if entry.bundle else entry.encoded)
             to = entry.seq
-            if entry.sender:
-                oldest = min(oldest, entry.change)
+            if entry.sender and entry.change < oldest:
+                oldest = entry.change
         piece = Slice(to, wire_json.log(self.number, to, found), oldest)
         if len(self._slices) >= _SLICES_KEPT:
             self._slices.clear()
@@ -443,14 +442,14 @@ class Room(Generic[Owner]):
     def _entries_for_locked(self, member: Member[Owner], start: int, to: int) -> bytes:
         """The same for one member: own posts as stubs, nothing sealed before it came."""
         first = start + 1 - self._first_locked()
-        found, own = [], 0
+        log, found, own = self._log, [], 0
         for index in range(first, first + to - start):
-            entry = self._log[index]
+            entry = log[index]
             if entry.sender == member.id:
                 own += 1
                 found.append(entry.stub)
             elif not entry.sender or entry.change >= member.joined:
-                found.append(entry.whole)
+                found.append(entry.whole if entry.bundle else entry.encoded)
         del member.own[:own]
         return wire_json.log(self.number, to, found)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
 from protocol.errors import NickLost, NickTaken, RoomFull, ServerFull
@@ -51,7 +51,8 @@ class ServerSession:
         self.over = False
         self.taken = 0  # the highest `ref`
         self.bucket: TokenBucket | None = None  # its connections', one after the other
-        self._answers: OrderedDict[int, bytes] = OrderedDict()
+        # Refs and their answers, the oldest first: what is looked for by hardly anybody.
+        self._answers: deque[tuple[int, bytes]] = deque(maxlen=limits.ANSWERS)
         self._minted: dict[int, str] = {}  # key: a ref of those; the id of the last token it got
 
     @property
@@ -72,10 +73,9 @@ class ServerSession:
     def answer(self, ref: int, encoded: bytes) -> None:
         """Remember the first answer to ``ref``; empty: it is not to be given again."""
         self.taken = ref
-        self._answers[ref] = encoded
-        while len(self._answers) > limits.ANSWERS:
-            oldest, _answer = self._answers.popitem(last=False)
-            self._minted.pop(oldest, None)
+        if self._minted and len(self._answers) == self._answers.maxlen:
+            self._minted.pop(self._answers[0][0], None)
+        self._answers.append((ref, encoded))
 
     def keep_minted(self, ref: int, token_id: str) -> None:
         """The answer to ``ref`` brings this token, whose secret is not kept."""
@@ -87,7 +87,7 @@ class ServerSession:
 
     def answered(self, ref: int) -> bytes | None:
         """The first answer to a ``ref`` that came before, if it is still known."""
-        return self._answers.get(ref)
+        return next((answer for each, answer in self._answers if each == ref), None)
 
 
 class Sessions:

@@ -337,7 +337,7 @@ def test_records_stay_under_their_size(steps: list[tuple[str, int]]) -> None:
         else:
             alice.deliver()
     alice.deliver()
-    assert alice.member.cursor == room._seq and not alice.member.private
+    assert alice.member.cursor == room._seq and not alice.member.private.waiting
     for size, parts in sealed:
         alone = len(parts) == 1 and parts[0].count(b'"box"') <= 1
         assert size <= protocol_limits.RECORD_BYTES or alone, (size, [len(each) for each in parts])

@@ -229,7 +229,9 @@ INNER: dict[str, str] = {
     """,
     "protocol": """
         link wire_json
-        records frames
+        records
+        posts
+        frames
         frame_parts
         codec names pake fernet
         keys lookalikes invite sizes token_seal

@@ -662,6 +662,19 @@ def test_records_are_padded_and_say_nothing_of_clocks() -> None:
     assert len(sizes) == 2
 
 
+@pytest.mark.parametrize("size", [2000, 2032, 2033, 4064, 5000, 16_000, 16_384, 17_000, 40_000])
+def test_large_records_are_one_token_however_they_are_sealed(size: int) -> None:
+    """The library gets them in pieces, and their vector and counter run on."""
+    sealer, opener = Sealer(bytes(32)), Opener(bytes(32))
+    key = Fernet(base64.urlsafe_b64encode(bytes(32)))
+    for number in range(3):
+        frame = b'"%s"' % (b"abcd%d" % number * (size // 5))
+        record = sealer.seal([frame])
+        plain = key.decrypt(base64.urlsafe_b64encode(record))
+        assert plain[8:].rstrip(b" ") == b"[%s]" % frame
+        assert opener.open(record) == [frame[1:-1].decode()]
+
+
 def test_records_of_one_text_have_nothing_in_common() -> None:
     """Each has a fresh vector, also beside a second link with the same key, and its own end."""
     links = Sealer(bytes(32)), Sealer(bytes(32))

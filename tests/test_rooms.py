@@ -552,7 +552,7 @@ def test_overrunning_the_private_queue(
         room.send_private(bob, private(alice, bob.joined))
     snapshot = room.take(alice)
     assert isinstance(snapshot, Snapshot)
-    assert not alice.private.size and not alice.private and not alice.behind
+    assert not alice.private.size and not alice.private.waiting and not alice.behind
     assert give(room, bob, alice, 3, 1)  # it lacks the key again
     key, _log = take(room, alice)
     assert key["number"] == 4
@@ -622,7 +622,7 @@ def test_rejoining_makes_everyone_count_it_as_lacking_their_keys(
     assert room.hold_wrap(alice, wrap(bob.id, epoch=2))  # and this one is dropped with his place
     assert isinstance(room.take(bob), Snapshot)
     room.post(alice, frames.Post(1, 1, bob.joined, box(epoch=2)))
-    assert not bob.private
+    assert not bob.private.waiting
     # What comes again with a post that was taken leads back to what he may have opened, and the
     # next one is for what follows.
     assert not room.hold_wrap(alice, wrap(bob.id, epoch=2))

@@ -364,7 +364,7 @@ class History:
 
     def _compare_queue(self, node: Node, room: Room[Any], member: Member[Any]) -> None:
         key, queue = room.name.lower(), member.private
-        waiting = [(each.after, each.encoded) for each in queue._unconfirmed + queue._waiting]
+        waiting = [(each.after, each.encoded) for each in queue._unconfirmed + queue.waiting]
         assert node.queue(key, room.number, member.id) == waiting
         if member.behind and member.id not in self.behind:
             queue.next_number()  # there an entry says so, which is no frame

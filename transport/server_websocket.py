@@ -32,8 +32,8 @@ from .websocket import SocketAdapter, WebSocket
 RECV_BYTES = 16 * 1024
 # What a frame of a stranger costs: the handshake is two messages, so a few dozen frames are plenty.
 _STRANGERS_FRAME = 8192
-_BINARY = b"\x82"  # the first byte of a binary message's only frame
-_LONG_HEAD, _HEAD_BYTES = 8, 14  # a masked header with a length of two bytes, and of eight
+_BINARY = 0x82  # the first byte of a binary message's only frame
+_SHORTEST_FRAME, _HEAD_BYTES = 6, 14  # masked and empty; a header with a length of eight bytes
 _LOOK = 0.001  # seconds, for a look at what is there: poll() counts in milliseconds
 
 
@@ -107,19 +107,23 @@ def _frame_sizes(head: bytes) -> tuple[int, int]:
 def whole_messages(data: bytes, most: int) -> tuple[list[bytes], bytes]:
     """Binary messages of one masked frame each that ``data`` begins with, and what follows them.
 
-    One of more than ``most`` bytes, or whose length is not the shortest way to say it, is left to
-    who judges that.
+    One of more than ``most`` bytes, or whose length has eight bytes or is not the shortest way to
+    say it, is left to who judges that.
     """
     messages: list[bytes] = []
-    at = 0
-    while data[at : at + 1] == _BINARY:
-        size, length = _frame_sizes(data[at : at + _HEAD_BYTES])
-        end = at + size + length
-        if not size or end > len(data) or length > most or not data[at + 1] & 0x80:
+    at, have = 0, len(data)
+    while have - at >= _SHORTEST_FRAME and data[at] == _BINARY:
+        size, length = _SHORTEST_FRAME, data[at + 1] ^ 0x80
+        if length == 126:
+            size, length = size + 2, int.from_bytes(data[at + 2 : at + 4], "big")
+            if length < 126:
+                break
+        elif length > 126:  # of eight bytes, or not masked
             break
-        if size == _LONG_HEAD and length < 126 or size == _HEAD_BYTES:
+        start, end = at + size, at + size + length
+        if end > have or length > most:
             break
-        messages.append(_unmasked(data[at + size - 4 : at + size], data[at + size : end]))
+        messages.append(_unmasked(data[start - 4 : start], data[start:end]))
         at = end
     return messages, data[at:]
 
@@ -253,18 +257,20 @@ class ServerWebSocket(WebSocket):
     def receive(self, timeout: float | None = None) -> str | bytes | None:
         if self._stream.take_interrupt():
             return None
-        if not self._inbox.messages and not self._ended:
-            self._read(timeout)
-        if self._inbox.messages:
-            return self._inbox.messages.popleft()
+        messages = self._inbox.messages
+        if not messages and not self._ended:
+            self._stream.set_deadline(
+                None if timeout is None else time.monotonic() + max(timeout, _LOOK)
+            )
+            self._read()
+        if messages:
+            return messages.popleft()
         if self._ended:
             raise Flooded if self._adapter.budget.exceeded else Closed
         return None
 
-    def _read(self, timeout: float | None) -> None:
+    def _read(self) -> None:
         """Read until there is a message, the time is over, or all is."""
-        limit = None if timeout is None else time.monotonic() + max(timeout, _LOOK)
-        self._stream.set_deadline(limit)
         adapter = self._adapter
         if adapter.bucket is not None and not adapter.ahead and adapter.progress.is_between:
             self._read_whole(adapter.bucket)
@@ -278,22 +284,22 @@ class ServerWebSocket(WebSocket):
         """
         if bucket.wait():
             return
+        stream, adapter = self._stream, self._adapter
         try:
-            data = self._stream.recv(RECV_BYTES)
+            data = stream.recv(RECV_BYTES)
         except (Interrupted, TimeoutError):
             return
         except OSError:
             data = b""
-        most = self._library.max_message_size
-        messages, rest = whole_messages(data, most)
+        messages, rest = whole_messages(data, self._library.max_message_size)
         bucket.spend(len(data) - len(rest) + len(messages) * MESSAGE_COST)
+        if stream.backlog:  # TLS itself may have had something to say
+            stream.interrupt()
+        adapter.ahead = rest
         if messages:
             self._inbox.messages += messages
-            self._adapter.budget.renew()
-        if self._stream.backlog:  # TLS itself may have had something to say
-            self._stream.interrupt()
-        self._adapter.ahead = rest
-        if not messages:
+            adapter.budget.renew()
+        else:
             self._run_library()
 
     def _run_library(self) -> None:
@@ -318,11 +324,15 @@ class ServerWebSocket(WebSocket):
     def _send(self, wire: bytes) -> None:
         if self._closed:
             raise Closed
+        if self._adapter.answer:
+            wire, self._adapter.answer = self._adapter.answer + wire, b""
         try:
-            self._adapter.send(wire)
+            self._stream.send(wire)
         except OSError:
             self.abort()
             raise Closed from None
+        if self._stream.backlog:
+            self._stream.interrupt()
 
     def _send_close(self, code: int) -> None:
         self._library.close(code)

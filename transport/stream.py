@@ -69,12 +69,13 @@ class Stream:
         self._sock = sock
         self._bound = bound
         self._clock = clock
-        self._while_waiting = while_waiting or contextlib.nullcontext()
+        self._while_waiting = while_waiting
         self._waker = Waker() if interruptible else None
         self._interrupted = False
 
         self._writing = threading.Lock()
         self._out = bytearray()
+        self.backlog = 0  # bytes that the system has not taken yet: those in _out
         self._sent = 0  # bytes, those in _out included
 
         self._ahead = b""  # read and not handed out yet, from _at on; the reading thread's
@@ -115,7 +116,7 @@ class Stream:
 
     def stop_yielding(self) -> None:
         """From now on nothing is held while waiting."""
-        self._while_waiting = contextlib.nullcontext()
+        self._while_waiting = None
 
     def set_deadline(self, deadline: float | None) -> None:
         """All reading must be done by ``deadline`` (the clock's time); None lifts it."""
@@ -123,10 +124,13 @@ class Stream:
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """At most ``size`` bytes; b"" at the end.  Raises TimeoutError, Interrupted, OSError."""
-        if self.take_interrupt():
+        if self._interrupted and self.take_interrupt():
             raise Interrupted
         if not self._ahead:
-            self._ahead = self._fill()
+            data = self._fill()
+            if len(data) <= size:
+                return data
+            self._ahead = data
         return self._take(size)
 
     def peek(self) -> bytes:
@@ -167,18 +171,25 @@ class Stream:
             if self._reader is None:
                 self._reader = Poller(self._sock, False, self._waker)
             while not self.aborted:
-                left = self._left(deadline)
-                with self._while_waiting:
-                    ready = self._reader.wait(left)
-                if self.take_interrupt():
+                ready = self._wait(self._reader, deadline)
+                if self._interrupted and self.take_interrupt():
                     raise Interrupted
-                if not ready or self.aborted:
-                    continue
-                with contextlib.suppress(BlockingIOError, InterruptedError):
-                    return held_calls.recv(self._sock, most)
+                if ready and not self.aborted:
+                    try:
+                        return held_calls.recv(self._sock, most)
+                    except (BlockingIOError, InterruptedError):
+                        pass
             return b""
         finally:
             self._leave()
+
+    def _wait(self, poller: Poller, deadline: float | None) -> bool:
+        """For ``poller``, holding what is to be held meanwhile.  Raises TimeoutError."""
+        left = self._left(deadline)
+        if self._while_waiting is None:
+            return poller.wait(left)
+        with self._while_waiting:
+            return poller.wait(left)
 
     def _left(self, deadline: float | None) -> float | None:
         if deadline is None:
@@ -210,11 +221,6 @@ class Stream:
 
     # Writing
 
-    @property
-    def backlog(self) -> int:
-        """Bytes that the system has not taken yet."""
-        return len(self._out)
-
     def output(self) -> tuple[int, int]:
         """Bytes sent, and how many of them the peer's system has (or ours; see ``route``)."""
         sent = self._sent
@@ -240,12 +246,8 @@ class Stream:
         with self._writing:
             if self.aborted:
                 raise ConnectionAbortedError
-            self._dispatch(self._wire(data))
+            self._dispatch(data)
         return len(data)
-
-    def _wire(self, data: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
-        """What stands for ``data`` on the network."""
-        return data
 
     def _dispatch(self, wire: bytes | bytearray | memoryview) -> None:
         """Hand ``wire`` to the system as far as it takes it; the rest waits.  ``_writing`` held."""
@@ -259,7 +261,8 @@ class Stream:
             if sent == len(wire):
                 return
         self._out += memoryview(wire)[sent:]
-        if len(self._out) > self._bound:
+        self.backlog = len(self._out)
+        if self.backlog > self._bound:
             self.abort()
             raise ConnectionAbortedError
 
@@ -274,9 +277,7 @@ class Stream:
                 raise ConnectionAbortedError
             try:
                 waiter = waiter or Poller(self._sock, True, None)
-                left = self._left(deadline)
-                with self._while_waiting:
-                    waiter.wait(left)
+                self._wait(waiter, deadline)
             except TimeoutError:
                 self.abort()
                 raise
@@ -291,7 +292,8 @@ class Stream:
             if self._out:
                 with contextlib.suppress(BlockingIOError, InterruptedError):
                     del self._out[: self._sock.send(self._out[:RECV_BYTES])]
-            return len(self._out)
+                self.backlog = len(self._out)
+            return self.backlog
 
     def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
         """Send and wait until it is gone, by the deadline if one is set; for http.server."""

@@ -187,7 +187,16 @@ class TlsStream(Stream):
             if wire and not self.aborted:
                 self._dispatch(wire)
 
+    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+        """As the base class's, of what is inside."""
+        with self._writing:
+            if self.aborted:
+                raise ConnectionAbortedError
+            self._dispatch(self._wire(data))
+        return len(data)
+
     def _wire(self, data: bytes | bytearray | memoryview) -> bytes:
+        """What stands for ``data`` on the network."""
         if 0 < len(data) <= _PIECE_BYTES:
             with self._machine:
                 self._tls.write(data)

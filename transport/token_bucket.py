@@ -33,11 +33,14 @@ class TokenBucket:
 
     def spend(self, cost: float) -> None:
         """Something was done that costs so much; less than nothing if it is given back."""
-        self._fill()
-        self._spare -= cost
+        now = self._clock()
+        gained = (now - self._at) * self._rate
+        self._spare, self._at = min(self._burst, self._spare + gained) - cost, now
 
     def wait(self, cost: float = 0.0) -> float:
         """Seconds until there is as much as ``cost``; 0.0 if that is now."""
+        if cost <= self._spare:  # and what has come since then makes it more
+            return 0.0
         self._fill()
         return max(0.0, (cost - self._spare) / self._rate)
 

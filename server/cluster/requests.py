@@ -119,7 +119,7 @@ class ClusterRequests(Requests):
 
     # Answers
 
-    def _answer(self, request: frames.Request, handler: Handler) -> bytes | None:  # type: ignore[override]
+    def _answer(self, request: frames.Request, handler: Handler) -> bytes | None:
         session, before = self._own, self._own.submitted
         try:
             if request.ref <= before:
@@ -393,7 +393,7 @@ class ClusterRequests(Requests):
         self._own.taken = max(self._own.taken, ref)
         return encoded
 
-    def _waited_for(self, frame: frames.Frame) -> AbstractContextManager[float]:
+    def _waited_for(self, frame: frames.Nick | frames.Enter) -> AbstractContextManager[float]:
         """As there; into a room that has no mirror here, too."""
         if not isinstance(frame, frames.Enter) or frame.ref <= self._own.taken:
             return super()._waited_for(frame)
