@@ -1,28 +1,36 @@
 """What delivery costs the server: CPU for one delivered message, and deliveries a second.
 
-    python -m bench.delivery [--all]
+    python -m bench.delivery [--all | --small]
 
 Rooms of 50 and 200, five senders, 8 and 64 posts of each on their way; with ``--all`` also a room
-of 10, one post on its way, and 1,000 rooms of 2.  The ratio is the median over the rounds of the
-ratios to the reference's rounds between them.
+of 10, one post on its way, and 1,000 rooms of 2.  ``--small``: where people are, in many small
+rooms with one line at a time, and two large ones over TLS, each with its target.  The ratio is the
+median over the rounds of the ratios to the reference's rounds between them.
 """
 
 from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from bench import tables
 from bench.load import Busy, busy, interleaved, median_ratio
 from bench.members import Crowd, Secrets
-from bench.servers import Process, three_servers
+from bench.servers import Process, certificate, chat_server, reference_server, three_servers
 from bench.wire import Loop
 
 SENDERS = 5
 ROUNDS, SECONDS = 5, 1.0
 TARGETS = {(50, 8): 0.6, (200, 8): 0.6, (50, 64): 0.4, (200, 64): 0.4}
+SMALL = (  # whether over TLS, rooms, members of each, senders of each, targets by what is in flight
+    (False, 400, 2, 1, {1: 2.0, 8: 1.0}),
+    (False, 20, 10, SENDERS, {1: 0.9, 8: 0.5}),
+    (True, 1, 50, SENDERS, {8: 0.36}),
+    (True, 1, 200, SENDERS, {64: 0.18}),
+    (True, 1000, 2, 1, {1: 2.2}),
+)
 HEAD = (
     "",
     "server",
@@ -44,8 +52,12 @@ def measure(
     rooms: int = 1,
     rounds: int = ROUNDS,
     seconds: float = SECONDS,
+    targets: Mapping[int, float] | None = None,
 ) -> list[list[str]]:
-    """Rows for rooms of one size; the last server is what the others are compared with."""
+    """Rows for rooms of one size; the last server is what the others are compared with.
+
+    ``targets`` by how many are in flight, where they are not those of ``TARGETS``.
+    """
     loop = Loop()
     crowds = [Crowd(loop, server, shared, size, senders, rooms) for server in servers]
     rows: list[list[str]] = []
@@ -55,7 +67,10 @@ def measure(
         cases = [partial(busy, loop, crowd, in_flight, seconds) for crowd in crowds]
         title = f"{rooms} x {size}" if rooms > 1 else f"room of {size}"
         title += f", {senders} x {in_flight} in flight"
-        target = TARGETS.get((size, in_flight)) if rooms == 1 else None
+        if targets is not None:
+            target = targets.get(in_flight)
+        else:
+            target = TARGETS.get((size, in_flight)) if rooms == 1 else None
         rows += _rows(title, target, servers, interleaved(rounds, cases))
     loop.close()
     return rows
@@ -84,6 +99,25 @@ def _rows(
     return rows
 
 
+def measure_small() -> None:
+    """The rows of ``SMALL``, each beside the reference alone."""
+    shared = Secrets()
+    rows: list[list[str]] = []
+    with certificate() as cert:
+        for tls, rooms, size, senders, targets in SMALL:
+            with chat_server(cert if tls else None) as server, reference_server(cert) as reference:
+                rows += measure(
+                    [server, reference],
+                    shared,
+                    size,
+                    tuple(targets),
+                    senders=senders,
+                    rooms=rooms,
+                    targets=targets,
+                )
+    tables.show("Delivery in small rooms, server CPU and rate", HEAD, rows)
+
+
 def main(everything: bool) -> None:
     """Measure and print."""
     shared = Secrets()
@@ -100,4 +134,7 @@ def main(everything: bool) -> None:
 
 
 if __name__ == "__main__":
-    main("--all" in sys.argv[1:])
+    if "--small" in sys.argv[1:]:
+        measure_small()
+    else:
+        main("--all" in sys.argv[1:])
