@@ -83,7 +83,7 @@ def main(words: Sequence[str]) -> None:
     """Measure and print."""
     tls = "--tls" in words
     paths = [word for word in words if not word.startswith("--")]
-    paths = paths or [str(pythons.command(free)) for free in (False, True)]
+    paths = paths or [str(pythons.interpreter(free)) for free in (False, True)]
     shared = Secrets()
     rows: list[list[str]] = []
     for case in CASES:
