@@ -40,6 +40,10 @@ class PrivateQueue:
         self._unconfirmed: list[Waiting] = []  # sent; a resume brings them again
         self._bytes: Counter[int] = Counter()  # key: sender, 0 for chains; sizes of all of these
 
+    def __len__(self) -> int:
+        """How many are still to be sent."""
+        return len(self.waiting)
+
     @property
     def size(self) -> int:
         """The bytes of all that is not confirmed."""
