@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -34,11 +33,12 @@ from settings import (
     without_settings,
 )
 from settings.exit_status import ExitStatus
-from transport import CertificateUnusable, tls
+from transport import CertificateUnusable
 
 if TYPE_CHECKING:
     from client.bots.responder import Responder
     from client.history.recorder import Recorder
+    from transport import tls
 
 PANIC_SCREEN_SECONDS = 0.5  # for the screen: GNU screen is written some 12 KB
 PANIC_SECONDS = 0.2  # for the network's thread, and for the history's file
@@ -58,6 +58,8 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
     history = None
     if settings.history:
         # Not before: who keeps no history has nothing of it.
+        from pathlib import Path
+
         from client.history.recorder import Retention, WrongPassphrase, open_history
 
         folder = Path(history_folder(environment()))
@@ -70,6 +72,8 @@ def run(settings: ClientSettings, keys: StartupKeys) -> int:
             return ExitStatus.REFUSED
     if settings.identity is not None:
         # As with the history: nothing of it is loaded for nobody.
+        from pathlib import Path
+
         from client.identity.command import said
 
         if problem := said(keys.keeper, Path(settings.identity)):
@@ -342,6 +346,8 @@ class _Client:
         """Remove this server's history, also one that is not in use now; whether it is gone."""
         if self._history is not None:
             return self._history.delete()
+        from pathlib import Path
+
         from client.history.recorder import delete_history
 
         try:

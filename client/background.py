@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakSet
 
@@ -161,7 +160,9 @@ def _identity(settings: ClientSettings) -> Identity | Keeper:
     """Keys for this run alone, or those of an identity that lasts (scrypt)."""
     if settings.identity is None:
         return Identity()
-    from client.identity.keeper import open_identity  # more to load, and few have one
+    from pathlib import Path  # more to load, and few have one
+
+    from client.identity.keeper import open_identity
 
     server = server_name(settings.server, settings.port)
     return open_identity(Path(settings.identity), settings.identity_passphrase or "", server)

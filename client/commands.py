@@ -7,7 +7,6 @@ has: whoever types, the parts of the program around it, the time.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -390,7 +389,9 @@ def nearest(word: str) -> Command | None:
     would read."""
     if row := _ELSEWHERE.get(word.casefold()):
         return row
-    close = difflib.get_close_matches(word.casefold(), _BY_WORD, n=1, cutoff=0.5)
+    from difflib import get_close_matches  # as elsewhere: only for what nobody knows
+
+    close = get_close_matches(word.casefold(), _BY_WORD, n=1, cutoff=0.5)
     row = _BY_WORD[close[0]] if close else None
     # Nor is another one offered in the place of one of these: in a hurry that helps nobody.
     return row if row is not None and row.may_be_guessed else None

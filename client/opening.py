@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from client import messages
 from client.background import StartupKeys
@@ -23,7 +22,10 @@ def opened_identity(
     if settings.identity is None:
         yield None
         return
-    from client.identity.command import said  # nothing of it is loaded for nobody
+    # Nothing of it is loaded for nobody.
+    from pathlib import Path
+
+    from client.identity.command import said
 
     if problem := said(keys.keeper, Path(settings.identity)):
         yield problem

@@ -244,7 +244,7 @@ INNER: dict[str, str] = {
         blocking_socket server_websocket
         resolver
         happy_eyeballs proxies proxy_header tunnel tls websocket
-        stream byte_budget listening
+        stream byte_budget listening websocket_library
         token_bucket held_calls free_threading poller route errors
     """,
     "server": """

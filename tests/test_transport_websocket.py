@@ -12,7 +12,6 @@ from typing import Any, cast
 from unittest import mock
 
 import pytest
-import websocket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsproto import ConnectionType, WSConnection
@@ -39,6 +38,7 @@ from transport.server_websocket import accept
 from transport.stream import SEND_BYTES, Stream
 from transport.tls import TlsStream
 from transport.websocket import WebSocket
+from transport.websocket_library import websocket
 
 pytestmark = pytest.mark.timeout(60)
 certificate = transport_kit.certificate

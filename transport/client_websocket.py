@@ -4,7 +4,7 @@ websocket-client does the upgrade, frames, masks, answers pings.  It gets a read
 way to connect, which obeys ``http_proxy`` and its kin and has no total deadline, is not used.  It
 does not bound what it receives (``_ClientAdapter`` does), keeps cookies for the whole process
 (thrown away), follows redirects (not here), checks UTF-8 in pure Python (switched off,
-``bytes.decode`` is stricter anyway), and logs (silenced).
+``bytes.decode`` is stricter anyway), and logs (see ``websocket_library``).
 """
 
 from __future__ import annotations
@@ -12,14 +12,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import logging
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import websocket
+from typing import TYPE_CHECKING, Any
 
 from protocol.dataclass import dataclass
 from protocol.hosts import Address
@@ -31,8 +27,11 @@ from .errors import Closed, Unreachable
 from .route import Route, SendProgress
 from .servers import Accepted, Opened, reach_any
 from .stream import Interrupted, Stream
-from .tls import TlsStream
 from .websocket import SocketAdapter, WebSocket
+from .websocket_library import websocket
+
+if TYPE_CHECKING:
+    import ssl
 
 _RESPONSE_BYTES = 16 * 1024  # of the answer to the upgrade
 _TLS_ALERT = b"\x15"
@@ -57,8 +56,6 @@ _CUT_OFF = (
     websocket.WebSocketConnectionClosedException,
 )
 _LIBRARY_ERRORS = (OSError, ValueError, websocket.WebSocketException)
-
-logging.getLogger("websocket").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
@@ -248,6 +245,8 @@ class ClientWebSocket(WebSocket):
 
     def way(self) -> Way:
         """How the server was reached.  Raises OSError when that is over."""
+        from .tls import TlsStream  # with ssl, which nothing else needs where there is no TLS
+
         stream = self._stream
         is_ipv6 = ":" in stream.getpeername()[0]
         version, certificate = stream.agreed() if isinstance(stream, TlsStream) else ("", b"")

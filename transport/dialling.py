@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
-import ssl
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from protocol.hosts import bracketed, host_and_port
 from settings.proxies import Proxy
@@ -21,8 +20,12 @@ from .happy_eyeballs import Lane, Race
 from .proxies import open_through
 from .resolver import RESOLVER
 from .stream import Stream
-from .tls import TlsStream, client_context, unverified_context
 from .tunnel import Tunnel
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .tls import TlsStream
 
 _SEND_BYTES = 4 * 1024 * 1024  # one frame at a time, waited for
 _UNVOUCHED = ("self_signed", "unknown_ca")  # what a person may compare by another way
@@ -135,6 +138,8 @@ class Dialler:
         Empty if it cannot be had.
         """
         with contextlib.suppress(OSError, Unreachable):
+            from .tls import TlsStream, unverified_context
+
             stream = self._connected(target, unverified_context(), lane)
             with contextlib.closing(stream):
                 assert isinstance(stream, TlsStream)
@@ -186,13 +191,12 @@ class Dialler:
     ) -> Stream:
         """A stream to an address of this machine's network."""
         family, address, _goal = target
+        secure: TlsStream | None = None
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
-            stream = (
-                Stream(sock, bound=_SEND_BYTES, interruptible=True)
-                if tls is None
-                else _tls_stream(sock, tls, name)
-            )
+            if tls is not None:
+                secure = _tls_stream(sock, tls, name)
+            stream = secure or Stream(sock, bound=_SEND_BYTES, interruptible=True)
         except OSError:  # a family that this system does not have
             raise Unreachable("network") from None
         try:
@@ -200,8 +204,8 @@ class Dialler:
             _dial(stream, address, self._deadline)
             if accepts:
                 self._accept(lane)
-            if isinstance(stream, TlsStream):
-                stream.handshake(self._deadline)
+            if secure is not None:
+                secure.handshake(self._deadline)
         except BaseException:
             stream.close()
             raise
@@ -219,6 +223,8 @@ class Dialler:
 
 
 def _tls_stream(sock: socket.socket, tls: ssl.SSLContext, name: str) -> TlsStream:
+    from .tls import TlsStream  # with ssl, of which nothing is loaded where there is no TLS
+
     return TlsStream(sock, tls, server_hostname=name, bound=_SEND_BYTES, interruptible=True)
 
 
@@ -232,6 +238,8 @@ def _host_header(host: str, port: int, default: int) -> str:
 @functools.lru_cache(maxsize=1)
 def _proxy_context() -> ssl.SSLContext:
     """How a proxy that is spoken to over TLS shows who it is: to the system's authorities."""
+    from .tls import client_context
+
     return client_context()
 
 

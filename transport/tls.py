@@ -19,7 +19,6 @@ import re
 import socket
 import ssl
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import CertificateUnusable, TlsFailed
@@ -345,7 +344,8 @@ def _culprit(cert_path: str, key_path: str | None) -> str:
 
 def _readable(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except FileNotFoundError:
         raise CertificateUnusable("missing", path) from None
     except (OSError, ValueError):

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from client.encryption.roster import RosterEntry
-from client.identity.records import Person
 from protocol.dataclass import dataclass
 from protocol.errors import BadNick
 from protocol.keys import Bundle
 from protocol.names import check_nick, nick_key
+
+if TYPE_CHECKING:  # who keeps an identity has loaded that by then, and nobody else needs it
+    from client.identity.records import Person
 
 VERIFIED, KNOWN, NEW = "verified", "known", "new"
 
