@@ -14,7 +14,6 @@ from __future__ import annotations
 import binascii
 import hashlib
 import json
-from functools import cached_property
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -31,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from protocol.dataclass import dataclass
+from protocol.dataclass import cached_property, dataclass
 from protocol.errors import KeyUnusable, Malformed
 from protocol.limits import COUNTER_MAX
 
@@ -45,6 +44,8 @@ SIGNATURE_BYTES = 64
 SECRET_BYTES = 32
 WRAP_BYTES = 1088 + 32 + RSA_BYTES + 16  # HPKE encapsulation, RSA block, AEAD tag
 
+_SHA256 = hashes.SHA256()
+_MASK = padding.MGF1(_SHA256)
 _SUITE = hpke.Suite(
     hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305
 )
@@ -204,7 +205,7 @@ class RecipientKeys:
 
 def _oaep(info: bytes) -> padding.OAEP:
     label = hashlib.sha256(info).digest()
-    return padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), label)
+    return padding.OAEP(_MASK, _SHA256, label)
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,7 @@ class Bundle:
 
 
 def _fingerprint(recipient: Recipient, sign: bytes, run: int, since: int) -> bytes:
-    numbers = (number.to_bytes(8, "big") for number in (run, since))
+    numbers = run.to_bytes(8, "big"), since.to_bytes(8, "big")
     return digest("cmdchat bundle 2", recipient.rsa, recipient.kem, sign, *numbers)
 
 

@@ -23,6 +23,9 @@ RESERVED = frozenset({"cmdchat", "error", "server", "system", "warning"})
 
 _PUNCTUATION = "._-"
 _UNSEEN_AT_THE_END = "._"
+_NO_PUNCTUATION = dict.fromkeys(map(ord, _PUNCTUATION))
+# What ``_WELL_FORMED`` and the normal forms come to among ASCII, where most names are.
+_well_formed_ascii = re.compile(r"[._-]*[A-Za-z0-9][A-Za-z0-9._-]*").fullmatch
 _WELL_FORMED = re.compile(rf"P*(?:[LN]M{{0,{MARKS_IN_A_ROW}}}P*)+")
 
 
@@ -68,10 +71,9 @@ def check_nick(nick: str) -> str:
     punctuated.
     """
     name = _checked(nick, NICK_CHARS)
-    if name is None or not may_mix(unicodedata.normalize("NFKC", name)):
+    if name is None or not (name.isascii() or may_mix(unicodedata.normalize("NFKC", name))):
         raise BadNick()
-    bare = name.translate(dict.fromkeys(map(ord, _PUNCTUATION)))
-    if nick_looks(bare) & _reserved_looks():
+    if nick_looks(name.translate(_NO_PUNCTUATION)) & _reserved_looks():
         raise BadNick()
     return name
 
@@ -94,6 +96,8 @@ def check_room(room: str) -> str:
 
 
 def _checked(raw: str, limit: int) -> str | None:
+    if raw.isascii():
+        return raw if len(raw) <= limit and _well_formed_ascii(raw) else None
     if len(raw) > 4 * limit:  # NFC joins three at most, and sorting marks takes quadratic time
         return None
     name = unicodedata.normalize("NFC", raw)

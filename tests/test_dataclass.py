@@ -166,3 +166,23 @@ def test_help_imports_neither_the_library_nor_what_it_needs() -> None:
         [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert not {"dataclasses", "inspect"} & set(done.stdout.splitlines()[-1].split("|"))
+
+
+def test_a_cached_property_is_found_once_and_kept_even_by_what_is_frozen() -> None:
+    asked: list[int] = []
+
+    @quick.dataclass(frozen=True)
+    class Point:
+        x: int
+
+        @quick.cached_property
+        def double(self) -> int:
+            """Twice as much."""
+            asked.append(self.x)
+            return 2 * self.x
+
+    one, other = Point(1), Point(2)
+    assert [one.double, one.double, other.double] == [2, 2, 4] and asked == [1, 2]
+    assert one == Point(1) and vars(one) == {"x": 1, "double": 2}
+    assert Point.__dict__["double"].__doc__ == "Twice as much."
+    assert getattr(Point, "double") is Point.__dict__["double"]  # noqa: B009  # of the class

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol import names
 from protocol.errors import BadNick, BadRoom
 from protocol.names import RESERVED, check_nick, check_room, nick_key, room_key
 from protocol.safe_text import visible
@@ -216,3 +217,12 @@ def test_an_accepted_name_is_shown_as_it_is(text: str) -> None:
         assert visible(accepted) == accepted
         assert 1 <= len(accepted) <= 32 and accepted.isprintable() and " " not in accepted
         assert check_nick(accepted) == accepted
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=400)
+@given(st.text("aZ09._- /@\x00\x7f~[", max_size=6))
+def test_ascii_is_judged_as_all_else(name: str) -> None:
+    shape = names._shape(name)
+    assert (names._checked(name, 5) == name) == (
+        len(name) <= 5 and names._WELL_FORMED.fullmatch(shape) is not None
+    )

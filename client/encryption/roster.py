@@ -7,10 +7,9 @@ one that its sender had.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 
 from client.encryption.transcript import Claim, Pair, Transcript, TranscriptHash
-from protocol.dataclass import dataclass, replace
+from protocol.dataclass import cached_property, dataclass, replace
 from protocol.frames import MemberLine
 from protocol.limits import CHANGES_BEHIND, ROOM_MEMBERS
 from protocol.names import nick_key, nick_looks

@@ -80,6 +80,8 @@ class RunState:
 
     def _is_beside(self, entry: RosterEntry, room: str) -> bool:
         """Whether ``entry`` was only met in rooms beside ``room``, and is there: nobody returns."""
+        if not self.memberships:
+            return False
         here = self.memberships.get(room)
         if here and (here.roster.holder(entry.fingerprint) or entry.fingerprint in here.expected):
             return False

@@ -21,12 +21,11 @@ import hmac
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable, Container
-from functools import cached_property
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from protocol.dataclass import dataclass, field
+from protocol.dataclass import cached_property, dataclass, field
 from protocol.fernet import TokenOpener
 from protocol.frames import Wrap
 from protocol.keys import SECRET_BYTES, Bundle, labelled, with_lengths
