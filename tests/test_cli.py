@@ -535,6 +535,7 @@ def test_nobody_is_asked_for_the_sake_of_a_name_that_is_not_known(
     with pytest.raises(asking.UnknownServer, match="The name in wrok:1 is not known"):
         asking.settle(settings.client_settings, settings.Sources(several, {}, {}))
     # A passphrase is a question, too.
+    (tmp_path / "me").touch()  # without a file there is no passphrase to ask for
     words = ["connect", "wrok", "1000", "al", "pw", "--identity", str(tmp_path / "me")]
     assert program.main(words) == 3
     assert len(terminal.asked) == 6
