@@ -1,7 +1,7 @@
 """websocket-client, without what of it only its own applications, TLS and logs need.
 
 Importing the package brings ``inspect``, ``logging`` and ``ssl`` with what these need: 2 MB of the
-20 that a client takes of its own, and 15 ms of its start.  Of the package only ``WebSocket`` is
+20 that a client takes of its own.  Of the package only ``WebSocket`` is
 used, on a stream that has TLS already, and nothing of its cookies and logs is wanted.  So names are
 put in the place of five of its modules before it is loaded; should another version of it want more
 of them, it is loaded as it is.
