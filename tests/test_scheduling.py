@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-import pytest
-
 from server import app
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux only")
 
 
 def in_a_thread(policy: int) -> list[int]:

@@ -21,9 +21,9 @@ _PASSWORD = "in front of them"  # noqa: S105  # of servers that live for seconds
 
 
 def lines() -> str:
-    """The page's configuration of haproxy."""
+    """The page's configuration of haproxy before the nodes; it has another one, before engines."""
     text = (_ROOT / "docs/CLUSTER.md").read_text("utf-8")
-    (block,) = re.findall(r"^```haproxy\n(.*?)^```$", text, re.M | re.S)
+    (block,) = re.findall(r"^```haproxy\n(frontend chat\n.*?)^```$", text, re.M | re.S)
     return str(block)
 
 
