@@ -158,8 +158,8 @@ class Channel:
     def _push(self) -> None:
         try:
             self._out = self._out[self._sock.send(self._out) :]
-        except (BlockingIOError, ssl.SSLWantWriteError):
-            pass
+        except (BlockingIOError, ssl.SSLWantWriteError, ConnectionError):
+            pass  # when a connection is over its reader finds out
 
     def readable(self) -> None:
         """Take what has come."""
@@ -172,6 +172,8 @@ class Channel:
                 size = self._sock.recv_into(buffer)
             except (BlockingIOError, ssl.SSLWantReadError):
                 return
+            except ConnectionError:  # a process that was killed had not read all
+                size = 0
             if not size:
                 self.ended()
                 return
